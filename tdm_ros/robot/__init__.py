@@ -1,0 +1,1 @@
+"""Sawyer facts, kinematics, limits and the command limiter. numpy only."""
