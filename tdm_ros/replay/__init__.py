@@ -1,0 +1,6 @@
+"""Whole-trajectory store, goal and horizon relabelling, durable log. Knows neither torch nor ROS."""
+
+from tdm_ros.replay.relabel import Batch, GoalMix, sample_batches
+from tdm_ros.replay.store import Step, TrajectoryStore
+
+__all__ = ["Batch", "GoalMix", "Step", "TrajectoryStore", "sample_batches"]

@@ -1,0 +1,106 @@
+"""Goals and horizons in hindsight: every stored step answers questions that were never asked when it was taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.replay.store import TrajectoryStore
+
+
+@dataclass(frozen=True)
+class GoalMix:
+    """Where the goals of a batch come from, as shares that sum to one.
+
+    Parameters
+    ----------
+    future : float
+        A point that the same trajectory reached, at most ``2 (horizon + 1)`` steps later.
+    buffer : float
+        A point that any stored step reached.
+    box : float
+        A point drawn uniformly from the task's goal box.
+    near : float
+        The point reached by this very step, plus Gaussian noise.
+    near_std : float
+        Standard deviation of that noise [parts of the task's goal scale].
+    """
+
+    future: float = 0.4
+    buffer: float = 0.1
+    box: float = 0.3
+    near: float = 0.2
+    near_std: float = 0.15
+
+    def __post_init__(self) -> None:
+        shares = (self.future, self.buffer, self.box, self.near)
+        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"GoalMix shares must be >= 0 and sum to 1, got {shares}")
+        if self.near_std <= 0:
+            raise ValueError(f"GoalMix.near_std must be positive, got {self.near_std}")
+
+
+class Batch(NamedTuple):
+    """``N`` batches of ``B`` relabelled transitions; every array is (N, B, ...) float32."""
+
+    observation: NDArray[np.float32]
+    action: NDArray[np.float32]
+    next_observation: NDArray[np.float32]
+    achieved: NDArray[np.float32]
+    next_achieved: NDArray[np.float32]
+    goal: NDArray[np.float32]
+    """(N, B, G) relabelled goal [goal unit]."""
+    steps_left: NDArray[np.float32]
+    """(N, B) horizon, uniform over 0 .. horizon and independent of the goal [steps]."""
+    terminated: NDArray[np.bool_]
+    """(N, B) the world ended here: the distance is paid now, whatever ``steps_left`` says."""
+
+
+def sample_batches(store: TrajectoryStore, mix: GoalMix, shape: tuple[int, int], rng: np.random.Generator) -> Batch:
+    """Draw ``shape = (N, B)`` transitions and relabel their goals and horizons.
+
+    Several batches are drawn at once because the cost is mostly per call.
+
+    Raises
+    ------
+    ValueError
+        If the store is empty.
+
+    Source: hindsight goals and uniform horizons as in Pong et al. 2018, section 4; the "box" and "near" goals are ours.
+    """
+    index = store.draw(rng, shape)
+    rows = store.rows(index)
+    horizon = store.task.horizon
+    goal = _future(store, index, horizon, rng)
+    kind = rng.random(shape)
+    edges = np.cumsum([mix.future, mix.buffer, mix.box])
+    elsewhere = (kind >= edges[0]) & (kind < edges[1])
+    goal[elsewhere] = store.column("next_achieved", store.draw(rng, (int(elsewhere.sum()),)))
+    boxed = (kind >= edges[1]) & (kind < edges[2])
+    spec = store.task.goal
+    goal[boxed] = rng.uniform(spec.low, spec.high, (int(boxed.sum()), spec.size))
+    near = kind >= edges[2]
+    noise = rng.standard_normal((int(near.sum()), spec.size)) * (mix.near_std * np.asarray(spec.scale))
+    goal[near] = rows["next_achieved"][near] + noise
+    return Batch(
+        rows["observation"],
+        rows["action"],
+        rows["next_observation"],
+        rows["achieved"],
+        rows["next_achieved"],
+        goal,
+        rng.integers(0, horizon + 1, shape).astype(np.float32),
+        rows["terminated"],
+    )
+
+
+def _future(
+    store: TrajectoryStore, index: NDArray[np.int64], horizon: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Points reached by the same trajectory, this step's own included, at most ``2 (horizon + 1)`` steps ahead."""
+    span = np.minimum(store.end_of(index) - index, 2 * (horizon + 1))
+    later = index + (rng.random(index.shape) * span).astype(np.int64)
+    return store.column("next_achieved", later)

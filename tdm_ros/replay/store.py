@@ -1,0 +1,128 @@
+"""A store of whole trajectories in flat arrays: what was seen, in the order in which it happened."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.tasks import TaskSpec
+
+
+class Step(NamedTuple):
+    """One transition. O, A and G are the sizes of observation, action and goal of the task."""
+
+    observation: NDArray[np.float32]
+    """(O,) before the action."""
+    action: NDArray[np.float32]
+    """(A,) executed action, in [-1, 1]."""
+    next_observation: NDArray[np.float32]
+    """(O,) after the action."""
+    achieved: NDArray[np.float32]
+    """(G,) goal-space point of ``observation`` [goal unit]."""
+    next_achieved: NDArray[np.float32]
+    """(G,) goal-space point of ``next_observation`` [goal unit]."""
+    desired: NDArray[np.float32]
+    """(G,) the goal that was pursued [goal unit]."""
+    terminated: bool
+    """The world ended the episode; a time limit does not."""
+
+
+class TrajectoryStore:
+    """Ring of transitions that remembers where each trajectory ends.
+
+    Parameters
+    ----------
+    task : TaskSpec
+        Fixes the sizes; every step is checked against it and copied.
+    capacity : int
+        Number of transitions after which the oldest are overwritten.
+    """
+
+    def __init__(self, task: TaskSpec, capacity: int = 1_000_000) -> None:
+        if capacity < 1:
+            raise ValueError(f"TrajectoryStore capacity must be >= 1 transition, got {capacity}")
+        self.task = task
+        self.capacity = capacity
+        self.total = 0
+        """Transitions ever added; transition ``i`` (counted from the first) is in slot ``i % capacity``."""
+        self._open_since = 0
+        rows = min(capacity, 4096)
+        sizes = {"observation": task.observation.size, "action": task.action.size, "achieved": task.goal.size}
+        self._columns = {
+            name: np.zeros((rows, sizes[name.removeprefix("next_")]), np.float32)
+            for name in ("observation", "next_observation", "action", "achieved", "next_achieved")
+        }
+        self._columns["desired"] = np.zeros((rows, task.goal.size), np.float32)
+        self._columns["terminated"] = np.zeros(rows, np.bool_)
+        self._end = np.zeros(rows, np.int64)
+
+    def __len__(self) -> int:
+        return min(self.total, self.capacity)
+
+    def add(self, step: Step, last: bool) -> None:
+        """Append one step; ``last`` closes its trajectory, so that no relabelled goal crosses into the next.
+
+        Raises
+        ------
+        ValueError
+            If a vector has another size than the task's, or is not finite.
+        """
+        task = self.task
+        checked = {
+            "observation": task.observation.checked(step.observation, "observation"),
+            "next_observation": task.observation.checked(step.next_observation, "next_observation"),
+            "action": task.action.checked(step.action, "action"),
+            "achieved": task.goal.checked(step.achieved, "achieved"),
+            "next_achieved": task.goal.checked(step.next_achieved, "next_achieved"),
+            "desired": task.goal.checked(step.desired, "desired"),
+            "terminated": step.terminated,
+        }
+        self._grow()
+        slot = self.total % self.capacity
+        for name, value in checked.items():
+            self._columns[name][slot] = value
+        self.total += 1
+        if last or step.terminated:
+            self.close()
+
+    def close(self) -> None:
+        """End the open trajectory, if there is one."""
+        first = max(self._open_since, self.total - self.capacity)
+        self._end[np.arange(first, self.total) % self.capacity] = self.total
+        self._open_since = self.total
+
+    def rows(self, index: NDArray[np.int64]) -> dict[str, NDArray]:
+        """Copy the columns of the transitions ``index`` (any shape, absolute numbers): name -> (*index.shape, D)."""
+        slots = index % self.capacity
+        return {name: column[slots] for name, column in self._columns.items()}
+
+    def column(self, name: str, index: NDArray[np.int64]) -> NDArray:
+        """Copy one column of the transitions ``index`` (absolute numbers)."""
+        return self._columns[name][index % self.capacity]
+
+    def end_of(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Absolute number just past the trajectory of each transition; an open one ends with the newest."""
+        return np.where(index >= self._open_since, self.total, self._end[index % self.capacity])
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int64]:
+        """Draw absolute transition numbers uniformly.
+
+        Raises
+        ------
+        ValueError
+            If the store is empty.
+        """
+        if self.total == 0:
+            raise ValueError("cannot sample from an empty TrajectoryStore; add steps first")
+        return rng.integers(max(0, self.total - self.capacity), self.total, shape)
+
+    def _grow(self) -> None:
+        rows = len(self._end)
+        if self.total < rows or rows == self.capacity:
+            return
+        more = min(2 * rows, self.capacity)
+        for name, column in self._columns.items():
+            self._columns[name] = np.resize(column, (more, *column.shape[1:]))
+        self._end = np.resize(self._end, more)

@@ -1,0 +1,33 @@
+"""Disjoint streams of random numbers: what a learner trains on is never what it is judged on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+Purpose = Literal["train", "validate", "evaluate"]
+_STREAMS: dict[Purpose, int] = {"train": 0, "validate": 1, "evaluate": 2}
+
+
+def generator(purpose: Purpose, seed: int, episode: int = 0) -> np.random.Generator:
+    """Make the generator of one episode's goal and start; the streams of the three purposes never meet.
+
+    Parameters
+    ----------
+    purpose : "train", "validate" (looked at while learning) or "evaluate" (reported)
+    seed, episode : int >= 0
+
+    Raises
+    ------
+    ValueError
+        If ``seed`` or ``episode`` is negative.
+    """
+    if seed < 0 or episode < 0:
+        raise ValueError(f"seed and episode must be >= 0, got {seed} and {episode}")
+    return np.random.default_rng(np.random.SeedSequence([_STREAMS[purpose], seed, episode]))
+
+
+def reset_seed(purpose: Purpose, seed: int, episode: int) -> int:
+    """Seed for `gymnasium.Env.reset` of one episode."""
+    return int(generator(purpose, seed, episode).integers(2**31))

@@ -1,0 +1,167 @@
+"""The TDM update: twin vector-valued critics that say where the agent will be, and an actor that uses the first."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save
+from torch import Tensor
+
+from tdm_ros.replay import Batch
+from tdm_ros.tasks import TaskSpec
+from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.tdm.features import Features
+from tdm_ros.tdm.networks import MlpStack
+
+
+class Losses(NamedTuple):
+    """What an update reports: the critics' squared error, and the distance that the actor expects to be left with."""
+
+    critic: float
+    actor: float
+
+
+class _Inputs(NamedTuple):
+    """Network inputs of N batches, (N, B, ...): now, one step later, and what one step later is worth."""
+
+    now: Tensor
+    action: Tensor
+    gap: Tensor
+    later: Tensor
+    gap_later: Tensor
+    pays_now: Tensor
+
+
+class TdmAgent:
+    """Temporal difference model with structured critics, after Pong et al., ICLR 2018.
+
+    A critic predicts ``f(s, a, g, steps_left)``, the point that will be reached, as a correction to where the agent is;
+    ``Q = -|f - g|`` per goal dimension. Distances are in parts of the task's goal scale throughout.
+
+    Parameters
+    ----------
+    task : TaskSpec
+    config : TdmConfig
+    features : Features
+        With the frozen statistics of the observations.
+    seed : int
+        Of the initial weights.
+
+    Source: arXiv 1802.09081, equation 3 and section 5. We differ in: twin critics (the more pessimistic *vector* is the
+    target), a soft target update, the correction instead of an absolute prediction, the norm in the actor's loss.
+    """
+
+    def __init__(self, task: TaskSpec, config: TdmConfig, features: Features, seed: int) -> None:
+        self.task, self.config, self.features = task, config, features
+        generator = torch.Generator().manual_seed(seed)
+        goals, actions = task.goal.size, task.action.size
+        self.critics = MlpStack(2, features.size + actions, config.hidden, goals, generator)
+        self.actor = MlpStack(1, features.size, config.hidden, actions, generator)
+        self.target_critics, self.target_actor = deepcopy(self.critics), deepcopy(self.actor)
+        self.average_actor = deepcopy(self.actor)
+        self.updates = 0
+        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=config.learning_rate, fused=True)
+        self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate, fused=True)
+
+    def update(self, batches: Batch, progress: float = 0.0) -> Losses:
+        """Make one gradient update from each of N batches; ``progress`` in [0, 1] sets the learning rate."""
+        rate = self.config.learning_rate * (1 - progress * (1 - self.config.final_learning_rate))
+        for optimiser in (self.critic_optimiser, self.actor_optimiser):
+            optimiser.param_groups[0]["lr"] = rate
+        inputs = self._inputs(batches)
+        losses = [self._update(_Inputs(*parts)) for parts in zip(*inputs, strict=True)]
+        critic, actor = torch.stack([torch.stack(pair) for pair in losses]).mean(dim=0).tolist()
+        return Losses(critic, actor)
+
+    def _inputs(self, batches: Batch) -> _Inputs:
+        features = self.features
+        gap = features.gap(batches.achieved, batches.goal)
+        gap_later = features.gap(batches.next_achieved, batches.goal)
+        later = features.inputs(batches.next_observation, gap_later, np.maximum(batches.steps_left - 1, 0))
+        arrays = (
+            features.inputs(batches.observation, gap, batches.steps_left),
+            batches.action,
+            gap,
+            later,
+            gap_later,
+            ((batches.steps_left == 0) | batches.terminated)[..., None],
+        )
+        return _Inputs(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
+
+    def _update(self, x: _Inputs) -> tuple[Tensor, Tensor]:
+        scale = self.config.loss_scale
+        # 1. Where the target networks expect to be when one step less is left; the farther vector of the two counts.
+        with torch.no_grad():
+            action_later = self.target_actor.first(x.later).tanh_()
+            misses = (self.target_critics(torch.cat([x.later, action_later], -1)) - x.gap_later).abs_()
+            farther = misses.square().sum(-1, keepdim=True)
+            miss = torch.where(farther[0] > farther[1], misses[0], misses[1])
+            target = torch.where(x.pays_now, x.gap_later.abs(), miss)
+
+        # 2. Both critics learn that distance, per goal dimension.
+        miss_now = (self.critics(torch.cat([x.now, x.action], -1)) - x.gap).abs()
+        critic_loss = (scale * (miss_now - target)).square().mean()
+        self.critic_optimiser.zero_grad()
+        critic_loss.backward()
+
+        # 3. The actor shortens the distance that the first critic predicts; the critic itself stays as it is.
+        action = self.actor.first(x.now).tanh()
+        expected = self.critics.first(torch.cat([x.now, action], -1)) - x.gap
+        actor_loss = (scale * expected).norm(dim=-1).mean()
+        parameters = list(self.actor.parameters())
+        for parameter, gradient in zip(parameters, torch.autograd.grad(actor_loss, parameters), strict=True):
+            parameter.grad = gradient
+
+        # 4. Step both, then let the targets and the average follow.
+        self.critic_optimiser.step()
+        self.actor_optimiser.step()
+        _follow(self.target_critics, self.critics, self.config.polyak)
+        _follow(self.target_actor, self.actor, self.config.polyak)
+        self.updates += 1
+        _follow(self.average_actor, self.actor, max(self.config.average, 10 / (self.updates + 9)))
+        return critic_loss.detach(), actor_loss.detach() / scale
+
+    @torch.no_grad()
+    def predict(
+        self,
+        observation: NDArray[np.float32],
+        achieved: NDArray[np.float32],
+        goal: NDArray[np.float32],
+        steps_left: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Where the policy will be after ``steps_left + 1`` more steps, by both critics.
+
+        Parameters
+        ----------
+        observation : (B, O) float32
+        achieved, goal : (B, G) float32 [goal unit]
+        steps_left : (B,) float32 [steps]
+
+        Returns
+        -------
+        (2, B, G) float32 [goal unit]
+        """
+        gap = self.features.gap(achieved, goal)
+        x = torch.from_numpy(self.features.inputs(observation, gap, steps_left))
+        action = self.average_actor.first(x).tanh()
+        moved = self.critics(torch.cat([x, action], -1)).numpy()
+        return achieved + moved * self.features.goal_scale
+
+    def actor_bytes(self) -> bytes:
+        """The averaged actor and the normaliser as a safetensors blob, for `NumpyActor.from_bytes`."""
+        tensors = self.features.tensors()
+        for layer, (weight, bias) in enumerate(
+            zip(self.average_actor.weights, self.average_actor.biases, strict=True)
+        ):
+            tensors[f"actor.weight{layer}"] = weight.detach()[0].numpy()
+            tensors[f"actor.bias{layer}"] = bias.detach()[0, 0].numpy()
+        return save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+
+
+def _follow(target: MlpStack, source: MlpStack, rate: float) -> None:
+    with torch.no_grad():
+        torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), rate)

@@ -1,0 +1,91 @@
+"""Experience in, weights out: the learner that `tdm_ros train` and the trainer node share."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from tdm_ros.replay import Step, TrajectoryStore, sample_batches
+from tdm_ros.tasks import TaskSpec
+from tdm_ros.tdm.agent import Losses, TdmAgent
+from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.tdm.features import Features
+
+CHUNK = 8
+"""Batches that are drawn and relabelled together."""
+
+
+class Learner:
+    """Owns the replay store and, once the random phase has given it statistics, the agent.
+
+    Parameters
+    ----------
+    task : TaskSpec
+    config : TdmConfig
+    seed : int
+        Of weights and sampling; two learners with one seed and the same experience are equal.
+    """
+
+    def __init__(self, task: TaskSpec, config: TdmConfig, seed: int) -> None:
+        torch.set_num_threads(1)
+        self.task, self.config, self.seed = task, config, seed
+        self.store = TrajectoryStore(task)
+        self.agent: TdmAgent | None = None
+        self.updates = 0
+        self.losses = Losses(float("nan"), float("nan"))
+        self.rng = np.random.default_rng(np.random.SeedSequence([3, seed]))
+
+    @property
+    def transitions(self) -> int:
+        """Transitions seen so far."""
+        return self.store.total
+
+    @property
+    def progress(self) -> float:
+        """Part of the schedule that is over, in [0, 1]."""
+        return self.config.progress(self.transitions)
+
+    def add(self, step: Step, last: bool) -> None:
+        """Store one step; ``last`` says that its episode ends here.
+
+        Raises
+        ------
+        ValueError
+            If a vector has another size than the task's, or is not finite.
+        """
+        self.store.add(step, last)
+
+    def updates_due(self) -> int:
+        """Updates that the experience so far allows and that have not been made."""
+        config = self.config
+        learned_steps = self.transitions - config.random_steps
+        if learned_steps < 0:
+            return 0
+        return max(0, config.catch_up_updates + config.updates_per_step * learned_steps - self.updates)
+
+    def update(self, count: int) -> None:
+        """Make ``count`` gradient updates; the first call freezes the observation statistics."""
+        if self.agent is None:
+            self.agent = TdmAgent(self.task, self.config, self._statistics(), self.seed)
+        while count > 0:
+            number = min(count, CHUNK)
+            batches = sample_batches(self.store, self.config.goals, (number, self.config.batch_size), self.rng)
+            self.losses = self.agent.update(batches, self.progress)
+            self.updates += number
+            count -= number
+
+    def actor_bytes(self) -> bytes:
+        """Weights for `NumpyActor.from_bytes`.
+
+        Raises
+        ------
+        RuntimeError
+            Before the first update.
+        """
+        if self.agent is None:
+            raise RuntimeError("there is no actor before the first update; call update() when updates_due() > 0")
+        return self.agent.actor_bytes()
+
+    def _statistics(self) -> Features:
+        observations = self.store.column("observation", np.arange(min(len(self.store), self.config.random_steps)))
+        return Features.fit(self.task, observations, self.config.near_scale)

@@ -1,0 +1,120 @@
+"""One row an episode, in one CSV file, whether the episode ran on the arm or in a bare simulation."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FILE_NAME = "metrics.csv"
+THRESHOLDS = (0.01, 0.02, 0.05)
+"""Success radii of the reports [goal unit; m for reaching]."""
+
+
+@dataclass(frozen=True)
+class EpisodeRow:
+    """What is kept of an episode.
+
+    Parameters
+    ----------
+    robot_time_s : float
+        Time that the arm has moved since the run began [s].
+    step : int
+        Environment steps (cycles) of learning so far.
+    episode : int
+    mode : str
+        "train" (with exploration), "validate" (without, while learning) or "evaluate" (without, at the end).
+    final_distance : float
+        Distance to the goal in the last state [goal unit; m for reaching].
+    updates : int
+        Gradient updates so far.
+    end : str
+        Why it ended: "time_limit", "terminated" or "interrupted".
+    goal : str
+        Coordinates [goal unit], separated by blanks.
+    """
+
+    robot_time_s: float
+    step: int
+    episode: int
+    mode: str
+    final_distance: float
+    updates: int
+    end: str
+    goal: str
+
+
+class MetricsFile:
+    """Appends rows and flushes each of them to the operating system.
+
+    Parameters
+    ----------
+    directory : Path
+        Run directory; an existing file in it is continued.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        path = directory / FILE_NAME
+        fresh = not path.exists() or path.stat().st_size == 0
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._file, [f.name for f in fields(EpisodeRow)])
+        if fresh:
+            self._writer.writeheader()
+            self._file.flush()
+
+    def append(self, row: EpisodeRow) -> None:
+        """Write one row."""
+        self._writer.writerow(asdict(row))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_metrics(directory: Path) -> Iterator[EpisodeRow]:
+    """Read the rows of a run back; a torn last line is left out.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the run has no metrics; the message says where it looked.
+    """
+    path = directory / FILE_NAME
+    if not path.exists():
+        raise FileNotFoundError(f"no {FILE_NAME} in {directory}; give the directory of a run")
+    with path.open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            try:
+                yield EpisodeRow(
+                    float(line["robot_time_s"]),
+                    int(line["step"]),
+                    int(line["episode"]),
+                    line["mode"],
+                    float(line["final_distance"]),
+                    int(line["updates"]),
+                    line["end"],
+                    line["goal"],
+                )
+            except (TypeError, ValueError):
+                continue
+
+
+def summarise(final_distance: list[float]) -> dict[str, Any]:
+    """Mean, median, 95th percentile and success shares of final distances, as the reports give them."""
+    distances = np.asarray(final_distance, float)
+    if distances.size == 0:
+        return {"final_distance_m": None, "success": None}
+    return {
+        "final_distance_m": {
+            "mean": float(distances.mean()),
+            "median": float(np.median(distances)),
+            "p95": float(np.percentile(distances, 95)),
+        },
+        "success": {f"{radius:g}": float((distances <= radius).mean()) for radius in THRESHOLDS},
+    }
