@@ -17,7 +17,8 @@ def facts() -> dict[str, Any]:
 
     Source: Rethink's `sawyer_description` (Apache-2.0), numbers only.
     """
-    return json.loads(files("tdm_ros.robot").joinpath("sawyer_facts.json").read_text())
+    data: dict[str, Any] = json.loads(files("tdm_ros.robot").joinpath("sawyer_facts.json").read_text())
+    return data
 
 
 JOINT_NAMES: tuple[str, ...] = tuple(f"right_j{i}" for i in range(7))
@@ -30,10 +31,14 @@ _LIMITS = {
 """The table has no limits for right_j6; those here are the vendor's for the real arm."""
 
 
+def _constant(values: list[float]) -> NDArray[np.float64]:
+    array = np.array(values, np.float64)
+    array.setflags(write=False)
+    return array
+
+
 def _column(key: str) -> NDArray[np.float64]:
-    values = np.array([float(_LIMITS[name][key]) for name in JOINT_NAMES])
-    values.setflags(write=False)
-    return values
+    return _constant([float(_LIMITS[name][key]) for name in JOINT_NAMES])
 
 
 Q_LOWER_RAD = _column("lower")
@@ -41,6 +46,13 @@ Q_UPPER_RAD = _column("upper")
 QD_MAX_RAD_S = _column("velocity")
 EFFORT_MAX_N_M = _column("effort")
 
-NEUTRAL_RAD = np.array([0.0, -1.18, 0.0, 2.18, 0.0, 0.57, 3.3161])
+DAMPING_N_M_S_RAD = _constant([10.0, 5.0, 5.0, 1.0, 2.0, 1.0, 1.0])
+FRICTION_N_M = _constant([5.0, 2.0, 2.0, 0.5, 1.0, 0.5, 0.5])
+"""Joint damping and dry friction of the vendor's simulator."""
+
+ROTOR_INERTIA_KG_M2 = _constant([0.5, 0.5, 0.3, 0.3, 0.1, 0.1, 0.1])
+"""Inertia of motor and gear as felt at the joint. Our assumption, the vendor gives none: about that of the link behind
+each joint, so that a wrist joint answers a torque within a few control cycles rather than within milliseconds."""
+
+NEUTRAL_RAD = _constant([0.0, -1.18, 0.0, 2.18, 0.0, 0.57, 3.3161])
 """The vendor's neutral posture; the hand is at (0.4496, 0.1603, 0.2158) m in frame base, pointing down."""
-NEUTRAL_RAD.setflags(write=False)

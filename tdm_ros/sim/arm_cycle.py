@@ -1,0 +1,103 @@
+"""One control cycle of the simulated arm: the only place where a command becomes motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.robot.actuation import Actuation
+from tdm_ros.robot.limiter import ArmReading, Limited, Limiter
+from tdm_ros.sim.sawyer_sim import SawyerSim
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What moved the arm during one cycle.
+
+    Parameters
+    ----------
+    action : (J,) float32, in [-1, 1]
+        Mean over the cycle, weighted by time; zero while holding.
+    limited : bool
+        The limiter changed a command of this cycle.
+    layer : str
+        Which of its layers acted last, empty if none.
+    """
+
+    action: NDArray[np.float32]
+    limited: bool
+    layer: str
+
+
+class ArmCycle:
+    """Commands in, motion and the executed action out; used by the environment and by the arm node alike.
+
+    Parameters
+    ----------
+    sim : SawyerSim
+    limiter : Limiter
+    actuation : Actuation
+        Unit of the commands.
+    """
+
+    def __init__(self, sim: SawyerSim, limiter: Limiter, actuation: Actuation) -> None:
+        self.sim = sim
+        self.limiter = limiter
+        self.actuation = actuation
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the running cycle and hold; call this after `SawyerSim.reset`."""
+        self._layer = ""
+        self._substeps = 0
+        self._sum = np.zeros(self.actuation.scale.shape)
+        self._continued = False
+        self.hold()
+
+    def reading(self) -> ArmReading:
+        """What the arm reports now."""
+        return self.sim.reading()
+
+    def command(self, values: ArrayLike) -> Limited:
+        """Follow (J,) [rad/s or N m] from now on, after the limiter; an unusable command makes the arm hold."""
+        limited = self.limiter.apply(values, self.sim.reading())
+        if limited.refused:
+            self.hold()
+        else:
+            self._wanted, self._moving = np.array(values, np.float64), limited.command
+            self._continued = False
+            self.sim.drive(self.actuation.mode, limited.command)
+        self._layer = limited.layer or self._layer
+        return limited
+
+    def hold(self) -> None:
+        """Stop, and stay."""
+        self._wanted: NDArray[np.float64] | None = None
+        self._moving = np.zeros(self.actuation.scale.shape)
+        self.sim.hold()
+
+    def advance(self, substeps: int) -> None:
+        """Let ``substeps`` x 2 ms pass. A command continued from the cycle before is judged afresh first.
+
+        Raises
+        ------
+        ValueError
+            If ``substeps`` is negative.
+        """
+        if self._wanted is not None and self._continued:
+            self.command(self._wanted)
+        self.sim.advance(substeps)
+        self._sum += substeps * self._moving
+        self._substeps += substeps
+
+    def finish(self) -> Executed:
+        """End the cycle, say what moved the arm during it, and start the next one."""
+        mean = self._sum / max(self._substeps, 1)
+        executed = Executed(self.actuation.to_action(mean), bool(self._layer), self._layer)
+        self._layer = ""
+        self._substeps = 0
+        self._continued = True
+        self._sum = np.zeros_like(self._sum)
+        return executed

@@ -1,0 +1,128 @@
+"""The MuJoCo model of Sawyer on its pedestal at a table, written from the vendor's table of facts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tdm_ros.robot.sawyer import (
+    DAMPING_N_M_S_RAD,
+    EFFORT_MAX_N_M,
+    FRICTION_N_M,
+    JOINT_NAMES,
+    Q_LOWER_RAD,
+    Q_UPPER_RAD,
+    ROTOR_INERTIA_KG_M2,
+    facts,
+)
+from tdm_ros.sim.sawyer_looks import CAPSULES, MATERIALS, PAINT, ROOM_PAINT
+
+TIMESTEP_S = 0.002
+VELOCITY_GROUP, TORQUE_GROUP = 1, 2
+"""Actuator groups: one is switched off while the other drives."""
+
+TABLE_NEAR_M, TABLE_FAR_M, TABLE_HALF_WIDTH_M = 0.3, 1.25, 0.75
+"""The table top is at z = 0 in frame base and begins in front of the pedestal."""
+
+# Contact bits (contype, conaffinity). The body of the robot and the room touch the moving links; the wrist also touches
+# the upper arm. Neighbouring links overlap by construction, so those of one group never touch each other.
+_BITS = {"room": (5, 0), "body": (1, 0), "upper": (2, 4), "elbow": (0, 1), "wrist": (0, 3)}
+_OVERLAPPING = (("right_l1", "right_l3"),)
+
+
+def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str:
+    """Write the model as MJCF text.
+
+    Parameters
+    ----------
+    damping_factor, friction_factor : float
+        Multiply the vendor's joint damping and dry friction.
+
+    Raises
+    ------
+    ValueError
+        If a factor is negative.
+    """
+    for name, factor in (("damping_factor", damping_factor), ("friction_factor", friction_factor)):
+        if not factor >= 0:
+            raise ValueError(f"{name} must be >= 0, got {factor}")
+    joints = {j["child"]: j for j in facts()["joints"]}
+    chain = _body("right_l6", _site(joints["right_hand"]), damping_factor, friction_factor)
+    for i in reversed(range(6)):
+        inner = chain + (_body("head", "", 0, 0) if i == 0 else "")
+        chain = _body(f"right_l{i}", inner, damping_factor, friction_factor)
+    excludes = "".join(f'<exclude body1="{a}" body2="{b}"/>' for a, b in _OVERLAPPING)
+    return f"""<mujoco model="sawyer">
+<compiler angle="radian" eulerseq="XYZ" autolimits="true"/>
+<option timestep="{TIMESTEP_S}" integrator="implicitfast"/>
+<visual><global offwidth="1280" offheight="960"/><quality shadowsize="4096" offsamples="8"/>
+<headlight ambient=".35 .35 .35" diffuse=".45 .45 .45" specular=".1 .1 .1"/><map znear=".02" zfar="30"/></visual>
+<asset>{MATERIALS}</asset>
+<worldbody>{ROOM_PAINT}{_room()}{_shapes("right_arm_base_link")}{chain}</worldbody>
+<contact>{excludes}</contact>
+<actuator>{_actuators()}</actuator>
+</mujoco>"""
+
+
+def _link(name: str) -> dict[str, Any]:
+    entry: dict[str, Any] = next(entry for entry in facts()["links"] if entry["name"] == name)
+    return entry
+
+
+def _body(name: str, inner: str, damping_factor: float, friction_factor: float) -> str:
+    """One link with its joint, inertia, shapes and what hangs on it."""
+    joint = next(j for j in facts()["joints"] if j["child"] == name)
+    link = _link(name)
+    inertia = " ".join(link["inertia"][k] for k in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
+    hinge = _hinge(joint["name"], damping_factor, friction_factor) if joint["name"] in JOINT_NAMES else ""
+    return f"""
+<body name="{name}" pos="{joint["xyz"]}" euler="{joint["rpy"]}" gravcomp="1">{hinge}
+<inertial pos="{link["com"]}" mass="{link["mass"]}" fullinertia="{inertia}"/>{_shapes(name)}{inner}</body>"""
+
+
+def _hinge(name: str, damping_factor: float, friction_factor: float) -> str:
+    i = JOINT_NAMES.index(name)
+    return (
+        f'<joint name="{name}" axis="0 0 1" range="{Q_LOWER_RAD[i]} {Q_UPPER_RAD[i]}"'
+        f' damping="{DAMPING_N_M_S_RAD[i] * damping_factor:g}" frictionloss="{FRICTION_N_M[i] * friction_factor:g}"'
+        f' armature="{ROTOR_INERTIA_KG_M2[i]:g}"/>'
+    )
+
+
+def _site(joint: dict[str, Any]) -> str:
+    return f'<site name="right_hand" pos="{joint["xyz"]}" euler="{joint["rpy"]}" size=".005" group="4"/>'
+
+
+def _shapes(link: str) -> str:
+    """Collision capsules (hidden, group 3) and paint (seen, group 2) of one link."""
+    capsules = (
+        f'<geom type="capsule" fromto="{" ".join(map(str, c.ends_m))}" size="{c.radius_m}" {_contact(c.group)}/>'
+        for c in CAPSULES.get(link, ())
+    )
+    return "".join(capsules) + PAINT.get(link, "")
+
+
+def _contact(group: str) -> str:
+    contype, conaffinity = _BITS[group]
+    return f'contype="{contype}" conaffinity="{conaffinity}" condim="1" group="3"'
+
+
+def _room() -> str:
+    """What stands still: pedestal, table top and floor, as collision shapes."""
+    middle, half = (TABLE_FAR_M + TABLE_NEAR_M) / 2, (TABLE_FAR_M - TABLE_NEAR_M) / 2
+    return f"""
+<geom name="table" type="box" pos="{middle:g} 0 -.1" size="{half:g} {TABLE_HALF_WIDTH_M} .1" {_contact("room")}/>
+<geom name="pedestal" type="capsule" fromto="-.02 0 -.6 -.02 0 -.16" size=".18" {_contact("room")}/>
+<geom name="floor" type="plane" pos="0 0 -.913" size="3 3 .1" {_contact("room")}/>"""
+
+
+def _actuators() -> str:
+    """A velocity servo and a motor for each joint; servos hold with twice the effort limit for 1 rad/s of error."""
+    servos = (
+        f'<velocity name="{n}_velocity" joint="{n}" kv="{2 * e:g}" forcerange="{-e:g} {e:g}" group="{VELOCITY_GROUP}"/>'
+        for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)
+    )
+    motors = (
+        f'<motor name="{n}_torque" joint="{n}" forcerange="{-e:g} {e:g}" group="{TORQUE_GROUP}"/>'
+        for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)
+    )
+    return "".join(servos) + "".join(motors)
