@@ -118,6 +118,35 @@ class TrajectoryStore:
             raise ValueError("cannot sample from an empty TrajectoryStore; add steps first")
         return rng.integers(max(0, self.total - self.capacity), self.total, shape)
 
+    def dump(self) -> dict[str, NDArray]:
+        """All transitions that are held, oldest first, with the ends of their trajectories; `restore` reads them."""
+        index = np.arange(self.total - len(self), self.total)
+        return {**self.rows(index), "end": self.end_of(index), "total": np.array([self.total])}
+
+    def restore(self, data: dict[str, NDArray]) -> None:
+        """Fill an empty store with `dump` data; the trajectory that was open then is closed.
+
+        Raises
+        ------
+        ValueError
+            If the store is not empty, or the data are of another task.
+        """
+        if self.total:
+            raise ValueError(f"restore needs an empty TrajectoryStore, this one has {self.total} transitions")
+        total, end = int(data["total"][0]), data["end"]
+        if data["observation"].shape[1:] != (self.task.observation.size,):
+            raise ValueError(f"stored observations have shape {data['observation'].shape[1:]}, task is {self.task.name}")
+        self.total = total - len(end)
+        self._open_since = self.total
+        for row in range(len(end)):
+            self._grow()
+            slot = self.total % self.capacity
+            for name, column in self._columns.items():
+                column[slot] = data[name][row]
+            self._end[slot] = end[row]
+            self.total += 1
+        self._open_since = self.total
+
     def _grow(self) -> None:
         rows = len(self._end)
         if self.total < rows or rows == self.capacity:

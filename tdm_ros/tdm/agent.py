@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -151,15 +151,51 @@ class TdmAgent:
         moved = self.critics(torch.cat([x, action], -1)).numpy()
         return achieved + moved * self.features.goal_scale
 
-    def actor_bytes(self) -> bytes:
-        """The averaged actor and the normaliser as a safetensors blob, for `NumpyActor.from_bytes`."""
+    def actor_tensors(self) -> dict[str, NDArray[Any]]:
+        """The averaged actor and the normaliser as arrays, for `NumpyActor`."""
         tensors = self.features.tensors()
-        for layer, (weight, bias) in enumerate(
-            zip(self.average_actor.weights, self.average_actor.biases, strict=True)
-        ):
-            tensors[f"actor.weight{layer}"] = weight.detach()[0].numpy()
-            tensors[f"actor.bias{layer}"] = bias.detach()[0, 0].numpy()
-        return save({name: np.ascontiguousarray(array) for name, array in tensors.items()})
+        layers = zip(self.average_actor.weights, self.average_actor.biases, strict=True)
+        for layer, (weight, bias) in enumerate(layers):
+            tensors[f"actor.weight{layer}"] = weight.detach()[0].numpy().copy()
+            tensors[f"actor.bias{layer}"] = bias.detach()[0, 0].numpy().copy()
+        return tensors
+
+    def actor_bytes(self) -> bytes:
+        """The same as a safetensors blob, for `NumpyActor.from_bytes`."""
+        return save(self.actor_tensors())
+
+    def state(self) -> dict[str, Tensor]:
+        """Every number that learning changes, by name; `load_state` puts them back."""
+        state = {f"{name}.{key}": value for name in _NETWORKS for key, value in getattr(self, name).state_dict().items()}
+        for name in _OPTIMISERS:
+            for index, moments in getattr(self, name).state_dict()["state"].items():
+                state |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
+        return state
+
+    def load_state(self, state: dict[str, Tensor], updates: int) -> None:
+        """Continue from ``state`` as it was after ``updates`` updates.
+
+        Raises
+        ------
+        KeyError
+            If a number is missing.
+        """
+        self.updates = updates
+        for name in _NETWORKS:
+            network = getattr(self, name)
+            network.load_state_dict({key: state[f"{name}.{key}"] for key in network.state_dict()})
+        for name in _OPTIMISERS:
+            optimiser = getattr(self, name)
+            saved = optimiser.state_dict()
+            count = len(saved["param_groups"][0]["params"]) if updates else 0
+            saved["state"] = {
+                i: {key: state[f"{name}.{i}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")} for i in range(count)
+            }
+            optimiser.load_state_dict(saved)
+
+
+_NETWORKS = ("actor", "critics", "target_actor", "target_critics", "average_actor")
+_OPTIMISERS = ("actor_optimiser", "critic_optimiser")
 
 
 def _follow(target: MlpStack, source: MlpStack, rate: float) -> None:

@@ -1,0 +1,53 @@
+"""One episode of any goal-conditioned environment, with the horizon bookkeeping that a TDM needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.replay import Step
+from tdm_ros.tasks import TaskSpec
+
+GoalEnv = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
+
+
+class Situation(NamedTuple):
+    """What a policy decides on."""
+
+    observation: NDArray[np.float32]
+    """(O,)"""
+    achieved: NDArray[np.float32]
+    """(G,) [goal unit]"""
+    goal: NDArray[np.float32]
+    """(G,) [goal unit]"""
+    steps_left: int
+    """Counts down from the horizon and is then held at 0 [steps]."""
+
+
+Policy = Callable[[Situation], NDArray[np.float32]]
+
+
+def play(env: GoalEnv, task: TaskSpec, policy: Policy, seed: int) -> Iterator[tuple[Step, bool]]:
+    """Reset ``env`` with ``seed`` and act until the episode ends; yields each step and whether it was the last.
+
+    A step holds the action that was executed, where the environment says so (``info["executed_action"]``).
+    """
+    seen, _ = env.reset(seed=seed)
+    last, time = False, 0
+    while not last:
+        now = Situation(*_vectors(seen), max(task.horizon - time, 0))
+        action = policy(now)
+        seen, _, terminated, truncated, info = env.step(action)
+        observation, achieved, _ = _vectors(seen)
+        executed = np.asarray(info.get("executed_action", action), np.float32)
+        last, time = bool(terminated or truncated), time + 1
+        step = Step(now.observation, executed, observation, now.achieved, achieved, now.goal, bool(terminated))
+        yield step, last
+
+
+def _vectors(seen: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float32], ...]:
+    return tuple(np.asarray(seen[key], np.float32) for key in ("observation", "achieved_goal", "desired_goal"))

@@ -1,0 +1,138 @@
+"""Online training without ROS: act, store, learn, look at how it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.tdm.exploration import Exploration
+from tdm_ros.tasks.seeds import generator, reset_seed
+from tdm_ros.tdm.actor import NumpyActor
+from tdm_ros.training.episode import GoalEnv, Situation, play
+from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate
+from tdm_ros.training.learner import Learner
+from tdm_ros.training.metrics import EpisodeRow
+
+REFRESH_STEPS = 20
+"""The acting policy takes new weights as often as the live system does: once a second."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train, and how often to look.
+
+    Parameters
+    ----------
+    steps : int
+        Environment steps of the whole run, those before a resumption included.
+    validate_every : int
+        Steps between looks at the validation goals; 0: never.
+    validate_episodes : int
+    """
+
+    steps: int
+    validate_every: int = 500
+    validate_episodes: int = 20
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps must be >= 1, got {self.steps}")
+        if self.validate_every < 0 or self.validate_episodes < 1:
+            raise ValueError(
+                "validate_every must be >= 0 and validate_episodes >= 1, "
+                f"got {self.validate_every} and {self.validate_episodes}"
+            )
+
+
+class OnlineTrainer:
+    """Plays episodes with exploration and lets the learner make the updates that each step allows.
+
+    Parameters
+    ----------
+    env, test_env : GoalEnv
+        For training and for validation; two, because an episode of one must not disturb the other.
+    learner : Learner
+    schedule : Schedule
+    on_episode : callable
+        Receives an `EpisodeRow` for each training and validation episode.
+    on_step : callable
+        Called after each step.
+    """
+
+    def __init__(
+        self,
+        env: GoalEnv,
+        test_env: GoalEnv,
+        learner: Learner,
+        schedule: Schedule,
+        on_episode: Callable[[EpisodeRow], None] = lambda row: None,
+        on_step: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.env, self.test_env = env, test_env
+        self.learner, self.schedule = learner, schedule
+        self.on_episode, self.on_step = on_episode, on_step
+        self.episode = 0
+        self._actor: NumpyActor | None = None
+        self._fresh_at = 0
+
+    def run(self) -> None:
+        """Train until the schedule's steps are reached; call again after raising them to go on."""
+        while self.learner.transitions < self.schedule.steps:
+            self._train_episode()
+
+    def _train_episode(self) -> None:
+        learner, task = self.learner, self.learner.task
+        explore = Exploration(task.action.size, generator("train", learner.seed, self.episode))
+        noise = learner.config.noise * (1 - learner.progress)
+
+        def act(now: Situation) -> NDArray[np.float32]:
+            if self._actor is None:
+                return explore.random()
+            return explore.noisy(self._actor.act(*now), noise)
+
+        end, step = "interrupted", None
+        for step, last in play(self.env, task, act, reset_seed("train", learner.seed, self.episode)):
+            learner.add(step, last)
+            self._learn()
+            self.on_step()
+            if last:
+                end = "terminated" if step.terminated else "time_limit"
+            every = self.schedule.validate_every
+            if every and learner.transitions % every == 0:
+                self._validate()
+            if learner.transitions >= self.schedule.steps:
+                break
+        learner.store.close()
+        if step is not None:
+            distance = float(task.distance(step.next_achieved, step.desired))
+            self._report("train", distance, end, step.desired)
+        self.episode += 1
+
+    def _learn(self) -> None:
+        learner = self.learner
+        due = learner.updates_due()
+        if due:
+            learner.update(due)
+            if self._actor is None or learner.transitions - self._fresh_at >= REFRESH_STEPS:
+                self._actor = NumpyActor.from_bytes(learner.actor_bytes())
+                self._fresh_at = learner.transitions
+
+    def _validate(self) -> None:
+        learner = self.learner
+        if learner.agent is None:
+            return
+        policy = actor_policy(NumpyActor.from_bytes(learner.actor_bytes()))
+        result: Evaluation = evaluate(
+            policy, self.test_env, learner.task, self.schedule.validate_episodes, learner.seed, "validate"
+        )
+        for distance in result.final_distance:
+            self._report("validate", distance, "time_limit", None)
+
+    def _report(self, mode: str, distance: float, end: str, goal: NDArray[np.float32] | None) -> None:
+        steps = self.learner.transitions
+        text = " ".join(f"{x:.4f}" for x in goal) if goal is not None else ""
+        seconds = steps / self.learner.task.rate_hz
+        self.on_episode(EpisodeRow(seconds, steps, self.episode, mode, distance, self.learner.updates, end, text))
