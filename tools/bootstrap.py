@@ -1,0 +1,244 @@
+"""Make everything that `make demo` and `make test` need, once: .venv, the pinned packages, the messages.
+
+Run by the Makefile with whatever Python 3 there is, before anything is installed; standard library only.
+Each of the two stages, packages and messages, leaves a stamp with the hash of its inputs: a second run takes a
+moment, and a change in msg/ rebuilds just the messages. A stage that was interrupted starts over (pip keeps
+what it had downloaded).
+
+ROS 2's wheels turn the virtual environment into an ament prefix; our messages and node executables are
+installed into that same prefix. So whatever runs on .venv's Python finds them, without any shell set-up.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python3"
+LOG = ROOT / "build" / "setup.log"
+STAMPS = VENV / ".tdm_ros"
+
+PYTHONS = ((3, 11), (3, 13))  # first and last version that requirements/ros.lock has wheels for
+DISK_GB = 3.0  # the environment takes 1.7 GB; pip unpacks beside it
+PINS = ["constraints.txt", "requirements/ros.lock", "requirements/runtime.txt", "requirements/dev.txt"]
+
+# Why a command failed, told from what it printed: if any of the words occurs, this is the sentence to say.
+CAUSES = (
+    (
+        ["No space left on device"],
+        f"the disk is full: free at least {DISK_GB:.0f} GB and run the same command again.",
+    ),
+    (
+        ["DO NOT MATCH THE HASHES"],
+        "a downloaded file is not the one in requirements/ros.lock: empty pip's cache (pip cache purge) and run "
+        "the same command again; if it stays, the package registry in use offers other files than PyPI.",
+    ),
+    (
+        ["name resolution", "NewConnectionError", "Max retries", "Timeout", "ProxyError", "SSLError"]
+        + ["Connection refused", "Network is unreachable", "ConnectionResetError", "Connection broken"],
+        "the package registry cannot be reached: check the network (HTTPS_PROXY, or pip's own configuration) and "
+        "run the same command again; what has been downloaded is kept.",
+    ),
+    (
+        ["No matching distribution", "Could not find a version"],
+        "the package registry lacks a pinned version: let pip use PyPI, or a full mirror of it.",
+    ),
+)
+
+
+class SetupError(Exception):
+    """Set-up cannot go on; the text is one sentence that names the remedy."""
+
+
+def main() -> int:
+    """Bring .venv up to date; return the exit status."""
+    try:
+        check_machine()
+        LOG.parent.mkdir(exist_ok=True)
+        with open(LOG.parent / "setup.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # a second make in the same checkout waits for the first
+            ensure_packages()
+            ensure_messages()
+    except SetupError as error:
+        print(f"set-up: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nset-up: interrupted; run the same command again to go on.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"set-up: {error}. Mend that and run the same command again.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def check_machine() -> None:
+    """Refuse what cannot work, before anything is downloaded. Raises SetupError."""
+    first, last = PYTHONS
+    if not first <= sys.version_info[:2] <= last:
+        raise SetupError(
+            f"Python {dotted(first)} to {dotted(last)} is needed, {sys.executable} is {platform.python_version()}: "
+            f"install python{dotted(first)} with its venv and dev packages and run make with "
+            f"PYTHON=python{dotted(first)}."
+        )
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        raise SetupError(
+            f"ROS 2's wheels exist for Linux on x86_64 only, this is {sys.platform} on {platform.machine()}: "
+            "install ROS 2 Jazzy and use colcon build and ros2 launch (README)."
+        )
+    version = dotted(sys.version_info[:2])
+    if not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
+        raise SetupError("a C++ compiler is needed to build the messages: apt install g++")
+    if not shutil.which("make"):
+        raise SetupError("make is needed to build the messages: apt install make")
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        raise SetupError(
+            f"Python's headers are needed to build the messages: apt install python{version}-dev"
+        )
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        raise SetupError(f"Python's venv module is missing: apt install python{version}-venv") from None
+
+
+def ensure_packages() -> None:
+    """Create .venv with every pinned package, unless it is there already. Raises SetupError."""
+    key = digest(PINS, [platform.python_version(), str(ROOT), "pyproject.toml"])
+    if is_done("packages", key):
+        return
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    if free_gb < DISK_GB:
+        raise SetupError(
+            f"{DISK_GB:.0f} GB of free disk are needed, {ROOT} has {free_gb:.1f} GB: make room there."
+        )
+    if VENV.exists():
+        print("set-up: .venv is unfinished or belongs to other pins: starting over")
+        shutil.rmtree(VENV)
+    say("1/4 virtual environment")
+    run([sys.executable, "-m", "venv", str(VENV)])
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar=off"]
+    run([*pip, "-c", "constraints.txt", "pip", "setuptools", "wheel"])
+    say("2/4 ROS 2 Jazzy wheels, each checked against its hash (a minute or so)")
+    run([*pip, "--no-build-isolation", "--require-hashes", "-r", "requirements/ros.lock"])
+    say("3/4 torch, mujoco, gymnasium and the rest (a minute or so, longer where torch comes with CUDA)")
+    run([*pip, "-c", "constraints.txt", "-r", "requirements/runtime.txt", "-r", "requirements/dev.txt"])
+    run([*pip, "--no-build-isolation", "--no-deps", "-e", "."])
+    relocate_exports()
+    mark_done("packages", key)
+
+
+def relocate_exports() -> None:
+    """Rewrite the paths of the container that the wheels were built in, in their CMake exports. Idempotent."""
+    version = dotted(sys.version_info[:2])
+    tag = "cp" + version.replace(".", "")
+    built_in = f"/opt/python/{tag}-{tag}"
+    here = {
+        f"{built_in}/include/python{version}": sysconfig.get_path("include"),
+        f"{built_in}/lib/python{version}/site-packages": str(
+            VENV / "lib" / f"python{version}" / "site-packages"
+        ),
+    }
+    for path in VENV.glob("share/*/cmake/*Export*.cmake"):
+        text = path.read_text()
+        for old, new in here.items():
+            text = text.replace(old, new)
+        path.write_text(text)
+
+
+def ensure_messages() -> None:
+    """Build msg/ with colcon and install it, and the node executables, into .venv. Raises SetupError."""
+    sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "msg").iterdir())
+    # Installed are links to the files of tdm_ros/, config/ and launch/: their names matter here, not their text.
+    links = [
+        str(p.relative_to(ROOT)) for room in ("tdm_ros", "config", "launch") for p in (ROOT / room).rglob("*")
+    ]
+    names = sorted(name for name in links if "__pycache__" not in name)
+    key = digest(["CMakeLists.txt", "package.xml", *sources], [*names, (STAMPS / "packages").read_text()])
+    if is_done("messages", key):
+        return
+    say("4/4 messages and node executables, with colcon (half a minute)")
+    building = ROOT / "build" / "tdm_ros"
+    unfinished = building / "unfinished"
+    if unfinished.exists():
+        shutil.rmtree(building)
+    building.mkdir(parents=True, exist_ok=True)
+    unfinished.touch()
+    prefix = {"AMENT_PREFIX_PATH": str(VENV), "CMAKE_PREFIX_PATH": str(VENV)}
+    colcon = [
+        str(VENV / "bin" / "colcon"),
+        "--log-base",
+        "build/log",
+        "build",
+        "--packages-select",
+        "tdm_ros",
+    ]
+    colcon += ["--build-base", "build", "--install-base", str(VENV), "--merge-install", "--symlink-install"]
+    colcon += ["--cmake-clean-cache", "--event-handlers", "console_direct+"]
+    colcon += ["--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={PYTHON}"]
+    run(colcon, {**prefix, "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"})
+    unfinished.unlink()
+    mark_done("messages", key)
+
+
+def run(command: list, extra_env: "dict | None" = None) -> None:
+    """Run one command with its output in the log; on failure tell the cause. Raises SetupError."""
+    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    env.update(extra_env or {})
+    with open(LOG, "w") as log:
+        status = subprocess.run(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT).returncode
+    if status:
+        raise SetupError(explain(command, status, LOG.read_text(errors="replace")))
+
+
+def explain(command: list, status: int, output: str) -> str:
+    """Return one sentence on why a command failed, from what it printed."""
+    for words, sentence in CAUSES:
+        if any(word in output for word in words):
+            return sentence
+    errors = [line.strip() for line in output.splitlines() if "error" in line.lower()]
+    last = (errors or output.strip().splitlines() or ["it printed nothing"])[-1]
+    program = "pip" if "pip" in command else Path(command[0]).name
+    return f"{program} failed with status {status} ({last[:200]}): mend that and run the same command again; all output is in {LOG}."
+
+
+def digest(files: list, more: list) -> str:
+    """Return the hash of some files of the checkout and of further strings."""
+    parts = [(ROOT / name).read_bytes() for name in files] + [text.encode() for text in more]
+    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+
+
+def is_done(step: str, key: str) -> bool:
+    """Whether a step was completed from these very inputs."""
+    with contextlib.suppress(FileNotFoundError):
+        return (STAMPS / step).read_text() == key
+    return False
+
+
+def mark_done(step: str, key: str) -> None:
+    """Leave the stamp of a completed step, all or nothing."""
+    STAMPS.mkdir(exist_ok=True)
+    fresh = STAMPS / f"{step}.new"
+    fresh.write_text(key)
+    fresh.replace(STAMPS / step)
+
+
+def say(text: str) -> None:
+    """Announce a step that takes a while."""
+    print(f"set-up {text}", flush=True)
+
+
+def dotted(version: tuple) -> str:
+    """Write (3, 11) as 3.11."""
+    return ".".join(map(str, version))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
