@@ -1,8 +1,8 @@
 """Make everything that `make demo` and `make test` need, once: .venv, the pinned packages, the messages.
 
 Run by the Makefile with whatever Python 3 there is, before anything is installed; standard library only.
-Each of the two stages, packages and messages, leaves a stamp with the hash of its inputs: a second run takes a
-moment, and a change in msg/ rebuilds just the messages. A stage that was interrupted starts over (pip keeps
+Each of the two stages, packages and messages, leaves a stamp with the hash of its inputs: a second run takes
+a moment, and a change in msg/ rebuilds just the messages. A stage that was interrupted starts over (pip keeps
 what it had downloaded).
 
 ROS 2's wheels turn the virtual environment into an ament prefix; our messages and node executables are
@@ -27,31 +27,29 @@ LOG = ROOT / "build" / "setup.log"
 STAMPS = VENV / ".tdm_ros"
 
 PYTHONS = ((3, 11), (3, 13))  # first and last version that requirements/ros.lock has wheels for
-DISK_GB = 3.0  # the environment takes 1.7 GB; pip unpacks beside it
+DISK_GB = 3  # the environment takes 1.7 GB; pip unpacks beside it
 PINS = ["constraints.txt", "requirements/ros.lock", "requirements/runtime.txt", "requirements/dev.txt"]
 
-# Why a command failed, told from what it printed: if any of the words occurs, this is the sentence to say.
-CAUSES = (
-    (
-        ["No space left on device"],
-        f"the disk is full: free at least {DISK_GB:.0f} GB and run the same command again.",
+# Why a command failed, told from what it printed: where one of the words occurs, this is what to say.
+CAUSES = {
+    ("No space left on device",): (
+        f"the disk is full: free at least {DISK_GB} GB and run the same command again."
     ),
-    (
-        ["DO NOT MATCH THE HASHES"],
+    ("DO NOT MATCH THE HASHES",): (
         "a downloaded file is not the one in requirements/ros.lock: empty pip's cache (pip cache purge) and run "
-        "the same command again; if it stays, the package registry in use offers other files than PyPI.",
+        "the same command again; if it stays, the package registry in use offers other files than PyPI."
     ),
     (
-        ["name resolution", "NewConnectionError", "Max retries", "Timeout", "ProxyError", "SSLError"]
-        + ["Connection refused", "Network is unreachable", "ConnectionResetError", "Connection broken"],
-        "the package registry cannot be reached: check the network (HTTPS_PROXY, or pip's own configuration) and "
-        "run the same command again; what has been downloaded is kept.",
+        *("name resolution", "NewConnectionError", "Max retries", "Timeout", "ProxyError", "SSLError"),
+        *("Connection refused", "Network is unreachable", "ConnectionResetError", "Connection broken"),
+    ): (
+        "the package registry cannot be reached: check the network (HTTPS_PROXY, pip's own configuration) and "
+        "run the same command again; what has been downloaded is kept."
     ),
-    (
-        ["No matching distribution", "Could not find a version"],
-        "the package registry lacks a pinned version: let pip use PyPI, or a full mirror of it.",
+    ("No matching distribution", "Could not find a version"): (
+        "the package registry lacks a pinned version: let pip use PyPI, or a full mirror of it."
     ),
-)
+}
 
 
 class SetupError(Exception):
@@ -64,7 +62,9 @@ def main() -> int:
         check_machine()
         LOG.parent.mkdir(exist_ok=True)
         with open(LOG.parent / "setup.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # a second make in the same checkout waits for the first
+            # A second make waits for the first, and for what a killed one left running, which inherits the lock.
+            os.set_inheritable(lock.fileno(), True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
             ensure_packages()
             ensure_messages()
     except SetupError as error:
@@ -81,46 +81,41 @@ def main() -> int:
 
 def check_machine() -> None:
     """Refuse what cannot work, before anything is downloaded. Raises SetupError."""
-    first, last = PYTHONS
-    if not first <= sys.version_info[:2] <= last:
+    first, last = map(dotted, PYTHONS)
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         raise SetupError(
-            f"Python {dotted(first)} to {dotted(last)} is needed, {sys.executable} is {platform.python_version()}: "
-            f"install python{dotted(first)} with its venv and dev packages and run make with "
-            f"PYTHON=python{dotted(first)}."
+            f"Python {first} to {last} is needed, {sys.executable} is {platform.python_version()}: install "
+            f"python{first} with its venv and dev packages, and run make with PYTHON=python{first}."
         )
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise SetupError(
             f"ROS 2's wheels exist for Linux on x86_64 only, this is {sys.platform} on {platform.machine()}: "
             "install ROS 2 Jazzy and use colcon build and ros2 launch (README)."
         )
-    version = dotted(sys.version_info[:2])
+    python = f"python{dotted(sys.version_info[:2])}"
     if not any(shutil.which(name) for name in ("c++", "g++", "clang++")):
         raise SetupError("a C++ compiler is needed to build the messages: apt install g++")
     if not shutil.which("make"):
         raise SetupError("make is needed to build the messages: apt install make")
     if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
-        raise SetupError(
-            f"Python's headers are needed to build the messages: apt install python{version}-dev"
-        )
+        raise SetupError(f"Python.h is needed to build the messages: apt install {python}-dev")
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
     except ImportError:
-        raise SetupError(f"Python's venv module is missing: apt install python{version}-venv") from None
+        raise SetupError(f"Python's venv module is missing: apt install {python}-venv") from None
 
 
 def ensure_packages() -> None:
     """Create .venv with every pinned package, unless it is there already. Raises SetupError."""
-    key = digest(PINS, [platform.python_version(), str(ROOT), "pyproject.toml"])
+    key = digest(PINS, [platform.python_version(), str(ROOT)])
     if is_done("packages", key):
         return
     free_gb = shutil.disk_usage(ROOT).free / 1e9
     if free_gb < DISK_GB:
-        raise SetupError(
-            f"{DISK_GB:.0f} GB of free disk are needed, {ROOT} has {free_gb:.1f} GB: make room there."
-        )
+        raise SetupError(f"{DISK_GB} GB of free disk are needed, {ROOT} has {free_gb:.1f}: make room there.")
     if VENV.exists():
-        print("set-up: .venv is unfinished or belongs to other pins: starting over")
+        print("set-up: .venv is unfinished or made from other pins: starting over")
         shutil.rmtree(VENV)
     say("1/4 virtual environment")
     run([sys.executable, "-m", "venv", str(VENV)])
@@ -136,15 +131,14 @@ def ensure_packages() -> None:
 
 
 def relocate_exports() -> None:
-    """Rewrite the paths of the container that the wheels were built in, in their CMake exports. Idempotent."""
+    """Let the wheels' CMake exports name this Python, not that of the container they were built in."""
     version = dotted(sys.version_info[:2])
     tag = "cp" + version.replace(".", "")
     built_in = f"/opt/python/{tag}-{tag}"
+    site_packages = VENV / "lib" / f"python{version}" / "site-packages"
     here = {
         f"{built_in}/include/python{version}": sysconfig.get_path("include"),
-        f"{built_in}/lib/python{version}/site-packages": str(
-            VENV / "lib" / f"python{version}" / "site-packages"
-        ),
+        f"{built_in}/lib/python{version}/site-packages": str(site_packages),
     }
     for path in VENV.glob("share/*/cmake/*Export*.cmake"):
         text = path.read_text()
@@ -155,13 +149,10 @@ def relocate_exports() -> None:
 
 def ensure_messages() -> None:
     """Build msg/ with colcon and install it, and the node executables, into .venv. Raises SetupError."""
-    sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "msg").iterdir())
-    # Installed are links to the files of tdm_ros/, config/ and launch/: their names matter here, not their text.
-    links = [
-        str(p.relative_to(ROOT)) for room in ("tdm_ros", "config", "launch") for p in (ROOT / room).rglob("*")
-    ]
-    names = sorted(name for name in links if "__pycache__" not in name)
-    key = digest(["CMakeLists.txt", "package.xml", *sources], [*names, (STAMPS / "packages").read_text()])
+    sources = ["CMakeLists.txt", "package.xml", *names_in("msg")]
+    # Of these, links are installed: their names matter here, not their text.
+    linked = [*names_in("tdm_ros"), *names_in("config"), *names_in("launch")]
+    key = digest(sources, [*linked, (STAMPS / "packages").read_text()])
     if is_done("messages", key):
         return
     say("4/4 messages and node executables, with colcon (half a minute)")
@@ -169,21 +160,15 @@ def ensure_messages() -> None:
     unfinished = building / "unfinished"
     if unfinished.exists():
         shutil.rmtree(building)
-    building.mkdir(parents=True, exist_ok=True)
+    building.mkdir(exist_ok=True)
     unfinished.touch()
-    prefix = {"AMENT_PREFIX_PATH": str(VENV), "CMAKE_PREFIX_PATH": str(VENV)}
-    colcon = [
-        str(VENV / "bin" / "colcon"),
-        "--log-base",
-        "build/log",
-        "build",
-        "--packages-select",
-        "tdm_ros",
-    ]
-    colcon += ["--build-base", "build", "--install-base", str(VENV), "--merge-install", "--symlink-install"]
-    colcon += ["--cmake-clean-cache", "--event-handlers", "console_direct+"]
+    colcon = [str(VENV / "bin" / "colcon"), "--log-base", "build/log", "build"]
+    colcon += ["--packages-select", "tdm_ros", "--build-base", "build", "--install-base", str(VENV)]
+    colcon += ["--merge-install", "--symlink-install", "--cmake-clean-cache"]
+    colcon += ["--event-handlers", "console_direct+"]
     colcon += ["--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={PYTHON}"]
-    run(colcon, {**prefix, "PATH": f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"})
+    path = f"{VENV / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    run(colcon, {"PATH": path, "AMENT_PREFIX_PATH": str(VENV), "CMAKE_PREFIX_PATH": str(VENV)})
     unfinished.unlink()
     mark_done("messages", key)
 
@@ -193,41 +178,49 @@ def run(command: list, extra_env: "dict | None" = None) -> None:
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     env.update(extra_env or {})
     with open(LOG, "w") as log:
-        status = subprocess.run(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT).returncode
-    if status:
-        raise SetupError(explain(command, status, LOG.read_text(errors="replace")))
+        ran = subprocess.run(
+            command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, close_fds=False
+        )
+    if ran.returncode:
+        raise SetupError(explain(command, ran.returncode, LOG.read_text(errors="replace")))
 
 
 def explain(command: list, status: int, output: str) -> str:
     """Return one sentence on why a command failed, from what it printed."""
-    for words, sentence in CAUSES:
+    for words, sentence in CAUSES.items():
         if any(word in output for word in words):
             return sentence
     errors = [line.strip() for line in output.splitlines() if "error" in line.lower()]
-    last = (errors or output.strip().splitlines() or ["it printed nothing"])[-1]
+    last = (errors or output.strip().splitlines() or ["it printed nothing"])[-1][:200]
     program = "pip" if "pip" in command else Path(command[0]).name
-    return f"{program} failed with status {status} ({last[:200]}): mend that and run the same command again; all output is in {LOG}."
+    return f"{program} failed with status {status}: {last} (all that it printed: {LOG})"
+
+
+def names_in(folder: str) -> list:
+    """List the files under a folder of the checkout, relative to it, in order, without Python's caches."""
+    paths = (path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file())
+    return sorted(str(path) for path in paths if "__pycache__" not in path.parts)
 
 
 def digest(files: list, more: list) -> str:
     """Return the hash of some files of the checkout and of further strings."""
     parts = [(ROOT / name).read_bytes() for name in files] + [text.encode() for text in more]
-    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def is_done(step: str, key: str) -> bool:
-    """Whether a step was completed from these very inputs."""
+def is_done(stage: str, key: str) -> bool:
+    """Whether a stage was completed from these very inputs."""
     with contextlib.suppress(FileNotFoundError):
-        return (STAMPS / step).read_text() == key
+        return (STAMPS / stage).read_text() == key
     return False
 
 
-def mark_done(step: str, key: str) -> None:
-    """Leave the stamp of a completed step, all or nothing."""
+def mark_done(stage: str, key: str) -> None:
+    """Leave the stamp of a completed stage, all or nothing."""
     STAMPS.mkdir(exist_ok=True)
-    fresh = STAMPS / f"{step}.new"
+    fresh = STAMPS / f"{stage}.new"
     fresh.write_text(key)
-    fresh.replace(STAMPS / step)
+    fresh.replace(STAMPS / stage)
 
 
 def say(text: str) -> None:
