@@ -36,15 +36,15 @@ CAUSES = {
         f"the disk is full: free at least {DISK_GB} GB and run the same command again."
     ),
     ("DO NOT MATCH THE HASHES",): (
-        "a downloaded file is not the one in requirements/ros.lock: empty pip's cache (pip cache purge) and run "
-        "the same command again; if it stays, the package registry in use offers other files than PyPI."
+        "a downloaded file is not the one in requirements/ros.lock: empty pip's cache (pip cache purge) and "
+        "run the same command again; if it stays, the package registry in use offers other files than PyPI."
     ),
     (
         *("name resolution", "NewConnectionError", "Max retries", "Timeout", "ProxyError", "SSLError"),
         *("Connection refused", "Network is unreachable", "ConnectionResetError", "Connection broken"),
     ): (
-        "the package registry cannot be reached: check the network (HTTPS_PROXY, pip's own configuration) and "
-        "run the same command again; what has been downloaded is kept."
+        "the package registry cannot be reached: check the network (HTTPS_PROXY, pip's own configuration) "
+        "and run the same command again; what has been downloaded is kept."
     ),
     ("No matching distribution", "Could not find a version"): (
         "the package registry lacks a pinned version: let pip use PyPI, or a full mirror of it."
@@ -62,7 +62,7 @@ def main() -> int:
         check_machine()
         LOG.parent.mkdir(exist_ok=True)
         with open(LOG.parent / "setup.lock", "w") as lock:
-            # A second make waits for the first, and for what a killed one left running, which inherits the lock.
+            # A second make waits for the first, and for what a killed one left running: that inherits this.
             os.set_inheritable(lock.fileno(), True)
             fcntl.flock(lock, fcntl.LOCK_EX)
             ensure_packages()

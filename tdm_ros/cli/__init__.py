@@ -1,0 +1,65 @@
+"""The console program `tdm_ros`: one verb a file, imported when it is used.
+
+A verb is a module of this package with `add_arguments(parser)` and `run(arguments) -> int`, its exit status. The
+first line of its docstring is the line in `tdm_ros --help`, the rest stands in `tdm_ros <verb> --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import tdm_ros
+
+EPILOG = """\
+examples:
+  tdm_ros up sawyer_reach                       an arm learns to reach, live, in separate ROS 2 nodes
+  tdm_ros up sawyer_reach duration_min:=10      the same, longer; --show-args lists the arguments
+  tdm_ros train --task sawyer_reach --steps 5000 --out runs/train
+                                                the same learning without ROS
+  tdm_ros evaluate runs/train --episodes 100    how close it gets, on goals it has never seen
+
+tdm_ros <verb> --help tells more about each.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb that the command line names; return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        parsed = build_parser(arguments).parse_args(arguments)
+        return int(importlib.import_module(f"{__name__}.{parsed.verb}").run(parsed))
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser; of the verbs, only one that the command line names is imported."""
+    parser = argparse.ArgumentParser(
+        prog="tdm_ros",
+        description=tdm_ros.__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tdm_ros {tdm_ros.__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True)
+    for verb, docstring in verb_docstrings().items():
+        one = verbs.add_parser(
+            verb,
+            help=docstring.splitlines()[0],
+            description=docstring,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if verb in argv:
+            importlib.import_module(f"{__name__}.{verb}").add_arguments(one)
+    return parser
+
+
+def verb_docstrings() -> dict[str, str]:
+    """Return the docstring of every verb, read without importing it, so that --help is quick."""
+    files = sorted({path.stem: path for folder in __path__ for path in Path(folder).glob("[!_]*.py")}.items())
+    return {verb: ast.get_docstring(ast.parse(path.read_text())) or verb for verb, path in files}
