@@ -1,0 +1,116 @@
+"""Start a system: its ROS 2 nodes, each a process of its own.
+
+The system's table, config/<system>.system.yaml, is the one that the launch file of the same name uses; this is the
+way to start it where `ros2 launch` does not exist. Ctrl-C ends it. A required node that dies ends it too; any
+other is started again. All that is printed and recorded is kept in the run's folder, runs/latest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from tdm_ros.system.console import Console
+from tdm_ros.system.environment import find_in_prefixes, ros_environment
+from tdm_ros.system.run_folder import new_run_folder, write_config
+from tdm_ros.system.runner import Member, Runner
+from tdm_ros.system.table import SUFFIX, NodeEntry, SystemTable, TableError, Value, as_ros_text, load_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the verb's arguments."""
+    parser.add_argument("system", help="name of a system (sawyer_reach), or a path to the table of your own")
+    parser.add_argument("values", nargs="*", metavar="name:=value", help="arguments of the system")
+    parser.add_argument("--show-args", action="store_true", help="list the arguments of the system, and end")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start a system and stay until it is over; return the exit status."""
+    environ = ros_environment(os.environ)
+    try:
+        table = load_table(_table_path(arguments.system, environ))
+        values = table.values(arguments.values)
+        if arguments.show_args:
+            print(show_arguments(table))
+            return 0
+        executables = {node.name: _executable(node, environ) for node in table.nodes}
+        folder = new_run_folder(str(values.get("run_dir", "")))
+        values |= {"run_dir": str(folder)} if "run_dir" in values else {}
+        write_config(folder, configuration(table, values), environ)
+    except (TableError, OSError) as error:
+        print(f"tdm_ros up: {error}", file=sys.stderr)
+        return 1
+    members = [
+        Member(node.name, node_command(node, executables[node.name], table, values), node.required)
+        for node in table.nodes
+    ]
+    return _run(table, members, environ, folder)
+
+
+def node_command(
+    node: NodeEntry, executable: Path, table: SystemTable, values: dict[str, Value]
+) -> list[str]:
+    """Return the command line of a node: the same remaps and parameters that `ros2 launch` gives it."""
+    command = [
+        str(executable),
+        "--ros-args",
+        "-r",
+        f"__node:={node.name}",
+        "--params-file",
+        str(table.params_file),
+    ]
+    for name in node.parameters:
+        command += ["-p", f"{name}:={as_ros_text(values[name])}"]
+    return command
+
+
+def show_arguments(table: SystemTable) -> str:
+    """Return the list of a system's arguments, for a person."""
+    lines = [f"{table.name}: {table.description}", ""]
+    for name, argument in table.arguments.items():
+        choices = f" (one of {', '.join(map(str, argument.choices))})" if argument.choices else ""
+        lines.append(f"  {name}:={as_ros_text(argument.default)}")
+        lines.append(f"      {argument.description}{choices}")
+    return "\n".join(lines)
+
+
+def configuration(table: SystemTable, values: dict[str, Value]) -> dict[str, object]:
+    """Return what is run: the arguments, and what each node is given."""
+    nodes = {node.name: {name: values[name] for name in node.parameters} for node in table.nodes}
+    return {
+        "system": table.name,
+        "arguments": values,
+        "nodes": nodes,
+        "params_file": table.params_file.read_text(),
+    }
+
+
+def _run(table: SystemTable, members: list[Member], environ: dict[str, str], folder: Path) -> int:
+    logs = folder / "log"
+    logs.mkdir(exist_ok=True)
+    console = Console(sys.stdout, logs, width=max(len(node.name) for node in table.nodes))
+    console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
+    ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]
+    console.say(f"to look on from another terminal: export {' '.join(ros)}")
+    status = Runner(members, environ | {"PYTHONUNBUFFERED": "1"}, console).run()
+    console.say(f"run folder: {os.path.relpath(folder)}")
+    console.close()
+    return status
+
+
+def _table_path(system: str, environ: dict[str, str]) -> Path:
+    """Find the table of a system by its name, or by its path."""
+    if system.endswith(".yaml"):
+        return Path(system)
+    try:
+        return find_in_prefixes(f"share/tdm_ros/config/{system}{SUFFIX}", environ)
+    except FileNotFoundError:
+        folder = find_in_prefixes("share/tdm_ros/config", environ)
+        known = ", ".join(sorted(path.name.removesuffix(SUFFIX) for path in folder.glob(f"*{SUFFIX}")))
+        raise TableError(f"there is no system {system!r}; there are: {known}") from None
+
+
+def _executable(node: NodeEntry, environ: dict[str, str]) -> Path:
+    return find_in_prefixes(f"lib/{node.package}/{node.executable}", environ)

@@ -1,0 +1,77 @@
+"""What the nodes print, on one terminal: each line with its node's name, live lines drawn in place."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TextIO
+
+LIVE_EVERY = 10
+"""Where the output is no terminal, one live line in this many is printed."""
+
+_ERASE = "\r\x1b[2K"
+
+
+class Console:
+    """Prints lines, and keeps them in one file a node.
+
+    Parameters
+    ----------
+    out : TextIO
+        Where to print.
+    folder : Path
+        Where `<node>.log` is written; must exist.
+    width : int
+        Columns of the longest name.
+    """
+
+    def __init__(self, out: TextIO, folder: Path, width: int) -> None:
+        self._out = out
+        self._folder = folder
+        self._width = width
+        self._files: dict[str, TextIO] = {}
+        self._live = ""
+        self._live_count = 0
+
+    def show(self, name: str, line: str) -> None:
+        """Print a line of a node; one that begins with a carriage return is live: drawn in place."""
+        live, text = line.startswith("\r"), line.strip("\r\n")
+        self._file(name).write(text + "\n")
+        if not live:
+            self._print(f"{name:{self._width}} | {text}")
+        elif self._out.isatty():
+            self._live = text[: shutil.get_terminal_size().columns - 1]
+            self._write(_ERASE + self._live)
+        else:
+            self._live_count += 1
+            if self._live_count % LIVE_EVERY == 1:
+                self._write(text + "\n")
+
+    def say(self, text: str) -> None:
+        """Print a line of our own."""
+        self._file("system").write(text + "\n")
+        self._print(text)
+
+    def close(self) -> None:
+        """Leave the live line standing, and close the files."""
+        if self._live:
+            self._write("\n")
+            self._live = ""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+    def _print(self, text: str) -> None:
+        self._write(f"{_ERASE}{text}\n{self._live}" if self._live else f"{text}\n")
+
+    def _write(self, text: str) -> None:
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except OSError:  # the terminal, or the reader of the pipe, is gone: the files have it all
+            self._out = open("/dev/null", "w")  # noqa: SIM115
+
+    def _file(self, name: str) -> TextIO:
+        if name not in self._files:
+            self._files[name] = open(self._folder / f"{name}.log", "a", buffering=1)  # noqa: SIM115
+        return self._files[name]

@@ -1,0 +1,83 @@
+"""The environment in which nodes find ROS 2, our messages and each other: computed here, and only here."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+# Many small processes on few cores: a thread pool in each of them would only fight the others.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+DOMAINS = range(1, 101)  # above, the ports of DDS run into those that Linux hands out by itself
+
+
+def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for ROS 2 processes, made from the present one.
+
+    A virtual environment that holds the ROS 2 wheels is an ament prefix, and our messages are installed into it:
+    its prefix and its `bin` are all that must be known. What the environment says already is respected: a sourced
+    ROS 2, a ROS_DOMAIN_ID, a discovery range, numbers of threads.
+    """
+    env = dict(environ)
+    prefixes = ament_prefixes(environ)
+    if prefixes:
+        env["AMENT_PREFIX_PATH"] = os.pathsep.join(map(str, prefixes))
+    scripts = str(Path(sys.prefix) / "bin")
+    if scripts not in env.get("PATH", "").split(os.pathsep):
+        env["PATH"] = os.pathsep.join([scripts, env.get("PATH", os.defpath)])
+    env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    if "ROS_DOMAIN_ID" not in env:
+        env["ROS_DOMAIN_ID"] = str(free_domain())
+    for name in ONE_THREAD:
+        env.setdefault(name, "1")
+    return env
+
+
+def ament_prefixes(environ: Mapping[str, str]) -> list[Path]:
+    """Return the install prefixes of ROS 2 packages, first choice first; Python's own is one if packages are in it."""
+    prefixes = [Path(text) for text in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if text]
+    own = Path(sys.prefix)
+    if (own / "share" / "ament_index").is_dir() and own not in prefixes:
+        prefixes.append(own)
+    return prefixes
+
+
+def find_in_prefixes(relative: str, environ: Mapping[str, str]) -> Path:
+    """Return the first file of that relative path under an install prefix.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no prefix has it; the text says what to do.
+    """
+    prefixes = ament_prefixes(environ)
+    for prefix in prefixes:
+        if (prefix / relative).exists():
+            return prefix / relative
+    places = ", ".join(map(str, prefixes)) or "no prefix at all"
+    raise FileNotFoundError(
+        f"{relative} was not found in {places}: run `make build`, or `colcon build` and source install/setup.bash"
+    )
+
+
+def free_domain(candidates: Iterable[int] | None = None) -> int:
+    """Return a ROS domain in which no DDS participant of this machine is, as far as its ports tell.
+
+    Source: the port numbers of DDS-RTPS 2.2, 9.6.1.1: the first participant of domain d listens on 7410 + 250 d.
+    """
+    domains = list(DOMAINS if candidates is None else candidates)
+    if candidates is None:
+        random.shuffle(domains)
+    for domain in domains:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise OSError(
+        f"none of the ROS domains {domains[0]}..{domains[-1]} is free: stop some, or set ROS_DOMAIN_ID"
+    )

@@ -1,0 +1,91 @@
+"""The folder of one run: a new one, the link to the latest, and a record of what was run, on what."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("tdm_ros", "gymnasium", "mcap", "mujoco", "mujoco-core", "numpy", "rclpy", "safetensors", "torch")
+"""Whose versions are written down."""
+
+
+def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
+    """Make the folder of a run, and let the link `latest` beside it point to it.
+
+    Parameters
+    ----------
+    wish : str
+        The folder; it may exist (the run then goes on from what it holds). Empty: `runs/<date-time>`, a new one.
+    now : time.struct_time or None
+        Time for the name; None: the present local time.
+
+    Returns
+    -------
+    Path
+        Absolute.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made, or `latest` is something else than a link.
+    """
+    folder = Path(wish).absolute() if wish else _make_unique(Path("runs").absolute(), now)
+    folder.mkdir(parents=True, exist_ok=True)
+    _point_to(folder.parent / "latest", folder)
+    return folder
+
+
+def write_config(folder: Path, content: dict[str, Any], environ: dict[str, str]) -> None:
+    """Write `config.json`: what is given, and the versions, machine and commit that it is run on."""
+    record = content | {
+        "versions": {name: version for name in PACKAGES if (version := _version(name))},
+        "python": sys.version,
+        "platform": platform.platform(),
+        "processors": os.cpu_count(),
+        "commit": _commit(),
+        "ros": {name: value for name, value in sorted(environ.items()) if name.startswith(("ROS_", "RMW_"))},
+    }
+    (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _make_unique(parent: Path, now: time.struct_time | None) -> Path:
+    stamp = time.strftime("%Y%m%d-%H%M%S", now or time.localtime())
+    names = [stamp, *(f"{stamp}-{number}" for number in range(2, 100))]
+    for name in names:
+        with suppress(FileExistsError):
+            (parent / name).mkdir(parents=True)
+            return parent / name
+    raise FileExistsError(f"{parent} holds {len(names)} runs of this very second: try again")
+
+
+def _point_to(link: Path, folder: Path) -> None:
+    if link == folder:
+        return
+    if link.exists() and not link.is_symlink():
+        raise FileExistsError(f"{link} must be a link to the latest run, it is something else: move it away")
+    fresh = link.with_name(f".latest-{os.getpid()}")
+    fresh.symlink_to(folder.name)
+    fresh.replace(link)
+
+
+def _version(name: str) -> str | None:
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return None
+
+
+def _commit() -> str | None:
+    """Return the git commit of this code, `-dirty` where it has changed since; None where git does not know."""
+    command = ["git", "-C", str(Path(__file__).resolve().parent), "describe"]
+    command += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    with suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    return None

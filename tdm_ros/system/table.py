@@ -1,0 +1,173 @@
+"""The table of a system: its arguments and its nodes, as data, for the launch file and for the runner alike.
+
+A table is `config/<system>.system.yaml`; its keys are the fields of `SystemTable`, `Argument` and `NodeEntry`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Value = float | int | str | bool
+
+SUFFIX = ".system.yaml"
+WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+class TableError(ValueError):
+    """A table, or an argument given to it, is wrong; the text says what, and what to do."""
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of a system, given as `name:=value`; the type of its default is its type.
+
+    Attributes
+    ----------
+    default : float, int, str or bool
+        Value when none is given.
+    description : str
+        What it does, with its unit.
+    choices : tuple
+        The values it may have; empty: any of its type.
+    minimum : float
+        Smallest number it may be; -inf: any.
+    """
+
+    name: str
+    default: Value
+    description: str
+    choices: tuple[Value, ...] = ()
+    minimum: float = -math.inf
+
+    @property
+    def kind(self) -> type:
+        """Type of the argument's values."""
+        return type(self.default)
+
+    def parse(self, text: str) -> Value:
+        """Turn what a person typed into a value.
+
+        Raises
+        ------
+        TableError
+            If it is not of the argument's type, not finite, too small, or not one of the choices.
+        """
+        try:
+            value = WORDS[text.lower()] if self.kind is bool else self.kind(text)
+        except (KeyError, ValueError):
+            raise TableError(f"{self.name} must be {_NOUN[self.kind]}, got {text!r}") from None
+        if self.choices and value not in self.choices:
+            raise TableError(f"{self.name} must be one of {', '.join(map(str, self.choices))}; got {text!r}")
+        if self.kind in (int, float) and not (math.isfinite(value) and value >= self.minimum):
+            raise TableError(f"{self.name} must be a finite number >= {self.minimum:g}, got {text}")
+        return value
+
+
+@dataclass(frozen=True)
+class NodeEntry:
+    """One node of a system.
+
+    Attributes
+    ----------
+    executable : str
+        Name of the program in `lib/<package>` of the install prefix.
+    required : bool
+        Whether the system ends with it; others are started again when they die.
+    parameters : tuple of str
+        Arguments of the system that the node gets as parameters of the same name.
+    """
+
+    name: str
+    executable: str
+    required: bool = False
+    parameters: tuple[str, ...] = ()
+    package: str = "tdm_ros"
+
+
+@dataclass(frozen=True)
+class SystemTable:
+    """A system: what a person may choose, which nodes it has, and the file with their other parameters."""
+
+    name: str
+    description: str
+    arguments: Mapping[str, Argument]
+    nodes: Sequence[NodeEntry]
+    params_file: Path
+
+    def values(self, given: Sequence[str]) -> dict[str, Value]:
+        """Return the value of every argument.
+
+        Parameters
+        ----------
+        given : sequence of str
+            What was typed, each `name:=value`.
+
+        Raises
+        ------
+        TableError
+            If one is malformed, unknown, or refused by its argument.
+        """
+        values = {name: argument.default for name, argument in self.arguments.items()}
+        for text in given:
+            name, assigned, value = text.partition(":=")
+            if not assigned:
+                raise TableError(f"arguments are written name:=value, got {text!r}")
+            if name not in self.arguments:
+                raise TableError(
+                    f"{self.name} has no argument {name!r}; it has {', '.join(self.arguments)} "
+                    f"(what they mean: tdm_ros up {self.name} --show-args)"
+                )
+            values[name] = self.arguments[name].parse(value)
+        return values
+
+
+def load_table(path: Path) -> SystemTable:
+    """Read a system's table.
+
+    Raises
+    ------
+    TableError
+        If a key is unknown or missing, or a node names an argument that does not exist.
+    """
+    content = yaml.safe_load(path.read_text())
+    try:
+        arguments = {name: _argument(name, entry) for name, entry in content["arguments"].items()}
+        nodes = tuple(_node(name, entry) for name, entry in content["nodes"].items())
+        table = SystemTable(
+            name=path.name.removesuffix(SUFFIX),
+            description=content["description"],
+            arguments=arguments,
+            nodes=nodes,
+            params_file=path.parent / content["params_file"],
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise TableError(f"{path} is not the table of a system: {error}") from error
+    unknown = sorted({name for node in nodes for name in node.parameters} - set(arguments))
+    if unknown:
+        raise TableError(f"{path}: nodes take {', '.join(unknown)}, which is no argument of the system")
+    return table
+
+
+def as_ros_text(value: Value) -> str:
+    """Write a value as `--ros-args -p name:=<text>` reads it back, with its type kept."""
+    return repr(value) if type(value) is float else json.dumps(value)
+
+
+def _argument(name: str, entry: Mapping[str, Any]) -> Argument:
+    fields = dict(entry)
+    return Argument(name=name, choices=tuple(fields.pop("choices", ())), **fields)
+
+
+def _node(name: str, entry: Mapping[str, Any]) -> NodeEntry:
+    fields = dict(entry)
+    return NodeEntry(name=name, parameters=tuple(fields.pop("parameters", ())), **fields)
+
+
+_NOUN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
