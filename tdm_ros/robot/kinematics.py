@@ -54,7 +54,9 @@ _HAND = _origin("right_hand")
 def _checked(q_rad: ArrayLike) -> Array:
     q = np.asarray(q_rad, np.float64)
     if q.shape != (len(JOINT_NAMES),):
-        raise ValueError(f"q_rad must have shape ({len(JOINT_NAMES)},), one angle for each joint, got {q.shape}")
+        raise ValueError(
+            f"q_rad must have shape ({len(JOINT_NAMES)},), one angle for each joint, got {q.shape}"
+        )
     return q
 
 
@@ -85,7 +87,7 @@ def forward(q_rad: ArrayLike) -> HandPose:
 
     Notes
     -----
-    A real arm deviates from this nominal one by about 1 mm and a few mrad; observe the hand that the robot reports.
+    A real arm deviates from this nominal one by about 1 mm and a few mrad: observe the hand that it reports.
     """
     hand = _frames(q_rad)[-1]
     return HandPose(hand[:3, 3].copy(), hand[:3, :3].copy())
@@ -97,7 +99,7 @@ def link_positions(q_rad: ArrayLike) -> Array:
 
 
 def jacobian(q_rad: ArrayLike) -> Array:
-    """Jacobian of the hand in frame base: (7,) [rad] -> (6, 7), rows x, y, z [m/rad] and then rotation [rad/rad].
+    """Jacobian of the hand in frame base: (7,) [rad] -> (6, 7), three linear rows [m/rad] before angular.
 
     Raises
     ------

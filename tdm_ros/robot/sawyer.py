@@ -51,8 +51,13 @@ FRICTION_N_M = _constant([5.0, 2.0, 2.0, 0.5, 1.0, 0.5, 0.5])
 """Joint damping and dry friction of the vendor's simulator."""
 
 ROTOR_INERTIA_KG_M2 = _constant([0.5, 0.5, 0.3, 0.3, 0.1, 0.1, 0.1])
-"""Inertia of motor and gear as felt at the joint. Our assumption, the vendor gives none: about that of the link behind
-each joint, so that a wrist joint answers a torque within a few control cycles rather than within milliseconds."""
+"""Inertia of motor and gear as felt at the joint. Our assumption, the vendor gives none: about that of
+the link behind each joint, so that a wrist answers a torque within a few control cycles, not milliseconds."""
+
+INERTIA_LEAST_KG_M2 = _constant([0.7, 0.95, 0.35, 0.45, 0.12, 0.1, 0.1])
+INERTIA_MOST_KG_M2 = _constant([2.7, 2.35, 0.85, 0.8, 0.14, 0.12, 0.1])
+"""What a torque at one joint has to move, over 3000 postures around neutral: the least when the other joints
+are free, the 95th percentile when they are held. From the simulated arm's mass matrix, rotors included."""
 
 NEUTRAL_RAD = _constant([0.0, -1.18, 0.0, 2.18, 0.0, 0.57, 3.3161])
 """The vendor's neutral posture; the hand is at (0.4496, 0.1603, 0.2158) m in frame base, pointing down."""

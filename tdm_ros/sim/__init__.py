@@ -1,4 +1,4 @@
-"""The simulated Sawyer. Importing this registers the environments `tdm_ros/SawyerReach...-v0` with Gymnasium."""
+"""The simulated Sawyer. Importing this registers `tdm_ros/SawyerReach...-v0` with Gymnasium."""
 
 import gymnasium as gym
 

@@ -46,6 +46,7 @@ class ArmCycle:
         self.sim = sim
         self.limiter = limiter
         self.actuation = actuation
+        self._wanted: NDArray[np.float64] | None = None
         self.restart()
 
     def restart(self) -> None:
@@ -61,7 +62,7 @@ class ArmCycle:
         return self.sim.reading()
 
     def command(self, values: ArrayLike) -> Limited:
-        """Follow (J,) [rad/s or N m] from now on, after the limiter; an unusable command makes the arm hold."""
+        """Follow (J,) [rad/s or N m] from now on, after the limiter; hold if they are unusable."""
         limited = self.limiter.apply(values, self.sim.reading())
         if limited.refused:
             self.hold()
@@ -74,7 +75,7 @@ class ArmCycle:
 
     def hold(self) -> None:
         """Stop, and stay."""
-        self._wanted: NDArray[np.float64] | None = None
+        self._wanted = None
         self._moving = np.zeros(self.actuation.scale.shape)
         self.sim.hold()
 
@@ -86,7 +87,7 @@ class ArmCycle:
         ValueError
             If ``substeps`` is negative.
         """
-        if self._wanted is not None and self._continued:
+        if substeps and self._continued and self._wanted is not None:
             self.command(self._wanted)
         self.sim.advance(substeps)
         self._sum += substeps * self._moving

@@ -1,8 +1,8 @@
-"""Sawyer reaching as a Gymnasium environment: the same arm, limiter and task as the live system, without ROS."""
+"""Sawyer reaching as a Gymnasium environment: arm, limiter and task of the live system, without ROS."""
 
 from __future__ import annotations
 
-from typing import Any, SupportsFloat
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -18,15 +18,15 @@ from tdm_ros.tasks import SAWYER_REACH, observe
 START_SPREAD_RAD = 0.1
 SUCCESS_M = 0.02
 
-Observation = dict[str, NDArray[np.float32]]
+Observation = dict[str, Any]
 
 
 class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
     """Bring Sawyer's hand to a point.
 
-    Observations are dictionaries: ``observation`` (17,) joint positions [rad], velocities [rad/s] and hand [m];
-    ``achieved_goal`` (3,) hand [m]; ``desired_goal`` (3,) [m]. Actions are (7,) in [-1, 1]. The reward is minus the
-    distance [m]; the world never ends by itself.
+    Observations are dictionaries: ``observation`` (17,) joint positions [rad], velocities [rad/s] and hand
+    [m], ``achieved_goal`` (3,) hand [m], ``desired_goal`` (3,) [m]. Actions are (7,) in [-1, 1]. The reward
+    is minus the distance [m]; the world never ends by itself.
 
     Parameters
     ----------
@@ -41,7 +41,10 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         If the actuation or the render mode is unknown.
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}
+    metadata = {  # noqa: RUF012 - declared so by Gymnasium
+        "render_modes": ["rgb_array", "human"],
+        "render_fps": 20,
+    }
 
     def __init__(
         self, actuation: str = "velocity", render_mode: str | None = None, limits: Limits | None = None
@@ -97,7 +100,7 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         observation = self._observe()
         return observation, self._judge(observation)
 
-    def step(self, action: ArrayLike) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
+    def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Act for 50 ms.
 
         Returns
@@ -121,7 +124,9 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
             self.render()
         return observation, -info["distance_m"], False, False, info
 
-    def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> NDArray[np.float64]:
+    def compute_reward(
+        self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any
+    ) -> NDArray[np.float64]:
         """Minus the distance: (..., 3), (..., 3) [m] -> (...) [m]; ``info`` is not looked at."""
         return -self.task.distance(achieved_goal, desired_goal)
 
@@ -137,7 +142,7 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         distance = float(self.task.distance(observation["achieved_goal"], observation["desired_goal"]))
         return {"distance_m": distance, "is_success": distance < SUCCESS_M}
 
-    def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
+    def render(self) -> NDArray[np.uint8] | None:
         """Show the arm and the goal: an image, (H, W, 3) uint8, or None in a window."""
         if self.render_mode is None:
             return None

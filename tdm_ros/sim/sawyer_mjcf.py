@@ -20,11 +20,11 @@ TIMESTEP_S = 0.002
 VELOCITY_GROUP, TORQUE_GROUP = 1, 2
 """Actuator groups: one is switched off while the other drives."""
 
-TABLE_NEAR_M, TABLE_FAR_M, TABLE_HALF_WIDTH_M = 0.3, 1.25, 0.75
+TABLE_NEAR_M, TABLE_FAR_M, TABLE_HALF_WIDTH_M = 0.3, 1.1, 0.65
 """The table top is at z = 0 in frame base and begins in front of the pedestal."""
 
-# Contact bits (contype, conaffinity). The body of the robot and the room touch the moving links; the wrist also touches
-# the upper arm. Neighbouring links overlap by construction, so those of one group never touch each other.
+# Contact bits (contype, conaffinity). The robot's body and the room touch the moving links; the wrist also
+# touches the upper arm. Neighbouring links overlap by construction, so those of a group never touch.
 _BITS = {"room": (5, 0), "body": (1, 0), "upper": (2, 4), "elbow": (0, 1), "wrist": (0, 3)}
 _OVERLAPPING = (("right_l1", "right_l3"),)
 
@@ -55,7 +55,8 @@ def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str
 <compiler angle="radian" eulerseq="XYZ" autolimits="true"/>
 <option timestep="{TIMESTEP_S}" integrator="implicitfast"/>
 <visual><global offwidth="1280" offheight="960"/><quality shadowsize="4096" offsamples="8"/>
-<headlight ambient=".35 .35 .35" diffuse=".45 .45 .45" specular=".1 .1 .1"/><map znear=".02" zfar="30"/></visual>
+<headlight ambient=".35 .35 .35" diffuse=".45 .45 .45" specular=".1 .1 .1"/>
+<map znear=".02" zfar="30" shadowclip="1.6"/></visual>
 <asset>{MATERIALS}</asset>
 <worldbody>{ROOM_PAINT}{_room()}{_shapes("right_arm_base_link")}{chain}</worldbody>
 <contact>{excludes}</contact>
@@ -83,7 +84,8 @@ def _hinge(name: str, damping_factor: float, friction_factor: float) -> str:
     i = JOINT_NAMES.index(name)
     return (
         f'<joint name="{name}" axis="0 0 1" range="{Q_LOWER_RAD[i]} {Q_UPPER_RAD[i]}"'
-        f' damping="{DAMPING_N_M_S_RAD[i] * damping_factor:g}" frictionloss="{FRICTION_N_M[i] * friction_factor:g}"'
+        f' damping="{DAMPING_N_M_S_RAD[i] * damping_factor:g}"'
+        f' frictionloss="{FRICTION_N_M[i] * friction_factor:g}"'
         f' armature="{ROTOR_INERTIA_KG_M2[i]:g}"/>'
     )
 
@@ -95,7 +97,7 @@ def _site(joint: dict[str, Any]) -> str:
 def _shapes(link: str) -> str:
     """Collision capsules (hidden, group 3) and paint (seen, group 2) of one link."""
     capsules = (
-        f'<geom type="capsule" fromto="{" ".join(map(str, c.ends_m))}" size="{c.radius_m}" {_contact(c.group)}/>'
+        f'<geom type="capsule" size="{c.radius_m}" fromto="{c.fromto}" {_contact(c.group)}/>'
         for c in CAPSULES.get(link, ())
     )
     return "".join(capsules) + PAINT.get(link, "")
@@ -109,20 +111,22 @@ def _contact(group: str) -> str:
 def _room() -> str:
     """What stands still: pedestal, table top and floor, as collision shapes."""
     middle, half = (TABLE_FAR_M + TABLE_NEAR_M) / 2, (TABLE_FAR_M - TABLE_NEAR_M) / 2
+    table = f'pos="{middle:g} 0 -.1" size="{half:g} {TABLE_HALF_WIDTH_M} .1"'
     return f"""
-<geom name="table" type="box" pos="{middle:g} 0 -.1" size="{half:g} {TABLE_HALF_WIDTH_M} .1" {_contact("room")}/>
+<geom name="table" type="box" {table} {_contact("room")}/>
 <geom name="pedestal" type="capsule" fromto="-.02 0 -.6 -.02 0 -.16" size=".18" {_contact("room")}/>
 <geom name="floor" type="plane" pos="0 0 -.913" size="3 3 .1" {_contact("room")}/>"""
 
 
 def _actuators() -> str:
-    """A velocity servo and a motor for each joint; servos hold with twice the effort limit for 1 rad/s of error."""
+    """A velocity servo and a motor for each joint; half a rad/s of error takes a servo's whole effort."""
     servos = (
-        f'<velocity name="{n}_velocity" joint="{n}" kv="{2 * e:g}" forcerange="{-e:g} {e:g}" group="{VELOCITY_GROUP}"/>'
+        f'<velocity name="{n}_velocity" joint="{n}" group="{VELOCITY_GROUP}"'
+        f' kv="{2 * e:g}" forcerange="{-e:g} {e:g}"/>'
         for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)
     )
     motors = (
-        f'<motor name="{n}_torque" joint="{n}" forcerange="{-e:g} {e:g}" group="{TORQUE_GROUP}"/>'
+        f'<motor name="{n}_torque" joint="{n}" group="{TORQUE_GROUP}" forcerange="{-e:g} {e:g}"/>'
         for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)
     )
     return "".join(servos) + "".join(motors)

@@ -86,7 +86,9 @@ class SawyerSim:
 
     def reading(self) -> ArmReading:
         """What sensors would say now: joint positions, velocities and the hand."""
-        return ArmReading(self.data.qpos.copy(), self.data.qvel.copy(), self.data.site_xpos[self._hand].copy())
+        return ArmReading(
+            self.data.qpos.copy(), self.data.qvel.copy(), self.data.site_xpos[self._hand].copy()
+        )
 
     def effort(self) -> Array:
         """Torque of the actuators, (J,) [N m], during the last substep."""
