@@ -1,0 +1,219 @@
+"""Who moves the arm, and when does it hold? The arm node's decisions, with time injected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.control.command_check import CommandCheck, ReceivedCommand
+from tdm_ros.control.timeline import Announcement, Source, State, Timeline
+from tdm_ros.robot.home import home_velocity
+from tdm_ros.robot.limiter import ArmReading, Limited
+
+
+class Executed(Protocol):
+    """What moved the arm during a cycle."""
+
+    @property
+    def action(self) -> NDArray[np.float32]: ...
+    @property
+    def limited(self) -> bool: ...
+    @property
+    def layer(self) -> str: ...
+
+
+class Drive(Protocol):
+    """Turns commands of one unit into motion; `sim.ArmCycle` is one, a real arm's will be another."""
+
+    def command(self, values: ArrayLike) -> Limited: ...
+    def hold(self) -> None: ...
+    def advance(self, substeps: int) -> None: ...
+    def finish(self) -> Executed: ...
+    def reading(self) -> ArmReading: ...
+
+
+@dataclass(frozen=True)
+class ArmTiming:
+    """Times of the arm's loop.
+
+    Parameters
+    ----------
+    period_s : float
+        One control cycle [s].
+    substeps : int
+        Steps of physics in a cycle.
+    command_timeout_s : float
+        The arm holds when the last command is older than this [s].
+    supervisor_timeout_s : float
+        The arm holds when the supervisor was last heard this long ago [s].
+    """
+
+    period_s: float = 0.05
+    substeps: int = 25
+    command_timeout_s: float = 0.1
+    supervisor_timeout_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class CycleReport:
+    """How one cycle went."""
+
+    executed: Executed
+    episode: int
+    source: Source
+    answered: bool
+    expected: bool
+    hold_reason: str
+
+
+class ArmControl:
+    """Follows commands while an episode runs, drives home when told, and holds in every other case.
+
+    Parameters
+    ----------
+    drive, home : Drive
+        For commands of the policy, and for the drive home (joint velocities). Both move the same arm.
+    check : CommandCheck
+    timing : ArmTiming
+    home_rad : (J,) float64 [rad]
+        Home posture.
+    now_s : float
+        Present steady time [s]; cycle 1 starts now.
+    """
+
+    def __init__(
+        self,
+        drives: tuple[Drive, Drive],
+        check: CommandCheck,
+        timing: ArmTiming,
+        home_rad: NDArray[np.float64],
+        now_s: float,
+    ) -> None:
+        self._drive, self._home = drives
+        self._check, self._timing, self._home_rad = check, timing, home_rad
+        self.cycle = 1
+        self.timeline = Timeline()
+        self._heard_s = -np.inf
+        self._told = self._governing(now_s)
+        self._command_s = -np.inf
+        self._in_force = Source.NONE
+        self._fault = ""
+        self._begin(now_s)
+
+    def hear(self, told: Announcement, now_s: float) -> None:
+        """Take in what the supervisor says; what starts at once cuts the running cycle."""
+        self._heard_s = now_s
+        self.timeline.announce(told, self.cycle)
+        governing = self._governing(now_s)
+        if governing.key() != self._told.key():
+            self.pass_time(now_s)
+            self._cut = True
+            self._enter(governing, now_s)
+
+    def receive(self, command: ReceivedCommand, now_s: float) -> str:
+        """Follow a command from now on, or return why not. A bad one during an episode makes the arm hold."""
+        if self._told.state != State.RUNNING:
+            return f"not running ({self._told.state.name.lower()})"
+        if command.episode != self._told.episode:
+            return "another episode"
+        self.pass_time(now_s)
+        values, problem = self._check.values(command, self.cycle)
+        if values is None:
+            self._hold(f"command refused: {problem}")
+            return problem
+        limited = self._drive.command(values)
+        if limited.refused:
+            self._hold(f"command refused by the limiter: {limited.layer}")
+            return limited.layer
+        self._fault = ""
+        self._command_s = now_s
+        self._in_force = Source(command.source)
+        if self._cycle_source != Source.SAFETY:
+            self._cycle_source = self._in_force
+        self._answered |= command.cycle == self.cycle
+        return ""
+
+    def wake_s(self) -> float:
+        """Steady time at which the last command becomes too old [s]; infinite when nothing can become too old."""
+        waiting = self._told.state == State.RUNNING and not self._fault
+        return self._command_s + self._timing.command_timeout_s if waiting else np.inf
+
+    def pass_time(self, now_s: float) -> None:
+        """Let the arm move up to now; it holds from the very moment at which the last command became too old."""
+        expiry_s = self.wake_s()
+        if expiry_s <= now_s:
+            self._advance(expiry_s)
+            self._hold(f"no command for {self._timing.command_timeout_s:g} s")
+        self._advance(now_s)
+
+    def tick(self, now_s: float) -> CycleReport:
+        """End the cycle and start the next one."""
+        self.pass_time(now_s)
+        self._advance(np.inf)
+        told = self._told
+        running = told.state == State.RUNNING
+        by_policy, by_home = self._drive.finish(), self._home.finish()
+        report = CycleReport(
+            executed=by_home if told.state == State.RESETTING else by_policy,
+            episode=0 if self._cut else told.episode,
+            source=self._cycle_source,
+            answered=self._answered,
+            expected=running and not self._cut,
+            hold_reason=self._hold_reason(),
+        )
+        self.cycle += 1
+        governing = self._governing(now_s)
+        if governing.key() != told.key():
+            self._enter(governing, now_s)
+        self._begin(now_s)
+        return report
+
+    def reading(self) -> ArmReading:
+        """What the arm reports now."""
+        return self._drive.reading()
+
+    def _begin(self, now_s: float) -> None:
+        self._start_s, self._done = now_s, 0
+        self._cut = self._answered = False
+        self._cycle_source = Source.SAFETY if self._fault else self._in_force
+        if self._told.state == State.RESETTING:
+            self._cycle_source = Source.RESET
+            self._home.command(home_velocity(self._home.reading().q_rad, self._home_rad))
+
+    def _governing(self, now_s: float) -> Announcement:
+        if now_s - self._heard_s > self._timing.supervisor_timeout_s:
+            return Announcement(State.HOLD, reason="supervisor not heard")
+        return self.timeline.at(self.cycle)
+
+    def _enter(self, told: Announcement, now_s: float) -> None:
+        goes_on = told.state == State.RUNNING == self._told.state
+        leaves_home = self._told.state == State.RESETTING
+        self._told = told
+        if goes_on:
+            return
+        if leaves_home:
+            self._home.hold()
+        self._drive.hold()
+        self._in_force, self._fault, self._command_s = Source.NONE, "", now_s
+
+    def _hold(self, why: str) -> None:
+        self._drive.hold()
+        self._fault = why
+        self._in_force, self._cycle_source = Source.NONE, Source.SAFETY
+
+    def _hold_reason(self) -> str:
+        if self._fault:
+            return self._fault
+        if self._told.state in (State.RUNNING, State.RESETTING):
+            return ""
+        return f"{self._told.state.name.lower()}: {self._told.reason}"
+
+    def _advance(self, until_s: float) -> None:
+        share = min(max((until_s - self._start_s) / self._timing.period_s, 0.0), 1.0)
+        wanted = int(share * self._timing.substeps)
+        if wanted > self._done:
+            (self._home if self._told.state == State.RESETTING else self._drive).advance(wanted - self._done)
+            self._done = wanted

@@ -1,0 +1,88 @@
+"""May this command move the arm? Every reason to say no, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.control.timeline import COMMANDED, Source
+
+
+@dataclass(frozen=True)
+class JointOrder:
+    """Brings joint arrays of any order into ours, by name.
+
+    Parameters
+    ----------
+    names : tuple of str, length J
+        Our joints in our order.
+    """
+
+    names: tuple[str, ...]
+
+    def index(self, theirs: Sequence[str]) -> NDArray[np.intp] | None:
+        """Position of each of our joints in ``theirs``, (J,), or None if these are not exactly our joints."""
+        if tuple(theirs) == self.names:
+            return np.arange(len(self.names))
+        if len(theirs) != len(self.names) or set(theirs) != set(self.names):
+            return None
+        return np.array([list(theirs).index(name) for name in self.names])
+
+
+@dataclass(frozen=True)
+class ReceivedCommand:
+    """A command as it came, times already turned into an age."""
+
+    cycle: int
+    episode: int
+    mode: int
+    source: int
+    age_s: float
+    joint_names: Sequence[str]
+    values: ArrayLike
+
+
+@dataclass(frozen=True)
+class CommandCheck:
+    """What a command must be like.
+
+    Parameters
+    ----------
+    joints : JointOrder
+    mode : int
+        Number of the mode in `Command.msg` that the arm is driven in.
+    max_age_s : float
+        Oldest allowed stamp of the answered state [s]; one this far in the future is refused as well.
+    """
+
+    joints: JointOrder
+    mode: int
+    max_age_s: float = 0.1
+
+    def values(self, command: ReceivedCommand, cycle: int) -> tuple[NDArray[np.float64] | None, str]:
+        """Return the values in our joint order, (J,) float64, and "", or None and why the command is refused."""
+        if command.mode != self.mode:
+            return None, "wrong mode"
+        if command.source not in COMMANDED:
+            return None, "unknown source"
+        if not abs(command.age_s) <= self.max_age_s:
+            return None, "stamp too old" if command.age_s > 0 else "stamp in the future"
+        if command.cycle not in (cycle, cycle - 1):
+            return None, "cycle neither current nor previous"
+        order = self.joints.index(command.joint_names)
+        if order is None:
+            return None, "unknown, missing or duplicate joint names"
+        values = np.asarray(command.values, np.float64)
+        if values.shape != (len(self.joints.names),):
+            return None, "wrong number of values"
+        if not np.isfinite(values).all():
+            return None, "values not finite"
+        return values[order], ""
+
+
+def source_of(command: ReceivedCommand) -> Source:
+    """The source of a command that passed the check."""
+    return Source(command.source)

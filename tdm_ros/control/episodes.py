@@ -1,0 +1,288 @@
+"""The supervisor's state machine: episodes, resets, training, evaluation, interruptions. Cycles and time come in.
+
+::
+
+    DISABLED -> HOLD -> RESETTING -> RUNNING <-> PAUSED        FAULT: latched until a person clears it
+                           ^------------|                      DONE: all that was asked for has been done
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.schedule import Goals, Schedule
+from tdm_ros.control.timeline import Announcement, Mode, Source, State
+from tdm_ros.tasks import TaskSpec
+
+AHEAD = 4
+"""Cycles before an episode's end at which the next one is announced: time enough for everyone to hear of it."""
+
+PATIENCE = 20
+"""Interruptions in a row after which the evaluation is given up."""
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How an episode ended.
+
+    Parameters
+    ----------
+    episode : int
+    mode : Mode
+    goal, last_hand_m : (G,) array [m]
+    final_distance_m : float
+        From the hand in the last state to the goal [m].
+    end : str
+        "time_limit" or "interrupted"; only the first is scored.
+    why : str
+        What interrupted it.
+    robot_cycles : int
+        Cycles that the arm had moved by then.
+    """
+
+    episode: int
+    mode: Mode
+    goal: NDArray[np.float32]
+    last_hand_m: NDArray[np.float64]
+    final_distance_m: float
+    end: str
+    why: str
+    robot_cycles: int
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the supervisor knows besides the arm's state.
+
+    Parameters
+    ----------
+    now_s : float
+        Steady time [s].
+    at_home : bool
+        The arm is at rest in the home posture.
+    missing : str
+        Which nodes are not there; empty when all are.
+    any_weights, final_weights : bool
+        The trainer has published weights, and its last ones.
+    """
+
+    now_s: float
+    at_home: bool = False
+    missing: str = ""
+    any_weights: bool = False
+    final_weights: bool = False
+
+
+class EpisodeMachine:
+    """Decides, state by state, what is announced next.
+
+    Parameters
+    ----------
+    task : TaskSpec
+    schedule : Schedule
+    goals : Goals
+    """
+
+    def __init__(self, task: TaskSpec, schedule: Schedule, goals: Goals) -> None:
+        self.task, self.schedule, self.goals = task, schedule, goals
+        self.mode = Mode.TRAIN
+        self.robot_cycles = 0
+        """Cycles of learning in which the arm moved; drives home included."""
+        self.episode = 0
+        self.evaluated = 0
+        self._active: Announcement | None = (
+            None  # the episode that runs now; `told` may already be the next one
+        )
+        self._since_reset = schedule.reset_every
+        self._interruptions = 0
+        self._cycle = 0
+        self._paused_at = 0
+        self._by_person = False
+        self._now_s = 0.0
+        self._training_over_s: float | None = None
+        first = (State.HOLD, "starting") if schedule.auto_start else (State.DISABLED, "waiting for ~/start")
+        self._tell(*first)
+
+    @property
+    def done(self) -> bool:
+        """All that was asked for has been done."""
+        return self.told.state == State.DONE and self.told.start_cycle <= self._cycle
+
+    @property
+    def final_weights_wanted(self) -> bool:
+        """Learning is over and the evaluation waits for the trainer's last weights."""
+        return self._training_over_s is not None
+
+    # What a person, or a service, may do. Each returns "" or why it was not done.
+
+    def start(self) -> str:
+        """Begin, or go on after a pause."""
+        if self.told.state not in (State.DISABLED, State.PAUSED):
+            return f"can start from DISABLED or PAUSED, the state is {self.told.state.name}"
+        self._by_person = False
+        self._tell(State.HOLD, "starting")
+        return ""
+
+    def pause(self, why: str = "paused by a person") -> str:
+        """Stop the arm; only `start` goes on."""
+        if self.told.state not in (State.RUNNING, State.RESETTING, State.HOLD, State.PAUSED):
+            return f"nothing to pause, the state is {self.told.state.name}"
+        self._by_person = True
+        self._tell(State.PAUSED, why)
+        return ""
+
+    def stop(self) -> str:
+        """Stop the arm and wait to be started."""
+        if self.told.state in (State.FAULT, State.DONE):
+            return f"can not stop, the state is {self.told.state.name}"
+        self._tell(State.DISABLED, "stopped by a person")
+        return ""
+
+    def fault(self, why: str) -> None:
+        """Stop the arm until a person clears the fault."""
+        if self.told.state not in (State.FAULT, State.DONE):
+            self._tell(State.FAULT, why)
+
+    def clear_fault(self) -> str:
+        """Leave FAULT; nothing moves before `start`."""
+        if self.told.state != State.FAULT:
+            return f"there is no fault, the state is {self.told.state.name}"
+        self._tell(State.DISABLED, "fault cleared, waiting for ~/start")
+        return ""
+
+    # What the arm reports.
+
+    def on_sample(self, sample: ArmSample, around: Surroundings) -> EpisodeResult | None:
+        """Take one state of the arm in; return the result of the episode that ended with it."""
+        if sample.cycle <= self._cycle:
+            if sample.cycle < self._cycle:
+                self.fault(f"the arm went back from cycle {self._cycle} to {sample.cycle}: it was restarted")
+            self._cycle = sample.cycle
+            return None
+        self._cycle, self._now_s = sample.cycle, around.now_s
+        if self.mode == Mode.TRAIN and (sample.episode > 0 or sample.source == Source.RESET):
+            self.robot_cycles += 1
+        result = self._end_of_episode(sample)
+        if self.told.start_cycle <= sample.cycle:
+            if self._active is None and self.told.state == State.RUNNING:
+                self._active = self.told
+            self._go_on(around)
+        return result
+
+    def _end_of_episode(self, sample: ArmSample) -> EpisodeResult | None:
+        run = self._active
+        if run is None:
+            return None
+        end = run.start_cycle + run.length
+        why = ""
+        if self.told.state in (State.PAUSED, State.FAULT, State.DISABLED):
+            why = self.told.reason
+        elif sample.source == Source.SAFETY and sample.episode == run.episode:
+            why = sample.hold_reason or "the arm held"
+            self._tell(State.PAUSED, why)
+        elif sample.cycle > end:
+            why = "the last state was lost"
+        elif sample.cycle < end:
+            return None
+        self._active = None
+        self._interruptions = self._interruptions + 1 if why else 0
+        if run.mode == Mode.EVALUATE:
+            self.evaluated += int(not why)
+            if self._interruptions >= PATIENCE:
+                self._tell(State.DONE, f"gave up after {PATIENCE} interruptions in a row: {why}")
+        return EpisodeResult(
+            run.episode,
+            run.mode,
+            run.goal,
+            sample.hand_m,
+            float(self.task.distance(sample.hand_m, run.goal)),
+            "interrupted" if why else "time_limit",
+            why,
+            self.robot_cycles,
+        )
+
+    def _go_on(self, around: Surroundings) -> None:
+        state = self.told.state
+        if state == State.HOLD:
+            self._from_hold(around)
+        elif state == State.RESETTING:
+            self._from_resetting(around)
+        elif state == State.RUNNING:
+            self._from_running()
+        elif state == State.PAUSED and self.schedule.auto_resume and not self._by_person:
+            if self._cycle - self._paused_at >= self.schedule.pause:
+                self._tell(State.HOLD, "resuming")
+
+    def _from_hold(self, around: Surroundings) -> None:
+        if self._training_over_s is not None:
+            waited_s = around.now_s - self._training_over_s
+            if not around.final_weights and waited_s < self.schedule.weights_timeout_s:
+                return
+            self._training_over_s = None
+            if not around.any_weights:
+                self._tell(State.DONE, "no weights were ever published, nothing to evaluate")
+                return
+        if around.missing:
+            self.told = replace(self.told, reason=f"waiting for {around.missing}")
+            return
+        self._next(self._cycle + 2, 0)
+
+    def _from_resetting(self, around: Surroundings) -> None:
+        if around.at_home:
+            self._since_reset = 0
+            if self.final_weights_wanted:
+                self._tell(State.HOLD, "waiting for the last weights")
+            else:
+                self._run(self._cycle + 2, 0)
+        elif self._cycle - self.told.start_cycle > self.schedule.reset_timeout:
+            self.fault(f"the arm did not get home within {self.schedule.reset_timeout} cycles")
+
+    def _from_running(self) -> None:
+        end = self.told.start_cycle + self.told.length
+        if self._cycle >= end - AHEAD:
+            self._next(max(end, self._cycle + 1), max(end - self._cycle, 0))
+
+    def _next(self, start: int, left: int) -> None:
+        """Announce what comes at cycle ``start``, with ``left`` cycles of an episode still to run until then."""
+        pending = int(self._active is not None and self._active.mode == Mode.EVALUATE)
+        schedule = self.schedule
+        if self.mode == Mode.TRAIN and schedule.duration and self.robot_cycles + left >= schedule.duration:
+            self._end_training(start)
+        elif self.mode == Mode.EVALUATE and self.evaluated + pending >= schedule.evaluations:
+            self._tell(State.DONE, "all done", start)
+        elif self._since_reset >= schedule.reset_every:
+            self._tell(State.RESETTING, "driving home", start)
+        else:
+            self._run(start, pending)
+
+    def _end_training(self, start: int) -> None:
+        self.mode = Mode.EVALUATE
+        self._since_reset = self.schedule.reset_every
+        self._training_over_s = self._now_s
+        self._tell(State.RESETTING, "learning is over, driving home", start)
+
+    def _run(self, start: int, pending: int) -> None:
+        self.episode += 1
+        self._since_reset += 1
+        progress = self.schedule.progress(self.robot_cycles)
+        train = self.mode == Mode.TRAIN
+        self.told = Announcement(
+            State.RUNNING,
+            self.mode,
+            self.episode,
+            start,
+            self.schedule.episode_steps,
+            goal=self.goals.training() if train else self.goals.evaluation(self.evaluated + pending),
+            exploration=self.schedule.exploration * (1.0 - progress) if train else 0.0,
+            progress=progress,
+        )
+
+    def _tell(self, state: State, reason: str, start: int = 0) -> None:
+        if state == State.PAUSED:
+            self._paused_at = self._cycle
+        progress = self.schedule.progress(self.robot_cycles)
+        self.told = Announcement(state, self.mode, start_cycle=start, progress=progress, reason=reason)

@@ -1,0 +1,48 @@
+"""Refuse, count, and say so once a second at most: what every node does with input that it cannot use."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+
+class Refusals:
+    """Counter of refused inputs with a throttled log.
+
+    Parameters
+    ----------
+    log : callable
+        Takes one line of text; a node gives its logger's ``warning``.
+    clock : callable
+        Steady time [s].
+    interval_s : float
+        Least time between two lines about the same reason [s].
+    """
+
+    def __init__(
+        self,
+        log: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+        interval_s: float = 1.0,
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._interval_s = interval_s
+        self._last_s: dict[str, float] = {}
+        self.counts: Counter[str] = Counter()
+        """How often each reason was given."""
+
+    @property
+    def total(self) -> int:
+        """All refusals so far."""
+        return sum(self.counts.values())
+
+    def refuse(self, reason: str, detail: str = "") -> None:
+        """Count ``reason`` (one of a few fixed texts) and log it with ``detail`` if it was not said lately."""
+        self.counts[reason] += 1
+        now_s = self._clock()
+        if now_s - self._last_s.get(reason, -float("inf")) < self._interval_s:
+            return
+        self._last_s[reason] = now_s
+        self._log(f"refused ({self.counts[reason]} so far): {reason}" + (f"; {detail}" if detail else ""))

@@ -1,0 +1,92 @@
+"""What the supervisor wants done: its settings, and where goals come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.tasks import TaskSpec
+from tdm_ros.tasks.seeds import generator
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The plan of a run; times are in cycles of the arm.
+
+    Parameters
+    ----------
+    duration : int
+        Cycles of learning; 0: without end.
+    evaluations : int
+        Goals of the evaluation after learning.
+    reset_every : int
+        Episodes between two drives home.
+    exploration : float
+        Standard deviation of the exploration noise at the beginning, in action units; it fades to zero with progress.
+    episode_steps : int
+        Cycles of an episode.
+    auto_start, auto_resume : bool
+        Start, and go on after an interruption, without a person.
+    pause : int
+        Cycles to wait before an interrupted run is resumed.
+    reset_timeout : int
+        Cycles in which the arm must get home.
+    weights_timeout_s : float
+        Longest wait for the trainer's last weights before the evaluation [s].
+    """
+
+    duration: int = 3600
+    evaluations: int = 40
+    reset_every: int = 10
+    exploration: float = 0.2
+    episode_steps: int = 50
+    auto_start: bool = True
+    auto_resume: bool = True
+    pause: int = 10
+    reset_timeout: int = 300
+    weights_timeout_s: float = 20.0
+
+    def progress(self, robot_cycles: int) -> float:
+        """Part of the learning time that is over, in [0, 1]; 0 in a run without end."""
+        return min(robot_cycles / self.duration, 1.0) if self.duration else 0.0
+
+
+class Goals:
+    """Goals of training and of evaluation, from streams of random numbers that have nothing in common.
+
+    Parameters
+    ----------
+    task : TaskSpec
+    seed : int
+    """
+
+    def __init__(self, task: TaskSpec, seed: int) -> None:
+        self._task, self._seed = task, seed
+        self._drawn = 0
+        self._asked: NDArray[np.float32] | None = None
+
+    def ask(self, goal: ArrayLike) -> str:
+        """Take a person's goal, (G,), for the next training episode; return "" or why it can not be used."""
+        try:
+            asked = self._task.goal.checked(goal, "goal")
+        except ValueError as error:
+            return str(error)
+        low, high = np.array(self._task.goal.low), np.array(self._task.goal.high)
+        if (asked < low).any() or (asked > high).any():
+            return f"goal must be within {low.tolist()} and {high.tolist()} {self._task.goal.unit}, got {asked.tolist()}"
+        self._asked = asked
+        return ""
+
+    def training(self) -> NDArray[np.float32]:
+        """The next training goal, (G,) float32: what a person asked for, else a drawn one."""
+        if self._asked is not None:
+            asked, self._asked = self._asked, None
+            return asked
+        self._drawn += 1
+        return self._task.sample_goal(generator("train", self._seed, self._drawn - 1))
+
+    def evaluation(self, index: int) -> NDArray[np.float32]:
+        """Evaluation goal number ``index``, (G,) float32: the same ones however often a run is interrupted."""
+        return self._task.sample_goal(generator("evaluate", self._seed, index))

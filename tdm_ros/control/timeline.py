@@ -1,0 +1,109 @@
+"""What the supervisor announced: which episode, or which other state, governs a given cycle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.tasks import TaskSpec
+
+
+class State(IntEnum):
+    """The system's state; the numbers are those of `Episode.msg`."""
+
+    DISABLED = 0
+    HOLD = 1
+    RUNNING = 2
+    PAUSED = 3
+    FAULT = 4
+    RESETTING = 5
+    DONE = 6
+
+
+class Mode(IntEnum):
+    """What an episode is for; the numbers are those of `Episode.msg`."""
+
+    TRAIN = 0
+    EVALUATE = 1
+
+
+class Source(IntEnum):
+    """Who commanded a cycle; the numbers are those of `ArmState.msg`."""
+
+    NONE = 0
+    POLICY = 1
+    HUMAN = 2
+    RANDOM = 3
+    RESET = 4
+    SAFETY = 5
+
+
+COMMANDED = frozenset({Source.POLICY, Source.HUMAN, Source.RANDOM})
+"""Sources whose cycles are experience to learn from."""
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """One message of the supervisor, without ROS. It holds from ``start_cycle`` on."""
+
+    state: State
+    mode: Mode = Mode.TRAIN
+    episode: int = 0
+    start_cycle: int = 0
+    length: int = 0
+    goal: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    exploration: float = 0.0
+    progress: float = 0.0
+    reason: str = ""
+
+    def key(self) -> tuple[int, int, int, int]:
+        """What tells two announcements apart; a heartbeat repeats it."""
+        return (int(self.state), int(self.mode), self.episode, self.start_cycle)
+
+
+NOT_STARTED = Announcement(State.DISABLED, reason="no supervisor heard")
+
+
+def check_announcement(told: Announcement, task: TaskSpec) -> str:
+    """Return why an announcement can not be used, or "" if it can."""
+    if told.state == State.RUNNING:
+        if told.goal.shape != (task.goal.size,):
+            return "goal of another size"
+        if not np.isfinite(told.goal).all():
+            return "goal not finite"
+        if told.episode < 1 or told.length < 1:
+            return "episode without number or length"
+    if not (np.isfinite(told.exploration) and 0 <= told.exploration <= 1):
+        return "exploration not in 0..1"
+    return ""
+
+
+class Timeline:
+    """The announcement that holds now, and at most one that will hold later.
+
+    The supervisor announces the next episode a few cycles ahead, so that no cycle is lost between two episodes.
+    """
+
+    def __init__(self) -> None:
+        self.newest = NOT_STARTED
+        self._current = NOT_STARTED
+
+    def announce(self, told: Announcement, cycle: int) -> None:
+        """Take an announcement in; ``cycle`` is the present one. One that starts later waits for its cycle."""
+        if self.newest.start_cycle <= cycle:
+            self._current = self.newest
+        self.newest = told
+        if told.start_cycle <= cycle:
+            self._current = told
+
+    def at(self, cycle: int) -> Announcement:
+        """The announcement that governs ``cycle``, which must not fall. An episode over its length is a HOLD."""
+        if self.newest.start_cycle <= cycle:
+            self._current = self.newest
+        told = self._current
+        if told.state == State.RUNNING and cycle >= told.start_cycle + told.length:
+            return replace(told, state=State.HOLD, episode=0, reason="episode over, nothing announced")
+        return told

@@ -1,0 +1,164 @@
+"""`arm`: the clock of the system. Every 50 ms it samples, numbers and publishes the state; commands move it meanwhile."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+
+from tdm_ros.control.arm_control import ArmControl, ArmTiming, CycleReport
+from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
+from tdm_ros.control.pacing import Pacer
+from tdm_ros.control.refusals import Refusals
+from tdm_ros.control.rotation import quaternion_wxyz
+from tdm_ros.control.statistics import CycleStatistics, HostSteal
+from tdm_ros.msg import ArmState, Command, Episode
+from tdm_ros.nodes import qos
+from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement
+from tdm_ros.nodes.declare import Declared
+from tdm_ros.nodes.diagnostics import Diagnostics
+from tdm_ros.nodes.node_runner import run
+from tdm_ros.nodes.parameters import ArmParameters
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.limiter import Limiter
+from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
+from tdm_ros.sim.arm_cycle import ArmCycle
+from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.tasks import SAWYER_REACH
+
+PROC_STAT = Path("/proc/stat")
+
+
+def proc_stat() -> str:
+    """Text of /proc/stat; empty where there is none."""
+    return PROC_STAT.read_text() if PROC_STAT.exists() else ""
+
+
+class ArmNode(Node):
+    """One single-threaded loop: spin until the deadline, then tick."""
+
+    def __init__(self) -> None:
+        super().__init__("arm")
+        given = Declared(self, ArmParameters).values
+        self.task = SAWYER_REACH[given.actuation]
+        self.refusals = Refusals(self.get_logger().warning)
+        self.statistics = CycleStatistics()
+        self._steal = HostSteal(proc_stat())
+        self._sim = SawyerSim(ACTUATIONS[given.actuation])
+        self._control = self._make_control(given)
+        self._pacer = Pacer(1.0 / self.task.rate_hz, time.monotonic())
+        self._started_s = time.monotonic()
+        self._states = self.create_publisher(ArmState, "arm_state", qos.STATE_HISTORY)
+        self._joints = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
+        self._diagnostics = Diagnostics(self, self.refusals, self._values, timer=False)
+        self.create_subscription(Command, "command", self._on_command, qos.COMMAND)
+        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
+
+    def _make_control(self, given: ArmParameters) -> ArmControl:
+        policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
+        drives = tuple(ArmCycle(self._sim, Limiter(kind), kind) for kind in (policy, home))
+        mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
+        timing = ArmTiming(
+            1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s
+        )
+        check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s)
+        return ArmControl((drives[0], drives[1]), check, timing, NEUTRAL_RAD, time.monotonic())
+
+    def step(self, executor: SingleThreadedExecutor) -> None:
+        """Handle mail until something is due: the end of the cycle, or of the last command's life."""
+        now_s = time.monotonic()
+        if now_s >= self._pacer.deadline_s:
+            self._tick(now_s)
+            return
+        due_s = min(self._pacer.deadline_s, self._control.wake_s())
+        if due_s > now_s:
+            executor.spin_once(timeout_sec=due_s - now_s)
+        else:
+            self._control.pass_time(now_s)
+
+    def _tick(self, now_s: float) -> None:
+        overruns = self._pacer.overruns
+        self._pacer.advance(now_s)
+        report = self._control.tick(now_s)
+        late = self._pacer.overruns > overruns
+        self.statistics.overruns = self._pacer.overruns
+        # When the arm itself came late, a missing answer says nothing about the policy.
+        expected = report.expected and (report.answered or not late)
+        self.statistics.end_cycle(now_s - self._started_s, expected, report.answered)
+        self._started_s = now_s
+        self._publish(report)
+        if self._control.cycle % round(self.task.rate_hz) == 0:
+            self._diagnostics.publish()
+
+    def _publish(self, report: CycleReport) -> None:
+        reading, pose = self._control.reading(), self._sim.hand_pose()
+        effort = self._sim.effort()
+        state = ArmState(
+            cycle=self._control.cycle,
+            episode=int(report.episode),
+            joint_names=list(JOINT_NAMES),
+            position=doubles(reading.q_rad),
+            velocity=doubles(reading.qd_rad_s),
+            effort=doubles(effort),
+            executed_action=floats(np.clip(report.executed.action, -1.0, 1.0)),
+            source=int(report.source),
+            answered=bool(report.answered),
+            limited=bool(report.executed.limited),
+            limiter=report.executed.layer,
+            hold_reason=report.hold_reason,
+        )
+        state.header.stamp = self.get_clock().now().to_msg()
+        state.header.frame_id = BASE_FRAME
+        point, turn = state.hand.position, state.hand.orientation
+        point.x, point.y, point.z = pose.position_m.tolist()
+        turn.w, turn.x, turn.y, turn.z = quaternion_wxyz(pose.rotation).tolist()
+        self._states.publish(state)
+        joints = JointState(
+            name=state.joint_names, position=state.position, velocity=state.velocity, effort=state.effort
+        )
+        joints.header = state.header
+        self._joints.publish(joints)
+
+    def _on_command(self, message: Command) -> None:
+        now_s = time.monotonic()
+        old_s = age_s(self, message.header.stamp)
+        command = ReceivedCommand(
+            cycle=int(message.cycle),
+            episode=int(message.episode),
+            mode=int(message.mode),
+            source=int(message.source),
+            age_s=old_s,
+            joint_names=message.joint_names,
+            values=message.values,
+        )
+        problem = self._control.receive(command, now_s)
+        if problem:
+            self.refusals.refuse(f"command: {problem}", f"cycle {command.cycle}, age {old_s * 1e3:.0f} ms")
+        elif command.cycle == self._control.cycle:
+            self.statistics.latency.add(now_s - self._started_s)
+
+    def _on_episode(self, message: Episode) -> None:
+        told, problem = to_announcement(self, message, self.task)
+        if told is None:
+            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+            return
+        self._control.hear(told, time.monotonic())
+
+    def _values(self) -> dict[str, object]:
+        cycles = self.statistics.as_dict(self._steal.fraction(proc_stat()))
+        flat: dict[str, object] = {"cycle": self._control.cycle}
+        for key, value in cycles.items():
+            if isinstance(value, dict):
+                flat |= {f"{key}.{name}": number for name, number in value.items()}
+            else:
+                flat[key] = value
+        return flat
+
+
+def main() -> int:
+    """Run the node until a signal."""
+    return run(ArmNode)

@@ -1,0 +1,164 @@
+"""Between messages and the plain data of the rooms below. Nothing is trusted: a message that can not be used gives a reason."""
+
+from __future__ import annotations
+
+import array
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import ArrayLike
+from rclpy.node import Node
+
+from tdm_ros.control.arm_sample import ArmSample, SampleCheck
+from tdm_ros.control.command_check import JointOrder
+from tdm_ros.control.timeline import Announcement, Mode, State, check_announcement
+from tdm_ros.msg import ArmState, Episode, Transition
+from tdm_ros.replay.log import LoggedTransition
+from tdm_ros.tasks import TaskSpec
+
+BASE_FRAME = "base"
+GOAL_MAX_AGE_S = 5.0
+EPISODE_MAX_AGE_S = 2.0
+"""The supervisor repeats itself four times a second: what is older was not said by it."""
+
+
+def floats(values: ArrayLike) -> array.array[float]:
+    """A float32[] field: message setters want exactly this type and check it only in tests."""
+    return array.array("f", np.asarray(values, np.float32).tobytes())
+
+
+def doubles(values: ArrayLike) -> array.array[float]:
+    """A float64[] field."""
+    return array.array("d", np.asarray(values, np.float64).tobytes())
+
+
+def nanoseconds(stamp: Time) -> int:
+    """A stamp as one number [ns]."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def to_stamp(ns: int) -> Time:
+    """A number [ns] as a stamp."""
+    return Time(sec=int(ns // 1_000_000_000), nanosec=int(ns % 1_000_000_000))
+
+
+class StateReader:
+    """Turns `ArmState` messages into checked samples with the joints in our order.
+
+    Parameters
+    ----------
+    task : TaskSpec
+    """
+
+    def __init__(self, task: TaskSpec) -> None:
+        self._check = SampleCheck(JointOrder(task.action.names), task.action.size)
+
+    def read(self, message: ArmState) -> tuple[ArmSample | None, str]:
+        """Return the sample and "", or None and why the state can not be used."""
+        hand = message.hand.position
+        point = np.array([hand.x, hand.y, hand.z])
+        action = np.array(message.executed_action, np.float32)
+        q, qd = np.array(message.position), np.array(message.velocity)
+        order, problem = self._check.order(
+            message.joint_names, {"position": q, "velocity": qd}, point, action
+        )
+        if order is None:
+            return None, problem
+        sample = ArmSample(
+            cycle=int(message.cycle),
+            stamp_ns=nanoseconds(message.header.stamp),
+            episode=int(message.episode),
+            q_rad=q[order],
+            qd_rad_s=qd[order],
+            hand_m=point,
+            action=action[order],
+            source=int(message.source),
+            limited=bool(message.limited),
+            hold_reason=message.hold_reason,
+        )
+        return sample, ""
+
+
+def age_s(node: Node, stamp: Time) -> float:
+    """How long ago a stamp was, on the node's ROS clock [s]; negative in the future."""
+    return float(node.get_clock().now().nanoseconds - nanoseconds(stamp)) * 1e-9
+
+
+def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Announcement | None, str]:
+    """Return what the supervisor announced and "", or None and why it can not be used."""
+    if message.task != task.fingerprint:
+        return None, "another task"
+    if not abs(age_s(node, message.header.stamp)) <= EPISODE_MAX_AGE_S:
+        return None, "stamp too old or in the future"
+    try:
+        state, mode = State(message.state), Mode(message.mode)
+    except ValueError:
+        return None, "unknown state or mode"
+    told = Announcement(
+        state,
+        mode,
+        int(message.episode),
+        int(message.start_cycle),
+        int(message.length),
+        np.array(message.goal, np.float32),
+        float(message.exploration),
+        float(message.progress),
+        message.reason,
+    )
+    problem = check_announcement(told, task)
+    return (None, problem) if problem else (told, "")
+
+
+def to_episode(told: Announcement, task: TaskSpec, stamp: Time) -> Episode:
+    """The message of an announcement."""
+    message = Episode(
+        state=int(told.state),
+        mode=int(told.mode),
+        episode=int(told.episode),
+        start_cycle=int(told.start_cycle),
+        length=int(told.length),
+        goal=floats(told.goal),
+        exploration=float(told.exploration),
+        progress=float(told.progress),
+        task=task.fingerprint,
+        reason=told.reason,
+    )
+    message.header.stamp = stamp
+    message.header.frame_id = BASE_FRAME
+    return message
+
+
+def to_transition(logged: LoggedTransition, task: TaskSpec) -> Transition:
+    """The message of a transition."""
+    step = logged.step
+    message = Transition(
+        cycle=int(logged.cycle),
+        episode=int(logged.episode),
+        step=int(logged.number),
+        observation=floats(step.observation),
+        action=floats(step.action),
+        next_observation=floats(step.next_observation),
+        achieved_goal=floats(step.achieved),
+        next_achieved_goal=floats(step.next_achieved),
+        desired_goal=floats(step.desired),
+        source=int(logged.source),
+        limited=bool(logged.limited),
+        terminated=bool(step.terminated),
+        truncated=bool(logged.last and not step.terminated),
+        task=task.fingerprint,
+    )
+    message.header.stamp = to_stamp(logged.stamp_ns)
+    message.header.frame_id = BASE_FRAME
+    return message
+
+
+def goal_of(node: Node, message: Any) -> tuple[Any, str]:
+    """The point of a `PoseStamped` goal, (3,) [m], and "", or None and why not. A stamp of zero means now."""
+    stamp = nanoseconds(message.header.stamp)
+    if stamp and not abs(age_s(node, message.header.stamp)) <= GOAL_MAX_AGE_S:
+        return None, "stamp too old or in the future"
+    if message.header.frame_id not in ("", BASE_FRAME):
+        return None, f"goal must be in frame {BASE_FRAME}, got {message.header.frame_id}"
+    point = message.pose.position
+    return np.array([point.x, point.y, point.z]), ""

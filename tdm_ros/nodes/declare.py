@@ -1,0 +1,73 @@
+"""Declare a parameter dataclass on a node, and keep it up to date while the node runs."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any, Generic, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from tdm_ros.nodes.parameters import check
+
+P = TypeVar("P")
+
+
+class Declared(Generic[P]):
+    """The parameters of a node; ``values`` is always the valid, present set.
+
+    Parameters
+    ----------
+    node : Node
+    kind : type
+        A dataclass of `tdm_ros.nodes.parameters`.
+
+    Raises
+    ------
+    ValueError
+        If an initial value has another type or is out of range.
+    """
+
+    def __init__(self, node: Node, kind: type[P]) -> None:
+        self._owner = node.get_name()
+        self._specs = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
+        values = {
+            name: check(
+                self._owner, name, spec, node.declare_parameter(name, spec.default, _descriptor(spec)).value
+            )
+            for name, spec in self._specs.items()
+        }
+        self.values: P = kind(**values)
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
+        changes = {}
+        for given in parameters:
+            spec = self._specs.get(given.name)
+            if spec is None:  # somebody else's, for example use_sim_time
+                continue
+            try:
+                changes[given.name] = check(self._owner, given.name, spec, given.value)
+            except ValueError as error:
+                return SetParametersResult(successful=False, reason=str(error))
+        self.values = replace(self.values, **changes)  # type: ignore[type-var]
+        return SetParametersResult(successful=True)
+
+
+def _descriptor(spec: Any) -> ParameterDescriptor:
+    bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))
+    descriptor = ParameterDescriptor(
+        description=spec.metadata["description"] + (f" [{unit}]" if unit else ""),
+        additional_constraints=f"one of {', '.join(choices)}" if choices else "",
+        read_only=spec.metadata["read_only"],
+        # `name:=3` gives an integer where 3.0 is meant; `check` settles the type.
+        dynamic_typing=isinstance(spec.default, float),
+    )
+    if bounds and isinstance(spec.default, float):
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=float(bounds[0]), to_value=float(bounds[1]))
+        ]
+    elif bounds:
+        descriptor.integer_range = [IntegerRange(from_value=int(bounds[0]), to_value=int(bounds[1]), step=1)]
+    return descriptor

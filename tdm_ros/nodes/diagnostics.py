@@ -1,0 +1,63 @@
+"""A node's health and counts on /diagnostics, once a second, as ROS tools expect it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from tdm_ros.control.refusals import Refusals
+from tdm_ros.nodes import qos
+
+TOPIC = "/diagnostics"
+
+
+class Diagnostics:
+    """Publishes a node's values and the counts of what it refused.
+
+    Parameters
+    ----------
+    node : Node
+    refusals : Refusals
+    values : callable
+        Gives the present values: flat, key -> number or text.
+    timer : bool
+        Publish by a timer each second; False: the node calls `publish` itself.
+    """
+
+    def __init__(
+        self, node: Node, refusals: Refusals, values: Callable[[], Mapping[str, Any]], timer: bool = True
+    ) -> None:
+        self._node, self._refusals, self._values = node, refusals, values
+        self._publisher = node.create_publisher(DiagnosticArray, TOPIC, qos.DIAGNOSTICS)
+        self._refused_before = 0
+        if timer:
+            node.create_timer(1.0, self.publish)
+
+    def publish(self) -> None:
+        """Publish now; the level is WARN when something was refused since the last time."""
+        refused = self._refusals.total
+        fresh, self._refused_before = refused > self._refused_before, refused
+        values = dict(self._values()) | {
+            f"refused: {why}": n for why, n in sorted(self._refusals.counts.items())
+        }
+        status = DiagnosticStatus(
+            level=DiagnosticStatus.WARN if fresh else DiagnosticStatus.OK,
+            name=self._node.get_fully_qualified_name(),
+            message=f"{refused} inputs refused" if refused else "ok",
+            hardware_id="tdm_ros",
+            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self._node.get_clock().now().to_msg()
+        self._publisher.publish(array)
+
+
+def values_of(array: DiagnosticArray, name: str) -> dict[str, str] | None:
+    """The values of the node with the fully qualified ``name``, or None if the message is not about it."""
+    for status in array.status:
+        if status.name == name:
+            return {pair.key: pair.value for pair in status.values}
+    return None

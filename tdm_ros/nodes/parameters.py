@@ -1,0 +1,158 @@
+"""The parameters of every node: one frozen dataclass each. Declaration, checks and the README table come from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from tdm_ros.robot.actuation import ACTUATIONS
+
+Value = bool | int | float | str
+
+
+def parameter(
+    default: Value,
+    description: str,
+    unit: str = "",
+    bounds: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    read_only: bool = True,
+) -> Any:
+    """Define one parameter: a dataclass field that knows its unit, bounds (inclusive) and description."""
+    metadata = {
+        "description": description,
+        "unit": unit,
+        "bounds": bounds,
+        "choices": choices,
+        "read_only": read_only,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def check(owner: str, name: str, spec: Any, value: Any) -> Value:
+    """Return ``value`` as the type of the parameter ``spec`` (a dataclass field).
+
+    Raises
+    ------
+    ValueError
+        If the type is another or the value is out of range; the message says what is expected.
+    """
+    kind = type(spec.default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise ValueError(f"{owner}.{name} must be a {kind.__name__}, got {value!r}")
+    bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))
+    if bounds and not bounds[0] <= value <= bounds[1]:
+        raise ValueError(
+            f"{owner}.{name} must be in [{bounds[0]:g}, {bounds[1]:g}] {unit}, got {value}".replace("  ", " ")
+        )
+    if choices and value not in choices:
+        raise ValueError(f"{owner}.{name} must be one of {', '.join(choices)}, got {value!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class TaskParameters:
+    """Shared by every node."""
+
+    actuation: str = parameter("velocity", "How the joints are driven.", choices=tuple(ACTUATIONS))
+
+
+@dataclass(frozen=True)
+class ArmParameters(TaskParameters):
+    """Parameters of `arm`."""
+
+    robot: str = parameter("mujoco", "Which arm.", choices=("mujoco",))
+    command_timeout_s: float = parameter(
+        0.1, "The arm holds when the last command is older.", "s", (0.05, 0.5)
+    )
+    supervisor_timeout_s: float = parameter(
+        1.0, "The arm holds when the supervisor was last heard this long ago.", "s", (0.3, 10.0)
+    )
+
+
+@dataclass(frozen=True)
+class PolicyParameters(TaskParameters):
+    """Parameters of `policy`."""
+
+    seed: int = parameter(0, "Of the exploration noise.", bounds=(0, 2**31 - 1))
+    autostart: bool = parameter(True, "Configure and activate itself; false: wait for a lifecycle manager.")
+    max_state_age_s: float = parameter(0.1, "Older states of the arm are not answered.", "s", (0.02, 1.0))
+
+
+@dataclass(frozen=True)
+class PlannerParameters(TaskParameters):
+    """Parameters of `planner`."""
+
+
+@dataclass(frozen=True)
+class SupervisorParameters(TaskParameters):
+    """Parameters of `supervisor`."""
+
+    run_dir: str = parameter("runs/latest", "Folder of the run: metrics, summary, curve, log, checkpoint.")
+    seed: int = parameter(0, "Of the goals; training and evaluation goals never meet.", bounds=(0, 2**31 - 1))
+    duration_min: float = parameter(3.0, "Robot time of learning; 0: without end.", "min", (0.0, 1e5))
+    evaluate_goals: int = parameter(40, "Fresh goals of the evaluation at the end.", bounds=(0, 10000))
+    reset_every: int = parameter(
+        10, "Episodes between two drives home.", "episodes", (1, 10**6), read_only=False
+    )
+    exploration: float = parameter(
+        0.2, "Noise at the beginning, in action units; fades to 0.", "1", (0.0, 1.0), read_only=False
+    )
+    auto_start: bool = parameter(True, "Start without a person; false: wait for ~/start.")
+    auto_resume: bool = parameter(
+        True, "Go on by itself after a lost node or a late command.", read_only=False
+    )
+
+
+@dataclass(frozen=True)
+class CollectorParameters(TaskParameters):
+    """Parameters of `collector`."""
+
+    run_dir: str = parameter("runs/latest", "Folder of the run; the log is in log_mcap/ below it.")
+
+
+@dataclass(frozen=True)
+class TrainerParameters(TaskParameters):
+    """Parameters of `trainer`."""
+
+    run_dir: str = parameter("runs/latest", "Folder of the run; reads the log, writes checkpoint/ below it.")
+    seed: int = parameter(0, "Of initial weights and sampling.", bounds=(0, 2**31 - 1))
+    duration_min: float = parameter(
+        3.0, "Length of the learning rate's schedule; 0: constant.", "min", (0.0, 1e5)
+    )
+    publish_every_s: float = parameter(1.0, "Time between two publications of weights.", "s", (0.1, 60.0))
+    checkpoint_every_s: float = parameter(10.0, "Time between two checkpoints.", "s", (1.0, 3600.0))
+    drain_every_ms: float = parameter(
+        20.0, "Longest stretch of learning between two looks at the mail.", "ms", (1.0, 1000.0)
+    )
+    finish_s: float = parameter(
+        10.0, "Longest time for the updates still due when learning ends.", "s", (0.0, 600.0)
+    )
+
+
+NODES: dict[str, type[Any]] = {
+    "arm": ArmParameters,
+    "policy": PolicyParameters,
+    "planner": PlannerParameters,
+    "supervisor": SupervisorParameters,
+    "collector": CollectorParameters,
+    "trainer": TrainerParameters,
+}
+"""Parameter class of each node."""
+
+
+def table(node: str) -> str:
+    """The Markdown table of a node's parameters, for the README."""
+    lines = ["| parameter | default | unit, range | read-only | meaning |", "|---|---|---|---|---|"]
+    for spec in fields(NODES[node]):
+        bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))
+        limits = f"{bounds[0]:g} .. {bounds[1]:g}" if bounds else ", ".join(choices)
+        default = str(spec.default).lower() if isinstance(spec.default, bool) else str(spec.default)
+        read_only = "yes" if spec.metadata["read_only"] else "no"
+        lines.append(
+            f"| `{spec.name}` | `{default}` | {' '.join(filter(None, (unit, limits)))} | {read_only} "
+            f"| {spec.metadata['description']} |"
+        )
+    return "\n".join(lines)

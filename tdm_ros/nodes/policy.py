@@ -1,0 +1,142 @@
+"""`policy`: answers each state of the arm with a command for that cycle, from the newest weights."""
+
+from __future__ import annotations
+
+import numpy as np
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+
+from tdm_ros.control.arm_sample import ArmSample, check_vector
+from tdm_ros.control.refusals import Refusals
+from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal
+from tdm_ros.nodes import qos
+from tdm_ros.nodes.convert import StateReader, age_s, doubles, to_announcement
+from tdm_ros.nodes.declare import Declared
+from tdm_ros.nodes.diagnostics import Diagnostics
+from tdm_ros.nodes.node_runner import run
+from tdm_ros.nodes.parameters import PolicyParameters
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.tdm.actor import NumpyActor
+from tdm_ros.tdm.decision import Aim, Decider, Decision
+from tdm_ros.tdm.exploration import Exploration
+
+SUBGOAL_MAX_AGE_S = 5.0
+"""An episode lasts 2.5 s: an older subgoal is for none that still runs."""
+
+
+class PolicyNode(LifecycleNode):
+    """A lifecycle node; while it is not active it stays silent, and the arm holds."""
+
+    def __init__(self) -> None:
+        super().__init__("policy")
+        self.given = Declared(self, PolicyParameters).values
+        self.task = SAWYER_REACH[self.given.actuation]
+        self.refusals = Refusals(self.get_logger().warning)
+        self._actuation = ACTUATIONS[self.given.actuation]
+        self._mode = Command.VELOCITY if self._actuation.mode == "velocity" else Command.TORQUE
+        self._names = list(self.task.action.names)
+        self._reader = StateReader(self.task)
+        rng = np.random.default_rng([4, self.given.seed])
+        self._decider = Decider(self.task, Exploration(self.task.action.size, rng))
+        self._active = False
+        self._answers = 0
+        self._diagnostics = Diagnostics(self, self.refusals, self._values)
+        if self.given.autostart:
+            self.trigger_configure()
+            self.trigger_activate()
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Make publisher and subscriptions."""
+        self._commands = self.create_lifecycle_publisher(Command, "command", qos.COMMAND)
+        self._inputs = [
+            self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE),
+            self.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE),
+            self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED),
+            self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE),
+        ]
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to answer."""
+        self._active = True
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Fall silent; the arm then holds."""
+        self._active = False
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Undo `on_configure`."""
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self.destroy_publisher(self._commands)
+        return TransitionCallbackReturn.SUCCESS
+
+    def _on_state(self, message: ArmState) -> None:
+        sample, problem = self._reader.read(message)
+        if sample is None:
+            self.refusals.refuse(f"arm_state: {problem}")
+            return
+        old_s = age_s(self, message.header.stamp)
+        if not abs(old_s) <= self.given.max_state_age_s:
+            self.refusals.refuse("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
+            return
+        if not self._active:
+            return
+        decision, problem = self._decider.decide(sample)
+        if problem:
+            self.refusals.refuse(f"no command: {problem}")
+        if decision is not None:
+            self._answer(message, sample, decision)
+
+    def _answer(self, message: ArmState, sample: ArmSample, decision: Decision) -> None:
+        command = Command(
+            header=message.header,
+            cycle=sample.cycle,
+            episode=decision.episode,
+            mode=self._mode,
+            joint_names=self._names,
+            values=doubles(self._actuation.to_command(decision.action)),
+            source=int(decision.source),
+            weights_version=decision.weights_version,
+        )
+        self._commands.publish(command)
+        self._answers += 1
+
+    def _on_episode(self, message: Episode) -> None:
+        told, problem = to_announcement(self, message, self.task)
+        if told is None:
+            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+            return
+        self._decider.hear(told)
+
+    def _on_subgoal(self, message: Subgoal) -> None:
+        goal = np.array(message.goal, np.float32)
+        problem = check_vector(goal, self.task.goal.size)
+        if message.task != self.task.fingerprint:
+            problem = "another task"
+        elif not abs(age_s(self, message.header.stamp)) <= SUBGOAL_MAX_AGE_S:
+            problem = "stamp too old or in the future"
+        if problem:
+            self.refusals.refuse(f"subgoal: {problem}", f"episode {message.episode}")
+            return
+        self._decider.aim(Aim(int(message.episode), int(message.start_cycle), int(message.steps_left), goal))
+
+    def _on_weights(self, message: PolicyWeights) -> None:
+        problem = "another task" if message.task != self.task.fingerprint else ""
+        if not problem:
+            try:
+                problem = self._decider.take(NumpyActor.from_bytes(bytes(message.data)), int(message.version))
+            except ValueError as error:
+                problem = str(error)
+        if problem:
+            self.refusals.refuse("policy_weights", f"version {message.version}: {problem}")
+
+    def _values(self) -> dict[str, object]:
+        return {"active": self._active, "answers": self._answers, "weights_version": self._decider.version}
+
+
+def main() -> int:
+    """Run the node until a signal."""
+    return run(PolicyNode)

@@ -1,0 +1,186 @@
+"""`supervisor`: runs the show. Episodes, goals, training and evaluation, resets; and writes down how it went."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+from tdm_ros.control.episodes import EpisodeMachine, Surroundings
+from tdm_ros.control.refusals import Refusals
+from tdm_ros.control.schedule import Goals, Schedule
+from tdm_ros.control.timeline import State
+from tdm_ros.msg import ArmState, Episode, PolicyWeights, Transition
+from tdm_ros.nodes import qos
+from tdm_ros.nodes.convert import StateReader, age_s, goal_of, nanoseconds, to_episode
+from tdm_ros.nodes.declare import Declared
+from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
+from tdm_ros.nodes.node_runner import run
+from tdm_ros.nodes.parameters import SupervisorParameters
+from tdm_ros.robot.home import at_home
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.training.live_run import RunRecord
+
+HEARTBEAT_S = 0.25
+SETTLE_S = 1.0
+"""After all nodes are seen, time for them to see each other."""
+FAREWELL_S = 1.5
+"""After the last episode, time for the last transitions and counts to arrive."""
+MAX_STATE_AGE_S = 1.0
+
+
+class SupervisorNode(Node):
+    """Hands each state to the state machine and publishes what it decides."""
+
+    def __init__(self) -> None:
+        super().__init__("supervisor")
+        self._declared = Declared(self, SupervisorParameters)
+        given = self._declared.values
+        self.task = SAWYER_REACH[given.actuation]
+        self.refusals = Refusals(self.get_logger().warning)
+        self._reader = StateReader(self.task)
+        self._machine = EpisodeMachine(self.task, self._schedule(), Goals(self.task, given.seed))
+        self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine)
+        self._any_weights = self._final_weights = False
+        self._complete_s = self._done_s = float("inf")
+        self._published: tuple[object, ...] = ()
+        self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
+        self._subscribe()
+        self.create_timer(HEARTBEAT_S, self._heartbeat)
+        self.create_timer(1.0, lambda: print(self._record.line(time.monotonic()), end="", flush=True))
+        self._diagnostics = Diagnostics(self, self.refusals, self._values)
+
+    def _subscribe(self) -> None:
+        self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
+        self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED)
+        self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
+        self.create_subscription(DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
+        self.create_subscription(PoseStamped, "goal", self._on_goal, qos.GOAL)
+        machine = self._machine
+        for name, action in (
+            ("start", machine.start),
+            ("pause", machine.pause),
+            ("stop", machine.stop),
+            ("clear_fault", machine.clear_fault),
+        ):
+            self.create_service(Trigger, f"~/{name}", self._service(action))
+
+    def _schedule(self) -> Schedule:
+        given = self._declared.values
+        return Schedule(
+            duration=round(given.duration_min * 60 * self.task.rate_hz),
+            evaluations=given.evaluate_goals,
+            reset_every=given.reset_every,
+            exploration=given.exploration,
+            episode_steps=self.task.episode_steps,
+            auto_start=given.auto_start,
+            auto_resume=given.auto_resume,
+        )
+
+    @property
+    def done(self) -> bool:
+        """Everything is over, and everyone had time to say so."""
+        return time.monotonic() - self._done_s > FAREWELL_S
+
+    def _on_state(self, message: ArmState) -> None:
+        sample, problem = self._reader.read(message)
+        if sample is None:
+            self.refusals.refuse(f"arm_state: {problem}")
+            return
+        if not abs(age_s(self, message.header.stamp)) <= MAX_STATE_AGE_S:
+            self.refusals.refuse("arm_state: stamp too old or in the future", f"cycle {message.cycle}")
+            return
+        now_s = time.monotonic()
+        self._machine.schedule = self._schedule()
+        result = self._machine.on_sample(
+            sample,
+            Surroundings(
+                now_s,
+                at_home(sample.q_rad, sample.qd_rad_s, NEUTRAL_RAD),
+                self._missing(now_s) if self._machine.told.state == State.HOLD else "",
+                self._any_weights,
+                self._final_weights,
+            ),
+        )
+        self._record.on_cycle()
+        if result is not None:
+            self._record.on_episode(result)
+        if self._machine.done and self._done_s == float("inf"):
+            self._done_s = now_s
+        if self._machine.told.key() != self._published:
+            self._heartbeat()
+
+    def _missing(self, now_s: float) -> str:
+        """Who is not there yet. The trainer may come later: the first actions are random anyway."""
+        needed = {"policy": "command", "planner": "subgoal", "collector": "transition"}
+        absent = [name for name, topic in needed.items() if self.count_publishers(topic) == 0]
+        if absent:
+            self._complete_s = float("inf")
+            return ", ".join(absent)
+        self._complete_s = min(self._complete_s, now_s)
+        return "everyone to find the others" if now_s - self._complete_s < SETTLE_S else ""
+
+    def _heartbeat(self) -> None:
+        told = self._machine.told
+        self._episodes.publish(to_episode(told, self.task, self.get_clock().now().to_msg()))
+        self._published = told.key()
+
+    def _on_weights(self, message: PolicyWeights) -> None:
+        if message.task != self.task.fingerprint:
+            self.refusals.refuse("policy_weights: another task", message.task or "none")
+            return
+        self._any_weights = True
+        self._final_weights = bool(message.final)
+        self._record.updates = int(message.updates)
+
+    def _on_transition(self, message: Transition) -> None:
+        if message.task != self.task.fingerprint:
+            self.refusals.refuse("transition: another task", message.task or "none")
+            return
+        self._record.on_transition(nanoseconds(message.header.stamp))
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        space = self.get_namespace().rstrip("/")
+        if (values := values_of(message, f"{space}/arm")) is not None:
+            self._record.arm_values = values
+        if (values := values_of(message, f"{space}/trainer")) is not None:
+            self._record.on_trainer(values, time.monotonic())
+
+    def _on_goal(self, message: PoseStamped) -> None:
+        goal, problem = goal_of(self, message)
+        problem = problem or self._machine.goals.ask(goal)
+        if problem:
+            self.refusals.refuse("goal", problem)
+
+    def _service(self, action):  # type: ignore[no-untyped-def]  # a bound method that returns "" or a problem
+        def handle(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            problem = action()
+            response.success, response.message = not problem, problem or self._machine.told.state.name
+            self._heartbeat()
+            return response
+
+        return handle
+
+    def _values(self) -> dict[str, object]:
+        told = self._machine.told
+        return {
+            "state": told.state.name,
+            "mode": told.mode.name,
+            "episode": self._machine.episode,
+            "robot_time_s": self._record.robot_s,
+            "reason": told.reason,
+        }
+
+    def close(self) -> None:
+        """Write the summary, however the run ended; draw the curve and print the table when it was finished."""
+        self._record.finish()
+
+
+def main() -> int:
+    """Run the node until all is done, or a signal."""
+    return run(SupervisorNode)

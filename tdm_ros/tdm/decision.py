@@ -1,0 +1,110 @@
+"""What the policy does with one state of the arm. No ROS, no torch: this runs in the 20 Hz loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.timeline import Announcement, Mode, Source, State, Timeline
+from tdm_ros.tasks import TaskSpec, observe
+from tdm_ros.tdm.actor import NumpyActor
+from tdm_ros.tdm.exploration import Exploration
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A subgoal of the planner.
+
+    Parameters
+    ----------
+    episode, start_cycle, steps_left : int
+        ``steps_left`` [steps] applies at ``start_cycle``, falls by one each cycle and is held at 0.
+    goal : (G,) float32 [goal unit]
+    """
+
+    episode: int
+    start_cycle: int
+    steps_left: int
+    goal: NDArray[np.float32]
+
+    def left_at(self, cycle: int) -> int:
+        """Steps left at ``cycle``."""
+        return max(self.steps_left - max(cycle - self.start_cycle, 0), 0)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """An action for one cycle, who decided it, and with which weights."""
+
+    action: NDArray[np.float32]
+    episode: int
+    source: Source
+    weights_version: int
+
+
+class Decider:
+    """Keeps what the policy was told and answers states.
+
+    Parameters
+    ----------
+    task : TaskSpec
+    exploration : Exploration
+    """
+
+    def __init__(self, task: TaskSpec, exploration: Exploration) -> None:
+        self.task = task
+        self._exploration = exploration
+        self._timeline = Timeline()
+        self._aims: list[Aim] = []
+        self._actor: NumpyActor | None = None
+        self._fresh: NumpyActor | None = None
+        self._cycle = 0
+        self.version = 0
+
+    def hear(self, told: Announcement) -> None:
+        """Take in what the supervisor announced."""
+        self._timeline.announce(told, self._cycle)
+
+    def aim(self, aim: Aim) -> None:
+        """Take in a subgoal; the one of the running episode is kept beside one announced ahead."""
+        self._aims = [old for old in self._aims if old.episode != aim.episode][-1:] + [aim]
+
+    def take(self, actor: NumpyActor, version: int) -> str:
+        """Take new weights in, to be used from the next state on; return "" or why they can not be used."""
+        sizes = (self.task.observation.size, self.task.goal.size, self.task.action.size)
+        if actor.sizes != sizes:
+            return f"sizes {actor.sizes}, expected {sizes}"
+        self._fresh, self.version = actor, version
+        return ""
+
+    def decide(self, sample: ArmSample) -> tuple[Decision | None, str]:
+        """Choose the action of the cycle that begins with ``sample``.
+
+        Returns
+        -------
+        tuple
+            The decision and ""; or None and why there is none, "" if none is wanted.
+        """
+        self._cycle = sample.cycle
+        self._actor = self._fresh or self._actor
+        told = self._timeline.at(sample.cycle)
+        if told.state != State.RUNNING:
+            return None, ""
+        if self._actor is None:
+            if told.mode == Mode.EVALUATE:
+                return None, "no weights to evaluate"
+            return Decision(self._exploration.random(), told.episode, Source.RANDOM, 0), ""
+        aim = next((a for a in self._aims if a.episode == told.episode), None)
+        if aim is None:
+            return None, "no subgoal for this episode"
+        hand = sample.hand_m.astype(np.float32)
+        seen = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
+        action = self._actor.act(seen, hand, aim.goal, aim.left_at(sample.cycle))
+        if not np.isfinite(action).all():
+            return None, "action not finite"
+        if told.mode == Mode.TRAIN:
+            action = self._exploration.noisy(action, told.exploration)
+        return Decision(action, told.episode, Source.POLICY, self.version), ""

@@ -1,0 +1,60 @@
+"""Learning beside a moving arm: experience comes when it comes, updates are made in small portions in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from tdm_ros.replay.log import LoggedTransition
+from tdm_ros.replay.pairing import Joining
+from tdm_ros.training.learner import Learner
+
+PORTION = 2
+"""Updates between two looks at the clock; one takes about 8 ms."""
+
+
+class LiveLearning:
+    """Feeds a learner from a stream of transitions, and learns within a budget of time.
+
+    Parameters
+    ----------
+    learner : Learner
+    clock : callable
+        Steady time [s].
+    """
+
+    def __init__(self, learner: Learner, clock: Callable[[], float] = time.monotonic) -> None:
+        self.learner = learner
+        self._clock = clock
+        self._joining = Joining()
+
+    def add(self, transition: LoggedTransition) -> None:
+        """Take one transition in, from the log or live; one that was seen before is left out.
+
+        Raises
+        ------
+        ValueError
+            If a vector has another size than the task's, or is not finite.
+        """
+        self.learner.task.observation.checked(transition.step.observation, "observation")
+        self.learner.task.observation.checked(transition.step.next_observation, "next_observation")
+        self.learner.task.action.checked(transition.step.action, "action")
+        ready = self._joining.add(transition)
+        if ready is not None:
+            self.learner.add(ready.step, ready.last)
+
+    def rebuild(self, transitions: Iterable[LoggedTransition]) -> int:
+        """Take a whole log in; return how many transitions the replay holds now."""
+        for transition in transitions:
+            self.add(transition)
+        return self.learner.transitions
+
+    def learn(self, budget_s: float) -> int:
+        """Make updates that are due for at most about ``budget_s`` [s]; return how many."""
+        end_s = self._clock() + budget_s
+        made = 0
+        while self._clock() < end_s and (due := self.learner.updates_due()) > 0:
+            count = min(due, PORTION)
+            self.learner.update(count)
+            made += count
+        return made

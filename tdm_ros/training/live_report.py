@@ -1,0 +1,104 @@
+"""What a live run says about itself: the line each second, the table and the summary at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Now:
+    """What the live line shows."""
+
+    robot_s: float
+    left_s: float | None
+    state: str
+    episode: int
+    last_m: Sequence[float]
+    rate_hz: float
+    missed: int
+    updates_s: float
+    note: str = ""
+
+
+def clock_text(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def live_line(now: Now) -> str:
+    """One line, beginning with a carriage return."""
+    last = " ".join(f"{100 * d:.1f}" for d in now.last_m) or "-"
+    left = "without end" if now.left_s is None else f"{clock_text(now.left_s)} left"
+    parts = [
+        f"{clock_text(now.robot_s)} robot time",
+        f"{now.state} {now.episode}",
+        f"last {last} cm",
+        f"{now.rate_hz:.1f} Hz, {now.missed} missed",
+        f"{now.updates_s:.0f} updates/s",
+        left,
+        now.note,
+    ]
+    return "\r" + " | ".join(filter(None, parts)) + "\x1b[K"
+
+
+def end_table(summary: dict[str, Any]) -> str:
+    """The results of a run for a person to read."""
+    lines = [f"Run of {clock_text(summary['robot_time_s'])} robot time, {summary['episodes']} episodes"]
+    distance, success = summary["final_distance_m"], summary["success"]
+    if distance:
+        lines.append(f"  evaluation        {summary['evaluated']} fresh goals, without noise")
+        lines.append(
+            f"  final distance    median {100 * distance['median']:.2f} cm, mean {100 * distance['mean']:.2f} cm, "
+            f"p95 {100 * distance['p95']:.2f} cm"
+        )
+        reached = ", ".join(
+            f"{100 * share:.1f} % within {100 * float(r):g} cm" for r, share in success.items()
+        )
+        lines.append(f"  reached           {reached}")
+    else:
+        lines.append("  evaluation        none")
+    cycles = summary["cycles"]
+    period, latency = cycles["period_ms"], cycles["latency_ms"]
+    lines += [
+        f"  cycles            {cycles['total']}, {100 * cycles['answered_fraction']:.2f} % answered in their own 50 ms, "
+        f"{cycles['overruns']} overruns of the arm",
+        f"  period            p50 {period['p50']:.1f}, p99 {period['p99']:.1f}, worst {period['worst']:.1f} ms",
+        f"  state to command  p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, worst {latency['worst']:.1f} ms",
+        f"  taken by the host {100 * cycles['steal_fraction']:.1f} % of the processor time",
+        f"  transitions       {summary['transitions']['published']} published, "
+        f"{summary['transitions']['logged']} logged",
+        f"  updates           {summary['updates']}",
+    ]
+    return "\n".join(lines)
+
+
+def cycles_of(values: dict[str, str]) -> dict[str, Any]:
+    """The ``cycles`` part of the summary from the arm's diagnostics; what is missing or garbled is zero."""
+
+    def number(key: str) -> float:
+        try:
+            return float(values.get(key, 0))
+        except ValueError:
+            return 0.0
+
+    durations = {
+        name: {part: number(f"{name}.{part}") for part in ("p50", "p99", "worst")}
+        for name in ("period_ms", "latency_ms")
+    }
+    counts = {key: int(number(key)) for key in ("total", "answered", "missed", "overruns")}
+    fractions = {key: number(key) for key in ("answered_fraction", "steal_fraction")}
+    return counts | fractions | durations
+
+
+def write_summary(run_dir: Path, summary: dict[str, Any]) -> None:
+    """Write summary.json, so that a crash leaves the old file or the new one."""
+    part = run_dir / f"{SUMMARY}.part"
+    part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, run_dir / SUMMARY)

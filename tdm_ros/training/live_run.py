@@ -1,0 +1,157 @@
+"""Keeps the record of a live run: metrics as they come, the summary and the curve at the end."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
+from tdm_ros.control.timeline import Mode, State
+from tdm_ros.replay.log import LOG_FOLDER, count_messages
+from tdm_ros.tasks import TaskSpec
+from tdm_ros.training.live_report import Now, cycles_of, end_table, live_line, write_summary
+from tdm_ros.training.metrics import EpisodeRow, MetricsFile, summarise
+
+SILENT_CYCLES = 20
+"""Cycles of a running episode without a transition after which the collector is said to be silent."""
+
+
+class RunRecord:
+    """What happened so far.
+
+    Parameters
+    ----------
+    run_dir : Path
+    task : TaskSpec
+    seed : int
+    machine : EpisodeMachine
+    """
+
+    def __init__(self, run_dir: Path, task: TaskSpec, seed: int, machine: EpisodeMachine) -> None:
+        self._run_dir, self._task, self._seed, self._machine = run_dir, task, seed, machine
+        self._metrics = MetricsFile(run_dir)
+        self._logged_before = count_messages(run_dir / LOG_FOLDER)
+        self._last: deque[float] = deque(maxlen=10)
+        self._evaluated: list[float] = []
+        self._scored = self._interrupted = self._published = self._unrecorded = 0
+        self._silent = 0
+        self._newest_ns = -1
+        self._cycles = self._cycles_before = 0
+        self._line_s = time.monotonic()
+        self._trainer = (0.0, 0, 0.0)
+        self.updates = 0
+        self.arm_values: dict[str, str] = {}
+
+    @property
+    def robot_s(self) -> float:
+        """Robot time of learning [s]."""
+        return self._machine.robot_cycles / self._task.rate_hz
+
+    def on_cycle(self) -> None:
+        """Count a state of the arm, and how long nobody has recorded any."""
+        self._cycles += 1
+        running = self._machine.told.state == State.RUNNING
+        self._silent = self._silent + 1 if running else 0
+        if self._silent > SILENT_CYCLES:
+            self._unrecorded += 1
+
+    def on_transition(self, stamp_ns: int) -> None:
+        """Count a published transition once."""
+        self._silent = 0
+        if stamp_ns > self._newest_ns:
+            self._newest_ns = stamp_ns
+            self._published += 1
+
+    def on_trainer(self, values: dict[str, str], now_s: float) -> None:
+        """Take in how many updates the trainer has made."""
+        text = values.get("updates", "0")
+        updates = int(text) if text.isdigit() else 0
+        before_s, before, _ = self._trainer
+        rate = max(updates - before, 0) / (now_s - before_s) if before_s and now_s > before_s else 0.0
+        self._trainer = (now_s, updates, rate)
+        self.updates = max(self.updates, updates)
+
+    def on_episode(self, result: EpisodeResult) -> None:
+        """Write an episode's row; only complete ones are scored."""
+        scored = result.end == "time_limit"
+        self._scored += scored
+        self._interrupted += not scored
+        if scored:
+            self._last.append(result.final_distance_m)
+            if result.mode == Mode.EVALUATE:
+                self._evaluated.append(result.final_distance_m)
+        goal = " ".join(f"{x:.4f}" for x in result.goal)
+        self._metrics.append(
+            EpisodeRow(
+                result.robot_cycles / self._task.rate_hz,
+                result.robot_cycles,
+                result.episode,
+                result.mode.name.lower(),
+                result.final_distance_m,
+                self.updates,
+                result.end,
+                goal,
+            )
+        )
+
+    def line(self, now_s: float) -> str:
+        """The live line of this second."""
+        machine = self._machine
+        rate = (self._cycles - self._cycles_before) / max(now_s - self._line_s, 1e-3)
+        self._cycles_before, self._line_s = self._cycles, now_s
+        schedule, told = machine.schedule, machine.told
+        left = (schedule.duration - machine.robot_cycles) / self._task.rate_hz if schedule.duration else None
+        state = told.state.name.lower() if told.state != State.RUNNING else told.mode.name.lower()
+        note = "collector silent: NOT RECORDED" if self._silent > SILENT_CYCLES else ""
+        cycles = cycles_of(self.arm_values)
+        if told.mode == Mode.EVALUATE:
+            left, note = 0.0, f"goal {len(self._evaluated)} of {schedule.evaluations}"
+        return live_line(
+            Now(
+                self.robot_s,
+                None if left is None else max(left, 0.0),
+                state,
+                machine.episode,
+                list(self._last),
+                rate,
+                cycles["missed"],
+                self._trainer[2],
+                note or (told.reason if told.state in (State.HOLD, State.PAUSED, State.FAULT) else ""),
+            )
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Everything that is known now."""
+        machine = self._machine
+        logged = count_messages(self._run_dir / LOG_FOLDER) - self._logged_before
+        return {
+            "finished": machine.done and machine.evaluated >= machine.schedule.evaluations,
+            "reason": machine.told.reason,
+            "seed": self._seed,
+            "task": self._task.fingerprint,
+            "robot_time_s": self.robot_s,
+            "episodes": self._scored,
+            "episodes_interrupted": self._interrupted,
+            "evaluated": len(self._evaluated),
+            "updates": self.updates,
+            **summarise(self._evaluated),
+            "cycles": cycles_of(self.arm_values),
+            "transitions": {
+                "published": self._published,
+                "logged": logged,
+                "cycles_unrecorded": self._unrecorded,
+            },
+        }
+
+    def finish(self) -> None:
+        """Write the summary; after a finished run print the table. The curve comes last: it may take a second."""
+        self._metrics.close()
+        summary = self.summary()
+        write_summary(self._run_dir, summary)
+        print("\n" + end_table(summary), flush=True)
+        if summary["finished"]:
+            from tdm_ros.training.report import draw_curve
+
+            draw_curve(self._run_dir)
