@@ -1,7 +1,7 @@
 """The console program `tdm_ros`: one verb a file, imported when it is used.
 
-A verb is a module of this package with `add_arguments(parser)` and `run(arguments)`, which returns the exit status.
-The first line of its docstring is its line in `tdm_ros --help`; the rest stands in `tdm_ros <verb> --help`.
+A verb is a module of this package with `add_arguments(parser)` and `run(arguments)`, which returns the exit
+status. The first line of its docstring is its line in `tdm_ros --help`; `tdm_ros <verb> --help` has it all.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Start a system: its ROS 2 nodes, each a process of its own.
 
-The system's table, config/<system>.system.yaml, is the one that the launch file of the same name uses; this is the
-way to start it where `ros2 launch` does not exist. Ctrl-C ends it. A required node that dies ends it too; any
-other is started again. All that is printed and recorded is kept in the run's folder, runs/latest.
+The system's table, config/<system>.system.yaml, is the one that the launch file of the same name uses; this
+is the way to start it where `ros2 launch` does not exist. Ctrl-C ends it. A required node that dies ends it
+too; any other is started again. All that is printed and recorded is kept in the run's folder, runs/latest.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ DOMAINS = range(1, 101)  # above, the ports of DDS run into those that Linux han
 def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for ROS 2 processes, made from the present one.
 
-    A virtual environment that holds the ROS 2 wheels is an ament prefix, and our messages are installed into it:
-    its prefix and its `bin` are all that must be known. What the environment says already is respected: a sourced
-    ROS 2, a ROS_DOMAIN_ID, a discovery range, numbers of threads.
+    A virtual environment that holds the ROS 2 wheels is an ament prefix, and our messages are installed into
+    it: its prefix and its `bin` are all that must be known. What the environment says already is respected: a
+    sourced ROS 2, a ROS_DOMAIN_ID, a discovery range, numbers of threads.
     """
     env = dict(environ)
     prefixes = ament_prefixes(environ)
@@ -37,7 +37,7 @@ def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def ament_prefixes(environ: Mapping[str, str]) -> list[Path]:
-    """Return the install prefixes of ROS 2 packages, first choice first; Python's own is one if packages are in it."""
+    """Return the install prefixes of ROS 2 packages, the first choice first; Python's own may be one."""
     prefixes = [Path(text) for text in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if text]
     own = Path(sys.prefix)
     if (own / "share" / "ament_index").is_dir() and own not in prefixes:
@@ -59,14 +59,19 @@ def find_in_prefixes(relative: str, environ: Mapping[str, str]) -> Path:
             return prefix / relative
     places = ", ".join(map(str, prefixes)) or "no prefix at all"
     raise FileNotFoundError(
-        f"{relative} was not found in {places}: run `make build`, or `colcon build` and source install/setup.bash"
+        f"{relative} was not found in {places}: run `make build`, or `colcon build` and source its setup.bash"
     )
 
 
 def free_domain(candidates: Iterable[int] | None = None) -> int:
     """Return a ROS domain in which no DDS participant of this machine is, as far as its ports tell.
 
-    Source: the port numbers of DDS-RTPS 2.2, 9.6.1.1: the first participant of domain d listens on 7410 + 250 d.
+    Source: DDS-RTPS 2.2, 9.6.1.1: the first participant of domain d listens on port 7410 + 250 d.
+
+    Raises
+    ------
+    OSError
+        If none of the candidates is free.
     """
     domains = list(DOMAINS if candidates is None else candidates)
     if candidates is None:
@@ -78,6 +83,4 @@ def free_domain(candidates: Iterable[int] | None = None) -> int:
             except OSError:
                 continue
             return domain
-    raise OSError(
-        f"none of the ROS domains {domains[0]}..{domains[-1]} is free: stop some, or set ROS_DOMAIN_ID"
-    )
+    raise OSError(f"none of {len(domains)} ROS domains is free: stop other ROS 2 nodes, or set ROS_DOMAIN_ID")

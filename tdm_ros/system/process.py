@@ -11,15 +11,16 @@ from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1  # Source: prctl(2)
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_READ_BYTES = 65536
+_READ_BYTES = 65536  # what a pipe holds
+_READS = 4
 
 
 class Process:
     """A running program, whose output is read without ever waiting.
 
-    It leads a process group of its own, so that Ctrl-C at the terminal reaches it only through us, and a signal from
-    us reaches what it has started as well. The kernel kills it when we die, however that happens. Must be made, and
-    kept, by the main thread: the kernel watches the thread that forked.
+    It leads a process group of its own, so that Ctrl-C at the terminal reaches it only through us, and a
+    signal from us reaches what it has started as well. The kernel kills it when the thread that made it ends,
+    however that happens: make it in the main thread.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ class Process:
         """
         ended = self.status is not None
         with suppress(BlockingIOError):
-            while chunk := os.read(self.output.fileno(), _READ_BYTES):
-                self._rest += chunk
+            for _ in range(_READS):  # a bound, so that one who floods us does not silence the others
+                self._rest += os.read(self.output.fileno(), _READ_BYTES)
         # A live line may end with the carriage return of the next, instead of a line end.
         *whole, self._rest = self._rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n\r").split(b"\n")
         if ended:

@@ -18,12 +18,12 @@ PACKAGES = ("tdm_ros", "gymnasium", "mcap", "mujoco", "mujoco-core", "numpy", "r
 
 
 def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
-    """Make the folder of a run, and let the link `latest` beside it point to it.
+    """Make the folder of a run, and let the link `runs/latest` point to it.
 
     Parameters
     ----------
     wish : str
-        The folder; it may exist (the run then goes on from what it holds). Empty: `runs/<date-time>`, a new one.
+        The folder; if it exists, the run goes on from what it holds. Empty: a new `runs/<date-time>`.
     now : time.struct_time or None
         Time for the name; None: the present local time.
 
@@ -37,9 +37,11 @@ def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
     OSError
         If it cannot be made, or `latest` is something else than a link.
     """
-    folder = Path(wish).absolute() if wish else _make_unique(Path("runs").absolute(), now)
+    runs = Path("runs").absolute()
+    folder = Path(wish).resolve() if wish else _make_unique(runs, now)
     folder.mkdir(parents=True, exist_ok=True)
-    _point_to(folder.parent / "latest", folder)
+    runs.mkdir(exist_ok=True)
+    _point_to(runs / "latest", folder)
     return folder
 
 
@@ -67,12 +69,10 @@ def _make_unique(parent: Path, now: time.struct_time | None) -> Path:
 
 
 def _point_to(link: Path, folder: Path) -> None:
-    if link == folder:
-        return
     if link.exists() and not link.is_symlink():
         raise FileExistsError(f"{link} must be a link to the latest run, it is something else: move it away")
     fresh = link.with_name(f".latest-{os.getpid()}")
-    fresh.symlink_to(folder.name)
+    fresh.symlink_to(os.path.relpath(folder, link.parent))
     fresh.replace(link)
 
 
@@ -83,7 +83,7 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Return the git commit of this code, `-dirty` where it has changed since; None where git does not know."""
+    """Return the git commit of this code, with `-dirty` if it has changed since; None without git."""
     command = ["git", "-C", str(Path(__file__).resolve().parent), "describe"]
     command += ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
     with suppress(OSError, subprocess.SubprocessError):

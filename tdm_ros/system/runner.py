@@ -1,6 +1,6 @@
 """Start the nodes of a system, watch them, and leave none behind: what `ros2 launch` does where it exists.
 
-One thread, one loop: it waits for output, notices ends, starts again what may be started again, and stops all.
+One thread, one loop: it waits for output, notices ends, restarts what may be restarted, and stops all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RESTARTS_WITHIN_S = 60.0
 TICK_S = 0.05
 """Longest time in which an end or an interruption goes unnoticed."""
 
-STOP = ((0.0, signal.SIGINT), (1.5, signal.SIGTERM), (2.5, signal.SIGKILL))
+STOP = ((0.0, signal.SIGINT), (1.2, signal.SIGTERM), (2.2, signal.SIGKILL))
 """How a system is stopped: seconds after the decision, and what is then sent to all that still run."""
 
 
@@ -63,8 +63,8 @@ class Runner:
         Returns
         -------
         int
-            0 when a required member ended with status 0; 1 when one failed, or another could not be kept alive;
-            128 + n after signal n.
+            0 when a required member ended with status 0; 1 when one failed, or another could not be kept
+            alive; 128 + n after signal n.
         """
         previous = {number: signal.signal(number, self._on_signal) for number in _ENDING}
         try:

@@ -1,6 +1,6 @@
 """The table of a system: its arguments and its nodes, as data, for the launch file and for the runner alike.
 
-A table is `config/<system>.system.yaml`; its keys are the fields of `SystemTable`, `Argument` and `NodeEntry`.
+A table is `config/<system>.system.yaml`; its keys are fields of `SystemTable`, `Argument` and `NodeEntry`.
 """
 
 from __future__ import annotations

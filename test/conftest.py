@@ -1,0 +1,81 @@
+"""Where tests run: a ROS environment of their own, and a count, at the end, of what ran on genuine ROS 2."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tdm_ros.system.environment import ros_environment
+
+os.environ.pop("ROS_DOMAIN_ID", None)  # never the one that a person's robot is on
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # else a wrong type in a message aborts the process
+os.environ.update(ros_environment(os.environ))
+
+HAS_ROS = importlib.util.find_spec("rclpy") is not None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the ROS tests where there is no ROS 2."""
+    for item in items:
+        if not HAS_ROS and item.get_closest_marker("ros"):
+            item.add_marker(pytest.mark.skip(reason="rclpy is not installed"))
+
+
+class RosCount:
+    """Counts the tests on genuine rclpy, and fails a run that skipped one although rclpy is there."""
+
+    def __init__(self) -> None:
+        self.ran: set[str] = set()
+        self.skipped: dict[str, str] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note what became of a ROS test."""
+        if "ros" not in report.keywords:
+            return
+        if report.skipped:
+            self.skipped[report.nodeid] = reason_of(report)
+        elif report.when == "call":
+            self.ran.add(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a module that skipped itself for want of ROS 2."""
+        if report.skipped and "rclpy" in reason_of(report):
+            self.skipped[report.nodeid] = reason_of(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Let the run fail when a ROS test was skipped without need."""
+        if HAS_ROS and self.skipped and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the count."""
+        reasons = "; ".join(sorted(set(self.skipped.values())))
+        why = f" ({reasons})" if reasons else ""
+        terminalreporter.write_line(
+            f"{len(self.ran)} tests on genuine rclpy over DDS, {len(self.skipped)} skipped{why}"
+        )
+        if HAS_ROS and self.skipped:
+            terminalreporter.write_line(
+                "FAILED: rclpy is installed, so that none of these may be skipped", red=True
+            )
+
+
+def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Return why a test was skipped."""
+    longrepr = report.longrepr
+    return str(longrepr[2] if isinstance(longrepr, tuple) else longrepr).removeprefix("Skipped: ")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start counting."""
+    config.pluginmanager.register(RosCount(), "ros-count")
+
+
+@pytest.fixture
+def ros_domain() -> Iterator[int]:
+    """The private ROS domain of this test run."""
+    yield int(os.environ["ROS_DOMAIN_ID"])

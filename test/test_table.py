@@ -1,0 +1,99 @@
+"""The table of a system: its arguments keep their types and bounds, and its nodes know their parameters."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tdm_ros.nodes.parameters import NODES, check
+from tdm_ros.system.table import SystemTable, TableError, as_ros_text, load_table
+
+CONFIG = Path(__file__).parent.parent / "config"
+
+SMALL = """
+description: two nodes
+params_file: none.yaml
+arguments:
+  speed: {default: 1.0, minimum: 0, description: how fast}
+  count: {default: 3, description: how many}
+  loud: {default: false, description: how loud}
+  mode: {default: a, choices: [a, b], description: which}
+nodes:
+  one: {executable: one, required: true, parameters: [speed, mode]}
+  two: {executable: two}
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SystemTable:
+    path = tmp_path / "small.system.yaml"
+    path.write_text(SMALL)
+    return load_table(path)
+
+
+def test_values_none_given_are_the_defaults(small: SystemTable) -> None:
+    assert small.values([]) == {"speed": 1.0, "count": 3, "loud": False, "mode": "a"}
+
+
+def test_values_given_keep_the_type_of_the_default(small: SystemTable) -> None:
+    values = small.values(["speed:=2", "count:=7", "loud:=True", "mode:=b"])
+    assert values == {"speed": 2.0, "count": 7, "loud": True, "mode": "b"}
+    assert [type(value) for value in values.values()] == [float, int, bool, str]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("speed=2", "name:=value"),
+        ("sped:=2", "no argument 'sped'; it has speed, count"),
+        ("speed:=fast", "speed must be a number, got 'fast'"),
+        ("speed:=nan", "finite number >= 0"),
+        ("speed:=-1", "finite number >= 0, got -1"),
+        ("count:=2.5", "count must be a whole number"),
+        ("loud:=very", "loud must be true or false"),
+        ("mode:=c", "mode must be one of a, b; got 'c'"),
+    ],
+)
+def test_values_wrong_argument_is_refused_with_the_remedy(small: SystemTable, text: str, words: str) -> None:
+    with pytest.raises(TableError, match=re.escape(words)):
+        small.values([text])
+
+
+def test_load_table_node_with_unknown_parameter_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.system.yaml"
+    path.write_text(SMALL.replace("[speed, mode]", "[speed, sped]"))
+    with pytest.raises(TableError, match="sped, which is no argument"):
+        load_table(path)
+
+
+def test_load_table_unknown_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.system.yaml"
+    path.write_text(SMALL.replace("required: true", "respawn: true"))
+    with pytest.raises(TableError, match="respawn"):
+        load_table(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3.0, "3.0"), (1e-7, "1e-07"), (3, "3"), (True, "true"), ("", '""'), ("2024", '"2024"')],
+)
+def test_as_ros_text_value_keeps_its_type(value: float | str, text: str) -> None:
+    assert as_ros_text(value) == text
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.system.yaml")), ids=lambda path: path.stem)
+def test_table_of_the_package_fits_the_parameters_of_its_nodes(path: Path) -> None:
+    table = load_table(path)
+    assert table.params_file.is_file()
+    for node in table.nodes:
+        declared = {spec.name: spec for spec in fields(NODES[node.executable])}
+        for name in node.parameters:
+            argument = table.arguments[name]
+            for value in (argument.default, *argument.choices):
+                assert check(node.name, name, declared[name], value) == value
+            assert set(declared[name].metadata["choices"]) == set(argument.choices)
+        shared = set(declared) & set(table.arguments)
+        assert shared == set(node.parameters), f"{node.name} has parameters that the table does not pass on"
