@@ -135,7 +135,9 @@ class TrajectoryStore:
             raise ValueError(f"restore needs an empty TrajectoryStore, this one has {self.total} transitions")
         total, end = int(data["total"][0]), data["end"]
         if data["observation"].shape[1:] != (self.task.observation.size,):
-            raise ValueError(f"stored observations have shape {data['observation'].shape[1:]}, task is {self.task.name}")
+            raise ValueError(
+                f"stored observations have shape {data['observation'].shape[1:]}, task is {self.task.name}"
+            )
         self.total = total - len(end)
         self._open_since = self.total
         for row in range(len(end)):

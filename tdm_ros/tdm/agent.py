@@ -19,28 +19,33 @@ from tdm_ros.tdm.networks import MlpStack
 
 
 class Losses(NamedTuple):
-    """What an update reports: the critics' squared error, and the distance that the actor expects to be left with."""
+    """What an update reports, in parts of what is within reach: the critics' squared error, the distance expected."""
 
     critic: float
     actor: float
 
 
 class _Inputs(NamedTuple):
-    """Network inputs of N batches, (N, B, ...): now, one step later, and what one step later is worth."""
+    """Network inputs of N batches, (N, B, ...), now and one step later."""
 
     now: Tensor
     action: Tensor
     gap: Tensor
+    """Goal minus achieved, in parts of what is within reach (`Features.reach`)."""
     later: Tensor
     gap_later: Tensor
     pays_now: Tensor
+    """The distance is settled at the next state."""
+    shrink: Tensor
+    """What is within reach one step later, as a part of what is within reach now."""
 
 
 class TdmAgent:
     """Temporal difference model with structured critics, after Pong et al., ICLR 2018.
 
-    A critic predicts ``f(s, a, g, steps_left)``, the point that will be reached, as a correction to where the agent is;
-    ``Q = -|f - g|`` per goal dimension. Distances are in parts of the task's goal scale throughout.
+    A critic predicts ``f(s, a, g, steps_left)``, the point that will be reached, as a motion from where the agent is;
+    ``Q = -|f - g|`` per goal dimension. Motions and distances are measured in what is within reach in the time that is
+    left (`Features.reach`), so that a centimetre counts as much when one step is left as a hand's breadth when ten are.
 
     Parameters
     ----------
@@ -52,7 +57,8 @@ class TdmAgent:
         Of the initial weights.
 
     Source: arXiv 1802.09081, equation 3 and section 5. We differ in: twin critics (the more pessimistic *vector* is the
-    target), a soft target update, the correction instead of an absolute prediction, the norm in the actor's loss.
+    target), a soft target update, motion in proportion to the time left instead of an absolute prediction, the
+    Euclidean norm in the actor's loss.
     """
 
     def __init__(self, task: TaskSpec, config: TdmConfig, features: Features, seed: int) -> None:
@@ -64,7 +70,9 @@ class TdmAgent:
         self.target_critics, self.target_actor = deepcopy(self.critics), deepcopy(self.actor)
         self.average_actor = deepcopy(self.actor)
         self.updates = 0
-        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=config.learning_rate, fused=True)
+        self.critic_optimiser = torch.optim.Adam(
+            self.critics.parameters(), lr=config.learning_rate, fused=True
+        )
         self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate, fused=True)
 
     def update(self, batches: Batch, progress: float = 0.0) -> Losses:
@@ -81,16 +89,19 @@ class TdmAgent:
         features = self.features
         gap = features.gap(batches.achieved, batches.goal)
         gap_later = features.gap(batches.next_achieved, batches.goal)
-        later = features.inputs(batches.next_observation, gap_later, np.maximum(batches.steps_left - 1, 0))
-        arrays = (
-            features.inputs(batches.observation, gap, batches.steps_left),
-            batches.action,
-            gap,
-            later,
-            gap_later,
-            ((batches.steps_left == 0) | batches.terminated)[..., None],
+        steps_later = np.maximum(batches.steps_left - 1, 0)
+        reach = features.reach(batches.steps_left)[..., None]
+        reach_later = features.reach(steps_later)[..., None]
+        arrays = dict(
+            now=features.inputs(batches.observation, gap, batches.steps_left),
+            action=batches.action,
+            gap=gap / reach,
+            later=features.inputs(batches.next_observation, gap_later, steps_later),
+            gap_later=gap_later / reach_later,
+            pays_now=((batches.steps_left == 0) | batches.terminated)[..., None],
+            shrink=reach_later / reach,
         )
-        return _Inputs(*(torch.from_numpy(np.ascontiguousarray(a)) for a in arrays))
+        return _Inputs(**{name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()})
 
     def _update(self, x: _Inputs) -> tuple[Tensor, Tensor]:
         scale = self.config.loss_scale
@@ -100,7 +111,7 @@ class TdmAgent:
             misses = (self.target_critics(torch.cat([x.later, action_later], -1)) - x.gap_later).abs_()
             farther = misses.square().sum(-1, keepdim=True)
             miss = torch.where(farther[0] > farther[1], misses[0], misses[1])
-            target = torch.where(x.pays_now, x.gap_later.abs(), miss)
+            target = x.shrink * torch.where(x.pays_now, x.gap_later.abs(), miss)
 
         # 2. Both critics learn that distance, per goal dimension.
         miss_now = (self.critics(torch.cat([x.now, x.action], -1)) - x.gap).abs()
@@ -149,7 +160,7 @@ class TdmAgent:
         x = torch.from_numpy(self.features.inputs(observation, gap, steps_left))
         action = self.average_actor.first(x).tanh()
         moved = self.critics(torch.cat([x, action], -1)).numpy()
-        return achieved + moved * self.features.goal_scale
+        return achieved + moved * self.features.goal_scale * self.features.reach(steps_left)[:, None]
 
     def actor_tensors(self) -> dict[str, NDArray[Any]]:
         """The averaged actor and the normaliser as arrays, for `NumpyActor`."""
@@ -166,7 +177,11 @@ class TdmAgent:
 
     def state(self) -> dict[str, Tensor]:
         """Every number that learning changes, by name; `load_state` puts them back."""
-        state = {f"{name}.{key}": value for name in _NETWORKS for key, value in getattr(self, name).state_dict().items()}
+        state = {
+            f"{name}.{key}": value
+            for name in _NETWORKS
+            for key, value in getattr(self, name).state_dict().items()
+        }
         for name in _OPTIMISERS:
             for index, moments in getattr(self, name).state_dict()["state"].items():
                 state |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
@@ -189,7 +204,8 @@ class TdmAgent:
             saved = optimiser.state_dict()
             count = len(saved["param_groups"][0]["params"]) if updates else 0
             saved["state"] = {
-                i: {key: state[f"{name}.{i}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")} for i in range(count)
+                i: {key: state[f"{name}.{i}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+                for i in range(count)
             }
             optimiser.load_state_dict(saved)
 

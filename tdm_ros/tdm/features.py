@@ -57,6 +57,10 @@ class Features:
         """Goal minus achieved, (..., G) [parts of ``goal_scale``]."""
         return (goal - achieved) / self.goal_scale
 
+    def reach(self, steps_left: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How far one can get, as a part of how far one gets in the whole horizon: proportional to the time left."""
+        return ((steps_left + 1) / np.float32(self.horizon + 1)).astype(np.float32)
+
     def inputs(
         self, observation: NDArray[np.float32], gap: NDArray[np.float32], steps_left: NDArray[np.float32]
     ) -> NDArray[np.float32]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.replay import Step
+from tdm_ros.sim.goal_env import GoalEnv
 from tdm_ros.tasks import TaskSpec
-
-GoalEnv = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
 
 
 class Situation(NamedTuple):
@@ -45,9 +43,13 @@ def play(env: GoalEnv, task: TaskSpec, policy: Policy, seed: int) -> Iterator[tu
         observation, achieved, _ = _vectors(seen)
         executed = np.asarray(info.get("executed_action", action), np.float32)
         last, time = bool(terminated or truncated), time + 1
-        step = Step(now.observation, executed, observation, now.achieved, achieved, now.goal, bool(terminated))
+        step = Step(
+            now.observation, executed, observation, now.achieved, achieved, now.goal, bool(terminated)
+        )
         yield step, last
 
 
 def _vectors(seen: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float32], ...]:
-    return tuple(np.asarray(seen[key], np.float32) for key in ("observation", "achieved_goal", "desired_goal"))
+    return tuple(
+        np.asarray(seen[key], np.float32) for key in ("observation", "achieved_goal", "desired_goal")
+    )

@@ -16,8 +16,8 @@ from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.metrics import EpisodeRow
 
-REFRESH_STEPS = 20
-"""The acting policy takes new weights as often as the live system does: once a second."""
+REFRESH_STEPS = 25
+"""The acting policy takes new weights about as often as the live system does: once a second."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ class OnlineTrainer:
         self.learner, self.schedule = learner, schedule
         self.on_episode, self.on_step = on_episode, on_step
         self.episode = 0
-        self._actor: NumpyActor | None = None
-        self._fresh_at = 0
+        self._actor = NumpyActor.from_bytes(learner.actor_bytes()) if learner.agent else None
 
     def run(self) -> None:
         """Train until the schedule's steps are reached; call again after raising them to go on."""
@@ -85,7 +84,9 @@ class OnlineTrainer:
 
     def _train_episode(self) -> None:
         learner, task = self.learner, self.learner.task
-        explore = Exploration(task.action.size, generator("train", learner.seed, self.episode))
+        # Counted by steps, not episodes, so that a resumed run draws what an uninterrupted one would have drawn.
+        start = learner.transitions
+        explore = Exploration(task.action.size, generator("train", learner.seed, start))
         noise = learner.config.noise * (1 - learner.progress)
 
         def act(now: Situation) -> NDArray[np.float32]:
@@ -94,7 +95,7 @@ class OnlineTrainer:
             return explore.noisy(self._actor.act(*now), noise)
 
         end, step = "interrupted", None
-        for step, last in play(self.env, task, act, reset_seed("train", learner.seed, self.episode)):
+        for step, last in play(self.env, task, act, reset_seed("train", learner.seed, start)):
             learner.add(step, last)
             self._learn()
             self.on_step()
@@ -116,9 +117,8 @@ class OnlineTrainer:
         due = learner.updates_due()
         if due:
             learner.update(due)
-            if self._actor is None or learner.transitions - self._fresh_at >= REFRESH_STEPS:
+            if self._actor is None or learner.transitions % REFRESH_STEPS == 0:
                 self._actor = NumpyActor.from_bytes(learner.actor_bytes())
-                self._fresh_at = learner.transitions
 
     def _validate(self) -> None:
         learner = self.learner
@@ -135,4 +135,6 @@ class OnlineTrainer:
         steps = self.learner.transitions
         text = " ".join(f"{x:.4f}" for x in goal) if goal is not None else ""
         seconds = steps / self.learner.task.rate_hz
-        self.on_episode(EpisodeRow(seconds, steps, self.episode, mode, distance, self.learner.updates, end, text))
+        self.on_episode(
+            EpisodeRow(seconds, steps, self.episode, mode, distance, self.learner.updates, end, text)
+        )

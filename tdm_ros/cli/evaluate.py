@@ -1,0 +1,56 @@
+"""Measure how close a trained policy gets, on fresh goals and without noise.
+
+The goals come from --seed and are never those of training. With --json, one JSON object goes to standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("run", type=Path, help="directory of a run, or its checkpoint directory")
+    add("--episodes", type=int, default=100, help="(default: %(default)s)")
+    add("--seed", type=int, default=0, help="of goals and starts (default: %(default)s)")
+    add("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate; return the exit status."""
+    from tqdm import tqdm
+
+    from tdm_ros.training.evaluation import actor_policy, evaluate
+    from tdm_ros.training.session import load_run
+
+    try:
+        env, task, actor = load_run(arguments.run)
+        with tqdm(total=arguments.episodes, unit="episode", leave=False) as bar:
+            result = evaluate(
+                actor_policy(actor),
+                env,
+                task,
+                arguments.episodes,
+                arguments.seed,
+                each=lambda distance: bar.update(),
+            )
+    except (ValueError, FileNotFoundError) as error:
+        print(f"tdm_ros evaluate: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(result.to_json()) if arguments.json else _table(result.to_json(), task.goal.unit))
+    return 0
+
+
+def _table(result: dict, unit: str) -> str:
+    final, steps = result["final_distance_m"], result["steps_to_2cm"]["median"]
+    lines = [
+        f"{result['episodes']} episodes, goals of seed {result['seed']}",
+        f"final distance [{unit}]   mean {final['mean']:.4f}   median {final['median']:.4f}   p95 {final['p95']:.4f}",
+        *(f"within {radius} {unit}   {share:.0%}" for radius, share in result["success"].items()),
+        f"steps to 0.02 {unit}, median   {'never' if steps is None else f'{steps:g}'}",
+    ]
+    return "\n".join(lines)

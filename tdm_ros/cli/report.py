@@ -1,0 +1,24 @@
+"""Draw the learning curve of a run again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("run", type=Path, help="directory of a run")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draw; return the exit status."""
+    from tdm_ros.training.report import draw_curve
+
+    try:
+        print(draw_curve(arguments.run))
+    except (ValueError, FileNotFoundError) as error:
+        print(f"tdm_ros report: {error}", file=sys.stderr)
+        return 2
+    return 0

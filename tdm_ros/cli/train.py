@@ -1,0 +1,56 @@
+"""Learn a task in a bare simulation, without ROS.
+
+Writes to --out: curve.png, metrics.csv, config.json, checkpoint/ and TensorBoard events. Ctrl-C saves what was
+learned; the same command goes on from there. A task of your own: `--task gym:ID` for any goal-conditioned Gymnasium
+environment, `--task module:factory` for a callable that returns one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add(
+        "--task", default="sawyer_reach", help="sawyer_reach[_torque[_low_damping]], gym:ID or module:factory"
+    )
+    add("--steps", type=int, default=5000, help="environment steps in all (default: %(default)s)")
+    add("--seed", type=int, default=0, help="of goals, weights and noise (default: %(default)s)")
+    add("--horizon", type=int, help="longest steps_left [steps]; 0: a one-step model (default: the task's)")
+    add("--out", type=Path, required=True, help="directory to write, or to go on from")
+    add(
+        "--validate-every",
+        type=int,
+        default=500,
+        help="steps between validations, 0: never (default: %(default)s)",
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of TdmConfig, may be repeated",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train; return the exit status."""
+    from tdm_ros.training.session import TrainingSession, configured
+
+    try:
+        session = TrainingSession(
+            arguments.task,
+            arguments.out,
+            configured(arguments.set, arguments.steps),
+            arguments.seed,
+            arguments.horizon,
+            arguments.validate_every,
+        )
+    except (ValueError, FileNotFoundError) as error:
+        print(f"tdm_ros train: {error}", file=sys.stderr)
+        return 2
+    return session.run()
