@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.robot.limits import Limits
 from tdm_ros.robot.sawyer import QD_MAX_RAD_S
+
+HOME_LIMITS = Limits(box_low_m=(0.15, -1.0, 0.02), box_high_m=(1.1, 1.0, 1.2))
+"""Wider than the box of a policy, so that the straight way home does not end in one of its corners; the table
+and the robot's own body stay out of it."""
 
 TOLERANCE_RAD = 0.03
 STILL_RAD_S = 0.05

@@ -22,6 +22,15 @@ from tdm_ros.robot.sawyer import (
 Array = NDArray[np.float64]
 __all__ = ["ArmReading", "Limited", "Limiter", "Limits"]
 
+TURN_M = 0.01
+"""Driven by velocity, the hand turns this far before a side of the box, since its way is curved."""
+
+CLEAR_M = 1e-5
+"""And it is led away from the side by this much, so that rounding never stops it there."""
+
+SINGULAR_M2 = 1e-8
+"""Keeps the way along the box finite where the hand cannot move across its side."""
+
 SHOVE = 2.0
 """Braking joints push each other: stopping takes up to this many times what each alone needs (measured)."""
 
@@ -59,8 +68,9 @@ class Limiter:
     def __init__(self, actuation: Actuation, limits: Limits | None = None) -> None:
         self.actuation = actuation
         self.limits = limits or Limits()
-        self._low = np.asarray(self.limits.box_low_m)
-        self._high = np.asarray(self.limits.box_high_m)
+        turn_m = TURN_M if actuation.mode == "velocity" else 0.0
+        self._low = np.asarray(self.limits.box_low_m) + turn_m
+        self._high = np.asarray(self.limits.box_high_m) - turn_m
         self._q_low = Q_LOWER_RAD + self.limits.joint_margin_rad
         self._q_high = Q_UPPER_RAD - self.limits.joint_margin_rad
         self._qd_max = self.limits.velocity_scale * QD_MAX_RAD_S
@@ -100,23 +110,44 @@ class Limiter:
         return Limited(np.zeros(self.actuation.scale.shape), layer, refused=True)
 
     def _velocity(self, wanted: Array, reading: ArmReading) -> Limited:
-        """Each layer only makes components smaller, so what an earlier one ensured stays true."""
+        """Take away what leads to joint limits, what is too fast, and the hand's motion out of the box."""
         layers = []
+        command = self._within_joint_limits(wanted, reading)
+        if (command != wanted).any():
+            layers.append("joint limit")
+        speed = self._speed(command)
+        if speed > 1.0:
+            command = command / speed
+            layers.append("velocity")
+        reach_m = jacobian(reading.q_rad)[:3] * self.limits.look_ahead_s
+        if self._share_in_box(reading, reach_m @ command) < 1.0:
+            along = self._within_joint_limits(self._along_box(command, reading, reach_m), reading)
+            command = along / max(self._speed(along), 1.0)
+            command = command * self._share_in_box(reading, reach_m @ command)
+            layers.append("box")
+        return Limited(command, " + ".join(layers))
+
+    def _within_joint_limits(self, command: Array, reading: ArmReading) -> Array:
+        """Slow down joints, (J,) [rad/s], that would come too near a limit within the look-ahead."""
         ahead = self.limits.look_ahead_s
         room_up = np.maximum(self._q_high - reading.q_rad, 0.0) / ahead
         room_down = np.minimum(self._q_low - reading.q_rad, 0.0) / ahead
-        command = np.clip(wanted, room_down, room_up)
-        if (command != wanted).any():
-            layers.append("joint limit")
-        excess = float(np.max(np.abs(command) / np.minimum(self.actuation.scale, self._qd_max)))
-        if excess > 1.0:
-            command = command / excess
-            layers.append("velocity")
-        share = self._share_in_box(reading, jacobian(reading.q_rad)[:3] @ command * ahead)
-        if share < 1.0:
-            command = command * share
-            layers.append("box")
-        return Limited(command, " + ".join(layers))
+        return np.clip(command, room_down, room_up)
+
+    def _speed(self, command: Array) -> float:
+        """Velocity of the fastest joint as a share of what is allowed."""
+        return float(np.max(np.abs(command) / np.minimum(self.actuation.scale, self._qd_max)))
+
+    def _along_box(self, command: Array, reading: ArmReading, reach_m: Array) -> Array:
+        """The nearest command, (J,) [rad/s], that moves the hand along the sides of the box, or back in."""
+        travel_m = reach_m @ command
+        excess_m = travel_m - np.clip(travel_m, self._low - reading.hand_m, self._high - reading.hand_m)
+        sides = excess_m != 0.0
+        crossed = reach_m[sides]
+        square = crossed @ crossed.T + SINGULAR_M2 * np.eye(len(crossed))
+        inward_m = excess_m[sides] + np.copysign(CLEAR_M, excess_m[sides])
+        along: Array = command - crossed.T @ np.linalg.solve(square, inward_m)
+        return along
 
     def _torque(self, wanted: Array, reading: ArmReading) -> Limited:
         """Brake joints that become too fast or head for their limits, and all if the hand leaves the box."""
