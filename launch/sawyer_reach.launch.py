@@ -56,5 +56,5 @@ def start(node: NodeEntry, table: SystemTable) -> Node:
         output="screen",
         respawn=not node.required,
         respawn_delay=RESTART_AFTER_S,
-        on_exit=[Shutdown(reason=f"{node.name} has ended")] * node.required,
+        on_exit={True: Shutdown(reason=f"{node.name} has ended"), False: None}[node.required],
     )

@@ -46,7 +46,7 @@ CAUSES = {
         "the package registry cannot be reached: check the network (HTTPS_PROXY, pip's own configuration) "
         "and run the same command again; what has been downloaded is kept."
     ),
-    ("No matching distribution", "Could not find a version"): (
+    ("No matching distribution", "Could not find a version", "ResolutionImpossible"): (
         "the package registry lacks a pinned version: let pip use PyPI, or a full mirror of it."
     ),
 }

@@ -10,6 +10,7 @@ LIVE_EVERY = 10
 """Where the output is no terminal, one live line in this many is printed."""
 
 _ERASE = "\r\x1b[2K"
+_ERASE_REST = "\x1b[K"  # what a live line may end with, for terminals that see it directly
 
 
 class Console:
@@ -35,7 +36,7 @@ class Console:
 
     def show(self, name: str, line: str) -> None:
         """Print a line of a node; one that begins with a carriage return is live: drawn in place."""
-        live, text = line.startswith("\r"), line.strip("\r\n")
+        live, text = line.startswith("\r"), line.strip("\r\n").removesuffix(_ERASE_REST)
         self._file(name).write(text + "\n")
         if not live:
             self._print(f"{name:{self._width}} | {text}")

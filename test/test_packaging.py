@@ -1,0 +1,147 @@
+"""What stands in two places agrees: package.xml, CMake, launch file, table, requirements, code."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import socket
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+import tdm_ros
+from tdm_ros.nodes.parameters import NODES
+from tdm_ros.system.environment import free_domain
+from tdm_ros.system.table import as_ros_text, load_table
+
+ROOT = Path(__file__).parent.parent
+TABLES = sorted((ROOT / "config").glob("*.system.yaml"))
+MODULES = sorted((ROOT / "tdm_ros").rglob("*.py"))
+
+
+def pins(name: str) -> dict[str, str]:
+    """Return the `name==version` lines of a file."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)(?:\[\w+\])?==([^\s\\]+)", (ROOT / name).read_text(), re.MULTILINE)
+    return {key.lower(): version for key, version in found}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules that a file imports anywhere."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def test_version_of_the_ros_package_is_that_of_the_module() -> None:
+    assert ElementTree.parse(ROOT / "package.xml").findtext("version") == tdm_ros.__version__
+
+
+def test_cmake_makes_an_executable_for_every_node() -> None:
+    listed = re.search(r"foreach\(node ([\w ]+)\)", (ROOT / "CMakeLists.txt").read_text())
+    assert listed is not None
+    assert set(listed[1].split()) == set(NODES)
+    for node in NODES:
+        assert (ROOT / "tdm_ros" / "nodes" / f"{node}.py").is_file()
+    for path in TABLES:
+        assert {node.executable for node in load_table(path).nodes if node.package == "tdm_ros"} <= set(NODES)
+
+
+def test_package_xml_names_every_ros_package_that_the_code_imports() -> None:
+    root = ElementTree.parse(ROOT / "package.xml").getroot()
+    named = {entry.text for entry in root.iter() if entry.tag in ("depend", "exec_depend")}
+    roots = {name.split(".")[0] for path in MODULES for name in imported(path)}
+    used = {name for name in roots if name == "rclpy" or name.endswith(("_msgs", "_interfaces", "_srvs"))}
+    assert used <= named
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_launch_file_of_every_table_is_plain(path: Path) -> None:
+    launch = ROOT / "launch" / path.name.replace(".system.yaml", ".launch.py")
+    source = launch.read_text()
+    branches = [
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.If | ast.IfExp | ast.Match)
+    ]
+    assert not branches
+    assert f'"{path.name}"' in source, "the launch file reads another table"
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)
+def test_every_argument_of_a_table_is_described(path: Path) -> None:
+    for argument in load_table(path).arguments.values():
+        assert len(argument.description) > 10
+        assert argument.parse(str(argument.default)) == argument.default
+
+
+def test_messages_are_at_most_seven() -> None:
+    assert 1 <= len(list((ROOT / "msg").iterdir())) <= 7
+
+
+def test_every_locked_wheel_has_a_hash_and_the_version_of_the_constraints() -> None:
+    lock = (ROOT / "requirements" / "ros.lock").read_text()
+    entries = [entry for entry in re.split(r"\n(?=\S)", lock) if "==" in entry and not entry.startswith("#")]
+    assert len(entries) > 100
+    assert all("--hash=sha256:" in entry for entry in entries)
+    constraints = pins("constraints.txt")
+    assert {name: constraints.get(name) for name in pins("requirements/ros.lock")} == pins(
+        "requirements/ros.lock"
+    )
+
+
+def test_every_requirement_is_pinned_and_none_names_a_registry() -> None:
+    constraints = pins("constraints.txt")
+    for path in [*sorted((ROOT / "requirements").iterdir()), ROOT / "constraints.txt"]:
+        assert not re.search(r"https?:|--(extra-)?index|--find-links", path.read_text())
+    for path in sorted((ROOT / "requirements").glob("*.txt")):
+        wanted = re.findall(r"^[A-Za-z][\w.-]*", path.read_text(), re.MULTILINE)
+        assert {name.lower() for name in wanted} <= set(constraints)
+
+
+def test_only_nodes_import_ros() -> None:
+    ros = ("rclpy", "tdm_ros.msg", "std_msgs", "geometry_msgs", "sensor_msgs")
+    outside = [path for path in MODULES if path.parent.name != "nodes"]
+    assert not [(path, name) for path in outside for name in imported(path) if name.startswith(ros)]
+
+
+def test_help_is_quick_it_imports_neither_numpy_nor_ros() -> None:
+    script = (
+        "import sys; from tdm_ros.cli import build_parser; text = build_parser([]).format_help(); "
+        "assert not {'numpy', 'torch', 'rclpy', 'yaml'} & set(sys.modules); print(text)"
+    )
+    text = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    for verb in (ROOT / "tdm_ros" / "cli").glob("[!_]*.py"):
+        assert re.search(rf"^ +{verb.stem} +\S", text, re.MULTILINE)
+
+
+def test_free_domain_taken_port_is_passed_over() -> None:
+    first = free_domain()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("", 7410 + 250 * first))
+        assert free_domain([first, *range(1, 101)]) != first
+
+
+@pytest.mark.ros
+def test_parameters_on_the_command_line_reach_a_node_with_their_types() -> None:
+    values: dict[str, float | int | bool | str]
+    values = {"minutes": 3.0, "goals": 40, "auto": True, "name": "2024", "folder": ""}
+    defaults = {"minutes": 1.0, "goals": 1, "auto": False, "name": "other", "folder": "other"}
+    script = (
+        "import json, sys, rclpy; rclpy.init(args=sys.argv); node = rclpy.create_node('probe'); "
+        f"read = {{name: node.declare_parameter(name, old).value for name, old in {defaults!r}.items()}}; "
+        "print(json.dumps(read))"
+    )
+    arguments = [part for name, value in values.items() for part in ("-p", f"{name}:={as_ros_text(value)}")]
+    command = [sys.executable, "-c", script, "--ros-args", *arguments]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    read = json.loads(output)
+    assert read == values
+    assert [type(value) for value in read.values()] == [float, int, bool, str, str]
