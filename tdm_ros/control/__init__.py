@@ -1,1 +1,1 @@
-"""What the nodes decide, without ROS: pacing, statistics, command checks, the episode state machine. Time is injected."""
+"""What the nodes decide, without ROS: pacing, statistics, command checks, episodes. Time is injected."""

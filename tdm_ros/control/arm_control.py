@@ -101,6 +101,7 @@ class ArmControl:
         self._command_s = -np.inf
         self._in_force = Source.NONE
         self._fault = ""
+        self._cycle_source = Source.NONE
         self._begin(now_s)
 
     def hear(self, told: Announcement, now_s: float) -> None:
@@ -137,12 +138,12 @@ class ArmControl:
         return ""
 
     def wake_s(self) -> float:
-        """Steady time at which the last command becomes too old [s]; infinite when nothing can become too old."""
+        """Steady time at which the last command becomes too old [s]; infinite when none can."""
         waiting = self._told.state == State.RUNNING and not self._fault
         return self._command_s + self._timing.command_timeout_s if waiting else np.inf
 
     def pass_time(self, now_s: float) -> None:
-        """Let the arm move up to now; it holds from the very moment at which the last command became too old."""
+        """Let the arm move up to now; it holds from the moment when the last command is too old."""
         expiry_s = self.wake_s()
         if expiry_s <= now_s:
             self._advance(expiry_s)

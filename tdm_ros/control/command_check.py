@@ -63,7 +63,7 @@ class CommandCheck:
     max_age_s: float = 0.1
 
     def values(self, command: ReceivedCommand, cycle: int) -> tuple[NDArray[np.float64] | None, str]:
-        """Return the values in our joint order, (J,) float64, and "", or None and why the command is refused."""
+        """Return the values in our joint order, (J,) float64, and "", or None and why not."""
         if command.mode != self.mode:
             return None, "wrong mode"
         if command.source not in COMMANDED:

@@ -1,4 +1,4 @@
-"""The supervisor's state machine: episodes, resets, training, evaluation, interruptions. Cycles and time come in.
+"""The supervisor's state machine: episodes, resets, training, evaluation, interruptions.
 
 ::
 
@@ -19,7 +19,7 @@ from tdm_ros.control.timeline import Announcement, Mode, Source, State
 from tdm_ros.tasks import TaskSpec
 
 AHEAD = 4
-"""Cycles before an episode's end at which the next one is announced: time enough for everyone to hear of it."""
+"""Cycles before an episode's end at which the next one is announced: time for everyone to hear of it."""
 
 PATIENCE = 20
 """Interruptions in a row after which the evaluation is given up."""
@@ -104,8 +104,9 @@ class EpisodeMachine:
         self._by_person = False
         self._now_s = 0.0
         self._training_over_s: float | None = None
-        first = (State.HOLD, "starting") if schedule.auto_start else (State.DISABLED, "waiting for ~/start")
-        self._tell(*first)
+        self.told = Announcement(State.DISABLED, reason="waiting for ~/start")
+        if schedule.auto_start:
+            self._tell(State.HOLD, "starting")
 
     @property
     def done(self) -> bool:
@@ -213,9 +214,12 @@ class EpisodeMachine:
             self._from_resetting(around)
         elif state == State.RUNNING:
             self._from_running()
-        elif state == State.PAUSED and self.schedule.auto_resume and not self._by_person:
-            if self._cycle - self._paused_at >= self.schedule.pause:
-                self._tell(State.HOLD, "resuming")
+        elif state == State.PAUSED and self._may_resume():
+            self._tell(State.HOLD, "resuming")
+
+    def _may_resume(self) -> bool:
+        alone = self.schedule.auto_resume and not self._by_person
+        return alone and self._cycle - self._paused_at >= self.schedule.pause
 
     def _from_hold(self, around: Surroundings) -> None:
         if self._training_over_s is not None:
@@ -247,21 +251,26 @@ class EpisodeMachine:
             self._next(max(end, self._cycle + 1), max(end - self._cycle, 0))
 
     def _next(self, start: int, left: int) -> None:
-        """Announce what comes at cycle ``start``, with ``left`` cycles of an episode still to run until then."""
+        """Announce what comes at cycle ``start``, with ``left`` cycles of an episode still to run."""
         pending = int(self._active is not None and self._active.mode == Mode.EVALUATE)
         schedule = self.schedule
         if self.mode == Mode.TRAIN and schedule.duration and self.robot_cycles + left >= schedule.duration:
             self._end_training(start)
         elif self.mode == Mode.EVALUATE and self.evaluated + pending >= schedule.evaluations:
             self._tell(State.DONE, "all done", start)
-        elif self._since_reset >= schedule.reset_every:
+        elif self._since_reset >= self._reset_every:
             self._tell(State.RESETTING, "driving home", start)
         else:
             self._run(start, pending)
 
+    @property
+    def _reset_every(self) -> int:
+        schedule = self.schedule
+        return schedule.reset_every if self.mode == Mode.TRAIN else schedule.evaluate_reset_every
+
     def _end_training(self, start: int) -> None:
         self.mode = Mode.EVALUATE
-        self._since_reset = self.schedule.reset_every
+        self._since_reset = self._reset_every
         self._training_over_s = self._now_s
         self._tell(State.RESETTING, "learning is over, driving home", start)
 

@@ -34,8 +34,8 @@ class Pacer:
     def advance(self, now_s: float) -> float:
         """Move to the next deadline and return how late the last one was met [s].
 
-        A wake up to half a period late keeps the grid. A later one starts a new grid from now: otherwise the next
-        cycle would be too short for anybody to answer.
+        A wake up to half a period late keeps the grid. A later one starts a new grid from now: otherwise the
+        next cycle would be too short for anybody to answer.
         """
         late_s = now_s - self.deadline_s
         if late_s > 0.5 * self.period_s:

@@ -39,7 +39,7 @@ class Refusals:
         return sum(self.counts.values())
 
     def refuse(self, reason: str, detail: str = "") -> None:
-        """Count ``reason`` (one of a few fixed texts) and log it with ``detail`` if it was not said lately."""
+        """Count ``reason`` (one of a few fixed texts) and log it with ``detail`` unless said lately."""
         self.counts[reason] += 1
         now_s = self._clock()
         if now_s - self._last_s.get(reason, -float("inf")) < self._interval_s:

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 def quaternion_wxyz(rotation: ArrayLike) -> NDArray[np.float64]:
     """Unit quaternion (w, x, y, z) with w >= 0 of a rotation matrix, (3, 3).
 
-    Source: the largest eigenvector of Bar-Itzhack's symmetric 4 x 4 matrix (2000); no case distinction, and it stays
-    accurate for matrices that are slightly off.
+    Source: the largest eigenvector of Bar-Itzhack's symmetric 4 x 4 matrix (2000); no case distinction,
+    and it stays accurate for matrices that are slightly off.
     """
     r = np.asarray(rotation, np.float64)
     off = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])

@@ -23,8 +23,10 @@ class Schedule:
         Goals of the evaluation after learning.
     reset_every : int
         Episodes between two drives home.
+    evaluate_reset_every : int
+        The same during the evaluation.
     exploration : float
-        Standard deviation of the exploration noise at the beginning, in action units; it fades to zero with progress.
+        Standard deviation of the exploration noise at the beginning, in action units; it fades to zero.
     episode_steps : int
         Cycles of an episode.
     auto_start, auto_resume : bool
@@ -40,6 +42,7 @@ class Schedule:
     duration: int = 3600
     evaluations: int = 40
     reset_every: int = 10
+    evaluate_reset_every: int = 1
     exploration: float = 0.2
     episode_steps: int = 50
     auto_start: bool = True
@@ -75,7 +78,8 @@ class Goals:
             return str(error)
         low, high = np.array(self._task.goal.low), np.array(self._task.goal.high)
         if (asked < low).any() or (asked > high).any():
-            return f"goal must be within {low.tolist()} and {high.tolist()} {self._task.goal.unit}, got {asked.tolist()}"
+            box = f"{low.tolist()} and {high.tolist()} {self._task.goal.unit}"
+            return f"goal must be within {box}, got {asked.tolist()}"
         self._asked = asked
         return ""
 
@@ -88,5 +92,5 @@ class Goals:
         return self._task.sample_goal(generator("train", self._seed, self._drawn - 1))
 
     def evaluation(self, index: int) -> NDArray[np.float32]:
-        """Evaluation goal number ``index``, (G,) float32: the same ones however often a run is interrupted."""
+        """Evaluation goal number ``index``, (G,) float32: the same however often a run is interrupted."""
         return self._task.sample_goal(generator("evaluate", self._seed, index))

@@ -25,7 +25,7 @@ class Durations:
         self.worst_ms = max(self.worst_ms, ms)
 
     def percentile_ms(self, percent: float) -> float:
-        """Middle of the bin that holds the given percentile [ms], never above the worst; 0 before the first."""
+        """Middle of the bin that holds the given percentile [ms], at most the worst; 0 before the first."""
         total = int(self.counts.sum())
         if total == 0:
             return 0.0
@@ -42,8 +42,8 @@ class Durations:
 class CycleStatistics:
     """How well the control loop ran.
 
-    A cycle counts only when an answer was expected in it (the arm was RUNNING); it is answered when a valid command
-    for that very cycle arrived within it.
+    A cycle counts only when an answer was expected in it (the arm was RUNNING); it is answered when a valid
+    command for that very cycle arrived within it.
     """
 
     total: int = 0
@@ -57,10 +57,24 @@ class CycleStatistics:
         """Cycles without an answer of their own."""
         return self.total - self.answered
 
-    def end_cycle(self, period_s: float, expected: bool, answered: bool) -> None:
-        """Count one finished cycle that lasted ``period_s`` [s]."""
+    def end_cycle(self, period_s: float, expected: bool, answered: bool, late: bool = False) -> None:
+        """Count one finished cycle.
+
+        Parameters
+        ----------
+        period_s : float
+            How long it lasted [s].
+        expected, answered : bool
+            Whether an answer was expected in it, and came.
+        late : bool
+            The loop itself came late. A missing answer then says nothing about who should have answered: the cycle
+            counts as an overrun, not as a miss.
+        """
+        if not expected:
+            return
         self.period.add(period_s)
-        if expected:
+        self.overruns += int(late)
+        if answered or not late:
             self.total += 1
             self.answered += int(answered)
 
@@ -98,7 +112,7 @@ class HostSteal:
 
 
 def _steal_and_total(proc_stat: str) -> tuple[int, int]:
-    # "cpu user nice system idle iowait irq softirq steal guest guest_nice"; guest time is already in user time.
+    # "cpu user nice system idle iowait irq softirq steal guest guest_nice"; guest is in user already.
     fields = proc_stat.partition("\n")[0].split()
     if not fields or fields[0] != "cpu" or len(fields) < 9:
         return 0, 0

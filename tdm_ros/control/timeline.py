@@ -84,7 +84,7 @@ def check_announcement(told: Announcement, task: TaskSpec) -> str:
 class Timeline:
     """The announcement that holds now, and at most one that will hold later.
 
-    The supervisor announces the next episode a few cycles ahead, so that no cycle is lost between two episodes.
+    The supervisor announces the next episode a few cycles ahead, so that none is lost between two.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Timeline:
         self._current = NOT_STARTED
 
     def announce(self, told: Announcement, cycle: int) -> None:
-        """Take an announcement in; ``cycle`` is the present one. One that starts later waits for its cycle."""
+        """Take an announcement in; ``cycle`` is the present one. A later one waits for it."""
         if self.newest.start_cycle <= cycle:
             self._current = self.newest
         self.newest = told
@@ -100,7 +100,7 @@ class Timeline:
             self._current = told
 
     def at(self, cycle: int) -> Announcement:
-        """The announcement that governs ``cycle``, which must not fall. An episode over its length is a HOLD."""
+        """The announcement that governs ``cycle``, which must not fall. An episode past its end is HOLD."""
         if self.newest.start_cycle <= cycle:
             self._current = self.newest
         told = self._current

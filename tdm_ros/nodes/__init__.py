@@ -2,6 +2,6 @@
 
 import os
 
-# Matrices here are small: a second thread costs more than it gives, and the other core belongs to the trainer.
+# Matrices here are small: a second thread costs more than it gives, the other core is for the trainer.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")

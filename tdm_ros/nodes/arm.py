@@ -1,4 +1,4 @@
-"""`arm`: the clock of the system. Every 50 ms it samples, numbers and publishes the state; commands move it meanwhile."""
+"""`arm`: the clock. Every 50 ms it samples, numbers and publishes the state; commands move it meanwhile."""
 
 from __future__ import annotations
 
@@ -85,10 +85,7 @@ class ArmNode(Node):
         self._pacer.advance(now_s)
         report = self._control.tick(now_s)
         late = self._pacer.overruns > overruns
-        self.statistics.overruns = self._pacer.overruns
-        # When the arm itself came late, a missing answer says nothing about the policy.
-        expected = report.expected and (report.answered or not late)
-        self.statistics.end_cycle(now_s - self._started_s, expected, report.answered)
+        self.statistics.end_cycle(now_s - self._started_s, report.expected, report.answered, late)
         self._started_s = now_s
         self._publish(report)
         if self._control.cycle % round(self.task.rate_hz) == 0:

@@ -105,7 +105,10 @@ class CollectorNode(Node):
         self._published += 1
 
     def _values(self) -> dict[str, object]:
+        heard_all = self._newest_ns > 0 and bool(self._told_key)
+        ready = heard_all and self._transitions.get_subscription_count() > 0
         return {
+            "ready": ready,
             "published": self._published,
             "logged": self._logged,
             "lost_cycles": self._pairing.gaps,

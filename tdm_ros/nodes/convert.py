@@ -1,4 +1,4 @@
-"""Between messages and the plain data of the rooms below. Nothing is trusted: a message that can not be used gives a reason."""
+"""Between messages and the plain data of the rooms below. What can not be used gives a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start, loop and end, the same for every node: SIGINT or SIGTERM at any moment ends it cleanly with status 0."""
+"""Start, loop and end, the same for every node: SIGINT or SIGTERM at any moment ends it with status 0."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IDLE_S = 0.1
 
 
 class StopSignal:
-    """SIGINT and SIGTERM as a flag, so that nothing is interrupted half-way; during start-up as an exception."""
+    """SIGINT and SIGTERM as a flag, so that nothing stops half-way; during start-up an exception."""
 
     def __init__(self) -> None:
         self.requested = False

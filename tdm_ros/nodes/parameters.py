@@ -1,4 +1,4 @@
-"""The parameters of every node: one frozen dataclass each. Declaration, checks and the README table come from here."""
+"""The parameters of every node: one frozen dataclass each, for declaration, checks and README."""
 
 from __future__ import annotations
 
@@ -96,6 +96,9 @@ class SupervisorParameters(TaskParameters):
     evaluate_goals: int = parameter(40, "Fresh goals of the evaluation at the end.", bounds=(0, 10000))
     reset_every: int = parameter(
         10, "Episodes between two drives home.", "episodes", (1, 10**6), read_only=False
+    )
+    evaluate_reset_every: int = parameter(
+        1, "The same during the evaluation; 1: each goal is reached for from home.", "episodes", (1, 10**6)
     )
     exploration: float = parameter(
         0.2, "Noise at the beginning, in action units; fades to 0.", "1", (0.0, 1.0), read_only=False

@@ -1,4 +1,4 @@
-"""`planner`: turns a goal into subgoals. For now it passes the goal through and keeps the books of the horizon."""
+"""`planner`: turns a goal into subgoals. For now it passes the goal through, with its horizon."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ class PlannerNode(Node):
         self.refusals = Refusals(self.get_logger().warning)
         self._plan = 0
         self._episode = 0
+        self._heard = False
         self._subgoals = self.create_publisher(Subgoal, "subgoal", qos.LATCHED)
         self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
-        self._diagnostics = Diagnostics(self, self.refusals, lambda: {"plans": self._plan})
+        self._diagnostics = Diagnostics(self, self.refusals, self._values)
 
     def _on_episode(self, message: Episode) -> None:
         told, problem = to_announcement(self, message, self.task)
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
             return
+        self._heard = True
         if told.state != State.RUNNING or told.episode == self._episode:
             return
         self._episode = told.episode
@@ -49,6 +51,9 @@ class PlannerNode(Node):
         subgoal.header.stamp = self.get_clock().now().to_msg()
         subgoal.header.frame_id = BASE_FRAME
         self._subgoals.publish(subgoal)
+
+    def _values(self) -> dict[str, object]:
+        return {"ready": self._heard and self._subgoals.get_subscription_count() > 0, "plans": self._plan}
 
 
 def main() -> int:

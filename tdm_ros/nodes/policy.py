@@ -40,6 +40,7 @@ class PolicyNode(LifecycleNode):
         self._decider = Decider(self.task, Exploration(self.task.action.size, rng))
         self._active = False
         self._answers = 0
+        self._heard: set[str] = set()
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
         if self.given.autostart:
             self.trigger_configure()
@@ -82,6 +83,7 @@ class PolicyNode(LifecycleNode):
         if not abs(old_s) <= self.given.max_state_age_s:
             self.refusals.refuse("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
             return
+        self._heard.add("arm_state")
         if not self._active:
             return
         decision, problem = self._decider.decide(sample)
@@ -109,6 +111,7 @@ class PolicyNode(LifecycleNode):
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
             return
+        self._heard.add("episode")
         self._decider.hear(told)
 
     def _on_subgoal(self, message: Subgoal) -> None:
@@ -134,7 +137,10 @@ class PolicyNode(LifecycleNode):
             self.refusals.refuse("policy_weights", f"version {message.version}: {problem}")
 
     def _values(self) -> dict[str, object]:
-        return {"active": self._active, "answers": self._answers, "weights_version": self._decider.version}
+        heard_all = {"arm_state", "episode"} <= self._heard
+        ready = self._active and heard_all and self._commands.get_subscription_count() > 0
+        version = self._decider.version
+        return {"ready": ready, "active": self._active, "answers": self._answers, "weights_version": version}
 
 
 def main() -> int:

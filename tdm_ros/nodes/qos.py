@@ -13,10 +13,10 @@ def _reliable(depth: int, latched: bool = False) -> QoSProfile:
 
 
 STATE = _reliable(5)
-"""arm_state, for who acts on it: reliable, because each lost state is a lost cycle; short, because old ones are useless."""
+"""arm_state, for who acts on it: reliable, a lost state is a lost cycle; short, old ones are useless."""
 
 STATE_HISTORY = _reliable(1000)
-"""arm_state at its publisher and at the collector: 50 s of states outlast any stall, so that no transition is lost."""
+"""arm_state at its publisher and at the collector: 50 s of states outlast any stall."""
 
 COMMAND = _reliable(1)
 """command: only the newest counts."""

@@ -1,11 +1,11 @@
-"""`supervisor`: runs the show. Episodes, goals, training and evaluation, resets; and writes down how it went."""
+"""`supervisor`: runs the show. Episodes, goals, training, evaluation, resets; writes down how it went."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from std_srvs.srv import Trigger
@@ -27,8 +27,9 @@ from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.training.live_run import RunRecord
 
 HEARTBEAT_S = 0.25
-SETTLE_S = 1.0
-"""After all nodes are seen, time for them to see each other."""
+NEEDED = ("policy", "planner", "collector")
+READY_S = 2.5
+"""A node says once a second that it is ready; after this long without, it is taken for missing [s]."""
 FAREWELL_S = 1.5
 """After the last episode, time for the last transitions and counts to arrive."""
 MAX_STATE_AGE_S = 1.0
@@ -47,7 +48,8 @@ class SupervisorNode(Node):
         self._machine = EpisodeMachine(self.task, self._schedule(), Goals(self.task, given.seed))
         self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine)
         self._any_weights = self._final_weights = False
-        self._complete_s = self._done_s = float("inf")
+        self._ready_s: dict[str, float] = {}
+        self._done_s = float("inf")
         self._published: tuple[object, ...] = ()
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
@@ -76,6 +78,7 @@ class SupervisorNode(Node):
             duration=round(given.duration_min * 60 * self.task.rate_hz),
             evaluations=given.evaluate_goals,
             reset_every=given.reset_every,
+            evaluate_reset_every=given.evaluate_reset_every,
             exploration=given.exploration,
             episode_steps=self.task.episode_steps,
             auto_start=given.auto_start,
@@ -116,14 +119,8 @@ class SupervisorNode(Node):
             self._heartbeat()
 
     def _missing(self, now_s: float) -> str:
-        """Who is not there yet. The trainer may come later: the first actions are random anyway."""
-        needed = {"policy": "command", "planner": "subgoal", "collector": "transition"}
-        absent = [name for name, topic in needed.items() if self.count_publishers(topic) == 0]
-        if absent:
-            self._complete_s = float("inf")
-            return ", ".join(absent)
-        self._complete_s = min(self._complete_s, now_s)
-        return "everyone to find the others" if now_s - self._complete_s < SETTLE_S else ""
+        """Who has not said lately that it is ready. The trainer may come later."""
+        return ", ".join(name for name in NEEDED if now_s - self._ready_s.get(name, -READY_S) >= READY_S)
 
     def _heartbeat(self) -> None:
         told = self._machine.told
@@ -148,6 +145,9 @@ class SupervisorNode(Node):
         space = self.get_namespace().rstrip("/")
         if (values := values_of(message, f"{space}/arm")) is not None:
             self._record.arm_values = values
+        for name in NEEDED:
+            if (values_of(message, f"{space}/{name}") or {}).get("ready") == "True":
+                self._ready_s[name] = time.monotonic()
         if (values := values_of(message, f"{space}/trainer")) is not None:
             self._record.on_trainer(values, time.monotonic())
 
@@ -177,7 +177,7 @@ class SupervisorNode(Node):
         }
 
     def close(self) -> None:
-        """Write the summary, however the run ended; draw the curve and print the table when it was finished."""
+        """Write the summary, however the run ended, and print the table."""
         self._record.finish()
 
 

@@ -1,4 +1,4 @@
-"""`trainer`: rebuilds its replay from the log, learns beside the moving arm, and publishes versioned weights."""
+"""`trainer`: rebuilds its replay from the log, learns beside the moving arm, publishes versioned weights."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class TrainerNode(Node):
         self._learning_over_s: float | None = None
         self._final = False
         self._weights = self.create_publisher(PolicyWeights, "policy_weights", qos.LATCHED)
-        # Subscribed before the log is read: what is logged meanwhile waits in the queue, and is known by its stamp.
+        # Subscribed before the log is read: what comes meanwhile waits in the queue.
         self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
         self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
         self._live = self._make_learning()

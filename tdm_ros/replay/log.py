@@ -1,7 +1,7 @@
 """The durable log: transitions in MCAP, readable by `ros2 bag` and Foxglove, and by plain Python without ROS.
 
-A message is with the operating system before `McapWriter.write` returns, so that killing the process loses nothing
-that was written. Files are not chunked for the same reason.
+A message is with the operating system before `McapWriter.write` returns, so that killing the process loses
+nothing that was written. Files are not chunked for the same reason.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class LoggedTransition:
     limited : bool
         The limiter changed the command.
     last : bool
-        Nothing that follows belongs to the same piece: time limit, terminal state, interruption or lost cycle.
+        Nothing that follows belongs to the same piece: time limit, terminal state, interruption, lost cycle.
     """
 
     step: Step
@@ -157,7 +157,7 @@ def is_finished(path: Path) -> bool:
 
 
 def recover(path: Path) -> int:
-    """Rewrite the file of a killed writer as a finished one, atomically; return the number of its messages."""
+    """Rewrite the file of a killed writer as a finished one, atomically; return how many messages it has."""
     part = path.with_suffix(".part")
     schema_ids: dict[int, int] = {}
     channel_ids: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Two states from consecutive cycles make one transition; nothing is ever glued across a gap or two episodes."""
+"""Two states from consecutive cycles make one transition; nothing is glued across a gap."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ class Pairing:
 class Joining:
     """Feeds transitions to a learner so that no trajectory runs across a hole in what was received.
 
-    A killed collector can not mark its last transition as the last of its piece; the reader sees it from what comes
-    next. Transitions that were seen before, and those that nobody learns from, are left out.
+    A killed collector can not mark its last transition as the last of its piece; the reader sees it from what
+    comes next. Transitions that were seen before, and those that nobody learns from, are left out.
     """
 
     def __init__(self) -> None:

@@ -70,7 +70,7 @@ class Decider:
 
     def aim(self, aim: Aim) -> None:
         """Take in a subgoal; the one of the running episode is kept beside one announced ahead."""
-        self._aims = [old for old in self._aims if old.episode != aim.episode][-1:] + [aim]
+        self._aims = [*[old for old in self._aims if old.episode != aim.episode][-1:], aim]
 
     def take(self, actor: NumpyActor, version: int) -> str:
         """Take new weights in, to be used from the next state on; return "" or why they can not be used."""

@@ -1,4 +1,4 @@
-"""Learning beside a moving arm: experience comes when it comes, updates are made in small portions in between."""
+"""Learning beside a moving arm: experience comes when it comes, updates are made in between."""
 
 from __future__ import annotations
 

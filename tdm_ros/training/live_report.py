@@ -55,8 +55,8 @@ def end_table(summary: dict[str, Any]) -> str:
     if distance:
         lines.append(f"  evaluation        {summary['evaluated']} fresh goals, without noise")
         lines.append(
-            f"  final distance    median {100 * distance['median']:.2f} cm, mean {100 * distance['mean']:.2f} cm, "
-            f"p95 {100 * distance['p95']:.2f} cm"
+            "  final distance    "
+            + ", ".join(f"{key} {100 * distance[key]:.2f} cm" for key in ("median", "mean", "p95"))
         )
         reached = ", ".join(
             f"{100 * share:.1f} % within {100 * float(r):g} cm" for r, share in success.items()
@@ -65,18 +65,21 @@ def end_table(summary: dict[str, Any]) -> str:
     else:
         lines.append("  evaluation        none")
     cycles = summary["cycles"]
-    period, latency = cycles["period_ms"], cycles["latency_ms"]
     lines += [
-        f"  cycles            {cycles['total']}, {100 * cycles['answered_fraction']:.2f} % answered in their own 50 ms, "
-        f"{cycles['overruns']} overruns of the arm",
-        f"  period            p50 {period['p50']:.1f}, p99 {period['p99']:.1f}, worst {period['worst']:.1f} ms",
-        f"  state to command  p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, worst {latency['worst']:.1f} ms",
+        f"  cycles            {cycles['total']}, {100 * cycles['answered_fraction']:.2f} % answered "
+        f"in their own 50 ms, {cycles['overruns']} overruns of the arm",
+        f"  period            {_spread(cycles['period_ms'])}",
+        f"  state to command  {_spread(cycles['latency_ms'])}",
         f"  taken by the host {100 * cycles['steal_fraction']:.1f} % of the processor time",
         f"  transitions       {summary['transitions']['published']} published, "
         f"{summary['transitions']['logged']} logged",
         f"  updates           {summary['updates']}",
     ]
     return "\n".join(lines)
+
+
+def _spread(durations: dict[str, float]) -> str:
+    return ", ".join(f"{key} {durations[key]:.1f}" for key in ("p50", "p99", "worst")) + " ms"
 
 
 def cycles_of(values: dict[str, str]) -> dict[str, Any]:

@@ -146,7 +146,7 @@ class RunRecord:
         }
 
     def finish(self) -> None:
-        """Write the summary; after a finished run print the table. The curve comes last: it may take a second."""
+        """Write the summary; print the table. The curve comes last: it may take a second."""
         self._metrics.close()
         summary = self.summary()
         write_summary(self._run_dir, summary)

@@ -1,0 +1,127 @@
+"""Two consecutive states are one transition; nothing is glued."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.timeline import Announcement, Source, State
+from tdm_ros.replay.log import LoggedTransition
+from tdm_ros.replay.pairing import Joining, Pairing
+
+GOALS = {
+    n: Announcement(
+        State.RUNNING, episode=n, start_cycle=10 * n, length=5, goal=np.full(3, n / 10, np.float32)
+    )
+    for n in (1, 2)
+}
+
+
+def sample(cycle: int, episode: int = 1, source: Source = Source.POLICY) -> ArmSample:
+    """A state whose numbers tell its cycle; ``episode`` and ``source`` are those of the cycle before."""
+    return ArmSample(
+        cycle,
+        cycle * 50_000_000,
+        episode,
+        np.full(7, cycle / 100),
+        np.full(7, cycle / 10),
+        np.full(3, float(cycle)),
+        np.full(7, cycle / 1000, np.float32),
+        int(source),
+    )
+
+
+def collect(samples: list[ArmSample]) -> list[LoggedTransition]:
+    pairing = Pairing(GOALS.get)
+    found = [pairing.add(s) for s in samples] + [pairing.flush()]
+    return [t for t in found if t is not None]
+
+
+def test_pairing_consecutive_states_take_the_action_between_them() -> None:
+    found = collect([sample(10), sample(11), sample(12)])
+    assert [t.cycle for t in found] == [10, 11]
+    first = found[0]
+    np.testing.assert_allclose(first.step.observation[-3:], 10)
+    np.testing.assert_allclose(first.step.next_observation[-3:], 11)
+    np.testing.assert_allclose(first.step.action, 0.011)
+    np.testing.assert_allclose(first.step.desired, 0.1)
+    assert (first.number, first.last, found[1].number, found[1].last) == (0, False, 1, True)
+
+
+def test_pairing_time_limit_is_truncated_never_terminated() -> None:
+    states = [sample(c, 1) for c in range(10, 16)] + [sample(c, 2) for c in range(16, 18)]
+    found = collect(states)
+    assert [t.last for t in found] == [False] * 4 + [True] + [False, True]
+    assert not any(t.step.terminated for t in found)
+
+
+def test_pairing_lost_cycle_makes_a_gap_and_ends_the_piece() -> None:
+    found = collect([sample(10), sample(11), sample(13), sample(14)])
+    assert [(t.cycle, t.last) for t in found] == [(10, True), (13, True)]
+
+
+def test_pairing_lost_cycles_are_counted() -> None:
+    pairing = Pairing(GOALS.get)
+    for cycle in (10, 11, 14):
+        pairing.add(sample(cycle))
+    assert pairing.gaps == 2
+
+
+def test_pairing_hold_between_episodes_is_not_recorded() -> None:
+    found = collect(
+        [*(sample(c, 0, Source.NONE) for c in (10, 11)), sample(12, 1), sample(13, 0, Source.NONE)]
+    )
+    assert [(t.cycle, t.last) for t in found] == [(11, True)]
+
+
+def test_pairing_reset_is_recorded_with_its_source_and_no_goal() -> None:
+    found = collect([sample(10, 0, Source.RESET), sample(11, 0, Source.RESET)])
+    assert found[0].source == Source.RESET and found[0].episode == 0 and found[0].step.desired.size == 0
+
+
+def test_pairing_safety_hold_inside_an_episode_ends_the_piece_before_it() -> None:
+    found = collect([sample(10), sample(11), sample(12, 1, Source.SAFETY), sample(13)])
+    assert [(t.source, t.last) for t in found] == [(1, True), (5, True), (1, True)]
+
+
+def test_pairing_random_and_policy_actions_are_one_piece() -> None:
+    found = collect([sample(10), sample(11, 1, Source.RANDOM), sample(12)])
+    assert [t.last for t in found] == [False, True]
+
+
+def test_pairing_same_state_twice_changes_nothing() -> None:
+    assert len(collect([sample(10), sample(11), sample(11), sample(12)])) == 2
+
+
+def test_pairing_arm_restarted_ends_the_piece() -> None:
+    found = collect([sample(10), sample(11), sample(1), sample(2)])
+    assert [(t.cycle, t.last) for t in found] == [(10, True), (1, True)]
+
+
+def test_pairing_unknown_episode_is_dropped_and_counted() -> None:
+    pairing = Pairing({}.get)
+    for cycle in (10, 11):
+        pairing.add(sample(cycle))
+    assert pairing.flush() is None and pairing.orphans == 1
+
+
+def join(transitions: list[LoggedTransition]) -> list[LoggedTransition]:
+    joining = Joining()
+    return [t for t in map(joining.add, transitions) if t is not None]
+
+
+def test_joining_hole_in_the_stream_ends_the_piece() -> None:
+    stream = collect([sample(c) for c in range(10, 16)])
+    joined = join([*stream[:2], *stream[3:]])
+    assert [(t.cycle, t.last) for t in joined] == [(10, False), (11, True), (13, False)]
+
+
+def test_joining_log_and_live_overlap_counts_once() -> None:
+    stream = collect([sample(c) for c in range(10, 16)])
+    assert [t.cycle for t in join(stream[:4] + stream[2:])] == [10, 11, 12, 13]
+
+
+def test_joining_resets_and_holds_are_left_out() -> None:
+    stream = collect([sample(10), sample(11), sample(12, 1, Source.SAFETY), sample(13)])
+    joined = join([*stream, replace(stream[-1], stamp_ns=10**12, cycle=99)])
+    assert {t.source for t in joined} == {1} and all(t.last for t in joined)

@@ -1,0 +1,187 @@
+"""Every reason to refuse a command, and what the arm then does."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
+from tdm_ros.control.timeline import Announcement, Source, State
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.limiter import Limiter
+from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
+from tdm_ros.sim.arm_cycle import ArmCycle
+from tdm_ros.sim.sawyer_sim import SawyerSim
+
+PERIOD_S = 0.05
+VELOCITY = ACTUATIONS["velocity"]
+CHECK = CommandCheck(JointOrder(JOINT_NAMES), mode=0)
+GOOD = ReceivedCommand(7, 1, 0, int(Source.POLICY), 0.002, JOINT_NAMES, np.full(7, 0.1))
+NAN = np.array([0.1, np.nan, 0, 0, 0, 0, 0])
+BAD = {
+    "not finite": replace(GOOD, values=NAN),
+    "infinite": replace(GOOD, values=np.full(7, np.inf)),
+    "too few values": replace(GOOD, values=np.zeros(6)),
+    "no values": replace(GOOD, values=[]),
+    "unknown joint": replace(GOOD, joint_names=("left_j0", *JOINT_NAMES[1:])),
+    "duplicate joint": replace(GOOD, joint_names=(JOINT_NAMES[1], *JOINT_NAMES[1:])),
+    "missing joint": replace(GOOD, joint_names=JOINT_NAMES[1:]),
+    "wrong mode": replace(GOOD, mode=1),
+    "unknown source": replace(GOOD, source=77),
+    "source only for the arm": replace(GOOD, source=int(Source.RESET)),
+    "ten seconds old": replace(GOOD, age_s=10.0),
+    "from the future": replace(GOOD, age_s=-10.0),
+    "age not a number": replace(GOOD, age_s=float("nan")),
+    "old cycle": replace(GOOD, cycle=5),
+    "future cycle": replace(GOOD, cycle=8),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_check_bad_command_is_refused_with_a_reason(what: str) -> None:
+    values, problem = CHECK.values(BAD[what], cycle=7)
+    assert values is None and problem
+
+
+@pytest.mark.parametrize("cycle", [6, 7])
+def test_check_current_or_previous_cycle_is_accepted(cycle: int) -> None:
+    values, problem = CHECK.values(replace(GOOD, cycle=cycle), cycle=7)
+    assert values is not None and problem == ""
+
+
+def test_check_joints_in_another_order_are_reordered() -> None:
+    wanted = np.arange(7.0)
+    mixed = [3, 1, 6, 0, 2, 5, 4]
+    shuffled = replace(GOOD, joint_names=[JOINT_NAMES[i] for i in mixed], values=wanted[mixed])
+    values, _ = CHECK.values(shuffled, cycle=7)
+    assert values is not None
+    np.testing.assert_array_equal(values, wanted)
+
+
+class Bench:
+    """A simulated arm under `ArmControl`, with our own clock."""
+
+    def __init__(self) -> None:
+        self.sim = SawyerSim(VELOCITY)
+        drives = [ArmCycle(self.sim, Limiter(VELOCITY), VELOCITY) for _ in range(2)]
+        self.now_s = 0.0
+        self.control = ArmControl((drives[0], drives[1]), CHECK, ArmTiming(), NEUTRAL_RAD, self.now_s)
+        self.tell(State.RUNNING, episode=1)
+        self.tick()  # the cycle in which it was told is cut
+
+    def tell(self, state: State, episode: int = 0, start: int = 0, length: int = 50) -> None:
+        goal = np.zeros(3, np.float32)
+        told = Announcement(
+            state, episode=episode, start_cycle=start, length=length, goal=goal, reason="test"
+        )
+        self.control.hear(told, self.now_s)
+
+    def command(self, after_s: float = 0.002, **changes: object) -> str:
+        given = replace(GOOD, **{"cycle": self.control.cycle, "values": np.full(7, 0.2)} | changes)  # type: ignore[arg-type]
+        return self.control.receive(given, self.now_s + after_s)
+
+    def tick(self):  # type: ignore[no-untyped-def]
+        self.now_s += PERIOD_S
+        return self.control.tick(self.now_s)
+
+    def speed(self) -> float:
+        return float(np.abs(self.sim.reading().qd_rad_s).max())
+
+
+def test_control_command_in_its_own_cycle_counts_as_answered() -> None:
+    bench = Bench()
+    assert bench.command() == ""
+    report = bench.tick()
+    assert report.answered and report.expected and report.source == Source.POLICY and report.episode == 1
+    assert report.executed.action[0] == pytest.approx(0.2 / VELOCITY.scale[0] * 24 / 25, rel=1e-5)
+
+
+def test_control_late_command_moves_the_arm_but_is_no_answer() -> None:
+    bench = Bench()
+    bench.tick()
+    assert bench.command(cycle=bench.control.cycle - 1) == ""
+    assert not bench.tick().answered
+
+
+def test_control_commands_stop_arm_holds_after_a_tenth_of_a_second() -> None:
+    bench = Bench()
+    bench.command()
+    reports = [bench.tick() for _ in range(4)]
+    assert [r.source for r in reports] == [Source.POLICY, Source.POLICY, Source.SAFETY, Source.SAFETY]
+    assert "no command for 0.1 s" in reports[-1].hold_reason
+    assert reports[3].executed.action.max() == 0.0
+    assert bench.speed() < 0.01
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_control_bad_command_makes_a_moving_arm_hold(what: str) -> None:
+    bench = Bench()
+    while bench.control.cycle < GOOD.cycle:
+        bench.command()
+        bench.tick()
+    bench.command()
+    assert bench.control.receive(BAD[what], bench.now_s + 0.01)
+    report = bench.tick()
+    assert report.source == Source.SAFETY and "refused" in report.hold_reason
+    bench.tick()
+    assert bench.speed() < 0.01
+    for _ in range(2):  # the first of them still began held
+        assert bench.command() == ""
+        report = bench.tick()
+    assert report.source == Source.POLICY and report.hold_reason == ""
+
+
+def test_control_paused_commands_are_ignored_and_not_expected() -> None:
+    bench = Bench()
+    bench.tell(State.PAUSED)
+    assert "not running" in bench.command()
+    bench.tick()
+    report = bench.tick()
+    assert not report.expected and report.episode == 0 and "paused" in report.hold_reason
+
+
+def test_control_change_within_a_cycle_cuts_it_out_of_the_episode() -> None:
+    bench = Bench()
+    bench.tick()
+    bench.tell(State.PAUSED)
+    assert bench.tick().episode == 0
+
+
+def test_control_next_episode_announced_ahead_loses_no_cycle() -> None:
+    bench = Bench()
+    bench.tell(State.RUNNING, episode=2, start=4)
+    episodes = []
+    for _ in range(4):
+        bench.command(episode=1 if bench.control.cycle < 4 else 2)
+        episodes.append(bench.tick().episode)
+    assert episodes == [1, 1, 2, 2]
+
+
+def test_control_episode_over_its_length_holds() -> None:
+    bench = Bench()
+    bench.tell(State.RUNNING, episode=1, start=0, length=3)
+    bench.command()
+    bench.tick()
+    assert "not running" in bench.command()
+    report = bench.tick()
+    assert report.hold_reason == "hold: episode over, nothing announced" and not report.expected
+
+
+def test_control_silent_supervisor_makes_the_arm_hold() -> None:
+    bench = Bench()
+    for _ in range(22):
+        bench.command()
+        report = bench.tick()
+    assert "supervisor not heard" in report.hold_reason
+
+
+def test_control_resetting_drives_home_from_anywhere() -> None:
+    bench = Bench()
+    bench.sim.reset(NEUTRAL_RAD + 0.4)
+    bench.tell(State.RESETTING)
+    for _ in range(60):
+        bench.tell(State.RESETTING)
+        report = bench.tick()
+    assert report.source == Source.RESET
+    np.testing.assert_allclose(bench.sim.reading().q_rad, NEUTRAL_RAD, atol=0.03)

@@ -1,0 +1,226 @@
+"""The supervisor's state machine, driven state by state without ROS."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult, Surroundings
+from tdm_ros.control.schedule import Goals, Schedule
+from tdm_ros.control.timeline import Mode, Source, State, Timeline
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.tasks import SAWYER_REACH
+
+TASK = SAWYER_REACH["velocity"]
+
+
+class Arm:
+    """An arm that does as it is told, in whole cycles."""
+
+    def __init__(self, **schedule: object) -> None:
+        self.machine = EpisodeMachine(TASK, Schedule(**schedule), Goals(TASK, seed=3))  # type: ignore[arg-type]
+        self.timeline = Timeline()
+        self.cycle = 0
+        self.results: list[EpisodeResult] = []
+        self.missing, self.final_weights, self.any_weights = "", True, True
+        self.at_home = True
+        self.answers = True
+        self.skip = 0
+
+    def run(self, cycles: int) -> None:
+        for _ in range(cycles):
+            self.timeline.announce(self.machine.told, self.cycle)
+            told = self.timeline.at(self.cycle)
+            running = told.state == State.RUNNING
+            sources = {State.RUNNING: Source.POLICY, State.RESETTING: Source.RESET}
+            source = sources.get(told.state, Source.NONE)
+            if running and not self.answers:
+                source = Source.SAFETY
+            self.cycle += 1
+            sample = ArmSample(
+                self.cycle,
+                self.cycle * 50_000_000,
+                told.episode if running else 0,
+                NEUTRAL_RAD,
+                np.zeros(7),
+                np.array([0.5, 0.0, 0.3]),
+                np.zeros(7, np.float32),
+                int(source),
+                hold_reason="no command for 0.1 s" if source == Source.SAFETY else "",
+            )
+            if self.skip:
+                self.skip -= 1
+                continue
+            around = Surroundings(
+                self.cycle * 0.05, self.at_home, self.missing, self.any_weights, self.final_weights
+            )
+            result = self.machine.on_sample(sample, around)
+            if result:
+                self.results.append(result)
+
+
+def test_machine_undisturbed_run_trains_evaluates_and_is_done() -> None:
+    arm = Arm(duration=500, evaluations=4, reset_every=4)
+    arm.run(900)
+    assert arm.machine.done
+    assert [r.mode for r in arm.results].count(Mode.EVALUATE) == 4
+    assert all(r.end == "time_limit" for r in arm.results)
+    assert 500 <= arm.machine.robot_cycles < 550
+    assert [r.episode for r in arm.results] == list(range(1, len(arm.results) + 1))
+
+
+def test_machine_consecutive_episodes_share_no_and_lose_no_cycle() -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    starts = []
+    for _ in range(260):
+        arm.run(1)
+        starts.append((arm.machine.told.episode, arm.machine.told.start_cycle))
+    begins = [start for _, start in sorted(set(s for s in starts if s[0] > 0))]
+    assert set(np.diff(begins)) == {50}
+
+
+def test_machine_node_missing_waits_and_says_who() -> None:
+    arm = Arm(duration=500)
+    arm.missing = "policy"
+    arm.run(30)
+    assert arm.machine.told.state == State.HOLD and "policy" in arm.machine.told.reason
+    arm.missing = ""
+    arm.run(10)
+    assert arm.machine.told.state == State.RUNNING
+
+
+def test_machine_arm_holds_within_an_episode_it_is_not_scored_and_goes_on() -> None:
+    arm = Arm(duration=1000)
+    arm.run(30)
+    arm.answers = False
+    arm.run(5)
+    assert arm.machine.told.state == State.PAUSED
+    assert arm.results[-1].end == "interrupted" and "no command" in arm.results[-1].why
+    arm.answers = True
+    arm.run(80)
+    assert arm.results[-1].end == "time_limit"
+
+
+def test_machine_interrupted_evaluation_goal_is_repeated() -> None:
+    arm = Arm(duration=100, evaluations=3, reset_every=1000)
+    while arm.machine.told.mode == Mode.TRAIN or arm.machine.told.state != State.RUNNING:
+        arm.run(1)
+    arm.run(48)  # the next one is announced already
+    arm.answers = False
+    arm.run(2)
+    arm.answers = True
+    arm.run(300)
+    goals = [r.goal for r in arm.results if r.mode == Mode.EVALUATE and r.end == "time_limit"]
+    expected = [Goals(TASK, seed=3).evaluation(i) for i in range(3)]
+    np.testing.assert_array_equal(goals, expected)
+    assert arm.machine.done
+
+
+def test_machine_lost_last_state_is_not_scored() -> None:
+    arm = Arm(duration=1000, reset_every=1000)
+    while arm.machine.told.state != State.RUNNING:
+        arm.run(1)
+    end = arm.machine.told.start_cycle + 50
+    arm.run(end - arm.cycle - 1)
+    arm.skip = 1
+    arm.run(3)
+    assert arm.results[-1].end == "interrupted" and "lost" in arm.results[-1].why
+
+
+def test_machine_no_weights_evaluation_is_skipped_with_a_reason() -> None:
+    arm = Arm(duration=100, evaluations=5)
+    arm.final_weights = arm.any_weights = False
+    arm.run(700)
+    assert arm.machine.done and arm.machine.evaluated == 0 and "no weights" in arm.machine.told.reason
+
+
+def test_machine_final_weights_late_waits_for_them() -> None:
+    arm = Arm(duration=100, evaluations=1)
+    arm.final_weights = False
+    arm.run(250)
+    assert arm.machine.told.state == State.HOLD and "weights" in arm.machine.told.reason
+    arm.final_weights = True
+    arm.run(70)
+    assert arm.machine.done
+
+
+def test_machine_policy_gone_for_good_gives_up_evaluating() -> None:
+    arm = Arm(duration=100, evaluations=5)
+    while arm.machine.mode == Mode.TRAIN:
+        arm.run(1)
+    arm.answers = False
+    arm.run(600)
+    assert arm.machine.done and "gave up" in arm.machine.told.reason
+
+
+def test_machine_arm_restarted_is_a_fault_until_cleared() -> None:
+    arm = Arm(duration=1000)
+    arm.run(100)
+    arm.cycle = 3
+    arm.run(5)
+    assert arm.machine.told.state == State.FAULT
+    assert "clear" not in arm.machine.told.reason and arm.machine.start() != ""
+    assert arm.machine.clear_fault() == ""
+    arm.run(5)
+    assert arm.machine.told.state == State.DISABLED
+    assert arm.machine.start() == ""
+    arm.run(20)
+    assert arm.machine.told.state == State.RUNNING
+
+
+def test_machine_person_pauses_only_the_person_goes_on() -> None:
+    arm = Arm(duration=1000)
+    arm.run(30)
+    assert arm.machine.pause() == ""
+    arm.run(100)
+    assert arm.machine.told.state == State.PAUSED
+    assert arm.machine.start() == ""
+    arm.run(20)
+    assert arm.machine.told.state == State.RUNNING
+
+
+def test_machine_without_auto_start_waits_for_start() -> None:
+    arm = Arm(duration=1000, auto_start=False)
+    arm.run(50)
+    assert arm.machine.told.state == State.DISABLED
+    arm.machine.start()
+    arm.run(20)
+    assert arm.machine.told.state == State.RUNNING
+
+
+def test_machine_not_home_in_time_is_a_fault() -> None:
+    arm = Arm(duration=1000, reset_timeout=50)
+    arm.at_home = False
+    arm.run(80)
+    assert arm.machine.told.state == State.FAULT and "home" in arm.machine.told.reason
+
+
+def test_machine_exploration_fades_and_is_zero_in_evaluation() -> None:
+    arm = Arm(duration=1000, evaluations=2, reset_every=1000)
+    seen: dict[int, tuple[Mode, float]] = {}
+    for _ in range(1300):
+        arm.run(1)
+        if arm.machine.told.state == State.RUNNING:
+            seen[arm.machine.told.episode] = (arm.machine.told.mode, arm.machine.told.exploration)
+    train = [noise for mode, noise in seen.values() if mode == Mode.TRAIN]
+    assert train == sorted(train, reverse=True) and train[0] > 0.19 and train[-1] < 0.02
+    assert {noise for mode, noise in seen.values() if mode == Mode.EVALUATE} == {0.0}
+
+
+def test_goals_training_and_evaluation_have_nothing_in_common() -> None:
+    goals = Goals(TASK, seed=0)
+    train = {tuple(goals.training()) for _ in range(500)}
+    assert train.isdisjoint({tuple(goals.evaluation(i)) for i in range(500)})
+
+
+def test_goals_asked_by_a_person_is_next_and_only_once() -> None:
+    goals = Goals(TASK, seed=0)
+    assert goals.ask([0.5, 0.1, 0.3]) == ""
+    np.testing.assert_allclose(goals.training(), [0.5, 0.1, 0.3])
+    assert not np.allclose(goals.training(), [0.5, 0.1, 0.3])
+
+
+def test_goals_outside_the_box_or_not_finite_are_refused() -> None:
+    goals = Goals(TASK, seed=0)
+    for bad in ([2.0, 0, 0.3], [np.nan, 0, 0.3], [0.5, 0.1]):
+        assert goals.ask(bad)
