@@ -1,4 +1,4 @@
-"""Set-up, on copies of the checkout: one sentence on what is missing; after an interruption it starts over."""
+"""Set-up, on copies of the checkout: one sentence on what is missing; once interrupted, it starts over."""
 
 from __future__ import annotations
 
