@@ -142,11 +142,9 @@ class Limiter:
         """The nearest command, (J,) [rad/s], that moves the hand along the sides of the box, or back in."""
         travel_m = reach_m @ command
         excess_m = travel_m - np.clip(travel_m, self._low - reading.hand_m, self._high - reading.hand_m)
-        sides = excess_m != 0.0
-        crossed = reach_m[sides]
-        square = crossed @ crossed.T + SINGULAR_M2 * np.eye(len(crossed))
-        inward_m = excess_m[sides] + np.copysign(CLEAR_M, excess_m[sides])
-        along: Array = command - crossed.T @ np.linalg.solve(square, inward_m)
+        inward_m = excess_m + np.sign(excess_m) * CLEAR_M
+        square = reach_m @ reach_m.T + SINGULAR_M2 * np.eye(3)
+        along: Array = command - reach_m.T @ np.linalg.solve(square, inward_m)
         return along
 
     def _torque(self, wanted: Array, reading: ArmReading) -> Limited:

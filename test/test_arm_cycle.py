@@ -1,0 +1,115 @@
+"""One cycle of the arm, and that the environment and the live arm are the same arm."""
+
+import numpy as np
+import pytest
+
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.limiter import Limiter
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.sim.arm_cycle import ArmCycle
+from tdm_ros.sim.reach_env import SawyerReachEnv
+from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+
+
+def make(name: str = "velocity") -> ArmCycle:
+    kind = ACTUATIONS[name]
+    return ArmCycle(SawyerSim(kind), Limiter(kind), kind)
+
+
+def test_finish_whole_cycle_reports_the_command() -> None:
+    cycle, action = make(), np.array([0.3, -0.2, 0.1, 0.0, 0.5, -0.5, 0.2], np.float32)
+    cycle.command(cycle.actuation.to_command(action))
+    cycle.advance(SUBSTEPS)
+    executed = cycle.finish()
+    np.testing.assert_allclose(executed.action, action, atol=1e-6)
+    assert executed.action.dtype == np.float32
+    assert (executed.limited, executed.layer) == (False, "")
+
+
+def test_finish_late_command_reports_mean_over_time() -> None:
+    cycle = make()
+    cycle.command(cycle.actuation.to_command(np.full(7, 0.1)))
+    cycle.advance(20)
+    cycle.command(cycle.actuation.to_command(np.full(7, -0.4)))
+    cycle.advance(5)
+    np.testing.assert_allclose(cycle.finish().action, 0.0, atol=1e-6)
+
+
+def test_finish_no_new_command_last_one_continues() -> None:
+    cycle = make()
+    cycle.command(cycle.actuation.to_command(np.full(7, 0.2)))
+    for _ in range(2):
+        cycle.advance(SUBSTEPS)
+        np.testing.assert_allclose(cycle.finish().action, 0.2, atol=1e-6)
+
+
+def test_hold_moving_arm_stops_within_two_cycles() -> None:
+    cycle = make("torque_low_damping")
+    for _ in range(8):
+        cycle.command(cycle.actuation.to_command([1, 0, 0, 0, 0, 0, 0]))
+        cycle.advance(SUBSTEPS)
+        cycle.finish()
+    assert cycle.reading().qd_rad_s[0] > 0.3
+    cycle.hold()
+    cycle.advance(2 * SUBSTEPS)
+    assert np.abs(cycle.reading().qd_rad_s).max() < 0.02
+    assert not cycle.finish().action.any()
+
+
+def test_command_not_finite_holds_and_says_so() -> None:
+    cycle = make()
+    cycle.command(np.full(7, 0.3))
+    cycle.advance(SUBSTEPS)
+    cycle.finish()
+    assert cycle.command(np.full(7, np.nan)).refused
+    cycle.advance(SUBSTEPS)
+    executed = cycle.finish()
+    assert (executed.limited, executed.layer) == (True, "not finite")
+    assert not executed.action.any()
+    assert np.abs(cycle.reading().qd_rad_s).max() < 0.02
+
+
+def test_command_limited_executed_action_is_what_moved_the_arm() -> None:
+    cycle = make()
+    down = cycle.actuation.to_command([0, 1, 0, 0, 0, 0, 0])
+    for _ in range(40):
+        limited = cycle.command(down)
+        cycle.advance(SUBSTEPS)
+        executed = cycle.finish()
+        np.testing.assert_allclose(executed.action, cycle.actuation.to_action(limited.command), atol=1e-6)
+    assert "box" in executed.layer
+
+
+def test_command_its_array_changed_later_arm_unmoved_by_that() -> None:
+    cycle, values = make(), np.full(7, 0.1)
+    cycle.command(values)
+    values[:] = 100.0
+    cycle.advance(SUBSTEPS)
+    cycle.finish()
+    cycle.advance(SUBSTEPS)
+    np.testing.assert_allclose(
+        cycle.finish().action, ACTUATIONS["velocity"].to_action(np.full(7, 0.1)), rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ACTUATIONS)
+def test_environment_and_live_arm_same_actions_same_states(name: str) -> None:
+    """The arm node reads, finishes the cycle, takes the command at once, and lets time pass in pieces."""
+    env, cycle, rng = SawyerReachEnv(name), make(name), np.random.default_rng(5)
+    env.reset(seed=0, options={"q_rad": NEUTRAL_RAD})
+    cycle.sim.reset(NEUTRAL_RAD)
+    cycle.restart()
+    action = np.zeros(7)
+    for k in range(80):
+        action = np.clip(0.85 * action + 0.5 * rng.normal(size=7), -1, 1)
+        sent = action.astype(np.float32)
+        observation, _, _, _, info = env.step(sent)
+        cycle.command(cycle.actuation.to_command(sent))
+        for piece in (3, 0, 12, 10):
+            cycle.advance(piece)
+        executed, now = cycle.finish(), cycle.reading()
+        np.testing.assert_array_equal(env.sim.reading().q_rad, now.q_rad, err_msg=f"cycle {k}")
+        np.testing.assert_array_equal(env.sim.reading().qd_rad_s, now.qd_rad_s)
+        np.testing.assert_array_equal(observation["achieved_goal"], now.hand_m.astype(np.float32))
+        np.testing.assert_allclose(info["executed_action"], executed.action, atol=1e-6)
+        assert (info["limited"], info["limiter"]) == (executed.limited, executed.layer)

@@ -1,0 +1,43 @@
+"""Pictures, where an OpenGL library is at hand; and the remedy where none is. In processes: GL is chosen at import."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+
+def run(code: str, gl: str) -> subprocess.CompletedProcess[str]:
+    env = {key: value for key, value in os.environ.items() if key != "DISPLAY"} | {"MUJOCO_GL": gl}
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True
+    )
+
+
+def test_render_arm_writes_a_picture_with_red_and_goal_green(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "arm.png"
+    code = "import sys; from tdm_ros.sim.render import main; sys.exit(main([sys.argv[1]]))".replace(
+        "sys.argv[1]", repr(str(path))
+    )
+    for gl in ("egl", "osmesa"):
+        done = run(code, gl)
+        if done.returncode == 0:
+            break
+    else:
+        pytest.skip(f"no OpenGL library: {done.stderr.strip().splitlines()[-1]}")
+    red, green, blue = np.moveaxis(imread(path)[..., :3], -1, 0)
+    assert ((red > 0.3) & (green < 0.15) & (blue < 0.15)).mean() > 0.005
+    assert ((green > 0.3) & (red < 0.25) & (blue < 0.4)).mean() > 1e-4
+
+
+def test_render_arm_without_gl_names_the_remedy(tmp_path: Path) -> None:
+    done = run(
+        f"from tdm_ros.sim.render import main; raise SystemExit(main([{str(tmp_path / 'x.png')!r}]))",
+        "disable",
+    )
+    assert done.returncode == 1
+    assert "MUJOCO_GL=egl" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,170 @@
+"""The physics of the arm: it stands, moves as told, and never passes through table or pedestal."""
+
+import mujoco
+import numpy as np
+import pytest
+
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.kinematics import jacobian
+from tdm_ros.robot.sawyer import EFFORT_MAX_N_M, NEUTRAL_RAD
+from tdm_ros.sim.sawyer_mjcf import sawyer_xml
+from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+
+NAMES = tuple(ACTUATIONS)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def sim(request: pytest.FixtureRequest) -> SawyerSim:
+    return SawyerSim(ACTUATIONS[request.param])
+
+
+def test_cycle_is_fifty_milliseconds(sim: SawyerSim) -> None:
+    assert sim.model.opt.timestep * SUBSTEPS == pytest.approx(0.05)
+
+
+def test_hold_neutral_stays_put(sim: SawyerSim) -> None:
+    sim.reset(NEUTRAL_RAD)
+    sim.advance(500)
+    np.testing.assert_allclose(sim.reading().q_rad, NEUTRAL_RAD, atol=1e-4)
+
+
+def test_torque_zero_gravity_is_compensated(sim: SawyerSim) -> None:
+    sim.reset(NEUTRAL_RAD)
+    sim.drive("torque", np.zeros(7))
+    sim.advance(500)
+    np.testing.assert_allclose(sim.reading().q_rad, NEUTRAL_RAD, atol=1e-3)
+
+
+def test_neutral_touches_nothing(sim: SawyerSim) -> None:
+    sim.reset(NEUTRAL_RAD)
+    assert sim.data.ncon == 0
+
+
+@pytest.mark.parametrize("joint", range(7))
+def test_drive_velocity_joint_follows_within_a_tenth(joint: int) -> None:
+    sim = SawyerSim(ACTUATIONS["velocity"])
+    wanted = 0.4 * ACTUATIONS["velocity"].scale * np.eye(7)[joint]
+    sim.reset(NEUTRAL_RAD)
+    sim.drive("velocity", wanted)
+    sim.advance(2 * SUBSTEPS)
+    speed = sim.reading().qd_rad_s
+    assert speed[joint] == pytest.approx(wanted[joint], rel=0.25)
+    assert np.abs(np.delete(speed, joint)).max() < 0.05
+
+
+def test_drive_torque_pushes_joint_and_is_reported() -> None:
+    sim = SawyerSim(ACTUATIONS["torque"])
+    torque = ACTUATIONS["torque"].scale * [0, -1, 0, 0, 0, 0, 0]
+    sim.reset(NEUTRAL_RAD)
+    sim.drive("torque", torque)
+    sim.advance(SUBSTEPS)
+    np.testing.assert_allclose(sim.effort(), torque)
+    assert sim.reading().qd_rad_s[1] < -0.1
+
+
+def test_drive_change_of_mode_leaves_no_force_of_the_other() -> None:
+    sim = SawyerSim(ACTUATIONS["torque"])
+    sim.reset(NEUTRAL_RAD)
+    sim.drive("velocity", np.full(7, 0.5))
+    sim.advance(SUBSTEPS)
+    sim.drive("torque", np.zeros(7))
+    sim.advance(1)
+    assert not sim.effort().any()
+
+
+def test_effort_never_exceeds_limits() -> None:
+    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim.reset(NEUTRAL_RAD)
+    sim.drive("velocity", np.full(7, 100.0))
+    for _ in range(20):
+        sim.advance(1)
+        assert (np.abs(sim.effort()) <= EFFORT_MAX_N_M + 1e-9).all()
+
+
+def test_low_damping_keeps_momentum() -> None:
+    coasted = {}
+    for name in ("torque", "torque_low_damping"):
+        sim = SawyerSim(ACTUATIONS[name])
+        sim.reset(NEUTRAL_RAD)
+        sim.drive("velocity", [0.5, 0, 0, 0, 0, 0, 0])
+        sim.advance(SUBSTEPS)
+        sim.drive("torque", np.zeros(7))
+        sim.advance(4 * SUBSTEPS)
+        coasted[name] = sim.reading().qd_rad_s[0]
+    assert coasted["torque"] < 0.05
+    assert coasted["torque_low_damping"] > 0.3
+
+
+def test_reading_hand_belongs_to_the_same_instant_as_joints() -> None:
+    from tdm_ros.robot.kinematics import forward
+
+    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim.reset(NEUTRAL_RAD)
+    sim.drive("velocity", np.full(7, 0.5))
+    sim.advance(7)
+    now = sim.reading()
+    np.testing.assert_allclose(now.hand_m, forward(now.q_rad).position_m, atol=1e-9)
+
+
+def test_reading_is_a_copy() -> None:
+    sim = SawyerSim(ACTUATIONS["velocity"])
+    before = sim.reading()
+    sim.drive("velocity", np.full(7, 0.5))
+    sim.advance(SUBSTEPS)
+    np.testing.assert_array_equal(before.q_rad, NEUTRAL_RAD)
+
+
+@pytest.mark.parametrize(
+    ("way_m_s", "part"), [((0, 0, -0.3), "table"), ((-0.3, -0.1, -0.1), "pedestal or body")]
+)
+def test_drive_into_the_room_unlimited_arm_does_not_pass_through(way_m_s, part: str) -> None:
+    """No limiter here: the servos push with full effort for three seconds."""
+    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim.reset(NEUTRAL_RAD)
+    deepest_m = 0.0
+    for _ in range(60):
+        linear = jacobian(sim.reading().q_rad)[:3]
+        sim.drive("velocity", linear.T @ np.linalg.solve(linear @ linear.T + 1e-2 * np.eye(3), way_m_s))
+        sim.advance(SUBSTEPS)
+        deepest_m = min(deepest_m, *(c.dist for c in sim.data.contact), 0.0)
+    assert deepest_m < 0.0, f"never touched the {part}"
+    assert deepest_m > -0.01
+
+
+def test_same_commands_same_states_bit_for_bit() -> None:
+    ends = []
+    for _ in range(2):
+        sim, rng = SawyerSim(ACTUATIONS["torque_low_damping"]), np.random.default_rng(3)
+        for _ in range(20):
+            sim.drive("torque", rng.uniform(-2, 2, 7))
+            sim.advance(SUBSTEPS)
+        ends.append(sim.reading().q_rad)
+    np.testing.assert_array_equal(*ends)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda sim: sim.drive("position", np.zeros(7)),
+        lambda sim: sim.drive("velocity", np.zeros(6)),
+        lambda sim: sim.drive("torque", [np.nan] * 7),
+        lambda sim: sim.reset(np.full(7, np.inf)),
+        lambda sim: sim.advance(-1),
+    ],
+)
+def test_sim_senseless_argument_refused(sim: SawyerSim, wrong) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        wrong(sim)
+
+
+def test_xml_negative_factor_refused() -> None:
+    with pytest.raises(ValueError, match="damping_factor"):
+        sawyer_xml(damping_factor=-1)
+
+
+def test_xml_paint_never_touches() -> None:
+    model = mujoco.MjModel.from_xml_string(sawyer_xml())
+    seen = model.geom_group == 2
+    assert seen.sum() > 40
+    assert not model.geom_contype[seen].any()
+    assert not model.geom_conaffinity[seen].any()
