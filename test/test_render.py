@@ -1,4 +1,7 @@
-"""Pictures, where an OpenGL library is at hand; and the remedy where none is. In processes: GL is chosen at import."""
+"""Pictures, where there is an OpenGL library, and the remedy where there is none.
+
+Each in a process of its own, since MuJoCo chooses its library when it is imported.
+"""
 
 import os
 import subprocess
@@ -19,9 +22,7 @@ def run(code: str, gl: str) -> subprocess.CompletedProcess[str]:
 
 def test_render_arm_writes_a_picture_with_red_and_goal_green(tmp_path: Path) -> None:
     path = tmp_path / "new" / "arm.png"
-    code = "import sys; from tdm_ros.sim.render import main; sys.exit(main([sys.argv[1]]))".replace(
-        "sys.argv[1]", repr(str(path))
-    )
+    code = f"from tdm_ros.sim.render import main; raise SystemExit(main([{str(path)!r}]))"
     for gl in ("egl", "osmesa"):
         done = run(code, gl)
         if done.returncode == 0:
