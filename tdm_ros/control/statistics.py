@@ -67,8 +67,8 @@ class CycleStatistics:
         expected, answered : bool
             Whether an answer was expected in it, and came.
         late : bool
-            The loop itself came late. A missing answer then says nothing about who should have answered: the cycle
-            counts as an overrun, not as a miss.
+            The loop itself came late. A missing answer then says nothing about who should have answered: the
+            cycle counts as an overrun, not as a miss.
         """
         if not expected:
             return

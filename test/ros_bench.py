@@ -1,0 +1,136 @@
+"""Starts real nodes as processes, in a namespace of their own, and talks to them over DDS."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+_NUMBERS = itertools.count(1)
+PROGRAM = "import sys; from tdm_ros.nodes.{0} import main; sys.exit(main())"
+
+
+class Bench:
+    """Processes and one node of ours.
+
+    Parameters
+    ----------
+    folder : Path
+        Run directory; each process's output is in it as ``<node>.out``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import rclpy
+        from rclpy.executors import SingleThreadedExecutor
+
+        self.folder = folder
+        self.namespace = f"/bench_{os.getpid()}_{next(_NUMBERS)}"
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node("bench", namespace=self.namespace, context=self.context)
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.diagnostics: dict[str, dict[str, str]] = {}
+        self._watch_diagnostics()
+
+    def start(self, name: str, **parameters: object) -> subprocess.Popen[bytes]:
+        """Start a node as a process of its own."""
+        arguments = ["--ros-args", "-r", f"__ns:={self.namespace}"]
+        for key, value in parameters.items():
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            arguments += ["-p", f"{key}:={text}"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with (self.folder / f"{name}.out").open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM.format(name), *arguments],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env=environment,
+            )
+        self.processes[name] = process
+        return process
+
+    def stop(self, name: str, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
+        """Send a signal; return the exit status and how long it took [s]."""
+        process = self.processes.pop(name)
+        begin_s = time.monotonic()
+        process.send_signal(number)
+        try:
+            status = process.wait(10)
+        finally:
+            process.kill()
+        return status, time.monotonic() - begin_s
+
+    def output(self, name: str) -> str:
+        """What a node has printed."""
+        return (self.folder / f"{name}.out").read_text(errors="replace")
+
+    def collect(self, kind: type[Any], topic: str, qos: Any = 100) -> list[Any]:
+        """Subscribe; the list grows as messages come."""
+        received: list[Any] = []
+        self.node.create_subscription(kind, topic, received.append, qos)
+        return received
+
+    def spin(self, seconds: float) -> None:
+        """Handle messages for a while."""
+        self.until(lambda: False, seconds, must=False)
+
+    def until(self, condition: Callable[[], bool], seconds: float = 20.0, must: bool = True) -> None:
+        """Handle messages until something is true; fail with every node's output if it does not."""
+        end_s = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end_s:
+                if must:
+                    said = "\n".join(f"--- {name}\n{self.output(name)[-3000:]}" for name in self.processes)
+                    raise AssertionError(f"did not come true within {seconds} s; the nodes said:\n{said}")
+                return
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def values(self, name: str) -> dict[str, str]:
+        """The newest diagnostics of a node."""
+        return self.diagnostics.get(name, {})
+
+    def refused(self, name: str) -> dict[str, int]:
+        """What a node says that it refused."""
+        prefix = "refused: "
+        return {k.removeprefix(prefix): int(v) for k, v in self.values(name).items() if k.startswith(prefix)}
+
+    def _watch_diagnostics(self) -> None:
+        from diagnostic_msgs.msg import DiagnosticArray
+
+        def note(message: DiagnosticArray) -> None:
+            for status in message.status:
+                space, _, name = status.name.rpartition("/")
+                if space == self.namespace:
+                    self.diagnostics[name] = {pair.key: pair.value for pair in status.values}
+
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", note, 100)
+
+    def close(self) -> None:
+        """End every process and our node."""
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        self._executor.shutdown()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+
+@contextmanager
+def bench(folder: Path) -> Iterator[Bench]:
+    """A bench that leaves no process behind."""
+    made = Bench(folder)
+    try:
+        yield made
+    finally:
+        made.close()

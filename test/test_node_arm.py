@@ -1,0 +1,154 @@
+"""The arm node over real DDS: its clock, its holds, and what it refuses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = pytest.mark.ros
+
+from ros_bench import Bench, bench  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
+from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
+
+from tdm_ros.control.timeline import Announcement, State  # noqa: E402
+from tdm_ros.nodes import qos  # noqa: E402
+from tdm_ros.nodes.convert import doubles, to_episode, to_stamp  # noqa: E402
+from tdm_ros.robot.sawyer import JOINT_NAMES  # noqa: E402
+from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
+
+TASK = SAWYER_REACH["velocity"]
+
+
+class Commander:
+    """Plays supervisor and policy: announces one long episode and answers every state."""
+
+    def __init__(self, made: Bench) -> None:
+        self.bench = made
+        self.states: list[ArmState] = []
+        self.answering = True
+        self.change = lambda command: command
+        self.commands = made.node.create_publisher(Command, "command", qos.COMMAND)
+        self.episodes = made.node.create_publisher(Episode, "episode", qos.LATCHED)
+        made.node.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
+        self.told = Announcement(State.RUNNING, episode=1, length=10**6, goal=np.full(3, 0.4, np.float32))
+        made.node.create_timer(0.2, self.announce)
+
+    def announce(self) -> None:
+        self.episodes.publish(to_episode(self.told, TASK, self.bench.node.get_clock().now().to_msg()))
+
+    def _on_state(self, state: ArmState) -> None:
+        self.states.append(state)
+        if self.answering:
+            self.commands.publish(self.change(self.answer(state)))
+
+    def answer(self, state: ArmState) -> Command:
+        values = np.full(7, 0.1 * np.sin(state.cycle / 10))
+        names = list(JOINT_NAMES)
+        return Command(
+            header=state.header,
+            cycle=state.cycle,
+            episode=1,
+            joint_names=names,
+            values=doubles(values),
+            source=1,
+        )
+
+    def speed(self) -> float:
+        return float(np.abs(self.states[-1].velocity).max())
+
+
+@pytest.fixture
+def commander(tmp_path: Path) -> Iterator[Commander]:
+    with bench(tmp_path) as made:
+        made.start("arm")
+        player = Commander(made)
+        made.until(lambda: bool(player.states) and player.states[-1].source == ArmState.SOURCE_POLICY)
+        yield player
+
+
+def test_arm_states_come_numbered_at_twenty_hertz_with_joint_states(commander: Commander) -> None:
+    joints = commander.bench.collect(JointState, "joint_states")
+    commander.bench.spin(2.0)
+    cycles = [state.cycle for state in commander.states]
+    assert cycles == list(range(cycles[0], cycles[-1] + 1))
+    stamps = [s.header.stamp.sec + s.header.stamp.nanosec * 1e-9 for s in commander.states]
+    assert np.median(np.diff(stamps)) == pytest.approx(0.05, abs=0.005)
+    assert joints[-1].name == list(JOINT_NAMES)
+    assert sum(s.answered for s in commander.states[5:]) >= 0.9 * len(commander.states[5:])
+
+
+def test_arm_commands_stop_holds_within_150_ms(commander: Commander) -> None:
+    commander.answering = False
+    last = commander.states[-1].header.stamp
+    begin_s = last.sec + last.nanosec * 1e-9
+    commander.bench.until(lambda: commander.states[-1].source == ArmState.SOURCE_SAFETY, 5)
+    first = commander.states[-1].header.stamp
+    assert first.sec + first.nanosec * 1e-9 - begin_s < 0.1 + 0.05 + 0.05  # told by the state after the cycle
+    commander.bench.spin(0.2)
+    assert commander.speed() < 0.01
+    assert "no command" in commander.states[-1].hold_reason
+
+
+def _damage(kind: str, command: Command) -> Command:
+    if kind == "nan":
+        command.values = doubles([np.nan] * 7)
+    elif kind == "infinite":
+        command.values = doubles([np.inf] * 7)
+    elif kind == "sizes":
+        command.values = doubles([0.1] * 9)
+    elif kind == "names":
+        command.joint_names = [f"left_j{i}" for i in range(7)]
+    elif kind == "old":
+        now = command.header.stamp
+        command.header.stamp = to_stamp((now.sec - 10) * 10**9 + now.nanosec)
+    elif kind == "mode":
+        command.mode = Command.TORQUE
+    return command
+
+
+@pytest.mark.parametrize("kind", ["nan", "infinite", "sizes", "names", "old", "mode"])
+def test_arm_bad_commands_are_refused_counted_said_rarely_and_it_holds(
+    commander: Commander, kind: str
+) -> None:
+    made = commander.bench
+    commander.change = lambda command: _damage(kind, command)
+    begin_s = time.monotonic()
+    made.spin(1.6)
+    assert commander.speed() < 0.01 and commander.states[-1].source == ArmState.SOURCE_SAFETY
+    made.until(lambda: sum(made.refused("arm").values()) >= 20, 5)
+    said = made.output("arm").count("refused (")
+    assert 1 <= said <= time.monotonic() - begin_s + 2
+    commander.change = lambda command: command
+    made.until(lambda: commander.states[-1].source == ArmState.SOURCE_POLICY, 5)
+
+
+@pytest.mark.parametrize("field", ["task", "goal", "stamp", "state"])
+def test_arm_foreign_or_broken_episode_is_refused_and_it_holds(commander: Commander, field: str) -> None:
+    made = commander.bench
+    good = to_episode
+
+    def announce() -> None:
+        message = good(commander.told, TASK, made.node.get_clock().now().to_msg())
+        if field == "task":
+            message.task = "another task"
+        elif field == "goal":
+            message.goal.append(1.0)
+        elif field == "stamp":
+            message.header.stamp.sec -= 10
+        else:
+            message.state = 200
+        commander.episodes.publish(message)
+
+    commander.announce = announce  # type: ignore[method-assign]
+    for timer in list(made.node.timers):
+        made.node.destroy_timer(timer)
+    made.node.create_timer(0.2, announce)
+    made.until(lambda: "supervisor not heard" in commander.states[-1].hold_reason, 5)
+    made.until(lambda: any(why.startswith("episode") for why in made.refused("arm")), 5)
+    assert commander.speed() < 0.01

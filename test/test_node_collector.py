@@ -1,0 +1,167 @@
+"""The collector node over real DDS: what it published is on disk, whatever happens to it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = pytest.mark.ros
+
+from mcap.reader import make_reader  # noqa: E402
+from mcap_ros2.decoder import DecoderFactory  # noqa: E402
+from ros_bench import Bench, bench  # noqa: E402
+from tdm_ros.msg import ArmState, Episode, Transition  # noqa: E402
+
+from tdm_ros.control.timeline import Announcement, State  # noqa: E402
+from tdm_ros.nodes import qos  # noqa: E402
+from tdm_ros.nodes.convert import doubles, floats, nanoseconds, to_episode, to_stamp  # noqa: E402
+from tdm_ros.replay.log import (  # noqa: E402
+    EPISODE_TOPIC,
+    LOG_FOLDER,
+    count_messages,
+    is_finished,
+    read_transitions,
+    segments,
+)
+from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD  # noqa: E402
+from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
+
+TASK = SAWYER_REACH["velocity"]
+
+
+class Stage:
+    """Plays arm and supervisor; states come as fast as we like, stamped 50 ms apart."""
+
+    def __init__(self, made: Bench) -> None:
+        self.bench = made
+        self.transitions = made.collect(Transition, "transition", qos.TRANSITION)
+        self._states = made.node.create_publisher(ArmState, "arm_state", qos.STATE_HISTORY)
+        self._episodes = made.node.create_publisher(Episode, "episode", qos.LATCHED)
+        self.cycle = 0
+        self._start_ns = made.node.get_clock().now().nanoseconds
+
+    def announce(self, episode: int, length: int = 50) -> None:
+        goal = np.full(3, 0.4, np.float32)
+        told = Announcement(State.RUNNING, episode=episode, start_cycle=self.cycle + 1, length=length, goal=goal)
+        self._episodes.publish(to_episode(told, TASK, self.bench.node.get_clock().now().to_msg()))
+        self.bench.spin(0.2)
+
+    def state(self, episode: int, source: int = ArmState.SOURCE_POLICY, **changes: object) -> None:
+        self.cycle += 1
+        message = ArmState(
+            cycle=self.cycle,
+            episode=episode,
+            joint_names=list(reversed(JOINT_NAMES)),
+            position=doubles(NEUTRAL_RAD[::-1]),
+            velocity=doubles(np.arange(7.0)[::-1]),
+            executed_action=floats(np.arange(7.0)[::-1] / 10),
+            source=source,
+        )
+        message.header.stamp = to_stamp(self._start_ns + self.cycle * 50_000_000)
+        for key, value in changes.items():
+            setattr(message, key, value)
+        self._states.publish(message)
+        self.bench.spin(0.005)
+
+    def ready(self) -> None:
+        """Wait until the collector hears us and we hear it."""
+        self.announce(1)
+        self.bench.until(
+            lambda: (
+                self._states.get_subscription_count() > 0
+                and self._episodes.get_subscription_count() > 0
+                and self.bench.node.count_publishers("transition") > 0
+                and "collector" in self.bench.diagnostics
+            )
+        )
+        self.bench.spin(0.5)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with bench(tmp_path) as made:
+        made.start("collector", run_dir=tmp_path)
+        player = Stage(made)
+        player.ready()
+        yield player
+
+
+def test_collector_published_equals_logged_and_the_file_is_complete(stage: Stage, tmp_path: Path) -> None:
+    stage.announce(1)
+    for _ in range(30):
+        stage.state(1)
+    stage.bench.until(lambda: len(stage.transitions) == 28)
+    status, _ = stage.bench.stop("collector")
+    assert status == 0
+    (path,) = segments(tmp_path / LOG_FOLDER)
+    assert is_finished(path)
+    logged = list(read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint))
+    assert len(logged) == 29 and logged[-1].last  # the one that waited for its successor is written at the end
+    assert [t.stamp_ns for t in logged[:28]] == [nanoseconds(t.header.stamp) for t in stage.transitions]
+    np.testing.assert_allclose(logged[0].step.action, np.arange(7.0) / 10)
+    np.testing.assert_allclose(logged[0].step.observation[:7], NEUTRAL_RAD, rtol=1e-6)
+
+
+def test_collector_log_is_read_by_others_with_the_installed_definitions(stage: Stage, tmp_path: Path) -> None:
+    stage.announce(1)
+    for _ in range(5):
+        stage.state(1)
+    stage.bench.stop("collector")
+    (path,) = segments(tmp_path / LOG_FOLDER)
+    with path.open("rb") as file:
+        reader = make_reader(file, decoder_factories=[DecoderFactory()])
+        found = [(c.topic, s.name, m) for s, c, _, m in reader.iter_decoded_messages()]
+    topics = [topic for topic, _, _ in found]
+    assert topics.count("/transition") == 4 and topics.count("/episode") >= 1
+    assert {name for _, name, _ in found} == {"tdm_ros/msg/Transition", "tdm_ros/msg/Episode"}
+    episode = next(m for topic, _, m in found if topic == "/episode")
+    assert episode.task == TASK.fingerprint
+
+
+def test_collector_killed_loses_nothing_that_was_published(stage: Stage, tmp_path: Path) -> None:
+    stage.announce(1)
+    for _ in range(20):
+        stage.state(1)
+    stage.bench.until(lambda: len(stage.transitions) == 18)
+    stage.bench.stop("collector", signal.SIGKILL)
+    stage.bench.start("collector", run_dir=tmp_path)
+    stage.bench.diagnostics.clear()
+    stage.ready()
+    assert len(segments(tmp_path / LOG_FOLDER)) == 2
+    assert count_messages(tmp_path / LOG_FOLDER) == 18
+    stage.announce(2)
+    for _ in range(10):
+        stage.state(2)
+    stage.bench.until(lambda: len(stage.transitions) == 18 + 8)
+    assert count_messages(tmp_path / LOG_FOLDER) == 18 + 8
+    assert count_messages(tmp_path / LOG_FOLDER, EPISODE_TOPIC) >= 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"position": doubles([np.nan] * 7)},
+        {"velocity": doubles([0.0] * 2)},
+        {"executed_action": floats([np.inf] * 7)},
+        {"joint_names": ["left"] * 7},
+        {"header": ArmState().header},
+    ],
+    ids=["nan", "sizes", "infinite action", "names", "old stamp"],
+)
+def test_collector_bad_state_is_refused_and_nothing_is_glued(stage: Stage, changes: dict[str, object]) -> None:
+    stage.announce(1)
+    for _ in range(5):
+        stage.state(1)
+    stage.state(1, **changes)
+    for _ in range(5):
+        stage.state(1)
+    stage.bench.until(lambda: len(stage.transitions) == 7)
+    cycles = [t.cycle for t in stage.transitions]
+    hole = next(i for i in range(6) if cycles[i + 1] != cycles[i] + 1)
+    assert cycles[hole + 1] == cycles[hole] + 3 and stage.transitions[hole].truncated
+    stage.bench.until(lambda: any("arm_state" in why for why in stage.bench.refused("collector")))

@@ -1,0 +1,56 @@
+"""Every node ends with status 0 on SIGINT and SIGTERM, within a second, at any moment."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = pytest.mark.ros
+
+from ros_bench import bench  # noqa: E402
+
+from tdm_ros.nodes.parameters import NODES  # noqa: E402
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize("name", NODES)
+def test_node_signalled_while_it_runs_ends_with_zero_within_a_second(
+    tmp_path: Path, name: str, number: signal.Signals
+) -> None:
+    with bench(tmp_path) as made:
+        made.start(name, **({"run_dir": tmp_path} if name in ("supervisor", "collector", "trainer") else {}))
+        if name == "arm":
+            made.spin(2.0)
+        else:
+            made.until(lambda: name in made.diagnostics, 40)
+        status, took_s = made.stop(name, number)
+        assert status == 0, made.output(name)
+        assert took_s < 1.0
+        assert "Traceback" not in made.output(name)
+
+
+@pytest.mark.parametrize("delay_s", [0.35, 0.5, 0.7])
+def test_trainer_signalled_while_it_starts_leaves_no_traceback(tmp_path: Path, delay_s: float) -> None:
+    with bench(tmp_path) as made:
+        made.start("trainer", run_dir=tmp_path)
+        time.sleep(delay_s)
+        _, took_s = made.stop("trainer", signal.SIGTERM)
+        assert took_s < 1.5
+        assert "RCLError" not in made.output("trainer")
+
+
+def test_node_parameter_out_of_range_ends_with_a_sentence(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        process = made.start("arm", actuation="telekinesis")
+        assert process.wait(20) == 1
+        assert "arm.actuation must be one of velocity, torque" in made.output("arm")
+
+
+def test_node_whole_number_for_a_float_parameter_is_accepted(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        made.start("supervisor", run_dir=tmp_path, duration_min=2)
+        made.until(lambda: "supervisor" in made.diagnostics)

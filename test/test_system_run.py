@@ -1,0 +1,121 @@
+"""The whole system over real DDS: a short run to its end, and one in which nodes are killed."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = pytest.mark.ros
+
+from ros_bench import Bench, bench  # noqa: E402
+from tdm_ros.msg import ArmState, Episode  # noqa: E402
+
+from tdm_ros.nodes import qos  # noqa: E402
+from tdm_ros.replay.log import LOG_FOLDER, read_transitions  # noqa: E402
+from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
+from tdm_ros.training.metrics import read_metrics  # noqa: E402
+
+TASK = SAWYER_REACH["velocity"]
+WITHOUT_TRAINER = ("arm", "policy", "planner", "collector")
+
+
+def start(made: Bench, name: str) -> None:
+    """Start a node with the parameters that the runner would give it."""
+    extra = {"run_dir": made.folder} if name in ("collector", "trainer") else {}
+    made.start(name, **extra)
+
+
+def summary_of(folder: Path) -> dict[str, object]:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def hold_time_s(states: list[ArmState], since: int) -> float:
+    """Time from the last commanded state to the first held one, in what came after ``since`` states [s]."""
+    fresh = states[since:]
+    stamps = [s.header.stamp.sec + s.header.stamp.nanosec * 1e-9 for s in fresh]
+    held = next(i for i, s in enumerate(fresh) if s.source == ArmState.SOURCE_SAFETY)
+    answered = max((i for i in range(held) if fresh[i].answered), default=0)
+    return stamps[held] - stamps[answered]
+
+
+@pytest.mark.timeout(180)
+def test_system_short_run_learns_evaluates_and_writes_everything_down(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        for name in (*WITHOUT_TRAINER, "trainer"):
+            start(made, name)
+        process = made.start("supervisor", run_dir=tmp_path, duration_min=0.4, evaluate_goals=2, reset_every=4)
+        made.until(lambda: process.poll() is not None, 120)
+        assert process.returncode == 0, made.output("supervisor")
+        assert made.output("supervisor").count("\r") > 20
+    summary = summary_of(tmp_path)
+    assert summary["finished"] is True and summary["evaluated"] == 2 and summary["updates"] > 0
+    assert summary["transitions"]["published"] == summary["transitions"]["logged"] > 400
+    assert set(summary["success"]) == {"0.01", "0.02", "0.05"}
+    assert summary["cycles"]["answered_fraction"] > 0.95 and summary["cycles"]["total"] > 400
+    rows = list(read_metrics(tmp_path))
+    assert {row.mode for row in rows} == {"train", "evaluate"}
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert (tmp_path / "checkpoint").is_dir()
+    logged = list(read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint))
+    assert {int(ArmState.SOURCE_RANDOM), int(ArmState.SOURCE_RESET)} <= {t.source for t in logged}
+    full = [t for t in logged if t.episode == rows[1].episode]
+    assert [t.number for t in full] == list(range(50)) and [t.last for t in full] == [False] * 49 + [True]
+
+
+@pytest.mark.timeout(180)
+def test_system_killed_nodes_the_arm_holds_and_restarted_ones_pick_up(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        for name in WITHOUT_TRAINER:
+            start(made, name)
+        made.start("supervisor", run_dir=tmp_path, duration_min=0)
+        states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
+        told = made.collect(Episode, "episode", qos.EPISODE)
+
+        def moving() -> bool:
+            return bool(states) and states[-1].source == ArmState.SOURCE_RANDOM
+
+        for name in ("policy", "planner", "collector"):
+            made.until(moving, 30)
+            made.spin(1.0)
+            since = len(states)
+            made.stop(name, signal.SIGKILL)
+            if name == "policy":
+                made.until(lambda: states[-1].source == ArmState.SOURCE_SAFETY, 5)
+                assert hold_time_s(states, since - 3) < 0.2  # 0.1 s, and told by the state after that cycle
+                made.until(lambda: told[-1].state in (Episode.PAUSED, Episode.HOLD), 5)
+            if name == "collector":
+                made.until(lambda: "NOT RECORDED" in made.output("supervisor"), 10)
+            start(made, name)
+            begin = told[-1].episode
+            made.until(lambda begin=begin: told[-1].state == Episode.RUNNING and told[-1].episode > begin, 30)
+        made.spin(3.0)
+        status, _ = made.stop("supervisor")
+        assert status == 0
+    summary = summary_of(tmp_path)
+    assert summary["finished"] is False and summary["episodes_interrupted"] >= 1
+    published, logged = (summary["transitions"][key] for key in ("published", "logged"))
+    assert 0 <= logged - published <= 2  # killed between writing and publishing; stopped with one on its way
+    assert summary["transitions"]["cycles_unrecorded"] > 0
+
+
+@pytest.mark.timeout(180)
+def test_system_trainer_killed_comes_back_from_its_log(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        for name in (*WITHOUT_TRAINER, "trainer"):
+            start(made, name)
+        made.start("supervisor", run_dir=tmp_path, duration_min=0)
+        made.until(lambda: int(made.values("trainer").get("updates", 0)) > 200, 60)
+        before = int(made.values("trainer")["transitions"])
+        version = int(made.values("trainer")["weights_version"])
+        made.stop("trainer", signal.SIGKILL)
+        made.diagnostics.pop("trainer")
+        made.spin(1.0)
+        start(made, "trainer")
+        made.until(lambda: int(made.values("trainer").get("transitions", 0)) > before, 40)
+        made.until(lambda: int(made.values("trainer")["weights_version"]) > version, 40)
+        assert "transitions from the log" in made.output("trainer")
+        made.until(lambda: int(made.values("policy")["weights_version"]) > version, 10)
