@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class TrajectoryStore:
         self._open_since = 0
         rows = min(capacity, 4096)
         sizes = {"observation": task.observation.size, "action": task.action.size, "achieved": task.goal.size}
-        self._columns = {
+        self._columns: dict[str, NDArray[Any]] = {
             name: np.zeros((rows, sizes[name.removeprefix("next_")]), np.float32)
             for name in ("observation", "next_observation", "action", "achieved", "next_achieved")
         }
@@ -70,7 +70,7 @@ class TrajectoryStore:
             If a vector has another size than the task's, or is not finite.
         """
         task = self.task
-        checked = {
+        checked: dict[str, Any] = {
             "observation": task.observation.checked(step.observation, "observation"),
             "next_observation": task.observation.checked(step.next_observation, "next_observation"),
             "action": task.action.checked(step.action, "action"),
@@ -93,12 +93,12 @@ class TrajectoryStore:
         self._end[np.arange(first, self.total) % self.capacity] = self.total
         self._open_since = self.total
 
-    def rows(self, index: NDArray[np.int64]) -> dict[str, NDArray]:
+    def rows(self, index: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Copy the columns of the transitions ``index`` (any shape, absolute numbers): name -> (*index.shape, D)."""
         slots = index % self.capacity
         return {name: column[slots] for name, column in self._columns.items()}
 
-    def column(self, name: str, index: NDArray[np.int64]) -> NDArray:
+    def column(self, name: str, index: NDArray[np.int64]) -> NDArray[Any]:
         """Copy one column of the transitions ``index`` (absolute numbers)."""
         return self._columns[name][index % self.capacity]
 
@@ -118,12 +118,12 @@ class TrajectoryStore:
             raise ValueError("cannot sample from an empty TrajectoryStore; add steps first")
         return rng.integers(max(0, self.total - self.capacity), self.total, shape)
 
-    def dump(self) -> dict[str, NDArray]:
+    def dump(self) -> dict[str, NDArray[Any]]:
         """All transitions that are held, oldest first, with the ends of their trajectories; `restore` reads them."""
         index = np.arange(self.total - len(self), self.total)
         return {**self.rows(index), "end": self.end_of(index), "total": np.array([self.total])}
 
-    def restore(self, data: dict[str, NDArray]) -> None:
+    def restore(self, data: dict[str, NDArray[Any]]) -> None:
         """Fill an empty store with `dump` data; the trajectory that was open then is closed.
 
         Raises

@@ -23,8 +23,10 @@ SAWYER = {
 """Names of our own tasks, and the environments behind them."""
 
 SURVEY_RESETS = 200
+_TIME_LIMIT = "_max_episode_steps"
+"""Where `gymnasium.wrappers.TimeLimit` keeps its number, whether the environment was registered or wrapped by hand."""
 SCALE_OF_RANGE = 0.35
-"""The goal scale of a described environment, as a part of the range of its goals; reaching was tuned at this ratio."""
+"""The goal scale of a described environment, as a part of the range of its goals: the ratio that reaching has."""
 
 
 def make_goal_env(name: str, horizon: int | None = None) -> tuple[GoalEnv, TaskSpec]:
@@ -77,14 +79,12 @@ def _check(name: str, env: GoalEnv) -> None:
         raise ValueError(f"{name} must have flat vectors as observation and goals, got {space}")
     if not isinstance(actions, gym.spaces.Box) or not np.isfinite([actions.low, actions.high]).all():
         raise ValueError(f"{name} must have a finite box of actions, got {actions}")
-    if env.spec is None or env.spec.max_episode_steps is None:
-        raise ValueError(
-            f"{name} must end its episodes: wrap it in gymnasium.wrappers.TimeLimit or register it with one"
-        )
+    if not env.has_wrapper_attr(_TIME_LIMIT):
+        raise ValueError(f"{name} must end its episodes: wrap it in gymnasium.wrappers.TimeLimit")
 
 
 def describe(name: str, env: GoalEnv) -> TaskSpec:
-    """Describe an environment that brings no `TaskSpec`: sizes from its spaces, goals from `SURVEY_RESETS` resets."""
+    """Describe an environment without a `TaskSpec`: sizes from its spaces, goals from `SURVEY_RESETS` resets."""
     seen = [env.reset(seed=seed)[0] for seed in range(SURVEY_RESETS)]
     goals = np.array([s["desired_goal"] for s in seen], np.float64)
     reached = np.array([s["achieved_goal"] for s in seen], np.float64)
@@ -92,7 +92,6 @@ def describe(name: str, env: GoalEnv) -> TaskSpec:
     span = np.maximum(high, reached.max(axis=0)) - np.minimum(low, reached.min(axis=0))
     # A coordinate that never differs (a goal on a table top) takes the scale of the others.
     scale = np.where(span > 1e-6, span * SCALE_OF_RANGE, SCALE_OF_RANGE * (span.max() or 1.0))
-    assert env.spec is not None and env.spec.max_episode_steps is not None
     return TaskSpec(
         name=name,
         observation=_unbounded("observation", seen[0]["observation"].size),
@@ -105,7 +104,7 @@ def describe(name: str, env: GoalEnv) -> TaskSpec:
             tuple(scale.tolist()),
         ),
         horizon=10,
-        episode_steps=env.spec.max_episode_steps,
+        episode_steps=env.get_wrapper_attr(_TIME_LIMIT),
         rate_hz=float(env.metadata.get("render_fps", 20)),
     )
 

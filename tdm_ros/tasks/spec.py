@@ -54,6 +54,12 @@ class Channels:
         """Length D of the vector."""
         return len(self.names)
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Channels:
+        """Rebuild from plain data, in which tuples have become lists."""
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**values)
+
     def checked(self, values: ArrayLike, what: str) -> Array:
         """Return ``values`` as a fresh (D,) float32 array.
 
@@ -138,10 +144,7 @@ class TaskSpec:
             If a field is missing, unknown or out of range.
         """
         try:
-            channels = {
-                key: Channels(**{k: tuple(v) if isinstance(v, list) else v for k, v in data[key].items()})
-                for key in ("observation", "action", "goal")
-            }
+            channels = {key: Channels.from_json(data[key]) for key in ("observation", "action", "goal")}
             return cls(**{**data, **channels})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a task description: {error}") from error

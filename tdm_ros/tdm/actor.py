@@ -30,7 +30,7 @@ class NumpyActor:
 
     def __init__(self, tensors: dict[str, NDArray[Any]]) -> None:
         self.features = Features.from_tensors(tensors)
-        self._layers = []
+        self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         for layer in range(3):
             weight, bias = _finite(tensors, f"actor.weight{layer}"), _finite(tensors, f"actor.bias{layer}")
             fan_in = self.features.size if layer == 0 else self._layers[-1][0].shape[1]

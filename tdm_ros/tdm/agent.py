@@ -70,9 +70,7 @@ class TdmAgent:
         self.target_critics, self.target_actor = deepcopy(self.critics), deepcopy(self.actor)
         self.average_actor = deepcopy(self.actor)
         self.updates = 0
-        self.critic_optimiser = torch.optim.Adam(
-            self.critics.parameters(), lr=config.learning_rate, fused=True
-        )
+        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=config.learning_rate, fused=True)
         self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate, fused=True)
 
     def update(self, batches: Batch, progress: float = 0.0) -> Losses:
@@ -178,9 +176,7 @@ class TdmAgent:
     def state(self) -> dict[str, Tensor]:
         """Every number that learning changes, by name; `load_state` puts them back."""
         state = {
-            f"{name}.{key}": value
-            for name in _NETWORKS
-            for key, value in getattr(self, name).state_dict().items()
+            f"{name}.{key}": value for name in _NETWORKS for key, value in getattr(self, name).state_dict().items()
         }
         for name in _OPTIMISERS:
             for index, moments in getattr(self, name).state_dict()["state"].items():
@@ -204,8 +200,7 @@ class TdmAgent:
             saved = optimiser.state_dict()
             count = len(saved["param_groups"][0]["params"]) if updates else 0
             saved["state"] = {
-                i: {key: state[f"{name}.{i}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
-                for i in range(count)
+                i: {key: state[f"{name}.{i}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")} for i in range(count)
             }
             optimiser.load_state_dict(saved)
 

@@ -18,9 +18,7 @@ class MlpStack(nn.Module):
         Source of the initial weights.
     """
 
-    def __init__(
-        self, members: int, inputs: int, hidden: int, outputs: int, generator: torch.Generator
-    ) -> None:
+    def __init__(self, members: int, inputs: int, hidden: int, outputs: int, generator: torch.Generator) -> None:
         super().__init__()
         sizes = [(inputs, hidden), (hidden, hidden), (hidden, outputs)]
         bounds = [inputs**-0.5, hidden**-0.5, 0.01 * hidden**-0.5]

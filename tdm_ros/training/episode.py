@@ -37,19 +37,20 @@ def play(env: GoalEnv, task: TaskSpec, policy: Policy, seed: int) -> Iterator[tu
     seen, _ = env.reset(seed=seed)
     last, time = False, 0
     while not last:
-        now = Situation(*_vectors(seen), max(task.horizon - time, 0))
+        now = _situation(seen, max(task.horizon - time, 0))
         action = policy(now)
         seen, _, terminated, truncated, info = env.step(action)
-        observation, achieved, _ = _vectors(seen)
+        then = _situation(seen, 0)
         executed = np.asarray(info.get("executed_action", action), np.float32)
         last, time = bool(terminated or truncated), time + 1
         step = Step(
-            now.observation, executed, observation, now.achieved, achieved, now.goal, bool(terminated)
+            now.observation, executed, then.observation, now.achieved, then.achieved, now.goal, bool(terminated)
         )
         yield step, last
 
 
-def _vectors(seen: dict[str, NDArray[Any]]) -> tuple[NDArray[np.float32], ...]:
-    return tuple(
+def _situation(seen: dict[str, NDArray[Any]], steps_left: int) -> Situation:
+    observation, achieved, goal = (
         np.asarray(seen[key], np.float32) for key in ("observation", "achieved_goal", "desired_goal")
     )
+    return Situation(observation, achieved, goal, steps_left)

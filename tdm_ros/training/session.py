@@ -30,7 +30,7 @@ CHECKPOINT = "checkpoint"
 SAVE_EVERY_STEPS = 1000
 
 
-class _Interrupted(Exception):
+class _InterruptedError(Exception):
     """A person pressed Ctrl-C; raised between two steps."""
 
 
@@ -83,9 +83,7 @@ class TrainingSession:
         for name in ("task", "config", "seed"):
             old, new = getattr(found, name), getattr(fresh, name)
             if old != new:
-                raise ValueError(
-                    f"{folder} was trained with {name} {old}, asked for {new}; give another --out"
-                )
+                raise ValueError(f"{folder} was trained with {name} {old}, asked for {new}; give another --out")
         return found
 
     def run(self) -> int:
@@ -103,7 +101,7 @@ class TrainingSession:
         status = 0
         try:
             self.trainer.run()
-        except _Interrupted:
+        except _InterruptedError:
             status = 130
         finally:
             signal.signal(signal.SIGINT, before)
@@ -117,7 +115,7 @@ class TrainingSession:
                 file=sys.stderr,
             )
         if self.trainer.episode:
-            print(f"curve: {draw_curve(self.out, self._title())}", file=sys.stderr)
+            print(f"curve: {draw_curve(self.out, self._title(), self.learner.task.goal.unit)}", file=sys.stderr)
         print(f"checkpoint: {self.out / CHECKPOINT}", file=sys.stderr)
         return status
 
@@ -147,7 +145,7 @@ class TrainingSession:
         if learner.transitions % SAVE_EVERY_STEPS == 0:
             save_checkpoint(self.out / CHECKPOINT, learner)
         if self._stop:
-            raise _Interrupted
+            raise _InterruptedError
 
     def _on_episode(self, row: EpisodeRow) -> None:
         self._metrics.append(row)
@@ -174,9 +172,7 @@ def load_run(run_dir: Path) -> tuple[GoalEnv, TaskSpec, NumpyActor]:
     actor, task = load_actor(folder)
     env, found = make_goal_env(_environment_of(folder.parent, task), task.horizon)
     if found.fingerprint != task.fingerprint:
-        raise ValueError(
-            f"{folder} was learned for {task.fingerprint}, its environment is now {found.fingerprint}"
-        )
+        raise ValueError(f"{folder} was learned for {task.fingerprint}, its environment is now {found.fingerprint}")
     return env, task, actor
 
 

@@ -1,0 +1,183 @@
+"""The update does what the paper says, the numpy actor is the torch one, and a point learns to go where it is told."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from tasks_for_tests import POINT
+
+from tdm_ros.replay import Batch, Step
+from tdm_ros.tdm.actor import NumpyActor
+from tdm_ros.tdm.agent import TdmAgent
+from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.tdm.features import Features
+from tdm_ros.training.learner import Learner
+
+CONFIG = TdmConfig(hidden=32, batch_size=64, random_steps=100, catch_up_updates=200)
+
+
+def an_agent(seed: int = 0) -> TdmAgent:
+    features = Features.fit(POINT, np.random.default_rng(1).normal(size=(50, 2)).astype(np.float32), 0.15)
+    return TdmAgent(POINT, CONFIG, features, seed)
+
+
+def a_batch(steps_left: float, terminated: bool = False) -> Batch:
+    rng = np.random.default_rng(2)
+
+    def draw(size: int) -> np.ndarray:
+        return rng.normal(size=(1, 64, size)).astype(np.float32)
+
+    left = np.full((1, 64), steps_left, np.float32)
+    return Batch(draw(2), draw(1), draw(2), draw(1), draw(1), draw(1), left, np.full((1, 64), terminated))
+
+
+def learner_of_a_point(steps: int, seed: int = 0) -> Learner:
+    """Fill a learner with random motion of a point that moves by 0.1 times its action, and learn."""
+    learner, rng = Learner(POINT, CONFIG, seed), np.random.default_rng(seed)
+    at = np.zeros(1, np.float32)
+    for number in range(steps):
+        action = rng.uniform(-1, 1, 1).astype(np.float32)
+        to = np.clip(at + 0.1 * action, -1, 1).astype(np.float32)
+        pad = np.ones(1, np.float32)
+        learner.add(Step(np.r_[at, pad], action, np.r_[to, pad], at, to, at, False), last=number % 20 == 19)
+        at = rng.uniform(-1, 1, 1).astype(np.float32) if number % 20 == 19 else to
+        learner.update(learner.updates_due())
+    return learner
+
+
+def test_no_steps_left_pays_the_distance_at_the_very_next_state():
+    """Pin of the off-by-one between the paper and its blog: steps_left = 0 means one step."""
+    agent, batch = an_agent(), a_batch(0)
+    x = agent._inputs(batch)
+    assert x.pays_now.all()
+    assert torch.allclose(x.gap_later[0], torch.from_numpy(batch.goal - batch.next_achieved)[0] * 6, atol=1e-5)
+    assert (x.shrink == 1).all()
+
+
+def test_steps_left_bootstraps_with_one_step_less():
+    agent, batch = an_agent(), a_batch(3)
+    x = agent._inputs(batch)
+    assert not x.pays_now.any()
+    horizon_input = x.later[..., -1]
+    assert torch.allclose(horizon_input, torch.full_like(horizon_input, 2 * 2 / POINT.horizon - 1))
+    assert torch.allclose(x.shrink, torch.full_like(x.shrink, 3 / 4))
+
+
+def test_terminated_pays_now_whatever_is_left():
+    assert an_agent()._inputs(a_batch(3, terminated=True)).pays_now.all()
+
+
+def test_update_the_targets_get_no_gradient_and_follow_slowly():
+    agent = an_agent()
+    before = [p.clone() for p in agent.target_critics.parameters()]
+    agent.update(a_batch(3))
+    assert all(p.grad is None for p in agent.target_critics.parameters())
+    for old, new, source in zip(before, agent.target_critics.parameters(), agent.critics.parameters(), strict=True):
+        assert torch.allclose(new, old + CONFIG.polyak * (source - old), atol=1e-7)
+
+
+def test_update_the_actor_loss_leaves_the_critics_gradient_alone():
+    agent = an_agent()
+    agent.update(a_batch(0))
+    with_actor = [p.grad.clone() for p in agent.critics.parameters()]
+    again = an_agent()
+    x = type(again._inputs(a_batch(0)))(*(part[0] for part in again._inputs(a_batch(0))))
+    miss = (again.critics(torch.cat([x.now, x.action], -1)) - x.gap).abs()
+    (CONFIG.loss_scale * (miss - x.gap_later.abs())).square().mean().backward()
+    for got, alone in zip(with_actor, again.critics.parameters(), strict=True):
+        assert torch.allclose(got, alone.grad, atol=1e-6)
+
+
+def test_numpy_actor_equals_the_torch_actor():
+    agent = an_agent()
+    agent.update(a_batch(2))
+    actor = NumpyActor.from_bytes(agent.actor_bytes())
+    batch = a_batch(4)
+    x = agent._inputs(batch)
+    expected = agent.average_actor.first(x.now[0]).tanh().detach().numpy()
+    got = [actor.act(batch.observation[0, i], batch.achieved[0, i], batch.goal[0, i], 4) for i in range(64)]
+    np.testing.assert_allclose(np.array(got), expected, atol=1e-5)
+
+
+def test_numpy_actor_imports_no_torch():
+    code = "import tdm_ros.tdm.actor, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_actor_blob_damaged_is_refused():
+    data = an_agent().actor_bytes()
+    with pytest.raises(ValueError, match="not a safetensors blob"):
+        NumpyActor.from_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match="not a safetensors blob"):
+        NumpyActor.from_bytes(b"")
+
+
+def test_actor_with_nan_weights_is_refused():
+    agent = an_agent()
+    with torch.no_grad():
+        agent.average_actor.weights[1][0, 0, 0] = float("nan")
+    with pytest.raises(ValueError, match=r"actor.weight1 is not finite"):
+        NumpyActor.from_bytes(agent.actor_bytes())
+
+
+def test_one_seed_gives_one_learner():
+    first, second, other = learner_of_a_point(120), learner_of_a_point(120), learner_of_a_point(120, seed=1)
+    assert first.actor_bytes() == second.actor_bytes()
+    assert first.actor_bytes() != other.actor_bytes()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_learner_of_a_point_goes_where_it_is_told(seed):
+    """Ten random episodes are enough for a line: from anywhere, the held policy ends within 0.05 of the goal."""
+    actor = NumpyActor.from_bytes(learner_of_a_point(400, seed).actor_bytes())
+    rng, misses = np.random.default_rng(9), []
+    for _ in range(40):
+        at, goal = (rng.uniform(-0.9, 0.9, 1).astype(np.float32) for _ in range(2))
+        for time in range(25):
+            action = actor.act(np.r_[at, np.ones(1, np.float32)], at, goal, max(POINT.horizon - time, 0))
+            at = np.clip(at + 0.1 * action, -1, 1).astype(np.float32)
+        misses.append(abs(at - goal)[0])
+    assert np.median(misses) < 0.03 and np.percentile(misses, 90) < 0.05, misses
+
+
+def test_learner_prediction_knows_what_is_out_of_reach():
+    """The critic of a point that moves 0.1 a step: two tenths can be reached with one step left, five can not."""
+    learner = learner_of_a_point(600)
+    start = np.zeros((50, 1), np.float32)
+    observation = np.concatenate([start, np.ones_like(start)], axis=1)
+    for distance, expected in ((0.15, 0.15), (0.5, 0.2)):
+        goal = np.full_like(start, distance)
+        reached = learner.agent.predict(observation, start, goal, np.full(50, 1, np.float32))
+        assert reached.shape == (2, 50, 1)
+        assert np.abs(reached.mean() - expected) < 0.06
+
+
+def test_updates_due_counts_from_the_end_of_the_random_phase():
+    learner = Learner(POINT, CONFIG, 0)
+    for _ in range(99):
+        learner.add(step_of_zeros(), last=False)
+    assert learner.updates_due() == 0
+    learner.add(step_of_zeros(), last=False)
+    assert learner.updates_due() == CONFIG.catch_up_updates
+    learner.add(step_of_zeros(), last=False)
+    assert learner.updates_due() == CONFIG.catch_up_updates + CONFIG.updates_per_step
+
+
+def step_of_zeros() -> Step:
+    one, two = np.zeros(1, np.float32), np.zeros(2, np.float32)
+    return Step(two, one, two, one, one, one, False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"hidden": 0}, "hidden must be >= 1"),
+        ({"polyak": 0}, "polyak must be in"),
+        ({"noise": -1}, "noise must be >= 0"),
+    ],
+)
+def test_config_out_of_range_is_refused(setting, message):
+    with pytest.raises(ValueError, match=message):
+        TdmConfig(**setting)

@@ -1,0 +1,76 @@
+"""The trajectory store keeps what it was given, and knows where each trajectory ends."""
+
+import numpy as np
+import pytest
+from tasks_for_tests import POINT, point_step
+
+from tdm_ros.replay import TrajectoryStore
+
+
+def filled(lengths: list[int], capacity: int = 1000) -> TrajectoryStore:
+    """A store whose transition number i has achieved i and reaches i + 1."""
+    store, number = TrajectoryStore(POINT, capacity), 0
+    for length in lengths:
+        for place in range(length):
+            store.add(point_step(number), last=place == length - 1)
+            number += 1
+    return store
+
+
+def test_store_arrays_changed_after_adding_keeps_the_old_values():
+    store, step = TrajectoryStore(POINT), point_step(1)
+    store.add(step, last=False)
+    step.observation[:] = 99
+    assert store.column("observation", np.array([0]))[0, 0] == 1
+
+
+def test_end_of_open_and_closed_trajectories_is_their_own():
+    store = filled([3, 4])
+    store.add(point_step(7), last=False)
+    assert store.end_of(np.arange(8)).tolist() == [3, 3, 3, 7, 7, 7, 7, 8]
+
+
+def test_store_beyond_capacity_overwrites_the_oldest():
+    store = filled([5] * 5, capacity=12)
+    assert len(store) == 12
+    index = np.arange(13, 25)
+    assert store.column("achieved", index)[:, 0].tolist() == index.tolist()
+    assert store.end_of(index).tolist() == [15, 15, *[20] * 5, *[25] * 5]
+    drawn = store.draw(np.random.default_rng(0), (1000,))
+    assert drawn.min() == 13 and drawn.max() == 24
+
+
+def test_store_growing_past_its_first_allocation_loses_nothing():
+    store = filled([50] * 100, capacity=10_000)
+    index = np.arange(5000)
+    assert store.column("achieved", index)[:, 0].tolist() == index.tolist()
+    assert store.end_of(index).tolist() == (index // 50 * 50 + 50).tolist()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_add_not_finite_is_refused_and_named(bad):
+    store = TrajectoryStore(POINT)
+    with pytest.raises(ValueError, match="next_observation must be finite"):
+        store.add(point_step(0)._replace(next_observation=np.array([bad, 0], np.float32)), last=False)
+    assert len(store) == 0
+
+
+def test_add_wrong_size_is_refused_and_named():
+    with pytest.raises(ValueError, match=r"action must have shape \(1,\)"):
+        TrajectoryStore(POINT).add(point_step(0)._replace(action=np.zeros(2, np.float32)), last=False)
+
+
+def test_draw_from_an_empty_store_says_so():
+    with pytest.raises(ValueError, match="empty TrajectoryStore"):
+        TrajectoryStore(POINT).draw(np.random.default_rng(0), (1,))
+
+
+def test_dump_and_restore_gives_the_same_store():
+    store = filled([5] * 5, capacity=12)
+    copy = TrajectoryStore(POINT, 12)
+    copy.restore(store.dump())
+    index = np.arange(13, 25)
+    assert copy.total == store.total
+    assert (copy.end_of(index) == store.end_of(index)).all()
+    for name, column in store.rows(index).items():
+        assert (copy.column(name, index) == column).all(), name

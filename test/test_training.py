@@ -1,0 +1,206 @@
+"""Training without ROS: resumable, seeded, evaluated on goals of its own, with files that a person can read."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from tasks_for_tests import POINT
+
+from tdm_ros.cli import main
+from tdm_ros.sim.goal_env import make_goal_env
+from tdm_ros.tasks.seeds import generator, reset_seed
+from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.training.checkpoint import INDEX, load_actor, load_learner, save_checkpoint
+from tdm_ros.training.evaluation import Evaluation, evaluate
+from tdm_ros.training.learner import Learner
+from tdm_ros.training.metrics import EpisodeRow, MetricsFile, read_metrics, summarise
+from tdm_ros.training.online import OnlineTrainer, Schedule
+from tdm_ros.training.report import draw_curve
+
+TASK = "tasks_for_tests:make_point"
+SMALL = TdmConfig(hidden=16, batch_size=32, random_steps=60, catch_up_updates=40, updates_per_step=1, total_steps=200)
+
+
+def trained(learner: Learner, steps: int) -> Learner:
+    env, test_env = make_goal_env(TASK)[0], make_goal_env(TASK)[0]
+    OnlineTrainer(env, test_env, learner, Schedule(steps, 100, 3)).run()
+    return learner
+
+
+def fresh(seed: int = 0) -> Learner:
+    return Learner(make_goal_env(TASK)[1], SMALL, seed)
+
+
+def test_training_resumed_from_a_checkpoint_equals_an_uninterrupted_one(tmp_path):
+    whole = trained(fresh(), 200)
+    half = trained(fresh(), 100)
+    save_checkpoint(tmp_path, half)
+    resumed = trained(load_learner(tmp_path, half.task), 200)
+    assert resumed.transitions == whole.transitions and resumed.updates == whole.updates
+    assert resumed.actor_bytes() == whole.actor_bytes()
+
+
+def test_checkpoint_of_another_task_is_refused_in_a_sentence(tmp_path):
+    save_checkpoint(tmp_path, trained(fresh(), 80))
+    with pytest.raises(ValueError, match=r"was learned for .*give the matching task"):
+        load_learner(tmp_path, POINT)
+
+
+def test_checkpoint_of_another_schema_is_refused(tmp_path):
+    save_checkpoint(tmp_path, fresh())
+    index = json.loads((tmp_path / INDEX).read_text())
+    (tmp_path / INDEX).write_text(json.dumps(index | {"schema": 99}))
+    with pytest.raises(ValueError, match="schema 99, this version reads 1"):
+        load_learner(tmp_path)
+
+
+def test_checkpoint_torn_is_refused(tmp_path):
+    save_checkpoint(tmp_path, trained(fresh(), 80))
+    weights = next(tmp_path.glob("weights-*"))
+    weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(ValueError, match="is damaged"):
+        load_learner(tmp_path)
+
+
+def test_checkpoint_absent_names_the_place(tmp_path):
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        load_actor(tmp_path)
+
+
+def test_checkpoint_is_tensors_and_json_only(tmp_path):
+    save_checkpoint(tmp_path, trained(fresh(), 80))
+    files = sorted(path.suffix for path in tmp_path.iterdir())
+    assert files == [".json", ".safetensors"]
+    assert load_file(next(tmp_path.glob("*.safetensors")))["replay.action"].shape == (80, 1)
+
+
+def test_seed_streams_of_training_and_evaluation_never_meet():
+    drawn = {
+        purpose: {generator(purpose, seed, episode).random() for seed in range(20) for episode in range(50)}
+        for purpose in ("train", "validate", "evaluate")
+    }
+    assert all(len(values) == 1000 for values in drawn.values())
+    assert not drawn["train"] & drawn["evaluate"] and not drawn["validate"] & drawn["evaluate"]
+    assert reset_seed("train", 0, 0) != reset_seed("evaluate", 0, 0)
+
+
+def test_evaluate_a_perfect_policy_reports_what_it_did():
+    env, task = make_goal_env(TASK)
+
+    def straight(now):
+        return np.clip((now.goal - now.achieved) / 0.1, -1, 1)
+
+    result = evaluate(straight, env, task, 5, seed=3)
+    assert max(result.final_distance) < 1e-6
+    assert all(1 <= steps <= 20 for steps in result.steps_to_reach)
+    assert result == evaluate(straight, env, task, 5, seed=3)
+
+
+def test_evaluate_holds_the_horizon_at_zero_after_counting_down():
+    env, task = make_goal_env(TASK, horizon=4)
+    seen = []
+    evaluate(lambda now: seen.append(now.steps_left) or np.zeros(1, np.float32), env, task, 1, seed=0)
+    assert seen == [4, 3, 2, 1, *[0] * 16]
+
+
+def test_evaluation_json_has_the_documented_keys():
+    data = Evaluation(3, (0.005, 0.03), (7, None)).to_json()
+    assert list(data) == ["episodes", "seed", "final_distance_m", "success", "steps_to_2cm"]
+    assert data["success"] == {"0.01": 0.5, "0.02": 0.5, "0.05": 1.0}
+    assert data["steps_to_2cm"] == {"median": 7.0}
+    assert summarise([])["success"] is None
+
+
+def test_metrics_torn_last_line_is_left_out(tmp_path):
+    row = EpisodeRow(2.5, 50, 1, "train", 0.1, 0, "time_limit", "0.1 0.2 0.3")
+    file = MetricsFile(tmp_path)
+    file.append(row)
+    file.append(replace(row, episode=2))
+    file.close()
+    path = tmp_path / "metrics.csv"
+    path.write_text(path.read_text()[:-25])
+    assert list(read_metrics(tmp_path)) == [row]
+
+
+def test_draw_curve_of_a_run_makes_a_picture_and_needs_an_episode(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no metrics\.csv"):
+        draw_curve(tmp_path)
+    file = MetricsFile(tmp_path)
+    with pytest.raises(ValueError, match="no finished episode"):
+        draw_curve(tmp_path)
+    for mode in ("train", "validate", "evaluate"):
+        file.append(EpisodeRow(90.0, 1800, 1, mode, 0.01, 10, "time_limit", ""))
+    assert draw_curve(tmp_path).read_bytes().startswith(b"\x89PNG")
+
+
+def run_cli(*arguments: str, cwd: Path, **keywords) -> subprocess.Popen:
+    here = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, str(Path(here).parent)])}
+    command = [sys.executable, "-m", "tdm_ros", *arguments]
+    return subprocess.Popen(command, cwd=cwd, env=environment, text=True, **keywords)
+
+
+def test_train_command_interrupted_goes_on_where_it_stopped(tmp_path):
+    settings = [f"--set={name}=16" for name in ("hidden", "batch_size")]
+    train = ["train", "--task", TASK, "--out", "run", "--validate-every", "0", *settings]
+    first = run_cli(*train, "--steps", "100000", cwd=tmp_path, stderr=subprocess.PIPE)
+    metrics = tmp_path / "run" / "metrics.csv"
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (metrics.exists() and len(metrics.read_text().splitlines()) > 5):
+        time.sleep(0.05)
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=30)
+    assert first.returncode == 130 and "the same command goes on from there" in errors
+    kept = load_learner(tmp_path / "run" / "checkpoint").transitions
+    assert kept > 100
+    second = run_cli(*train, "--steps", "100", cwd=tmp_path, stderr=subprocess.PIPE)
+    assert "was trained with config" in second.communicate(timeout=60)[1] and second.returncode == 2
+
+
+def test_evaluate_command_prints_one_json_object_on_stdout(tmp_path):
+    train = run_cli("train", "--task", TASK, "--out", "run", "--steps", "400", cwd=tmp_path, stderr=subprocess.PIPE)
+    assert train.communicate(timeout=100) and train.returncode == 0
+    assert (tmp_path / "run" / "curve.png").exists() and list((tmp_path / "run" / "tensorboard").iterdir())
+    command = ["evaluate", "run", "--episodes", "4", "--seed", "5", "--json"]
+    outputs = []
+    for _ in range(2):
+        process = run_cli(*command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        outputs.append(process.communicate(timeout=60)[0])
+        assert process.returncode == 0
+    assert outputs[0] == outputs[1] and outputs[0].count("\n") == 1
+    assert json.loads(outputs[0])["episodes"] == 4
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("nonsense", "task must be one of sawyer_reach"),
+        ("gym:CartPole-v1", "must have a dict observation"),
+        ("gym:NoSuch-v7", "can not be made"),
+        ("no_such_module:factory", "can not be made"),
+    ],
+)
+def test_train_command_with_an_unusable_task_says_why(task, message, tmp_path, capsys):
+    assert main(["train", "--task", task, "--out", str(tmp_path / "run")]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_goal_env_by_gymnasium_id_is_described_by_its_own_task():
+    env, task = make_goal_env("gym:tdm_ros/SawyerReachTorque-v0", horizon=3)
+    assert task.name == "sawyer_reach_torque" and task.horizon == 3
+    assert env.action_space.shape == (task.action.size,)
+
+
+def test_goal_env_of_a_stranger_gets_actions_between_minus_one_and_one():
+    env, task = make_goal_env(TASK)
+    assert env.action_space.low.tolist() == [-1.0] and env.action_space.high.tolist() == [1.0]
+    assert task.episode_steps == 20 and task.observation.size == 2
+    assert -1 <= task.goal.low[0] < -0.9 and task.goal.scale[0] == pytest.approx(0.7, abs=0.05)
