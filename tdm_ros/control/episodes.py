@@ -94,9 +94,8 @@ class EpisodeMachine:
         """Cycles of learning in which the arm moved; drives home included."""
         self.episode = 0
         self.evaluated = 0
-        self._active: Announcement | None = (
-            None  # the episode that runs now; `told` may already be the next one
-        )
+        # The episode that runs now; `told` may already be the next one.
+        self._active: Announcement | None = None
         self._since_reset = schedule.reset_every
         self._interruptions = 0
         self._cycle = 0

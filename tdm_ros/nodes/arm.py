@@ -62,9 +62,7 @@ class ArmNode(Node):
         policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
         drives = tuple(ArmCycle(self._sim, Limiter(kind), kind) for kind in (policy, home))
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
-        timing = ArmTiming(
-            1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s
-        )
+        timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)
         check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s)
         return ArmControl((drives[0], drives[1]), check, timing, NEUTRAL_RAD, time.monotonic())
 

@@ -58,9 +58,7 @@ class CollectorNode(Node):
         for path in recover_all(folder):
             self.get_logger().info(f"{path.name} was not finished; recovered")
         channels = [
-            LogChannel(
-                TRANSITION_TOPIC, "tdm_ros/msg/Transition", definition("tdm_ros/msg/Transition"), qos.OFFERED
-            ),
+            LogChannel(TRANSITION_TOPIC, "tdm_ros/msg/Transition", definition("tdm_ros/msg/Transition"), qos.OFFERED),
             LogChannel(EPISODE_TOPIC, "tdm_ros/msg/Episode", definition("tdm_ros/msg/Episode"), qos.OFFERED),
         ]
         return McapWriter(next_segment(folder), channels)
@@ -91,9 +89,7 @@ class CollectorNode(Node):
         orphans = self._pairing.orphans
         self._record(self._pairing.add(sample))
         if self._pairing.orphans > orphans:
-            self.refusals.refuse(
-                "transition of an episode that was never announced", f"episode {sample.episode}"
-            )
+            self.refusals.refuse("transition of an episode that was never announced", f"episode {sample.episode}")
 
     def _record(self, transition: LoggedTransition | None) -> None:
         if transition is None:

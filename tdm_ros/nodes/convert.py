@@ -60,9 +60,7 @@ class StateReader:
         point = np.array([hand.x, hand.y, hand.z])
         action = np.array(message.executed_action, np.float32)
         q, qd = np.array(message.position), np.array(message.velocity)
-        order, problem = self._check.order(
-            message.joint_names, {"position": q, "velocity": qd}, point, action
-        )
+        order, problem = self._check.order(message.joint_names, {"position": q, "velocity": qd}, point, action)
         if order is None:
             return None, problem
         sample = ArmSample(

@@ -33,9 +33,7 @@ class Declared(Generic[P]):
         self._owner = node.get_name()
         self._specs = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
         values = {
-            name: check(
-                self._owner, name, spec, node.declare_parameter(name, spec.default, _descriptor(spec)).value
-            )
+            name: check(self._owner, name, spec, node.declare_parameter(name, spec.default, _descriptor(spec)).value)
             for name, spec in self._specs.items()
         }
         self.values: P = kind(**values)
@@ -65,9 +63,7 @@ def _descriptor(spec: Any) -> ParameterDescriptor:
         dynamic_typing=isinstance(spec.default, float),
     )
     if bounds and isinstance(spec.default, float):
-        descriptor.floating_point_range = [
-            FloatingPointRange(from_value=float(bounds[0]), to_value=float(bounds[1]))
-        ]
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(bounds[0]), to_value=float(bounds[1]))]
     elif bounds:
         descriptor.integer_range = [IntegerRange(from_value=int(bounds[0]), to_value=int(bounds[1]), step=1)]
     return descriptor

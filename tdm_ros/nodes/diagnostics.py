@@ -40,9 +40,7 @@ class Diagnostics:
         """Publish now; the level is WARN when something was refused since the last time."""
         refused = self._refusals.total
         fresh, self._refused_before = refused > self._refused_before, refused
-        values = dict(self._values()) | {
-            f"refused: {why}": n for why, n in sorted(self._refusals.counts.items())
-        }
+        values = dict(self._values()) | {f"refused: {why}": n for why, n in sorted(self._refusals.counts.items())}
         status = DiagnosticStatus(
             level=DiagnosticStatus.WARN if fresh else DiagnosticStatus.OK,
             name=self._node.get_fully_qualified_name(),

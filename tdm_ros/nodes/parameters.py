@@ -64,9 +64,7 @@ class ArmParameters(TaskParameters):
     """Parameters of `arm`."""
 
     robot: str = parameter("mujoco", "Which arm.", choices=("mujoco",))
-    command_timeout_s: float = parameter(
-        0.1, "The arm holds when the last command is older.", "s", (0.05, 0.5)
-    )
+    command_timeout_s: float = parameter(0.1, "The arm holds when the last command is older.", "s", (0.05, 0.5))
     supervisor_timeout_s: float = parameter(
         1.0, "The arm holds when the supervisor was last heard this long ago.", "s", (0.3, 10.0)
     )
@@ -94,9 +92,7 @@ class SupervisorParameters(TaskParameters):
     seed: int = parameter(0, "Of the goals; training and evaluation goals never meet.", bounds=(0, 2**31 - 1))
     duration_min: float = parameter(3.0, "Robot time of learning; 0: without end.", "min", (0.0, 1e5))
     evaluate_goals: int = parameter(40, "Fresh goals of the evaluation at the end.", bounds=(0, 10000))
-    reset_every: int = parameter(
-        10, "Episodes between two drives home.", "episodes", (1, 10**6), read_only=False
-    )
+    reset_every: int = parameter(10, "Episodes between two drives home.", "episodes", (1, 10**6), read_only=False)
     evaluate_reset_every: int = parameter(
         1, "The same during the evaluation; 1: each goal is reached for from home.", "episodes", (1, 10**6)
     )
@@ -104,9 +100,7 @@ class SupervisorParameters(TaskParameters):
         0.2, "Noise at the beginning, in action units; fades to 0.", "1", (0.0, 1.0), read_only=False
     )
     auto_start: bool = parameter(True, "Start without a person; false: wait for ~/start.")
-    auto_resume: bool = parameter(
-        True, "Go on by itself after a lost node or a late command.", read_only=False
-    )
+    auto_resume: bool = parameter(True, "Go on by itself after a lost node or a late command.", read_only=False)
 
 
 @dataclass(frozen=True)
@@ -122,17 +116,13 @@ class TrainerParameters(TaskParameters):
 
     run_dir: str = parameter("runs/latest", "Folder of the run; reads the log, writes checkpoint/ below it.")
     seed: int = parameter(0, "Of initial weights and sampling.", bounds=(0, 2**31 - 1))
-    duration_min: float = parameter(
-        3.0, "Length of the learning rate's schedule; 0: constant.", "min", (0.0, 1e5)
-    )
+    duration_min: float = parameter(3.0, "Length of the learning rate's schedule; 0: constant.", "min", (0.0, 1e5))
     publish_every_s: float = parameter(1.0, "Time between two publications of weights.", "s", (0.1, 60.0))
     checkpoint_every_s: float = parameter(10.0, "Time between two checkpoints.", "s", (1.0, 3600.0))
     drain_every_ms: float = parameter(
         20.0, "Longest stretch of learning between two looks at the mail.", "ms", (1.0, 1000.0)
     )
-    finish_s: float = parameter(
-        10.0, "Longest time for the updates still due when learning ends.", "s", (0.0, 600.0)
-    )
+    finish_s: float = parameter(10.0, "Longest time for the updates still due when learning ends.", "s", (0.0, 600.0))
 
 
 NODES: dict[str, type[Any]] = {

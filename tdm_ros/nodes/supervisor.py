@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
 from geometry_msgs.msg import PoseStamped
@@ -139,6 +141,9 @@ class SupervisorNode(Node):
         if message.task != self.task.fingerprint:
             self.refusals.refuse("transition: another task", message.task or "none")
             return
+        if age_s(self, message.header.stamp) < -MAX_STATE_AGE_S:
+            self.refusals.refuse("transition: stamp in the future")
+            return
         self._record.on_transition(nanoseconds(message.header.stamp))
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
@@ -157,7 +162,9 @@ class SupervisorNode(Node):
         if problem:
             self.refusals.refuse("goal", problem)
 
-    def _service(self, action):  # type: ignore[no-untyped-def]  # a bound method that returns "" or a problem
+    def _service(self, action: Callable[[], str]) -> Callable[[Any, Any], Any]:
+        """Make a service of something that returns "" or why it was not done."""
+
         def handle(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             problem = action()
             response.success, response.message = not problem, problem or self._machine.told.state.name

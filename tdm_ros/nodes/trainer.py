@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -19,6 +20,9 @@ from tdm_ros.nodes.node_runner import run, spin_idle
 from tdm_ros.nodes.parameters import TrainerParameters
 from tdm_ros.replay.log import LOG_FOLDER, from_message, read_transitions
 from tdm_ros.tasks import SAWYER_REACH
+
+if TYPE_CHECKING:
+    from tdm_ros.training.live_learning import LiveLearning
 
 CHECKPOINT_FOLDER = "checkpoint"
 VERSION_FILE = "weights_version"
@@ -48,7 +52,8 @@ class TrainerNode(Node):
         self._published_updates = self._live.learner.updates
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
 
-    def _make_learning(self):  # type: ignore[no-untyped-def]  # torch comes late
+    def _make_learning(self) -> LiveLearning:
+        # Importing torch takes seconds: the node is known to the others before.
         from tdm_ros.tdm.config import TdmConfig
         from tdm_ros.training.checkpoint import load_learner
         from tdm_ros.training.learner import Learner
@@ -155,6 +160,7 @@ class TrainerNode(Node):
             "updates": learner.updates,
             "updates_due": learner.updates_due(),
             "transitions": learner.transitions,
+            "repeated": self._live.repeated,
             "weights_version": self._version,
             "final": self._final,
         }

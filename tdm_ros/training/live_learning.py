@@ -5,12 +5,29 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
+from tdm_ros.control.timeline import COMMANDED
+from tdm_ros.replay import Step
 from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.replay.pairing import Joining
+from tdm_ros.tasks import TaskSpec
 from tdm_ros.training.learner import Learner
 
 PORTION = 2
 """Updates between two looks at the clock; one takes about 8 ms."""
+
+
+def check_step(step: Step, task: TaskSpec) -> None:
+    """Check every vector of a step before it is kept.
+
+    Raises
+    ------
+    ValueError
+        If a vector has another size than the task's, or is not finite.
+    """
+    kinds = {"observation": task.observation, "next_observation": task.observation, "action": task.action}
+    kinds |= {"achieved": task.goal, "next_achieved": task.goal, "desired": task.goal}
+    for name, channels in kinds.items():
+        channels.checked(getattr(step, name), name)
 
 
 class LiveLearning:
@@ -28,6 +45,11 @@ class LiveLearning:
         self._clock = clock
         self._joining = Joining()
 
+    @property
+    def repeated(self) -> int:
+        """Transitions that were seen before."""
+        return self._joining.repeated
+
     def add(self, transition: LoggedTransition) -> None:
         """Take one transition in, from the log or live; one that was seen before is left out.
 
@@ -36,9 +58,8 @@ class LiveLearning:
         ValueError
             If a vector has another size than the task's, or is not finite.
         """
-        self.learner.task.observation.checked(transition.step.observation, "observation")
-        self.learner.task.observation.checked(transition.step.next_observation, "next_observation")
-        self.learner.task.action.checked(transition.step.action, "action")
+        if transition.source in COMMANDED:
+            check_step(transition.step, self.learner.task)
         ready = self._joining.add(transition)
         if ready is not None:
             self.learner.add(ready.step, ready.last)

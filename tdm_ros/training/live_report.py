@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,9 +59,7 @@ def end_table(summary: dict[str, Any]) -> str:
             "  final distance    "
             + ", ".join(f"{key} {100 * distance[key]:.2f} cm" for key in ("median", "mean", "p95"))
         )
-        reached = ", ".join(
-            f"{100 * share:.1f} % within {100 * float(r):g} cm" for r, share in success.items()
-        )
+        reached = ", ".join(f"{100 * share:.1f} % within {100 * float(r):g} cm" for r, share in success.items())
         lines.append(f"  reached           {reached}")
     else:
         lines.append("  evaluation        none")
@@ -87,9 +86,10 @@ def cycles_of(values: dict[str, str]) -> dict[str, Any]:
 
     def number(key: str) -> float:
         try:
-            return float(values.get(key, 0))
+            found = float(values.get(key, 0))
         except ValueError:
             return 0.0
+        return found if math.isfinite(found) else 0.0
 
     durations = {
         name: {part: number(f"{name}.{part}") for part in ("p50", "p99", "worst")}

@@ -1,0 +1,100 @@
+"""Learning from a stream of transitions, and the live line and table, without ROS."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tdm_ros.control.timeline import Source
+from tdm_ros.replay import Step
+from tdm_ros.replay.log import LoggedTransition
+from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.training.learner import Learner
+from tdm_ros.training.live_learning import LiveLearning
+from tdm_ros.training.live_report import Now, cycles_of, end_table, live_line, write_summary
+
+TASK = SAWYER_REACH["velocity"]
+CONFIG = TdmConfig(hidden=16, batch_size=8, random_steps=20, catch_up_updates=10)
+
+
+def transition(cycle: int, source: Source = Source.POLICY, size: int = 17) -> LoggedTransition:
+    rng = np.random.default_rng(cycle)
+    seen = rng.normal(size=(2, size)).astype(np.float32)
+    goal = np.full(3, 0.4, np.float32)
+    step = Step(seen[0], np.zeros(7, np.float32), seen[1], seen[0][-3:], seen[1][-3:], goal, False)
+    return LoggedTransition(step, 1, cycle, cycle, cycle * 50_000_000, int(source), False, cycle % 50 == 49)
+
+
+def test_live_learning_log_then_overlapping_stream_counts_each_once() -> None:
+    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live.rebuild(transition(c) for c in range(1, 31))
+    for cycle in range(20, 41):
+        live.add(transition(cycle))
+    assert live.learner.transitions == 39 and live.repeated == 11  # the newest still waits for its successor
+
+
+def test_live_learning_resets_are_not_learned_from() -> None:
+    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live.rebuild(transition(c, Source.RESET) for c in range(1, 31))
+    assert live.learner.transitions == 0
+
+
+def test_live_learning_stays_within_its_budget() -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.01
+        return now[0]
+
+    live = LiveLearning(Learner(TASK, CONFIG, 0), clock)
+    live.rebuild(transition(c) for c in range(1, 41))
+    due = live.learner.updates_due()
+    assert 0 < live.learn(0.045) < due
+    while live.learner.updates_due():
+        assert live.learn(0.045) > 0
+    assert live.learn(0.045) == 0
+
+
+@pytest.mark.parametrize("bad", ["size", "nan"])
+def test_live_learning_bad_transition_is_refused_and_the_stream_goes_on(bad: str) -> None:
+    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live.add(transition(1))
+    broken = transition(2, size=9 if bad == "size" else 17)
+    if bad == "nan":
+        broken.step.next_observation[3] = np.nan
+    with pytest.raises(ValueError, match="observation must"):
+        live.add(broken)
+    live.add(transition(3))
+    live.add(transition(4))
+    assert live.learner.transitions == 2
+
+
+def test_live_line_begins_with_a_carriage_return_and_shows_what_is_left() -> None:
+    line = live_line(Now(65.0, 115.0, "train", 23, [0.012, 0.034], 20.0, 1, 98.7))
+    assert line.startswith("\r1:05 robot time | train 23 | last 1.2 3.4 cm | 20.0 Hz, 1 missed | 99 updates/s | 1:55")
+
+
+def test_cycles_of_garbled_diagnostics_gives_zeros() -> None:
+    cycles = cycles_of({"total": "NaN", "answered": "many", "period_ms.p50": "50.1", "overruns": "inf"})
+    assert cycles["total"] == cycles["answered"] == cycles["overruns"] == 0
+    assert cycles["period_ms"]["p50"] == 50.1
+
+
+def test_summary_without_evaluation_is_written_and_printed(tmp_path: Path) -> None:
+    summary = {
+        "robot_time_s": 12.0,
+        "episodes": 4,
+        "evaluated": 0,
+        "updates": 0,
+        "final_distance_m": None,
+        "success": None,
+        "cycles": cycles_of({}),
+        "transitions": {"published": 3, "logged": 3},
+    }
+    write_summary(tmp_path, summary)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert "evaluation        none" in end_table(summary)
