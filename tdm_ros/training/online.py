@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.tdm.exploration import Exploration
 from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.actor import NumpyActor
+from tdm_ros.tdm.exploration import Exploration
 from tdm_ros.training.episode import GoalEnv, Situation, play
 from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate
 from tdm_ros.training.learner import Learner
@@ -135,6 +135,4 @@ class OnlineTrainer:
         steps = self.learner.transitions
         text = " ".join(f"{x:.4f}" for x in goal) if goal is not None else ""
         seconds = steps / self.learner.task.rate_hz
-        self.on_episode(
-            EpisodeRow(seconds, steps, self.episode, mode, distance, self.learner.updates, end, text)
-        )
+        self.on_episode(EpisodeRow(seconds, steps, self.episode, mode, distance, self.learner.updates, end, text))

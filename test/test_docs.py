@@ -1,0 +1,67 @@
+"""What the documents say is what the code does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from tdm_ros.nodes.parameters import NODES
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+MESSAGES = sorted(path.stem for path in (ROOT / "msg").glob("*.msg"))
+
+spec = importlib.util.spec_from_file_location("readme_tables", ROOT / "tools" / "readme_tables.py")
+readme_tables = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(readme_tables)
+
+
+@pytest.mark.parametrize("name", readme_tables.DOCUMENTS)
+def test_tables_agree_with_the_code(name):
+    text = (ROOT / name).read_text()
+    assert readme_tables.rewritten(text) == text, "run python tools/readme_tables.py"
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_node_has_its_tables_and_its_failures(node):
+    assert f"<!-- table: parameters {node} -->" in README
+    assert f"<!-- table: topics {node} -->" in README
+    section = README.split(f"### `{node}`")[1].split("\n### ")[0]
+    assert "**When it fails" in section
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_every_message_has_its_table(name):
+    assert f"<!-- table: message {name} -->" in ARCHITECTURE
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_every_field_of_a_message_says_unit_or_shape(name):
+    for line in (ROOT / "msg" / f"{name}.msg").read_text().splitlines():
+        if line and not line.startswith("#"):
+            comment = line.partition("#")[2]
+            assert comment.strip(), f"{name}: {line!r} has no comment"
+            if "=" not in line.partition("#")[0]:
+                assert re.search(r"\[.+\]|\(.+\)", comment), f"{name}: {line!r} has neither unit nor shape"
+
+
+def test_there_are_at_most_seven_message_types():
+    assert len(MESSAGES) <= 7
+
+
+def test_architecture_names_every_module():
+    modules = {path.relative_to(ROOT / "tdm_ros").as_posix() for path in (ROOT / "tdm_ros").rglob("*.py")}
+    missing = {module for module in modules if not module.endswith("__init__.py") and f"`{module}`" not in ARCHITECTURE}
+    assert not missing, f"docs/architecture.md does not mention {sorted(missing)}"
+    named = set(re.findall(r"`(\w+/\w+\.py)`", ARCHITECTURE))
+    assert named <= modules, f"docs/architecture.md names what is not there: {sorted(named - modules)}"
+
+
+def test_links_to_files_lead_somewhere():
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"

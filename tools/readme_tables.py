@@ -1,0 +1,163 @@
+"""Write the tables of README.md and docs/ from the code that they describe, or check that they still agree.
+
+    python tools/readme_tables.py            # rewrite them
+    python tools/readme_tables.py --check    # exit 1 if one is out of date
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`. NAME is `parameters NODE` (from the dataclasses in
+`tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py`), `message NAME` (from `msg/`),
+`qos` (from `tdm_ros/nodes/qos.py`), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`) or `modules ROOM` (from
+the first lines of docstrings).
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+DOCUMENTS = ("README.md", "docs/architecture.md")
+BLOCK = re.compile(r"(<!-- table: (?P<name>[\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+RATES = {
+    "arm_state": "20 Hz",
+    "joint_states": "20 Hz",
+    "command": "20 Hz while an episode runs",
+    "episode": "on change, and 4 Hz",
+    "subgoal": "on each new plan",
+    "transition": "20 Hz while the arm moves",
+    "policy_weights": "about 1 Hz of learning",
+    "goal": "whenever a person asks",
+    "/diagnostics": "1 Hz",
+}
+"""How often a topic is published; the one column that the code does not spell out."""
+
+_MAKERS = {
+    "create_publisher": "publishes",
+    "create_lifecycle_publisher": "publishes",
+    "create_subscription": "subscribes",
+}
+
+
+def parameters(node: str) -> str:
+    """The parameters of a node."""
+    from tdm_ros.nodes.parameters import table
+
+    return table(node)
+
+
+def topics(node: str) -> str:
+    """The topics of a node."""
+    rows = _topic_rows(ROOT / "tdm_ros" / "nodes" / f"{node}.py")
+    rows.append(("publishes", "/diagnostics", "DiagnosticArray", "DIAGNOSTICS"))
+    lines = ["| | topic | type | QoS | rate |", "|---|---|---|---|---|"]
+    for direction, topic, kind, profile in sorted(set(rows)):
+        lines.append(f"| {direction} | `{topic}` | {_full_type(kind)} | {profile} | {RATES[topic]} |")
+    return "\n".join(lines)
+
+
+def _topic_rows(path: Path) -> list[tuple[str, str, str, str]]:
+    rows = []
+    for call in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _MAKERS):
+            continue
+        kind, topic, profile = call.args[0], call.args[1], call.args[-1]
+        assert isinstance(kind, ast.Name) and isinstance(profile, ast.Attribute)
+        name = topic.value if isinstance(topic, ast.Constant) else "/diagnostics"
+        rows.append((_MAKERS[call.func.attr], str(name), kind.id, profile.attr))
+    return rows
+
+
+def _full_type(kind: str) -> str:
+    if (ROOT / "msg" / f"{kind}.msg").exists():
+        return f"[{kind}](msg/{kind}.msg)"
+    package = {"JointState": "sensor_msgs", "PoseStamped": "geometry_msgs", "DiagnosticArray": "diagnostic_msgs"}[kind]
+    return f"{package}/{kind}"
+
+
+def message(name: str) -> str:
+    """The fields of a message; constants are in its file."""
+    field = re.compile(r"(?P<type>[\w/]+(?:\[\])?) (?P<name>\w+) +# (?P<meaning>.*)")
+    lines = ["| field | type | shape, unit, meaning |", "|---|---|---|"]
+    for line in (ROOT / "msg" / f"{name}.msg").read_text().splitlines():
+        found = field.fullmatch(line)
+        if found:
+            meaning = found["meaning"].replace("|", "\\|")
+            lines.append(f"| `{found['name']}` | `{found['type']}` | {meaning} |")
+    return "\n".join(lines)
+
+
+def qos() -> str:
+    """The QoS profiles and their reasons."""
+    body = ast.parse((ROOT / "tdm_ros" / "nodes" / "qos.py").read_text()).body
+    lines = ["| profile | reliable, keep last | latched | for what, and why |", "|---|---|---|---|"]
+    for made, reason in zip(body, body[1:], strict=False):
+        if not (isinstance(made, ast.Assign) and isinstance(made.value, ast.Call) and isinstance(reason, ast.Expr)):
+            continue
+        assert isinstance(made.targets[0], ast.Name) and isinstance(reason.value, ast.Constant)
+        depth = ast.literal_eval(made.value.args[0])
+        latched = "yes" if made.value.keywords else "no"
+        lines.append(f"| {made.targets[0].id} | {depth} | {latched} | {reason.value.value} |")
+    return "\n".join(lines)
+
+
+def arguments(system: str) -> str:
+    """The arguments of a system."""
+    from tdm_ros.system.table import load_table
+
+    lines = ["| argument | default | choices | meaning |", "|---|---|---|---|"]
+    for argument in load_table(ROOT / "config" / f"{system}.system.yaml").arguments.values():
+        default = str(argument.default).lower() if isinstance(argument.default, bool) else str(argument.default)
+        choices = ", ".join(str(choice) for choice in argument.choices)
+        lines.append(f"| `{argument.name}` | `{default}` | {choices} | {argument.description} |".replace("``", ""))
+    return "\n".join(lines)
+
+
+def modules(room: str) -> str:
+    """The modules of a room, each with the first line of its docstring."""
+    lines = ["| module | what it is |", "|---|---|"]
+    for path in sorted((ROOT / "tdm_ros" / room).glob("*.py")):
+        if path.name != "__init__.py":
+            first = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0]
+            lines.append(f"| `{room}/{path.name}` | {first} |")
+    return "\n".join(lines)
+
+
+def rewritten(text: str) -> str:
+    """``text`` with every table made afresh.
+
+    Raises
+    ------
+    KeyError
+        If a table has an unknown name.
+    """
+    makers = {f.__name__: f for f in (parameters, topics, message, qos, arguments, modules)}
+
+    def fill(found: re.Match[str]) -> str:
+        kind, *rest = found["name"].split()
+        return f"{found[1]}{makers[kind](*rest)}\n{found[3]}"
+
+    return BLOCK.sub(fill, text)
+
+
+def main() -> int:
+    """Rewrite or check; return the exit status."""
+    stale = []
+    for name in DOCUMENTS:
+        path = ROOT / name
+        old = path.read_text()
+        new = rewritten(old)
+        if new != old:
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(new)
+    if stale and "--check" in sys.argv:
+        print(f"out of date: {', '.join(stale)}; run python tools/readme_tables.py")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
