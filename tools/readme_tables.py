@@ -14,6 +14,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,13 +94,13 @@ def qos() -> str:
     """The QoS profiles and their reasons."""
     body = ast.parse((ROOT / "tdm_ros" / "nodes" / "qos.py").read_text()).body
     lines = ["| profile | reliable, keep last | latched | for what, and why |", "|---|---|---|---|"]
-    for made, reason in zip(body, body[1:], strict=False):
+    for made, reason in pairwise(body):
         if not (isinstance(made, ast.Assign) and isinstance(made.value, ast.Call) and isinstance(reason, ast.Expr)):
             continue
-        assert isinstance(made.targets[0], ast.Name) and isinstance(reason.value, ast.Constant)
+        assert isinstance(made.targets[0], ast.Name)
         depth = ast.literal_eval(made.value.args[0])
         latched = "yes" if made.value.keywords else "no"
-        lines.append(f"| {made.targets[0].id} | {depth} | {latched} | {reason.value.value} |")
+        lines.append(f"| {made.targets[0].id} | {depth} | {latched} | {ast.literal_eval(reason.value)} |")
     return "\n".join(lines)
 
 

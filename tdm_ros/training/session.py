@@ -97,7 +97,10 @@ class TrainingSession:
         self.trainer.episode = sum(row.mode == "train" for row in read_metrics(self.out))
         self._board = SummaryWriter(self.out / "tensorboard")
         before = signal.signal(signal.SIGINT, self._on_interrupt)
-        self._bar = tqdm(total=self.steps, initial=self.learner.transitions, unit="step", smoothing=0.05)
+        pause_s = 0.1 if sys.stderr.isatty() else 10.0
+        self._bar = tqdm(
+            total=self.steps, initial=self.learner.transitions, unit="step", smoothing=0.05, mininterval=pause_s
+        )
         status = 0
         try:
             self.trainer.run()
@@ -155,7 +158,8 @@ class TrainingSession:
             losses = self.learner.losses
             self._board.add_scalar("loss/critic", losses.critic, row.step)
             self._board.add_scalar("loss/actor", losses.actor, row.step)
-            self._bar.set_postfix_str(f"last ten {np.median(self._recent):.4f} {self.learner.task.goal.unit}")
+            unit = self.learner.task.goal.unit
+            self._bar.set_postfix_str(f"last ten {np.median(self._recent):.4f} {unit}", refresh=False)
 
 
 def load_run(run_dir: Path) -> tuple[GoalEnv, TaskSpec, NumpyActor]:
