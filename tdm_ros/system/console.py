@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import TextIO
@@ -70,7 +71,9 @@ class Console:
             self._out.write(text)
             self._out.flush()
         except OSError:  # the terminal, or the reader of the pipe, is gone: the files have it all
-            self._out = open("/dev/null", "w")  # noqa: SIM115
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._out.fileno())
+            os.close(nowhere)
 
     def _file(self, name: str) -> TextIO:
         if name not in self._files:

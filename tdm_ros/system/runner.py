@@ -131,9 +131,7 @@ class Runner:
             self._finish(1, f"{member.name} has died {often} ({describe(status)}): the run is over")
             return
         member.start_at_s = now + RESTART_AFTER_S
-        self._console.say(
-            f"{member.name} has died ({describe(status)}): starting it again in {RESTART_AFTER_S:g} s"
-        )
+        self._console.say(f"{member.name} has died ({describe(status)}): starting it again in {RESTART_AFTER_S:g} s")
 
     def _look_for_signals(self) -> None:
         if self._caught and self._status is None:

@@ -1,0 +1,47 @@
+"""The console on a real pseudo-terminal, and on a pipe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tdm_ros.system.console import Console
+
+
+def shown_on_terminal(folder: Path, *lines: str) -> str:
+    """Return the bytes that a terminal gets for these lines of a node."""
+    reader, writer = os.openpty()
+    with open(writer, "w") as terminal:
+        console = Console(terminal, folder, width=5)
+        for line in lines:
+            console.show("arm", line)
+        console.close()
+        return os.read(reader, 65536).decode().replace("\r\n", "\n")
+
+
+def test_live_line_on_terminal_is_drawn_in_place(tmp_path: Path) -> None:
+    assert shown_on_terminal(tmp_path, "\r1 s", "\r2 s") == "\r\x1b[2K1 s\r\x1b[2K2 s\n"
+
+
+def test_plain_line_on_terminal_keeps_the_live_line_below(tmp_path: Path) -> None:
+    assert shown_on_terminal(tmp_path, "\r1 s", "hello") == "\r\x1b[2K1 s\r\x1b[2Karm   | hello\n1 s\n"
+
+
+def test_live_line_longer_than_the_terminal_is_cut(tmp_path: Path) -> None:
+    assert len(shown_on_terminal(tmp_path, "\r" + "x" * 1000)) < 300
+
+
+def test_log_holds_every_line_without_control_characters(tmp_path: Path) -> None:
+    shown_on_terminal(tmp_path, "\r1 s\x1b[K", "hello", "\r2 s")
+    assert (tmp_path / "arm.log").read_text() == "1 s\nhello\n2 s\n"
+
+
+def test_reader_gone_the_log_goes_on(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as out:
+        console = Console(out, tmp_path, width=5)
+        console.show("arm", "first")
+        console.show("arm", "second")
+        console.close()
+    assert (tmp_path / "arm.log").read_text() == "first\nsecond\n"
