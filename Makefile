@@ -15,7 +15,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+	@sed -n '/^#/!q;s/^# \{0,1\}//p' Makefile
 
 build:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install it (Debian, Ubuntu: apt install python3 python3-venv python3-dev)."; exit 1; }

@@ -28,39 +28,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Start a system and stay until it is over; return the exit status."""
-    environ = ros_environment(os.environ)
     try:
+        environ = ros_environment(os.environ)
         table = load_table(_table_path(arguments.system, environ))
         values = table.values(arguments.values)
-        if arguments.show_args:
-            print(show_arguments(table))
-            return 0
-        executables = {node.name: _executable(node, environ) for node in table.nodes}
-        folder = new_run_folder(str(values.get("run_dir", "")))
-        values |= {"run_dir": str(folder)} if "run_dir" in values else {}
-        write_config(folder, configuration(table, values), environ)
+        if not arguments.show_args:
+            return start(table, values, environ)
     except (TableError, OSError) as error:
         print(f"tdm_ros up: {error}", file=sys.stderr)
         return 1
+    print(show_arguments(table))
+    return 0
+
+
+def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str]) -> int:
+    """Make the run's folder, start every node, and stay until it is over; return the exit status.
+
+    Raises
+    ------
+    OSError
+        If a node's executable does not exist, or the folder cannot be made or written.
+    """
+    executables = {node.name: _executable(node, environ) for node in table.nodes}
+    folder = new_run_folder(str(values.get("run_dir", "")))
+    values = {name: str(folder) if name == "run_dir" else value for name, value in values.items()}
+    write_config(folder, configuration(table, values), environ)
     members = [
         Member(node.name, node_command(node, executables[node.name], table, values), node.required)
         for node in table.nodes
     ]
-    return _run(table, members, environ, folder)
+    logs = folder / "log"
+    logs.mkdir(exist_ok=True)
+    console = Console(sys.stdout, logs, width=max(len(node.name) for node in table.nodes))
+    console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
+    ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]
+    console.say(f"to look on from another terminal: export {' '.join(ros)}")
+    status = Runner(members, environ | {"PYTHONUNBUFFERED": "1"}, console).run()
+    console.say(f"run folder: {os.path.relpath(folder)}")
+    console.close()
+    return status
 
 
-def node_command(
-    node: NodeEntry, executable: Path, table: SystemTable, values: dict[str, Value]
-) -> list[str]:
+def node_command(node: NodeEntry, executable: Path, table: SystemTable, values: dict[str, Value]) -> list[str]:
     """Return the command line of a node: the same remaps and parameters that `ros2 launch` gives it."""
-    command = [
-        str(executable),
-        "--ros-args",
-        "-r",
-        f"__node:={node.name}",
-        "--params-file",
-        str(table.params_file),
-    ]
+    command = [str(executable), "--ros-args", "-r", f"__node:={node.name}"]
+    command += ["--params-file", str(table.params_file)]
     for name in node.parameters:
         command += ["-p", f"{name}:={as_ros_text(values[name])}"]
     return command
@@ -85,19 +97,6 @@ def configuration(table: SystemTable, values: dict[str, Value]) -> dict[str, obj
         "nodes": nodes,
         "params_file": table.params_file.read_text(),
     }
-
-
-def _run(table: SystemTable, members: list[Member], environ: dict[str, str], folder: Path) -> int:
-    logs = folder / "log"
-    logs.mkdir(exist_ok=True)
-    console = Console(sys.stdout, logs, width=max(len(node.name) for node in table.nodes))
-    console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
-    ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]
-    console.say(f"to look on from another terminal: export {' '.join(ros)}")
-    status = Runner(members, environ | {"PYTHONUNBUFFERED": "1"}, console).run()
-    console.say(f"run folder: {os.path.relpath(folder)}")
-    console.close()
-    return status
 
 
 def _table_path(system: str, environ: dict[str, str]) -> Path:

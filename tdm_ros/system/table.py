@@ -136,8 +136,8 @@ def load_table(path: Path) -> SystemTable:
     TableError
         If a key is unknown or missing, or a node names an argument that does not exist.
     """
-    content = yaml.safe_load(path.read_text())
     try:
+        content = yaml.safe_load(path.read_text())
         arguments = {name: _argument(name, entry) for name, entry in content["arguments"].items()}
         nodes = tuple(_node(name, entry) for name, entry in content["nodes"].items())
         table = SystemTable(
@@ -147,7 +147,7 @@ def load_table(path: Path) -> SystemTable:
             nodes=nodes,
             params_file=path.parent / content["params_file"],
         )
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
         raise TableError(f"{path} is not the table of a system: {error}") from error
     unknown = sorted({name for node in nodes for name in node.parameters} - set(arguments))
     if unknown:
