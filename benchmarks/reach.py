@@ -60,10 +60,18 @@ def row(out: Path, case: str, horizon: int) -> str:
     final = {key: 100 * np.array([r["final_distance_m"][key] for r in results]) for key in ("median", "p95")}
     success = {key: 100 * np.array([r["success"][key] for r in results]) for key in ("0.01", "0.02")}
     median, p95 = final["median"], final["p95"]
-    return (
-        f"| {case} | {horizon} | {steps} | {len(results)} | {median.mean():.2f}"
-        f" | {median.min():.2f} - {median.max():.2f} | {p95.mean():.2f} (worst {p95.max():.2f}) | {success['0.01'].mean():.0f} | {success['0.02'].mean():.0f} |"
+    columns = (
+        case,
+        str(horizon),
+        str(steps),
+        str(len(results)),
+        f"{median.mean():.2f}",
+        f"{median.min():.2f} - {median.max():.2f}",
+        f"{p95.mean():.2f} (worst {p95.max():.2f})",
+        f"{success['0.01'].mean():.0f}",
+        f"{success['0.02'].mean():.0f}",
     )
+    return f"| {' | '.join(columns)} |"
 
 
 def main() -> int:
@@ -76,10 +84,7 @@ def main() -> int:
     for number, case in enumerate(() if arguments.table else cases, 1):
         print(f"[{number}/{len(cases)}] {case}", file=sys.stderr)
         measure(arguments.out, *case)
-    print(
-        "| actuation | horizon T | steps | seeds | median cm (mean over seeds) | range over seeds | p95 cm | < 1 cm % | < 2 cm % |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(HEAD)
     for case in CASES:
         for horizon in HORIZONS:
             print(row(arguments.out, case, horizon))
