@@ -25,9 +25,7 @@ RUN_DIR = time.strftime("runs/%Y%m%d-%H%M%S")
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and the nodes of the table, as launch actions."""
     table = load_table(CONFIG / "sawyer_reach.system.yaml")
-    threads = [
-        SetEnvironmentVariable(name, EnvironmentVariable(name, default_value="1")) for name in ONE_THREAD
-    ]
+    threads = [SetEnvironmentVariable(name, EnvironmentVariable(name, default_value="1")) for name in ONE_THREAD]
     arguments = [declare(argument) for argument in table.arguments.values()]
     return LaunchDescription([*threads, *arguments, *(start(node, table) for node in table.nodes)])
 

@@ -59,9 +59,7 @@ class RosCount:
             f"{len(self.ran)} tests on genuine rclpy over DDS, {len(self.skipped)} skipped{why}"
         )
         if HAS_ROS and self.skipped:
-            terminalreporter.write_line(
-                "FAILED: rclpy is installed, so that none of these may be skipped", red=True
-            )
+            terminalreporter.write_line("FAILED: rclpy is installed, so that none of these may be skipped", red=True)
 
 
 def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:

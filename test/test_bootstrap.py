@@ -54,9 +54,7 @@ def test_setup_registry_unreachable_says_so_and_next_run_starts_over(checkout: P
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "1"}
     status, output = run(checkout, **nowhere)
     assert status == 1
-    assert output.splitlines()[-1].startswith(
-        "set-up: the package registry cannot be reached: check the network"
-    )
+    assert output.splitlines()[-1].startswith("set-up: the package registry cannot be reached: check the network")
     assert "Traceback" not in output
     assert (checkout / ".venv").exists()
     _, again = run(checkout, **nowhere)
@@ -79,13 +77,9 @@ def test_setup_make_missing_names_the_package(checkout: Path) -> None:
     assert (status, output) == (1, "set-up: make is needed to build the messages: apt install make\n")
 
 
-def test_check_machine_other_python_names_the_right_one(
-    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_machine_other_python_names_the_right_one(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrap, "PYTHONS", ((3, 98), (3, 99)))
-    with pytest.raises(
-        bootstrap.SetupError, match=r"3\.98 to 3\.99 is needed.* make with PYTHON=python3\.98"
-    ):
+    with pytest.raises(bootstrap.SetupError, match=r"3\.98 to 3\.99 is needed.* make with PYTHON=python3\.98"):
         bootstrap.check_machine()
 
 

@@ -66,9 +66,7 @@ def test_package_xml_names_every_ros_package_that_the_code_imports() -> None:
 def test_launch_file_of_every_table_is_plain(path: Path) -> None:
     launch = ROOT / "launch" / path.name.replace(".system.yaml", ".launch.py")
     source = launch.read_text()
-    branches = [
-        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.If | ast.IfExp | ast.Match)
-    ]
+    branches = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.If | ast.IfExp | ast.Match)]
     assert not branches
     assert f'"{path.name}"' in source, "the launch file reads another table"
 
@@ -90,9 +88,7 @@ def test_every_locked_wheel_has_a_hash_and_the_version_of_the_constraints() -> N
     assert len(entries) > 100
     assert all("--hash=sha256:" in entry for entry in entries)
     constraints = pins("constraints.txt")
-    assert {name: constraints.get(name) for name in pins("requirements/ros.lock")} == pins(
-        "requirements/ros.lock"
-    )
+    assert {name: constraints.get(name) for name in pins("requirements/ros.lock")} == pins("requirements/ros.lock")
 
 
 def test_every_requirement_is_pinned_and_none_names_a_registry() -> None:
@@ -115,9 +111,7 @@ def test_help_is_quick_it_imports_neither_numpy_nor_ros() -> None:
         "import sys; from tdm_ros.cli import build_parser; text = build_parser([]).format_help(); "
         "assert not {'numpy', 'torch', 'rclpy', 'yaml'} & set(sys.modules); print(text)"
     )
-    text = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
-    ).stdout
+    text = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     for verb in (ROOT / "tdm_ros" / "cli").glob("[!_]*.py"):
         assert re.search(rf"^ +{verb.stem} +\S", text, re.MULTILINE)
 

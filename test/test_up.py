@@ -113,9 +113,7 @@ def test_up_required_node_finishes_run_ends_with_zero_and_none_is_left(system: S
     assert not [pid for pid in system.all_pids() if alive(pid)]
 
 
-@pytest.mark.parametrize(
-    ("script", "words"), [("exit 3", "exit status 3"), ("kill -SEGV $$", "killed by SIGSEGV")]
-)
+@pytest.mark.parametrize(("script", "words"), [("exit 3", "exit status 3"), ("kill -SEGV $$", "killed by SIGSEGV")])
 def test_up_required_node_dies_run_fails_and_names_it(system: System, script: str, words: str) -> None:
     status, output = system.node("one", script, required=True).node("two", WAITS).run()
     assert status == 1

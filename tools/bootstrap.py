@@ -27,13 +27,13 @@ LOG = ROOT / "build" / "setup.log"
 STAMPS = VENV / ".tdm_ros"
 
 PYTHONS = ((3, 11), (3, 13))  # first and last version that requirements/ros.lock has wheels for
-DISK_GB = 3  # the environment takes 1.7 GB; pip unpacks beside it
+DISK_GB = 3  # the environment takes 1.7 GB, with a torch for CUDA 5.4; pip unpacks beside it
 PINS = ["constraints.txt", "requirements/ros.lock", "requirements/runtime.txt", "requirements/dev.txt"]
 
 # Why a command failed, told from what it printed: where one of the words occurs, this is what to say.
 CAUSES = {
     ("No space left on device",): (
-        f"the disk is full: free at least {DISK_GB} GB and run the same command again."
+        f"the disk is full: free at least {DISK_GB} GB, or 8 where torch comes with CUDA, and run the same command again."
     ),
     ("DO NOT MATCH THE HASHES",): (
         "a downloaded file is not the one in requirements/ros.lock: empty pip's cache (pip cache purge) and "
@@ -178,9 +178,7 @@ def run(command: list, extra_env: "dict | None" = None) -> None:
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     env.update(extra_env or {})
     with open(LOG, "w") as log:
-        ran = subprocess.run(
-            command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, close_fds=False
-        )
+        ran = subprocess.run(command, cwd=ROOT, env=env, stdout=log, stderr=subprocess.STDOUT, close_fds=False)
     if ran.returncode:
         raise SetupError(explain(command, ran.returncode, LOG.read_text(errors="replace")))
 
