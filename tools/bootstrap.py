@@ -33,7 +33,8 @@ PINS = ["constraints.txt", "requirements/ros.lock", "requirements/runtime.txt", 
 # Why a command failed, told from what it printed: where one of the words occurs, this is what to say.
 CAUSES = {
     ("No space left on device",): (
-        f"the disk is full: free at least {DISK_GB} GB, or 8 where torch comes with CUDA, and run the same command again."
+        f"the disk is full: free at least {DISK_GB} GB, or 8 where torch comes with CUDA, and run the same "
+        "command again."
     ),
     ("DO NOT MATCH THE HASHES",): (
         "a downloaded file is not the one in requirements/ros.lock: empty pip's cache (pip cache purge) and "
