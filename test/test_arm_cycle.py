@@ -87,9 +87,7 @@ def test_command_its_array_changed_later_arm_unmoved_by_that() -> None:
     cycle.advance(SUBSTEPS)
     cycle.finish()
     cycle.advance(SUBSTEPS)
-    np.testing.assert_allclose(
-        cycle.finish().action, ACTUATIONS["velocity"].to_action(np.full(7, 0.1)), rtol=1e-5
-    )
+    np.testing.assert_allclose(cycle.finish().action, ACTUATIONS["velocity"].to_action(np.full(7, 0.1)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ACTUATIONS)

@@ -10,9 +10,7 @@ from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.replay.pairing import Joining, Pairing
 
 GOALS = {
-    n: Announcement(
-        State.RUNNING, episode=n, start_cycle=10 * n, length=5, goal=np.full(3, n / 10, np.float32)
-    )
+    n: Announcement(State.RUNNING, episode=n, start_cycle=10 * n, length=5, goal=np.full(3, n / 10, np.float32))
     for n in (1, 2)
 }
 
@@ -68,9 +66,7 @@ def test_pairing_lost_cycles_are_counted() -> None:
 
 
 def test_pairing_hold_between_episodes_is_not_recorded() -> None:
-    found = collect(
-        [*(sample(c, 0, Source.NONE) for c in (10, 11)), sample(12, 1), sample(13, 0, Source.NONE)]
-    )
+    found = collect([*(sample(c, 0, Source.NONE) for c in (10, 11)), sample(12, 1), sample(13, 0, Source.NONE)])
     assert [(t.cycle, t.last) for t in found] == [(11, True)]
 
 

@@ -72,9 +72,7 @@ class Bench:
 
     def tell(self, state: State, episode: int = 0, start: int = 0, length: int = 50) -> None:
         goal = np.zeros(3, np.float32)
-        told = Announcement(
-            state, episode=episode, start_cycle=start, length=length, goal=goal, reason="test"
-        )
+        told = Announcement(state, episode=episode, start_cycle=start, length=length, goal=goal, reason="test")
         self.control.hear(told, self.now_s)
 
     def command(self, after_s: float = 0.002, **changes: object) -> str:

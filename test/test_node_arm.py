@@ -113,9 +113,7 @@ def _damage(kind: str, command: Command) -> Command:
 
 
 @pytest.mark.parametrize("kind", ["nan", "infinite", "sizes", "names", "old", "mode"])
-def test_arm_bad_commands_are_refused_counted_said_rarely_and_it_holds(
-    commander: Commander, kind: str
-) -> None:
+def test_arm_bad_commands_are_refused_counted_said_rarely_and_it_holds(commander: Commander, kind: str) -> None:
     made = commander.bench
     commander.change = lambda command: _damage(kind, command)
     begin_s = time.monotonic()

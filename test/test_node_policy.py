@@ -130,16 +130,12 @@ def test_policy_foreign_subgoal_is_refused_and_it_is_silent(stage: Stage, actor_
     stage.weights(actor_bytes, version=1)
     stage.aim(task="another task")
     stage.aim(size=4)
-    stage.bench.until(
-        lambda: {"subgoal: another task", "subgoal: wrong size"} & set(stage.bench.refused("policy"))
-    )
+    stage.bench.until(lambda: {"subgoal: another task", "subgoal: wrong size"} & set(stage.bench.refused("policy")))
     assert stage.silent()
 
 
 @pytest.mark.parametrize("kind", ["garbage", "foreign", "not finite"])
-def test_policy_bad_weights_are_refused_and_the_old_ones_stay(
-    stage: Stage, actor_bytes: bytes, kind: str
-) -> None:
+def test_policy_bad_weights_are_refused_and_the_old_ones_stay(stage: Stage, actor_bytes: bytes, kind: str) -> None:
     if kind == "garbage":
         stage.weights(b"garbage", 9)
     elif kind == "foreign":

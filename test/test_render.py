@@ -15,9 +15,7 @@ from matplotlib.image import imread
 
 def run(code: str, gl: str) -> subprocess.CompletedProcess[str]:
     env = {key: value for key, value in os.environ.items() if key != "DISPLAY"} | {"MUJOCO_GL": gl}
-    return subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True)
 
 
 def test_render_arm_writes_a_picture_with_red_and_goal_green(tmp_path: Path) -> None:

@@ -112,9 +112,7 @@ def test_reading_is_a_copy() -> None:
     np.testing.assert_array_equal(before.q_rad, NEUTRAL_RAD)
 
 
-@pytest.mark.parametrize(
-    ("way_m_s", "part"), [((0, 0, -0.3), "table"), ((-0.3, -0.1, -0.1), "pedestal or body")]
-)
+@pytest.mark.parametrize(("way_m_s", "part"), [((0, 0, -0.3), "table"), ((-0.3, -0.1, -0.1), "pedestal or body")])
 def test_drive_into_the_room_unlimited_arm_does_not_pass_through(way_m_s, part: str) -> None:
     """No limiter here: the servos push with full effort for three seconds."""
     sim = SawyerSim(ACTUATIONS["velocity"])

@@ -51,9 +51,7 @@ class Arm:
             if self.skip:
                 self.skip -= 1
                 continue
-            around = Surroundings(
-                self.cycle * 0.05, self.at_home, self.missing, self.any_weights, self.final_weights
-            )
+            around = Surroundings(self.cycle * 0.05, self.at_home, self.missing, self.any_weights, self.final_weights)
             result = self.machine.on_sample(sample, around)
             if result:
                 self.results.append(result)

@@ -15,9 +15,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add(
-        "--task", default="sawyer_reach", help="sawyer_reach[_torque[_low_damping]], gym:ID or module:factory"
-    )
+    add("--task", default="sawyer_reach", help="sawyer_reach[_torque[_low_damping]], gym:ID or module:factory")
     add("--steps", type=int, default=5000, help="environment steps in all (default: %(default)s)")
     add("--seed", type=int, default=0, help="of goals, weights and noise (default: %(default)s)")
     add("--horizon", type=int, help="longest steps_left [steps]; 0: a one-step model (default: the task's)")

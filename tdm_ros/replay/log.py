@@ -227,9 +227,7 @@ def read_transitions(directory: Path, task_fingerprint: str) -> Iterator[LoggedT
         if decode is None:
             decode = decoders[schema.data] = DecoderFactory().decoder_for("cdr", schema)
         if decode is None:
-            raise ValueError(
-                f"log {directory}: schema {schema.name} has encoding {schema.encoding}, expected ros2msg"
-            )
+            raise ValueError(f"log {directory}: schema {schema.name} has encoding {schema.encoding}, expected ros2msg")
         message = decode(record.data)
         if message.task != task_fingerprint:
             raise ValueError(

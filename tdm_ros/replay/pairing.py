@@ -59,11 +59,7 @@ class Pairing:
 
     def _goes_on(self, ready: LoggedTransition) -> bool:
         after = self._waiting
-        return (
-            after is not None
-            and after.episode == ready.episode
-            and _kind(after.source) == _kind(ready.source)
-        )
+        return after is not None and after.episode == ready.episode and _kind(after.source) == _kind(ready.source)
 
     def _pair(self, before: ArmSample, after: ArmSample) -> LoggedTransition | None:
         """Make a transition, or None for a cycle that belongs to no episode and no drive home."""

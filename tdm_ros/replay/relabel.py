@@ -59,9 +59,7 @@ class Batch(NamedTuple):
     """(N, B) the world ended here: the distance is paid now, whatever ``steps_left`` says."""
 
 
-def sample_batches(
-    store: TrajectoryStore, mix: GoalMix, shape: tuple[int, int], rng: np.random.Generator
-) -> Batch:
+def sample_batches(store: TrajectoryStore, mix: GoalMix, shape: tuple[int, int], rng: np.random.Generator) -> Batch:
     """Draw ``shape = (N, B)`` transitions and relabel their goals and horizons.
 
     Several batches are drawn at once because the cost is mostly per call.

@@ -52,8 +52,6 @@ ACTUATIONS: dict[str, Actuation] = {
     for a in (
         Actuation("velocity", "velocity", 0.5 * QD_MAX_RAD_S),
         Actuation("torque", "torque", 0.12 * EFFORT_MAX_N_M),
-        Actuation(
-            "torque_low_damping", "torque", 0.05 * EFFORT_MAX_N_M, damping_factor=0.1, friction_factor=0.01
-        ),
+        Actuation("torque_low_damping", "torque", 0.05 * EFFORT_MAX_N_M, damping_factor=0.1, friction_factor=0.01),
     )
 }

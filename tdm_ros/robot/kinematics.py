@@ -54,9 +54,7 @@ _HAND = _origin("right_hand")
 def _checked(q_rad: ArrayLike) -> Array:
     q = np.asarray(q_rad, np.float64)
     if q.shape != (len(JOINT_NAMES),):
-        raise ValueError(
-            f"q_rad must have shape ({len(JOINT_NAMES)},), one angle for each joint, got {q.shape}"
-        )
+        raise ValueError(f"q_rad must have shape ({len(JOINT_NAMES)},), one angle for each joint, got {q.shape}")
     return q
 
 

@@ -100,11 +100,7 @@ class Limiter:
             return self._refusal("not finite")
         if not _usable(reading):
             return self._refusal("reading")
-        return (
-            self._velocity(wanted, reading)
-            if self.actuation.mode == "velocity"
-            else self._torque(wanted, reading)
-        )
+        return self._velocity(wanted, reading) if self.actuation.mode == "velocity" else self._torque(wanted, reading)
 
     def _refusal(self, layer: str) -> Limited:
         return Limited(np.zeros(self.actuation.scale.shape), layer, refused=True)
@@ -199,7 +195,5 @@ def _velocity_after(torque: Array, qd_rad_s: Array) -> Array:
 
 def _usable(reading: ArmReading) -> bool:
     joints = (len(JOINT_NAMES),)
-    shapes = (
-        reading.q_rad.shape == joints and reading.qd_rad_s.shape == joints and reading.hand_m.shape == (3,)
-    )
+    shapes = reading.q_rad.shape == joints and reading.qd_rad_s.shape == joints and reading.hand_m.shape == (3,)
     return shapes and all(np.isfinite(x).all() for x in (reading.q_rad, reading.qd_rad_s, reading.hand_m))

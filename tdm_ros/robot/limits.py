@@ -67,9 +67,7 @@ class Limits:
             if corner.shape != (3,) or not np.isfinite(corner).all():
                 raise ValueError(f"Limits.{name} must be three finite coordinates [m], got {corner.tolist()}")
         if not all(lo < hi for lo, hi in zip(self.box_low_m, self.box_high_m, strict=True)):
-            raise ValueError(
-                f"Limits.box_low_m must be below box_high_m, got {self.box_low_m} and {self.box_high_m}"
-            )
+            raise ValueError(f"Limits.box_low_m must be below box_high_m, got {self.box_low_m} and {self.box_high_m}")
         if not 0 <= self.joint_margin_rad <= 0.5:
             raise ValueError(f"Limits.joint_margin_rad must be in [0, 0.5] rad, got {self.joint_margin_rad}")
         for name in ("velocity_scale", "torque_scale"):

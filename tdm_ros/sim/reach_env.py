@@ -124,9 +124,7 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
             self.render()
         return observation, -info["distance_m"], False, False, info
 
-    def compute_reward(
-        self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any
-    ) -> NDArray[np.float64]:
+    def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> NDArray[np.float64]:
         """Minus the distance: (..., 3), (..., 3) [m] -> (...) [m]; ``info`` is not looked at."""
         return -self.task.distance(achieved_goal, desired_goal)
 

@@ -121,8 +121,7 @@ def _room() -> str:
 def _actuators() -> str:
     """A velocity servo and a motor for each joint; half a rad/s of error takes a servo's whole effort."""
     servos = (
-        f'<velocity name="{n}_velocity" joint="{n}" group="{VELOCITY_GROUP}"'
-        f' kv="{2 * e:g}" forcerange="{-e:g} {e:g}"/>'
+        f'<velocity name="{n}_velocity" joint="{n}" group="{VELOCITY_GROUP}" kv="{2 * e:g}" forcerange="{-e:g} {e:g}"/>'
         for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)
     )
     motors = (

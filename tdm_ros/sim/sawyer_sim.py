@@ -86,9 +86,7 @@ class SawyerSim:
 
     def reading(self) -> ArmReading:
         """What sensors would say now: joint positions, velocities and the hand."""
-        return ArmReading(
-            self.data.qpos.copy(), self.data.qvel.copy(), self.data.site_xpos[self._hand].copy()
-        )
+        return ArmReading(self.data.qpos.copy(), self.data.qvel.copy(), self.data.site_xpos[self._hand].copy())
 
     def effort(self) -> Array:
         """Torque of the actuators, (J,) [N m], during the last substep."""
@@ -96,9 +94,7 @@ class SawyerSim:
 
     def hand_pose(self) -> HandPose:
         """Pose of right_hand in frame base."""
-        return HandPose(
-            self.data.site_xpos[self._hand].copy(), self.data.site_xmat[self._hand].reshape(3, 3).copy()
-        )
+        return HandPose(self.data.site_xpos[self._hand].copy(), self.data.site_xmat[self._hand].reshape(3, 3).copy())
 
     def _checked(self, values: ArrayLike, what: str) -> Array:
         array = np.asarray(values, np.float64)

@@ -117,12 +117,16 @@ class TdmAgent:
         self.critic_optimiser.zero_grad()
         critic_loss.backward()
 
-        # 3. The actor shortens the distance that the first critic predicts; the critic itself stays as it is.
+        # 3. The actor shortens the distance that the first critic predicts, with as little motion as that takes;
+        #    the critic itself stays as it is.
         action = self.actor.first(x.now).tanh()
         expected = self.critics.first(torch.cat([x.now, action], -1)) - x.gap
         actor_loss = (scale * expected).norm(dim=-1).mean()
+        (slope,) = torch.autograd.grad(actor_loss, action, retain_graph=True)
+        slope = slope + self.config.effort * slope.norm(dim=-1).mean() * action.detach()
         parameters = list(self.actor.parameters())
-        for parameter, gradient in zip(parameters, torch.autograd.grad(actor_loss, parameters), strict=True):
+        gradients = torch.autograd.grad(action, parameters, slope)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
 
         # 4. Step both, then let the targets and the average follow.

@@ -28,6 +28,9 @@ class TdmConfig:
         The same for the averaged actor, the one that is published and evaluated.
     loss_scale : float
         Distances are multiplied by it before they are squared.
+    effort : float
+        Pull of the actor's actions towards zero, as a part of the mean slope of the distance over the actions. It
+        keeps joints that do not matter to the goal from wandering, so that an arm that has arrived rests.
     near_scale : float
         Width of the second, saturating difference input.
     updates_per_step : int
@@ -50,6 +53,7 @@ class TdmConfig:
     polyak: float = 0.01
     average: float = 0.002
     loss_scale: float = 5.0
+    effort: float = 0.0
     near_scale: float = 0.15
     updates_per_step: int = 5
     random_steps: int = 300
@@ -68,7 +72,7 @@ class TdmConfig:
         for name in ("polyak", "average", "final_learning_rate"):
             if not 0 < getattr(self, name) <= 1:
                 raise ValueError(f"TdmConfig.{name} must be in (0, 1], got {getattr(self, name)}")
-        for name in ("total_steps", "noise", "catch_up_updates"):
+        for name in ("total_steps", "noise", "effort", "catch_up_updates"):
             if getattr(self, name) < 0:
                 raise ValueError(f"TdmConfig.{name} must be >= 0, got {getattr(self, name)}")
 

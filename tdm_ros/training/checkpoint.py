@@ -85,9 +85,7 @@ def load_learner(directory: Path, task: TaskSpec | None = None) -> Learner:
     learner.updates = index["updates"]
     learner.rng.bit_generator.state = index["rng"]
     if learner.updates:
-        learner.agent = TdmAgent(
-            learner.task, learner.config, Features.from_tensors(_arrays(tensors)), learner.seed
-        )
+        learner.agent = TdmAgent(learner.task, learner.config, Features.from_tensors(_arrays(tensors)), learner.seed)
         try:
             learner.agent.load_state(_below(tensors, "learned."), learner.updates)
         except (KeyError, RuntimeError) as error:
@@ -122,9 +120,7 @@ def _read(directory: Path, task: TaskSpec | None) -> tuple[dict[str, Any], dict[
             raise ValueError(f"{path} has schema {index['schema']}, this version reads {SCHEMA}; train again")
         found = TaskSpec.from_json(index["task"]).fingerprint
         if task is not None and found != task.fingerprint:
-            raise ValueError(
-                f"{path} was learned for {found}, this is {task.fingerprint}; give the matching task"
-            )
+            raise ValueError(f"{path} was learned for {found}, this is {task.fingerprint}; give the matching task")
         return index, load_file(directory / index["weights"])
     except (json.JSONDecodeError, KeyError, SafetensorError, FileNotFoundError) as error:
         raise ValueError(f"{path} is damaged: {error}") from error

@@ -69,9 +69,7 @@ class Learner:
             self.agent = TdmAgent(self.task, self.config, self._statistics(), self.seed)
         while count > 0:
             number = min(count, CHUNK)
-            batches = sample_batches(
-                self.store, self.config.goals, (number, self.config.batch_size), self.rng
-            )
+            batches = sample_batches(self.store, self.config.goals, (number, self.config.batch_size), self.rng)
             self.losses = self.agent.update(batches, self.progress)
             self.updates += number
             count -= number
@@ -85,13 +83,9 @@ class Learner:
             Before the first update.
         """
         if self.agent is None:
-            raise RuntimeError(
-                "there is no actor before the first update; call update() when updates_due() > 0"
-            )
+            raise RuntimeError("there is no actor before the first update; call update() when updates_due() > 0")
         return self.agent.actor_bytes()
 
     def _statistics(self) -> Features:
-        observations = self.store.column(
-            "observation", np.arange(min(len(self.store), self.config.random_steps))
-        )
+        observations = self.store.column("observation", np.arange(min(len(self.store), self.config.random_steps)))
         return Features.fit(self.task, observations, self.config.near_scale)
