@@ -78,9 +78,10 @@ def main() -> int:
     """Measure what is missing, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--horizons", type=int, nargs="+", default=HORIZONS, help="measure only these")
     parser.add_argument("--table", action="store_true", help="only print what has been measured")
     arguments = parser.parse_args()
-    cases = [(case, horizon, seed) for horizon in HORIZONS for case in CASES for seed in SEEDS]
+    cases = [(case, horizon, seed) for horizon in arguments.horizons for case in CASES for seed in SEEDS]
     for number, case in enumerate(() if arguments.table else cases, 1):
         print(f"[{number}/{len(cases)}] {case}", file=sys.stderr)
         measure(arguments.out, *case)

@@ -53,7 +53,7 @@ class TdmConfig:
     polyak: float = 0.01
     average: float = 0.002
     loss_scale: float = 5.0
-    effort: float = 0.0
+    effort: float = 0.5
     near_scale: float = 0.15
     updates_per_step: int = 5
     random_steps: int = 300
