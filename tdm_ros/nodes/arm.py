@@ -24,6 +24,7 @@ from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.home import HOME_LIMITS
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
 from tdm_ros.sim.arm_cycle import ArmCycle
@@ -60,11 +61,14 @@ class ArmNode(Node):
 
     def _make_control(self, given: ArmParameters) -> ArmControl:
         policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
-        drives = tuple(ArmCycle(self._sim, Limiter(kind), kind) for kind in (policy, home))
+        drives = (
+            ArmCycle(self._sim, Limiter(policy), policy),
+            ArmCycle(self._sim, Limiter(home, HOME_LIMITS), home),
+        )
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)
         check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s)
-        return ArmControl((drives[0], drives[1]), check, timing, NEUTRAL_RAD, time.monotonic())
+        return ArmControl(drives, check, timing, NEUTRAL_RAD, time.monotonic())
 
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Handle mail until something is due: the end of the cycle, or of the last command's life."""
