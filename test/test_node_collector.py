@@ -73,9 +73,9 @@ class Stage:
 
         The graph is no witness: a killed process stays in it for 20 s.
         """
-        self.announce(1)
 
         def answered() -> bool:
+            self.announce(1)
             self.state(0, ArmState.SOURCE_NONE)
             said = self.bench.values("collector")
             return said.get("ready") == "True" and said.get("segment") == segment
