@@ -74,7 +74,7 @@ def test_live_learning_bad_transition_is_refused_and_the_stream_goes_on(bad: str
 
 
 def test_live_line_begins_with_a_carriage_return_and_shows_what_is_left() -> None:
-    line = live_line(Now(65.0, 115.0, "train", 23, [0.012, 0.034], 20.0, 1, 98.7))
+    line = live_line(Now(65.0, "1:55 left", "train", 23, [0.012, 0.034], 20.0, 1, 98.7))
     assert line.startswith("\r1:05 robot time | train 23 | last 1.2 3.4 cm | 20.0 Hz, 1 missed | 99 updates/s | 1:55")
 
 

@@ -18,7 +18,7 @@ class Now:
     """What the live line shows."""
 
     robot_s: float
-    left_s: float | None
+    left: str
     state: str
     episode: int
     last_m: Sequence[float]
@@ -36,14 +36,13 @@ def clock_text(seconds: float) -> str:
 def live_line(now: Now) -> str:
     """One line, beginning with a carriage return."""
     last = " ".join(f"{100 * d:.1f}" for d in now.last_m) or "-"
-    left = "without end" if now.left_s is None else f"{clock_text(now.left_s)} left"
     parts = [
         f"{clock_text(now.robot_s)} robot time",
         f"{now.state} {now.episode}",
         f"last {last} cm",
         f"{now.rate_hz:.1f} Hz, {now.missed} missed",
         f"{now.updates_s:.0f} updates/s",
-        left,
+        now.left,
         now.note,
     ]
     return "\r" + " | ".join(filter(None, parts)) + "\x1b[K"

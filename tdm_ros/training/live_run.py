@@ -11,7 +11,7 @@ from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
 from tdm_ros.control.timeline import Mode, State
 from tdm_ros.replay.log import LOG_FOLDER, count_messages
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.training.live_report import Now, cycles_of, end_table, live_line, write_summary
+from tdm_ros.training.live_report import Now, clock_text, cycles_of, end_table, live_line, write_summary
 from tdm_ros.training.metrics import EpisodeRow, MetricsFile, summarise
 
 SILENT_CYCLES = 20
@@ -102,16 +102,19 @@ class RunRecord:
         rate = (self._cycles - self._cycles_before) / max(now_s - self._line_s, 1e-3)
         self._cycles_before, self._line_s = self._cycles, now_s
         schedule, told = machine.schedule, machine.told
-        left = (schedule.duration - machine.robot_cycles) / self._task.rate_hz if schedule.duration else None
         state = told.state.name.lower() if told.state != State.RUNNING else told.mode.name.lower()
         note = "collector silent: NOT RECORDED" if self._silent > SILENT_CYCLES else ""
         cycles = cycles_of(self.arm_values)
         if told.mode == Mode.EVALUATE:
-            left, note = 0.0, f"goal {len(self._evaluated)} of {schedule.evaluations}"
+            left = f"{schedule.evaluations - len(self._evaluated)} of {schedule.evaluations} goals left"
+        elif schedule.duration:
+            left = f"{clock_text(max(schedule.duration - machine.robot_cycles, 0) / self._task.rate_hz)} left"
+        else:
+            left = "without end"
         return live_line(
             Now(
                 self.robot_s,
-                None if left is None else max(left, 0.0),
+                left,
                 state,
                 machine.episode,
                 list(self._last),
@@ -154,4 +157,4 @@ class RunRecord:
         if summary["finished"]:
             from tdm_ros.training.report import draw_curve
 
-            draw_curve(self._run_dir)
+            draw_curve(self._run_dir, f"{self._task.name}, live, seed {self._seed}")
