@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         env, task, actor = load_run(arguments.run)
-        with tqdm(total=arguments.episodes, unit="episode", leave=False) as bar:
+        with tqdm(total=arguments.episodes, unit="episode", leave=False, disable=None) as bar:
             result = evaluate(
                 actor_policy(actor),
                 env,
