@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,9 @@ os.environ.pop("ROS_DOMAIN_ID", None)  # never the one that a person's robot is 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # else a wrong type in a message aborts the process
 os.environ.update(ros_environment(os.environ))
+
+# A shell that starts us in the background makes us, and every process that we test, ignore SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
