@@ -68,8 +68,8 @@ def row(out: Path, case: str, horizon: int) -> str:
         f"{median.mean():.2f}",
         f"{median.min():.2f} - {median.max():.2f}",
         f"{p95.mean():.2f} (worst {p95.max():.2f})",
-        f"{success['0.01'].mean():.0f}",
-        f"{success['0.02'].mean():.0f}",
+        f"{success['0.01'].mean():.1f}",
+        f"{success['0.02'].mean():.1f}",
     )
     return f"| {' | '.join(columns)} |"
 
