@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.control.timeline import COMMANDED, Source
+from tdm_ros.control.timeline import COMMANDED
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,3 @@ class CommandCheck:
         if not np.isfinite(values).all():
             return None, "values not finite"
         return values[order], ""
-
-
-def source_of(command: ReceivedCommand) -> Source:
-    """The source of a command that passed the check."""
-    return Source(command.source)

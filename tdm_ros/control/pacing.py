@@ -27,10 +27,6 @@ class Pacer:
         self.overruns = 0
         """How often the caller came more than half a period late."""
 
-    def remaining_s(self, now_s: float) -> float:
-        """Time to the deadline [s]; negative when it is over."""
-        return self.deadline_s - now_s
-
     def advance(self, now_s: float) -> float:
         """Move to the next deadline and return how late the last one was met [s].
 
