@@ -1,6 +1,6 @@
 """Reaching, learned without ROS: every actuation, the TDM beside its one-step control, several seeds.
 
-    python benchmarks/reach.py --out runs/benchmark_reach        # about an hour and a half on one core; resumes
+    python benchmarks/reach.py --out runs/benchmark_reach        # one to two hours on one core; resumes
     python benchmarks/reach.py --out runs/benchmark_reach --table
 
 Each run is `tdm_ros train` and then `tdm_ros evaluate` on 100 goals of a seed that neither training nor tuning has
