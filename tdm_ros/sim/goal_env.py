@@ -45,8 +45,30 @@ def make_goal_env(name: str, horizon: int | None = None) -> tuple[GoalEnv, TaskS
     ValueError
         If there is no such task, or it is not goal-conditioned with a finite box of actions.
     """
-    env = _make(name)
-    task = getattr(env.unwrapped, "task", None)
+    return adopt(_make(name), name, horizon)
+
+
+def adopt(
+    env: GoalEnv, name: str, horizon: int | None = None, task: TaskSpec | None = None
+) -> tuple[GoalEnv, TaskSpec]:
+    """Take an environment that somebody made: check it, bring its actions to [-1, 1], describe it.
+
+    Parameters
+    ----------
+    env : GoalEnv
+    name : str
+        What messages and the description call it.
+    horizon : int, optional
+        Longest ``steps_left`` [steps]; by default the task's own, or 10.
+    task : TaskSpec, optional
+        Its description, where ``env.unwrapped.task`` is none.
+
+    Raises
+    ------
+    ValueError
+        If it is not goal-conditioned with a finite box of actions.
+    """
+    task = task or getattr(env.unwrapped, "task", None)
     if not isinstance(task, TaskSpec):
         _check(name, env)
         env = gym.wrappers.RescaleAction(env, np.float32(-1.0), np.float32(1.0))
