@@ -1,17 +1,41 @@
-"""The simulated Sawyer. Importing this registers `tdm_ros/SawyerReach...-v0` with Gymnasium."""
+"""The simulated tasks. Importing this registers `tdm_ros/SawyerReach-v0` and the others with Gymnasium."""
 
 import gymnasium as gym
 
-_ENVIRONMENTS = {
-    "SawyerReach": "velocity",
-    "SawyerReachTorque": "torque",
-    "SawyerReachTorqueLowDamping": "torque_low_damping",
+from tdm_ros.tasks import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH, REACHER, SAWYER_REACH, TaskSpec
+
+_ENVIRONMENTS: dict[str, tuple[str, str, TaskSpec, dict[str, str]]] = {
+    "sawyer_reach": ("SawyerReach", "reach_env:SawyerReachEnv", SAWYER_REACH["velocity"], {}),
+    "sawyer_reach_torque": (
+        "SawyerReachTorque",
+        "reach_env:SawyerReachEnv",
+        SAWYER_REACH["torque"],
+        {"actuation": "torque"},
+    ),
+    "sawyer_reach_torque_low_damping": (
+        "SawyerReachTorqueLowDamping",
+        "reach_env:SawyerReachEnv",
+        SAWYER_REACH["torque_low_damping"],
+        {"actuation": "torque_low_damping"},
+    ),
+    "reacher": ("Reacher", "reacher_env:ReacherEnv", REACHER, {}),
+    "cheetah": ("Cheetah", "cheetah_env:CheetahEnv", CHEETAH, {}),
+    "ant_position": ("AntPosition", "ant_env:AntPositionEnv", ANT_POSITION, {}),
+    "ant_position_velocity": (
+        "AntPositionVelocity",
+        "ant_env:AntPositionVelocityEnv",
+        ANT_POSITION_VELOCITY,
+        {},
+    ),
 }
 
-for _name, _actuation in _ENVIRONMENTS.items():
+TASKS: dict[str, str] = {name: f"tdm_ros/{entry[0]}-v0" for name, entry in _ENVIRONMENTS.items()}
+"""Names of our own tasks, and the environments behind them."""
+
+for _title, _entry, _task, _kwargs in _ENVIRONMENTS.values():
     gym.register(
-        id=f"tdm_ros/{_name}-v0",
-        entry_point="tdm_ros.sim.reach_env:SawyerReachEnv",
-        max_episode_steps=50,
-        kwargs={"actuation": _actuation},
+        id=f"tdm_ros/{_title}-v0",
+        entry_point=f"tdm_ros.sim.{_entry}",
+        max_episode_steps=_task.episode_steps,
+        kwargs=_kwargs,
     )

@@ -10,17 +10,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-import tdm_ros.sim  # noqa: F401  (registers the Sawyer environments)
+from tdm_ros.sim import TASKS
 from tdm_ros.tasks import Channels, TaskSpec
 
 GoalEnv = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
-
-SAWYER = {
-    "sawyer_reach": "tdm_ros/SawyerReach-v0",
-    "sawyer_reach_torque": "tdm_ros/SawyerReachTorque-v0",
-    "sawyer_reach_torque_low_damping": "tdm_ros/SawyerReachTorqueLowDamping-v0",
-}
-"""Names of our own tasks, and the environments behind them."""
 
 SURVEY_RESETS = 200
 _TIME_LIMIT = "_max_episode_steps"
@@ -35,7 +28,7 @@ def make_goal_env(name: str, horizon: int | None = None) -> tuple[GoalEnv, TaskS
     Parameters
     ----------
     name : str
-        ``sawyer_reach`` (or another of `SAWYER`), ``gym:ID`` for a registered goal-conditioned environment
+        ``sawyer_reach`` (or another of `TASKS`), ``gym:ID`` for a registered goal-conditioned environment
         (``gym:module:ID`` imports ``module`` first), or ``module:factory`` for a callable that returns one.
     horizon : int, optional
         Longest ``steps_left`` [steps]; by default the task's own, or 10.
@@ -78,8 +71,8 @@ def adopt(
 
 def _make(name: str) -> GoalEnv:
     try:
-        if name in SAWYER:
-            return gym.make(SAWYER[name])
+        if name in TASKS:
+            return gym.make(TASKS[name])
         kind, _, rest = name.partition(":")
         if kind == "gym" and rest:
             return gym.make(rest)
@@ -88,7 +81,7 @@ def _make(name: str) -> GoalEnv:
             return made
     except (gym.error.Error, ImportError, AttributeError) as error:
         raise ValueError(f"task {name!r} can not be made: {error}") from error
-    known = ", ".join(SAWYER)
+    known = ", ".join(TASKS)
     raise ValueError(f"task must be one of {known}, gym:ID or module:factory, got {name!r}")
 
 

@@ -1,10 +1,11 @@
-"""Pictures of the simulated arm. Needs a GL library, unlike the rest of the simulator."""
+"""Pictures of the simulated arm and of the other tasks. Needs a GL library, unlike the rest of the simulator."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import mujoco
@@ -13,16 +14,57 @@ from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.sim.mujoco_env import Marker, View
 from tdm_ros.sim.sawyer_sim import SawyerSim
 
 GOAL_RADIUS_M = 0.025
-GOAL_RGBA = (0.1, 0.75, 0.25, 0.9)
+ARM_VIEW = View((0.34, 0.02, 0.07), 2.05, 128.0, -12.0)
 
 NO_GL = (
     "cannot render: no OpenGL library works here ({cause}). "
     "Install one (Debian, Ubuntu: apt-get install libegl1 libosmesa6) "
     "and choose it before Python starts: MUJOCO_GL=egl or MUJOCO_GL=osmesa"
 )
+
+
+class Camera:
+    """Take pictures of any model, off screen.
+
+    Parameters
+    ----------
+    model : mujoco.MjModel
+    data : mujoco.MjData
+        The state that is shown.
+    width, height : int
+        Size [pixels], at most that of the model's off-screen buffer.
+
+    Raises
+    ------
+    RuntimeError
+        If no OpenGL library can be used; the message names the remedy.
+    """
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, width: int = 640, height: int = 480) -> None:
+        self._data = data
+        try:
+            self._renderer = mujoco.Renderer(model, height, width)
+        except Exception as error:  # the binding of each library has its own errors
+            raise RuntimeError(NO_GL.format(cause=f"{type(error).__name__}: {error}")) from error
+
+    def show(self, view: View, markers: Iterable[Marker] = ()) -> NDArray[np.uint8]:
+        """Take a picture, (H, W, 3) uint8."""
+        camera = mujoco.MjvCamera()
+        camera.lookat[:] = view.lookat_m
+        camera.distance, camera.azimuth, camera.elevation = view.distance_m, view.azimuth_deg, view.elevation_deg
+        self._renderer.update_scene(self._data, camera)
+        for marker in markers:
+            _add_marker(self._renderer.scene, marker)
+        image: NDArray[np.uint8] = self._renderer.render()
+        return image
+
+    def close(self) -> None:
+        """Free the GL context."""
+        self._renderer.close()
 
 
 class ArmCamera:
@@ -41,26 +83,15 @@ class ArmCamera:
     """
 
     def __init__(self, sim: SawyerSim, width: int = 640, height: int = 480) -> None:
-        self.sim = sim
-        try:
-            self._renderer = mujoco.Renderer(sim.model, height, width)
-        except Exception as error:  # the binding of each library has its own errors
-            raise RuntimeError(NO_GL.format(cause=f"{type(error).__name__}: {error}")) from error
-        self._camera = mujoco.MjvCamera()
-        self._camera.lookat[:] = (0.34, 0.02, 0.07)
-        self._camera.distance, self._camera.azimuth, self._camera.elevation = 2.05, 128.0, -12.0
+        self._camera = Camera(sim.model, sim.data, width, height)
 
     def show(self, goal_m: ArrayLike | None = None) -> NDArray[np.uint8]:
         """Take a picture, (H, W, 3) uint8, with a marker at ``goal_m``, (3,) [m]."""
-        self._renderer.update_scene(self.sim.data, self._camera)
-        if goal_m is not None:
-            _add_marker(self._renderer.scene, goal_m)
-        image: NDArray[np.uint8] = self._renderer.render()
-        return image
+        return self._camera.show(ARM_VIEW, [] if goal_m is None else [Marker(goal_m, GOAL_RADIUS_M)])
 
     def close(self) -> None:
         """Free the GL context."""
-        self._renderer.close()
+        self._camera.close()
 
 
 class ArmWindow:
@@ -94,7 +125,7 @@ class ArmWindow:
         with self._viewer.lock():
             self._viewer.user_scn.ngeom = 0
             if goal_m is not None:
-                _add_marker(self._viewer.user_scn, goal_m)
+                _add_marker(self._viewer.user_scn, Marker(goal_m, GOAL_RADIUS_M))
         self._viewer.sync()
         self._due = max(self._due + self._period_s, time.monotonic())
         time.sleep(max(self._due - time.monotonic(), 0.0))
@@ -104,17 +135,17 @@ class ArmWindow:
         self._viewer.close()
 
 
-def _add_marker(scene: mujoco.MjvScene, goal_m: ArrayLike) -> None:
-    """Add a ball at the goal to a scene that is about to be drawn."""
+def _add_marker(scene: mujoco.MjvScene, marker: Marker) -> None:
+    """Add a ball to a scene that is about to be drawn."""
     if scene.ngeom >= scene.maxgeom:
         return
     mujoco.mjv_initGeom(
         scene.geoms[scene.ngeom],
         mujoco.mjtGeom.mjGEOM_SPHERE,
-        np.full(3, GOAL_RADIUS_M),
-        np.asarray(goal_m, np.float64),
+        np.full(3, marker.radius_m),
+        np.asarray(marker.position_m, np.float64),
         np.eye(3).ravel(),
-        np.array(GOAL_RGBA, np.float32),
+        np.array(marker.rgba, np.float32),
     )
     scene.ngeom += 1
 

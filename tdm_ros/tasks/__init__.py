@@ -1,6 +1,17 @@
 """What is observed, what counts as a goal, what an action means: names, units, scales, bounds."""
 
+from tdm_ros.tasks.locomotion import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH
+from tdm_ros.tasks.manipulation import REACHER
 from tdm_ros.tasks.reach import SAWYER_REACH, observe
 from tdm_ros.tasks.spec import Channels, TaskSpec
 
-__all__ = ["SAWYER_REACH", "Channels", "TaskSpec", "observe"]
+__all__ = [
+    "ANT_POSITION",
+    "ANT_POSITION_VELOCITY",
+    "CHEETAH",
+    "REACHER",
+    "SAWYER_REACH",
+    "Channels",
+    "TaskSpec",
+    "observe",
+]
