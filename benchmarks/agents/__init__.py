@@ -1,0 +1,56 @@
+"""The learners that are compared, by name."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import Any
+
+from benchmarks.trial import Agent
+
+NAMES = """\
+tdm[_PRESET][_T<horizon>][_u<updates a step>][,SETTING=VALUE]...   e.g. tdm, tdm_T0, tdm_paper, tdm_T10_u1,vector=False
+sac_her, td3_her, ddpg_her [_plain][_u<updates a step>]   Stable-Baselines3, hindsight goals, the inputs of tdm
+mpc   one-step model and random shooting"""
+
+
+def make_agent(name: str) -> Agent:
+    """Make the learner called ``name``.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name; the message lists what there is.
+    """
+    from benchmarks.agents.model_based import ModelBased
+    from benchmarks.agents.sb3 import Baseline
+    from benchmarks.agents.temporal_difference import TemporalDifference
+
+    name_only, *assignments = name.split(",")
+    kind, *parts = name_only.split("_")
+    plain, preset = "plain" in parts, ""
+    numbers: dict[str, int] = {}
+    for part in parts:
+        number = re.fullmatch(r"([Tu])(\d+)", part)
+        if number:
+            numbers[number[1]] = int(number[2])
+        elif part not in ("her", "plain"):
+            preset += f"_{part}" if preset else part
+    if kind == "tdm" and not plain and "her" not in parts:
+        settings = dict(_setting(text) for text in assignments)
+        settings |= {"updates_per_step": numbers["u"]} if "u" in numbers else {}
+        return TemporalDifference(numbers.get("T"), preset, settings)
+    if not assignments and kind in ("sac", "td3", "ddpg") and "her" in parts and not preset and "T" not in numbers:
+        return Baseline(kind, plain, updates_per_step=numbers.get("u", 1))
+    if name == "mpc":
+        return ModelBased()
+    raise ValueError(f"an agent is one of the following, got {name!r}\n{NAMES}")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Read one ``NAME=VALUE`` of `TdmConfig`; what is no Python literal is a word."""
+    key, _, value = text.partition("=")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, value

@@ -1,0 +1,124 @@
+"""Many runs at once: processes on this machine, or tasks on a Ray cluster. Both tell the same events."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.cases import Run
+from benchmarks.trial import RESULT, measure, write_json
+
+_WAIT_S = 0.5
+
+
+class Event(NamedTuple):
+    """What is heard of a run."""
+
+    run: Run
+    steps: int
+    """Environment steps that are over."""
+    done: bool = False
+    error: str = ""
+    """Why it failed; "" if it did not."""
+
+
+def run_locally(runs: Sequence[Run], out: Path, jobs: int) -> Iterator[Event]:
+    """Measure ``runs``, ``jobs`` at a time, each in a process of its own with one thread."""
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    context = multiprocessing.get_context("spawn")
+    told: multiprocessing.Queue[Event] = context.Queue()
+    waiting, running = list(runs), dict[Run, BaseProcess]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                run = waiting.pop(0)
+                running[run] = context.Process(target=_work, args=(run, run.folder(out), told), daemon=True)
+                running[run].start()
+                yield Event(run, 0)
+            dead = [run for run, process in running.items() if not process.is_alive()]
+            with suppress(queue.Empty):
+                event = told.get(timeout=_WAIT_S)
+                if event.done:
+                    running.pop(event.run).join()
+                yield event
+                continue
+            # One that was killed says nothing: all that was said has been heard.
+            for run in dead:
+                code = running.pop(run).exitcode
+                yield Event(run, run.steps, done=True, error=f"its process ended with exit code {code}")
+    finally:
+        for process in running.values():
+            process.terminate()
+
+
+def _work(run: Run, folder: Path, told: multiprocessing.Queue[Event]) -> None:
+    error = _attempt(run, folder, lambda steps: told.put(Event(run, steps)))[1]
+    told.put(Event(run, run.steps, done=True, error=error))
+
+
+def _attempt(run: Run, folder: Path, report: Callable[[int], None]) -> tuple[dict[str, Any], str]:
+    try:
+        return measure(run, folder, report), ""
+    except Exception as error:  # one run that fails must not end the others
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        return {}, f"{type(error).__name__}: {error} ({folder / 'error.txt'})"
+
+
+def run_on_ray(runs: Sequence[Run], out: Path, address: str, jobs: int) -> Iterator[Event]:
+    """Measure ``runs`` on a Ray cluster, one core each.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+    out : Path
+        Results come back and are written here; a checkpoint stays where the run was.
+    address : str
+        Of the cluster; "local" starts one of ``jobs`` cores on this machine.
+    jobs : int
+
+    Raises
+    ------
+    RuntimeError
+        If Ray is not installed.
+    """
+    try:
+        import ray
+        from ray.util.queue import Empty, Queue
+    except ImportError as error:
+        raise RuntimeError("--ray needs Ray: pip install 'tdm_ros[benchmarks]'") from error
+    environment = {"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
+    if address == "local":
+        ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, runtime_env=environment)
+    else:
+        modules = [str(Path(__file__).parents[1] / name) for name in ("tdm_ros", "benchmarks")]
+        ray.init(address=address, log_to_driver=False, runtime_env={**environment, "py_modules": modules})
+    try:
+        told = Queue(actor_options={"num_cpus": 0})
+        task = ray.remote(num_cpus=1, max_retries=2)(_work_on_ray)
+        running = {task.remote(run, str(run.folder(out).resolve()), told): run for run in runs}
+        while running:
+            with suppress(Empty):
+                yield told.get(timeout=_WAIT_S)
+            for reference in ray.wait(list(running), timeout=0)[0]:
+                run = running.pop(reference)
+                try:
+                    result, error = ray.get(reference)
+                except ray.exceptions.RayError as lost:
+                    result, error = {}, f"{type(lost).__name__}: {lost}"
+                if result:
+                    write_json(run.folder(out) / RESULT, result)
+                yield Event(run, run.steps, done=True, error=error)
+    finally:
+        ray.shutdown()
+
+
+def _work_on_ray(run: Run, folder: str, told: Any) -> tuple[dict[str, Any], str]:
+    return _attempt(run, Path(folder), lambda steps: told.put(Event(run, steps)))

@@ -1,0 +1,63 @@
+"""Learning curves of one task: ours over seeds, the paper's behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import Run, case_of, paper_curves, table_name
+from benchmarks.results import spread
+
+_PAPER_STYLES = {"TDM": "-", "model_based": "--", "DDPG": "-.", "HER": ":"}
+
+
+def draw(rows: Sequence[dict[str, Any]], runs: Sequence[Run], unit: str, out: Path) -> Path:
+    """Draw medians and interquartile bands over seeds against environment steps; return the PNG file.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        From `tidy`.
+    runs : sequence of Run
+        Of one task and length.
+    unit : str
+        Of the score.
+    out : Path
+        Folder.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    task, steps = runs[0].task, runs[0].steps
+    marks = sorted({row["steps"] for row in rows})
+    figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    left, right = (marks[0] if marks else 1000) / 1.1, steps * 1.1
+    for method, curve in paper_curves().get(case_of(task).paper, {"curves": {}})["curves"].items():
+        points = [(x, y) for x, y in zip(curve["x"], curve["y"], strict=True) if left <= x <= right]
+        if points:
+            style = _PAPER_STYLES.get(method, "-")
+            label = f"paper: {method.replace('_', ' ')}"
+            axes.plot(*zip(*points, strict=True), color="0.6", linestyle=style, label=label, zorder=1)
+    colours = plt.get_cmap("tab10")
+    for number, agent in enumerate(dict.fromkeys(run.agent for run in runs)):
+        found = {mark: s for mark in marks if (s := spread(rows, agent, mark))}
+        if not found:
+            continue
+        seeds = max(s.seeds for s in found.values())
+        x, colour = list(found), colours(number % 10)
+        axes.fill_between(x, [s.low for s in found.values()], [s.high for s in found.values()], color=colour, alpha=0.2)
+        middle = [s.median for s in found.values()]
+        axes.plot(x, middle, "o-", ms=3, color=colour, label=f"{agent} (n={seeds})", zorder=3)
+    for mark, target in case_of(task).targets.items():
+        axes.plot(mark, target, "k*", ms=10, zorder=4, label="target" if mark == max(case_of(task).targets) else None)
+    axes.set(xscale="log", yscale="log", xlim=(left, right), xlabel="environment steps", title=task)
+    axes.set_ylabel(f"mean final score [{unit}]")
+    axes.grid(True, which="both", alpha=0.2)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    path = out / f"{table_name(task, steps)}.png"
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path

@@ -1,0 +1,78 @@
+"""Results of many runs as tidy rows, and their medians and quartiles over seeds."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.cases import Run, table_name
+from benchmarks.trial import RESULT, SCHEMA
+
+COLUMNS = ("task", "agent", "seed", "steps", "mean", "median", "p95", "success", "goals", "updates", "wall_s", "cpu_s")
+
+
+class Spread(NamedTuple):
+    """A score over seeds."""
+
+    median: float
+    low: float
+    """First quartile."""
+    high: float
+    """Third quartile."""
+    seeds: int
+
+
+def read_result(run: Run, out: Path) -> dict[str, Any] | None:
+    """The result of a run, or None if it has not been measured.
+
+    Raises
+    ------
+    ValueError
+        If another version wrote it.
+    """
+    path = run.folder(out) / RESULT
+    if not path.exists():
+        return None
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if result["schema"] != SCHEMA:
+        raise ValueError(f"{path} has schema {result['schema']}, this version reads {SCHEMA}; remove it")
+    return result
+
+
+def tidy(runs: Sequence[Run], out: Path) -> list[dict[str, Any]]:
+    """One row for each run and mark that has been measured, with `COLUMNS`."""
+    rows = []
+    for run in runs:
+        result = read_result(run, out)
+        for row in result["rows"] if result else ():
+            every = {**asdict(run), **row}
+            rows.append({name: every[name] for name in COLUMNS})
+    return rows
+
+
+def write_csv(rows: Sequence[dict[str, Any]], out: Path, task: str, steps: int) -> Path:
+    """Write the rows of one table to a CSV file."""
+    path = out / f"{table_name(task, steps)}.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def spread(rows: Sequence[dict[str, Any]], agent: str, steps: int, column: str = "mean") -> Spread | None:
+    """Median and quartiles over the seeds of ``agent`` at a mark; None if none has been measured.
+
+    ``column`` "mean" is the mean final score over the goals, as in the paper.
+    """
+    values = [row[column] for row in rows if row["agent"] == agent and row["steps"] == steps]
+    if not values:
+        return None
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return Spread(float(middle), float(low), float(high), len(values))

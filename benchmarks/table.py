@@ -1,0 +1,93 @@
+"""The Markdown table of one task: ours, the baselines and the paper, with what is missing in plain sight."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from benchmarks.cases import Run, case_of, paper_curves
+from benchmarks.results import Spread, spread
+
+PAPER_SEEDS = 3
+
+
+def markdown(rows: Sequence[dict[str, Any]], runs: Sequence[Run], steps_shown: Sequence[int], unit: str) -> str:
+    """Write the table of one task.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        From `tidy`.
+    runs : sequence of Run
+        All that were asked for, of one task and length; what is missing is listed below the table.
+    steps_shown : sequence of int
+        Marks that get a column.
+    unit : str
+        Of the score.
+    """
+    task, agents = runs[0].task, list(dict.fromkeys(run.agent for run in runs))
+    seeds = len({run.seed for run in runs})
+    head = ["agent", "seeds", *(f"{_short(mark)} steps" for mark in steps_shown)]
+    head += ["goals", "updates", "wall min", "target met"]
+    lines = [f"### {task}: mean final score [{unit}], median over seeds (first to third quartile)", ""]
+    lines += [_line(head), _line(["---"] * len(head))]
+    lines += [_line(_measured(rows, agent, seeds, steps_shown, task)) for agent in agents]
+    lines += _paper(task, steps_shown)
+    targets = case_of(task).targets
+    if targets:
+        cells = [f"<= {targets[mark]:g}" if mark in targets else "" for mark in steps_shown]
+        lines.append(_line(["target", "", *cells, "", "", "", ""]))
+    have = {(row["agent"], row["seed"]) for row in rows}
+    missing = [f"{run.agent} seed {run.seed}" for run in runs if (run.agent, run.seed) not in have]
+    if missing:
+        lines += ["", f"Not measured: {', '.join(missing)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _measured(
+    rows: Sequence[dict[str, Any]], agent: str, seeds: int, steps_shown: Sequence[int], task: str
+) -> list[str]:
+    own = [row for row in rows if row["agent"] == agent]
+    found = len({row["seed"] for row in own})
+    cells = [agent, str(found) if found == seeds else f"{found} of {seeds}"]
+    cells += [_score(spread(rows, agent, mark), found) for mark in steps_shown]
+    if not own:
+        return [*cells, "-", "-", "-", "-" if case_of(task).targets else ""]
+    goals = "/".join(str(n) for n in sorted({row["goals"] for row in own}))
+    last = max(row["steps"] for row in own)
+    updates, wall_s = spread(rows, agent, last, "updates"), spread(rows, agent, last, "wall_s")
+    assert updates and wall_s
+    return [*cells, goals, f"{updates.median:.0f}", f"{wall_s.median / 60:.1f}", _met(rows, agent, task)]
+
+
+def _score(found: Spread | None, seeds: int) -> str:
+    if found is None:
+        return "-"
+    partial = f" n={found.seeds}" if found.seeds != seeds else ""
+    return f"{found.median:.3g} ({found.low:.3g} - {found.high:.3g}){partial}"
+
+
+def _met(rows: Sequence[dict[str, Any]], agent: str, task: str) -> str:
+    words = []
+    for mark, target in case_of(task).targets.items():
+        found = spread(rows, agent, mark)
+        words.append(f"{_short(mark)}: {'-' if found is None else 'yes' if found.median <= target else 'no'}")
+    return ", ".join(words)
+
+
+def _paper(task: str, steps_shown: Sequence[int]) -> list[str]:
+    curves = paper_curves().get(case_of(task).paper, {"curves": {}})["curves"]
+    lines = []
+    for method, curve in curves.items():
+        points = dict(zip(curve["x"], curve["y"], strict=True))
+        cells = [f"{points[mark]:g}" if mark in points else "-" for mark in steps_shown]
+        lines.append(_line([f"paper: {method}", str(PAPER_SEEDS), *cells, "", "", "", ""]))
+    return lines
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _short(steps: int) -> str:
+    return f"{steps // 1000}k" if steps % 1000 == 0 else str(steps)
