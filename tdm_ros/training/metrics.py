@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -55,11 +56,15 @@ class MetricsFile:
     ----------
     directory : Path
         Run directory; an existing file in it is continued.
+    last_step : int, optional
+        Rows of later steps, and a torn last line, are dropped first: a killed run wrote them after its checkpoint.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, last_step: int | None = None) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / FILE_NAME
+        if last_step is not None and path.exists():
+            _cut(path, last_step)
         fresh = not path.exists() or path.stat().st_size == 0
         self._file = path.open("a", newline="", encoding="utf-8")
         self._writer = csv.DictWriter(self._file, [f.name for f in fields(EpisodeRow)])
@@ -103,6 +108,17 @@ def read_metrics(directory: Path) -> Iterator[EpisodeRow]:
                 )
             except (TypeError, ValueError):
                 continue
+
+
+def _cut(path: Path, last_step: int) -> None:
+    """Leave the rows up to ``last_step``; a crash leaves the old file or the new one."""
+    rows = [row for row in read_metrics(path.parent) if row.step <= last_step]
+    part = path.with_suffix(".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(EpisodeRow)])
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+    os.replace(part, path)
 
 
 def summarise(final_distance: list[float]) -> dict[str, Any]:

@@ -88,11 +88,13 @@ class OnlineTrainer:
         start = learner.transitions
         explore = Exploration(task.action.size, generator("train", learner.seed, start))
         noise = learner.config.noise * (1 - learner.progress)
+        # Anew, so that a run that goes on from a checkpoint, which is made between two episodes, acts as this one does.
+        self._actor = None if learner.agent is None else NumpyActor.from_bytes(learner.actor_bytes())
 
         def act(now: Situation) -> NDArray[np.float32]:
             if self._actor is None:
                 return explore.random()
-            return explore.noisy(self._actor.act(*now), noise)
+            return explore.noisy(actor_policy(self._actor)(now), noise)
 
         end, step = "interrupted", None
         for step, last in play(self.env, task, act, reset_seed("train", learner.seed, start)):
