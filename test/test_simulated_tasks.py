@@ -17,6 +17,7 @@ OURS = [name for name in TASKS if not name.startswith("sawyer_reach")]
 SHAPES = {
     # observation, goal, action, horizon, steps
     "reacher": (17, 3, 7, 15, 100),
+    "pusher": (10, 4, 3, 5, 100),
     "cheetah": (17, 1, 6, 10, 99),
     "ant_position": (30, 2, 8, 49, 50),
     "ant_position_velocity": (33, 4, 8, 32, 99),

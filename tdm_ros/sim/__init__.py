@@ -2,7 +2,7 @@
 
 import gymnasium as gym
 
-from tdm_ros.tasks import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH, REACHER, SAWYER_REACH, TaskSpec
+from tdm_ros.tasks import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH, PUSHER, REACHER, SAWYER_REACH, TaskSpec
 
 _ENVIRONMENTS: dict[str, tuple[str, str, TaskSpec, dict[str, str]]] = {
     "sawyer_reach": ("SawyerReach", "reach_env:SawyerReachEnv", SAWYER_REACH["velocity"], {}),
@@ -19,6 +19,7 @@ _ENVIRONMENTS: dict[str, tuple[str, str, TaskSpec, dict[str, str]]] = {
         {"actuation": "torque_low_damping"},
     ),
     "reacher": ("Reacher", "reacher_env:ReacherEnv", REACHER, {}),
+    "pusher": ("Pusher", "pusher_env:PusherEnv", PUSHER, {}),
     "cheetah": ("Cheetah", "cheetah_env:CheetahEnv", CHEETAH, {}),
     "ant_position": ("AntPosition", "ant_env:AntPositionEnv", ANT_POSITION, {}),
     "ant_position_velocity": (

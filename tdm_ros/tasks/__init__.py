@@ -2,6 +2,7 @@
 
 from tdm_ros.tasks.locomotion import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH
 from tdm_ros.tasks.manipulation import REACHER
+from tdm_ros.tasks.pushing import PUSHER
 from tdm_ros.tasks.reach import SAWYER_REACH, observe
 from tdm_ros.tasks.spec import Channels, TaskSpec
 
@@ -9,6 +10,7 @@ __all__ = [
     "ANT_POSITION",
     "ANT_POSITION_VELOCITY",
     "CHEETAH",
+    "PUSHER",
     "REACHER",
     "SAWYER_REACH",
     "Channels",

@@ -1,0 +1,114 @@
+"""A planar arm with three joints that pushes a puck to a target with a fork."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.sim.mujoco_env import Array, Marker, MujocoGoalEnv, View
+from tdm_ros.tasks import PUSHER
+
+TORQUE_N_M = 3.0
+LINKS_M = (0.6, 0.5, 0.3)
+"""Upper arm, forearm, and from the wrist to the middle of the fork, which is the hand."""
+
+FORK_HALF_M = 0.12
+"""Half the length and, between the axes of the prongs, nearly half the width of the fork."""
+
+PUCK_RADIUS_M = 0.06
+START_RAD = (0.9, -1.9, 1.0)
+PUCK_LOW_M, PUCK_HIGH_M = (0.3, -0.8), (0.8, -0.3)
+REACH_M = 1.3
+"""Targets are drawn within this distance of the shoulder; the fork reaches 10 cm further."""
+
+
+def pusher_xml() -> str:
+    """Write the model as MJCF text: the links pass above the puck, only the fork touches it."""
+    upper, fore, hand = LINKS_M
+    half, wide = FORK_HALF_M, FORK_HALF_M + 0.02
+    back, front = hand - half, hand + half
+    paint = 'contype="0" conaffinity="0" mass="0"'
+    touch = 'type="capsule" size=".02" material="fork" mass=".04"'
+    return f"""<mujoco model="pusher">
+<compiler angle="radian" autolimits="true"/>
+<option timestep="0.01" gravity="0 0 0" integrator="implicitfast" iterations="20"/>
+<default><geom condim="1"/><joint axis="0 0 1" armature=".04" damping="1"/></default>
+<visual><global offwidth="640" offheight="480"/><headlight ambient=".4 .4 .4" diffuse=".5 .5 .5"/></visual>
+<asset><material name="table" rgba=".80 .70 .55 1"/><material name="link" rgba=".30 .31 .33 1"/>
+<material name="fork" rgba=".60 .04 .07 1"/><material name="puck" rgba=".15 .35 .75 1"/>
+<texture type="skybox" builtin="gradient" rgb1=".95 .96 .98" rgb2=".66 .72 .79" width="64" height="64"/></asset>
+<worldbody><light pos="0 -1 3" dir="0 .3 -1"/>
+<geom type="box" pos="0 0 -.01" size="1.6 1.6 .01" material="table" {paint}/>
+<geom type="cylinder" size=".08" fromto="0 0 0 0 0 .2" material="link" {paint}/>
+<body pos="0 0 .2"><joint name="shoulder" range="-4.2 4.2"/>
+<geom type="capsule" size=".04" fromto="0 0 0 {upper} 0 0" material="link" mass=".3" contype="0" conaffinity="0"/>
+<body pos="{upper} 0 0"><joint name="elbow" range="-2.6 2.6"/>
+<geom type="capsule" size=".035" fromto="0 0 0 {fore} 0 0" material="link" mass=".2" contype="0" conaffinity="0"/>
+<body pos="{fore} 0 0"><joint name="wrist" range="-2.6 2.6"/><site name="hand" pos="{hand} 0 -.15"/>
+<geom type="capsule" size=".02" fromto="0 0 0 {back} 0 -.15" material="link" {paint}/>
+<geom {touch} fromto="{back} -{wide} -.15 {back} {wide} -.15"/>
+<geom {touch} fromto="{back} -{wide} -.15 {front} -{wide} -.15"/>
+<geom {touch} fromto="{back} {wide} -.15 {front} {wide} -.15"/>
+</body></body></body>
+<body name="puck" pos="0 0 .05">
+<joint name="puck_x" type="slide" axis="1 0 0" damping="2" armature="0" range="-1.5 1.5"/>
+<joint name="puck_y" type="slide" axis="0 1 0" damping="2" armature="0" range="-1.5 1.5"/>
+<geom type="cylinder" size="{PUCK_RADIUS_M} .05" material="puck" mass=".1"/></body>
+</worldbody>
+<actuator><motor joint="shoulder"/><motor joint="elbow"/><motor joint="wrist"/></actuator>
+</mujoco>"""
+
+
+@cache
+def pusher_model() -> mujoco.MjModel:
+    """The compiled model."""
+    return mujoco.MjModel.from_xml_string(pusher_xml())
+
+
+class PusherEnv(MujocoGoalEnv):
+    """Push a puck to a target.
+
+    Observation (10,): three joints [rad], their velocities [rad/s], hand x, y and puck x, y [m]. Goal (4,): hand and
+    puck [m], both at the target, where the fork holds the puck. Actions (3,): torques up to 3 N m. It lasts,
+    whatever happens.
+
+    Source: starts and targets are those of the paper's TDM runs; targets that the fork can not reach are drawn again.
+    """
+
+    view = View((-0.05, -0.05, 0.0), 3.0, 90.0, -75.0)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__(PUSHER, pusher_model(), render_mode)
+        self._hand = self.model.site("hand").id
+
+    def _start(self, rng: np.random.Generator) -> None:
+        self.data.qpos[:3] = START_RAD
+        self.data.qpos[3:] = rng.uniform(PUCK_LOW_M, PUCK_HIGH_M)
+
+    def _draw_goal(self, rng: np.random.Generator) -> ArrayLike:
+        while True:
+            target = rng.uniform(self.task.goal.low[2:], self.task.goal.high[2:])
+            if np.linalg.norm(target) < REACH_M:
+                return np.tile(target, 2)
+
+    @property
+    def _strength(self) -> float:
+        return TORQUE_N_M
+
+    def _act(self, action: NDArray[np.floating[Any]]) -> None:
+        super()._act(action)
+        mujoco.mj_kinematics(self.model, self.data)  # a step leaves the poses of the state before it
+
+    def _observation(self) -> Array:
+        data = self.data
+        return np.concatenate((data.qpos[:3], data.qvel[:3], data.site_xpos[self._hand, :2], data.qpos[3:]))
+
+    def _achieved(self, observation: Array) -> Array:
+        return observation[6:]
+
+    def _markers(self) -> list[Marker]:
+        return [Marker((*self._goal[2:].tolist(), 0.02), 0.06)]

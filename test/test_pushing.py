@@ -1,0 +1,105 @@
+"""The tasks that push a puck: a script that knows the arm brings the puck to its target, in the time there is."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.sim import TASKS
+from tdm_ros.sim.pusher_env import LINKS_M, PusherEnv
+
+Array = NDArray[np.float64]
+
+
+def direction(angle_rad: float) -> Array:
+    return np.array([np.cos(angle_rad), np.sin(angle_rad)])
+
+
+def turn(angle_rad: float) -> float:
+    """The same angle within half a turn of zero."""
+    return float((angle_rad + np.pi) % (2 * np.pi) - np.pi)
+
+
+class ForkScript:
+    """Put the fork beside the puck, take it in, and carry it clockwise round the shoulder to the target."""
+
+    def __init__(self, env: PusherEnv) -> None:
+        self.env = env
+        self.beside = self.inside = False
+
+    def posture(self, hand_m: ArrayLike, heading: float, shoulder: float) -> Array:
+        """Joint angles for a place and a heading of the fork, the shoulder near ``shoulder``."""
+        upper, fore, reach = LINKS_M
+        wrist = np.asarray(hand_m) - reach * direction(heading)
+        far = np.clip(np.linalg.norm(wrist), 0.33, upper + fore - 1e-3)
+        elbow = -np.arccos(np.clip((far**2 - upper**2 - fore**2) / (2 * upper * fore), -1, 1))
+        bearing = np.arctan2(wrist[1], wrist[0]) - np.arctan2(fore * np.sin(elbow), upper + fore * np.cos(elbow))
+        first = shoulder + turn(bearing - shoulder)
+        return np.array([first, elbow, turn(heading - first - elbow)])
+
+    def carry(self, puck: Array, hand: Array, heading: float, shoulder: float) -> Array:
+        goal = self.env._goal[2:].astype(float)
+        here, there = np.arctan2(puck[1], puck[0]), np.arctan2(goal[1], goal[0])
+        here, there = here - 2 * np.pi * (here > 0.3), there - 2 * np.pi * (there > 0)
+        step = np.clip(there - here, -0.6, 0.6)
+        share = abs(step) / max(abs(there - here), 1e-6)
+        far = (1 - share) * np.linalg.norm(puck) + share * np.linalg.norm(goal)
+        way = far * direction(here + step) - puck
+        facing = float(np.arctan2(way[1], way[0])) if np.linalg.norm(way) > 0.1 else heading
+        return self.posture(hand + way, facing, shoulder)
+
+    def __call__(self) -> Array:
+        data = self.env.data
+        puck, hand = data.qpos[3:].copy(), data.site_xpos[self.env._hand, :2].copy()
+        heading, shoulder = float(data.qpos[:3].sum()), float(data.qpos[0])
+        side = float(np.arctan2(puck[1], puck[0])) - np.pi / 2
+        start = puck - 0.36 * direction(side)
+        self.beside |= bool(np.linalg.norm(hand - start) < 0.1 and abs(turn(heading - side)) < 0.25)
+        self.inside |= self.beside and bool(np.linalg.norm(puck - hand) < 0.11)
+        if self.inside:
+            wanted = self.carry(puck, hand, heading, shoulder)
+        else:
+            wanted = self.posture(puck if self.beside else start, side, shoulder if self.beside else 0.3)
+        return np.clip((20 * (wanted - data.qpos[:3]) - 1.2 * data.qvel[:3]) / 3.0, -1, 1).astype(np.float32)
+
+
+def test_pusher_targets_are_reached_by_a_script() -> None:
+    env = gym.make(TASKS["pusher"]).unwrapped
+    assert isinstance(env, PusherEnv)
+    final = []
+    for seed in range(20):
+        env.reset(seed=seed)
+        script = ForkScript(env)
+        for _ in range(100):
+            info = env.step(script())[4]
+        final.append(info["distance"])
+    assert np.mean(np.array(final) < 0.1) >= 0.85
+
+
+def test_pusher_puck_moves_only_when_pushed_and_then_stops() -> None:
+    env = gym.make(TASKS["pusher"]).unwrapped
+    before = env.reset(seed=0)[0]["achieved_goal"][2:]
+    for _ in range(20):
+        after = env.step(np.zeros(3, np.float32))[0]["achieved_goal"][2:]
+    np.testing.assert_allclose(after, before, atol=1e-6)
+    env.data.qvel[3] = 1.0
+    for _ in range(10):
+        after = env.step(np.zeros(3, np.float32))[0]["achieved_goal"][2:]
+    assert 0.02 < after[0] - before[0] < 0.1
+    assert abs(env.data.qvel[3]) < 0.01
+
+
+def test_pusher_is_judged_by_the_puck_and_asks_the_hand_to_hold_it() -> None:
+    env = gym.make(TASKS["pusher"]).unwrapped
+    goals = np.array([env.reset(seed=seed)[0]["desired_goal"] for seed in range(50)])
+    np.testing.assert_array_equal(goals[:, :2], goals[:, 2:])
+    assert (np.linalg.norm(goals[:, 2:], axis=1) < 1.3).all()
+    assert env.task.distance([9, 9, 0.3, 0.4], [0, 0, 0, 0]) == 0.5
+
+
+def test_pusher_starts_lie_where_the_papers_do() -> None:
+    env = gym.make(TASKS["pusher"]).unwrapped
+    pucks = np.array([env.reset(seed=seed)[0]["achieved_goal"][2:] for seed in range(200)])
+    assert (pucks >= (0.3, -0.8)).all() and (pucks <= (0.8, -0.3)).all()
+    assert np.ptp(pucks, axis=0).min() > 0.45
