@@ -1,0 +1,169 @@
+"""Tables, plots and progress of the benchmarks from canned results, and the fan-out over processes and Ray."""
+
+import csv
+import io
+import os
+import signal
+import time
+
+import pytest
+from PIL import Image
+
+from benchmarks.cases import Run, marks
+from benchmarks.fan_out import Event, run_locally, run_on_ray
+from benchmarks.plots import draw
+from benchmarks.progress import Progress
+from benchmarks.results import COLUMNS, read_result, spread, tidy, write_csv
+from benchmarks.sample_efficiency import main
+from benchmarks.table import markdown
+from benchmarks.trial import RESULT, SCHEMA, write_json
+
+TASK = "tasks_for_tests:make_point"
+TINY = "tdm,hidden=8,batch_size=8,random_steps=40,catch_up_updates=2,updates_per_step=1"
+
+
+def canned(out, run, means, goals=50, schema=SCHEMA):
+    rows = [
+        dict(steps=steps, mean=mean, median=mean / 2, p95=2 * mean, success=0.5, goals=goals, updates=5 * steps)
+        | dict(wall_s=0.06 * steps, cpu_s=0.05 * steps, finals=[mean] * goals)
+        for steps, mean in means.items()
+    ]
+    result = {"schema": schema, "task": run.task, "agent": run.agent, "seed": run.seed, "steps": run.steps}
+    write_json(run.folder(out) / RESULT, result | {"unit": "m", "rows": rows})
+
+
+@pytest.fixture
+def reacher(tmp_path):
+    """Three seeds of one agent, one of another, none of a third."""
+    runs = [Run("reacher", agent, seed, 20_000) for seed in range(3) for agent in ("tdm", "mpc", "sac_her")]
+    for seed, shift in enumerate((0.0, 0.01, 0.04)):
+        canned(tmp_path, Run("reacher", "tdm", seed, 20_000), {1000: 0.3, 10_000: 0.03 + shift, 20_000: 0.02 + shift})
+    canned(tmp_path, Run("reacher", "mpc", 1, 20_000), {1000: 0.4, 10_000: 0.2}, goals=10)
+    return tmp_path, runs
+
+
+def test_marks_hold_the_targets_and_the_last_step():
+    assert marks("reacher", 20_000) == (1000, 2000, 3000, 5000, 10_000, 20_000)
+    assert marks("sawyer_reach_torque_low_damping", 6000)[-1] == 6000
+    assert marks("ant_position", 100_000)[-2:] == (50_000, 100_000)
+    assert marks(TASK, 100) == (25, 50, 75, 100)
+
+
+def test_spread_is_median_and_quartiles_over_seeds(reacher):
+    out, runs = reacher
+    found = spread(tidy(runs, out), "tdm", 10_000)
+    assert (found.median, found.seeds) == (pytest.approx(0.04), 3)
+    assert (found.low, found.high) == (pytest.approx(0.035), pytest.approx(0.055))
+    assert spread(tidy(runs, out), "sac_her", 10_000) is None
+
+
+def test_table_shows_scores_paper_targets_and_what_is_missing(reacher):
+    out, runs = reacher
+    lines = markdown(tidy(runs, out), runs, (1000, 10_000, 20_000), "m").splitlines()
+    cells = {
+        line.split(" | ")[0].strip("| "): [c.strip(" |") for c in line.split(" | ")] for line in lines if "|" in line
+    }
+    assert cells["agent"][2:5] == ["1k steps", "10k steps", "20k steps"]
+    assert cells["tdm"][1:5] == ["3", "0.3 (0.3 - 0.3)", "0.04 (0.035 - 0.055)", "0.03 (0.025 - 0.045)"]
+    assert cells["tdm"][5:] == ["50", "100000", "20.0", "10k: yes, 20k: yes"]
+    assert cells["mpc"][1:6] == ["1 of 3", "0.4 (0.4 - 0.4)", "0.2 (0.2 - 0.2)", "-", "10"]
+    assert cells["mpc"][8] == "10k: no, 20k: -"
+    assert cells["sac_her"][1:] == ["0 of 3"] + ["-"] * 7
+    assert cells["paper: TDM"][2:5] == ["0.29", "0.115", "0.12"]
+    assert cells["target"][2:5] == ["", "<= 0.05", "<= 0.03"]
+    assert lines[-1] == "Not measured: mpc seed 0, sac_her seed 0, sac_her seed 1, mpc seed 2, sac_her seed 2."
+    assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+
+
+def test_csv_is_tidy_one_row_a_run_and_mark(reacher):
+    out, runs = reacher
+    path = write_csv(tidy(runs, out), out, "reacher", 20_000)
+    rows = list(csv.DictReader(path.open()))
+    assert tuple(rows[0]) == COLUMNS and len(rows) == 3 * 3 + 2
+    assert {(row["agent"], row["seed"]) for row in rows} == {("tdm", "0"), ("tdm", "1"), ("tdm", "2"), ("mpc", "1")}
+
+
+def test_plot_holds_ours_in_colour_and_the_paper_in_grey(reacher):
+    out, runs = reacher
+    with Image.open(draw(tidy(runs, out), runs, "m", out)) as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
+    assert {(31, 119, 180), (153, 153, 153), (0, 0, 0)} <= colours
+
+
+def test_result_of_another_schema_is_refused(tmp_path):
+    run = Run("reacher", "tdm", 0, 20_000)
+    canned(tmp_path, run, {1000: 0.3}, schema=99)
+    with pytest.raises(ValueError, match="schema 99, this version reads 1; remove it"):
+        read_result(run, tmp_path)
+
+
+def test_progress_gives_rate_time_left_and_the_whole():
+    runs = [Run("reacher", "tdm", seed, 1000) for seed in range(4)]
+    stream = io.StringIO()
+    progress = Progress(runs, stream)
+    progress.hear(Event(runs[0], 100))
+    first_s = progress._seen[runs[0]][0]
+    progress.hear(Event(runs[0], 300))
+    progress.hear(Event(runs[1], 1000, done=True))
+    progress.hear(Event(runs[2], 1000, done=True, error="ValueError: no"))
+    line, bar = progress.lines(first_s + 10)
+    assert line == "  reacher tdm seed 0: 300/1000 20 steps/s, 0:35 left"
+    assert "2/4 runs, 57 %" in bar
+    assert "reacher tdm seed 1: done" in stream.getvalue()
+    assert "reacher tdm seed 2: FAILED, ValueError: no" in stream.getvalue()
+
+
+def test_command_measures_resumes_and_reports(tmp_path, capsys):
+    words = ["--tasks", TASK, "--agents", TINY, "mpc", "--seeds", "1", "--steps", "44", "--out", str(tmp_path)]
+    words[4:5] = []  # mpc needs its random phase, which is longer than this
+    assert main([*words, "--jobs", "1"]) == 0
+    kept = next(tmp_path.glob("**/result.json"))
+    written = kept.stat().st_mtime_ns
+    assert f"| {TINY} | 1 |" in capsys.readouterr().out
+    assert main([*words, "--jobs", "1"]) == 0
+    assert kept.stat().st_mtime_ns == written
+    names = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    stem = "tasks_for_tests_make_point-44"
+    assert names == {f"{stem}.csv", f"{stem}.png", "tables.md"}
+
+
+def test_command_with_an_unknown_agent_says_what_there_is(tmp_path, capsys):
+    assert main(["--tasks", TASK, "--agents", "ppo", "--out", str(tmp_path)]) == 2
+    assert "an agent is one of the following, got 'ppo'" in capsys.readouterr().err
+
+
+def test_run_that_fails_is_told_and_the_others_go_on(tmp_path):
+    bad, good = Run("no_such_task", TINY, 0, 44), Run(TASK, TINY, 0, 44)
+    events = [event for event in run_locally([bad, good], tmp_path, 1) if event.done]
+    assert [event.run for event in events] == [bad, good]
+    assert "no_such_task" in events[0].error and events[1].error == ""
+    assert (bad.folder(tmp_path) / "error.txt").exists() and read_result(good, tmp_path)
+
+
+def test_run_that_is_killed_is_told(tmp_path):
+    run = Run(TASK, TINY, 0, 1_000_000)
+    errors = []
+    for event in run_locally([run], tmp_path, 1):
+        if event.steps and not event.done:
+            os.kill(_child(), signal.SIGKILL)
+        if event.done:
+            errors.append(event.error)
+    assert errors == ["its process ended with exit code -9"]
+
+
+def _child():
+    import multiprocessing
+
+    (child,) = [process for process in multiprocessing.active_children() if process.is_alive()]
+    return child.pid
+
+
+def test_ray_local_measures_and_brings_results_back(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), os.path.dirname(__file__)]))
+    good, bad = Run(TASK, TINY, 0, 44), Run("no_such_task", TINY, 0, 44)
+    started = time.monotonic()
+    done = {event.run: event.error for event in run_on_ray([good, bad], tmp_path, "local", 1) if event.done}
+    assert done[good] == "" and "no_such_task" in done[bad]
+    assert read_result(good, tmp_path)["rows"][-1]["steps"] == 44
+    assert time.monotonic() - started < 100
