@@ -13,9 +13,10 @@ from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
+from tdm_ros.tdm.update import Inputs
 from tdm_ros.training.learner import Learner
 
-CONFIG = TdmConfig(hidden=32, batch_size=64, random_steps=100, catch_up_updates=200)
+CONFIG = TdmConfig(hidden=32, batch_size=64, random_steps=100, catch_up_updates=200, running="hold")
 
 
 def an_agent(seed: int = 0) -> TdmAgent:
@@ -23,8 +24,13 @@ def an_agent(seed: int = 0) -> TdmAgent:
     return TdmAgent(POINT, CONFIG, features, seed)
 
 
-def a_batch(steps_left: float, terminated: bool = False) -> Batch:
-    rng = np.random.default_rng(2)
+def inputs_of(agent: TdmAgent, batch: Batch) -> Inputs:
+    """The first of the batches as tensors."""
+    return Inputs(*(part[0] for part in agent._inputs(batch)))
+
+
+def a_batch(steps_left: float, terminated: bool = False, seed: int = 2) -> Batch:
+    rng = np.random.default_rng(seed)
 
     def draw(size: int) -> np.ndarray:
         return rng.normal(size=(1, 64, size)).astype(np.float32)
@@ -52,42 +58,77 @@ def test_no_steps_left_pays_the_distance_at_the_very_next_state():
     agent, batch = an_agent(), a_batch(0)
     x = agent._inputs(batch)
     assert x.pays_now.all()
-    assert torch.allclose(x.gap_later[0], torch.from_numpy(batch.goal - batch.next_achieved)[0] * 6, atol=1e-5)
-    assert (x.shrink == 1).all()
+    one = inputs_of(agent, batch)
+    expected = torch.from_numpy(np.abs(batch.goal - batch.next_achieved))[0] * (POINT.horizon + 1)
+    assert torch.allclose(agent._update._target(agent._state, one), expected, atol=1e-5)
 
 
 def test_steps_left_bootstraps_with_one_step_less():
     agent, batch = an_agent(), a_batch(3)
     x = agent._inputs(batch)
     assert not x.pays_now.any()
-    horizon_input = x.later[..., -1]
-    assert torch.allclose(horizon_input, torch.full_like(horizon_input, 2 * 2 / POINT.horizon - 1))
-    assert torch.allclose(x.shrink, torch.full_like(x.shrink, 3 / 4))
+    np.testing.assert_allclose(x.later[..., -1], 2 * 2 / POINT.horizon - 1, atol=1e-6)
+    np.testing.assert_allclose(x.reach_later / x.reach, 3 / 4, atol=1e-6)
 
 
 def test_terminated_pays_now_whatever_is_left():
     assert an_agent()._inputs(a_batch(3, terminated=True)).pays_now.all()
 
 
-def test_update_the_targets_get_no_gradient_and_follow_slowly():
+def test_target_is_the_farther_vector_as_a_whole_not_a_maximum_per_dimension():
     agent = an_agent()
-    before = [p.clone() for p in agent.target_critics.parameters()]
+    x = inputs_of(agent, a_batch(3))
+    with torch.no_grad():
+        action = agent._update.mean_action(agent._state["target_actor"], x.later)
+        predicted = agent.critic(agent._state["target_critic"], torch.cat([x.later, action], -1))
+        misses = (predicted - x.aim_later).abs()
+        worse = misses.norm(dim=-1).argmax(0)
+        expected = misses[worse, torch.arange(64)] * (x.reach_later / x.reach)
+    assert torch.allclose(agent._update._target(agent._state, x), expected)
+
+
+def test_update_the_targets_follow_slowly():
+    agent = an_agent()
+    before = {name: agent._state[name].clone() for name in ("target_critic", "target_actor")}
     agent.update(a_batch(3))
-    assert all(p.grad is None for p in agent.target_critics.parameters())
-    for old, new, source in zip(before, agent.target_critics.parameters(), agent.critics.parameters(), strict=True):
-        assert torch.allclose(new, old + CONFIG.polyak * (source - old), atol=1e-7)
+    for name, old in before.items():
+        source = agent._state[name.removeprefix("target_")]
+        assert torch.allclose(agent._state[name], old + CONFIG.polyak * (source - old), atol=1e-7)
+        assert not torch.equal(agent._state[name], old)
 
 
-def test_update_the_actor_loss_leaves_the_critics_gradient_alone():
+def test_update_makes_the_steps_that_torch_optim_adam_makes():
+    """The critic's first two steps, from gradients that plain autograd takes of plain losses."""
     agent = an_agent()
-    agent.update(a_batch(0))
-    with_actor = [p.grad.clone() for p in agent.critics.parameters()]
-    again = an_agent()
-    x = type(again._inputs(a_batch(0)))(*(part[0] for part in again._inputs(a_batch(0))))
-    miss = (again.critics(torch.cat([x.now, x.action], -1)) - x.gap).abs()
-    (CONFIG.loss_scale * (miss - x.gap_later.abs())).square().mean().backward()
-    for got, alone in zip(with_actor, again.critics.parameters(), strict=True):
-        assert torch.allclose(got, alone.grad, atol=1e-6)
+    flat = agent._state["critic"].clone().requires_grad_()
+    adam = torch.optim.Adam([flat], lr=CONFIG.learning_rate)
+    for seed in (2, 3):
+        x = inputs_of(agent, a_batch(0, seed=seed))
+        miss = (agent.critic(flat, torch.cat([x.now, x.action], -1)) - x.aim).abs()
+        adam.zero_grad()
+        (CONFIG.loss_scale * (miss - x.miss_later)).square().mean().backward()
+        adam.step()
+        agent.update(a_batch(0, seed=seed))
+        assert torch.allclose(agent._state["critic"], flat, atol=1e-6)
+
+
+def test_update_the_actor_descends_the_distance_and_is_pulled_to_rest():
+    """Its first Adam step goes against the gradient of distance plus pull, taken by plain autograd in one piece."""
+    agent = an_agent()
+    before, batch = agent._state["actor"].clone(), a_batch(2)
+    x = inputs_of(agent, batch)
+    flat = before.clone().requires_grad_()
+    action = agent._update.mean_action(flat, x.now)
+    gap = agent.critic.first(agent._state["critic"], torch.cat([x.now, action], -1)) - x.aim
+    distance = CONFIG.loss_scale * gap.norm(dim=-1).mean()
+    (slope,) = torch.autograd.grad(distance, action, retain_graph=True)
+    pull = CONFIG.effort * slope.norm(dim=-1).mean().detach() * 0.5 * action.square().sum()
+    (distance + pull).backward()
+    agent.update(batch)
+    moved = agent._state["actor"] - before
+    clear = flat.grad.abs() > 1e-6
+    assert clear.sum() > 100
+    assert (torch.sign(moved[clear]) == -torch.sign(flat.grad[clear])).all()
 
 
 def test_numpy_actor_equals_the_torch_actor():
@@ -95,8 +136,8 @@ def test_numpy_actor_equals_the_torch_actor():
     agent.update(a_batch(2))
     actor = NumpyActor.from_bytes(agent.actor_bytes())
     batch = a_batch(4)
-    x = agent._inputs(batch)
-    expected = agent.average_actor.first(x.now[0]).tanh().detach().numpy()
+    x = inputs_of(agent, batch)
+    expected = agent._update.mean_action(agent._state["average_actor"], x.now).detach().numpy()
     got = [actor.act(batch.observation[0, i], batch.achieved[0, i], batch.goal[0, i], 4) for i in range(64)]
     np.testing.assert_allclose(np.array(got), expected, atol=1e-5)
 
@@ -116,8 +157,7 @@ def test_actor_blob_damaged_is_refused():
 
 def test_actor_with_nan_weights_is_refused():
     agent = an_agent()
-    with torch.no_grad():
-        agent.average_actor.weights[1][0, 0, 0] = float("nan")
+    agent.actor.layers(agent._state["average_actor"])[2][0, 0, 0] = float("nan")
     with pytest.raises(ValueError, match=r"actor.weight1 is not finite"):
         NumpyActor.from_bytes(agent.actor_bytes())
 

@@ -18,29 +18,37 @@ class GoalMix:
     Parameters
     ----------
     future : float
-        A point that the same trajectory reached, at most ``2 (horizon + 1)`` steps later.
+        A point that the same trajectory reached later.
     buffer : float
         A point that any stored step reached.
     box : float
         A point drawn uniformly from the task's goal box.
     near : float
         The point reached by this very step, plus Gaussian noise.
+    rollout : float
+        The goal that was pursued.
     near_std : float
         Standard deviation of that noise [parts of the task's goal scale].
+    span : float
+        How far ahead ``future`` looks, in horizons (``horizon + 1`` steps); 0: to the end of the trajectory.
     """
 
     future: float = 0.4
     buffer: float = 0.1
     box: float = 0.3
     near: float = 0.2
+    rollout: float = 0.0
     near_std: float = 0.15
+    span: float = 2.0
 
     def __post_init__(self) -> None:
-        shares = (self.future, self.buffer, self.box, self.near)
+        shares = (self.future, self.buffer, self.box, self.near, self.rollout)
         if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
             raise ValueError(f"GoalMix shares must be >= 0 and sum to 1, got {shares}")
         if self.near_std <= 0:
             raise ValueError(f"GoalMix.near_std must be positive, got {self.near_std}")
+        if self.span < 0:
+            raise ValueError(f"GoalMix.span must be >= 0 horizons, got {self.span}")
 
 
 class Batch(NamedTuple):
@@ -74,17 +82,19 @@ def sample_batches(store: TrajectoryStore, mix: GoalMix, shape: tuple[int, int],
     index = store.draw(rng, shape)
     rows = store.rows(index)
     horizon = store.task.horizon
-    goal = _future(store, index, horizon, rng)
+    goal = _future(store, index, int(mix.span * (horizon + 1)), rng)
     kind = rng.random(shape)
-    edges = np.cumsum([mix.future, mix.buffer, mix.box])
+    edges = np.cumsum([mix.future, mix.buffer, mix.box, mix.near])
     elsewhere = (kind >= edges[0]) & (kind < edges[1])
     goal[elsewhere] = store.column("next_achieved", store.draw(rng, (int(elsewhere.sum()),)))
     boxed = (kind >= edges[1]) & (kind < edges[2])
     spec = store.task.goal
     goal[boxed] = rng.uniform(spec.low, spec.high, (int(boxed.sum()), spec.size))
-    near = kind >= edges[2]
+    near = (kind >= edges[2]) & (kind < edges[3])
     noise = rng.standard_normal((int(near.sum()), spec.size)) * (mix.near_std * np.asarray(spec.scale))
     goal[near] = rows["next_achieved"][near] + noise
+    pursued = kind >= edges[3]
+    goal[pursued] = rows["desired"][pursued]
     return Batch(
         rows["observation"],
         rows["action"],
@@ -98,9 +108,11 @@ def sample_batches(store: TrajectoryStore, mix: GoalMix, shape: tuple[int, int],
 
 
 def _future(
-    store: TrajectoryStore, index: NDArray[np.int64], horizon: int, rng: np.random.Generator
+    store: TrajectoryStore, index: NDArray[np.int64], limit: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Points reached by the same trajectory, this step's own included, at most ``2 (horizon + 1)`` steps ahead."""
-    span = np.minimum(store.end_of(index) - index, 2 * (horizon + 1))
+    """Points reached by the same trajectory, this step's own included, at most ``limit`` steps ahead (0: any)."""
+    span = store.end_of(index) - index
+    if limit:
+        span = np.minimum(span, limit)
     later = index + (rng.random(index.shape) * span).astype(np.int64)
     return store.column("next_achieved", later)

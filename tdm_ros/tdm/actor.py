@@ -12,15 +12,19 @@ from safetensors.numpy import load
 from tdm_ros.tdm.features import Features
 
 LAYER_NORM_EPS = 1e-5
+Array = NDArray[np.float32]
+MARGIN = 1.1
+"""A shorter horizon is preferred as long as it promises a distance at most this many times the best one."""
 
 
 class NumpyActor:
-    """A deterministic goal- and horizon-conditioned policy.
+    """A goal- and horizon-conditioned policy.
 
     Parameters
     ----------
     tensors : dict of str to array
-        ``actor.*`` (weights), ``features.*`` (normaliser), as `TdmAgent.actor_bytes` writes them.
+        ``actor.*`` (weights and how to run them), ``features.*`` (normaliser), for the choice of the horizon
+        ``critic.*``, as `TdmAgent.actor_tensors` gives them.
 
     Raises
     ------
@@ -30,13 +34,18 @@ class NumpyActor:
 
     def __init__(self, tensors: dict[str, NDArray[Any]]) -> None:
         self.features = Features.from_tensors(tensors)
-        self._layers: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
-        for layer in range(3):
-            weight, bias = _finite(tensors, f"actor.weight{layer}"), _finite(tensors, f"actor.bias{layer}")
-            fan_in = self.features.size if layer == 0 else self._layers[-1][0].shape[1]
-            if weight.ndim != 2 or weight.shape[0] != fan_in or bias.shape != (weight.shape[1],):
-                raise ValueError(f"actor layer {layer} must take {fan_in} inputs, got weight {weight.shape}")
-            self._layers.append((weight, bias))
+        for name in ("actor.running", "actor.layer_norm", "actor.stochastic", "critic.residual"):
+            if name not in tensors:
+                raise ValueError(f"the weights lack {name}; they were written by another version")
+        self.running = bytes(tensors["actor.running"]).decode()
+        self._layer_norm = bool(tensors["actor.layer_norm"][0])
+        self._residual = bool(tensors["critic.residual"][0])
+        self._layers = _layers(tensors, "actor", self.features.size)
+        per_action = 2 if tensors["actor.stochastic"][0] else 1
+        self._actions = self._layers[-1][1].shape[-1] // per_action
+        self._critic = None
+        if self.running == "choose":
+            self._critic = _layers(tensors, "critic", self.features.size + self._actions)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> NumpyActor:
@@ -56,15 +65,16 @@ class NumpyActor:
     @property
     def sizes(self) -> tuple[int, int, int]:
         """Sizes of observation, goal and action: (O, G, A)."""
-        return len(self.features.mean), len(self.features.goal_scale), len(self._layers[-1][1])
+        return len(self.features.mean), len(self.features.goal_scale), self._actions
 
-    def act(
-        self,
-        observation: NDArray[np.float32],
-        achieved: NDArray[np.float32],
-        goal: NDArray[np.float32],
-        steps_left: int,
-    ) -> NDArray[np.float32]:
+    def steps_left(self, time: int, remaining: int) -> int:
+        """The horizon to act with [steps], ``time`` steps after the start, with ``remaining`` after the next state."""
+        horizon = self.features.horizon
+        if self.running == "cycle":
+            return horizon - time % (horizon + 1)
+        return max(horizon - time, 0) if self.running == "hold" else min(horizon, remaining)
+
+    def act(self, observation: Array, achieved: Array, goal: Array, steps_left: int) -> Array:
         """Choose an action.
 
         Parameters
@@ -72,23 +82,74 @@ class NumpyActor:
         observation : (O,) float32
         achieved, goal : (G,) float32 [goal unit]
         steps_left : int
-            Further steps after the next state [steps]; clipped to what was learned.
+            Further steps after the next state [steps]; clipped to what was learned. A policy that chooses its horizon
+            chooses among these and fewer.
 
         Returns
         -------
         (A,) float32 in [-1, 1]
         """
-        features = self.features
-        horizon = np.float32(min(max(steps_left, 0), features.horizon))
-        x = features.inputs(observation, features.gap(achieved, goal), np.asarray(horizon))
-        for weight, bias in self._layers[:-1]:
-            x = x @ weight + bias
-            x = np.maximum((x - x.mean()) / np.sqrt(x.var() + LAYER_NORM_EPS), 0)
-        weight, bias = self._layers[-1]
-        return np.tanh(x @ weight + bias)
+        most = min(max(steps_left, 0), self.features.horizon)
+        if self._critic is not None and most > 0:
+            return self.options(observation, achieved, goal, most)[0]
+        x = self.features.inputs(observation, achieved, goal, np.asarray(most, np.float32))
+        return self._act(x[None])[0]
+
+    def options(self, observation: Array, achieved: Array, goal: Array, most: int) -> tuple[Array, int, Array]:
+        """Weigh the horizons 0 .. ``most`` by what the critics promise.
+
+        Returns
+        -------
+        tuple
+            Action (A,) of the chosen horizon, that horizon [steps], and the promised distances [parts of goal scale].
+        """
+        assert self._critic is not None, "only a policy that chooses has critics"
+        horizons = np.arange(most + 1, dtype=np.float32)
+        count = len(horizons)
+        x = self.features.inputs(
+            np.broadcast_to(observation, (count, len(observation))),
+            np.broadcast_to(achieved, (count, len(achieved))),
+            np.broadcast_to(goal, (count, len(goal))),
+            horizons,
+        )
+        actions = self._act(x)
+        out = _evaluate(self._critic, np.concatenate([x, actions], axis=-1), self._layer_norm)
+        if self._residual:
+            gap = out * self.features.reach(horizons)[:, None] - self.features.gap(achieved, goal)
+        else:
+            gap = out - self.features.place(goal)
+        promised = np.linalg.norm(gap, axis=-1).max(axis=0)
+        chosen = int(np.argmax(promised <= MARGIN * promised.min()))
+        return actions[chosen], chosen, promised
+
+    def _act(self, x: Array) -> Array:
+        return np.tanh(_evaluate(self._layers, x, self._layer_norm)[0, :, : self._actions])
 
 
-def _finite(tensors: dict[str, NDArray[Any]], name: str) -> NDArray[np.float32]:
+def _layers(tensors: dict[str, NDArray[Any]], network: str, inputs: int) -> list[tuple[Array, Array]]:
+    layers: list[tuple[Array, Array]] = []
+    for layer in range(3):
+        weight, bias = (_finite(tensors, f"{network}.{kind}{layer}") for kind in ("weight", "bias"))
+        fan_in = inputs if layer == 0 else layers[-1][0].shape[-1]
+        if weight.ndim != 3 or weight.shape[1] != fan_in or bias.shape != (len(weight), 1, weight.shape[-1]):
+            raise ValueError(f"{network} layer {layer} must take {fan_in} inputs, got weight {weight.shape}")
+        layers.append((weight, bias))
+    return layers
+
+
+def _evaluate(layers: list[tuple[Array, Array]], x: Array, layer_norm: bool) -> Array:
+    """Networks (M members) on rows: (B, inputs) -> (M, B, outputs)."""
+    for weight, bias in layers[:-1]:
+        x = x @ weight + bias
+        if layer_norm:
+            x = x - x.mean(axis=-1, keepdims=True)
+            x = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + np.float32(LAYER_NORM_EPS))
+        x = np.maximum(x, 0)
+    weight, bias = layers[-1]
+    return x @ weight + bias
+
+
+def _finite(tensors: dict[str, NDArray[Any]], name: str) -> Array:
     if name not in tensors:
         raise ValueError(f"the weights lack {name}; they were written by another version")
     if not np.isfinite(tensors[name]).all():

@@ -1,8 +1,7 @@
-"""The TDM update: twin vector-valued critics that say where the agent will be, and an actor that uses the first."""
+"""The TDM agent: its networks, how it learns from batches, what it predicts."""
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,10 @@ from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
 from tdm_ros.tdm.networks import MlpStack
+from tdm_ros.tdm.update import Inputs, Update
+
+_SHIFTS = (0, 32, 64, 96)
+"""A generator's 128 bit numbers are kept as four words of 32 bit each."""
 
 
 class Losses(NamedTuple):
@@ -25,27 +28,13 @@ class Losses(NamedTuple):
     actor: float
 
 
-class _Inputs(NamedTuple):
-    """Network inputs of N batches, (N, B, ...), now and one step later."""
-
-    now: Tensor
-    action: Tensor
-    gap: Tensor
-    """Goal minus achieved, in parts of what is within reach (`Features.reach`)."""
-    later: Tensor
-    gap_later: Tensor
-    pays_now: Tensor
-    """The distance is settled at the next state."""
-    shrink: Tensor
-    """What is within reach one step later, as a part of what is within reach now."""
-
-
 class TdmAgent:
-    """Temporal difference model with structured critics, after Pong et al., ICLR 2018.
+    """Temporal difference model, after Pong et al., ICLR 2018.
 
     A critic predicts ``f(s, a, g, steps_left)``, the point that will be reached, as a motion from where the agent is;
     ``Q = -|f - g|`` per goal dimension. Motions and distances are measured in what is within reach in the time that is
     left (`Features.reach`), so that a centimetre counts as much when one step is left as a hand's breadth when ten are.
+    `TdmConfig` has the other forms.
 
     Parameters
     ----------
@@ -55,88 +44,84 @@ class TdmAgent:
         With the frozen statistics of the observations.
     seed : int
         Of the initial weights.
+    compiled : bool
+        Whether `torch.compile` makes one kernel of the update (about a third faster on a CPU, a captured graph on a
+        GPU; the first call then takes half a minute, a few seconds when PyTorch's cache is warm, and needs a C++
+        compiler).
+    device : str
+        Where to learn: "cpu", "cuda".
 
-    Source: arXiv 1802.09081, equation 3 and section 5. We differ in: twin critics (the more pessimistic *vector* is the
-    target), a soft target update, motion in proportion to the time left instead of an absolute prediction, the
-    Euclidean norm in the actor's loss.
+    Source: arXiv 1802.09081, equation 3 and section 5; docs/algorithm.md numbers the differences.
     """
 
-    def __init__(self, task: TaskSpec, config: TdmConfig, features: Features, seed: int) -> None:
-        self.task, self.config, self.features = task, config, features
-        generator = torch.Generator().manual_seed(seed)
+    def __init__(
+        self,
+        task: TaskSpec,
+        config: TdmConfig,
+        features: Features,
+        seed: int,
+        compiled: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        self.task, self.config, self.features, self.device = task, config, features, device
         goals, actions = task.goal.size, task.action.size
-        self.critics = MlpStack(2, features.size + actions, config.hidden, goals, generator)
-        self.actor = MlpStack(1, features.size, config.hidden, actions, generator)
-        self.target_critics, self.target_actor = deepcopy(self.critics), deepcopy(self.actor)
-        self.average_actor = deepcopy(self.actor)
+        outputs = goals if config.vector or config.critic != "unstructured" else 1
+        per_action = 2 if config.backbone == "sac" else 1
+        body = (config.hidden, config.layer_norm)
+        self.critic = MlpStack(config.critics, features.size + actions, body[0], outputs, body[1])
+        self.actor = MlpStack(1, features.size, body[0], actions * per_action, body[1])
+        self._update = Update(self.critic, self.actor, config, actions)
+        generator = torch.Generator().manual_seed(seed)
+        learned = {"critic": self.critic.initial(generator), "actor": self.actor.initial(generator)}
+        self._state = {name: value.to(device) for name, value in self._update.start(learned).items()}
+        self._noise = np.random.default_rng(np.random.SeedSequence([4, seed]))
         self.updates = 0
-        self.critic_optimiser = torch.optim.Adam(self.critics.parameters(), lr=config.learning_rate, fused=True)
-        self.actor_optimiser = torch.optim.Adam(self.actor.parameters(), lr=config.learning_rate, fused=True)
+        mode = "reduce-overhead" if device.startswith("cuda") else "default"
+        self._step = torch.compile(self._update.step_functional, mode=mode) if compiled else self._update.step
 
     def update(self, batches: Batch, progress: float = 0.0) -> Losses:
         """Make one gradient update from each of N batches; ``progress`` in [0, 1] sets the learning rate."""
         rate = self.config.learning_rate * (1 - progress * (1 - self.config.final_learning_rate))
-        for optimiser in (self.critic_optimiser, self.actor_optimiser):
-            optimiser.param_groups[0]["lr"] = rate
-        inputs = self._inputs(batches)
-        losses = [self._update(_Inputs(*parts)) for parts in zip(*inputs, strict=True)]
-        critic, actor = torch.stack([torch.stack(pair) for pair in losses]).mean(dim=0).tolist()
+        losses = []
+        for parts in zip(*self._inputs(batches), strict=True):
+            self.updates += 1
+            numbers = torch.tensor([rate, self.updates, self.updates % self.config.actor_every == 0])
+            self._state, loss = self._step(self._state, Inputs(*parts), numbers.to(self.device))
+            losses.append(loss)
+        critic, actor = torch.stack(losses).mean(dim=0).tolist()
         return Losses(critic, actor)
 
-    def _inputs(self, batches: Batch) -> _Inputs:
-        features = self.features
-        gap = features.gap(batches.achieved, batches.goal)
-        gap_later = features.gap(batches.next_achieved, batches.goal)
+    def copy_targets(self) -> None:
+        """Copy the learned networks into the target ones (the paper's hard update)."""
+        for name in ("critic", "actor"):
+            self._state[f"target_{name}"] = self._state[name].detach().clone()
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+    def _inputs(self, batches: Batch) -> Inputs:
         steps_later = np.maximum(batches.steps_left - 1, 0)
-        reach = features.reach(batches.steps_left)[..., None]
-        reach_later = features.reach(steps_later)[..., None]
+        reach = self.features.reach(batches.steps_left)[..., None]
+        reach_later = self.features.reach(steps_later)[..., None]
+        gap_later = self.features.gap(batches.next_achieved, batches.goal) / reach_later
+        residual = self.config.critic == "residual"
+        place = self.features.place(batches.goal)
+        draws = (2, *batches.action.shape) if self._update.draws else (2, *batches.action.shape[:1], 0)
+        noise = self._noise.standard_normal(draws, np.float32)
         arrays = dict(
-            now=features.inputs(batches.observation, gap, batches.steps_left),
+            now=self.features.inputs(batches.observation, batches.achieved, batches.goal, batches.steps_left),
             action=batches.action,
-            gap=gap / reach,
-            later=features.inputs(batches.next_observation, gap_later, steps_later),
-            gap_later=gap_later / reach_later,
+            aim=self.features.gap(batches.achieved, batches.goal) / reach if residual else place / reach,
+            later=self.features.inputs(batches.next_observation, batches.next_achieved, batches.goal, steps_later),
+            aim_later=gap_later if residual else place / reach_later,
+            miss_later=np.abs(gap_later),
             pays_now=((batches.steps_left == 0) | batches.terminated)[..., None],
-            shrink=reach_later / reach,
+            reach=reach,
+            reach_later=reach_later,
+            noise=noise[0],
+            noise_later=noise[1],
         )
-        return _Inputs(**{name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in arrays.items()})
-
-    def _update(self, x: _Inputs) -> tuple[Tensor, Tensor]:
-        scale = self.config.loss_scale
-        # 1. Where the target networks expect to be when one step less is left; the farther vector of the two counts.
-        with torch.no_grad():
-            action_later = self.target_actor.first(x.later).tanh_()
-            misses = (self.target_critics(torch.cat([x.later, action_later], -1)) - x.gap_later).abs_()
-            farther = misses.square().sum(-1, keepdim=True)
-            miss = torch.where(farther[0] > farther[1], misses[0], misses[1])
-            target = x.shrink * torch.where(x.pays_now, x.gap_later.abs(), miss)
-
-        # 2. Both critics learn that distance, per goal dimension.
-        miss_now = (self.critics(torch.cat([x.now, x.action], -1)) - x.gap).abs()
-        critic_loss = (scale * (miss_now - target)).square().mean()
-        self.critic_optimiser.zero_grad()
-        critic_loss.backward()
-
-        # 3. The actor shortens the distance that the first critic predicts, with as little motion as that takes;
-        #    the critic itself stays as it is.
-        action = self.actor.first(x.now).tanh()
-        expected = self.critics.first(torch.cat([x.now, action], -1)) - x.gap
-        actor_loss = (scale * expected).norm(dim=-1).mean()
-        (slope,) = torch.autograd.grad(actor_loss, action, retain_graph=True)
-        slope = slope + self.config.effort * slope.norm(dim=-1).mean() * action.detach()
-        parameters = list(self.actor.parameters())
-        gradients = torch.autograd.grad(action, parameters, slope)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-
-        # 4. Step both, then let the targets and the average follow.
-        self.critic_optimiser.step()
-        self.actor_optimiser.step()
-        _follow(self.target_critics, self.critics, self.config.polyak)
-        _follow(self.target_actor, self.actor, self.config.polyak)
-        self.updates += 1
-        _follow(self.average_actor, self.actor, max(self.config.average, 10 / (self.updates + 9)))
-        return critic_loss.detach(), actor_loss.detach() / scale
+        return Inputs(**{name: self._tensor(array) for name, array in arrays.items()})
 
     @torch.no_grad()
     def predict(
@@ -146,7 +131,7 @@ class TdmAgent:
         goal: NDArray[np.float32],
         steps_left: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Where the policy will be after ``steps_left + 1`` more steps, by both critics.
+        """Where the policy will be after ``steps_left + 1`` more steps, by each of the M critics.
 
         Parameters
         ----------
@@ -156,21 +141,42 @@ class TdmAgent:
 
         Returns
         -------
-        (2, B, G) float32 [goal unit]
+        (M, B, G) float32 [goal unit]
+
+        Raises
+        ------
+        ValueError
+            If the critics are unstructured: they predict distances, not points.
         """
-        gap = self.features.gap(achieved, goal)
-        x = torch.from_numpy(self.features.inputs(observation, gap, steps_left))
-        action = self.average_actor.first(x).tanh()
-        moved = self.critics(torch.cat([x, action], -1)).numpy()
-        return achieved + moved * self.features.goal_scale * self.features.reach(steps_left)[:, None]
+        if self.config.critic == "unstructured":
+            raise ValueError(
+                "an unstructured critic predicts a distance and no point: "
+                'learn with TdmConfig.critic "residual" or "structured"'
+            )
+        features = self.features
+        x = self._tensor(features.inputs(observation, achieved, goal, steps_left))
+        action = self._update.mean_action(self._state["average_actor"], x)
+        out = self.critic(self._state["critic"], torch.cat([x, action], -1)).cpu().numpy()
+        if self.config.critic == "residual":
+            point = achieved + out * features.goal_scale * features.reach(steps_left)[:, None]
+        else:
+            point = features.goal_centre + out * features.goal_scale
+        return point.astype(np.float32)
 
     def actor_tensors(self) -> dict[str, NDArray[Any]]:
-        """The averaged actor and the normaliser as arrays, for `NumpyActor`."""
+        """What acts, as arrays for `NumpyActor`: the averaged actor, the normaliser, the critics that choose."""
         tensors = self.features.tensors()
-        layers = zip(self.average_actor.weights, self.average_actor.biases, strict=True)
-        for layer, (weight, bias) in enumerate(layers):
-            tensors[f"actor.weight{layer}"] = weight.detach()[0].numpy().copy()
-            tensors[f"actor.bias{layer}"] = bias.detach()[0, 0].numpy().copy()
+        tensors["actor.running"] = np.frombuffer(self.config.running.encode(), np.uint8).copy()
+        networks = {"actor": (self.actor, "average_actor")}
+        if self.config.running == "choose":
+            networks["critic"] = (self.critic, "target_critic")
+        for name, (shape, key) in networks.items():
+            for number, part in enumerate(shape.layers(self._state[key].detach())):
+                kind = "bias" if number % 2 else "weight"
+                tensors[f"{name}.{kind}{number // 2}"] = part.cpu().numpy().copy()
+        tensors["actor.layer_norm"] = np.array([self.config.layer_norm])
+        tensors["actor.stochastic"] = np.array([self.config.backbone == "sac"])
+        tensors["critic.residual"] = np.array([self.config.critic == "residual"])
         return tensors
 
     def actor_bytes(self) -> bytes:
@@ -179,13 +185,9 @@ class TdmAgent:
 
     def state(self) -> dict[str, Tensor]:
         """Every number that learning changes, by name; `load_state` puts them back."""
-        state = {
-            f"{name}.{key}": value for name in _NETWORKS for key, value in getattr(self, name).state_dict().items()
-        }
-        for name in _OPTIMISERS:
-            for index, moments in getattr(self, name).state_dict()["state"].items():
-                state |= {f"{name}.{index}.{key}": value for key, value in moments.items()}
-        return state
+        rng = self._noise.bit_generator.state["state"]
+        words = [(int(rng[key]) >> shift) & 0xFFFFFFFF for key in ("state", "inc") for shift in _SHIFTS]
+        return {name: value.detach().cpu() for name, value in self._state.items()} | {"noise": torch.tensor(words)}
 
     def load_state(self, state: dict[str, Tensor], updates: int) -> None:
         """Continue from ``state`` as it was after ``updates`` updates.
@@ -196,23 +198,12 @@ class TdmAgent:
             If a number is missing.
         """
         self.updates = updates
-        for name in _NETWORKS:
-            network = getattr(self, name)
-            network.load_state_dict({key: state[f"{name}.{key}"] for key in network.state_dict()})
-        for name in _OPTIMISERS:
-            optimiser = getattr(self, name)
-            saved = optimiser.state_dict()
-            count = len(saved["param_groups"][0]["params"]) if updates else 0
-            saved["state"] = {
-                i: {key: state[f"{name}.{i}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")} for i in range(count)
-            }
-            optimiser.load_state_dict(saved)
-
-
-_NETWORKS = ("actor", "critics", "target_actor", "target_critics", "average_actor")
-_OPTIMISERS = ("actor_optimiser", "critic_optimiser")
-
-
-def _follow(target: MlpStack, source: MlpStack, rate: float) -> None:
-    with torch.no_grad():
-        torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), rate)
+        words = [int(word) for word in state["noise"]]
+        generator = self._noise.bit_generator.state
+        for key, part in (("state", words[:4]), ("inc", words[4:])):
+            generator["state"][key] = sum(word << shift for word, shift in zip(part, _SHIFTS, strict=True))
+        self._noise.bit_generator.state = generator
+        for name, value in self._state.items():
+            if state[name].shape != value.shape:
+                raise RuntimeError(f"{name} must have {tuple(value.shape)} numbers, got {tuple(state[name].shape)}")
+            self._state[name] = state[name].to(self.device)

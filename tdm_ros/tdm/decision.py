@@ -102,7 +102,10 @@ class Decider:
             return None, "no subgoal for this episode"
         hand = sample.hand_m.astype(np.float32)
         seen = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
-        action = self._actor.act(seen, hand, aim.goal, aim.left_at(sample.cycle))
+        # A policy that chooses its horizon also holds the goal with it; the others hold with no step left.
+        free = self._actor.running == "choose"
+        left = self._actor.features.horizon if free else aim.left_at(sample.cycle)
+        action = self._actor.act(seen, hand, aim.goal, left)
         if not np.isfinite(action).all():
             return None, "action not finite"
         if told.mode == Mode.TRAIN:

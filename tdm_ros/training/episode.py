@@ -23,7 +23,9 @@ class Situation(NamedTuple):
     goal: NDArray[np.float32]
     """(G,) [goal unit]"""
     steps_left: int
-    """Counts down from the horizon and is then held at 0 [steps]."""
+    """Steps of the episode that follow the next state [steps]."""
+    time: int
+    """Steps since it began [steps]."""
 
 
 Policy = Callable[[Situation], NDArray[np.float32]]
@@ -37,10 +39,10 @@ def play(env: GoalEnv, task: TaskSpec, policy: Policy, seed: int) -> Iterator[tu
     seen, _ = env.reset(seed=seed)
     last, time = False, 0
     while not last:
-        now = _situation(seen, max(task.horizon - time, 0))
+        now = _situation(seen, task.episode_steps - 1 - time, time)
         action = policy(now)
         seen, _, terminated, truncated, info = env.step(action)
-        then = _situation(seen, 0)
+        then = _situation(seen, 0, time + 1)
         executed = np.asarray(info.get("executed_action", action), np.float32)
         last, time = bool(terminated or truncated), time + 1
         step = Step(
@@ -49,8 +51,8 @@ def play(env: GoalEnv, task: TaskSpec, policy: Policy, seed: int) -> Iterator[tu
         yield step, last
 
 
-def _situation(seen: dict[str, NDArray[Any]], steps_left: int) -> Situation:
+def _situation(seen: dict[str, NDArray[Any]], steps_left: int, time: int) -> Situation:
     observation, achieved, goal = (
         np.asarray(seen[key], np.float32) for key in ("observation", "achieved_goal", "desired_goal")
     )
-    return Situation(observation, achieved, goal, steps_left)
+    return Situation(observation, achieved, goal, max(steps_left, 0), time)

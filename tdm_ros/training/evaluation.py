@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import Purpose, reset_seed
 from tdm_ros.tdm.actor import NumpyActor
-from tdm_ros.training.episode import GoalEnv, Policy, play
+from tdm_ros.training.episode import GoalEnv, Policy, Situation, play
 from tdm_ros.training.metrics import summarise
 
 REACHED = 0.02
@@ -30,11 +32,17 @@ class Evaluation:
         An entry an episode [goal unit; m for reaching].
     steps_to_reach : tuple of int or None
         First step from which the distance is at most 2 cm, None where that never happened [steps].
+    success_task : float or None
+        Share of the episodes that end within the task's own ``success``.
+    success_env : float or None
+        Share of the episodes whose last ``info["is_success"]`` is true, where the environment gives one.
     """
 
     seed: int
     final_distance: tuple[float, ...]
     steps_to_reach: tuple[int | None, ...]
+    success_task: float | None = None
+    success_env: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object that `tdm_ros evaluate --json` prints."""
@@ -44,12 +52,18 @@ class Evaluation:
             "seed": self.seed,
             **summarise(list(self.final_distance)),
             "steps_to_2cm": {"median": float(np.median(reached)) if reached else None},
+            **{key: getattr(self, key) for key in ("success_task", "success_env") if getattr(self, key) is not None},
         }
 
 
 def actor_policy(actor: NumpyActor) -> Policy:
     """The policy without noise."""
-    return lambda now: actor.act(*now)
+
+    def policy(now: Situation) -> NDArray[np.float32]:
+        left = actor.steps_left(now.time, now.steps_left)
+        return actor.act(now.observation, now.achieved, now.goal, left)
+
+    return policy
 
 
 def evaluate(
@@ -61,7 +75,10 @@ def evaluate(
     purpose: Purpose = "evaluate",
     each: Callable[[float], None] = lambda distance: None,
 ) -> Evaluation:
-    """Play ``episodes`` episodes on the goals of ``seed``.
+    """Play ``episodes`` episodes on the goals of ``seed``; judge by `TaskSpec.distance`.
+
+    Where the observations are noisy, and the environment or a wrapper has the attribute ``true_achieved``, the true
+    state is judged.
 
     Parameters
     ----------
@@ -82,14 +99,38 @@ def evaluate(
     """
     if episodes < 1:
         raise ValueError(f"episodes must be >= 1, got {episodes}")
+    judged = _Judged(env)
     finals: list[float] = []
     times: list[int | None] = []
+    successes: list[bool] = []
     for episode in range(episodes):
         distances = [
-            float(task.distance(step.next_achieved, step.desired))
-            for step, _ in play(env, task, policy, reset_seed(purpose, seed, episode))
+            float(task.distance(judged.achieved(step.next_achieved), step.desired))
+            for step, _ in play(judged, task, policy, reset_seed(purpose, seed, episode))
         ]
         finals.append(distances[-1])
         times.append(next((t + 1 for t, distance in enumerate(distances) if distance <= REACHED), None))
+        if judged.success is not None:
+            successes.append(bool(judged.success))
         each(finals[-1])
-    return Evaluation(seed, tuple(finals), tuple(times))
+    within = float(np.mean(np.array(finals) <= task.success))
+    return Evaluation(seed, tuple(finals), tuple(times), within, float(np.mean(successes)) if successes else None)
+
+
+class _Judged(gym.Wrapper[Any, Any, Any, Any]):
+    """Keeps what the environment says beside the observation: the true state, and whether it counts as a success."""
+
+    success: bool | None = None
+
+    def reset(self, **keywords: Any) -> tuple[Any, dict[str, Any]]:
+        self.success = None
+        return super().reset(**keywords)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        result = super().step(action)
+        self.success = result[4].get("is_success")
+        return result
+
+    def achieved(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Where the agent is, (G,) [goal unit]; ``seen`` is what it was told."""
+        return self.get_wrapper_attr("true_achieved") if self.has_wrapper_attr("true_achieved") else seen

@@ -24,10 +24,16 @@ class Learner:
     config : TdmConfig
     seed : int
         Of weights and sampling; two learners with one seed and the same experience are equal.
+    compiled : bool
+    device : str
+        As `TdmAgent` takes them.
     """
 
-    def __init__(self, task: TaskSpec, config: TdmConfig, seed: int) -> None:
+    def __init__(
+        self, task: TaskSpec, config: TdmConfig, seed: int, compiled: bool = False, device: str = "cpu"
+    ) -> None:
         torch.set_num_threads(1)
+        self.compiled, self.device = compiled, device
         self.task, self.config, self.seed = task, config, seed
         self.store = TrajectoryStore(task)
         self.agent: TdmAgent | None = None
@@ -66,13 +72,21 @@ class Learner:
     def update(self, count: int) -> None:
         """Make ``count`` gradient updates; the first call freezes the observation statistics."""
         if self.agent is None:
-            self.agent = TdmAgent(self.task, self.config, self._statistics(), self.seed)
+            features = self._statistics()
+            self.agent = TdmAgent(self.task, self.config, features, self.seed, self.compiled, self.device)
         while count > 0:
             number = min(count, CHUNK)
+            self._copy_targets(number)
             batches = sample_batches(self.store, self.config.goals, (number, self.config.batch_size), self.rng)
             self.losses = self.agent.update(batches, self.progress)
             self.updates += number
             count -= number
+
+    def _copy_targets(self, number: int) -> None:
+        """Where the targets are copied at intervals, copy them before the updates that cross one."""
+        every = self.config.copy_every * self.config.updates_per_step
+        if every and self.agent and (self.updates + number) // every > self.updates // every:
+            self.agent.copy_targets()
 
     def actor_bytes(self) -> bytes:
         """Weights for `NumpyActor.from_bytes`.
@@ -88,4 +102,5 @@ class Learner:
 
     def _statistics(self) -> Features:
         observations = self.store.column("observation", np.arange(min(len(self.store), self.config.random_steps)))
-        return Features.fit(self.task, observations, self.config.near_scale)
+        config = self.config
+        return Features.fit(self.task, observations, config.near_scale, config.difference, config.reach)
