@@ -97,6 +97,11 @@ def table_name(task: str, steps: int) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', task)}-{steps}"
 
 
+def short(steps: int) -> str:
+    """Write a number of steps: 20k for 20,000."""
+    return f"{steps // 1000}k" if steps % 1000 == 0 else str(steps)
+
+
 @cache
 def paper_curves() -> dict[str, Any]:
     """The paper's curves by task: unit, metric and, for each method, x [steps] and y [unit]."""

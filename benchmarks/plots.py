@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import Run, case_of, paper_curves, table_name
+from benchmarks.cases import Run, case_of, paper_curves, short, table_name
 from benchmarks.results import spread
 
+_COLOURS = ("C0", "C1", "C2", "C3", "C4", "C5", "C6", "C8", "C9")
+"""Without the grey one: grey is the paper's."""
 _PAPER_STYLES = {"TDM": "-", "model_based": "--", "DDPG": "-.", "HER": ":"}
 
 
@@ -30,6 +32,7 @@ def draw(rows: Sequence[dict[str, Any]], runs: Sequence[Run], unit: str, out: Pa
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullLocator
 
     task, steps = runs[0].task, runs[0].steps
     marks = sorted({row["steps"] for row in rows})
@@ -41,13 +44,12 @@ def draw(rows: Sequence[dict[str, Any]], runs: Sequence[Run], unit: str, out: Pa
             style = _PAPER_STYLES.get(method, "-")
             label = f"paper: {method.replace('_', ' ')}"
             axes.plot(*zip(*points, strict=True), color="0.6", linestyle=style, label=label, zorder=1)
-    colours = plt.get_cmap("tab10")
     for number, agent in enumerate(dict.fromkeys(run.agent for run in runs)):
         found = {mark: s for mark in marks if (s := spread(rows, agent, mark))}
         if not found:
             continue
         seeds = max(s.seeds for s in found.values())
-        x, colour = list(found), colours(number % 10)
+        x, colour = list(found), _COLOURS[number % len(_COLOURS)]
         axes.fill_between(x, [s.low for s in found.values()], [s.high for s in found.values()], color=colour, alpha=0.2)
         middle = [s.median for s in found.values()]
         axes.plot(x, middle, "o-", ms=3, color=colour, label=f"{agent} (n={seeds})", zorder=3)
@@ -55,6 +57,11 @@ def draw(rows: Sequence[dict[str, Any]], runs: Sequence[Run], unit: str, out: Pa
         axes.plot(mark, target, "k*", ms=10, zorder=4, label="target" if mark == max(case_of(task).targets) else None)
     axes.set(xscale="log", yscale="log", xlim=(left, right), xlabel="environment steps", title=task)
     axes.set_ylabel(f"mean final score [{unit}]")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda steps, _: short(round(steps)))
+    axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(True, which="both", alpha=0.2)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     path = out / f"{table_name(task, steps)}.png"

@@ -90,8 +90,11 @@ def _measure(runs: Sequence[Run], asked: argparse.Namespace) -> int:
 def _report(runs: Sequence[Run], out: Path) -> str:
     task, steps = runs[0].task, runs[0].steps
     rows = tidy(runs, out)
-    results = (read_result(run, out) for run in runs)
-    unit = next((result["unit"] for result in results if result), "-")
+    results = [result for run in runs if (result := read_result(run, out))]
+    versions = {result["fingerprint"] for result in results}
+    if len(versions) > 1:
+        raise ValueError(f"{out} holds results of {len(versions)} versions of {task}; remove those of the older one")
+    unit = results[0]["unit"] if results else "-"
     write_csv(rows, out, task, steps)
     draw(rows, runs, unit, out)
     return markdown(rows, runs, marks(task, steps), unit)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.cases import Run, case_of, paper_curves
+from benchmarks.cases import Run, case_of, paper_curves, short
 from benchmarks.results import Spread, spread
 
-PAPER_SEEDS = 3
+PAPER_SEEDS = "3 to 5"
 
 
 def markdown(rows: Sequence[dict[str, Any]], runs: Sequence[Run], steps_shown: Sequence[int], unit: str) -> str:
@@ -27,7 +27,7 @@ def markdown(rows: Sequence[dict[str, Any]], runs: Sequence[Run], steps_shown: S
     """
     task, agents = runs[0].task, list(dict.fromkeys(run.agent for run in runs))
     seeds = len({run.seed for run in runs})
-    head = ["agent", "seeds", *(f"{_short(mark)} steps" for mark in steps_shown)]
+    head = ["agent", "seeds", *(f"{short(mark)} steps" for mark in steps_shown)]
     head += ["goals", "updates", "wall min", "target met"]
     lines = [f"### {task}: mean final score [{unit}], median over seeds (first to third quartile)", ""]
     lines += [_line(head), _line(["---"] * len(head))]
@@ -71,7 +71,7 @@ def _met(rows: Sequence[dict[str, Any]], agent: str, task: str) -> str:
     words = []
     for mark, target in case_of(task).targets.items():
         found = spread(rows, agent, mark)
-        words.append(f"{_short(mark)}: {'-' if found is None else 'yes' if found.median <= target else 'no'}")
+        words.append(f"{short(mark)}: {'-' if found is None else 'yes' if found.median <= target else 'no'}")
     return ", ".join(words)
 
 
@@ -81,13 +81,9 @@ def _paper(task: str, steps_shown: Sequence[int]) -> list[str]:
     for method, curve in curves.items():
         points = dict(zip(curve["x"], curve["y"], strict=True))
         cells = [f"{points[mark]:g}" if mark in points else "-" for mark in steps_shown]
-        lines.append(_line([f"paper: {method}", str(PAPER_SEEDS), *cells, "", "", "", ""]))
+        lines.append(_line([f"paper: {method}", PAPER_SEEDS, *cells, "", "", "", ""]))
     return lines
 
 
 def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _short(steps: int) -> str:
-    return f"{steps // 1000}k" if steps % 1000 == 0 else str(steps)

@@ -124,6 +124,7 @@ class Trial:
         return {
             "schema": SCHEMA,
             **asdict(self.run),
+            "fingerprint": self.task.fingerprint,
             "task_spec": self.task.to_json(),
             "unit": self.task.goal.unit,
             "evaluation_seed": EVALUATION_SEED,

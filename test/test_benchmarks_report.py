@@ -22,14 +22,14 @@ TASK = "tasks_for_tests:make_point"
 TINY = "tdm,hidden=8,batch_size=8,random_steps=40,catch_up_updates=2,updates_per_step=1"
 
 
-def canned(out, run, means, goals=50, schema=SCHEMA):
+def canned(out, run, means, goals=50, schema=SCHEMA, fingerprint="reacher:0"):
     rows = [
         dict(steps=steps, mean=mean, median=mean / 2, p95=2 * mean, success=0.5, goals=goals, updates=5 * steps)
         | dict(wall_s=0.06 * steps, cpu_s=0.05 * steps, finals=[mean] * goals)
         for steps, mean in means.items()
     ]
     result = {"schema": schema, "task": run.task, "agent": run.agent, "seed": run.seed, "steps": run.steps}
-    write_json(run.folder(out) / RESULT, result | {"unit": "m", "rows": rows})
+    write_json(run.folder(out) / RESULT, result | {"unit": "m", "rows": rows, "fingerprint": fingerprint})
 
 
 @pytest.fixture
@@ -95,6 +95,13 @@ def test_result_of_another_schema_is_refused(tmp_path):
     canned(tmp_path, run, {1000: 0.3}, schema=99)
     with pytest.raises(ValueError, match="schema 99, this version reads 1; remove it"):
         read_result(run, tmp_path)
+
+
+def test_results_of_two_versions_of_a_task_are_not_mixed(reacher):
+    out, _ = reacher
+    canned(out, Run("reacher", "tdm", 2, 20_000), {1000: 0.3}, fingerprint="reacher:1")
+    with pytest.raises(ValueError, match="results of 2 versions of reacher; remove"):
+        main(["--tasks", "reacher", "--agents", "tdm", "--seeds", "3", "--out", str(out), "--table"])
 
 
 def test_progress_gives_rate_time_left_and_the_whole():
