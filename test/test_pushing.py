@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gymnasium as gym
 import numpy as np
+import pytest
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.robot.kinematics import forward
+from tdm_ros.robot.sawyer import Q_LOWER_RAD, Q_UPPER_RAD
 from tdm_ros.sim import TASKS
 from tdm_ros.sim.pusher_env import LINKS_M, PusherEnv
+from tdm_ros.sim.sawyer_push_env import HAND_HEIGHT_M, POINTING_DOWN, SawyerPushEnv, posture
 
 Array = NDArray[np.float64]
 
@@ -103,3 +107,66 @@ def test_pusher_starts_lie_where_the_papers_do() -> None:
     pucks = np.array([env.reset(seed=seed)[0]["achieved_goal"][2:] for seed in range(200)])
     assert (pucks >= (0.3, -0.8)).all() and (pucks <= (0.8, -0.3)).all()
     assert np.ptp(pucks, axis=0).min() > 0.45
+
+
+def push_ahead(seen: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Bring the puck into the fork's opening, then carry it to the target; the hand never goes back."""
+    hand, puck = np.split(seen["achieved_goal"].astype(float), 2)
+    ahead, aside = puck - hand
+    if abs(aside) < 0.03 and -0.04 < ahead < 0.035:
+        velocity = 5 * (seen["desired_goal"][2:] - puck)
+        velocity[0] = max(velocity[0], 0.0)
+        velocity /= max(np.abs(velocity).max() / 0.3, 1.0)
+    else:
+        lined_up = abs(aside) <= 0.01 or ahead >= 0.12
+        velocity = np.array([0.2 if lined_up else -0.1 * (ahead < 0.115), 6 * aside])
+    return np.clip(velocity / 0.3, -1, 1).astype(np.float32)
+
+
+def test_sawyer_push_targets_are_reached_by_a_script_with_the_hand_level() -> None:
+    env = gym.make(TASKS["sawyer_push"]).unwrapped
+    final = []
+    for seed in range(12):
+        seen, _ = env.reset(seed=seed)
+        for _ in range(64):
+            seen, *_, info = env.step(push_ahead(seen))
+            assert abs(seen["observation"][16] - HAND_HEIGHT_M) < 0.004
+        final.append(info["distance"])
+    assert np.mean(np.array(final) < 0.02) >= 0.9
+
+
+@pytest.mark.parametrize("hand_m", [(0.40, -0.10), (0.45, 0.10), (0.80, 0.25), (0.80, -0.25), (0.60, 0.0)])
+def test_sawyer_push_posture_points_down_at_every_place_of_the_task(hand_m: tuple[float, float]) -> None:
+    q = posture(hand_m)
+    pose = forward(q)
+    np.testing.assert_allclose(pose.position_m, (*hand_m, HAND_HEIGHT_M), atol=1e-3)
+    np.testing.assert_allclose(pose.rotation, POINTING_DOWN, atol=5e-3)
+    assert (q > Q_LOWER_RAD).all() and (q < Q_UPPER_RAD).all()
+
+
+def test_sawyer_push_action_is_the_velocity_of_the_hand() -> None:
+    env = gym.make(TASKS["sawyer_push"]).unwrapped
+    before = env.reset(seed=0)[0]["achieved_goal"][:2]
+    action = np.array([0.0, -1.0], np.float32)
+    for _ in range(4):
+        seen, *_, info = env.step(action)
+        np.testing.assert_array_equal(info["executed_action"], action)
+    np.testing.assert_allclose(seen["achieved_goal"][:2] - before, [0.0, -0.06], atol=0.01)
+
+
+def test_sawyer_push_at_the_edge_of_the_box_reports_what_was_executed() -> None:
+    env = gym.make(TASKS["sawyer_push"]).unwrapped
+    env.reset(seed=0)
+    limited = []
+    for _ in range(60):
+        *_, info = env.step(np.array([0.0, 1.0], np.float32))
+        if "box" in info["limiter"]:
+            limited.append(info["executed_action"][1])
+    assert limited and min(limited) < 0.5
+    assert isinstance(env, SawyerPushEnv) and env.sim.reading().hand_m[1] < 0.61
+
+
+def test_sawyer_push_asks_the_hand_to_hold_the_puck_at_the_target() -> None:
+    env = gym.make(TASKS["sawyer_push"]).unwrapped
+    goals = np.array([env.reset(seed=seed)[0]["desired_goal"] for seed in range(10)])
+    np.testing.assert_array_equal(goals[:, :2], goals[:, 2:])

@@ -18,6 +18,7 @@ SHAPES = {
     # observation, goal, action, horizon, steps
     "reacher": (17, 3, 7, 15, 100),
     "pusher": (10, 4, 3, 5, 100),
+    "sawyer_push": (19, 4, 2, 15, 64),
     "cheetah": (17, 1, 6, 10, 99),
     "ant_position": (30, 2, 8, 49, 50),
     "ant_position_velocity": (33, 4, 8, 32, 99),

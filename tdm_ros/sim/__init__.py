@@ -2,7 +2,16 @@
 
 import gymnasium as gym
 
-from tdm_ros.tasks import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH, PUSHER, REACHER, SAWYER_REACH, TaskSpec
+from tdm_ros.tasks import (
+    ANT_POSITION,
+    ANT_POSITION_VELOCITY,
+    CHEETAH,
+    PUSHER,
+    REACHER,
+    SAWYER_PUSH,
+    SAWYER_REACH,
+    TaskSpec,
+)
 
 _ENVIRONMENTS: dict[str, tuple[str, str, TaskSpec, dict[str, str]]] = {
     "sawyer_reach": ("SawyerReach", "reach_env:SawyerReachEnv", SAWYER_REACH["velocity"], {}),
@@ -18,6 +27,7 @@ _ENVIRONMENTS: dict[str, tuple[str, str, TaskSpec, dict[str, str]]] = {
         SAWYER_REACH["torque_low_damping"],
         {"actuation": "torque_low_damping"},
     ),
+    "sawyer_push": ("SawyerPush", "sawyer_push_env:SawyerPushEnv", SAWYER_PUSH, {}),
     "reacher": ("Reacher", "reacher_env:ReacherEnv", REACHER, {}),
     "pusher": ("Pusher", "pusher_env:PusherEnv", PUSHER, {}),
     "cheetah": ("Cheetah", "cheetah_env:CheetahEnv", CHEETAH, {}),

@@ -25,13 +25,15 @@ class SawyerSim:
     ----------
     actuation : Actuation
         Only its damping and friction factors are used here.
+    model : mujoco.MjModel, optional
+        The arm with something beside it, whose joints come after those of the arm.
     """
 
     joints = len(JOINT_NAMES)
 
-    def __init__(self, actuation: Actuation) -> None:
+    def __init__(self, actuation: Actuation, model: mujoco.MjModel | None = None) -> None:
         xml = sawyer_xml(actuation.damping_factor, actuation.friction_factor)
-        self.model = mujoco.MjModel.from_xml_string(xml)
+        self.model = model or mujoco.MjModel.from_xml_string(xml)
         self.data = mujoco.MjData(self.model)
         self._hand = self.model.site("right_hand").id
         self.reset(NEUTRAL_RAD)
@@ -46,7 +48,7 @@ class SawyerSim:
         """
         q = self._checked(q_rad, "q_rad")
         mujoco.mj_resetData(self.model, self.data)
-        self.data.qpos[:] = q
+        self.data.qpos[: self.joints] = q
         self.hold()
         mujoco.mj_forward(self.model, self.data)
 
@@ -86,11 +88,12 @@ class SawyerSim:
 
     def reading(self) -> ArmReading:
         """What sensors would say now: joint positions, velocities and the hand."""
-        return ArmReading(self.data.qpos.copy(), self.data.qvel.copy(), self.data.site_xpos[self._hand].copy())
+        q, qd = self.data.qpos[: self.joints].copy(), self.data.qvel[: self.joints].copy()
+        return ArmReading(q, qd, self.data.site_xpos[self._hand].copy())
 
     def effort(self) -> Array:
         """Torque of the actuators, (J,) [N m], during the last substep."""
-        return self.data.qfrc_actuator.copy()
+        return self.data.qfrc_actuator[: self.joints].copy()
 
     def hand_pose(self) -> HandPose:
         """Pose of right_hand in frame base."""

@@ -2,7 +2,7 @@
 
 from tdm_ros.tasks.locomotion import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH
 from tdm_ros.tasks.manipulation import REACHER
-from tdm_ros.tasks.pushing import PUSHER
+from tdm_ros.tasks.pushing import PUSHER, SAWYER_PUSH
 from tdm_ros.tasks.reach import SAWYER_REACH, observe
 from tdm_ros.tasks.spec import Channels, TaskSpec
 
@@ -12,6 +12,7 @@ __all__ = [
     "CHEETAH",
     "PUSHER",
     "REACHER",
+    "SAWYER_PUSH",
     "SAWYER_REACH",
     "Channels",
     "TaskSpec",

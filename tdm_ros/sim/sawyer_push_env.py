@@ -1,0 +1,125 @@
+"""Sawyer pushes a puck over its table to a target; its hand is steered in the plane, through limiter and servos."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.kinematics import forward, jacobian
+from tdm_ros.robot.limiter import Limiter, Limits
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.sim.arm_cycle import ArmCycle
+from tdm_ros.sim.mujoco_env import Array, Marker, MujocoGoalEnv, View
+from tdm_ros.sim.sawyer_push_mjcf import HAND_HEIGHT_M, PUCK_HALF_HEIGHT_M, sawyer_push_model
+from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.tasks import SAWYER_PUSH
+
+SPEED_M_S = 0.3
+HAND_LOW_M, HAND_HIGH_M = (0.40, -0.10), (0.45, 0.10)
+PUCK_LOW_M, PUCK_HIGH_M = (0.54, -0.12), (0.60, 0.12)
+"""Where the hand and the puck start, x and y [m]: the puck ahead of the fork's opening, the target ahead of both."""
+
+POINTING_DOWN = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+"""Axes of the hand, as columns, that the steering holds: almost those of the neutral posture."""
+
+_SERVO_HZ = 6.0
+_POSTURE_HZ = 1.0
+_SINGULAR = 1e-4
+_SOLVE_STEPS = 60
+
+
+class SawyerPushEnv(MujocoGoalEnv):
+    """Push a puck to a target.
+
+    Observation (19,): seven joints [rad], their velocities [rad/s], the hand [m], the puck's x and y [m]. Goal (4,):
+    hand and puck x and y [m], both at the target, where the fork holds the puck. Actions (2,): velocity of the hand
+    along x and y, up to 0.3 m/s. Height and attitude of the hand are held by the steering, whose joint velocities go
+    through the limiter like those of a policy. It lasts, whatever happens.
+
+    Parameters
+    ----------
+    render_mode : "rgb_array" or None
+    limits : Limits or None
+    """
+
+    view = View((0.45, 0.0, 0.1), 1.9, 140.0, -28.0)
+
+    def __init__(self, render_mode: str | None = None, limits: Limits | None = None) -> None:
+        super().__init__(SAWYER_PUSH, sawyer_push_model(), render_mode)
+        actuation = ACTUATIONS["velocity"]
+        self.sim = SawyerSim(actuation, self.model)
+        self.data = self.sim.data
+        self.cycle = ArmCycle(self.sim, Limiter(actuation, limits), actuation)
+        self._info: dict[str, Any] = {}
+
+    def _start(self, rng: np.random.Generator) -> None:
+        hand = rng.uniform(HAND_LOW_M, HAND_HIGH_M)
+        puck = rng.uniform(PUCK_LOW_M, PUCK_HIGH_M)
+        self.sim.reset(posture(hand))
+        self.cycle.restart()
+        self.data.qpos[self.sim.joints :] = puck
+
+    def _draw_goal(self, rng: np.random.Generator) -> ArrayLike:
+        return np.tile(rng.uniform(self.task.goal.low[2:], self.task.goal.high[2:]), 2)
+
+    def step(self, action: ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Act for 50 ms, as `MujocoGoalEnv.step`; info has ``executed_action``, ``limited`` and ``limiter``, too."""
+        seen, reward, terminated, truncated, info = super().step(action)
+        return seen, reward, terminated, truncated, info | self._info
+
+    def _act(self, action: NDArray[np.floating[Any]]) -> None:
+        q = self.sim.reading().q_rad
+        self.cycle.command(steer(q, SPEED_M_S * np.asarray(action, np.float64)))
+        self.cycle.advance(SUBSTEPS)
+        executed = self.cycle.finish()
+        if executed.limited:  # what was left of the action
+            moved = jacobian(q)[:2] @ self.cycle.actuation.to_command(executed.action)
+            action = np.clip(moved / SPEED_M_S, -1.0, 1.0).astype(np.float32)
+        self._info = {"executed_action": action, "limited": executed.limited, "limiter": executed.layer}
+
+    def _observation(self) -> Array:
+        reading = self.sim.reading()
+        return np.concatenate((reading.q_rad, reading.qd_rad_s, reading.hand_m, self.data.qpos[self.sim.joints :]))
+
+    def _achieved(self, observation: Array) -> Array:
+        return observation[[14, 15, 17, 18]]
+
+    def _markers(self) -> list[Marker]:
+        return [Marker((*self._goal[2:].tolist(), PUCK_HALF_HEIGHT_M), 0.025)]
+
+
+def steer(q_rad: ArrayLike, velocity_m_s: ArrayLike) -> Array:
+    """Joint velocities, (7,) [rad/s], that move the hand in the plane and hold its height and attitude.
+
+    Parameters
+    ----------
+    q_rad : (7,) [rad]
+    velocity_m_s : (2,)
+        Along x and y of frame base [m/s].
+
+    Notes
+    -----
+    Damped least squares; the one free motion of the arm goes back towards the neutral posture.
+    """
+    q = np.asarray(q_rad, np.float64)
+    hand, reach = forward(q), jacobian(q)
+    # Small rotation from where the hand points to where it should, as a vector.
+    tilt = 0.5 * np.cross(hand.rotation, POINTING_DOWN, axis=0).sum(axis=1)
+    lift = HAND_HEIGHT_M - hand.position_m[2]
+    wanted = np.concatenate((np.asarray(velocity_m_s, np.float64), [_SERVO_HZ * lift], _SERVO_HZ * tilt))
+    inverse = reach.T @ np.linalg.inv(reach @ reach.T + _SINGULAR * np.eye(6))
+    home = _POSTURE_HZ * (NEUTRAL_RAD - q)
+    velocity: Array = inverse @ (wanted - reach @ home) + home
+    return velocity
+
+
+def posture(hand_m: ArrayLike) -> Array:
+    """A posture, (7,) [rad], with the hand at x and y, (2,) [m], at the height of pushing and pointing down."""
+    q = np.array(NEUTRAL_RAD)
+    for _ in range(_SOLVE_STEPS):
+        gap = np.asarray(hand_m, np.float64) - forward(q).position_m[:2]
+        q = q + steer(q, _SERVO_HZ * gap) / (2 * _SERVO_HZ)
+    return q
