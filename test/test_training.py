@@ -104,11 +104,11 @@ def test_evaluate_a_perfect_policy_reports_what_it_did():
     assert result == evaluate(straight, env, task, 5, seed=3)
 
 
-def test_evaluate_holds_the_horizon_at_zero_after_counting_down():
+def test_evaluate_tells_the_policy_how_long_the_episode_has_lasted_and_will_last():
     env, task = make_goal_env(TASK, horizon=4)
     seen = []
-    evaluate(lambda now: seen.append(now.steps_left) or np.zeros(1, np.float32), env, task, 1, seed=0)
-    assert seen == [4, 3, 2, 1, *[0] * 16]
+    evaluate(lambda now: seen.append((now.time, now.steps_left)) or np.zeros(1, np.float32), env, task, 1, seed=0)
+    assert seen == [(time, 19 - time) for time in range(20)]
 
 
 def test_evaluation_json_has_the_documented_keys():

@@ -9,6 +9,9 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+SUCCESS = {"success_task": "success by the task", "success_env": "success by the environment"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,12 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _table(result: dict, unit: str) -> str:
+def _table(result: dict[str, Any], unit: str) -> str:
     final, steps = result["final_distance_m"], result["steps_to_2cm"]["median"]
     lines = [
         f"{result['episodes']} episodes, goals of seed {result['seed']}",
         f"final distance [{unit}]   mean {final['mean']:.4f}   median {final['median']:.4f}   p95 {final['p95']:.4f}",
         *(f"within {radius} {unit}   {share:.0%}" for radius, share in result["success"].items()),
+        *(f"{words}   {result[key]:.0%}" for key, words in SUCCESS.items() if key in result),
         f"steps to 0.02 {unit}, median   {'never' if steps is None else f'{steps:g}'}",
     ]
     return "\n".join(lines)

@@ -1,8 +1,8 @@
 """Learn a task in a bare simulation, without ROS.
 
 Writes to --out: curve.png, metrics.csv, config.json, checkpoint/ and TensorBoard events. Ctrl-C saves what was
-learned; the same command goes on from there. A task of your own: `--task gym:ID` for any goal-conditioned Gymnasium
-environment, `--task module:factory` for a callable that returns one.
+learned; the same command goes on from there, as it does, with the same result, after a crash. A task of your own:
+`--task gym:ID` for any goal-conditioned Gymnasium environment, `--task module:factory` for a callable that returns one.
 """
 
 from __future__ import annotations
@@ -27,11 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="steps between validations, 0: never (default: %(default)s)",
     )
     add(
+        "--save-every",
+        type=int,
+        default=1000,
+        help="steps between checkpoints, which are made between episodes (default: %(default)s)",
+    )
+    add("--preset", help="settings to start from: default, or paper, the authors' own (default: default)")
+    add(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of TdmConfig, may be repeated",
+        help="a setting of TdmConfig, as hidden=256; may be repeated",
     )
 
 
@@ -43,12 +50,13 @@ def run(arguments: argparse.Namespace) -> int:
         session = TrainingSession(
             arguments.task,
             arguments.out,
-            configured(arguments.set, arguments.steps),
+            configured(arguments.set, arguments.steps, arguments.preset),
             arguments.seed,
             arguments.horizon,
             arguments.validate_every,
+            arguments.save_every,
         )
+        return session.run()
     except (ValueError, FileNotFoundError) as error:
         print(f"tdm_ros train: {error}", file=sys.stderr)
         return 2
-    return session.run()

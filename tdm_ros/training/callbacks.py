@@ -147,17 +147,18 @@ class Checkpoints(Callback):
 
     def __init__(self, directory: Path | str, every_steps: int = 1000) -> None:
         self.directory, self.every_steps = Path(directory), every_steps
-        self._saved_at = 0
+        self.saved_at = 0
+        """Step of the last one [steps]."""
 
     def on_start(self, agent: TDM) -> None:
         """Count from here."""
-        self._saved_at = agent.steps
+        self.saved_at = agent.steps
 
     def on_episode(self, agent: TDM, row: EpisodeRow) -> None:
         """Save when it is time."""
-        if agent.steps - self._saved_at >= self.every_steps:
+        if agent.steps - self.saved_at >= self.every_steps:
             agent.save(self.directory)
-            self._saved_at = agent.steps
+            self.saved_at = agent.steps
 
 
 class _StopError(Exception):

@@ -1,41 +1,33 @@
-"""A training run on disk: configuration, progress bar, metrics, TensorBoard, checkpoints, the curve."""
+"""A training run on disk, by the library: configuration, progress bar, metrics, TensorBoard, checkpoints, the curve."""
 
 from __future__ import annotations
 
 import ast
-import json
-import platform
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
-import numpy as np
-
-import tdm_ros
 from tdm_ros.sim.goal_env import GoalEnv, make_goal_env
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.training.checkpoint import INDEX, load_actor, load_learner, save_checkpoint
-from tdm_ros.training.learner import Learner
-from tdm_ros.training.metrics import EpisodeRow, MetricsFile, read_metrics
-from tdm_ros.training.online import OnlineTrainer, Schedule
+from tdm_ros.training.callbacks import Callback, Checkpoints, CsvLogger, ProgressBar, TensorBoardLogger
+from tdm_ros.training.checkpoint import INDEX, load_actor, load_learner
+from tdm_ros.training.library import TDM
+from tdm_ros.training.metrics import EpisodeRow, read_metrics
 from tdm_ros.training.report import draw_curve
-
-CHECKPOINT = "checkpoint"
-SAVE_EVERY_STEPS = 1000
-
-
-class _InterruptedError(Exception):
-    """A person pressed Ctrl-C; raised between two steps."""
+from tdm_ros.training.saved import CHECKPOINT, checkpoint_folder, recorded_name, refuse_other_task
 
 
 class TrainingSession:
     """Trains a task into a directory, or goes on with what is there.
+
+    Killed at any moment, the same call goes on from the last checkpoint, which was made between two episodes, and ends
+    with the very same weights as if it had never stopped.
 
     Parameters
     ----------
@@ -49,6 +41,8 @@ class TrainingSession:
         Longest ``steps_left`` [steps]; by default the task's own.
     validate_every : int
         Steps between looks at the validation goals; 0: never.
+    save_every : int
+        Least number of steps between two checkpoints [steps].
 
     Raises
     ------
@@ -64,102 +58,80 @@ class TrainingSession:
         seed: int = 0,
         horizon: int | None = None,
         validate_every: int = 500,
+        save_every: int = 1000,
     ) -> None:
-        self.out, self.steps = out, config.total_steps
-        env, task = make_goal_env(task_name, horizon)
-        self.learner = self._learner(Learner(task, config, seed))
-        schedule = Schedule(self.steps, validate_every)
-        test_env = make_goal_env(task_name, horizon)[0]
-        self.trainer = OnlineTrainer(env, test_env, self.learner, schedule, self._on_episode, self._on_step)
-        self._task_name = task_name
-        self._stop = False
-        self._recent: list[float] = []
+        if save_every < 1:
+            raise ValueError(f"save_every must be >= 1 step, got {save_every}")
+        self.out, self.validate_every, self.save_every = out, validate_every, save_every
+        self.agent = TDM(task_name, config, seed, horizon)
+        self._go_on()
 
-    def _learner(self, fresh: Learner) -> Learner:
-        folder = self.out / CHECKPOINT
+    def _go_on(self) -> None:
+        folder, fresh = self.out / CHECKPOINT, self.agent.learner
         if not (folder / INDEX).exists():
-            return fresh
-        found = load_learner(folder, fresh.task)
+            return
+        found = load_learner(folder)
+        refuse_other_task(folder, found.task, fresh.task)
         for name in ("task", "config", "seed"):
             old, new = getattr(found, name), getattr(fresh, name)
             if old != new:
                 raise ValueError(f"{folder} was trained with {name} {old}, asked for {new}; give another --out")
-        return found
+        self.agent.learner = found
 
     def run(self) -> int:
-        """Train to the end; return 0, or 130 after Ctrl-C. Either way the checkpoint and the curve are written."""
-        from torch.utils.tensorboard import SummaryWriter
-        from tqdm import tqdm
+        """Train to the end; return 0, or 130 after Ctrl-C.
 
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._write_config()
-        self._metrics = MetricsFile(self.out)
-        self.trainer.episode = sum(row.mode == "train" for row in read_metrics(self.out))
-        self._board = SummaryWriter(self.out / "tensorboard")
-        before = signal.signal(signal.SIGINT, self._on_interrupt)
-        pause_s = 0.1 if sys.stderr.isatty() else 10.0
-        self._bar = tqdm(
-            total=self.steps, initial=self.learner.transitions, unit="step", smoothing=0.05, mininterval=pause_s
-        )
-        status = 0
-        try:
-            self.trainer.run()
-        except _InterruptedError:
-            status = 130
-        finally:
-            signal.signal(signal.SIGINT, before)
-            self._bar.close()
-            self._board.close()
-            self._metrics.close()
-        save_checkpoint(self.out / CHECKPOINT, self.learner)
-        if status:
-            print(
-                f"stopped at step {self.learner.transitions}; the same command goes on from there",
-                file=sys.stderr,
-            )
-        if self.trainer.episode:
-            print(f"curve: {draw_curve(self.out, self._title(), self.learner.task.goal.unit)}", file=sys.stderr)
+        The first Ctrl-C ends the run after the present episode, with checkpoint and curve; a second one ends it at
+        once, and what was learned since the last checkpoint is learned again by the same command.
+
+        Raises
+        ------
+        ValueError
+            If the environment gives numbers that can not be used.
+        """
+        agent, stop, checkpoints = self.agent, _StopOnInterrupt(), Checkpoints(self.out, self.save_every)
+        callbacks = [ProgressBar(), CsvLogger(self.out), TensorBoardLogger(self.out / "tensorboard"), checkpoints, stop]
+        left = agent.learner.config.total_steps - agent.steps
+        if left > 0:
+            try:
+                agent.learn(left, callbacks, self.validate_every)
+            except KeyboardInterrupt:
+                print(f"stopped; the same command goes on from step {checkpoints.saved_at}", file=sys.stderr)
+                return 130
+            agent.save(self.out)
+        if stop.asked:
+            print(f"stopped at step {agent.steps}; the same command goes on from there", file=sys.stderr)
+        if any(row.end != "interrupted" for row in read_metrics(self.out)):
+            print(f"curve: {draw_curve(self.out, self._title(), agent.task.goal.unit)}", file=sys.stderr)
         print(f"checkpoint: {self.out / CHECKPOINT}", file=sys.stderr)
-        return status
+        return 130 if stop.asked else 0
 
     def _title(self) -> str:
-        learner = self.learner
-        return f"{learner.task.name}, horizon {learner.task.horizon}, seed {learner.seed}"
+        task = self.agent.task
+        return f"{task.name}, horizon {task.horizon}, seed {self.agent.learner.seed}"
 
-    def _write_config(self) -> None:
-        learner = self.learner
-        packages = {name: version(name) for name in ("torch", "numpy", "gymnasium", "mujoco", "safetensors")}
-        content = {
-            "task": learner.task.to_json(),
-            "task_name": self._task_name,
-            "learner": learner.config.to_json(),
-            "seed": learner.seed,
-            "schedule": asdict(self.trainer.schedule),
-            "versions": {"tdm_ros": tdm_ros.__version__, "python": platform.python_version(), **packages},
-        }
-        (self.out / "config.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+class _StopOnInterrupt(Callback):
+    """Ctrl-C: the episode is played to its end, then learning stops; a second one stops it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def on_start(self, agent: TDM) -> None:
+        self._before = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def on_episode(self, agent: TDM, row: EpisodeRow) -> bool:
+        return not self.asked
+
+    def on_end(self, agent: TDM) -> None:
+        signal.signal(signal.SIGINT, self._before)
 
     def _on_interrupt(self, signum: int, frame: FrameType | None) -> None:
-        self._stop = True
-
-    def _on_step(self) -> None:
-        learner = self.learner
-        self._bar.update()
-        if learner.transitions % SAVE_EVERY_STEPS == 0:
-            save_checkpoint(self.out / CHECKPOINT, learner)
-        if self._stop:
-            raise _InterruptedError
-
-    def _on_episode(self, row: EpisodeRow) -> None:
-        self._metrics.append(row)
-        self._board.add_scalar(f"{row.mode}/final_distance", row.final_distance, row.step)
-        if row.mode == "train":
-            self._recent = [*self._recent[-9:], row.final_distance]
-            losses = self.learner.losses
-            self._board.add_scalar("loss/critic", losses.critic, row.step)
-            self._board.add_scalar("loss/actor", losses.actor, row.step)
-            unit = self.learner.task.goal.unit
-            self._bar.set_postfix_str(f"last ten {np.median(self._recent):.4f} {unit}", refresh=False)
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("\nstopping after this episode; Ctrl-C again stops at once", file=sys.stderr)
 
 
 def load_run(run_dir: Path) -> tuple[GoalEnv, TaskSpec, NumpyActor]:
@@ -172,38 +144,36 @@ def load_run(run_dir: Path) -> tuple[GoalEnv, TaskSpec, NumpyActor]:
     ValueError
         If it is damaged, or its environment can not be made.
     """
-    folder = run_dir / CHECKPOINT if (run_dir / CHECKPOINT).is_dir() else run_dir
+    folder = checkpoint_folder(run_dir)
     actor, task = load_actor(folder)
-    env, found = make_goal_env(_environment_of(folder.parent, task), task.horizon)
-    if found.fingerprint != task.fingerprint:
-        raise ValueError(f"{folder} was learned for {task.fingerprint}, its environment is now {found.fingerprint}")
+    env, found = make_goal_env(recorded_name(folder, task), task.horizon)
+    refuse_other_task(folder, task, found)
     return env, task, actor
 
 
-def _environment_of(run_dir: Path, task: TaskSpec) -> str:
-    """The name that `make_goal_env` knows the task by: as the run wrote it, else one of our own tasks."""
-    config = run_dir / "config.json"
-    if config.exists():
-        name = json.loads(config.read_text(encoding="utf-8")).get("task_name")
-        if name:
-            return str(name)
-    return task.name.removesuffix("_velocity")
-
-
-def configured(settings: Sequence[str], steps: int) -> TdmConfig:
-    """Make the configuration that ``NAME=VALUE`` settings and a number of steps ask for.
+def configured(settings: Sequence[str], steps: int, preset: str | None = None) -> TdmConfig:
+    """Make the configuration that a preset, ``NAME=VALUE`` settings and a number of steps ask for.
 
     Raises
     ------
     ValueError
-        If a setting has no value, an unknown name, or is out of range.
+        If the preset is unknown, or a setting has no value, an unknown name, or is out of range.
     """
-    config = TdmConfig(total_steps=steps)
+    config = replace(TdmConfig.preset(preset) if preset else TdmConfig(), total_steps=steps)
     for setting in settings:
         name, _, text = setting.partition("=")
+        value = _value(text)
         try:
-            config = replace(config, **{name: ast.literal_eval(text)})
-        except (TypeError, SyntaxError) as error:
+            change: dict[str, Any] = {name: replace(config.goals, **value) if name == "goals" else value}
+            config = replace(config, **change)
+        except TypeError as error:
             known = ", ".join(asdict(config))
             raise ValueError(f"a setting is NAME=VALUE with one of {known}, got {setting!r}") from error
     return config
+
+
+def _value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
