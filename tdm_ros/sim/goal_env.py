@@ -1,28 +1,29 @@
-"""Other people's goal environments: any Gymnasium one by id, or a factory of one's own."""
+"""The environment of a task by its name: our own, any Gymnasium one by id, or a factory of one's own."""
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from dataclasses import replace
-from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
 from tdm_ros.sim import TASKS
-from tdm_ros.tasks import Channels, TaskSpec
+from tdm_ros.sim.checked_env import CheckedGoalEnv, GoalEnv, check_goal_env, check_sizes
+from tdm_ros.sim.describe import TIME_LIMIT, describe
+from tdm_ros.sim.noise import Noise, NoisyGoalEnv
+from tdm_ros.tasks import TaskSpec
 
-GoalEnv = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
+__all__ = ["GoalEnv", "adopt", "make_goal_env"]
 
-SURVEY_RESETS = 200
-_TIME_LIMIT = "_max_episode_steps"
-"""Where `gymnasium.wrappers.TimeLimit` keeps its number, whether the environment was registered or wrapped by hand."""
-SCALE_OF_RANGE = 0.35
-"""The goal scale of a described environment, as a part of the range of its goals: the ratio that reaching has."""
+ROBOTICS = "gymnasium_robotics"
+"""Where an id that Gymnasium does not know is looked for: Fetch, Shadow Hand, AntMaze and others."""
 
 
-def make_goal_env(name: str, horizon: int | None = None) -> tuple[GoalEnv, TaskSpec]:
+def make_goal_env(
+    name: str, horizon: int | None = None, noise: Noise | None = None, render_mode: str | None = None
+) -> tuple[GoalEnv, TaskSpec]:
     """Make the environment of a task, and its description.
 
     Parameters
@@ -32,17 +33,21 @@ def make_goal_env(name: str, horizon: int | None = None) -> tuple[GoalEnv, TaskS
         (``gym:module:ID`` imports ``module`` first), or ``module:factory`` for a callable that returns one.
     horizon : int, optional
         Longest ``steps_left`` [steps]; by default the task's own, or 10.
+    noise : Noise, optional
+        What to add to actions and observations.
+    render_mode : str, optional
+        As Gymnasium takes it: "rgb_array", say. A factory chooses its own.
 
     Raises
     ------
     ValueError
         If there is no such task, or it is not goal-conditioned with a finite box of actions.
     """
-    return adopt(_make(name), name, horizon)
+    return adopt(_make(name, render_mode), name, horizon, noise=noise)
 
 
 def adopt(
-    env: GoalEnv, name: str, horizon: int | None = None, task: TaskSpec | None = None
+    env: GoalEnv, name: str, horizon: int | None = None, task: TaskSpec | None = None, noise: Noise | None = None
 ) -> tuple[GoalEnv, TaskSpec]:
     """Take an environment that somebody made: check it, bring its actions to [-1, 1], describe it.
 
@@ -54,85 +59,65 @@ def adopt(
     horizon : int, optional
         Longest ``steps_left`` [steps]; by default the task's own, or 10.
     task : TaskSpec, optional
-        Its description, where ``env.unwrapped.task`` is none.
+        Its description. Left out, it is ``env.unwrapped.task``, or made from the environment's spaces and goals.
+    noise : Noise, optional
+        What to add to actions and observations.
 
     Raises
     ------
     ValueError
-        If it is not goal-conditioned with a finite box of actions.
+        If it is not goal-conditioned with a finite box of actions, or the description does not fit.
     """
-    task = task or getattr(env.unwrapped, "task", None)
+    check_goal_env(name, env)
     if not isinstance(task, TaskSpec):
-        _check(name, env)
-        env = gym.wrappers.RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+        task = getattr(env.unwrapped, "task", None)
+    env = CheckedGoalEnv(_unit_actions(env), name)
+    if not isinstance(task, TaskSpec):
         task = describe(name, env)
+    check_sizes(name, env, task)
+    if not env.has_wrapper_attr(TIME_LIMIT):
+        env = gym.wrappers.TimeLimit(env, task.episode_steps)
+    if noise:
+        env = NoisyGoalEnv(env, task, noise)
     return env, replace(task, horizon=task.horizon if horizon is None else horizon)
 
 
-def _make(name: str) -> GoalEnv:
+def _unit_actions(env: GoalEnv) -> GoalEnv:
+    space = env.action_space
+    if isinstance(space, gym.spaces.Box) and (space.low == -1).all() and (space.high == 1).all():
+        return env
+    return gym.wrappers.RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+
+
+def _make(name: str, render_mode: str | None) -> GoalEnv:
+    kind, _, rest = name.partition(":")
     try:
         if name in TASKS:
-            return gym.make(TASKS[name])
-        kind, _, rest = name.partition(":")
+            return gym.make(TASKS[name], render_mode=render_mode)
         if kind == "gym" and rest:
-            return gym.make(rest)
+            return _registered(rest, render_mode)
         if rest:
             made: GoalEnv = getattr(importlib.import_module(kind), rest)()
             return made
     except (gym.error.Error, ImportError, AttributeError) as error:
         raise ValueError(f"task {name!r} can not be made: {error}") from error
-    known = ", ".join(TASKS)
-    raise ValueError(f"task must be one of {known}, gym:ID or module:factory, got {name!r}")
+    close = difflib.get_close_matches(name, TASKS, n=2)
+    meant = f" (did you mean {' or '.join(close)}?)" if close else ""
+    raise ValueError(f"task must be one of {', '.join(TASKS)}, gym:ID or module:factory, got {name!r}{meant}")
 
 
-def _check(name: str, env: GoalEnv) -> None:
-    space, actions = env.observation_space, env.action_space
-    keys = {"observation", "achieved_goal", "desired_goal"}
-    if not isinstance(space, gym.spaces.Dict) or not keys <= set(space.spaces):
-        raise ValueError(f"{name} must have a dict observation with {', '.join(sorted(keys))}, got {space}")
-    if any(len(space[key].shape or (0, 0)) != 1 for key in keys):
-        raise ValueError(f"{name} must have flat vectors as observation and goals, got {space}")
-    if not isinstance(actions, gym.spaces.Box) or not np.isfinite([actions.low, actions.high]).all():
-        raise ValueError(f"{name} must have a finite box of actions, got {actions}")
-    if not env.has_wrapper_attr(_TIME_LIMIT):
-        raise ValueError(f"{name} must end its episodes: wrap it in gymnasium.wrappers.TimeLimit")
-
-
-def describe(name: str, env: GoalEnv) -> TaskSpec:
-    """Describe an environment without a `TaskSpec`: sizes from its spaces, goals from `SURVEY_RESETS` resets."""
-    seen = [env.reset(seed=seed)[0] for seed in range(SURVEY_RESETS)]
-    goals = np.array([s["desired_goal"] for s in seen], np.float64)
-    reached = np.array([s["achieved_goal"] for s in seen], np.float64)
-    low, high = goals.min(axis=0), goals.max(axis=0)
-    span = np.maximum(high, reached.max(axis=0)) - np.minimum(low, reached.min(axis=0))
-    # A coordinate that never differs (a goal on a table top) takes the scale of the others.
-    scale = np.where(span > 1e-6, span * SCALE_OF_RANGE, SCALE_OF_RANGE * (span.max() or 1.0))
-    return TaskSpec(
-        name=name,
-        observation=_unbounded("observation", seen[0]["observation"].size),
-        action=Channels(*_plain("action", env.action_space.shape[0], -1.0, 1.0)),  # type: ignore[index]
-        goal=Channels(
-            tuple(f"goal_{i}" for i in range(goals.shape[1])),
-            "environment units",
-            tuple(low.tolist()),
-            tuple(high.tolist()),
-            tuple(scale.tolist()),
-        ),
-        horizon=10,
-        episode_steps=env.get_wrapper_attr(_TIME_LIMIT),
-        rate_hz=float(env.metadata.get("render_fps", 20)),
-    )
-
-
-def _unbounded(name: str, size: int) -> Channels:
-    return Channels(*_plain(name, size, -np.inf, np.inf))
-
-
-def _plain(name: str, size: int, low: float, high: float) -> tuple[Any, ...]:
-    return (
-        tuple(f"{name}_{i}" for i in range(size)),
-        "environment units",
-        (low,) * size,
-        (high,) * size,
-        (1.0,) * size,
-    )
+def _registered(gym_id: str, render_mode: str | None) -> GoalEnv:
+    """Make an environment by its id, if need be after registering those of Gymnasium-Robotics."""
+    try:
+        return gym.make(gym_id, render_mode=render_mode)
+    except gym.error.UnregisteredEnv as error:
+        if ":" in gym_id:
+            raise
+        try:
+            gym.register_envs(importlib.import_module(ROBOTICS))
+        except ImportError:
+            raise gym.error.UnregisteredEnv(
+                f"{error} If another package registers it, name its module, gym:MODULE:{gym_id}; "
+                "Fetch, Shadow Hand and the mazes come with `pip install gymnasium-robotics`"
+            ) from error
+        return gym.make(gym_id, render_mode=render_mode)

@@ -1,0 +1,153 @@
+"""The door to environments: names, strangers' environments, and one sentence for each thing that can be wrong."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from tasks_for_tests import POINT, PointEnv, make_point
+
+from tdm_ros.sim import TASKS
+from tdm_ros.sim.goal_env import adopt, make_goal_env
+from tdm_ros.tasks import Channels
+
+
+class Broken(PointEnv):
+    """A point whose sensor fails in the third step."""
+
+    key, steps = "observation", 0
+
+    def step(self, action: Any) -> Any:
+        """Move, and break."""
+        seen, *rest = super().step(action)
+        self.steps += 1
+        if self.steps == 3:
+            seen[self.key][-1] = np.nan
+        return seen, *rest
+
+
+class Described(PointEnv):
+    """A point that brings its own description, and no time limit."""
+
+    task = POINT
+
+
+def spaces(**changes: gym.Space) -> PointEnv:
+    env = PointEnv()
+    env.observation_space = gym.spaces.Dict({**env.observation_space.spaces, **changes})  # type: ignore[attr-defined]
+    return env
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_make_goal_env_every_task_of_ours_by_name(name: str) -> None:
+    env, task = make_goal_env(name)
+    seen, _ = env.reset(seed=0)
+    assert seen["desired_goal"].shape == seen["achieved_goal"].shape == (task.goal.size,)
+    assert env.step(np.zeros(task.action.size, np.float32))[0]["observation"].shape == (task.observation.size,)
+    assert env.get_wrapper_attr("_max_episode_steps") == task.episode_steps
+    assert make_goal_env(name, horizon=3)[1].horizon == 3
+
+
+def test_make_goal_env_misspelt_name_suggests_the_right_one() -> None:
+    with pytest.raises(ValueError, match=r"got 'cheeta' \(did you mean cheetah\?\)"):
+        make_goal_env("cheeta")
+
+
+def test_make_goal_env_id_of_gymnasium_robotics_needs_no_module() -> None:
+    pytest.importorskip("gymnasium_robotics")
+    env, task = make_goal_env("gym:FetchReach-v4")
+    assert (task.observation.size, task.goal.size, task.action.size) == (10, 3, 4)
+    assert (task.episode_steps, task.rate_hz, task.success) == (50, 25.0, 0.05)
+    env.reset(seed=0)
+    assert env.step(np.zeros(4, np.float32))[4]["is_success"] in (0.0, 1.0)
+
+
+def test_make_goal_env_unknown_id_without_gymnasium_robotics_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    load: Callable[..., ModuleType] = importlib.import_module
+
+    def without_robotics(name: str, *args: Any) -> ModuleType:
+        if name == "gymnasium_robotics":
+            raise ImportError(name)
+        return load(name, *args)
+
+    monkeypatch.setattr(importlib, "import_module", without_robotics)
+    with pytest.raises(ValueError, match=r"NoSuch.*gym:MODULE:NoSuch-v4; .*pip install gymnasium-robotics"):
+        make_goal_env("gym:NoSuch-v4")
+
+
+@pytest.mark.parametrize("key", ["observation", "achieved_goal"])
+def test_step_nan_from_an_environment_is_refused_with_key_and_step(key: str) -> None:
+    inner = Broken()
+    inner.key = key
+    env, _ = adopt(gym.wrappers.TimeLimit(inner, 20), "mine")
+    env.reset(seed=0)
+    env.step(np.zeros(1, np.float32))
+    env.step(np.zeros(1, np.float32))
+    with pytest.raises(ValueError, match=rf"mine must return finite numbers, got \[nan\] in {key} .* step 3 of"):
+        env.step(np.zeros(1, np.float32))
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_step_large_finite_numbers_pass() -> None:
+    inner = Broken()
+    env, _ = adopt(gym.wrappers.TimeLimit(inner, 20), "mine", task=POINT)
+    inner._at = np.array([1e308])
+    inner._see = lambda: {  # type: ignore[method-assign]
+        "observation": np.array([1.7e308, 1.7e308]),
+        "achieved_goal": np.ones(1),
+        "desired_goal": np.ones(1),
+    }
+    seen, _ = env.reset(seed=0)
+    assert seen["observation"][0] == 1.7e308
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (spaces(desired_goal=gym.spaces.Box(-1, 1, (2,))), "of one size, got 1 and 2: a goal is judged"),
+        (spaces(observation=gym.spaces.Box(-1, 1, (2, 2))), "must have flat vectors"),
+        (PointEnv(), "must end its episodes"),
+        (gym.make("CartPole-v1"), "must have a dict observation"),
+    ],
+)
+def test_adopt_unusable_environment_says_why(env: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"mine.*{message}"):
+        adopt(env, "mine")
+
+
+@pytest.mark.parametrize("field", ["observation", "goal", "action"])
+def test_adopt_description_of_another_size_names_both(field: str) -> None:
+    three = Channels(("a", "b", "c"), "m", (-1.0,) * 3, (1.0,) * 3, (1.0,) * 3)
+    task = replace(POINT, **{field: three})
+    with pytest.raises(ValueError, match=rf"dimensions of {field}, but its TaskSpec 'point' describes 3 \(a, b, c\)"):
+        adopt(make_point(), "mine", task=task)
+
+
+def test_adopt_own_description_gives_the_time_limit() -> None:
+    env, task = adopt(Described(), "mine")
+    assert task == POINT
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(1, np.float32))[3] for _ in range(20)]
+    assert ends == [False] * 19 + [True]
+
+
+def test_adopt_described_success_is_the_environments_own_or_a_tenth_of_the_scale() -> None:
+    task = adopt(make_point(), "mine")[1]
+    assert task.success == pytest.approx(0.1 * task.goal.scale[0])
+
+
+def test_factory_with_an_angle_and_no_wrap_flag_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def factory() -> PointEnv:
+        env = Described()
+        env.task = replace(POINT, goal=replace(POINT.goal, unit="rad"))
+        return env
+
+    monkeypatch.setattr("tasks_for_tests.make_angle", factory, raising=False)
+    with pytest.raises(ValueError, match=r"has an angle .* no wrap flag: give Channels.wrap"):
+        make_goal_env("tasks_for_tests:make_angle")
