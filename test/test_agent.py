@@ -19,9 +19,10 @@ from tdm_ros.training.learner import Learner
 CONFIG = TdmConfig(hidden=32, batch_size=64, random_steps=100, catch_up_updates=200, running="hold")
 
 
-def an_agent(seed: int = 0) -> TdmAgent:
-    features = Features.fit(POINT, np.random.default_rng(1).normal(size=(50, 2)).astype(np.float32), 0.15)
-    return TdmAgent(POINT, CONFIG, features, seed)
+def an_agent(seed: int = 0, config: TdmConfig = CONFIG) -> TdmAgent:
+    observations = np.random.default_rng(1).normal(size=(50, 2)).astype(np.float32)
+    reaches = np.arange(1, 7, dtype=np.float32) / 6
+    return TdmAgent(POINT, config, Features.fit(POINT, observations, 0.15, reaches, config.difference), seed)
 
 
 def inputs_of(agent: TdmAgent, batch: Batch) -> Inputs:

@@ -30,7 +30,8 @@ class TdmConfig:
     difference : bool
         Whether the networks see goal minus achieved, or the goal itself.
     reach : bool
-        Whether motions and distances are measured in what is within reach in the time that is left.
+        Whether motions and distances are measured in what is within reach in the time that is left, as the random
+        phase has shown it.
     layer_norm : bool
         Whether hidden layers are normalised.
     hidden : int

@@ -15,6 +15,39 @@ CLIP = 5.0
 FULL_TURN = 2 * np.pi
 
 
+def measure_reaches(
+    achieved: NDArray[np.float32], last: NDArray[np.bool_], scale: NDArray[np.float32], horizon: int
+) -> NDArray[np.float32]:
+    """How far random motion gets in 1 .. ``horizon + 1`` steps, as a part of the last of these.
+
+    A hand gets about proportionally farther with time, a velocity swings as far in one step as in ten. It is the root
+    mean square over all pairs of states of one trajectory, never less than proportional to the time.
+
+    Parameters
+    ----------
+    achieved : (N, G) float32
+        Goal-space points of consecutive states [goal unit].
+    last : (N,) bool
+        Where a trajectory ends.
+    scale : (G,) float32
+    horizon : int
+
+    Returns
+    -------
+    (horizon + 1,) float32 in (0, 1]
+    """
+    trajectory = np.cumsum(last) - last
+    spans = np.zeros(horizon + 1)
+    for span in range(1, horizon + 2):
+        together = trajectory[span:] == trajectory[:-span]
+        moved = (achieved[span:] - achieved[:-span])[together] / scale
+        if len(moved):
+            spans[span - 1] = np.sqrt(np.square(moved).sum(axis=-1).mean())
+    proportional = np.arange(1, horizon + 2) / (horizon + 1)
+    parts = spans / spans.max() if spans.max() > 0 else proportional
+    return np.clip(np.maximum.accumulate(parts), proportional, 1).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Features:
     """Turns observation, goal and horizon into network inputs.
@@ -31,10 +64,10 @@ class Features:
         Width of the saturating difference input [parts of ``goal_scale``].
     horizon : int
         Largest ``steps_left`` [steps].
+    reaches : (horizon + 1,) float32
+        How far one gets with that many steps left, as a part of how far one gets in the whole horizon.
     difference : bool
         Whether the goal is seen as a difference from what is achieved, or by itself.
-    by_reach : bool
-        Whether distances count in parts of what is within reach (`reach`).
     """
 
     mean: NDArray[np.float32]
@@ -44,8 +77,8 @@ class Features:
     wrap: NDArray[np.bool_]
     near_scale: float
     horizon: int
+    reaches: NDArray[np.float32]
     difference: bool = True
-    by_reach: bool = True
 
     @classmethod
     def fit(
@@ -53,10 +86,13 @@ class Features:
         task: TaskSpec,
         observations: NDArray[np.float32],
         near_scale: float,
+        reaches: NDArray[np.float32] | None = None,
         difference: bool = True,
-        by_reach: bool = True,
     ) -> Features:
-        """Take the statistics of ``observations``, (N, O); a coordinate that never moved keeps its scale of one."""
+        """Take the statistics of ``observations``, (N, O); a coordinate that never moved keeps its scale of one.
+
+        Without ``reaches`` distances count alike whatever the time.
+        """
         std = observations.std(axis=0)
         goal = task.goal
         return cls(
@@ -67,8 +103,8 @@ class Features:
             wrap=np.asarray(goal.wrap or (False,) * goal.size),
             near_scale=near_scale,
             horizon=task.horizon,
+            reaches=np.ones(task.horizon + 1, np.float32) if reaches is None else reaches,
             difference=difference,
-            by_reach=by_reach,
         )
 
     @property
@@ -88,13 +124,8 @@ class Features:
         return (goal - self.goal_centre) / self.goal_scale
 
     def reach(self, steps_left: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How far one can get, as a part of how far one gets in the whole horizon: proportional to the time left.
-
-        One, whatever the time, where distances do not count ``by_reach``.
-        """
-        if not self.by_reach:
-            return np.ones_like(steps_left, np.float32)
-        return ((steps_left + 1) / np.float32(self.horizon + 1)).astype(np.float32)
+        """How far one gets in that time, as a part of how far one gets in the whole horizon: (...) -> (...)."""
+        return self.reaches[steps_left.astype(np.intp)]
 
     def inputs(
         self,
@@ -126,7 +157,7 @@ class Features:
         ValueError
             If one is missing.
         """
-        numbers: dict[str, type] = {"near_scale": float, "horizon": int, "difference": bool, "by_reach": bool}
+        numbers: dict[str, type] = {"near_scale": float, "horizon": int, "difference": bool}
         try:
             values: dict[str, Any] = {f.name: tensors[f"features.{f.name}"] for f in fields(cls)}
         except KeyError as error:

@@ -9,7 +9,7 @@ from tdm_ros.replay import Step, TrajectoryStore, sample_batches
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.agent import Losses, TdmAgent
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.tdm.features import Features
+from tdm_ros.tdm.features import Features, measure_reaches
 
 CHUNK = 8
 """Batches that are drawn and relabelled together."""
@@ -101,6 +101,10 @@ class Learner:
         return self.agent.actor_bytes()
 
     def _statistics(self) -> Features:
-        observations = self.store.column("observation", np.arange(min(len(self.store), self.config.random_steps)))
-        config = self.config
-        return Features.fit(self.task, observations, config.near_scale, config.difference, config.reach)
+        config, task = self.config, self.task
+        index = np.arange(self.store.total - len(self.store), self.store.total)[: config.random_steps]
+        rows = self.store.rows(index)
+        last = self.store.end_of(index) == index + 1
+        scale = np.asarray(task.goal.scale, np.float32)
+        reaches = measure_reaches(rows["achieved"], last, scale, task.horizon) if config.reach else None
+        return Features.fit(task, rows["observation"], config.near_scale, reaches, config.difference)

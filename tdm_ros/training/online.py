@@ -86,7 +86,7 @@ class OnlineTrainer:
         learner, task = self.learner, self.learner.task
         # Counted by steps, not episodes, so that a resumed run draws what an uninterrupted one would have drawn.
         start = learner.transitions
-        explore = Exploration(task.action.size, generator("train", learner.seed, start))
+        explore = Exploration(task.action.size, generator("train", learner.seed, start), learner.config.walk)
         noise = learner.config.noise * (1 - learner.progress)
         # Anew, so that a run that goes on from a checkpoint, which is made between two episodes, acts as this one does.
         self._actor = None if learner.agent is None else NumpyActor.from_bytes(learner.actor_bytes())
