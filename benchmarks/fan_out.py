@@ -94,12 +94,7 @@ def run_on_ray(runs: Sequence[Run], out: Path, address: str, jobs: int) -> Itera
         from ray.util.queue import Empty, Queue
     except ImportError as error:
         raise RuntimeError("--ray needs Ray: pip install 'tdm_ros[benchmarks]'") from error
-    environment = {"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
-    if address == "local":
-        ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, runtime_env=environment)
-    else:
-        modules = [str(Path(__file__).parents[1] / name) for name in ("tdm_ros", "benchmarks")]
-        ray.init(address=address, log_to_driver=False, runtime_env={**environment, "py_modules": modules})
+    _start_ray(address, jobs)
     try:
         told = Queue(actor_options={"num_cpus": 0})
         task = ray.remote(num_cpus=1, max_retries=2)(_work_on_ray)
@@ -110,14 +105,25 @@ def run_on_ray(runs: Sequence[Run], out: Path, address: str, jobs: int) -> Itera
             for reference in ray.wait(list(running), timeout=0)[0]:
                 run = running.pop(reference)
                 try:
-                    result, error = ray.get(reference)
+                    result, why = ray.get(reference)
                 except ray.exceptions.RayError as lost:
-                    result, error = {}, f"{type(lost).__name__}: {lost}"
+                    result, why = {}, f"{type(lost).__name__}: {lost}"
                 if result:
                     write_json(run.folder(out) / RESULT, result)
-                yield Event(run, run.steps, done=True, error=error)
+                yield Event(run, run.steps, done=True, error=why)
     finally:
         ray.shutdown()
+
+
+def _start_ray(address: str, jobs: int) -> None:
+    import ray
+
+    environment = {"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
+    if address == "local":
+        ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, runtime_env=environment)
+    else:
+        modules = [str(Path(__file__).parents[1] / name) for name in ("tdm_ros", "benchmarks")]
+        ray.init(address=address, log_to_driver=False, runtime_env={**environment, "py_modules": modules})
 
 
 def _work_on_ray(run: Run, folder: str, told: Any) -> tuple[dict[str, Any], str]:

@@ -38,23 +38,11 @@ def draw(rows: Sequence[dict[str, Any]], runs: Sequence[Run], unit: str, out: Pa
     marks = sorted({row["steps"] for row in rows})
     figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
     left, right = (marks[0] if marks else 1000) / 1.1, steps * 1.1
-    for method, curve in paper_curves().get(case_of(task).paper, {"curves": {}})["curves"].items():
-        points = [(x, y) for x, y in zip(curve["x"], curve["y"], strict=True) if left <= x <= right]
-        if points:
-            style = _PAPER_STYLES.get(method, "-")
-            label = f"paper: {method.replace('_', ' ')}"
-            axes.plot(*zip(*points, strict=True), color="0.6", linestyle=style, label=label, zorder=1)
-    for number, agent in enumerate(dict.fromkeys(run.agent for run in runs)):
-        found = {mark: s for mark in marks if (s := spread(rows, agent, mark))}
-        if not found:
-            continue
-        seeds = max(s.seeds for s in found.values())
-        x, colour = list(found), _COLOURS[number % len(_COLOURS)]
-        axes.fill_between(x, [s.low for s in found.values()], [s.high for s in found.values()], color=colour, alpha=0.2)
-        middle = [s.median for s in found.values()]
-        axes.plot(x, middle, "o-", ms=3, color=colour, label=f"{agent} (n={seeds})", zorder=3)
-    for mark, target in case_of(task).targets.items():
-        axes.plot(mark, target, "k*", ms=10, zorder=4, label="target" if mark == max(case_of(task).targets) else None)
+    _draw_paper(axes, task, left, right)
+    _draw_ours(axes, rows, list(dict.fromkeys(run.agent for run in runs)), marks)
+    targets = {mark: target for mark, target in case_of(task).targets.items() if mark <= steps}
+    if targets:
+        axes.plot(list(targets), list(targets.values()), "k*", ms=10, zorder=4, label="target")
     axes.set(xscale="log", yscale="log", xlim=(left, right), xlabel="environment steps", title=task)
     axes.set_ylabel(f"mean final score [{unit}]")
     for axis in (axes.xaxis, axes.yaxis):
@@ -68,3 +56,23 @@ def draw(rows: Sequence[dict[str, Any]], runs: Sequence[Run], unit: str, out: Pa
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
+
+
+def _draw_paper(axes: Any, task: str, left: float, right: float) -> None:
+    for method, curve in paper_curves().get(case_of(task).paper, {"curves": {}})["curves"].items():
+        points = [(x, y) for x, y in zip(curve["x"], curve["y"], strict=True) if left <= x <= right]
+        if points:
+            style = _PAPER_STYLES.get(method, "-")
+            label = f"paper: {method.replace('_', ' ')}"
+            axes.plot(*zip(*points, strict=True), color="0.6", linestyle=style, label=label, zorder=1)
+
+
+def _draw_ours(axes: Any, rows: Sequence[dict[str, Any]], agents: Sequence[str], marks: Sequence[int]) -> None:
+    for number, agent in enumerate(agents):
+        found = {mark: s for mark in marks if (s := spread(rows, agent, mark))}
+        if not found:
+            continue
+        x, colour = list(found), _COLOURS[number % len(_COLOURS)]
+        axes.fill_between(x, [s.low for s in found.values()], [s.high for s in found.values()], color=colour, alpha=0.2)
+        label = f"{agent} (n={max(s.seeds for s in found.values())})"
+        axes.plot(x, [s.median for s in found.values()], "o-", ms=3, color=colour, label=label, zorder=3)

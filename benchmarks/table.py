@@ -31,9 +31,9 @@ def markdown(rows: Sequence[dict[str, Any]], runs: Sequence[Run], steps_shown: S
     head += ["goals", "updates", "wall min", "target met"]
     lines = [f"### {task}: mean final score [{unit}], median over seeds (first to third quartile)", ""]
     lines += [_line(head), _line(["---"] * len(head))]
-    lines += [_line(_measured(rows, agent, seeds, steps_shown, task)) for agent in agents]
+    lines += [_line(_measured(rows, agent, seeds, steps_shown, _targets(runs[0]))) for agent in agents]
     lines += _paper(task, steps_shown)
-    targets = case_of(task).targets
+    targets = _targets(runs[0])
     if targets:
         cells = [f"<= {targets[mark]:g}" if mark in targets else "" for mark in steps_shown]
         lines.append(_line(["target", "", *cells, "", "", "", ""]))
@@ -45,31 +45,37 @@ def markdown(rows: Sequence[dict[str, Any]], runs: Sequence[Run], steps_shown: S
 
 
 def _measured(
-    rows: Sequence[dict[str, Any]], agent: str, seeds: int, steps_shown: Sequence[int], task: str
+    rows: Sequence[dict[str, Any]], agent: str, seeds: int, steps_shown: Sequence[int], targets: dict[int, float]
 ) -> list[str]:
     own = [row for row in rows if row["agent"] == agent]
     found = len({row["seed"] for row in own})
     cells = [agent, str(found) if found == seeds else f"{found} of {seeds}"]
     cells += [_score(spread(rows, agent, mark), found) for mark in steps_shown]
     if not own:
-        return [*cells, "-", "-", "-", "-" if case_of(task).targets else ""]
+        return [*cells, "-", "-", "-", "-" if targets else ""]
     goals = "/".join(str(n) for n in sorted({row["goals"] for row in own}))
     last = max(row["steps"] for row in own)
     updates, wall_s = spread(rows, agent, last, "updates"), spread(rows, agent, last, "wall_s")
     assert updates and wall_s
-    return [*cells, goals, f"{updates.median:.0f}", f"{wall_s.median / 60:.1f}", _met(rows, agent, task)]
+    return [*cells, goals, f"{updates.median:.0f}", f"{wall_s.median / 60:.1f}", _met(rows, agent, targets)]
 
 
 def _score(found: Spread | None, seeds: int) -> str:
     if found is None:
         return "-"
     partial = f" n={found.seeds}" if found.seeds != seeds else ""
-    return f"{found.median:.3g} ({found.low:.3g} - {found.high:.3g}){partial}"
+    quartiles = f" ({found.low:.3g} - {found.high:.3g})" if found.seeds > 1 else ""
+    return f"{found.median:.3g}{quartiles}{partial}"
 
 
-def _met(rows: Sequence[dict[str, Any]], agent: str, task: str) -> str:
+def _targets(run: Run) -> dict[int, float]:
+    """Those that a run of this length can meet."""
+    return {mark: target for mark, target in case_of(run.task).targets.items() if mark <= run.steps}
+
+
+def _met(rows: Sequence[dict[str, Any]], agent: str, targets: dict[int, float]) -> str:
     words = []
-    for mark, target in case_of(task).targets.items():
+    for mark, target in targets.items():
         found = spread(rows, agent, mark)
         words.append(f"{short(mark)}: {'-' if found is None else 'yes' if found.median <= target else 'no'}")
     return ", ".join(words)
@@ -80,8 +86,9 @@ def _paper(task: str, steps_shown: Sequence[int]) -> list[str]:
     lines = []
     for method, curve in curves.items():
         points = dict(zip(curve["x"], curve["y"], strict=True))
-        cells = [f"{points[mark]:g}" if mark in points else "-" for mark in steps_shown]
-        lines.append(_line([f"paper: {method}", PAPER_SEEDS, *cells, "", "", "", ""]))
+        if points.keys() & set(steps_shown):
+            cells = [f"{points[mark]:g}" if mark in points else "-" for mark in steps_shown]
+            lines.append(_line([f"paper: {method}", PAPER_SEEDS, *cells, "", "", "", ""]))
     return lines
 
 

@@ -27,10 +27,13 @@ _REPORT_EVERY_S = 0.5
 class Agent(Protocol):
     """A learner that can be measured."""
 
-    horizon: int | None
-    """Longest ``steps_left`` [steps]; None: the task's own."""
-    goals: int
-    """Evaluation goals, from the first on; fewer than all only where judging is slow."""
+    @property
+    def horizon(self) -> int | None:
+        """Longest ``steps_left`` [steps]; None: the task's own."""
+
+    @property
+    def goals(self) -> int:
+        """Evaluation goals, from the first on; fewer than all only where judging is slow."""
 
     def train(self, trial: Trial) -> None:
         """Learn for ``trial.run.steps`` environment steps and call `Trial.after_step` after each of them."""
@@ -126,7 +129,7 @@ class Trial:
             **asdict(self.run),
             "fingerprint": self.task.fingerprint,
             "task_spec": self.task.to_json(),
-            "unit": self.task.goal.unit,
+            "unit": "weighted" if len(self.task.score) > 1 else self.task.goal.unit,
             "evaluation_seed": EVALUATION_SEED,
             "rows": self.rows,
             "versions": {name: version(name) for name in packages},

@@ -66,7 +66,7 @@ def test_table_shows_scores_paper_targets_and_what_is_missing(reacher):
     assert cells["agent"][2:5] == ["1k steps", "10k steps", "20k steps"]
     assert cells["tdm"][1:5] == ["3", "0.3 (0.3 - 0.3)", "0.04 (0.035 - 0.055)", "0.03 (0.025 - 0.045)"]
     assert cells["tdm"][5:] == ["50", "100000", "20.0", "10k: yes, 20k: yes"]
-    assert cells["mpc"][1:6] == ["1 of 3", "0.4 (0.4 - 0.4)", "0.2 (0.2 - 0.2)", "-", "10"]
+    assert cells["mpc"][1:6] == ["1 of 3", "0.4", "0.2", "-", "10"]
     assert cells["mpc"][8] == "10k: no, 20k: -"
     assert cells["sac_her"][1:] == ["0 of 3"] + ["-"] * 7
     assert cells["paper: TDM"][2:5] == ["0.29", "0.115", "0.12"]

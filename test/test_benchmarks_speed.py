@@ -3,7 +3,9 @@
 import numpy as np
 import torch
 
-from benchmarks.speed import Subject, arithmetic, in_turns, measure, products, table
+from benchmarks.floor import arithmetic, products
+from benchmarks.speed import Subject, in_turns, measure
+from benchmarks.speed_table import table
 from tdm_ros.tdm.config import TdmConfig
 
 TASK = "tasks_for_tests:make_point"
@@ -11,7 +13,7 @@ TASK = "tasks_for_tests:make_point"
 
 def test_products_are_those_of_forward_and_backward_passes():
     inputs, actions, goals, hidden, batch = 5, 2, 3, 16, 8
-    count = {shape[:3]: shape.count for shape in products(inputs, actions, goals, hidden, batch)}
+    count = {shape[:3]: shape.times for shape in products(inputs, actions, goals, hidden, batch)}
     # Two target critics, two critics and the first one again; target actor and actor.
     assert count[batch, inputs + actions, hidden] == 5 and count[batch, inputs, hidden] == 2
     # Weights of the first layers; nothing flows back to the inputs, but for the action.
@@ -28,7 +30,7 @@ def test_arithmetic_does_every_product(monkeypatch):
     monkeypatch.setattr(torch, "mm", lambda a, b, out: (done.append((*a.shape, b.shape[1])), mm(a, b, out=out))[1])
     wanted = products(5, 2, 3, 16, 8)
     arithmetic(wanted, "cpu")()
-    assert len(done) == sum(product.count for product in wanted)
+    assert len(done) == sum(product.times for product in wanted)
     assert {product[:3] for product in wanted} == set(done)
 
 

@@ -26,7 +26,7 @@ GAMMA = 0.98
 KEYS = ("observation", "achieved_goal", "desired_goal")
 
 
-class HindsightEnv(gym.Wrapper):  # type: ignore[type-arg]
+class HindsightEnv(gym.Wrapper):
     """An environment with the goals, the random phase and the reward that a TDM of the same seed has.
 
     Parameters
@@ -105,7 +105,7 @@ class _Harnessed:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         course = self.course
         if self.num_timesteps >= course.random_steps:  # type: ignore[attr-defined]
-            return super()._sample_action(0, action_noise, n_envs)  # type: ignore[misc,no-any-return]
+            return super()._sample_action(0, action_noise, n_envs)  # type: ignore[misc]
         course.observations.append(self._last_obs["observation"][0].copy())  # type: ignore[attr-defined]
         action = course.env.exploration.random()[None]
         return action, action
@@ -127,15 +127,15 @@ class _Harnessed:
         course.judge(self)
 
 
-class HarnessedSac(_Harnessed, SAC):
+class HarnessedSac(_Harnessed, SAC):  # type: ignore[misc]
     """SAC under the conditions of the TDM."""
 
 
-class HarnessedTd3(_Harnessed, TD3):
+class HarnessedTd3(_Harnessed, TD3):  # type: ignore[misc]
     """TD3 under the conditions of the TDM."""
 
 
-class HarnessedDdpg(_Harnessed, DDPG):
+class HarnessedDdpg(_Harnessed, DDPG):  # type: ignore[misc]
     """DDPG under the conditions of the TDM."""
 
 
@@ -180,8 +180,9 @@ class Baseline:
         # Hindsight needs a whole episode before the first update.
         random_steps = max(config.random_steps, task.episode_steps)
         inputs = None if self.plain else Inputs(task, config.near_scale)
-        shared = {} if inputs is None else {"features_extractor_class": SameInputs}
-        shared |= {} if inputs is None else {"features_extractor_kwargs": {"inputs": inputs}}
+        shared: dict[str, Any] = {}
+        if inputs is not None:
+            shared = {"features_extractor_class": SameInputs, "features_extractor_kwargs": {"inputs": inputs}}
         wrapped = HindsightEnv(env, task, seed)
         actions = task.action.size
         model: Any = ALGORITHMS[self.kind](
