@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
+import signal
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -59,7 +60,15 @@ def run_locally(runs: Sequence[Run], out: Path, jobs: int) -> Iterator[Event]:
 
 
 def _work(run: Run, folder: Path, told: multiprocessing.Queue[Event]) -> None:
-    error = _attempt(run, folder, lambda steps: told.put(Event(run, steps)))[1]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
+    parent = multiprocessing.parent_process()
+
+    def report(steps: int) -> None:
+        if parent is not None and not parent.is_alive():
+            os._exit(1)  # nobody waits for us, and the next command may already do our run
+        told.put(Event(run, steps))
+
+    error = _attempt(run, folder, report)[1]
     told.put(Event(run, run.steps, done=True, error=error))
 
 

@@ -4,7 +4,10 @@ import csv
 import io
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -163,6 +166,34 @@ def _child():
 
     (child,) = [process for process in multiprocessing.active_children() if process.is_alive()]
     return child.pid
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_command_that_is_stopped_leaves_no_process_behind(tmp_path, number, status):
+    words = ["--tasks", TASK, "--agents", TINY, "--seeds", "1", "--steps", "1000000", "--jobs", "1"]
+    command = [sys.executable, "-m", "benchmarks.sample_efficiency", *words, "--out", str(tmp_path)]
+    paths = os.pathsep.join([os.getcwd(), os.path.dirname(__file__)])
+    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, stderr=subprocess.DEVNULL) as process:
+        until(lambda: list(tmp_path.glob("**/partial.json")))
+        children = (Path("/proc") / str(process.pid) / "task" / str(process.pid) / "children").read_text().split()
+        assert children
+        process.send_signal(number)
+        assert process.wait(30) == status
+    until(lambda: not any(alive(child) for child in children))
+
+
+def alive(process):
+    try:
+        return Path("/proc", process, "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(condition, limit_s=60.0):
+    end_s = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end_s, "waited too long"
+        time.sleep(0.1)
 
 
 def test_ray_local_measures_and_brings_results_back(tmp_path, monkeypatch):
