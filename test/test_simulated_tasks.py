@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -192,3 +196,26 @@ def test_ant_position_velocity_is_judged_like_the_authors_and_cut_short_when_met
     made.reset(seed=0, options={"goal": goal})
     *_, terminated, truncated, info = made.step(np.zeros(8, np.float32))
     assert (terminated, truncated, info["is_success"]) == (False, True, True)
+
+
+def test_contact_sheet_shows_every_task_and_its_goal(tmp_path: Path) -> None:
+    """In a process of its own, since MuJoCo chooses its OpenGL library when it is imported."""
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from tdm_ros.sim.contact_sheet import SHOWN, draw, picture\n"
+        "for shown in SHOWN:\n"
+        "    red, green, blue = np.moveaxis(picture(*shown).astype(int), -1, 0)\n"
+        "    ball = (green > 1.8 * red) & (green > 1.5 * blue) & (green > 50)\n"
+        "    assert ball.sum() > 20, (shown, ball.sum())\n"
+        f"draw(Path({str(tmp_path / 'sheet.png')!r}))\n"
+    )
+    for gl in ("egl", "osmesa"):
+        env = {key: value for key, value in os.environ.items() if key != "DISPLAY"} | {"MUJOCO_GL": gl}
+        done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True)
+        if "OpenGL library" not in done.stderr:
+            break
+    else:
+        pytest.skip(f"no OpenGL library: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    assert 10_000 < (tmp_path / "sheet.png").stat().st_size < 200_000

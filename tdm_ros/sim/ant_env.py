@@ -25,7 +25,7 @@ START_SPREAD = 0.1
 @cache
 def ant_model() -> mujoco.MjModel:
     """Gymnasium's ant with the authors' gear."""
-    spec = mujoco.MjSpec.from_file(str(gymnasium_model("ant.xml")))
+    spec = gymnasium_model("ant.xml")
     for motor in spec.actuators:
         motor.gear[0] = GEAR
     return spec.compile()

@@ -38,9 +38,20 @@ class Marker(NamedTuple):
     rgba: tuple[float, float, float, float] = (0.1, 0.75, 0.25, 0.9)
 
 
-def gymnasium_model(name: str) -> Path:
-    """Path of one of the models that come with Gymnasium, ``ant.xml`` say."""
-    return Path(gym.__file__).parent / "envs" / "mujoco" / "assets" / name
+def gymnasium_model(name: str) -> mujoco.MjSpec:
+    """One of the models that come with Gymnasium, ``ant.xml`` say, to be edited and compiled; in a brighter room."""
+    path = Path(gym.__file__).parent / "envs" / "mujoco" / "assets" / name
+    spec = mujoco.MjSpec.from_file(str(path))
+    spec.visual.headlight.ambient = spec.visual.headlight.diffuse = [0.4] * 3
+    skies = [t for t in spec.textures if t.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX]
+    sky = skies[0] if skies else spec.add_texture(name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX)
+    sky.builtin, sky.width, sky.height = mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, 64, 384
+    sky.rgb1, sky.rgb2 = [0.95, 0.96, 0.98], [0.66, 0.72, 0.79]
+    for floor in (t for t in spec.textures if t.name == "texplane"):
+        floor.rgb1, floor.rgb2 = [0.6, 0.6, 0.65], [0.56, 0.56, 0.6]
+    for material in spec.materials:
+        material.reflectance = 0.0
+    return spec
 
 
 class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):

@@ -37,11 +37,11 @@ def pusher_xml() -> str:
 <compiler angle="radian" autolimits="true"/>
 <option timestep="0.01" gravity="0 0 0" integrator="implicitfast" iterations="20"/>
 <default><geom condim="1"/><joint axis="0 0 1" armature=".04" damping="1"/></default>
-<visual><global offwidth="640" offheight="480"/><headlight ambient=".4 .4 .4" diffuse=".5 .5 .5"/></visual>
-<asset><material name="table" rgba=".80 .70 .55 1"/><material name="link" rgba=".30 .31 .33 1"/>
+<visual><global offwidth="640" offheight="480"/><headlight ambient=".35 .35 .35" diffuse=".35 .35 .35"/></visual>
+<asset><material name="table" rgba=".80 .70 .55 1" specular="0"/><material name="link" rgba=".30 .31 .33 1"/>
 <material name="fork" rgba=".60 .04 .07 1"/><material name="puck" rgba=".15 .35 .75 1"/>
 <texture type="skybox" builtin="gradient" rgb1=".95 .96 .98" rgb2=".66 .72 .79" width="64" height="64"/></asset>
-<worldbody><light pos="0 -1 3" dir="0 .3 -1"/>
+<worldbody><light directional="true" dir="-.3 .3 -1" diffuse=".4 .4 .4" specular="0 0 0"/>
 <geom type="box" pos="0 0 -.01" size="1.6 1.6 .01" material="table" {paint}/>
 <geom type="cylinder" size=".08" fromto="0 0 0 0 0 .2" material="link" {paint}/>
 <body pos="0 0 .2"><joint name="shoulder" range="-4.2 4.2"/>

@@ -24,7 +24,7 @@ distance that this gives."""
 @cache
 def reacher_model() -> mujoco.MjModel:
     """The arm and the table of Gymnasium's Pusher, without the object and the goal."""
-    spec = mujoco.MjSpec.from_file(str(gymnasium_model("pusher_v5.xml")))
+    spec = gymnasium_model("pusher_v5.xml")
     for name in ("object", "goal"):
         spec.delete(spec.body(name))
     return spec.compile()
@@ -40,7 +40,7 @@ class ReacherEnv(MujocoGoalEnv):
     torque can bring it there.
     """
 
-    view = View((0.15, -0.5, -0.05), 2.6, 150.0, -25.0)
+    view = View((0.1, -0.55, -0.05), 2.7, 160.0, -28.0)
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(REACHER, reacher_model(), render_mode)

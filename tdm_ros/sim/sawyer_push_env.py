@@ -45,7 +45,7 @@ class SawyerPushEnv(MujocoGoalEnv):
     limits : Limits or None
     """
 
-    view = View((0.45, 0.0, 0.1), 1.9, 140.0, -28.0)
+    view = View((0.5, 0.0, 0.08), 1.6, 140.0, -30.0)
 
     def __init__(self, render_mode: str | None = None, limits: Limits | None = None) -> None:
         super().__init__(SAWYER_PUSH, sawyer_push_model(), render_mode)
