@@ -15,7 +15,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("--task", default="sawyer_reach", help="sawyer_reach[_torque[_low_damping]], gym:ID or module:factory")
+    add("--task", default="sawyer_reach", help="a name (docs/tasks.md), gym:ID or module:factory")
     add("--steps", type=int, default=5000, help="environment steps in all (default: %(default)s)")
     add("--seed", type=int, default=0, help="of goals, weights and noise (default: %(default)s)")
     add("--horizon", type=int, help="longest steps_left [steps]; 0: a one-step model (default: the task's)")
@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1000,
         help="steps between checkpoints, which are made between episodes (default: %(default)s)",
     )
+    add("--action-noise", type=float, default=0.0, help="standard deviation [action units, the range is 2]")
+    add("--observation-noise", type=float, default=0.0, help="standard deviation [parts of that of random play]")
     add("--preset", help="settings to start from: default, or paper, the authors' own (default: default)")
     add(
         "--set",
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; return the exit status."""
+    from tdm_ros.sim.noise import Noise
     from tdm_ros.training.session import TrainingSession, configured
 
     try:
@@ -55,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.horizon,
             arguments.validate_every,
             arguments.save_every,
+            Noise(arguments.action_noise, arguments.observation_noise) or None,
         )
         return session.run()
     except (ValueError, FileNotFoundError) as error:

@@ -99,7 +99,7 @@ def evaluate(
     """
     if episodes < 1:
         raise ValueError(f"episodes must be >= 1, got {episodes}")
-    judged = _Judged(env)
+    judged = Judged(env)
     finals: list[float] = []
     times: list[int | None] = []
     successes: list[bool] = []
@@ -117,7 +117,7 @@ def evaluate(
     return Evaluation(seed, tuple(finals), tuple(times), within, float(np.mean(successes)) if successes else None)
 
 
-class _Judged(gym.Wrapper[Any, Any, Any, Any]):
+class Judged(gym.Wrapper[Any, Any, Any, Any]):
     """Keeps what the environment says beside the observation: the true state, and whether it counts as a success."""
 
     success: bool | None = None

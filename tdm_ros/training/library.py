@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.sim.goal_env import GoalEnv, adopt, make_goal_env
-from tdm_ros.tasks import TaskSpec
+from tdm_ros.sim.goal_env import GoalEnv, make_goal_env
+from tdm_ros.sim.noise import Noise
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.training.calibration import Calibration, calibration
+from tdm_ros.training.calibration_plot import draw_calibration
 from tdm_ros.training.callbacks import Callback, Watch
 from tdm_ros.training.checkpoint import load_learner, save_checkpoint
+from tdm_ros.training.environment import Source, adopted
 from tdm_ros.training.episode import Policy
 from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.online import OnlineTrainer, Schedule
+from tdm_ros.training.outcomes import outcomes
+from tdm_ros.training.reachability import Reachability, reachability
 from tdm_ros.training.saved import (
+    CALIBRATION,
     CHECKPOINT,
     CONFIG,
     checkpoint_folder,
     recorded_name,
+    recorded_noise,
     refuse_other_task,
     versions,
     write_json,
 )
 from tdm_ros.training.states import as_states
-
-Source = str | GoalEnv | tuple[GoalEnv, TaskSpec]
 
 
 class TDM:
@@ -53,6 +58,8 @@ class TDM:
         Longest ``steps_left`` [steps]; by default the task's own, or 10.
     test_env : as ``env``, optional
         Only for validation while learning; made by itself where ``env`` is a name.
+    noise : Noise, optional
+        What to add to actions and observations, in learning, validation and evaluation alike.
 
     Raises
     ------
@@ -67,13 +74,16 @@ class TDM:
         seed: int = 0,
         horizon: int | None = None,
         test_env: Source | None = None,
+        noise: Noise | None = None,
     ) -> None:
-        self.task_name = env if isinstance(env, str) else None
-        self.env, self.task, self._actions = _adopted(env, horizon)
-        self._test_env = None if test_env is None else _adopted(test_env, horizon)[0]
+        self.task_name, self.noise = env if isinstance(env, str) else None, noise
+        self.env, self.task, self._actions = adopted(env, horizon, noise)
+        self._test_env = None if test_env is None else adopted(test_env, horizon, noise)[0]
         self.learner = Learner(self.task, config or TdmConfig(), seed)
         self.last_step = 0
         """Where the running call of `learn` ends, counted from the first step ever [steps]."""
+        self.calibration: Calibration | None = None
+        """The result of `calibrate`, until the agent learns on."""
         self._schedule: Schedule | None = None
         self._actor: tuple[int, NumpyActor] | None = None
 
@@ -111,7 +121,7 @@ class TDM:
         """
         if steps < 1:
             raise ValueError(f"steps must be >= 1, got {steps}")
-        learner, self.last_step = self.learner, self.steps + steps
+        learner, self.last_step, self.calibration = self.learner, self.steps + steps, None
         learner.config = replace(learner.config, total_steps=max(learner.config.total_steps, self.last_step))
         self._schedule = Schedule(self.last_step, validate_every)
         watch = Watch(self, callbacks)
@@ -182,6 +192,75 @@ class TDM:
         """Reach for ``episodes`` fresh goals without noise; the goals of ``seed`` are never those of training."""
         return evaluate(self.policy(), self.env, self.task, episodes, seed)
 
+    def reachability(
+        self, observation: Mapping[str, ArrayLike], goal: ArrayLike | None = None, steps: ArrayLike | None = None
+    ) -> Reachability:
+        """How close can it get to a goal in ``steps`` steps, and how sure is that?
+
+        Parameters
+        ----------
+        observation : dict
+            As for `predict`: one state or B of them.
+        goal : (G,) or (B, G) [goal unit], optional
+            By default the ``desired_goal``.
+        steps : int or (B,), optional
+            Actions from now on, 1 to the horizon plus 1 (``steps_left`` + 1) [steps]; by default the most.
+
+        Returns
+        -------
+        Reachability
+            Numbers for one state, (B,) arrays for a batch.
+
+        Raises
+        ------
+        ValueError
+            If an input does not fit, ``steps`` is beyond what was learned, or the critics predict no points.
+        RuntimeError
+            Before the first update.
+        """
+        most = self.task.horizon + 1
+        steps = np.asarray(most if steps is None else steps)
+        if (steps < 1).any() or (steps > most).any():
+            raise ValueError(f"steps must be 1 to {most}, the horizon that was learned plus one, got {steps.tolist()}")
+        states, single = as_states(self.task, observation, goal, steps - 1)
+        bounds = self.calibration.bounds if self.calibration else None
+        result = reachability(self._learned(), self.task, states, bounds)
+        return result.single() if single else result
+
+    def calibrate(
+        self,
+        episodes: int = 100,
+        seed: int = 0,
+        directory: Path | str | None = None,
+        each: Callable[[], object] = lambda: None,
+    ) -> Calibration:
+        """Compare what is predicted with what is reached, so that `reachability` knows how sure it may be.
+
+        It holds until the agent learns on, and is saved with it.
+
+        Parameters
+        ----------
+        episodes, seed : int
+            Of the stream of goals "evaluate", as for `evaluate`.
+        directory : Path or str, optional
+            Where to write ``calibration.png`` and ``calibration.json`` at once.
+        each : callable
+            Called after each episode.
+
+        Raises
+        ------
+        ValueError
+            If there are too few episodes, or the critics predict no points.
+        RuntimeError
+            Before the first update.
+        """
+        found = outcomes(self._learned(), self.env, self.task, episodes, seed, each)
+        self.calibration = result = calibration(found, self.task, self.updates, seed)
+        if directory is not None:
+            write_json(Path(directory) / CALIBRATION, result.to_json())
+            draw_calibration(Path(directory), result, found, f"{self.task.name}, {self.updates} updates")
+        return result
+
     def save(self, directory: Path | str) -> Path:
         """Write everything to ``directory`` (weights, experience, settings); a crash leaves the old state or the new.
 
@@ -194,6 +273,8 @@ class TDM:
         directory.mkdir(parents=True, exist_ok=True)
         save_checkpoint(directory / CHECKPOINT, self.learner)
         write_json(directory / CONFIG, self._record())
+        if self.calibration:
+            write_json(directory / CALIBRATION, self.calibration.to_json())
         return directory
 
     @classmethod
@@ -221,9 +302,14 @@ class TDM:
             learner.seed,
             learner.task.horizon,
             test_env,
+            recorded_noise(folder),
         )
         refuse_other_task(folder, learner.task, agent.task)
         agent.learner = learner
+        measured = folder.parent / CALIBRATION
+        if measured.exists():
+            found = Calibration.from_json(json.loads(measured.read_text(encoding="utf-8")))
+            agent.calibration = found if found.updates == agent.updates else None
         return agent
 
     def _learned(self) -> TdmAgent:
@@ -243,40 +329,16 @@ class TDM:
                     "validation needs an environment of its own, so as not to disturb learning: "
                     f"give TDM a test_env, or leave validate_every at 0; got {validate_every}"
                 )
-            self._test_env = make_goal_env(self.task_name, self.task.horizon)[0]
+            self._test_env = make_goal_env(self.task_name, self.task.horizon, self.noise)[0]
         return self._test_env
 
     def _record(self) -> dict[str, Any]:
         return {
             "task": self.task.to_json(),
             "task_name": self.task_name,
+            "noise": self.noise and asdict(self.noise),
             "learner": self.learner.config.to_json(),
             "seed": self.learner.seed,
             "schedule": self._schedule and asdict(self._schedule),
             "versions": versions(),
         }
-
-
-def _adopted(env: Source, horizon: int | None) -> tuple[GoalEnv, TaskSpec, tuple[NDArray[Any], NDArray[Any]]]:
-    """The environment with actions in [-1, 1], its task, and the bounds of the actions that its owner knows."""
-    if isinstance(env, str):
-        inner, task = make_goal_env(env, horizon)
-        return inner, task, _bounds(inner)
-    outer, given = env if isinstance(env, tuple) else (env, None)
-    name = f"gym:{outer.spec.id}" if outer.spec else type(outer.unwrapped).__name__
-    inner, task = adopt(_unit_actions(outer), name, horizon, given)
-    return inner, task, _bounds(outer)
-
-
-def _unit_actions(env: GoalEnv) -> GoalEnv:
-    space = env.action_space
-    if not isinstance(space, gym.spaces.Box) or not np.isfinite([space.low, space.high]).all():
-        return env  # which `adopt` refuses
-    if (space.low == -1).all() and (space.high == 1).all():
-        return env
-    return gym.wrappers.RescaleAction(env, np.float32(-1.0), np.float32(1.0))
-
-
-def _bounds(env: GoalEnv) -> tuple[NDArray[Any], NDArray[Any]]:
-    space: Any = env.action_space
-    return space.low, space.high

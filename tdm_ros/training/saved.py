@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import tdm_ros
+from tdm_ros.sim.noise import Noise
 from tdm_ros.tasks import TaskSpec
 
 CHECKPOINT = "checkpoint"
 CONFIG = "config.json"
+CALIBRATION = "calibration.json"
 _PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "safetensors")
 
 
@@ -30,13 +32,23 @@ def recorded_name(folder: Path, task: TaskSpec) -> str:
     ValueError
         If it was an environment object, which has no name.
     """
-    config = folder.parent / CONFIG
-    if not config.exists():
+    record = _record(folder)
+    if not record:
         return task.name.removesuffix("_velocity")
-    name = json.loads(config.read_text(encoding="utf-8")).get("task_name")
-    if not name:
+    if not record.get("task_name"):
         raise ValueError(f"{folder} was learned in an environment object, of task {task.name}: TDM.load(..., env=...)")
-    return str(name)
+    return str(record["task_name"])
+
+
+def recorded_noise(folder: Path) -> Noise | None:
+    """The noise that a checkpoint was learned with."""
+    noise = _record(folder).get("noise")
+    return Noise(**noise) if noise else None
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    config = folder.parent / CONFIG
+    return json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
 
 
 def refuse_other_task(folder: Path, learned: TaskSpec, given: TaskSpec) -> None:

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from tdm_ros.sim.goal_env import GoalEnv, make_goal_env
+from tdm_ros.sim.noise import Noise
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
@@ -20,7 +21,7 @@ from tdm_ros.training.checkpoint import INDEX, load_actor, load_learner
 from tdm_ros.training.library import TDM
 from tdm_ros.training.metrics import EpisodeRow, read_metrics
 from tdm_ros.training.report import draw_curve
-from tdm_ros.training.saved import CHECKPOINT, checkpoint_folder, recorded_name, refuse_other_task
+from tdm_ros.training.saved import CHECKPOINT, checkpoint_folder, recorded_name, recorded_noise, refuse_other_task
 
 
 class TrainingSession:
@@ -43,6 +44,8 @@ class TrainingSession:
         Steps between looks at the validation goals; 0: never.
     save_every : int
         Least number of steps between two checkpoints [steps].
+    noise : Noise, optional
+        What to add to actions and observations.
 
     Raises
     ------
@@ -59,11 +62,12 @@ class TrainingSession:
         horizon: int | None = None,
         validate_every: int = 500,
         save_every: int = 1000,
+        noise: Noise | None = None,
     ) -> None:
         if save_every < 1:
             raise ValueError(f"save_every must be >= 1 step, got {save_every}")
         self.out, self.validate_every, self.save_every = out, validate_every, save_every
-        self.agent = TDM(task_name, config, seed, horizon)
+        self.agent = TDM(task_name, config, seed, horizon, noise=noise)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -72,8 +76,8 @@ class TrainingSession:
             return
         found = load_learner(folder)
         refuse_other_task(folder, found.task, fresh.task)
-        for name in ("task", "config", "seed"):
-            old, new = getattr(found, name), getattr(fresh, name)
+        pairs = {name: (getattr(found, name), getattr(fresh, name)) for name in ("task", "config", "seed")}
+        for name, (old, new) in {**pairs, "noise": (recorded_noise(folder), self.agent.noise)}.items():
             if old != new:
                 raise ValueError(f"{folder} was trained with {name} {old}, asked for {new}; give another --out")
         self.agent.learner = found
@@ -146,7 +150,7 @@ def load_run(run_dir: Path) -> tuple[GoalEnv, TaskSpec, NumpyActor]:
     """
     folder = checkpoint_folder(run_dir)
     actor, task = load_actor(folder)
-    env, found = make_goal_env(recorded_name(folder, task), task.horizon)
+    env, found = make_goal_env(recorded_name(folder, task), task.horizon, recorded_noise(folder))
     refuse_other_task(folder, task, found)
     return env, task, actor
 
