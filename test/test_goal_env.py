@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +18,8 @@ from tasks_for_tests import POINT, PointEnv, make_point
 from tdm_ros.sim import TASKS
 from tdm_ros.sim.goal_env import adopt, make_goal_env
 from tdm_ros.tasks import Channels
+
+DOCS = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text()
 
 
 class Broken(PointEnv):
@@ -151,3 +155,28 @@ def test_factory_with_an_angle_and_no_wrap_flag_is_told_so(monkeypatch: pytest.M
     monkeypatch.setattr("tasks_for_tests.make_angle", factory, raising=False)
     with pytest.raises(ValueError, match=r"has an angle .* no wrap flag: give Channels.wrap"):
         make_goal_env("tasks_for_tests:make_angle")
+
+
+def test_documented_task_of_ones_own_is_adopted_as_it_stands() -> None:
+    code = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    scope: dict[str, Any] = {}
+    exec(code[0], scope)
+    env, task = adopt(scope["PendulumAngle"](), "pendulum_task:PendulumAngle", horizon=5)
+    assert (task.name, task.horizon) == ("pendulum", 5)
+    seen, _ = env.reset(seed=3)
+    cos, sin, _ = seen["observation"]
+    assert seen["achieved_goal"] == pytest.approx(np.arctan2(sin, cos))
+    assert env.reset(seed=3)[0]["desired_goal"] == seen["desired_goal"] != env.reset(seed=4)[0]["desired_goal"]
+    ends = [env.step(np.ones(1, np.float32))[3] for _ in range(60)]
+    assert ends == [False] * 59 + [True]
+    assert task.distance([3.0], [-3.0]) == pytest.approx(2 * np.pi - 6)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_documented_table_agrees_with_the_task(name: str) -> None:
+    row = re.search(rf"^\| `{name}` \|(.*)$", DOCS, re.MULTILINE)
+    assert row, f"docs/tasks.md has no row for {name}"
+    sizes, _, _, horizon, steps, *_ = (cell.strip() for cell in row[1].split("|"))
+    task = make_goal_env(name)[1]
+    assert sizes == f"{task.observation.size}, {task.goal.size}, {task.action.size}"
+    assert (int(horizon), int(steps)) == (task.horizon, task.episode_steps)

@@ -59,7 +59,8 @@ def adopt(
     horizon : int, optional
         Longest ``steps_left`` [steps]; by default the task's own, or 10.
     task : TaskSpec, optional
-        Its description. Left out, it is ``env.unwrapped.task``, or made from the environment's spaces and goals.
+        Its description. Left out, it is the attribute ``task`` of the environment or of a wrapper, or made from the
+        environment's spaces and goals.
     noise : Noise, optional
         What to add to actions and observations.
 
@@ -70,7 +71,7 @@ def adopt(
     """
     check_goal_env(name, env)
     if not isinstance(task, TaskSpec):
-        task = getattr(env.unwrapped, "task", None)
+        task = env.get_wrapper_attr("task") if env.has_wrapper_attr("task") else None
     env = CheckedGoalEnv(_unit_actions(env), name)
     if not isinstance(task, TaskSpec):
         task = describe(name, env)
