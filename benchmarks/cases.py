@@ -75,12 +75,15 @@ class Run:
     agent : str
         As `benchmarks.agents.make_agent` takes it.
     seed, steps : int
+    compiled : bool
+        Whether a TDM's update is compiled (`TdmAgent`): faster, and the same but for rounding. Others take no notice.
     """
 
     task: str
     agent: str
     seed: int
     steps: int
+    compiled: bool = False
 
     @property
     def label(self) -> str:

@@ -38,6 +38,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="environment steps of a run (default: the task's)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: all cores)")
+    parser.add_argument(
+        "--compiled", action="store_true", help="compile the update of a TDM: faster, needs a C++ compiler"
+    )
     parser.add_argument("--ray", metavar="ADDRESS", help='run on a Ray cluster; "local" starts one on this machine')
     parser.add_argument("--table", action="store_true", help="measure nothing, only write tables and plots")
     return parser.parse_args(words)
@@ -54,7 +57,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return 2
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     tables = [
-        [Run(task, agent, seed, asked.steps or case_of(task).steps) for seed in seeds for agent in asked.agents]
+        [
+            Run(task, agent, seed, asked.steps or case_of(task).steps, asked.compiled)
+            for seed in seeds
+            for agent in asked.agents
+        ]
         for task in asked.tasks
     ]
     status = 0

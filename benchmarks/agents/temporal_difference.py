@@ -61,12 +61,12 @@ class TemporalDifference:
         run, folder = trial.run, trial.folder / "checkpoint"
         config = self.configured(run.steps)
         if (folder / INDEX).exists():
-            learner = load_learner(folder, trial.task)
+            learner = load_learner(folder, trial.task, run.compiled)
             if (learner.config, learner.seed) != (config, run.seed):
                 raise ValueError(f"{folder} was made with other settings; remove it or give another --out")
             trial.go_on(learner.transitions)
         else:
-            learner = Learner(trial.task, config, run.seed)
+            learner = Learner(trial.task, config, run.seed, run.compiled)
         saved = learner.transitions
 
         def policy() -> Policy | None:

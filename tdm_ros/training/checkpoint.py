@@ -64,7 +64,7 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
             old.unlink()
 
 
-def load_learner(directory: Path, task: TaskSpec | None = None) -> Learner:
+def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool = False) -> Learner:
     """Rebuild the learner of a checkpoint, ready to go on.
 
     Parameters
@@ -72,6 +72,8 @@ def load_learner(directory: Path, task: TaskSpec | None = None) -> Learner:
     directory : Path
     task : TaskSpec, optional
         The task it must have been learned for.
+    compiled : bool
+        As `TdmAgent` takes it.
 
     Raises
     ------
@@ -81,11 +83,12 @@ def load_learner(directory: Path, task: TaskSpec | None = None) -> Learner:
         If it is of another schema or task, or damaged.
     """
     index, tensors = _read(directory, task)
-    learner = Learner(TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"]), index["seed"])
+    learner = Learner(TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"]), index["seed"], compiled)
     learner.updates = index["updates"]
     learner.rng.bit_generator.state = index["rng"]
     if learner.updates:
-        learner.agent = TdmAgent(learner.task, learner.config, Features.from_tensors(_arrays(tensors)), learner.seed)
+        features = Features.from_tensors(_arrays(tensors))
+        learner.agent = TdmAgent(learner.task, learner.config, features, learner.seed, compiled)
         try:
             learner.agent.load_state(_below(tensors, "learned."), learner.updates)
         except (KeyError, RuntimeError) as error:
