@@ -141,6 +141,11 @@ def test_adopt_own_description_gives_the_time_limit() -> None:
     assert ends == [False] * 19 + [True]
 
 
+def test_make_goal_env_given_a_description_takes_it() -> None:
+    assert make_goal_env("tasks_for_tests:make_point", task=POINT)[1] == POINT
+    assert make_goal_env("tasks_for_tests:make_point", horizon=2, task=POINT)[1] == replace(POINT, horizon=2)
+
+
 def test_adopt_described_success_is_the_environments_own_or_a_tenth_of_the_scale() -> None:
     task = adopt(make_point(), "mine")[1]
     assert task.success == pytest.approx(0.1 * task.goal.scale[0])

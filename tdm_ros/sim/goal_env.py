@@ -22,7 +22,11 @@ ROBOTICS = "gymnasium_robotics"
 
 
 def make_goal_env(
-    name: str, horizon: int | None = None, noise: Noise | None = None, render_mode: str | None = None
+    name: str,
+    horizon: int | None = None,
+    noise: Noise | None = None,
+    render_mode: str | None = None,
+    task: TaskSpec | None = None,
 ) -> tuple[GoalEnv, TaskSpec]:
     """Make the environment of a task, and its description.
 
@@ -37,13 +41,15 @@ def make_goal_env(
         What to add to actions and observations.
     render_mode : str, optional
         As Gymnasium takes it: "rgb_array", say. A factory chooses its own.
+    task : TaskSpec, optional
+        The description of somebody else's environment; left out, it is made as `adopt` says.
 
     Raises
     ------
     ValueError
         If there is no such task, or it is not goal-conditioned with a finite box of actions.
     """
-    return adopt(_make(name, render_mode), name, horizon, noise=noise)
+    return adopt(_make(name, render_mode), name, horizon, task, noise)
 
 
 def adopt(
