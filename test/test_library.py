@@ -1,5 +1,6 @@
 """The library: learn, act, save, load; callbacks; what it says to wrong input."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from tasks_for_tests import POINT, PointEnv, make_point
 
 from tdm_ros import TDM, TdmConfig
+from tdm_ros.sim.noise import Noise
 from tdm_ros.training.callbacks import Callback, Checkpoints, CsvLogger, ProgressBar, TensorBoardLogger
 from tdm_ros.training.metrics import EpisodeRow, MetricsFile, read_metrics
 
@@ -227,3 +229,29 @@ def test_environment_without_a_goal_is_refused():
 def test_steps_not_positive_are_refused():
     with pytest.raises(ValueError, match="steps must be >= 1, got 0"):
         TDM(NAME, SMALL).learn(0)
+
+
+def test_agent_with_noise_is_loaded_with_it_and_goes_on_the_same(tmp_path):
+    noise = Noise(action=0.2, observation=0.1)
+    first = TDM(NAME, SMALL, noise=noise).learn(100)
+    again = TDM.load(first.save(tmp_path))
+    assert again.noise == noise
+    assert weights(again.learn(60)) == weights(first.learn(60)) != weights(TDM(NAME, SMALL).learn(100).learn(60))
+
+
+def test_documented_lines_run_as_they_stand(tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parent.parent / "docs" / "library.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    for shown, small in (
+        ('"sawyer_reach"', f'"{NAME}"'),
+        ("seed=0)", "seed=0, config=small)"),
+        ("5000", "200"),
+        ("1000", "40"),
+        ("[0.6, 0.2, 0.3]", "[0.6]"),
+    ):
+        assert shown in code
+        code = code.replace(shown, small)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {"small": SMALL})
+    assert {"checkpoint", "calibration.png", "metrics.csv"} <= {path.name for path in Path("runs/mine").iterdir()}
+    assert "Reachability" in capsys.readouterr().out

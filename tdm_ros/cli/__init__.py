@@ -23,6 +23,7 @@ examples:
   tdm_ros train --task sawyer_reach --steps 5000 --out runs/train
                                                 the same learning without ROS
   tdm_ros evaluate runs/train --episodes 100    how close it gets, on goals it has never seen
+  tdm_ros calibrate runs/train                  does it know how close it gets?
 
 tdm_ros <verb> --help tells more about each.
 """
@@ -49,7 +50,7 @@ def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"tdm_ros {tdm_ros.__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"tdm_ros {tdm_ros.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="verb", required=True)
     for verb, docstring in verb_docstrings().items():
         one = verbs.add_parser(

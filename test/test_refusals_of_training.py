@@ -1,0 +1,102 @@
+"""What the console program says to wrong input: one sentence, status 2, no traceback."""
+
+import json
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from tasks_for_tests import PointEnv, make_point
+
+from tdm_ros import TDM, TdmConfig
+from tdm_ros.cli import main
+
+NAME = "tasks_for_tests:make_point"
+SMALL = TdmConfig(hidden=8, batch_size=8, random_steps=20, catch_up_updates=1, updates_per_step=1, total_steps=60)
+
+
+class Broken(PointEnv):
+    """Forgets where it is in the seventh step."""
+
+    def step(self, action):
+        seen, *rest = super().step(action)
+        self.count = getattr(self, "count", 0) + 1
+        return {**seen, "achieved_goal": seen["achieved_goal"] * (np.nan if self.count == 7 else 1)}, *rest
+
+
+def make_broken() -> gym.Env:
+    """For `--task`."""
+    return gym.wrappers.TimeLimit(Broken(), 20)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return TDM(NAME, SMALL).learn(60).save(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "sawyer_rech"], "task must be one of .*got 'sawyer_rech' (did you mean sawyer_reach"),
+        (
+            ["--task", "test_refusals_of_training:make_broken"],
+            "got [nan] in achieved_goal at [0], step 7 of the episode",
+        ),
+        (["--task", NAME, "--preset", "papre"], "preset must be one of default, paper, got 'papre'"),
+        (["--task", NAME, "--set", "hiden=3"], "a setting is NAME=VALUE with one of critic, "),
+        (["--task", NAME, "--set", "critic=strange"], "TdmConfig.critic must be one of residual, structured"),
+        (["--task", NAME, "--steps", "0"], "steps must be >= 1, got 0"),
+        (["--task", NAME, "--save-every", "0"], "save_every must be >= 1 step, got 0"),
+        (["--task", NAME, "--action-noise", "-1"], "Noise.action must be >= 0"),
+    ],
+)
+def test_train_command_with_input_that_will_not_do_says_why(arguments, message, tmp_path, capsys):
+    assert main(["train", "--out", str(tmp_path / "run"), *arguments]) == 2
+    errors = capsys.readouterr().err
+    assert "tdm_ros train: " in errors
+    for part in message.split(".*"):
+        assert part in errors
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--task", "sawyer_reach"], "was learned for task tasks_for_tests:make_point with observations of 2 numbers"),
+        (["--seed", "1"], "was trained with seed 0, asked for 1; give another --out"),
+        (["--horizon", "3"], "was trained with task"),
+        (["--observation-noise", "0.1"], "was trained with noise None, asked for Noise(action=0.0, observation=0.1)"),
+    ],
+)
+def test_train_command_into_the_folder_of_another_run_is_refused(change, message, run, capsys):
+    settings = ["hidden=8", "batch_size=8", "random_steps=20", "catch_up_updates=1", "updates_per_step=1"]
+    same = ["train", "--task", NAME, "--out", str(run), "--steps", "60", *(f"--set={one}" for one in settings)]
+    assert main(same) == 0, "a run that has ended is left as it is"
+    capsys.readouterr()
+    assert main([*same, *change]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "calibrate"])
+def test_checkpoint_of_another_schema_is_refused_by_every_verb(verb, run, capsys):
+    index = run / "checkpoint" / "checkpoint.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"schema": 99}))
+    assert main([verb, str(run)]) == 2
+    assert "has schema 99, this version reads" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "calibrate", "report"])
+def test_folder_without_a_run_is_refused_by_every_verb(verb, tmp_path, capsys):
+    assert main([verb, str(tmp_path)]) == 2
+    assert f"in {tmp_path}; give" in capsys.readouterr().err
+
+
+def test_calibrate_command_before_anything_was_learned_says_what_to_do(tmp_path, capsys):
+    TDM(NAME, SMALL).learn(10).save(tmp_path)
+    assert main(["calibrate", str(tmp_path)]) == 2
+    assert "learned nothing yet (10 steps): call learn() with more than 20 steps" in capsys.readouterr().err
+
+
+def test_evaluate_command_of_an_agent_of_an_environment_object_says_how(tmp_path, capsys):
+    TDM(make_point(), SMALL).learn(60).save(tmp_path)
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert "was learned in an environment object" in capsys.readouterr().err
