@@ -158,7 +158,7 @@ class TaskSpec:
         """How far off, by the task's `score`, over the last axis: (..., G), (..., G) -> (...) [goal unit]."""
         gap = self.goal.difference(np.asarray(goal, np.float64), np.asarray(achieved, np.float64))
         groups = self.score or ((1.0, tuple(range(self.goal.size))),)
-        return sum(weight * np.linalg.norm(gap[..., list(dims)], axis=-1) for weight, dims in groups)  # type: ignore
+        return sum(weight * np.linalg.norm(gap[..., list(dims)], axis=-1) for weight, dims in groups)
 
     def sample_goal(self, rng: np.random.Generator) -> Array:
         """Draw a goal uniformly from the goal box, (G,) float32 [goal unit]."""

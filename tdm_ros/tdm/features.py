@@ -36,10 +36,10 @@ def measure_reaches(
     -------
     (horizon + 1,) float32 in (0, 1]
     """
-    trajectory = np.cumsum(last) - last
+    trajectory: NDArray[np.int64] = np.cumsum(last) - last
     spans = np.zeros(horizon + 1)
     for span in range(1, horizon + 2):
-        together = trajectory[span:] == trajectory[:-span]
+        together: NDArray[np.bool_] = trajectory[span:] == trajectory[:-span]
         moved = (achieved[span:] - achieved[:-span])[together] / scale
         if len(moved):
             spans[span - 1] = np.sqrt(np.square(moved).sum(axis=-1).mean())
