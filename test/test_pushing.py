@@ -12,6 +12,7 @@ from tdm_ros.robot.sawyer import Q_LOWER_RAD, Q_UPPER_RAD
 from tdm_ros.sim import TASKS
 from tdm_ros.sim.pusher_env import LINKS_M, PusherEnv
 from tdm_ros.sim.sawyer_push_env import HAND_HEIGHT_M, POINTING_DOWN, SawyerPushEnv, posture
+from tdm_ros.tasks import ask
 
 Array = NDArray[np.float64]
 
@@ -94,12 +95,27 @@ def test_pusher_puck_moves_only_when_pushed_and_then_stops() -> None:
     assert abs(env.data.qvel[3]) < 0.01
 
 
-def test_pusher_is_judged_by_the_puck_and_asks_the_hand_to_hold_it() -> None:
+def test_pusher_is_judged_by_the_puck() -> None:
     env = gym.make(TASKS["pusher"]).unwrapped
-    goals = np.array([env.reset(seed=seed)[0]["desired_goal"] for seed in range(50)])
-    np.testing.assert_array_equal(goals[:, :2], goals[:, 2:])
-    assert (np.linalg.norm(goals[:, 2:], axis=1) < 1.3).all()
+    targets = np.array([env.reset(seed=seed)[0]["desired_goal"][2:] for seed in range(50)])
+    assert (np.linalg.norm(targets, axis=1) < 1.3).all() and (targets[:, 0] <= 0).all()
     assert env.task.distance([9, 9, 0.3, 0.4], [0, 0, 0, 0]) == 0.5
+
+
+@pytest.mark.parametrize("name", ["pusher", "sawyer_push"])
+def test_pushing_asks_the_hand_to_the_puck_and_then_to_the_target(name: str) -> None:
+    env = gym.make(TASKS[name]).unwrapped
+    seen, _ = env.reset(seed=0)
+    target = seen["desired_goal"][2:].copy()
+    np.testing.assert_array_equal(seen["desired_goal"][:2], seen["achieved_goal"][2:])
+    env.data.qpos[-2:] = seen["achieved_goal"][:2] + np.array([0.03, 0.0])
+    seen = env._see()
+    np.testing.assert_array_equal(seen["desired_goal"], [*target, *target])
+
+
+def test_ask_keeps_the_puck_at_the_target_on_both_sides_of_the_threshold() -> None:
+    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], held_m=0.6), [2, 3, 2, 3])
+    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], held_m=0.4), [0.5, 0, 2, 3])
 
 
 def test_pusher_starts_lie_where_the_papers_do() -> None:
@@ -164,9 +180,3 @@ def test_sawyer_push_at_the_edge_of_the_box_reports_what_was_executed() -> None:
             limited.append(info["executed_action"][1])
     assert limited and min(limited) < 0.5
     assert isinstance(env, SawyerPushEnv) and env.sim.reading().hand_m[1] < 0.61
-
-
-def test_sawyer_push_asks_the_hand_to_hold_the_puck_at_the_target() -> None:
-    env = gym.make(TASKS["sawyer_push"]).unwrapped
-    goals = np.array([env.reset(seed=seed)[0]["desired_goal"] for seed in range(10)])
-    np.testing.assert_array_equal(goals[:, :2], goals[:, 2:])

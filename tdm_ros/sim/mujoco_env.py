@@ -105,6 +105,10 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         """A goal that can be reached, (G,) [goal unit]; the start has been drawn already."""
         return self.task.sample_goal(rng)
 
+    def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is asked for at present, (G,) [goal unit]: a fresh array."""
+        return self._goal.copy()
+
     def _ended(self, distance: float) -> tuple[bool, bool]:
         """Whether the world ended (terminated), and whether the attempt is cut short (truncated)."""
         return False, False
@@ -179,10 +183,11 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     def _see(self) -> Observation:
         observation = self._observation()
+        achieved = self._achieved(observation).astype(np.float32)
         return {
             "observation": observation.astype(np.float32),
-            "achieved_goal": self._achieved(observation).astype(np.float32),
-            "desired_goal": self._goal.copy(),
+            "achieved_goal": achieved,
+            "desired_goal": self._asked(achieved),
         }
 
     def _judge(self, seen: Observation) -> dict[str, Any]:

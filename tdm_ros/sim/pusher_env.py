@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.sim.mujoco_env import Array, Marker, MujocoGoalEnv, View
-from tdm_ros.tasks import PUSHER
+from tdm_ros.tasks import PUSHER, ask
 
 TORQUE_N_M = 3.0
 LINKS_M = (0.6, 0.5, 0.3)
@@ -20,7 +20,9 @@ FORK_HALF_M = 0.12
 """Half the length and, between the axes of the prongs, nearly half the width of the fork."""
 
 PUCK_RADIUS_M = 0.06
-START_RAD = (0.9, -1.9, 1.0)
+START_RAD = (0.71, -1.06, -1.65)
+"""The fork opens towards where the puck starts."""
+
 PUCK_LOW_M, PUCK_HIGH_M = (0.3, -0.8), (0.8, -0.3)
 REACH_M = 1.3
 """Targets are drawn within this distance of the shoulder; the fork reaches 10 cm further."""
@@ -69,11 +71,15 @@ def pusher_model() -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(pusher_xml())
 
 
+HELD_M = 0.13
+"""The fork holds the puck when the hand is closer to it than this."""
+
+
 class PusherEnv(MujocoGoalEnv):
     """Push a puck to a target.
 
     Observation (10,): three joints [rad], their velocities [rad/s], hand x, y and puck x, y [m]. Goal (4,): hand and
-    puck [m], both at the target, where the fork holds the puck. Actions (3,): torques up to 3 N m. It lasts,
+    puck [m], as `ask` says: hand to the puck, then both to the target. Actions (3,): torques up to 3 N m. It lasts,
     whatever happens.
 
     Source: starts and targets are those of the paper's TDM runs; targets that the fork can not reach are drawn again.
@@ -109,6 +115,9 @@ class PusherEnv(MujocoGoalEnv):
 
     def _achieved(self, observation: Array) -> Array:
         return observation[6:]
+
+    def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
+        return ask(achieved, self._goal[2:], HELD_M)
 
     def _markers(self) -> list[Marker]:
         return [Marker((*self._goal[2:].tolist(), 0.02), 0.06)]

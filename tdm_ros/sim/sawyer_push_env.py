@@ -15,7 +15,7 @@ from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.mujoco_env import Array, Marker, MujocoGoalEnv, View
 from tdm_ros.sim.sawyer_push_mjcf import HAND_HEIGHT_M, PUCK_HALF_HEIGHT_M, sawyer_push_model
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
-from tdm_ros.tasks import SAWYER_PUSH
+from tdm_ros.tasks import SAWYER_PUSH, ask
 
 SPEED_M_S = 0.3
 HAND_LOW_M, HAND_HIGH_M = (0.40, -0.10), (0.45, 0.10)
@@ -31,13 +31,17 @@ _SINGULAR = 1e-4
 _SOLVE_STEPS = 60
 
 
+HELD_M = 0.06
+"""The fork holds the puck when the hand is closer to it than this."""
+
+
 class SawyerPushEnv(MujocoGoalEnv):
     """Push a puck to a target.
 
     Observation (19,): seven joints [rad], their velocities [rad/s], the hand [m], the puck's x and y [m]. Goal (4,):
-    hand and puck x and y [m], both at the target, where the fork holds the puck. Actions (2,): velocity of the hand
-    along x and y, up to 0.3 m/s. Height and attitude of the hand are held by the steering, whose joint velocities go
-    through the limiter like those of a policy. It lasts, whatever happens.
+    hand and puck x and y [m], as `ask` says: hand to the puck, then both to the target. Actions (2,): velocity of the
+    hand along x and y, up to 0.3 m/s. Height and attitude of the hand are held by the steering, whose joint velocities
+    go through the limiter like those of a policy. It lasts, whatever happens.
 
     Parameters
     ----------
@@ -86,6 +90,9 @@ class SawyerPushEnv(MujocoGoalEnv):
 
     def _achieved(self, observation: Array) -> Array:
         return observation[[14, 15, 17, 18]]
+
+    def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
+        return ask(achieved, self._goal[2:], HELD_M)
 
     def _markers(self) -> list[Marker]:
         return [Marker((*self._goal[2:].tolist(), PUCK_HALF_HEIGHT_M), 0.025)]

@@ -2,7 +2,7 @@
 
 from tdm_ros.tasks.locomotion import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH
 from tdm_ros.tasks.manipulation import REACHER
-from tdm_ros.tasks.pushing import PUSHER, SAWYER_PUSH
+from tdm_ros.tasks.pushing import PUSHER, SAWYER_PUSH, ask
 from tdm_ros.tasks.reach import SAWYER_REACH, observe
 from tdm_ros.tasks.spec import Channels, TaskSpec
 
@@ -16,5 +16,6 @@ __all__ = [
     "SAWYER_REACH",
     "Channels",
     "TaskSpec",
+    "ask",
     "observe",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from tdm_ros.robot.sawyer import JOINT_NAMES
 from tdm_ros.tasks.locomotion import free, motors
-from tdm_ros.tasks.spec import Channels, TaskSpec
+from tdm_ros.tasks.spec import Array, Channels, TaskSpec
 
 _PUSHER_JOINTS = ("shoulder", "elbow", "wrist")
 _PLACES = ("hand_x", "hand_y", "puck_x", "puck_y")
@@ -13,14 +16,14 @@ PUSHER = TaskSpec(
     name="pusher",
     observation=free((*_PUSHER_JOINTS, *(f"{joint}_velocity" for joint in _PUSHER_JOINTS), *_PLACES), "rad, rad/s, m"),
     action=motors(_PUSHER_JOINTS, "N m", (3.0,) * 3),
-    goal=Channels(_PLACES, "m", (-1.0, -1.0) * 2, (0.0, 1.0) * 2, (0.4,) * 4),
+    goal=Channels(_PLACES, "m", (-1.0, -1.0, -1.0, -1.0), (0.8, 1.0, 0.0, 1.0), (0.4,) * 4),
     horizon=5,
     episode_steps=100,
     rate_hz=20.0,
     score=((1.0, (2, 3)),),
     success=0.1,
 )
-"""Push a puck to a target; the hand is to end around it. Judged by the puck alone.
+"""Push a puck to a target; `ask` says where the hand is to be. Judged by the puck alone.
 
 Source: arXiv 1802.09081 (observation, torques, starts, targets); the arm is our own.
 """
@@ -32,12 +35,40 @@ SAWYER_PUSH = TaskSpec(
         "rad, rad/s, m",
     ),
     action=motors(("hand_x_velocity", "hand_y_velocity"), "m/s", (0.3, 0.3)),
-    goal=Channels(_PLACES, "m", (0.60, -0.25) * 2, (0.80, 0.25) * 2, (0.1,) * 4),
+    goal=Channels(_PLACES, "m", (0.54, -0.25, 0.60, -0.25), (0.80, 0.25, 0.80, 0.25), (0.1,) * 4),
     horizon=15,
     episode_steps=64,
     rate_hz=20.0,
     score=((1.0, (2, 3)),),
     success=0.05,
 )
-"""Push a puck over Sawyer's table; the hand is to end around it. Judged by the puck alone. 64 steps are 4 times the
-horizon's 16. Success as in Gymnasium-Robotics' FetchPush."""
+"""Push a puck over Sawyer's table; `ask` says where the hand is to be. Judged by the puck alone. 64 steps are 4 times
+the horizon's 16. Success as in Gymnasium-Robotics' FetchPush."""
+
+
+def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float) -> Array:
+    """What is asked for at present: hand to the puck, until the fork holds it, then both to the target.
+
+    Parameters
+    ----------
+    achieved_m : (4,) [m]
+        Hand and puck, x and y.
+    target_m : (2,) [m]
+        Of the puck.
+    held_m : float
+        The fork holds the puck when the hand is closer to it than this.
+
+    Returns
+    -------
+    (4,) float32 [m]
+        The goal; its puck part is always the target.
+
+    Notes
+    -----
+    Source: the paper's rule of two stages for its TDM; there the puck is to stay in the first, and the hand is to be
+    where the puck is in both.
+    """
+    hand, puck = np.split(np.asarray(achieved_m, np.float32), 2)
+    target = np.asarray(target_m, np.float32)
+    held = float(np.linalg.norm(hand - puck)) < held_m
+    return np.concatenate((target if held else puck, target))
