@@ -21,7 +21,7 @@ OURS = [name for name in TASKS if not name.startswith("sawyer_reach")]
 SHAPES = {
     # observation, goal, action, horizon, steps
     "reacher": (17, 3, 7, 15, 100),
-    "pusher": (10, 4, 3, 15, 100),
+    "pusher": (10, 4, 3, 5, 100),
     "sawyer_push": (19, 4, 2, 15, 64),
     "cheetah": (17, 1, 6, 10, 99),
     "ant_position": (30, 2, 8, 49, 50),

@@ -16,10 +16,11 @@ TORQUE_N_M = 3.0
 LINKS_M = (0.6, 0.5, 0.3)
 """Upper arm, forearm, and from the wrist to the middle of the fork, which is the hand."""
 
-FORK_HALF_M = 0.12
-"""Half the length and, between the axes of the prongs, nearly half the width of the fork."""
-
 PUCK_RADIUS_M = 0.06
+FORK_RADIUS_M, FORK_HALF_WIDTH_M = 0.02, 0.14
+FORK_BACK_M, FORK_FRONT_M = PUCK_RADIUS_M + FORK_RADIUS_M, 0.12
+"""From the hand backwards and ahead: a puck at the back of the fork is at the hand."""
+
 START_RAD = (0.71, -1.06, -1.65)
 """The fork opens towards where the puck starts."""
 
@@ -31,10 +32,9 @@ REACH_M = 1.3
 def pusher_xml() -> str:
     """Write the model as MJCF text: the links pass above the puck, only the fork touches it."""
     upper, fore, hand = LINKS_M
-    half, wide = FORK_HALF_M, FORK_HALF_M + 0.02
-    back, front = hand - half, hand + half
+    wide, back, front = FORK_HALF_WIDTH_M, hand - FORK_BACK_M, hand + FORK_FRONT_M
     paint = 'contype="0" conaffinity="0" mass="0"'
-    touch = 'type="capsule" size=".02" material="fork" mass=".04"'
+    touch = f'type="capsule" size="{FORK_RADIUS_M}" material="fork" mass=".04"'
     return f"""<mujoco model="pusher">
 <compiler angle="radian" autolimits="true"/>
 <option timestep="0.01" gravity="0 0 0" integrator="implicitfast" iterations="20"/>
@@ -71,7 +71,7 @@ def pusher_model() -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(pusher_xml())
 
 
-HELD_M = 0.13
+HELD_M = 0.1
 """The fork holds the puck when the hand is closer to it than this."""
 
 

@@ -31,7 +31,7 @@ _SINGULAR = 1e-4
 _SOLVE_STEPS = 60
 
 
-HELD_M = 0.06
+HELD_M = 0.04
 """The fork holds the puck when the hand is closer to it than this."""
 
 

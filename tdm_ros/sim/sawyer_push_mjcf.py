@@ -16,9 +16,11 @@ HAND_HEIGHT_M = 0.09
 
 PUCK_RADIUS_M = 0.045
 PUCK_HALF_HEIGHT_M = 0.03
-_FORK_M = 0.065
-_FORK_HALF_WIDTH_M = 0.075
 _FORK_RADIUS_M = 0.012
+_FORK_HALF_WIDTH_M = 0.075
+_FORK_BACK_M = PUCK_RADIUS_M + _FORK_RADIUS_M
+_FORK_FRONT_M = 0.065
+"""From the hand backwards and ahead: a puck at the back of the fork is right below the hand."""
 
 
 @cache
@@ -35,14 +37,15 @@ def _add_fork(spec: mujoco.MjSpec) -> None:
     joint = next(j for j in facts()["joints"] if j["name"] == "right_hand")
     turn = rotation_from_rpy([float(x) for x in joint["rpy"].split()])
     origin = np.array([float(x) for x in joint["xyz"].split()])
-    drop, wide, deep = HAND_HEIGHT_M - PUCK_HALF_HEIGHT_M, _FORK_HALF_WIDTH_M, _FORK_M
+    drop, wide, back, front = HAND_HEIGHT_M - PUCK_HALF_HEIGHT_M, _FORK_HALF_WIDTH_M, _FORK_BACK_M, _FORK_FRONT_M
     # In the frame of the hand: x to the robot's left, y ahead, z down.
-    back_left, back_right = (wide, -deep, drop), (-wide, -deep, drop)
+    back_left, back_right = (wide, -back, drop), (-wide, -back, drop)
     bars = [
-        ((0.0, 0.0, 0.0), (0.0, -deep, drop)),
+        ((0.0, 0.0, 0.0), (0.0, -back, 0.0)),
+        ((0.0, -back, 0.0), (0.0, -back, drop)),
         (back_left, back_right),
-        (back_left, (wide, deep, drop)),
-        (back_right, (-wide, deep, drop)),
+        (back_left, (wide, front, drop)),
+        (back_right, (-wide, front, drop)),
     ]
     for start, end in bars:
         spec.body("right_l6").add_geom(
