@@ -19,13 +19,13 @@ from tdm_ros.tasks.seeds import reset_seed
 
 OURS = [name for name in TASKS if not name.startswith("sawyer_reach")]
 SHAPES = {
-    # observation, goal, action, horizon, steps
-    "reacher": (17, 3, 7, 15, 100),
-    "pusher": (10, 4, 3, 5, 100),
-    "sawyer_push": (19, 4, 2, 15, 64),
-    "cheetah": (17, 1, 6, 10, 99),
-    "ant_position": (30, 2, 8, 49, 50),
-    "ant_position_velocity": (33, 4, 8, 32, 99),
+    # observation, goal, action, steps
+    "reacher": (17, 3, 7, 100),
+    "pusher": (10, 4, 3, 100),
+    "sawyer_push": (19, 4, 2, 64),
+    "cheetah": (17, 1, 6, 99),
+    "ant_position": (30, 2, 8, 50),
+    "ant_position_velocity": (33, 4, 8, 99),
 }
 
 
@@ -51,7 +51,7 @@ def test_env_gymnasium_checker_has_no_complaint(env: gym.Env) -> None:
 
 def test_env_has_the_papers_sizes_and_horizons(env: gym.Env) -> None:
     task = env.unwrapped.task
-    sizes = task.observation.size, task.goal.size, task.action.size, task.horizon, task.episode_steps
+    sizes = task.observation.size, task.goal.size, task.action.size, task.episode_steps
     assert sizes == SHAPES[task.name]
     assert env.spec.max_episode_steps == task.episode_steps
     assert task.rate_hz == 20.0

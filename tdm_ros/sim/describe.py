@@ -8,6 +8,7 @@ import numpy as np
 
 from tdm_ros.sim.checked_env import GoalEnv
 from tdm_ros.tasks import Channels, TaskSpec
+from tdm_ros.tasks.spec import HORIZON
 
 SURVEY_RESETS = 200
 TIME_LIMIT = "_max_episode_steps"
@@ -43,7 +44,7 @@ def describe(name: str, env: GoalEnv) -> TaskSpec:
         observation=_plain("observation", seen[0]["observation"].size, np.inf),
         action=_plain("action", env.action_space.shape[0], 1.0),  # type: ignore[index]
         goal=Channels(names, _UNIT, *(tuple(values.tolist()) for values in (low, high, scale))),
-        horizon=10,
+        horizon=HORIZON,
         episode_steps=env.get_wrapper_attr(TIME_LIMIT),
         rate_hz=float(env.metadata.get("render_fps", 20)),
         success=float(SUCCESS_OF_SCALE * scale.min() if threshold is None else threshold),

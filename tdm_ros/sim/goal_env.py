@@ -36,7 +36,7 @@ def make_goal_env(
         ``sawyer_reach`` (or another of `TASKS`), ``gym:ID`` for a registered goal-conditioned environment
         (``gym:module:ID`` imports ``module`` first), or ``module:factory`` for a callable that returns one.
     horizon : int, optional
-        Longest ``steps_left`` [steps]; by default the task's own, or 10.
+        Longest ``steps_left`` [steps]; by default the task's own.
     noise : Noise, optional
         What to add to actions and observations.
     render_mode : str, optional
@@ -63,7 +63,7 @@ def adopt(
     name : str
         What messages and the description call it.
     horizon : int, optional
-        Longest ``steps_left`` [steps]; by default the task's own, or 10.
+        Longest ``steps_left`` [steps]; by default the task's own.
     task : TaskSpec, optional
         Its description. Left out, it is the attribute ``task`` of the environment or of a wrapper, or made from the
         environment's spaces and goals.

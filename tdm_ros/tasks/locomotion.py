@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tdm_ros.tasks.spec import Channels, TaskSpec
+from tdm_ros.tasks.spec import HORIZON, Channels, TaskSpec
 
 _CHEETAH_JOINTS = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
 _ANT_JOINTS = tuple(f"{part}_{leg}" for leg in (1, 2, 3, 4) for part in ("hip", "ankle"))
@@ -38,7 +38,7 @@ CHEETAH = TaskSpec(
     ),
     action=motors(_CHEETAH_JOINTS, "N m", (120.0, 90.0, 60.0, 120.0, 60.0, 30.0)),
     goal=Channels(("x_velocity",), "m/s", (-6.0,), (6.0,), (2.0,)),
-    horizon=10,
+    horizon=HORIZON,
     episode_steps=99,
     rate_hz=20.0,
     success=0.5,
@@ -59,7 +59,7 @@ ANT_POSITION = TaskSpec(
     observation=free(_ANT, "m, rad, m/s, rad/s"),
     action=_ANT_ACTION,
     goal=Channels(("x", "y"), "m", (-6.0,) * 2, (6.0,) * 2, (2.0,) * 2),
-    horizon=49,
+    horizon=HORIZON,
     episode_steps=50,
     rate_hz=20.0,
     success=0.5,
@@ -77,7 +77,7 @@ ANT_POSITION_VELOCITY = TaskSpec(
         (1.0, 1.0, 0.05, 0.05),
         (0.45, 0.45, 0.05, 0.05),  # 9 to 1, like the weights of the score
     ),
-    horizon=32,
+    horizon=HORIZON,
     episode_steps=99,
     rate_hz=20.0,
     score=((0.1, (0, 1, 2)), (0.9, (3,))),

@@ -6,7 +6,7 @@ Source: arXiv 1802.09081 and rlkit v0.1.2 (facts only): observations, torques, s
 from __future__ import annotations
 
 from tdm_ros.tasks.locomotion import free, motors
-from tdm_ros.tasks.spec import Channels, TaskSpec
+from tdm_ros.tasks.spec import HORIZON, Channels, TaskSpec
 
 _REACHER_JOINTS = (
     *("shoulder_pan", "shoulder_lift", "upper_arm_roll", "elbow_flex"),
@@ -20,7 +20,7 @@ REACHER = TaskSpec(
     ),
     action=motors(_REACHER_JOINTS, "N m", (2.0,) * 7),
     goal=Channels(("x", "y", "z"), "m", (-0.65, -1.45, -0.3), (0.85, 0.25, 0.55), (0.3,) * 3),
-    horizon=15,
+    horizon=HORIZON,
     episode_steps=100,
     rate_hz=20.0,
     success=0.05,

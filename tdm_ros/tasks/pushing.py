@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 from tdm_ros.robot.sawyer import JOINT_NAMES
 from tdm_ros.tasks.locomotion import free, motors
-from tdm_ros.tasks.spec import Array, Channels, TaskSpec
+from tdm_ros.tasks.spec import HORIZON, Array, Channels, TaskSpec
 
 _PUSHER_JOINTS = ("shoulder", "elbow", "wrist")
 _PLACES = ("hand_x", "hand_y", "puck_x", "puck_y")
@@ -17,7 +17,7 @@ PUSHER = TaskSpec(
     observation=free((*_PUSHER_JOINTS, *(f"{joint}_velocity" for joint in _PUSHER_JOINTS), *_PLACES), "rad, rad/s, m"),
     action=motors(_PUSHER_JOINTS, "N m", (3.0,) * 3),
     goal=Channels(_PLACES, "m", (-1.0, -1.0, -1.0, -1.0), (0.8, 1.0, 0.0, 1.0), (0.4,) * 4),
-    horizon=5,
+    horizon=HORIZON,
     episode_steps=100,
     rate_hz=20.0,
     score=((1.0, (2, 3)),),
@@ -36,7 +36,7 @@ SAWYER_PUSH = TaskSpec(
     ),
     action=motors(("hand_x_velocity", "hand_y_velocity"), "m/s", (0.3, 0.3)),
     goal=Channels(_PLACES, "m", (0.54, -0.25, 0.60, -0.25), (0.80, 0.25, 0.80, 0.25), (0.1,) * 4),
-    horizon=15,
+    horizon=HORIZON,
     episode_steps=64,
     rate_hz=20.0,
     score=((1.0, (2, 3)),),
