@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import torch
 from tasks_for_tests import POINT
 
 from tdm_ros.replay import Batch, Step
+from tdm_ros.replay.relabel import GoalMix
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
@@ -40,9 +42,9 @@ def a_batch(steps_left: float, terminated: bool = False, seed: int = 2) -> Batch
     return Batch(draw(2), draw(1), draw(2), draw(1), draw(1), draw(1), left, np.full((1, 64), terminated))
 
 
-def learner_of_a_point(steps: int, seed: int = 0) -> Learner:
+def learner_of_a_point(steps: int, seed: int = 0, config: TdmConfig = CONFIG) -> Learner:
     """Fill a learner with random motion of a point that moves by 0.1 times its action, and learn."""
-    learner, rng = Learner(POINT, CONFIG, seed), np.random.default_rng(seed)
+    learner, rng = Learner(POINT, config, seed), np.random.default_rng(seed)
     at = np.zeros(1, np.float32)
     for number in range(steps):
         action = rng.uniform(-1, 1, 1).astype(np.float32)
@@ -169,18 +171,72 @@ def test_one_seed_gives_one_learner():
     assert first.actor_bytes() != other.actor_bytes()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_learner_of_a_point_goes_where_it_is_told(seed):
-    """Ten random episodes are enough for a line: from anywhere, the held policy ends within 0.05 of the goal."""
-    actor = NumpyActor.from_bytes(learner_of_a_point(400, seed).actor_bytes())
+def misses_of(learner: Learner) -> np.ndarray:
+    """Distance to 40 goals on the line after 25 steps from anywhere."""
+    actor = NumpyActor.from_bytes(learner.actor_bytes())
     rng, misses = np.random.default_rng(9), []
     for _ in range(40):
         at, goal = (rng.uniform(-0.9, 0.9, 1).astype(np.float32) for _ in range(2))
         for time in range(25):
-            action = actor.act(np.r_[at, np.ones(1, np.float32)], at, goal, max(POINT.horizon - time, 0))
+            left = actor.steps_left(time, 24 - time)
+            action = actor.act(np.r_[at, np.ones(1, np.float32)], at, goal, left)
             at = np.clip(at + 0.1 * action, -1, 1).astype(np.float32)
         misses.append(abs(at - goal)[0])
+    return np.array(misses)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_learner_of_a_point_goes_where_it_is_told(seed):
+    """Ten random episodes are enough for a line: from anywhere, the held policy ends within 0.05 of the goal."""
+    misses = misses_of(learner_of_a_point(400, seed))
     assert np.median(misses) < 0.03 and np.percentile(misses, 90) < 0.05, misses
+
+
+VARIANTS = {
+    "scalar": dict(vector=False),
+    "ddpg": dict(backbone="ddpg"),
+    "td3": dict(target_noise=0.1, actor_every=2),
+    "sac": dict(backbone="sac"),
+    "structured": dict(critic="structured"),
+    "structured by reach": dict(critic="structured", difference=False),
+    "structured scalar": dict(critic="structured", vector=False, reach=False),
+    "unstructured": dict(critic="unstructured"),
+    "unstructured scalar": dict(critic="unstructured", vector=False),
+    "absolute goals": dict(difference=False),
+    "no reach": dict(reach=False),
+    "no layer norm": dict(layer_norm=False),
+    "hard copies": dict(copy_every=20),
+    "huber": dict(huber=True),
+    "choose": dict(running="choose"),
+    "cycle": dict(running="cycle"),
+    "future goals only": dict(goals=GoalMix(future=1, buffer=0, box=0, near=0, span=0)),
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variant_learns_the_line(name):
+    """Every option of the learner brings the point to its goals; an untrained one leaves it 0.6 away."""
+    config = replace(CONFIG, updates_per_step=3, **VARIANTS[name])
+    misses = misses_of(learner_of_a_point(500, 0, config))
+    assert np.median(misses) < (0.15 if name in ("cycle", "unstructured scalar") else 0.08), misses
+
+
+def test_variant_changes_what_is_learned():
+    """No option is inert: the same experience gives other weights, or another way to run them."""
+    blobs = {"default": learner_of_a_point(110).actor_bytes()}
+    for name, options in VARIANTS.items():
+        if "scalar" not in name:  # On a line the norm and the only dimension are one and the same.
+            blobs[name] = learner_of_a_point(110, 0, replace(CONFIG, **options)).actor_bytes()
+    assert len(set(blobs.values())) == len(blobs)
+
+
+def test_scalar_q_is_the_norm_and_vector_q_has_a_distance_for_each_dimension():
+    predicted, aim, reach = torch.tensor([[[3.0, 0.0]]]), torch.tensor([[0.0, 4.0]]), torch.ones(1, 1)
+    misses = [
+        an_agent(config=replace(CONFIG, vector=vector))._update._miss(predicted, aim, reach) for vector in (True, False)
+    ]
+    assert misses[0].tolist() == [[[3.0, 4.0]]]
+    assert misses[1].tolist() == [[[5.0]]]
 
 
 def test_learner_prediction_knows_what_is_out_of_reach():

@@ -7,14 +7,14 @@ from numpy.typing import ArrayLike
 
 from tdm_ros.robot.actuation import ACTUATIONS, Actuation
 from tdm_ros.robot.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
-from tdm_ros.tasks.spec import Array, Channels, TaskSpec
+from tdm_ros.tasks.spec import HORIZON, Array, Channels, TaskSpec
 
 GOAL_LOW_M = (0.35, -0.35, 0.05)
 GOAL_HIGH_M = (0.80, 0.35, 0.60)
 """Box of hand goals in frame base [m]. Every corner is inside the reach of the arm with the hand in any orientation."""
 
 
-def reach_task(actuation: Actuation, horizon: int = 10) -> TaskSpec:
+def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
     """Describe reaching with one way of driving the joints.
 
     Parameters

@@ -13,6 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float32]
 
+HORIZON = 15
+"""Longest ``steps_left`` of every task here [steps]: the policy chooses shorter ones by itself, step by step."""
+
 
 @dataclass(frozen=True)
 class Channels:

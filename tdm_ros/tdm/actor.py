@@ -12,9 +12,11 @@ from safetensors.numpy import load
 from tdm_ros.tdm.features import Features
 
 LAYER_NORM_EPS = 1e-5
+LOG_STD = (-5.0, 1.0)
+"""Range of the log standard deviation of a stochastic actor, before the tanh."""
 Array = NDArray[np.float32]
-MARGIN = 1.1
-"""A shorter horizon is preferred as long as it promises a distance at most this many times the best one."""
+MARGIN = 0.1
+"""The shortest horizon is chosen that promises all but this part of what the best one gains over a single step."""
 
 
 class NumpyActor:
@@ -37,11 +39,14 @@ class NumpyActor:
         for name in ("actor.running", "actor.layer_norm", "actor.stochastic", "critic.residual"):
             if name not in tensors:
                 raise ValueError(f"the weights lack {name}; they were written by another version")
+        self.rng: np.random.Generator | None = None
+        """With one, a stochastic policy samples its actions."""
         self.running = bytes(tensors["actor.running"]).decode()
         self._layer_norm = bool(tensors["actor.layer_norm"][0])
         self._residual = bool(tensors["critic.residual"][0])
         self._layers = _layers(tensors, "actor", self.features.size)
-        per_action = 2 if tensors["actor.stochastic"][0] else 1
+        self.stochastic = bool(tensors["actor.stochastic"][0])
+        per_action = 2 if self.stochastic else 1
         self._actions = self._layers[-1][1].shape[-1] // per_action
         self._critic = None
         if self.running == "choose":
@@ -119,11 +124,17 @@ class NumpyActor:
         else:
             gap = out - self.features.place(goal)
         promised = np.linalg.norm(gap, axis=-1).max(axis=0)
-        chosen = int(np.argmax(promised <= MARGIN * promised.min()))
+        best = promised.min()
+        chosen = int(np.argmax(promised <= best + MARGIN * (promised[0] - best)))
         return actions[chosen], chosen, promised
 
     def _act(self, x: Array) -> Array:
-        return np.tanh(_evaluate(self._layers, x, self._layer_norm)[0, :, : self._actions])
+        out = _evaluate(self._layers, x, self._layer_norm)[0]
+        if self.stochastic and self.rng is not None:
+            mean, spread = out[:, : self._actions], np.tanh(out[:, self._actions :])
+            std = np.exp(LOG_STD[0] + 0.5 * (LOG_STD[1] - LOG_STD[0]) * (spread + 1))
+            return np.tanh(mean + std * self.rng.standard_normal(mean.shape)).astype(np.float32)
+        return np.tanh(out[:, : self._actions])
 
 
 def _layers(tensors: dict[str, NDArray[Any]], network: str, inputs: int) -> list[tuple[Array, Array]]:

@@ -55,8 +55,9 @@ class TdmConfig:
     loss_scale : float
         Distances are multiplied by it before they are squared.
     effort : float
-        Pull of the actor's actions towards zero, as a part of the mean slope of the distance over the actions. It
-        keeps joints that do not matter to the goal from wandering, so that an arm that has arrived rests.
+        Pull of the actor's actions towards zero, as a part of the mean slope of the distance over the actions; it
+        fades with the distance that is expected. An arm that arrives rests: joints that do not matter to the goal
+        would else wander.
     target_noise : float
         Noise on the target policy's actions, clipped to 2.5 times that (TD3's smoothing) [action units].
     actor_every : int
@@ -107,7 +108,7 @@ class TdmConfig:
     total_steps: int = 0
     noise: float = 0.2
     walk: Walk = "gaussian"
-    running: Running = "hold"
+    running: Running = "choose"
     goals: GoalMix = field(default_factory=GoalMix)
 
     def __post_init__(self) -> None:
@@ -185,7 +186,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         polyak=0.001,
         average=1.0,
         huber=True,
-        loss_scale=1.0,
+        loss_scale=10.0,
         effort=0.0,
         updates_per_step=25,
         random_steps=1000,

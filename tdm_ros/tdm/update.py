@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from tdm_ros.tdm.actor import LOG_STD
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.networks import MlpStack
 
@@ -22,8 +23,6 @@ Pullback = Callable[[Callable[[Tensor], Tensor], Tensor], tuple[Tensor, Callable
 BETA, BETA_SQUARE, EPSILON = 0.9, 0.999, 1e-8
 """Adam's constants, as everywhere."""
 AVERAGE_WARM_UP = 10
-LOG_STD = (-5.0, 1.0)
-"""Range of the log standard deviation of a stochastic actor, before the tanh."""
 
 
 class Inputs(NamedTuple):
@@ -111,12 +110,15 @@ class Update:
         critic_loss, back = pullback(lambda flat: self._critic_loss(flat, x, target), state["critic"])
         critic_gradient = back(torch.ones_like(critic_loss))
 
-        # 3. The actor shortens the distance that the first critic predicts, with as little motion as that takes.
+        # 3. The actor shortens the distance that the first critic predicts, and rests the more the nearer that gets.
         acted, back_to_actor = pullback(lambda flat: self._act(flat, x.now, x.noise), state["actor"])
         action = acted[:, : self.actions]
-        distance, back = pullback(lambda a: self._expected(state["critic"], x, a), action)
-        slope = back(torch.ones_like(distance))
-        slope = slope + self.config.effort * slope.norm(dim=-1).mean() * action
+        expected, back = pullback(lambda a: self._expected(state["critic"], x, a), action)
+        distance = expected.mean()
+        slope = back(torch.full_like(expected, 1 / len(expected)))
+        far = expected.abs() * x.reach[:, 0] / (self.config.loss_scale * self.config.near_scale)
+        rest = self.config.effort * slope.norm(dim=-1).mean() / (1 + far)
+        slope = slope + rest[:, None] * action
         if self.stochastic:
             entropy_slope = state["log_alpha"].exp().expand(len(action), 1) / len(action)
             slope = torch.cat([slope, entropy_slope], -1)
@@ -171,12 +173,13 @@ class Update:
         return error.square().mean()
 
     def _expected(self, critic: Tensor, x: Inputs, action: Tensor) -> Tensor:
+        """The distance that the first critic predicts, times ``loss_scale``: (B, A) -> (B,)."""
         predicted = self.critic.first(critic, torch.cat([x.now, action], -1))
         if self.config.critic == "unstructured":
-            return self.config.loss_scale * predicted.sum(-1).mean()
+            return self.config.loss_scale * predicted.sum(-1)
         if self.config.critic == "structured":
             predicted = predicted / x.reach
-        return self.config.loss_scale * (predicted - x.aim).norm(dim=-1).mean()
+        return self.config.loss_scale * (predicted - x.aim).norm(dim=-1)
 
     def _act(self, flat: Tensor, x: Tensor, noise: Tensor) -> Tensor:
         """Actions (B, A); of a stochastic actor a sample and its log density (B, A + 1)."""

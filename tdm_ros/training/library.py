@@ -47,7 +47,7 @@ class TDM(Questions):
     seed : int
         Of weights, goals and noise: two agents with one seed that learn the same way are equal bit for bit (CPU).
     horizon : int, optional
-        Longest ``steps_left`` [steps]; by default the task's own, or 10.
+        Longest ``steps_left`` [steps]; by default the task's own.
     test_env : as ``env``, optional
         Only for validation while learning; made by itself where ``env`` is a name.
     noise : Noise, optional

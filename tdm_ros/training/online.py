@@ -90,10 +90,14 @@ class OnlineTrainer:
         noise = learner.config.noise * (1 - learner.progress)
         # Anew, so that a run that goes on from a checkpoint, which is made between two episodes, acts as this one does.
         self._actor = None if learner.agent is None else NumpyActor.from_bytes(learner.actor_bytes())
+        dice = generator("train", learner.seed, start)
 
         def act(now: Situation) -> NDArray[np.float32]:
             if self._actor is None:
                 return explore.random()
+            if self._actor.stochastic:  # It is its own exploration.
+                self._actor.rng = dice
+                return actor_policy(self._actor)(now)
             return explore.noisy(actor_policy(self._actor)(now), noise)
 
         end, step = "interrupted", None
