@@ -70,8 +70,8 @@ class Learner:
         return max(0, config.catch_up_updates + config.updates_per_step * learned_steps - self.updates)
 
     def update(self, count: int) -> None:
-        """Make ``count`` gradient updates; the first call freezes the observation statistics."""
-        if self.agent is None:
+        """Make ``count`` gradient updates; the first one freezes the observation statistics."""
+        if self.agent is None and count > 0:
             features = self._statistics()
             self.agent = TdmAgent(self.task, self.config, features, self.seed, self.compiled, self.device)
         while count > 0:
