@@ -96,13 +96,13 @@ def test_updates_of_baselines_follow_the_schedule_of_the_tdm(agent, per_step):
     assert trial.heard[-1] == (70, 40 * per_step + 10 * per_step)
 
 
-def test_reward_of_sb3_is_the_score_in_parts_of_one_goal_scale():
+def test_reward_of_sb3_is_the_distance_in_parts_of_the_goal_scale():
     env, task = make_goal_env("sawyer_reach")
     wrapped = HindsightEnv(env, task, seed=0)
     achieved = np.zeros((2, 3))
     goal = np.array([[0.2, 0.2, 0.2], [0.1, 0.0, 0.0]])
     reward = wrapped.compute_reward(achieved, goal, [{}, {}])
-    np.testing.assert_allclose(reward, [-1.0, -0.5 / np.sqrt(3)], rtol=1e-6)
+    np.testing.assert_allclose(reward, [-np.sqrt(3), -0.5], rtol=1e-6)
 
 
 def test_plain_sb3_has_its_own_inputs():

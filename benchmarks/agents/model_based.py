@@ -2,7 +2,7 @@
 
 Source: Nagabandi et al. 2017 (arXiv 1708.02596) as the authors of TDM used it: 2x300 ReLU, predicted differences, 512
 random action sequences of 15 steps, the first action of the best one is taken, then all is planned anew. We differ in:
-the score of a sequence is the mean of the task's own score over its states, and updates go on after every step.
+a sequence is judged by the distance in parts of the goal scale, the mean over its states; updates go on at every step.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class ModelBased:
         return lambda now: self.plan(model, task, now, rng)
 
     def plan(self, model: DeltaModel, task: TaskSpec, now: Situation, rng: np.random.Generator) -> NDArray[np.float32]:
-        """First action, (A,), of the sequence whose predicted states have the best mean score."""
+        """First action, (A,), of the sequence whose predicted states are nearest to the goal on average."""
         shape = (self.length, self.sequences, task.action.size)
         actions = rng.uniform(-1, 1, shape).astype(np.float32)
         observation = torch.from_numpy(now.observation).expand(self.sequences, -1)
@@ -154,6 +154,7 @@ class ModelBased:
         score = np.zeros(self.sequences)
         for action in torch.from_numpy(actions):
             observation, achieved = model.step(observation, achieved, action)
-            score += task.distance(achieved.numpy(), now.goal)
+            gap = task.goal.difference(now.goal, achieved.numpy()) / np.asarray(task.goal.scale)
+            score += np.linalg.norm(gap, axis=-1)
         best: NDArray[np.float32] = actions[0, int(np.argmin(score))]
         return best

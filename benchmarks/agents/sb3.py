@@ -35,15 +35,14 @@ class HindsightEnv(gym.Wrapper):
     task : TaskSpec
     seed : int
 
-    The reward is minus the task's score at the next state, in parts of the score of one goal scale: what is judged is
-    what is rewarded, also where only some goal dimensions count. An end by the world is shown as a time limit: rewards
-    are below zero, so that an early end would be worth having.
+    The reward is what a TDM's actor minimises: minus the Euclidean norm of all goal dimensions at the next state, in
+    parts of the goal scale. An end by the world is shown as a time limit: rewards are below zero, so that an early end
+    would be worth having.
     """
 
     def __init__(self, env: GoalEnv, task: TaskSpec, seed: int) -> None:
         super().__init__(env)
         self._task, self._seed, self._steps = task, seed, 0
-        self._unit = float(task.distance(task.goal.scale, np.zeros(task.goal.size)))
         self.observation_space = gym.spaces.Dict(
             {key: gym.spaces.Box(-np.inf, np.inf, env.observation_space[key].shape, np.float32) for key in KEYS}  # type: ignore[index]
         )
@@ -66,7 +65,8 @@ class HindsightEnv(gym.Wrapper):
 
     def compute_reward(self, achieved: NDArray[Any], goal: NDArray[Any], info: Any) -> NDArray[np.float32]:
         """(..., G), (..., G) -> (...)."""
-        return (-self._task.distance(achieved, goal) / self._unit).astype(np.float32)
+        gap = self._task.goal.difference(goal, achieved) / np.asarray(self._task.goal.scale)
+        return -np.linalg.norm(gap, axis=-1).astype(np.float32)
 
 
 def _plain(seen: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
