@@ -121,9 +121,9 @@ def test_reachability_after_calibration_holds_nine_of_ten_of_other_goals(agent):
     assert agent.reachability(SEEN).calibrated
 
 
-@pytest.mark.parametrize("steps", [0, 12, [1, 12]])
+@pytest.mark.parametrize("steps", [0, 17, [1, 17]])
 def test_reachability_beyond_what_was_learned_is_refused(agent, steps):
-    with pytest.raises(ValueError, match=r"steps must be 1 to 11, the horizon that was learned plus one, got"):
+    with pytest.raises(ValueError, match=r"steps must be 1 to 16, the horizon that was learned plus one, got"):
         agent.reachability(SEEN, steps=steps)
 
 
@@ -151,7 +151,7 @@ def test_calibrate_command_writes_picture_and_numbers(agent, tmp_path, capsys):
     assert main(["calibrate", str(tmp_path), "--episodes", "12", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((tmp_path / "calibration.json").read_text())
-    assert [one["steps_left"] for one in printed["horizons"]] == [0, 1, 3, 5, 10]
+    assert [one["steps_left"] for one in printed["horizons"]] == [0, 1, 3, 7, 15]
     assert (tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
     assert main(["calibrate", str(tmp_path), "--episodes", "1"]) == 2
     assert "episodes must be >= 2" in capsys.readouterr().err
