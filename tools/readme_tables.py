@@ -5,17 +5,20 @@
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. NAME is `parameters NODE` (from the dataclasses in
 `tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py`), `message NAME` (from `msg/`),
-`qos` (from `tdm_ros/nodes/qos.py`), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`) or `modules ROOM` (from
-the first lines of docstrings).
+`qos` (from `tdm_ros/nodes/qos.py`), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules ROOM` (from the
+first lines of docstrings), or `results` (from docs/results/).
 """
 
 from __future__ import annotations
 
 import ast
+import csv
 import re
 import sys
 from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -126,6 +129,51 @@ def modules(room: str) -> str:
     return "\n".join(lines)
 
 
+COLUMNS = {
+    "`tdm`": "tdm",
+    "fixed T": r"tdm_T[1-9]\d*(,running=\w+)?",
+    "T = 0": "tdm_T0",
+    "SAC + HER": "sac_her",
+    "TD3 + HER": "td3_her",
+    "MPC": "mpc",
+}
+"""Columns of the table of results, and the agents of `benchmarks.sample_efficiency` that they hold."""
+
+
+def results() -> str:
+    """Mean final score at the end of each benchmark in docs/results: median over seeds, and how many."""
+    from benchmarks.cases import CASES, paper_curves, short
+
+    heads = ["task", "steps", *COLUMNS, "paper: TDM", "paper: model-based", "target"]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for task, case in CASES.items():
+        path = ROOT / "docs" / "results" / f"{task}-{case.steps}.csv"
+        rows = list(csv.DictReader(path.open())) if path.exists() else []
+        for mark in case.targets or {case.steps: None}:
+            cells = [f"`{task}`", short(mark)]
+            cells += [_best([r for r in rows if int(r["steps"]) == mark], agent) for agent in COLUMNS.values()]
+            curves = paper_curves()[case.paper]["curves"] if case.paper else {}
+            for name in ("TDM", "model_based"):
+                found = curves.get(name) and float(np.interp(mark, curves[name]["x"], curves[name]["y"]))
+                cells.append(f"{found:.2g}" if found else "")
+            target = case.targets.get(mark)
+            lines.append(f"| {' | '.join([*cells, f'<= {target:g}' if target else ''])} |")
+    return "\n".join(lines)
+
+
+def _best(rows: list[dict[str, str]], agent: str) -> str:
+    """The lowest median among the agents whose names match, with the number of seeds and, if it says more, the name."""
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        if re.fullmatch(agent, row["agent"]):
+            scores.setdefault(row["agent"], []).append(float(row["mean"]))
+    if not scores:
+        return "-"
+    name = min(scores, key=lambda key: float(np.median(scores[key])))
+    which = f"{name.removeprefix('tdm_').replace(',running=', ', ')}; " if name not in COLUMNS.values() else ""
+    return f"{np.median(scores[name]):.3g} ({which}n = {len(scores[name])})"
+
+
 def rewritten(text: str) -> str:
     """``text`` with every table made afresh.
 
@@ -134,7 +182,7 @@ def rewritten(text: str) -> str:
     KeyError
         If a table has an unknown name.
     """
-    makers = {f.__name__: f for f in (parameters, topics, message, qos, arguments, modules)}
+    makers = {f.__name__: f for f in (parameters, topics, message, qos, arguments, modules, results)}
 
     def fill(found: re.Match[str]) -> str:
         kind, *rest = found["name"].split()
