@@ -32,6 +32,10 @@ class Agent(Protocol):
         """Longest ``steps_left`` [steps]; None: the task's own."""
 
     @property
+    def sums_rewards(self) -> bool:
+        """Whether it learns from rewards that add up over an episode."""
+
+    @property
     def goals(self) -> int:
         """Evaluation goals, from the first on; fewer than all only where judging is slow."""
 
@@ -60,6 +64,9 @@ class Trial:
         self.task: TaskSpec
         self.env, self.task = make_goal_env(run.task, agent.horizon)
         self._judge_env = make_goal_env(run.task, agent.horizon)[0]
+        for env in (self.env.unwrapped, self._judge_env.unwrapped):
+            if hasattr(env, "puck_stays"):  # see `tdm_ros.tasks.ask`
+                env.puck_stays = not agent.sums_rewards
         self._goals, self._report, self._told_s = agent.goals, report, 0.0
         self._marks = frozenset(marks(run.task, run.steps))
         self.rows: list[dict[str, Any]] = []

@@ -10,9 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 from tdm_ros.robot.kinematics import forward
 from tdm_ros.robot.sawyer import Q_LOWER_RAD, Q_UPPER_RAD
 from tdm_ros.sim import TASKS
+from tdm_ros.sim.goal_env import make_goal_env
 from tdm_ros.sim.pusher_env import LINKS_M, PusherEnv
 from tdm_ros.sim.sawyer_push_env import HAND_HEIGHT_M, POINTING_DOWN, SawyerPushEnv, posture
 from tdm_ros.tasks import ask
+from tdm_ros.tasks.seeds import reset_seed
+from tdm_ros.training.evaluation import evaluate
 
 Array = NDArray[np.float64]
 
@@ -97,7 +100,7 @@ def test_pusher_puck_moves_only_when_pushed_and_then_stops() -> None:
 
 def test_pusher_is_judged_by_the_puck() -> None:
     env = gym.make(TASKS["pusher"]).unwrapped
-    targets = np.array([env.reset(seed=seed)[0]["desired_goal"][2:] for seed in range(50)])
+    targets = np.array([(env.reset(seed=seed), env.judged_goal[2:])[1] for seed in range(50)])
     assert (np.linalg.norm(targets, axis=1) < 1.3).all() and (targets[:, 0] <= 0).all()
     assert env.task.distance([9, 9, 0.3, 0.4], [0, 0, 0, 0]) == 0.5
 
@@ -106,16 +109,28 @@ def test_pusher_is_judged_by_the_puck() -> None:
 def test_pushing_asks_the_hand_to_the_puck_and_then_to_the_target(name: str) -> None:
     env = gym.make(TASKS[name]).unwrapped
     seen, _ = env.reset(seed=0)
-    target = seen["desired_goal"][2:].copy()
-    np.testing.assert_array_equal(seen["desired_goal"][:2], seen["achieved_goal"][2:])
+    target = env.judged_goal[2:]
+    np.testing.assert_array_equal(seen["desired_goal"], np.tile(seen["achieved_goal"][2:], 2))
     env.data.qpos[-2:] = seen["achieved_goal"][:2] + np.array([0.03, 0.0])
     seen = env._see()
     np.testing.assert_array_equal(seen["desired_goal"], [*target, *target])
 
 
-def test_ask_keeps_the_puck_at_the_target_on_both_sides_of_the_threshold() -> None:
-    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], held_m=0.6), [2, 3, 2, 3])
-    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], held_m=0.4), [0.5, 0, 2, 3])
+@pytest.mark.parametrize("stays", [True, False])
+def test_ask_lets_the_puck_lie_until_it_is_held(stays: bool) -> None:
+    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], 0.6, stays), [2, 3, 2, 3])
+    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], 0.4, stays), [0.5, 0, *([0.5, 0] if stays else [2, 3])])
+
+
+@pytest.mark.parametrize("name", ["pusher", "sawyer_push"])
+def test_pushing_is_judged_by_the_target_whatever_is_asked_for_on_the_way(name: str) -> None:
+    """A policy that does nothing never holds the puck and does what it is asked; it is as far off as the puck lies."""
+    env, task = make_goal_env(name)
+    result = evaluate(lambda now: np.zeros(task.action.size, np.float32), env, task, 2, 0)
+    for episode, distance in enumerate(result.final_distance):
+        seen, _ = env.reset(seed=reset_seed("evaluate", 0, episode))
+        apart = np.linalg.norm(seen["achieved_goal"][2:] - env.unwrapped.judged_goal[2:])
+        assert distance == pytest.approx(apart, abs=0.05) and distance > 0.05
 
 
 def test_pusher_starts_lie_where_the_papers_do() -> None:

@@ -149,7 +149,7 @@ def results() -> str:
     for task, case in CASES.items():
         path = ROOT / "docs" / "results" / f"{task}-{case.steps}.csv"
         rows = list(csv.DictReader(path.open())) if path.exists() else []
-        for mark in case.targets or {case.steps: None}:
+        for mark in case.targets or (case.steps,):
             cells = [f"`{task}`", short(mark)]
             cells += [_best([r for r in rows if int(r["steps"]) == mark], agent) for agent in COLUMNS.values()]
             curves = paper_curves()[case.paper]["curves"] if case.paper else {}

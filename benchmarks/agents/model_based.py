@@ -108,6 +108,7 @@ class ModelBased:
     config: TdmConfig = field(default_factory=TdmConfig)
     goals: int = 10
     horizon: int | None = None
+    sums_rewards: bool = True
 
     def train(self, trial: Trial) -> None:
         """Learn; a run that is killed begins anew."""

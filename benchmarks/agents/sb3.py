@@ -163,6 +163,7 @@ class Baseline:
     config: TdmConfig = field(default_factory=TdmConfig)
     goals: int = GOALS
     horizon: int | None = None
+    sums_rewards: bool = True
 
     def train(self, trial: Trial) -> None:
         """Learn; a run that is killed begins anew."""

@@ -41,6 +41,7 @@ class TemporalDifference:
     """
 
     horizon: int | None = None
+    sums_rewards: bool = False
     preset: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     goals: int = GOALS

@@ -105,6 +105,11 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         """A goal that can be reached, (G,) [goal unit]; the start has been drawn already."""
         return self.task.sample_goal(rng)
 
+    @property
+    def judged_goal(self) -> NDArray[np.float32]:
+        """What the end of the episode is judged by, (G,), whatever is asked for on the way."""
+        return self._goal.copy()
+
     def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
         """What is asked for at present, (G,) [goal unit]: a fresh array."""
         return self._goal.copy()
@@ -154,8 +159,8 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         Returns
         -------
         tuple
-            Observation, reward (minus the distance), terminated, truncated, and info with ``distance`` and
-            ``is_success`` (the distance is below `TaskSpec.success`).
+            Observation, reward (minus the distance to what is asked for), terminated, truncated, and info with
+            ``distance`` (to what is judged) and ``is_success`` (it is below `TaskSpec.success`).
 
         Raises
         ------
@@ -166,7 +171,8 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         seen = self._see()
         info = self._judge(seen)
         terminated, truncated = self._ended(info["distance"])
-        return seen, -info["distance"], terminated, truncated, info
+        reward = float(self.compute_reward(seen["achieved_goal"], seen["desired_goal"], info))
+        return seen, reward, terminated, truncated, info
 
     def _act(self, action: NDArray[np.floating[Any]]) -> None:
         self.data.ctrl[:] = action * self._strength
@@ -191,7 +197,7 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         }
 
     def _judge(self, seen: Observation) -> dict[str, Any]:
-        distance = float(self.task.distance(seen["achieved_goal"], seen["desired_goal"]))
+        distance = float(self.task.distance(seen["achieved_goal"], self.judged_goal))
         return {"distance": distance, "is_success": distance < self.task.success}
 
     def render(self) -> NDArray[np.uint8] | None:

@@ -86,6 +86,8 @@ class PusherEnv(MujocoGoalEnv):
     """
 
     view = View((-0.05, -0.05, 0.0), 3.0, 90.0, -75.0)
+    puck_stays = True
+    """As `ask` takes it."""
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(PUSHER, pusher_model(), render_mode)
@@ -117,7 +119,7 @@ class PusherEnv(MujocoGoalEnv):
         return observation[6:]
 
     def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
-        return ask(achieved, self._goal[2:], HELD_M)
+        return ask(achieved, self._goal[2:], HELD_M, self.puck_stays)
 
     def _markers(self) -> list[Marker]:
         return [Marker((*self._goal[2:].tolist(), 0.02), 0.06)]

@@ -50,6 +50,8 @@ class SawyerPushEnv(MujocoGoalEnv):
     """
 
     view = View((0.5, 0.0, 0.08), 1.6, 140.0, -30.0)
+    puck_stays = True
+    """As `ask` takes it."""
 
     def __init__(self, render_mode: str | None = None, limits: Limits | None = None) -> None:
         super().__init__(SAWYER_PUSH, sawyer_push_model(), render_mode)
@@ -92,7 +94,7 @@ class SawyerPushEnv(MujocoGoalEnv):
         return observation[[14, 15, 17, 18]]
 
     def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
-        return ask(achieved, self._goal[2:], HELD_M)
+        return ask(achieved, self._goal[2:], HELD_M, self.puck_stays)
 
     def _markers(self) -> list[Marker]:
         return [Marker((*self._goal[2:].tolist(), PUCK_HALF_HEIGHT_M), 0.025)]

@@ -46,8 +46,8 @@ SAWYER_PUSH = TaskSpec(
 the horizon's 16. Success as in Gymnasium-Robotics' FetchPush."""
 
 
-def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float) -> Array:
-    """What is asked for at present: hand to the puck, until the fork holds it, then both to the target.
+def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: bool = True) -> Array:
+    """What is asked for at present: hand to the puck where it lies, until the fork holds it, then both to the target.
 
     Parameters
     ----------
@@ -57,18 +57,20 @@ def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float) -> Array:
         Of the puck.
     held_m : float
         The fork holds the puck when the hand is closer to it than this.
+    puck_stays : bool
+        Whether the puck is to stay until then. For a learner that sums rewards it is to be at the target all along:
+        catching it would cost such a one.
 
     Returns
     -------
     (4,) float32 [m]
-        The goal; its puck part is always the target.
+        The goal of the moment; what is judged is the target.
 
     Notes
     -----
-    Source: the paper's rule of two stages for its TDM; there the puck is to stay in the first, and the hand is to be
-    where the puck is in both.
+    Source: the paper's rule of two stages for its TDM; there the hand is to be where the puck is in both.
     """
     hand, puck = np.split(np.asarray(achieved_m, np.float32), 2)
     target = np.asarray(target_m, np.float32)
     held = float(np.linalg.norm(hand - puck)) < held_m
-    return np.concatenate((target if held else puck, target))
+    return np.concatenate((target if held else puck, puck if puck_stays and not held else target))

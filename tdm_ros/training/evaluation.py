@@ -78,7 +78,7 @@ def evaluate(
     """Play ``episodes`` episodes on the goals of ``seed``; judge by `TaskSpec.distance`.
 
     Where the observations are noisy, and the environment or a wrapper has the attribute ``true_achieved``, the true
-    state is judged.
+    state is judged. Where it asks for something else on the way and has the attribute ``judged_goal``, that counts.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def evaluate(
     successes: list[bool] = []
     for episode in range(episodes):
         distances = [
-            float(task.distance(judged.achieved(step.next_achieved), step.desired))
+            float(task.distance(judged.achieved(step.next_achieved), judged_goal(judged, step.desired)))
             for step, _ in play(judged, task, policy, reset_seed(purpose, seed, episode))
         ]
         finals.append(distances[-1])
@@ -134,3 +134,8 @@ class Judged(gym.Wrapper[Any, Any, Any, Any]):
     def achieved(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
         """Where the agent is, (G,) [goal unit]; ``seen`` is what it was told."""
         return self.get_wrapper_attr("true_achieved") if self.has_wrapper_attr("true_achieved") else seen
+
+
+def judged_goal(env: GoalEnv, asked: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What an episode is judged by, (G,) [goal unit]; ``asked`` is what it is asked for at present."""
+    return env.get_wrapper_attr("judged_goal") if env.has_wrapper_attr("judged_goal") else asked

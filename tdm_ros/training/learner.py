@@ -71,7 +71,9 @@ class Learner:
 
     def update(self, count: int) -> None:
         """Make ``count`` gradient updates; the first one freezes the observation statistics."""
-        if self.agent is None and count > 0:
+        if count < 1:
+            return
+        if self.agent is None:
             features = self._statistics()
             self.agent = TdmAgent(self.task, self.config, features, self.seed, self.compiled, self.device)
         while count > 0:

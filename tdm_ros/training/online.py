@@ -12,7 +12,7 @@ from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.exploration import Exploration
 from tdm_ros.training.episode import GoalEnv, Situation, play
-from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate
+from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate, judged_goal
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.metrics import EpisodeRow
 
@@ -114,7 +114,7 @@ class OnlineTrainer:
                 break
         learner.store.close()
         if step is not None:
-            distance = float(task.distance(step.next_achieved, step.desired))
+            distance = float(task.distance(step.next_achieved, judged_goal(self.env, step.desired)))
             self._report("train", distance, end, step.desired)
         self.episode += 1
 
