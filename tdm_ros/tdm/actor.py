@@ -137,6 +137,27 @@ class NumpyActor:
         return np.tanh(out[:, : self._actions])
 
 
+class Pursuit:
+    """Pursues goals that have no deadline with a policy that chooses its horizon.
+
+    A fresh choice at every step may put off for ever what can be had within the horizon at any time. So a chosen
+    horizon is a promise: it runs down, or is replaced by a shorter one, before the next is chosen freely.
+    """
+
+    def __init__(self) -> None:
+        self._goal: Array | None = None
+        self._most = 0
+
+    def act(self, actor: NumpyActor, observation: Array, achieved: Array, goal: Array) -> Array:
+        """Choose an action, (A,) in [-1, 1], as `NumpyActor.act`; another goal starts anew."""
+        horizon = actor.features.horizon
+        if self._goal is None or not np.array_equal(self._goal, goal):
+            self._goal, self._most = goal.copy(), horizon
+        action, chosen, _ = actor.options(observation, achieved, goal, min(self._most, horizon))
+        self._most = chosen - 1 if chosen > 0 else horizon
+        return action
+
+
 def _layers(tensors: dict[str, NDArray[Any]], network: str, inputs: int) -> list[tuple[Array, Array]]:
     layers: list[tuple[Array, Array]] = []
     for layer in range(3):

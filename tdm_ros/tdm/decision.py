@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, Timeline
 from tdm_ros.tasks import TaskSpec, observe
-from tdm_ros.tdm.actor import NumpyActor
+from tdm_ros.tdm.actor import NumpyActor, Pursuit
 from tdm_ros.tdm.exploration import Exploration
 
 
@@ -61,6 +61,7 @@ class Decider:
         self._aims: list[Aim] = []
         self._actor: NumpyActor | None = None
         self._fresh: NumpyActor | None = None
+        self._pursuit = Pursuit()
         self._cycle = 0
         self.version = 0
 
@@ -102,10 +103,10 @@ class Decider:
             return None, "no subgoal for this episode"
         hand = sample.hand_m.astype(np.float32)
         seen = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
-        # A policy that chooses its horizon also holds the goal with it; the others hold with no step left.
-        free = self._actor.running == "choose"
-        left = self._actor.features.horizon if free else aim.left_at(sample.cycle)
-        action = self._actor.act(seen, hand, aim.goal, left)
+        if self._actor.running == "choose":
+            action = self._pursuit.act(self._actor, seen, hand, aim.goal)
+        else:
+            action = self._actor.act(seen, hand, aim.goal, aim.left_at(sample.cycle))
         if not np.isfinite(action).all():
             return None, "action not finite"
         if told.mode == Mode.TRAIN:
