@@ -8,6 +8,7 @@ a sequence is judged by the distance in parts of the goal scale, the mean over i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -108,7 +109,7 @@ class ModelBased:
     config: TdmConfig = field(default_factory=TdmConfig)
     goals: int = 10
     horizon: int | None = None
-    sums_rewards: bool = True
+    sums_rewards: ClassVar[bool] = True
 
     def train(self, trial: Trial) -> None:
         """Learn; a run that is killed begins anew."""

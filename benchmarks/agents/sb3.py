@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -163,7 +163,7 @@ class Baseline:
     config: TdmConfig = field(default_factory=TdmConfig)
     goals: int = GOALS
     horizon: int | None = None
-    sums_rewards: bool = True
+    sums_rewards: ClassVar[bool] = True
 
     def train(self, trial: Trial) -> None:
         """Learn; a run that is killed begins anew."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from benchmarks.cases import GOALS
 from benchmarks.trial import Trial
@@ -41,7 +41,7 @@ class TemporalDifference:
     """
 
     horizon: int | None = None
-    sums_rewards: bool = False
+    sums_rewards: ClassVar[bool] = False
     preset: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
     goals: int = GOALS
