@@ -23,6 +23,14 @@ from benchmarks.results import read_result, tidy, write_csv
 from benchmarks.table import markdown
 
 
+HEAD = """\
+# Results
+
+Written by `python -m benchmarks.sample_efficiency --table`; the CSV files are its tidy rows, the pictures its curves.
+
+"""
+
+
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
@@ -71,7 +79,7 @@ def main(words: Sequence[str] | None = None) -> int:
         status = _measure([run for run in runs if read_result(run, asked.out) is None], asked)
     asked.out.mkdir(parents=True, exist_ok=True)
     text = "\n".join(_report(table, asked.out) for table in tables)
-    (asked.out / "tables.md").write_text(text, encoding="utf-8")
+    (asked.out / "tables.md").write_text(HEAD + text, encoding="utf-8")
     print(text)
     return status
 
