@@ -22,7 +22,6 @@ from benchmarks.progress import Progress
 from benchmarks.results import read_result, tidy, write_csv
 from benchmarks.table import markdown
 
-
 HEAD = """\
 # Results
 
