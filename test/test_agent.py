@@ -165,6 +165,29 @@ def test_actor_with_nan_weights_is_refused():
         NumpyActor.from_bytes(agent.actor_bytes())
 
 
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("features.reaches", lambda a: a[:-1], r"features.reaches must have 6 entries, got 5"),
+        ("features.std", lambda a: a * np.nan, r"features.std is not finite"),
+        ("actor.running", lambda a: a[:-1], r"actor.running must be choose, hold or cycle, got 'choos'"),
+        ("critic.bias2", lambda a: np.tile(a, 2), r"critic layer 2 must take 32 inputs"),
+        ("critic.weight1", lambda a: a * np.inf, r"critic.weight1 is not finite"),
+    ],
+)
+def test_weights_that_would_stop_the_loop_are_refused_at_the_door(name, damage, message):
+    tensors = an_agent(config=replace(CONFIG, running="choose")).actor_tensors()
+    with pytest.raises(ValueError, match=message):
+        NumpyActor(tensors | {name: damage(tensors[name])})
+
+
+def test_critics_that_choose_must_predict_every_goal_dimension():
+    tensors = an_agent(config=replace(CONFIG, running="choose")).actor_tensors()
+    twice = {name: np.tile(tensors[name], 2) for name in ("critic.weight2", "critic.bias2")}
+    with pytest.raises(ValueError, match=r"must have 1 outputs, one a goal dimension, got 2"):
+        NumpyActor(tensors | twice)
+
+
 def test_one_seed_gives_one_learner():
     first, second, other = learner_of_a_point(120), learner_of_a_point(120), learner_of_a_point(120, seed=1)
     assert first.actor_bytes() == second.actor_bytes()

@@ -197,7 +197,6 @@ def until(condition, limit_s=60.0):
 
 
 def test_ray_local_measures_and_brings_results_back(tmp_path, monkeypatch):
-    pytest.importorskip("ray")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), os.path.dirname(__file__)]))
     good, bad = Run(TASK, TINY, 0, 44), Run("no_such_task", TINY, 0, 44)
     started = time.monotonic()

@@ -64,7 +64,6 @@ def test_make_goal_env_misspelt_name_suggests_the_right_one() -> None:
 
 
 def test_make_goal_env_id_of_gymnasium_robotics_needs_no_module() -> None:
-    pytest.importorskip("gymnasium_robotics")
     env, task = make_goal_env("gym:FetchReach-v4")
     assert (task.observation.size, task.goal.size, task.action.size) == (10, 3, 4)
     assert (task.episode_steps, task.rate_hz, task.success) == (50, 25.0, 0.05)

@@ -42,6 +42,8 @@ class NumpyActor:
         self.rng: np.random.Generator | None = None
         """With one, a stochastic policy samples its actions."""
         self.running = bytes(tensors["actor.running"]).decode()
+        if self.running not in ("choose", "hold", "cycle"):
+            raise ValueError(f"actor.running must be choose, hold or cycle, got {self.running!r}")
         self._layer_norm = bool(tensors["actor.layer_norm"][0])
         self._residual = bool(tensors["critic.residual"][0])
         self._layers = _layers(tensors, "actor", self.features.size)
@@ -51,6 +53,11 @@ class NumpyActor:
         self._critic = None
         if self.running == "choose":
             self._critic = _layers(tensors, "critic", self.features.size + self._actions)
+            goals, outputs = len(self.features.goal_scale), self._critic[-1][1].shape[-1]
+            if outputs != goals:
+                raise ValueError(
+                    f"a critic that chooses must have {goals} outputs, one a goal dimension, got {outputs}"
+                )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> NumpyActor:

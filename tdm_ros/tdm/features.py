@@ -155,12 +155,19 @@ class Features:
         Raises
         ------
         ValueError
-            If one is missing.
+            If one is missing, not finite, or ``reaches`` does not fit the horizon.
         """
         numbers: dict[str, type] = {"near_scale": float, "horizon": int, "difference": bool}
         try:
             values: dict[str, Any] = {f.name: tensors[f"features.{f.name}"] for f in fields(cls)}
         except KeyError as error:
             raise ValueError(f"the weights lack {error}; they were written by another version") from error
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                raise ValueError(f"features.{name} is not finite; the learner that wrote it has diverged")
         values |= {name: kind(values[name][0]) for name, kind in numbers.items()}
+        if len(values["reaches"]) != values["horizon"] + 1:
+            raise ValueError(
+                f"features.reaches must have {values['horizon'] + 1} entries, got {len(values['reaches'])}"
+            )
         return cls(**values)
