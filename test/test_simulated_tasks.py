@@ -17,12 +17,13 @@ from tdm_ros.sim import TASKS
 from tdm_ros.sim.mujoco_env import MujocoGoalEnv
 from tdm_ros.tasks.seeds import reset_seed
 
-OURS = [name for name in TASKS if not name.startswith("sawyer_reach")]
+OURS = [name for name in TASKS if not name.startswith(("sawyer_reach", "sawyer_around"))]
 SHAPES = {
     # observation, goal, action, steps
     "reacher": (17, 3, 7, 100),
     "pusher": (10, 4, 3, 100),
     "sawyer_push": (19, 4, 2, 64),
+    "sawyer_push_around": (19, 4, 2, 64),
     "cheetah": (17, 1, 6, 99),
     "ant_position": (30, 2, 8, 50),
     "ant_position_velocity": (33, 4, 8, 99),

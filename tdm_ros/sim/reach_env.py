@@ -13,7 +13,7 @@ from tdm_ros.robot.limiter import Limiter, Limits
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
 from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
-from tdm_ros.tasks import SAWYER_REACH, observe
+from tdm_ros.tasks import SAWYER_REACH, TaskSpec, observe
 
 START_SPREAD_RAD = 0.1
 SUCCESS_M = 0.02
@@ -34,6 +34,8 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         "velocity", "torque" or "torque_low_damping".
     render_mode : "rgb_array", "human" or None
     limits : Limits or None
+    task : TaskSpec, optional
+        Another description of the same numbers, for a subclass with other starts and goals.
 
     Raises
     ------
@@ -47,14 +49,18 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
     }
 
     def __init__(
-        self, actuation: str = "velocity", render_mode: str | None = None, limits: Limits | None = None
+        self,
+        actuation: str = "velocity",
+        render_mode: str | None = None,
+        limits: Limits | None = None,
+        task: TaskSpec | None = None,
     ) -> None:
         if actuation not in ACTUATIONS:
             raise ValueError(f"actuation must be one of {', '.join(ACTUATIONS)}, got {actuation!r}")
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode must be rgb_array, human or None, got {render_mode!r}")
         self.actuation = ACTUATIONS[actuation]
-        self.task = SAWYER_REACH[actuation]
+        self.task = task or SAWYER_REACH[actuation]
         self.render_mode = render_mode
         self.sim = SawyerSim(self.actuation)
         self.cycle = ArmCycle(self.sim, Limiter(self.actuation, limits), self.actuation)
@@ -92,13 +98,21 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         chosen = options or {}
         if unknown := set(chosen) - {"goal", "q_rad"}:
             raise ValueError(f'reset options are "goal" and "q_rad", got {", ".join(sorted(unknown))}')
-        start = NEUTRAL_RAD + self.np_random.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, NEUTRAL_RAD.shape)
-        goal = self.task.sample_goal(self.np_random)
+        start = self._draw_start(self.np_random)
+        goal = self._draw_goal(self.np_random)
         self.sim.reset(chosen.get("q_rad", start))
         self.cycle.restart()
         self._goal = self.task.goal.checked(chosen.get("goal", goal), 'options["goal"]')
         observation = self._observe()
         return observation, self._judge(observation)
+
+    def _draw_start(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Where an attempt starts, (7,) [rad]."""
+        return NEUTRAL_RAD + rng.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, NEUTRAL_RAD.shape)
+
+    def _draw_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        """A goal, (3,) [m]; the start has been drawn already."""
+        return self.task.sample_goal(rng)
 
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Act for 50 ms.

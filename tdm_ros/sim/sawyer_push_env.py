@@ -15,7 +15,7 @@ from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.mujoco_env import Array, Marker, MujocoGoalEnv, View
 from tdm_ros.sim.sawyer_push_mjcf import HAND_HEIGHT_M, PUCK_HALF_HEIGHT_M, sawyer_push_model
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
-from tdm_ros.tasks import SAWYER_PUSH, ask
+from tdm_ros.tasks import SAWYER_PUSH, TaskSpec, ask
 
 SPEED_M_S = 0.3
 HAND_LOW_M, HAND_HIGH_M = (0.40, -0.10), (0.45, 0.10)
@@ -47,14 +47,18 @@ class SawyerPushEnv(MujocoGoalEnv):
     ----------
     render_mode : "rgb_array" or None
     limits : Limits or None
+    task : TaskSpec, optional
+        Another description of the same numbers, for a subclass with other starts and goals.
     """
 
     view = View((0.5, 0.0, 0.08), 1.6, 140.0, -30.0)
     puck_stays = True
     """As `ask` takes it."""
 
-    def __init__(self, render_mode: str | None = None, limits: Limits | None = None) -> None:
-        super().__init__(SAWYER_PUSH, sawyer_push_model(), render_mode)
+    def __init__(
+        self, render_mode: str | None = None, limits: Limits | None = None, task: TaskSpec = SAWYER_PUSH
+    ) -> None:
+        super().__init__(task, sawyer_push_model(), render_mode)
         actuation = ACTUATIONS["velocity"]
         self.sim = SawyerSim(actuation, self.model)
         self.data = self.sim.data
@@ -62,11 +66,14 @@ class SawyerPushEnv(MujocoGoalEnv):
         self._info: dict[str, Any] = {}
 
     def _start(self, rng: np.random.Generator) -> None:
-        hand = rng.uniform(HAND_LOW_M, HAND_HIGH_M)
-        puck = rng.uniform(PUCK_LOW_M, PUCK_HIGH_M)
+        hand, puck = self._draw_places(rng)
         self.sim.reset(posture(hand))
         self.cycle.restart()
         self.data.qpos[self.sim.joints :] = puck
+
+    def _draw_places(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        """Where hand and puck start, (2,) and (2,) [m]."""
+        return rng.uniform(HAND_LOW_M, HAND_HIGH_M), rng.uniform(PUCK_LOW_M, PUCK_HIGH_M)
 
     def _draw_goal(self, rng: np.random.Generator) -> ArrayLike:
         return np.tile(rng.uniform(self.task.goal.low[2:], self.task.goal.high[2:]), 2)

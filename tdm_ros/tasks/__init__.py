@@ -2,8 +2,9 @@
 
 from tdm_ros.tasks.locomotion import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH
 from tdm_ros.tasks.manipulation import REACHER
-from tdm_ros.tasks.pushing import PUSHER, SAWYER_PUSH, ask
-from tdm_ros.tasks.reach import SAWYER_REACH, observe
+from tdm_ros.tasks.pushing import PUSHER, SAWYER_PUSH, SAWYER_PUSH_AROUND, ask
+from tdm_ros.tasks.reach import SAWYER_AROUND, SAWYER_REACH, observe
+from tdm_ros.tasks.scenes import SCENES, Scene
 from tdm_ros.tasks.spec import Channels, TaskSpec
 
 __all__ = [
@@ -12,9 +13,13 @@ __all__ = [
     "CHEETAH",
     "PUSHER",
     "REACHER",
+    "SAWYER_AROUND",
     "SAWYER_PUSH",
+    "SAWYER_PUSH_AROUND",
     "SAWYER_REACH",
+    "SCENES",
     "Channels",
+    "Scene",
     "TaskSpec",
     "ask",
     "observe",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -44,6 +46,13 @@ SAWYER_PUSH = TaskSpec(
 )
 """Push a puck over Sawyer's table; `ask` says where the hand is to be. Judged by the puck alone. 64 steps are 4 times
 the horizon's 16. Success as in Gymnasium-Robotics' FetchPush."""
+
+SAWYER_PUSH_AROUND = replace(
+    SAWYER_PUSH,
+    name="sawyer_push_around",
+    goal=Channels(_PLACES, "m", (0.42, -0.25, 0.48, -0.22), (0.80, 0.25, 0.80, 0.22), (0.1,) * 4),
+)
+"""`SAWYER_PUSH` from anywhere: the hand may start beyond the puck, and has to go round it before it can push."""
 
 
 def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: bool = True) -> Array:

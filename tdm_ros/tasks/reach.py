@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -50,6 +52,14 @@ def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
 
 SAWYER_REACH: dict[str, TaskSpec] = {name: reach_task(actuation) for name, actuation in ACTUATIONS.items()}
 """The reaching task for each actuation: velocity, torque, torque_low_damping."""
+
+SAWYER_AROUND = replace(
+    SAWYER_REACH["velocity"],
+    name="sawyer_around",
+    goal=Channels(names=("x", "y", "z"), unit="m", low=(-0.8, -0.8, 0.05), high=(0.8, 0.8, 0.5), scale=(0.2,) * 3),
+)
+"""Reaching all round the robot, whose first joint has stops behind it. The box of goals holds them all; goals are drawn
+from a ring around the base."""
 
 
 def observe(q_rad: ArrayLike, qd_rad_s: ArrayLike, hand_m: ArrayLike) -> Array:

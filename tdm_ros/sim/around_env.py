@@ -1,0 +1,89 @@
+"""Tasks whose straight way is barred: reaching round the robot past a joint's stop, pushing from the wrong side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.robot.limiter import Limits
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.sim.mujoco_env import Array
+from tdm_ros.sim.reach_env import START_SPREAD_RAD, SawyerReachEnv
+from tdm_ros.sim.sawyer_push_env import SawyerPushEnv
+from tdm_ros.tasks import SAWYER_AROUND, SAWYER_PUSH_AROUND
+
+ROUND_LIMITS = Limits(box_low_m=(-0.95, -0.95, 0.02), box_high_m=(0.95, 0.95, 0.85))
+"""The hand may go all round the robot."""
+
+FIRST_JOINT_RAD = 2.9
+"""Starts and goals turn the first joint up to this far to either side; its stops are at 3.05."""
+
+RING_M = (0.40, 0.70)
+HEIGHT_M = (0.08, 0.45)
+"""Distance of goals from the axis of the first joint, and their height."""
+
+SHOULDER_M = 0.16
+"""The hand passes the axis of the first joint at this distance, to its left."""
+
+
+def ring_goal(first_joint_rad: float, distance_m: float, height_m: float) -> NDArray[np.float32]:
+    """Where the hand is when the arm points straight ahead and its first joint is turned so far, (3,) [m]."""
+    angle = first_joint_rad + np.arcsin(SHOULDER_M / distance_m)
+    return np.array([distance_m * np.cos(angle), distance_m * np.sin(angle), height_m], np.float32)
+
+
+class SawyerAroundEnv(SawyerReachEnv):
+    """Bring Sawyer's hand to a point anywhere around the robot, from anywhere around it.
+
+    As `SawyerReachEnv`, driven by velocities. From one side of the back to the other it is a hand's breadth, or, as
+    the first joint has stops there, once round the robot.
+    """
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__("velocity", render_mode, ROUND_LIMITS, SAWYER_AROUND)
+
+    def _draw_start(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        start = NEUTRAL_RAD + rng.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, NEUTRAL_RAD.shape)
+        start[0] = rng.uniform(-FIRST_JOINT_RAD, FIRST_JOINT_RAD)
+        return start
+
+    def _draw_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
+        return ring_goal(rng.uniform(-FIRST_JOINT_RAD, FIRST_JOINT_RAD), rng.uniform(*RING_M), rng.uniform(*HEIGHT_M))
+
+
+HAND_LOW_M, HAND_HIGH_M = (0.42, -0.25), (0.76, 0.25)
+PUCK_LOW_M, PUCK_HIGH_M = (0.52, -0.15), (0.66, 0.15)
+TARGET_LOW_M, TARGET_HIGH_M = (0.62, -0.20), (0.78, 0.20)
+APART_M = 0.15
+"""Hand and puck start at least this far apart: the fork touches nothing."""
+
+BEYOND_LOW_M, BEYOND_HIGH_M = (0.15, -0.06), (0.22, 0.06)
+"""Where the hand starts beside the puck if it starts beyond it."""
+
+
+class SawyerPushAroundEnv(SawyerPushEnv):
+    """Push a puck to a target, from anywhere.
+
+    As `SawyerPushEnv`, but for the starts: the hand, whose fork opens away from the robot, is anywhere around the puck.
+    """
+
+    beyond = False
+    """Whether the hand always starts beyond the puck: on the straight way there the fork's back pushes it off."""
+
+    def __init__(self, render_mode: str | None = None, **keywords: Any) -> None:
+        super().__init__(render_mode, task=SAWYER_PUSH_AROUND, **keywords)
+
+    def _draw_places(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        while True:
+            puck = rng.uniform(PUCK_LOW_M, PUCK_HIGH_M)
+            hand = rng.uniform(HAND_LOW_M, HAND_HIGH_M)
+            if self.beyond:
+                hand = puck + rng.uniform(BEYOND_LOW_M, BEYOND_HIGH_M)
+            if np.linalg.norm(hand - puck) >= APART_M and (hand <= HAND_HIGH_M).all():
+                return hand, puck
+
+    def _draw_goal(self, rng: np.random.Generator) -> Array:
+        target: Array = np.tile(rng.uniform(TARGET_LOW_M, TARGET_HIGH_M), 2)
+        return target

@@ -1,0 +1,79 @@
+"""What stands around the arm: regions that the hand must keep out of, and the goals that this makes interesting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.tasks.spec import Array, TaskSpec
+
+Point = tuple[float, float, float]
+CLEAR_M = 0.03
+"""Goals are drawn at least this far from every region [m]."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Regions in the first three dimensions of the goal space, and how an evaluation looks there.
+
+    Nothing in the simulation stops the hand at a region: who enters one has failed, and is counted.
+
+    Parameters
+    ----------
+    keep_out_m : tuple of (low, high)
+        Opposite corners of boxes in frame base [m].
+    evaluate_low_m, evaluate_high_m : (3,) tuple of float [m], optional
+        Box of the evaluation's goals; left out, it is the task's.
+    evaluate_steps : int, optional
+        Length of an episode of the evaluation [steps]; left out, it is the task's.
+
+    Raises
+    ------
+    ValueError
+        If a lower corner is not below its upper one.
+    """
+
+    keep_out_m: tuple[tuple[Point, Point], ...] = ()
+    evaluate_low_m: Point | None = None
+    evaluate_high_m: Point | None = None
+    evaluate_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        for low, high in self.keep_out_m:
+            if not all(lo < hi for lo, hi in zip(low, high, strict=True)):
+                raise ValueError(f"Scene.keep_out_m must have each low corner below its high one, got {low}, {high}")
+
+    @property
+    def boxes_m(self) -> NDArray[np.float64]:
+        """The regions, (K, 2, 3) [m]."""
+        return np.array(self.keep_out_m, np.float64).reshape(-1, 2, 3)
+
+    def inside(self, points_m: ArrayLike, margin_m: float = 0.0) -> NDArray[np.bool_]:
+        """Whether points are in a region or nearer than the margin: (..., 3) [m] -> (...)."""
+        points, boxes = np.asarray(points_m, np.float64)[..., None, :], self.boxes_m
+        within = (points > boxes[:, 0] - margin_m) & (points < boxes[:, 1] + margin_m)
+        return np.asarray(within.all(axis=-1).any(axis=-1))
+
+    def sample_goal(self, task: TaskSpec, rng: np.random.Generator, evaluation: bool = False) -> Array:
+        """Draw a goal outside every region, (G,) float32 [m]."""
+        low, high = task.goal.low, task.goal.high
+        if evaluation and self.evaluate_low_m is not None and self.evaluate_high_m is not None:
+            low, high = self.evaluate_low_m, self.evaluate_high_m
+        while True:
+            goal = rng.uniform(low, high).astype(np.float32)
+            if not self.inside(goal, CLEAR_M):
+                return goal
+
+
+SCENES: dict[str, Scene] = {
+    "open": Scene(),
+    "wall": Scene(
+        keep_out_m=(((0.10, -0.05, -0.10), (1.10, 0.05, 0.40)),),
+        evaluate_low_m=(0.40, -0.35, 0.05),
+        evaluate_high_m=(0.75, -0.12, 0.30),
+        evaluate_steps=100,
+    ),
+}
+"""Scenes by name. `wall` stands on the table between the arm's neutral hand (y = 0.16 m) and its evaluation's goals."""
