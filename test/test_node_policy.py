@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,8 +65,9 @@ class Stage:
         state.hand.position.x = 0.45
         self._states.publish(self.change(state))
 
-    def aim(self, task: str = TASK.fingerprint, size: int = 3) -> None:
-        message = Subgoal(episode=1, plan=1, steps_left=10, goal=floats(np.resize(GOAL, size)), task=task)
+    def aim(self, task: str = TASK.fingerprint, size: int = 3, **fields: Any) -> None:
+        fields = {"status": Subgoal.DIRECT, "last": True, "steps_left": 10} | fields
+        message = Subgoal(episode=1, plan=1, goal=floats(np.resize(GOAL, size)), task=task, **fields)
         message.header.stamp = self._stamp()
         self._subgoals.publish(message)
 
@@ -137,6 +139,31 @@ def test_policy_foreign_subgoal_is_refused_and_it_is_silent(stage: Stage, actor_
     stage.aim(size=4)
     stage.bench.until(lambda: {"subgoal: another task", "subgoal: wrong size"} & set(stage.bench.refused("policy")))
     assert stage.silent()
+
+
+def test_policy_held_by_the_planner_is_silent_and_says_why(stage: Stage, actor_bytes: bytes) -> None:
+    stage.weights(actor_bytes, version=1)
+    stage.aim()
+    stage.bench.until(lambda: stage.commands[-1].weights_version == 1)
+    stage.aim(status=Subgoal.UNREACHABLE, size=0)
+    assert stage.silent()
+    stage.bench.until(lambda: "no command: the planner holds: UNREACHABLE" in stage.bench.refused("policy"))
+    stage.aim()
+    stage.bench.until(lambda: bool(stage.commands))
+
+
+def test_policy_subgoal_on_the_way_is_overdue_it_is_silent_and_the_last_one_is_not(
+    stage: Stage, actor_bytes: bytes
+) -> None:
+    stage.weights(actor_bytes, version=1)
+    stage.aim(status=Subgoal.PLANNED, last=False, start_cycle=stage.cycle, steps_left=2)
+    stage.bench.until(lambda: stage.commands[-1].weights_version == 1)
+    stage.bench.until(
+        lambda: "no command: the subgoal is overdue and no other came" in stage.bench.refused("policy"), 5
+    )
+    assert stage.silent(0.5)
+    stage.aim(status=Subgoal.PLANNED, last=True, start_cycle=max(stage.cycle - 100, 0), steps_left=2)
+    stage.bench.until(lambda: bool(stage.commands), 5)
 
 
 @pytest.mark.parametrize("kind", ["garbage", "foreign", "not finite"])

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from tdm_ros.control.arm_sample import ArmSample, SampleCheck
 from tdm_ros.control.command_check import JointOrder
 from tdm_ros.control.timeline import Announcement, Mode, State, check_announcement
-from tdm_ros.msg import ArmState, Episode, Transition
+from tdm_ros.msg import ArmState, Episode, Subgoal, Transition
 from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.tasks import TaskSpec
 
@@ -149,6 +149,13 @@ def to_transition(logged: LoggedTransition, task: TaskSpec) -> Transition:
     message.header.stamp = to_stamp(logged.stamp_ns)
     message.header.frame_id = BASE_FRAME
     return message
+
+
+SUBGOAL_STATUS = {
+    int(getattr(Subgoal, name)): name
+    for name in ("PLANNED", "DIRECT", "UNREACHABLE", "GOAL_IN_KEEP_OUT", "NO_EXPERIENCE", "BAD_GOAL", "OUT_OF_TIME")
+}
+"""What each number of `Subgoal.status` is called."""
 
 
 def goal_of(node: Node, message: Any) -> tuple[Any, str]:

@@ -43,6 +43,8 @@ class PlannerNode(Node):
         subgoal = Subgoal(
             episode=told.episode,
             plan=self._plan,
+            status=Subgoal.DIRECT,
+            last=True,
             start_cycle=told.start_cycle,
             steps_left=self.task.horizon,
             goal=floats(told.goal),

@@ -9,7 +9,7 @@ from tdm_ros.control.arm_sample import ArmSample, check_vector
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import StateReader, age_s, doubles, to_announcement
+from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, doubles, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import run
@@ -20,8 +20,8 @@ from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.decision import Aim, Decider, Decision
 from tdm_ros.tdm.exploration import Exploration
 
-SUBGOAL_MAX_AGE_S = 5.0
-"""An episode lasts 2.5 s: an older subgoal is for none that still runs."""
+SUBGOAL_MAX_AGE_S = 10.0
+"""An episode lasts 2.5 or 5 s: an older subgoal is for none that still runs."""
 
 
 class PolicyNode(LifecycleNode):
@@ -115,8 +115,8 @@ class PolicyNode(LifecycleNode):
         self._decider.hear(told)
 
     def _on_subgoal(self, message: Subgoal) -> None:
-        goal = np.array(message.goal, np.float32)
-        problem = check_vector(goal, self.task.goal.size)
+        aim = to_aim(message)
+        problem = "" if aim.hold else check_vector(aim.goal, self.task.goal.size)
         if message.task != self.task.fingerprint:
             problem = "another task"
         elif not abs(age_s(self, message.header.stamp)) <= SUBGOAL_MAX_AGE_S:
@@ -124,7 +124,7 @@ class PolicyNode(LifecycleNode):
         if problem:
             self.refusals.refuse(f"subgoal: {problem}", f"episode {message.episode}")
             return
-        self._decider.aim(Aim(int(message.episode), int(message.start_cycle), int(message.steps_left), goal))
+        self._decider.aim(aim)
 
     def _on_weights(self, message: PolicyWeights) -> None:
         problem = "another task" if message.task != self.task.fingerprint else ""
@@ -141,6 +141,20 @@ class PolicyNode(LifecycleNode):
         ready = self._active and heard_all and self._commands.get_subscription_count() > 0
         version = self._decider.version
         return {"ready": ready, "active": self._active, "answers": self._answers, "weights_version": version}
+
+
+def to_aim(message: Subgoal) -> Aim:
+    """What a subgoal asks for; with another status than PLANNED or DIRECT, to hold."""
+    pursued = message.status in (Subgoal.PLANNED, Subgoal.DIRECT)
+    return Aim(
+        int(message.episode),
+        int(message.start_cycle),
+        int(message.steps_left),
+        np.array(message.goal, np.float32),
+        planned=message.status == Subgoal.PLANNED,
+        last=bool(message.last),
+        hold="" if pursued else SUBGOAL_STATUS.get(int(message.status), "unknown status"),
+    )
 
 
 def main() -> int:

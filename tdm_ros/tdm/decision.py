@@ -13,6 +13,9 @@ from tdm_ros.tasks import TaskSpec, observe
 from tdm_ros.tdm.actor import NumpyActor, Pursuit
 from tdm_ros.tdm.exploration import Exploration
 
+OVERDUE = 10
+"""Cycles for which a subgoal on the way is still pursued when its time is over; then its planner is taken for dead."""
+
 
 @dataclass(frozen=True)
 class Aim:
@@ -21,18 +24,35 @@ class Aim:
     Parameters
     ----------
     episode, start_cycle, steps_left : int
-        ``steps_left`` [steps] applies at ``start_cycle``, falls by one each cycle and is held at 0.
+        ``steps_left`` [steps] applies at ``start_cycle`` and falls by one each cycle.
     goal : (G,) float32 [goal unit]
+    planned : bool
+        To be reached when the time is over: a deadline. Otherwise a policy that chooses its horizon does so freely.
+    last : bool
+        The goal itself, that is pursued until the episode ends.
+    hold : str
+        Why not to pursue anything, one of a few texts; "" to pursue the goal.
     """
 
     episode: int
     start_cycle: int
     steps_left: int
     goal: NDArray[np.float32]
+    planned: bool = False
+    last: bool = True
+    hold: str = ""
 
     def left_at(self, cycle: int) -> int:
-        """Steps left at ``cycle``."""
-        return max(self.steps_left - max(cycle - self.start_cycle, 0), 0)
+        """Steps left at ``cycle``; negative when the time is over."""
+        return self.steps_left - max(cycle - self.start_cycle, 0)
+
+    def problem_at(self, cycle: int) -> str:
+        """Return why this can not be pursued at ``cycle``, or "" if it can."""
+        if self.hold:
+            return f"the planner holds: {self.hold}"
+        if not self.last and self.left_at(cycle) < -OVERDUE:
+            return "the subgoal is overdue and no other came"
+        return ""
 
 
 @dataclass(frozen=True)
@@ -101,12 +121,15 @@ class Decider:
         aim = next((a for a in self._aims if a.episode == told.episode), None)
         if aim is None:
             return None, "no subgoal for this episode"
+        if problem := aim.problem_at(sample.cycle):
+            return None, problem
+        left = aim.left_at(sample.cycle)
         hand = sample.hand_m.astype(np.float32)
         seen = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
-        if self._actor.running == "choose":
+        if self._actor.running == "choose" and not (aim.planned and left >= 0):
             action = self._pursuit.act(self._actor, seen, hand, aim.goal)
         else:
-            action = self._actor.act(seen, hand, aim.goal, aim.left_at(sample.cycle))
+            action = self._actor.act(seen, hand, aim.goal, max(left, 0))
         if not np.isfinite(action).all():
             return None, "action not finite"
         if told.mode == Mode.TRAIN:
