@@ -58,16 +58,27 @@ def test_around_opposite_sides_of_the_stop_are_close_in_space_and_far_for_the_jo
     assert np.linalg.norm(reached[0] - reached[1]) < 0.3
 
 
-def test_push_around_starts_apart_and_beyond_if_so_wished() -> None:
+def test_push_around_hand_starts_beyond_the_puck_if_so_wished() -> None:
     for beyond in (False, True):
         env = pushing(beyond)
         ahead = []
         for seed in range(40):
             seen, _ = env.reset(seed=seed)
             hand, puck = np.split(seen["achieved_goal"], 2)
-            assert np.linalg.norm(hand - puck) > APART_M - 0.01
+            assert np.linalg.norm(hand - puck) > APART_M - 0.05
             ahead.append(hand[0] > puck[0] + 0.1)
         assert all(ahead) == beyond and any(ahead)
+
+
+def test_push_around_learns_errands_that_leave_the_puck_and_pushes() -> None:
+    env = pushing(beyond=False)
+    stays = 0
+    for seed in range(40):
+        seen, _ = env.reset(seed=seed)
+        stays += bool((env.judged_goal[2:] == seen["achieved_goal"][2:]).all())
+        asked_m = np.linalg.norm(seen["desired_goal"][2:] - seen["achieved_goal"][2:])
+        assert asked_m < 1e-6, "until it is held, the puck is to stay"
+    assert 10 < stays < 30
 
 
 def test_push_around_straight_to_the_puck_pushes_it_off() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,33 +55,44 @@ HAND_LOW_M, HAND_HIGH_M = (0.42, -0.25), (0.76, 0.25)
 PUCK_LOW_M, PUCK_HIGH_M = (0.52, -0.15), (0.66, 0.15)
 TARGET_LOW_M, TARGET_HIGH_M = (0.62, -0.20), (0.78, 0.20)
 APART_M = 0.15
-"""Hand and puck start at least this far apart: the fork touches nothing."""
+"""A hand that starts anywhere starts at least this far from the puck: the fork touches nothing."""
 
 BEYOND_LOW_M, BEYOND_HIGH_M = (0.15, -0.06), (0.22, 0.06)
 """Where the hand starts beside the puck if it starts beyond it."""
 
 
 class SawyerPushAroundEnv(SawyerPushEnv):
-    """Push a puck to a target, from anywhere.
+    """Push a puck to a target, though the hand, whose fork opens away from the robot, starts beyond it.
 
-    As `SawyerPushEnv`, but for the starts: the hand, whose fork opens away from the robot, is anywhere around the puck.
+    As `SawyerPushEnv`, but for the starts and what is asked for. What has to be learned for it is learned in two kinds
+    of attempts: half of them are those of `SawyerPushEnv`; in the others the hand starts anywhere and is to go to some
+    other place, while the puck stays.
     """
 
     beyond = False
-    """Whether the hand always starts beyond the puck: on the straight way there the fork's back pushes it off."""
+    """Whether attempts are those that all this is for: the hand starts beyond the puck, where the straight way pushes the
+    puck off."""
 
-    def __init__(self, render_mode: str | None = None, **keywords: Any) -> None:
-        super().__init__(render_mode, task=SAWYER_PUSH_AROUND, **keywords)
+    def __init__(self, render_mode: str | None = None) -> None:
+        self._errand = False
+        super().__init__(render_mode, task=SAWYER_PUSH_AROUND)
 
     def _draw_places(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        self._errand = not self.beyond and bool(rng.random() < 0.5)
+        if not self.beyond and not self._errand:
+            return super()._draw_places(rng)
         while True:
             puck = rng.uniform(PUCK_LOW_M, PUCK_HIGH_M)
-            hand = rng.uniform(HAND_LOW_M, HAND_HIGH_M)
-            if self.beyond:
-                hand = puck + rng.uniform(BEYOND_LOW_M, BEYOND_HIGH_M)
+            aside = rng.uniform(BEYOND_LOW_M, BEYOND_HIGH_M)
+            hand = puck + aside if self.beyond else rng.uniform(HAND_LOW_M, HAND_HIGH_M)
             if np.linalg.norm(hand - puck) >= APART_M and (hand <= HAND_HIGH_M).all():
                 return hand, puck
 
     def _draw_goal(self, rng: np.random.Generator) -> Array:
+        if self._errand:
+            return np.concatenate((rng.uniform(HAND_LOW_M, HAND_HIGH_M), self.data.qpos[self.sim.joints :]))
         target: Array = np.tile(rng.uniform(TARGET_LOW_M, TARGET_HIGH_M), 2)
         return target
+
+    def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._goal.copy() if self._errand else super()._asked(achieved)

@@ -38,6 +38,14 @@ class Marker(NamedTuple):
     rgba: tuple[float, float, float, float] = (0.1, 0.75, 0.25, 0.9)
 
 
+class Block(NamedTuple):
+    """A box that shows a region in a picture."""
+
+    low_m: ArrayLike
+    high_m: ArrayLike
+    rgba: tuple[float, float, float, float] = (0.85, 0.25, 0.2, 0.35)
+
+
 def gymnasium_model(name: str) -> mujoco.MjSpec:
     """One of the models that come with Gymnasium, ``ant.xml`` say, to be edited and compiled; in a brighter room."""
     path = Path(gym.__file__).parent / "envs" / "mujoco" / "assets" / name

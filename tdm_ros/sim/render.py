@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.sim.mujoco_env import Marker, View
+from tdm_ros.sim.mujoco_env import Block, Marker, View
 from tdm_ros.sim.sawyer_sim import SawyerSim
 
 GOAL_RADIUS_M = 0.025
@@ -51,7 +51,7 @@ class Camera:
         except Exception as error:  # the binding of each library has its own errors
             raise RuntimeError(NO_GL.format(cause=f"{type(error).__name__}: {error}")) from error
 
-    def show(self, view: View, markers: Iterable[Marker] = ()) -> NDArray[np.uint8]:
+    def show(self, view: View, markers: Iterable[Marker | Block] = ()) -> NDArray[np.uint8]:
         """Take a picture, (H, W, 3) uint8."""
         camera = mujoco.MjvCamera()
         camera.lookat[:] = view.lookat_m
@@ -135,18 +135,18 @@ class ArmWindow:
         self._viewer.close()
 
 
-def _add_marker(scene: mujoco.MjvScene, marker: Marker) -> None:
-    """Add a ball to a scene that is about to be drawn."""
+def _add_marker(scene: mujoco.MjvScene, marker: Marker | Block) -> None:
+    """Add a ball or a box to a scene that is about to be drawn."""
     if scene.ngeom >= scene.maxgeom:
         return
-    mujoco.mjv_initGeom(
-        scene.geoms[scene.ngeom],
-        mujoco.mjtGeom.mjGEOM_SPHERE,
-        np.full(3, marker.radius_m),
-        np.asarray(marker.position_m, np.float64),
-        np.eye(3).ravel(),
-        np.array(marker.rgba, np.float32),
-    )
+    if isinstance(marker, Block):
+        low, high = np.asarray(marker.low_m, np.float64), np.asarray(marker.high_m, np.float64)
+        shape, size, middle = mujoco.mjtGeom.mjGEOM_BOX, (high - low) / 2, (low + high) / 2
+    else:
+        shape, size = mujoco.mjtGeom.mjGEOM_SPHERE, np.full(3, marker.radius_m)
+        middle = np.asarray(marker.position_m, np.float64)
+    rgba = np.array(marker.rgba, np.float32)
+    mujoco.mjv_initGeom(scene.geoms[scene.ngeom], shape, size, middle, np.eye(3).ravel(), rgba)
     scene.ngeom += 1
 
 
