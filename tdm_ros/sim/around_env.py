@@ -70,8 +70,7 @@ class SawyerPushAroundEnv(SawyerPushEnv):
     """
 
     beyond = False
-    """Whether attempts are those that all this is for: the hand starts beyond the puck, where the straight way pushes the
-    puck off."""
+    """Whether attempts are those that all this is for: the hand starts beyond the puck, on the wrong side."""
 
     def __init__(self, render_mode: str | None = None) -> None:
         self._errand = False
