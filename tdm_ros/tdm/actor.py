@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from tdm_ros.tdm.features import Features
+from tdm_ros.tdm.mlp import Layers, evaluate, read_layers
 
-LAYER_NORM_EPS = 1e-5
 LOG_STD = (-5.0, 1.0)
 """Range of the log standard deviation of a stochastic actor, before the tanh."""
 Array = NDArray[np.float32]
@@ -44,16 +44,16 @@ class NumpyActor:
         self.running = bytes(tensors["actor.running"]).decode()
         if self.running not in ("choose", "hold", "cycle"):
             raise ValueError(f"actor.running must be choose, hold or cycle, got {self.running!r}")
-        self._layer_norm = bool(tensors["actor.layer_norm"][0])
-        self._residual = bool(tensors["critic.residual"][0])
-        self._layers = _layers(tensors, "actor", self.features.size)
+        self.layer_norm = bool(tensors["actor.layer_norm"][0])
+        self.residual = bool(tensors["critic.residual"][0])
+        self.layers = read_layers(tensors, "actor", self.features.size)
         self.stochastic = bool(tensors["actor.stochastic"][0])
         per_action = 2 if self.stochastic else 1
-        self._actions = self._layers[-1][1].shape[-1] // per_action
-        self._critic = None
+        self._actions = self.layers[-1][1].shape[-1] // per_action
+        self.critic: Layers | None = None
         if self.running == "choose":
-            self._critic = _layers(tensors, "critic", self.features.size + self._actions)
-            goals, outputs = len(self.features.goal_scale), self._critic[-1][1].shape[-1]
+            self.critic = read_layers(tensors, "critic", self.features.size + self._actions)
+            goals, outputs = len(self.features.goal_scale), self.critic[-1][1].shape[-1]
             if outputs != goals:
                 raise ValueError(
                     f"a critic that chooses must have {goals} outputs, one a goal dimension, got {outputs}"
@@ -102,7 +102,7 @@ class NumpyActor:
         (A,) float32 in [-1, 1]
         """
         most = min(max(steps_left, 0), self.features.horizon)
-        if self._critic is not None and most > 0:
+        if self.critic is not None and most > 0:
             return self.options(observation, achieved, goal, most)[0]
         x = self.features.inputs(observation, achieved, goal, np.asarray(most, np.float32))
         return self._act(x[None])[0]
@@ -115,7 +115,7 @@ class NumpyActor:
         tuple
             Action (A,) of the chosen horizon, that horizon [steps], and the promised distances [parts of goal scale].
         """
-        assert self._critic is not None, "only a policy that chooses has critics"
+        assert self.critic is not None, "only a policy that chooses has critics"
         horizons = np.arange(most + 1, dtype=np.float32)
         count = len(horizons)
         x = self.features.inputs(
@@ -125,8 +125,8 @@ class NumpyActor:
             horizons,
         )
         actions = self._act(x)
-        out = _evaluate(self._critic, np.concatenate([x, actions], axis=-1), self._layer_norm)
-        if self._residual:
+        out = evaluate(self.critic, np.concatenate([x, actions], axis=-1), self.layer_norm)
+        if self.residual:
             gap = out * self.features.reach(horizons)[:, None] - self.features.gap(achieved, goal)
         else:
             gap = out - self.features.place(goal)
@@ -136,7 +136,7 @@ class NumpyActor:
         return actions[chosen], chosen, promised
 
     def _act(self, x: Array) -> Array:
-        out = _evaluate(self._layers, x, self._layer_norm)[0]
+        out = evaluate(self.layers, x, self.layer_norm)[0]
         if self.stochastic and self.rng is not None:
             mean, spread = out[:, : self._actions], np.tanh(out[:, self._actions :])
             std = np.exp(LOG_STD[0] + 0.5 * (LOG_STD[1] - LOG_STD[0]) * (spread + 1))
@@ -163,34 +163,3 @@ class Pursuit:
         action, chosen, _ = actor.options(observation, achieved, goal, min(self._most, horizon))
         self._most = chosen - 1 if chosen > 0 else horizon
         return action
-
-
-def _layers(tensors: dict[str, NDArray[Any]], network: str, inputs: int) -> list[tuple[Array, Array]]:
-    layers: list[tuple[Array, Array]] = []
-    for layer in range(3):
-        weight, bias = (_finite(tensors, f"{network}.{kind}{layer}") for kind in ("weight", "bias"))
-        fan_in = inputs if layer == 0 else layers[-1][0].shape[-1]
-        if weight.ndim != 3 or weight.shape[1] != fan_in or bias.shape != (len(weight), 1, weight.shape[-1]):
-            raise ValueError(f"{network} layer {layer} must take {fan_in} inputs, got weight {weight.shape}")
-        layers.append((weight, bias))
-    return layers
-
-
-def _evaluate(layers: list[tuple[Array, Array]], x: Array, layer_norm: bool) -> Array:
-    """Networks (M members) on rows: (B, inputs) -> (M, B, outputs)."""
-    for weight, bias in layers[:-1]:
-        x = x @ weight + bias
-        if layer_norm:
-            x = x - x.mean(axis=-1, keepdims=True)
-            x = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + np.float32(LAYER_NORM_EPS))
-        x = np.maximum(x, 0)
-    weight, bias = layers[-1]
-    return x @ weight + bias
-
-
-def _finite(tensors: dict[str, NDArray[Any]], name: str) -> Array:
-    if name not in tensors:
-        raise ValueError(f"the weights lack {name}; they were written by another version")
-    if not np.isfinite(tensors[name]).all():
-        raise ValueError(f"{name} is not finite; the learner that wrote it has diverged")
-    return tensors[name]

@@ -144,6 +144,19 @@ class Features:
             seen = [self.place(goal)]
         return np.concatenate([state, *seen, horizon[..., None]], axis=-1, dtype=np.float32)
 
+    def pull(
+        self, slope: NDArray[np.float32], achieved: NDArray[np.float32], goal: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Gradients with respect to ``achieved`` and ``goal``, (B, G), from that with respect to `inputs`."""
+        start, goals = len(self.mean), len(self.goal_scale)
+        there = slope[:, start : start + goals] / self.goal_scale
+        if not self.difference:
+            return np.zeros_like(there), there
+        saturating = np.tanh(self.gap(achieved, goal) / np.float32(self.near_scale))
+        width = self.goal_scale * np.float32(self.near_scale)
+        there = there + slope[:, start + goals : start + 2 * goals] * (1 - saturating * saturating) / width
+        return -there, there
+
     def tensors(self) -> dict[str, NDArray[Any]]:
         """The fields as arrays, for a safetensors blob; `from_tensors` reads them back."""
         return {f"features.{f.name}": np.atleast_1d(np.asarray(getattr(self, f.name))) for f in fields(self)}

@@ -12,7 +12,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from tdm_ros.tdm.actor import LAYER_NORM_EPS
+from tdm_ros.tdm.mlp import LAYER_NORM_EPS
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,26 @@
+"""Subgoals for far goals: problem, optimisers, graph, schedule. Knows neither torch nor ROS nor the simulator."""
+
+from tdm_ros.planning.keep_out import KeepOut
+from tdm_ros.planning.model import Model, ReachModel
+from tdm_ros.planning.objective import FORMULATIONS, Objective
+from tdm_ros.planning.plan import Plan, Status
+from tdm_ros.planning.planner import OPTIMISERS, PlannerSettings, SubgoalPlanner
+from tdm_ros.planning.problem import Problem
+from tdm_ros.planning.space import GoalSpace
+from tdm_ros.planning.states import SeenStates
+
+__all__ = [
+    "FORMULATIONS",
+    "OPTIMISERS",
+    "GoalSpace",
+    "KeepOut",
+    "Model",
+    "Objective",
+    "Plan",
+    "PlannerSettings",
+    "Problem",
+    "ReachModel",
+    "SeenStates",
+    "Status",
+    "SubgoalPlanner",
+]

@@ -1,0 +1,223 @@
+"""Graph search: a way over seen states, along edges that the critics promise can be gone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import dijkstra
+
+from tdm_ros.planning.model import Model
+from tdm_ros.planning.objective import Objective
+from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never
+from tdm_ros.planning.problem import Problem
+from tdm_ros.planning.space import Array
+from tdm_ros.planning.states import SeenStates
+
+Index = NDArray[np.intp]
+
+
+class Edges(NamedTuple):
+    """E edges, and what the critics say of each for H horizons."""
+
+    source: Index
+    """(E,) node; the rows are sorted by it."""
+    target: Index
+    """(E,) node"""
+    miss: Array
+    """(E, H) by the worst member [goal unit]"""
+    posture: Array
+    """(E,) how different the rest of the state is at the two ends [goal unit]"""
+
+
+class Costs(NamedTuple):
+    """What edges cost [steps], infinite where they can not be gone, and the horizon that is best."""
+
+    cost: NDArray[np.float64]
+    horizon: Index
+
+
+@dataclass
+class Graph(Optimiser):
+    """Shortest way over seen states.
+
+    An edge is a reach that the critics promise, all of them, in one of a few horizons. It costs its steps, more where
+    it is expected to miss, and more where the rest of the state (the posture of an arm) would have to change a lot. The
+    edges between seen states are found once for new weights; a plan adds those from where one is and to the goal.
+
+    Parameters
+    ----------
+    nodes : int
+        Seen states that are used.
+    neighbours : int
+        Edges that are looked at from each.
+    entries : int
+        Edges that are looked at from the start, and to the goal.
+
+    Source: Eysenbach, Salakhutdinov, Levine, "Search on the replay buffer", arXiv 1906.05253; here edges are judged by
+    the predicted miss within a horizon, not by a distance in steps.
+    """
+
+    nodes: int = 250
+    neighbours: int = 40
+    entries: int = 80
+    _edges: Edges | None = field(default=None, repr=False)
+    _known: tuple[object, ...] = field(default=(), repr=False)
+    _priced: tuple[tuple[object, ...], csr_matrix, Index] | None = field(default=None, repr=False)
+
+    def prepare(self, model: Model, states: SeenStates, objective: Objective) -> None:
+        known = (model, states, objective.steps(model.horizon))
+        if self._edges is not None and self._known == known:
+            return
+        self._states = states.first(self.nodes)
+        count = len(self._states)
+        most = objective.steps(model.horizon)
+        self._horizons = np.array(sorted({max(most * part // 4, 1) - 1 for part in (1, 2, 4)}), np.float32)
+        apart = model.space.distance(self._states.achieved[:, None], self._states.achieved)
+        np.fill_diagonal(apart, np.inf)
+        order = np.argsort(apart, axis=1)[:, : count - 1]
+        target = order[:, _spread(count - 1, self.neighbours)]
+        source = np.repeat(np.arange(count), target.shape[1])
+        self._edges = self._judge(model, self._states.observation, self._states.achieved, source, target.ravel())
+        self._known, self._priced = known, None
+
+    def _judge(self, model: Model, observation: Array, achieved: Array, source: Index, target: Index) -> Edges:
+        """Ask the critics about edges from ``achieved[source]`` to seen states."""
+        goal = self._states.achieved[target]
+        miss = _misses(model, observation[source], achieved[source], goal, self._horizons)
+        posture = self._states.posture_distance(observation[source], self._states.observation[target])
+        return Edges(source, target, miss, posture)
+
+    def solve(
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+    ) -> Proposal | None:
+        self.prepare(problem.model, problem.states, problem.objective)
+        count = len(self._states)
+        base, horizon = self._base(problem)
+        entry, first = self._entry(problem)
+        goals, exit_, last = self._exit(problem)
+        going = np.isfinite(first.cost)
+        graph = csr_matrix(
+            (
+                np.concatenate([base.data, first.cost[going]]),
+                np.concatenate([base.indices, entry.target[going]]),
+                np.append(base.indptr, len(base.data) + going.sum()),
+            ),
+            shape=(count + 1, count + 1),
+        )
+        far, before = dijkstra(graph, indices=count, return_predecessors=True)
+        total = far[exit_.source] + last.cost
+        if not np.isfinite(total).any():
+            return None
+        final = int(total.argmin())
+        nodes = [int(exit_.source[final])]
+        while nodes[0] != count:
+            nodes.insert(0, int(before[nodes[0]]))
+        assert self._edges is not None
+        hops = [(self._edges, horizon, _row(self._edges, *pair)) for pair in pairwise(nodes[1:])]
+        if len(nodes) > 1:
+            hops.insert(0, (entry, first.horizon, _row(entry, 0, nodes[1])))
+        hops.append((exit_, last.horizon, final))
+        steps = np.array([self._horizons[best[row]] for _, best, row in hops], np.int64) + 1
+        miss = np.array([edges.miss[row, best[row]] for edges, best, row in hops], np.float32)
+        knots = np.concatenate([self._states.achieved[nodes[1:]], goals[exit_.target[final]][None]])
+        return Proposal(knots, steps, miss, True, float(problem.cost(knots[None])[0]))
+
+    def _base(self, problem: Problem) -> tuple[csr_matrix, Index]:
+        """The edges between seen states with what they cost for this problem, and the horizon of each of them."""
+        assert self._edges is not None
+        objective, edges = problem.objective, self._edges
+        key = (objective, problem.multiplier, problem.keep_out)
+        if self._priced is None or self._priced[0] != key:
+            place = self._states.achieved
+            crossed = problem.keep_out.crosses(place[edges.source], place[edges.target], objective.margin)
+            priced = self._price(problem, edges, crossed)
+            going = np.isfinite(priced.cost)
+            count = len(place)
+            ends = np.searchsorted(edges.source[going], np.arange(count + 1))
+            base = csr_matrix((priced.cost[going], edges.target[going], ends), shape=(count, count))
+            self._priced = key, base, priced.horizon
+        return self._priced[1], self._priced[2]
+
+    def _price(self, problem: Problem, edges: Edges, crossed: NDArray[np.bool_], ends_seen: bool = True) -> Costs:
+        by, longest = problem.objective, float(self._horizons[-1] + 1)
+        excess = np.maximum(edges.miss - by.tolerance, 0).astype(np.float64)
+        price = (problem.multiplier or 0.0) * longest / problem.model.space.unit
+        cost = self._horizons + 1 + price * excess
+        cost[edges.miss > by.acceptable] = np.inf
+        cost[crossed] = np.inf
+        horizon = cost.argmin(axis=1)
+        cost = cost[np.arange(len(cost)), horizon] + longest * edges.posture / problem.model.space.unit
+        if ends_seen:
+            beyond = problem.limit_excess(self._states.observation)
+            cost = cost + longest * by.limits * beyond[edges.target]
+        return Costs(cost, horizon)
+
+    def _entry(self, problem: Problem) -> tuple[Edges, Costs]:
+        """Edges from where one is to the seen states around."""
+        model, states = problem.model, self._states
+        near = np.argsort(model.space.distance(states.achieved, problem.achieved))[: self.entries]
+        source = np.zeros(len(near), np.intp)
+        edges = self._judge(model, problem.observation[None], problem.achieved[None], source, near)
+        margin, way_out = problem.margins(2)
+        crossed = problem.keep_out.crosses(problem.achieved, states.achieved[near], margin[0], way_out[0])
+        return edges, self._price(problem, edges, crossed)
+
+    def _exit(self, problem: Problem) -> tuple[Array, Edges, Costs]:
+        """Points that count as the goal, (C, G), and edges to them from seen states and from the start (node N)."""
+        model, states = problem.model, self._states
+        goals = self.goals(problem)
+        count = len(states)
+        place = np.concatenate([states.achieved, problem.achieved[None]])
+        observation = np.concatenate([states.observation, problem.observation[None]])
+        each = max(self.entries // len(goals), 1)
+        apart = model.space.distance(states.achieved, goals[:, None])
+        near = np.argsort(apart, axis=1)[:, :each]
+        source = np.concatenate([near, np.full((len(goals), 1), count)], axis=1)
+        target = np.repeat(np.arange(len(goals)), source.shape[1])
+        source = source.ravel()
+        miss = _misses(model, observation[source], place[source], goals[target], self._horizons)
+        edges = Edges(source, target, miss, np.zeros(len(source), np.float32))
+        margin, way_out = problem.margins(2)
+        from_start = source == count
+        alone, _ = problem.margins(1)
+        crossed = problem.keep_out.crosses(
+            place[source], goals[target], np.where(from_start, alone[0], margin[1]), way_out[0] & from_start
+        )
+        return goals, edges, self._price(problem, edges, crossed, ends_seen=False)
+
+    def goals(self, problem: Problem) -> Array:
+        """Points that fulfil the task, (C, G): with free dimensions as asked for, and as in the seen states nearest."""
+        assert problem.free is not None
+        goal = problem.goal[None]
+        if not problem.free.any():
+            return goal
+        away = problem.model.space.distance(self._states.achieved, problem.goal, problem.counted)
+        near = self._states.achieved[np.argsort(away)[:7]]
+        return np.concatenate([goal, np.where(problem.free, near, problem.goal)]).astype(np.float32)
+
+
+def _row(edges: Edges, source: int, target: int) -> int:
+    return int(np.flatnonzero((edges.source == source) & (edges.target == target))[0])
+
+
+def _misses(model: Model, observation: Array, achieved: Array, goal: Array, horizons: Array) -> Array:
+    """Predicted miss of E edges for each of H horizons: (E, H) [goal unit]."""
+    count = len(goal)
+    repeat = len(horizons)
+    rows = [np.repeat(part, repeat, axis=0) for part in (observation, achieved, goal)]
+    miss = model.miss(rows[0], rows[1], rows[2], np.tile(horizons, count))
+    return miss.reshape(count, repeat)
+
+
+def _spread(count: int, wanted: int) -> Index:
+    """Which neighbours of ``count``, by distance, are looked at: the nearest, then ever sparser ones farther out."""
+    if count <= wanted:
+        return np.arange(count)
+    near = wanted // 2
+    far = np.geomspace(near, count - 1, wanted - near)
+    return np.unique(np.concatenate([np.arange(near), far.astype(np.intp)]))

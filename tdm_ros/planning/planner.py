@@ -1,0 +1,207 @@
+"""The planner as nodes and benchmarks use it: what is known goes in, a goal goes in, subgoals or a reason come out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tdm_ros.planning.dual import Multiplier
+from tdm_ros.planning.graph import Graph
+from tdm_ros.planning.keep_out import KeepOut
+from tdm_ros.planning.model import Model
+from tdm_ros.planning.objective import Objective
+from tdm_ros.planning.optimiser import Optimiser, Proposal
+from tdm_ros.planning.plan import Plan, Status
+from tdm_ros.planning.problem import Problem
+from tdm_ros.planning.space import Array, GoalSpace
+from tdm_ros.planning.states import SeenStates
+from tdm_ros.tasks import TaskSpec
+
+OPTIMISERS: dict[str, type[Optimiser]] = {"graph": Graph}
+"""Ways to solve the problem, by name."""
+
+
+@dataclass(frozen=True)
+class PlannerSettings:
+    """How to plan.
+
+    Parameters
+    ----------
+    optimiser : str
+        One of `OPTIMISERS`.
+    objective : Objective, optional
+        Left out, `Objective.for_task`.
+    options : mapping
+        Parameters of the optimiser by name.
+    seed : int
+    """
+
+    optimiser: str = "graph"
+    objective: Objective | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimiser not in OPTIMISERS:
+            raise ValueError(f"optimiser must be one of {', '.join(OPTIMISERS)}, got {self.optimiser!r}")
+
+
+class SubgoalPlanner:
+    """Plans over a model of what can be reached.
+
+    Parameters
+    ----------
+    task : TaskSpec
+    settings : PlannerSettings
+    clock : callable
+        Time that budgets are measured with [s].
+    """
+
+    def __init__(
+        self, task: TaskSpec, settings: PlannerSettings | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.task = task
+        self.settings = settings or PlannerSettings()
+        self.objective = self.settings.objective or Objective.for_task(task)
+        self.optimiser = OPTIMISERS[self.settings.optimiser](**self.settings.options)
+        self.keep_out = KeepOut()
+        """Assign another to plan around other boxes."""
+        self.multiplier = Multiplier(self.objective.multiplier, self.objective.tolerance)
+        self._clock = clock
+        self._space = GoalSpace.of(task)
+        self._model: Model | None = None
+        self._states: SeenStates | None = None
+        self._rng = np.random.default_rng(self.settings.seed)
+        self._last: tuple[Array, Array] | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are weights and states to plan with."""
+        return self._model is not None and self._states is not None
+
+    def learn(self, model: Model | None = None, states: SeenStates | None = None) -> None:
+        """Take new weights, new states, or both; the graph is made anew, which takes longer than a plan."""
+        self._model = model or self._model
+        self._states = states or self._states
+        if self._model is not None and self._states is not None:
+            self.optimiser.prepare(self._model, self._states, self.objective)
+
+    def executed(self, predicted: ArrayLike, reached: ArrayLike) -> float:
+        """Learn where a segment was to end and where it did, (G,) each [goal unit]; returns the multiplier."""
+        miss = self._space.distance(np.asarray(reached, np.float32), np.asarray(predicted, np.float32))
+        return self.multiplier.executed(float(miss))
+
+    def forget(self) -> None:
+        """Begin the next plan without the last one."""
+        self._last = None
+
+    def plan(
+        self, observation: ArrayLike, achieved: ArrayLike, goal: ArrayLike, budget_s: float = float("inf")
+    ) -> Plan:
+        """Find subgoals on the way to a goal. Never raises for what it is given; the status says what is wrong.
+
+        Parameters
+        ----------
+        observation : (O,)
+        achieved, goal : (G,) [goal unit]
+        budget_s : float
+            Time after which whatever was found is returned [s].
+        """
+        began, cpu = self._clock(), time.thread_time()
+        plan = self._plan(observation, achieved, goal, lambda: self._clock() - began >= budget_s)
+        self._last = (np.array(goal, np.float32), plan.knots) if plan.usable else None
+        return replace(plan, optimiser=self.settings.optimiser, cpu_s=time.thread_time() - cpu)
+
+    def _plan(self, observation: ArrayLike, achieved: ArrayLike, goal: ArrayLike, late: Callable[[], bool]) -> Plan:
+        try:
+            asked = self.task.goal.checked(goal, "goal")
+        except (ValueError, TypeError) as error:
+            return self._none(Status.BAD_GOAL, str(error))
+        try:
+            state = self.task.observation.checked(observation, "observation")
+            here = self.task.goal.checked(achieved, "achieved")
+        except (ValueError, TypeError) as error:
+            return self._none(Status.BAD_STATE, str(error))
+        if self.keep_out.contains(asked):
+            return self._none(Status.GOAL_IN_KEEP_OUT, f"the goal {_text(asked)} is inside a keep-out box")
+        if self._model is None or self._states is None:
+            lacks = "learned weights" if self._model is None else "seen states"
+            return self._none(Status.NO_EXPERIENCE, f"there are no {lacks} yet to plan with")
+        objective, price = self.objective, self.multiplier.value
+        problem = Problem(
+            self.task, self._model, self._states, state, here, asked, objective, self.keep_out, multiplier=price
+        )
+        return self._solve(problem, late)
+
+    def _solve(self, problem: Problem, late: Callable[[], bool]) -> Plan:
+        by = self.objective
+        direct = self._direct(problem)
+        if by.formulation == "direct" or (direct.free and direct.miss[0] <= by.tolerance):
+            if not direct.free:
+                return self._none(Status.UNREACHABLE, "the straight way to the goal crosses a keep-out")
+            return self._made(Status.DIRECT, direct, f"the policy itself is expected to miss by {direct.miss[0]:.3f}")
+        found = None if late() else self.optimiser.solve(problem, self._rng, self._warm(problem.goal), late)
+        if found is not None and found.free and found.miss.max() <= by.acceptable and self._arrives(problem, found):
+            if direct.free and direct.miss[0] <= found.miss.max():
+                reason = (
+                    f"the policy itself is expected to miss by {direct.miss[0]:.3f}, a plan by {found.miss.max():.3f}"
+                )
+                return self._made(Status.DIRECT, direct, reason)
+            return self._made(Status.PLANNED, found, f"{len(found.knots)} knots, worst miss {found.miss.max():.3f}")
+        if direct.free and direct.miss[0] <= by.acceptable:
+            return self._made(Status.DIRECT, direct, f"no better plan; expected to miss by {direct.miss[0]:.3f}")
+        if late() or (found is not None and found.late):
+            return self._none(Status.OUT_OF_TIME, "the time was over before a way was found")
+        return self._none(Status.UNREACHABLE, self._why(problem, found, direct))
+
+    def _direct(self, problem: Problem) -> Proposal:
+        """What the policy alone promises: the goal itself, over the horizon that promises most."""
+        model = problem.model
+        horizons = np.arange(model.horizon + 1, dtype=np.float32)
+        rows = [
+            np.broadcast_to(x, (len(horizons), len(x))) for x in (problem.observation, problem.achieved, problem.goal)
+        ]
+        miss = model.miss(rows[0], rows[1], rows[2], horizons, problem.counted)
+        best = int(np.argmax(miss <= max(float(miss.min()), problem.objective.tolerance)))
+        margin, way_out = problem.margins(1)
+        crossed = problem.keep_out.crosses(problem.achieved, problem.goal, margin[0], way_out[0])
+        knots = problem.goal[None]
+        cost = float(problem.cost(knots[None])[0])
+        return Proposal(knots, np.array([best + 1]), miss[best : best + 1], not bool(crossed), cost)
+
+    def _arrives(self, problem: Problem, found: Proposal) -> bool:
+        away = self._space.distance(found.knots[-1], problem.goal, problem.counted)
+        return bool(away + found.miss[-1] <= problem.objective.acceptable)
+
+    def _why(self, problem: Problem, found: Proposal | None, direct: Proposal) -> str:
+        if found is None:
+            return (
+                f"no chain of reaches that are expected to miss by less than {self.objective.acceptable:.3f} leads to "
+                f"{_text(problem.goal)}; the policy itself is expected to miss it by {direct.miss[0]:.3f}"
+            )
+        if not found.free:
+            return f"no way around the keep-outs to {_text(problem.goal)} was found"
+        away = float(self._space.distance(found.knots[-1], problem.goal, problem.counted))
+        worst = found.miss.max()
+        return f"the best plan to {_text(problem.goal)} ends {away:.3f} beside it and misses a knot by {worst:.3f}"
+
+    def _warm(self, goal: Array) -> Array | None:
+        """The last plan, where it was for the same goal."""
+        if self._last is None or not np.array_equal(self._last[0], goal):
+            return None
+        return self._last[1]
+
+    def _made(self, status: Status, found: Proposal, reason: str) -> Plan:
+        return Plan(status, found.knots, found.steps, found.miss, found.cost, reason)
+
+    def _none(self, status: Status, reason: str) -> Plan:
+        return Plan.none(status, reason, self.task.goal.size)
+
+
+def _text(point: Array) -> str:
+    return "(" + ", ".join(f"{x:.2f}" for x in point) + ")"

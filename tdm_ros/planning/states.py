@@ -1,0 +1,160 @@
+"""States that were seen, spread over goal space: what a plan may go through."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.planning.space import Array, GoalSpace
+from tdm_ros.replay import TrajectoryStore
+
+CANDIDATES = 4000
+"""States that are looked at for thinning."""
+POSTURE = 0.2
+"""How much a difference in the rest of the state counts beside one in goal space: one standard deviation as much as
+this part of the goal scale."""
+
+
+class SeenStates:
+    """N seen states, the first ones farthest apart, so that the first n of them are spread, too.
+
+    Parameters
+    ----------
+    observation : (N, O) float32
+    achieved : (N, G) float32 [goal unit]
+    space : GoalSpace
+    posture : float
+        Weight of the rest of the state beside goal space, see `POSTURE`.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ, or there is no state.
+    """
+
+    def __init__(self, observation: Array, achieved: Array, space: GoalSpace, posture: float = POSTURE) -> None:
+        if len(observation) != len(achieved) or not len(achieved):
+            raise ValueError(
+                f"as many observations as achieved points, and one at least: {len(observation)} and {len(achieved)}"
+            )
+        self.observation = np.ascontiguousarray(observation, np.float32)
+        self.achieved = np.ascontiguousarray(achieved, np.float32)
+        self.space = space
+        self.posture = posture
+        std = self.observation.std(axis=0)
+        rest = posture * space.unit / np.sqrt(self.observation.shape[1])
+        self._posture_weight: Array = np.where(std > 1e-6, rest / np.maximum(std, 1e-6), 0.0).astype(np.float32)
+        self._place = self._place_of(self.achieved)
+        self._posture = self.observation * self._posture_weight
+        both = np.concatenate([self._place, self._posture], axis=1)
+        self._table = -2 * np.ascontiguousarray(both.T), np.einsum("nd,nd->n", both, both)
+        self._places = -2 * np.ascontiguousarray(self._place.T), np.einsum("nd,nd->n", self._place, self._place)
+        self.spacing = self._spacing()
+        """How far apart neighbours typically are [goal unit]."""
+
+    def __len__(self) -> int:
+        return len(self.achieved)
+
+    @property
+    def extent(self) -> tuple[Array, Array]:
+        """Lower and upper corner of the box of all achieved points, (G,) each [goal unit]."""
+        return self.achieved.min(axis=0), self.achieved.max(axis=0)
+
+    @classmethod
+    def thinned(
+        cls, observation: Array, achieved: Array, space: GoalSpace, count: int, posture: float = POSTURE
+    ) -> SeenStates:
+        """Keep ``count`` of N states, each the one farthest from those before it."""
+        every = cls(observation, achieved, space, posture)
+        both = np.concatenate([every._place, every._posture], axis=1)
+        keep = farthest(both, min(count, len(both)))
+        return cls(every.observation[keep], every.achieved[keep], space, posture)
+
+    @classmethod
+    def from_store(
+        cls, store: TrajectoryStore, count: int, rng: np.random.Generator, posture: float = POSTURE
+    ) -> SeenStates:
+        """Take ``count`` spread states of a replay store.
+
+        Raises
+        ------
+        ValueError
+            If it is empty.
+        """
+        draw = store.draw(rng, (CANDIDATES,))
+        if 0 < len(store) <= CANDIDATES:
+            draw = np.arange(store.total - len(store), store.total)
+        observation, achieved = store.column("observation", draw), store.column("achieved", draw)
+        return cls.thinned(observation, achieved, GoalSpace.of(store.task), count, posture)
+
+    def first(self, count: int) -> SeenStates:
+        """The first ``count`` of them, which are spread as widely."""
+        if count >= len(self):
+            return self
+        return SeenStates(self.observation[:count], self.achieved[:count], self.space, self.posture)
+
+    def complete(self, knots: Array, like: Array) -> tuple[Array, Array]:
+        """A whole state at a point of goal space: the seen state near it, and near in posture to where one comes from.
+
+        Parameters
+        ----------
+        knots : (B, G) float32 [goal unit]
+        like : (B, O) float32
+
+        Returns
+        -------
+        observation (B, O), achieved (B, G) [goal unit] of that state, which is a little beside the knot.
+        """
+        query = np.concatenate([self._place_of(knots), like * self._posture_weight], axis=1)
+        index = _nearest(query, *self._table)
+        return self.observation[index], self.achieved[index]
+
+    def rarity(self, knots: Array) -> Array:
+        """Distance to the nearest point that was ever reached: (B, G) -> (B,) [goal unit]."""
+        index = _nearest(self._place_of(knots), *self._places)
+        away: Array = self.space.distance(knots, self.achieved[index])
+        return away
+
+    def posture_distance(self, one: Array, other: Array) -> Array:
+        """How different the rest of states is, (..., O), (..., O) -> (...) [goal unit]."""
+        gap = (one - other) * self._posture_weight
+        apart: Array = np.sqrt(np.einsum("...o,...o->...", gap, gap))
+        return apart
+
+    def _place_of(self, knots: Array) -> Array:
+        """Goal points as coordinates in which distances are Euclidean: an angle becomes a chord."""
+        space = self.space
+        if not space.wrap.any():
+            return knots * space.weight
+        turning = knots[:, space.wrap]
+        parts = [knots[:, ~space.wrap] * space.weight[~space.wrap]]
+        parts += [function(turning) * space.weight[space.wrap] for function in (np.cos, np.sin)]
+        return np.concatenate(parts, axis=1)
+
+    def _spacing(self) -> float:
+        if len(self) < 2:
+            return self.space.unit
+        apart = _square_distances(self._place, *self._places)
+        np.fill_diagonal(apart, np.inf)
+        return float(np.sqrt(np.median(np.maximum(apart.min(axis=1), 0))))
+
+
+def farthest(points: Array, count: int) -> NDArray[np.intp]:
+    """Indices of ``count`` of N points: the one nearest the middle, then always the one farthest from all before."""
+    chosen = np.zeros(count, np.intp)
+    away = np.full(len(points), np.inf)
+    newest = int(np.square(points - points.mean(axis=0)).sum(axis=1).argmin())
+    for number in range(count):
+        chosen[number] = newest
+        gap = points - points[newest]
+        away = np.minimum(away, np.einsum("nd,nd->n", gap, gap))
+        newest = int(away.argmax())
+    return chosen
+
+
+def _square_distances(query: Array, table: Array, squares: Array) -> Array:
+    return query @ table + squares + np.einsum("bd,bd->b", query, query)[:, None]
+
+
+def _nearest(query: Array, table: Array, squares: Array) -> NDArray[np.intp]:
+    return (query @ table + squares).argmin(axis=1)
