@@ -9,7 +9,7 @@ from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult, Surroundings
 from tdm_ros.control.schedule import Goals, Schedule
 from tdm_ros.control.timeline import Mode, Source, State, Timeline
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.tasks import SAWYER_REACH, SCENES
 
 TASK = SAWYER_REACH["velocity"]
 
@@ -203,6 +203,56 @@ def test_machine_exploration_fades_and_is_zero_in_evaluation() -> None:
     train = [noise for mode, noise in seen.values() if mode == Mode.TRAIN]
     assert train == sorted(train, reverse=True) and train[0] > 0.19 and train[-1] < 0.02
     assert {noise for mode, noise in seen.values() if mode == Mode.EVALUATE} == {0.0}
+
+
+def test_machine_refused_goal_ends_its_episode_with_a_hold_and_counts() -> None:
+    arm = Arm(duration=100, evaluations=3, reset_every=1000)
+    while arm.machine.told.mode == Mode.TRAIN or arm.machine.told.state != State.RUNNING:
+        arm.run(1)
+    arm.machine.refuse(arm.machine.told.episode, "UNREACHABLE: too far")
+    first = arm.machine.told.goal
+    while not any(r.mode == Mode.EVALUATE for r in arm.results):
+        arm.run(1)
+    assert arm.machine.told.state == State.HOLD and "UNREACHABLE" in arm.machine.told.reason
+    assert arm.results[-1].end == "refused" and arm.machine.evaluated == 1
+    arm.run(300)
+    evaluated = [r for r in arm.results if r.mode == Mode.EVALUATE]
+    assert arm.machine.done and [r.end for r in evaluated] == ["refused", "time_limit", "time_limit"]
+    assert not np.allclose(evaluated[1].goal, first)
+
+
+def test_machine_refusal_of_an_episode_that_is_over_changes_nothing() -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    while len(arm.results) < 2:
+        arm.run(1)
+    arm.machine.refuse(arm.results[0].episode, "UNREACHABLE")
+    arm.run(120)
+    assert {r.end for r in arm.results} == {"time_limit"}
+
+
+def test_machine_asked_goal_is_pursued_without_exploration() -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    while arm.machine.told.state != State.RUNNING:
+        arm.run(1)
+    assert arm.machine.told.exploration > 0
+    arm.machine.goals.ask([0.5, 0.1, 0.3])
+    arm.run(50)
+    assert arm.machine.told.exploration == 0
+    np.testing.assert_allclose(arm.machine.told.goal, [0.5, 0.1, 0.3])
+
+
+def test_machine_evaluation_has_a_length_of_its_own() -> None:
+    arm = Arm(duration=100, evaluations=1, reset_every=1000, evaluate_steps=80)
+    while arm.machine.told.mode == Mode.TRAIN or arm.machine.told.state != State.RUNNING:
+        arm.run(1)
+    assert arm.machine.told.length == 80
+
+
+def test_goals_with_a_wall_none_is_inside_and_the_evaluation_is_behind_it() -> None:
+    goals, wall = Goals(TASK, 0, SCENES["wall"]), SCENES["wall"]
+    drawn = np.array([goals.training() for _ in range(300)])
+    assert not wall.inside(drawn).any() and np.ptp(drawn[:, 1]) > 0.6
+    assert (np.array([goals.evaluation(i) for i in range(100)])[:, 1] < -0.1).all()
 
 
 def test_goals_training_and_evaluation_have_nothing_in_common() -> None:

@@ -37,9 +37,9 @@ class EpisodeResult:
     final_distance_m : float
         From the hand in the last state to the goal [m].
     end : str
-        "time_limit" or "interrupted"; only the first is scored.
+        "time_limit", "refused" (the planner saw no way, which is scored as it stands) or "interrupted" (not scored).
     why : str
-        What interrupted it.
+        What interrupted it, or why it was refused.
     robot_cycles : int
         Cycles that the arm had moved by then.
     """
@@ -98,6 +98,8 @@ class EpisodeMachine:
         self._active: Announcement | None = None
         self._since_reset = schedule.reset_every
         self._interruptions = 0
+        self._refused = (0, "")
+        self._hold_until = 0
         self._cycle = 0
         self._paused_at = 0
         self._by_person = False
@@ -147,6 +149,10 @@ class EpisodeMachine:
         if self.told.state not in (State.FAULT, State.DONE):
             self._tell(State.FAULT, why)
 
+    def refuse(self, episode: int, why: str) -> None:
+        """Take in that the planner sees no way to the goal of an episode, which ends it; the arm holds."""
+        self._refused = (episode, why)
+
     def clear_fault(self) -> str:
         """Leave FAULT; nothing moves before `start`."""
         if self.told.state != State.FAULT:
@@ -179,8 +185,13 @@ class EpisodeMachine:
             return None
         end = run.start_cycle + run.length
         why = ""
+        refused = self._refused[0] == run.episode
         if self.told.state in (State.PAUSED, State.FAULT, State.DISABLED):
-            why = self.told.reason
+            why, refused = self.told.reason, False
+        elif refused:
+            why = self._refused[1]
+            self._tell(State.HOLD, f"goal refused: {why}")
+            self._hold_until = self._cycle + self.schedule.pause
         elif sample.source == Source.SAFETY and sample.episode == run.episode:
             why = sample.hold_reason or "the arm held"
             self._tell(State.PAUSED, why)
@@ -189,9 +200,10 @@ class EpisodeMachine:
         elif sample.cycle < end:
             return None
         self._active = None
-        self._interruptions = self._interruptions + 1 if why else 0
+        interrupted = bool(why) and not refused
+        self._interruptions = self._interruptions + 1 if interrupted else 0
         if run.mode == Mode.EVALUATE:
-            self.evaluated += int(not why)
+            self.evaluated += int(not interrupted)
             if self._interruptions >= PATIENCE:
                 self._tell(State.DONE, f"gave up after {PATIENCE} interruptions in a row: {why}")
         return EpisodeResult(
@@ -200,7 +212,7 @@ class EpisodeMachine:
             run.goal,
             sample.hand_m,
             float(self.task.distance(sample.hand_m, run.goal)),
-            "interrupted" if why else "time_limit",
+            "interrupted" if interrupted else "refused" if refused else "time_limit",
             why,
             self.robot_cycles,
         )
@@ -221,6 +233,8 @@ class EpisodeMachine:
         return alone and self._cycle - self._paused_at >= self.schedule.pause
 
     def _from_hold(self, around: Surroundings) -> None:
+        if self._cycle < self._hold_until:
+            return
         if self._training_over_s is not None:
             waited_s = around.now_s - self._training_over_s
             if not around.final_weights and waited_s < self.schedule.weights_timeout_s:
@@ -278,14 +292,15 @@ class EpisodeMachine:
         self._since_reset += 1
         progress = self.schedule.progress(self.robot_cycles)
         train = self.mode == Mode.TRAIN
+        explore = train and not self.goals.asked  # who asks for a goal wants to see it reached
         self.told = Announcement(
             State.RUNNING,
             self.mode,
             self.episode,
             start,
-            self.schedule.episode_steps,
+            self.schedule.episode_steps if train else self.schedule.evaluate_steps,
             goal=self.goals.training() if train else self.goals.evaluation(self.evaluated + pending),
-            exploration=self.schedule.exploration * (1.0 - progress) if train else 0.0,
+            exploration=self.schedule.exploration * (1.0 - progress) if explore else 0.0,
             progress=progress,
         )
 

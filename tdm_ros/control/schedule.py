@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.tasks import TaskSpec
+from tdm_ros.tasks import SCENES, Scene, TaskSpec
 from tdm_ros.tasks.seeds import generator
 
 
@@ -27,12 +27,12 @@ class Schedule:
         The same during the evaluation.
     exploration : float
         Standard deviation of the exploration noise at the beginning, in action units; it fades to zero.
-    episode_steps : int
-        Cycles of an episode.
+    episode_steps, evaluate_steps : int
+        Cycles of an episode, of learning and of the evaluation.
     auto_start, auto_resume : bool
         Start, and go on after an interruption, without a person.
     pause : int
-        Cycles to wait before an interrupted run is resumed.
+        Cycles to wait before an interrupted run is resumed, and after a refused goal.
     reset_timeout : int
         Cycles in which the arm must get home.
     weights_timeout_s : float
@@ -45,6 +45,7 @@ class Schedule:
     evaluate_reset_every: int = 1
     exploration: float = 0.2
     episode_steps: int = 50
+    evaluate_steps: int = 50
     auto_start: bool = True
     auto_resume: bool = True
     pause: int = 10
@@ -63,10 +64,12 @@ class Goals:
     ----------
     task : TaskSpec
     seed : int
+    scene : Scene
+        No goal is drawn in one of its regions.
     """
 
-    def __init__(self, task: TaskSpec, seed: int) -> None:
-        self._task, self._seed = task, seed
+    def __init__(self, task: TaskSpec, seed: int, scene: Scene = SCENES["open"]) -> None:
+        self._task, self._seed, self._scene = task, seed, scene
         self._drawn = 0
         self._asked: NDArray[np.float32] | None = None
 
@@ -83,14 +86,19 @@ class Goals:
         self._asked = asked
         return ""
 
+    @property
+    def asked(self) -> bool:
+        """Whether a person asked for the next training goal."""
+        return self._asked is not None
+
     def training(self) -> NDArray[np.float32]:
         """The next training goal, (G,) float32: what a person asked for, else a drawn one."""
         if self._asked is not None:
             asked, self._asked = self._asked, None
             return asked
         self._drawn += 1
-        return self._task.sample_goal(generator("train", self._seed, self._drawn - 1))
+        return self._scene.sample_goal(self._task, generator("train", self._seed, self._drawn - 1))
 
     def evaluation(self, index: int) -> NDArray[np.float32]:
         """Evaluation goal number ``index``, (G,) float32: the same however often a run is interrupted."""
-        return self._task.sample_goal(generator("evaluate", self._seed, index))
+        return self._scene.sample_goal(self._task, generator("evaluate", self._seed, index), evaluation=True)

@@ -153,7 +153,17 @@ def to_transition(logged: LoggedTransition, task: TaskSpec) -> Transition:
 
 SUBGOAL_STATUS = {
     int(getattr(Subgoal, name)): name
-    for name in ("PLANNED", "DIRECT", "UNREACHABLE", "GOAL_IN_KEEP_OUT", "NO_EXPERIENCE", "BAD_GOAL", "OUT_OF_TIME")
+    for name in (
+        "PLANNED",
+        "DIRECT",
+        "UNREACHABLE",
+        "GOAL_IN_KEEP_OUT",
+        "NO_EXPERIENCE",
+        "BAD_GOAL",
+        "BAD_STATE",
+        "OUT_OF_TIME",
+        "CANCELED",
+    )
 }
 """What each number of `Subgoal.status` is called."""
 

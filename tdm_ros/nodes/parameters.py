@@ -6,7 +6,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.tasks import SCENES
 
+PLANNERS = ("direct", "graph", "cem", "mppi", "gradient")
+"""Names of ways to plan; direct, and those of `planning.OPTIMISERS`."""
 Value = bool | int | float | str
 
 
@@ -83,12 +86,25 @@ class PolicyParameters(TaskParameters):
 class PlannerParameters(TaskParameters):
     """Parameters of `planner`."""
 
+    planner: str = parameter("direct", "How subgoals are found; direct: the goal is passed on.", choices=PLANNERS)
+    scene: str = parameter("open", "What the hand must keep out of.", choices=tuple(SCENES))
+    keep_out: str = parameter(
+        "", "More boxes to keep out of: x y z of lower and upper corner, ; between boxes.", "m", read_only=False
+    )
+    margin_m: float = parameter(0.04, "Distance that plans keep from what the hand must keep out of.", "m", (0.0, 0.5))
+    seed: int = parameter(0, "Of what optimisers draw.", bounds=(0, 2**31 - 1))
+    budget_s: float = parameter(0.2, "Longest time for a plan; then the last one stands.", "s", (0.005, 5.0))
+    replan_steps: int = parameter(10, "Steps after which a plan is made again.", "steps", (1, 1000))
+    learn_every_s: float = parameter(10.0, "Least time between two uses of new weights.", "s", (0.5, 3600.0))
+    action_budget_s: float = parameter(20.0, "Longest time for a goal asked for, if it names none.", "s", (0.5, 3600.0))
+
 
 @dataclass(frozen=True)
 class SupervisorParameters(TaskParameters):
     """Parameters of `supervisor`."""
 
     run_dir: str = parameter("runs/latest", "Folder of the run: metrics, summary, curve, log, checkpoint.")
+    scene: str = parameter("open", "What stands around the arm: goals keep clear of it.", choices=tuple(SCENES))
     seed: int = parameter(0, "Of the goals; training and evaluation goals never meet.", bounds=(0, 2**31 - 1))
     duration_min: float = parameter(3.0, "Robot time of learning; 0: without end.", "min", (0.0, 1e5))
     evaluate_goals: int = parameter(40, "Fresh goals of the evaluation at the end.", bounds=(0, 10000))

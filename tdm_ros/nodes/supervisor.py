@@ -16,19 +16,21 @@ from tdm_ros.control.episodes import EpisodeMachine, Surroundings
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.schedule import Goals, Schedule
 from tdm_ros.control.timeline import State
-from tdm_ros.msg import ArmState, Episode, PolicyWeights, Transition
+from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import StateReader, age_s, goal_of, nanoseconds, to_episode
+from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, nanoseconds, to_episode
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
 from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import SupervisorParameters
 from tdm_ros.robot.home import at_home
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.training.live_run import RunRecord
 
 HEARTBEAT_S = 0.25
+REFUSALS = (Subgoal.UNREACHABLE, Subgoal.GOAL_IN_KEEP_OUT, Subgoal.NO_EXPERIENCE, Subgoal.BAD_GOAL, Subgoal.CANCELED)
+"""What the planner says of a goal that ends its episode. A plan that is late may still come."""
 NEEDED = ("policy", "planner", "collector")
 READY_S = 2.5
 """A node says once a second that it is ready; after this long without, it is taken for missing [s]."""
@@ -47,8 +49,9 @@ class SupervisorNode(Node):
         self.task = SAWYER_REACH[given.actuation]
         self.refusals = Refusals(self.get_logger().warning)
         self._reader = StateReader(self.task)
-        self._machine = EpisodeMachine(self.task, self._schedule(), Goals(self.task, given.seed))
-        self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine)
+        self._scene = SCENES[given.scene]
+        self._machine = EpisodeMachine(self.task, self._schedule(), Goals(self.task, given.seed, self._scene))
+        self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine, self._scene)
         self._any_weights = self._final_weights = False
         self._ready_s: dict[str, float] = {}
         self._done_s = float("inf")
@@ -63,6 +66,7 @@ class SupervisorNode(Node):
         self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
         self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED)
         self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
+        self.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
         self.create_subscription(DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
         self.create_subscription(PoseStamped, "goal", self._on_goal, qos.GOAL)
         machine = self._machine
@@ -83,6 +87,7 @@ class SupervisorNode(Node):
             evaluate_reset_every=given.evaluate_reset_every,
             exploration=given.exploration,
             episode_steps=self.task.episode_steps,
+            evaluate_steps=self._scene.evaluate_steps or self.task.episode_steps,
             auto_start=given.auto_start,
             auto_resume=given.auto_resume,
         )
@@ -112,7 +117,7 @@ class SupervisorNode(Node):
                 self._final_weights,
             ),
         )
-        self._record.on_cycle()
+        self._record.on_cycle(sample)
         if result is not None:
             self._record.on_episode(result)
         if self._machine.done and self._done_s == float("inf"):
@@ -145,6 +150,12 @@ class SupervisorNode(Node):
             self.refusals.refuse("transition: stamp in the future")
             return
         self._record.on_transition(nanoseconds(message.header.stamp))
+
+    def _on_subgoal(self, message: Subgoal) -> None:
+        if message.task != self.task.fingerprint:
+            self.refusals.refuse("subgoal: another task", message.task or "none")
+        elif message.status in REFUSALS:
+            self._machine.refuse(int(message.episode), f"{SUBGOAL_STATUS[int(message.status)]}: {message.reason}")
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         space = self.get_namespace().rstrip("/")

@@ -67,6 +67,43 @@ class Scene:
                 return goal
 
 
+def boxes_from_text(text: str) -> NDArray[np.float64]:
+    """Read boxes that a person wrote: six numbers each, the lower and the upper corner [m], with ";" between boxes.
+
+    Returns
+    -------
+    (K, 2, 3) [m]
+
+    Raises
+    ------
+    ValueError
+        If there are not six numbers a box, or a lower corner is not below its upper one.
+    """
+    boxes = []
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        try:
+            numbers = [float(word) for word in part.replace(",", " ").split()]
+        except ValueError:
+            numbers = []
+        if len(numbers) != 6:
+            raise ValueError(f"a keep-out box is six numbers, x y z of its lower and upper corner [m], got {part!r}")
+        boxes.append(numbers)
+    return checked_boxes(np.array(boxes, np.float64).reshape(-1, 2, 3))
+
+
+def checked_boxes(boxes_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return boxes, (K, 2, 3) [m].
+
+    Raises
+    ------
+    ValueError
+        If a corner is not a number, or a lower corner is not below its upper one.
+    """
+    if not (boxes_m[:, 0] < boxes_m[:, 1]).all():
+        raise ValueError(f"a keep-out box must go from its lower to its upper corner, got {boxes_m.tolist()}")
+    return boxes_m
+
+
 SCENES: dict[str, Scene] = {
     "open": Scene(),
     "wall": Scene(

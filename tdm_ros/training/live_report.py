@@ -62,6 +62,12 @@ def end_table(summary: dict[str, Any]) -> str:
         lines.append(f"  reached           {reached}")
     else:
         lines.append("  evaluation        none")
+    if kept := summary.get("kept_out"):
+        lines.append(
+            f"  kept out          {kept['evaluated'] - kept['evaluated_entered']} of {kept['evaluated']} times, "
+            f"{kept['evaluated_reached']} of them within {100 * kept['within_m']:g} cm of the goal; "
+            f"entered in {kept['trained_entered']} of {kept['trained']} episodes of learning"
+        )
     cycles = summary["cycles"]
     lines += [
         f"  cycles            {cycles['total']}, {100 * cycles['answered_fraction']:.2f} % answered "

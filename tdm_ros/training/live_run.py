@@ -7,10 +7,12 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
 from tdm_ros.control.timeline import Mode, State
 from tdm_ros.replay.log import LOG_FOLDER, count_messages
-from tdm_ros.tasks import TaskSpec
+from tdm_ros.tasks import SCENES, Scene, TaskSpec
+from tdm_ros.training.kept_out import KeptOut
 from tdm_ros.training.live_report import Now, clock_text, cycles_of, end_table, live_line, write_summary
 from tdm_ros.training.metrics import EpisodeRow, MetricsFile, summarise
 
@@ -27,15 +29,20 @@ class RunRecord:
     task : TaskSpec
     seed : int
     machine : EpisodeMachine
+    scene : Scene
+        Its regions are watched: who enters one is counted.
     """
 
-    def __init__(self, run_dir: Path, task: TaskSpec, seed: int, machine: EpisodeMachine) -> None:
+    def __init__(
+        self, run_dir: Path, task: TaskSpec, seed: int, machine: EpisodeMachine, scene: Scene = SCENES["open"]
+    ) -> None:
         self._run_dir, self._task, self._seed, self._machine = run_dir, task, seed, machine
+        self._kept_out = KeptOut(scene)
         self._metrics = MetricsFile(run_dir)
         self._logged_before = count_messages(run_dir / LOG_FOLDER)
         self._last: deque[float] = deque(maxlen=10)
         self._evaluated: list[float] = []
-        self._scored = self._interrupted = self._published = self._unrecorded = 0
+        self._scored = self._interrupted = self._refused = self._published = self._unrecorded = 0
         self._silent = 0
         self._newest_ns = -1
         self._cycles = self._cycles_before = 0
@@ -49,9 +56,10 @@ class RunRecord:
         """Robot time of learning [s]."""
         return self._machine.robot_cycles / self._task.rate_hz
 
-    def on_cycle(self) -> None:
-        """Count a state of the arm, and how long nobody has recorded any."""
+    def on_cycle(self, sample: ArmSample) -> None:
+        """Count a state of the arm, and how long nobody has recorded any; look where the hand is."""
         self._cycles += 1
+        self._kept_out.on_cycle(sample.episode, sample.hand_m)
         running = self._machine.told.state == State.RUNNING
         self._silent = self._silent + 1 if running else 0
         if self._silent > SILENT_CYCLES:
@@ -75,8 +83,10 @@ class RunRecord:
 
     def on_episode(self, result: EpisodeResult) -> None:
         """Write an episode's row; only complete ones are scored."""
-        scored = result.end == "time_limit"
+        scored = result.end != "interrupted"
         self._scored += scored
+        self._refused += result.end == "refused"
+        self._kept_out.on_episode(result)
         self._interrupted += not scored
         if scored:
             self._last.append(result.final_distance_m)
@@ -137,9 +147,11 @@ class RunRecord:
             "robot_time_s": self.robot_s,
             "episodes": self._scored,
             "episodes_interrupted": self._interrupted,
+            "goals_refused": self._refused,
             "evaluated": len(self._evaluated),
             "updates": self.updates,
             **summarise(self._evaluated),
+            "kept_out": self._kept_out.summary(),
             "cycles": cycles_of(self.arm_values),
             "transitions": {
                 "published": self._published,
