@@ -1,5 +1,7 @@
 """Subgoals for far goals: problem, optimisers, graph, schedule. Knows neither torch nor ROS nor the simulator."""
 
+from tdm_ros.planning.execution import Pursuer, PursuitSettings, Segment, Target
+from tdm_ros.planning.geometric import StraightLines
 from tdm_ros.planning.keep_out import KeepOut
 from tdm_ros.planning.model import Model, ReachModel
 from tdm_ros.planning.objective import FORMULATIONS, Objective
@@ -19,8 +21,13 @@ __all__ = [
     "Plan",
     "PlannerSettings",
     "Problem",
+    "Pursuer",
+    "PursuitSettings",
     "ReachModel",
     "SeenStates",
+    "Segment",
     "Status",
+    "StraightLines",
     "SubgoalPlanner",
+    "Target",
 ]

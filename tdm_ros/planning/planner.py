@@ -96,6 +96,10 @@ class SubgoalPlanner:
         miss = self._space.distance(np.asarray(reached, np.float32), np.asarray(predicted, np.float32))
         return self.multiplier.executed(float(miss))
 
+    def free(self, start: Array, end: Array) -> bool:
+        """Whether the straight way between two points, (G,) each, keeps its distance from the keep-outs."""
+        return not bool(self.keep_out.crosses(start, end, self.objective.margin, way_out=True))
+
     def forget(self) -> None:
         """Begin the next plan without the last one."""
         self._last = None
@@ -167,12 +171,13 @@ class SubgoalPlanner:
             np.broadcast_to(x, (len(horizons), len(x))) for x in (problem.observation, problem.achieved, problem.goal)
         ]
         miss = model.miss(rows[0], rows[1], rows[2], horizons, problem.counted)
-        best = int(np.argmax(miss <= max(float(miss.min()), problem.objective.tolerance)))
+        # The policy chooses its horizon itself, so it gets all of it, and what the best one promises.
+        least = miss.min(keepdims=True)
         margin, way_out = problem.margins(1)
         crossed = problem.keep_out.crosses(problem.achieved, problem.goal, margin[0], way_out[0])
         knots = problem.goal[None]
         cost = float(problem.cost(knots[None])[0])
-        return Proposal(knots, np.array([best + 1]), miss[best : best + 1], not bool(crossed), cost)
+        return Proposal(knots, np.array([model.horizon + 1]), least, not bool(crossed), cost)
 
     def _arrives(self, problem: Problem, found: Proposal) -> bool:
         away = self._space.distance(found.knots[-1], problem.goal, problem.counted)
