@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.robot.limiter import Limits
+from tdm_ros.robot.limiter import ArmReading, Limits
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
 from tdm_ros.sim.mujoco_env import Array
 from tdm_ros.sim.reach_env import START_SPREAD_RAD, SawyerReachEnv
@@ -27,20 +27,25 @@ SHOULDER_M = 0.16
 
 
 def ring_goal(first_joint_rad: float, distance_m: float, height_m: float) -> NDArray[np.float32]:
-    """Where the hand is when the arm points straight ahead and its first joint is turned so far, (3,) [m]."""
+    """The first joint [rad], and where the hand is if the arm points straight ahead of it [m]: (4,)."""
     angle = first_joint_rad + np.arcsin(SHOULDER_M / distance_m)
-    return np.array([distance_m * np.cos(angle), distance_m * np.sin(angle), height_m], np.float32)
+    hand = (distance_m * np.cos(angle), distance_m * np.sin(angle), height_m)
+    return np.array((first_joint_rad, *hand), np.float32)
 
 
 class SawyerAroundEnv(SawyerReachEnv):
     """Bring Sawyer's hand to a point anywhere around the robot, from anywhere around it.
 
-    As `SawyerReachEnv`, driven by velocities. From one side of the back to the other it is a hand's breadth, or, as
-    the first joint has stops there, once round the robot.
+    As `SawyerReachEnv`, driven by velocities, but for the goal (4,): first joint [rad] and hand [m]. Judged is the
+    hand. From one side of the back to the other it is a hand's breadth, or, as the first joint has stops there, once
+    round the robot.
     """
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__("velocity", render_mode, ROUND_LIMITS, SAWYER_AROUND)
+
+    def _achieved(self, reading: ArmReading) -> NDArray[np.float32]:
+        return np.array((reading.q_rad[0], *reading.hand_m), np.float32)
 
     def _draw_start(self, rng: np.random.Generator) -> NDArray[np.float64]:
         start = NEUTRAL_RAD + rng.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, NEUTRAL_RAD.shape)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.limiter import Limiter, Limits
+from tdm_ros.robot.limiter import ArmReading, Limiter, Limits
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
 from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
@@ -146,9 +146,13 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         reading = self.sim.reading()
         return {
             "observation": observe(reading.q_rad, reading.qd_rad_s, reading.hand_m),
-            "achieved_goal": reading.hand_m.astype(np.float32),
+            "achieved_goal": self._achieved(reading),
             "desired_goal": self._goal.copy(),
         }
+
+    def _achieved(self, reading: ArmReading) -> NDArray[np.float32]:
+        """What has been achieved, (G,) [goal unit]."""
+        return reading.hand_m.astype(np.float32)
 
     def _judge(self, observation: Observation) -> dict[str, Any]:
         distance = float(self.task.distance(observation["achieved_goal"], observation["desired_goal"]))

@@ -56,10 +56,19 @@ SAWYER_REACH: dict[str, TaskSpec] = {name: reach_task(actuation) for name, actua
 SAWYER_AROUND = replace(
     SAWYER_REACH["velocity"],
     name="sawyer_around",
-    goal=Channels(names=("x", "y", "z"), unit="m", low=(-0.8, -0.8, 0.05), high=(0.8, 0.8, 0.5), scale=(0.2,) * 3),
+    goal=Channels(
+        names=(JOINT_NAMES[0], "x", "y", "z"),
+        unit="rad, m",
+        low=(float(Q_LOWER_RAD[0]), -0.8, -0.8, 0.05),
+        high=(float(Q_UPPER_RAD[0]), 0.8, 0.8, 0.5),
+        scale=(0.5, 0.2, 0.2, 0.2),
+        wrap=(False,) * 4,
+    ),
+    score=((1.0, (1, 2, 3)),),
 )
-"""Reaching all round the robot, whose first joint has stops behind it. The box of goals holds them all; goals are drawn
-from a ring around the base."""
+"""Reaching all round the robot, whose first joint has stops behind it. Judged is the hand. The joint is part of the goal,
+because the hand alone does not say what can be reached from there: close to the stop its one side looks like the
+other. The box of goals holds them all; they are drawn from a ring around the base."""
 
 
 def observe(q_rad: ArrayLike, qd_rad_s: ArrayLike, hand_m: ArrayLike) -> Array:
