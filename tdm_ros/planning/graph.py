@@ -15,6 +15,7 @@ from tdm_ros.planning.model import Model
 from tdm_ros.planning.objective import Objective
 from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never
 from tdm_ros.planning.problem import Problem
+from tdm_ros.planning.seeds import goal_points
 from tdm_ros.planning.space import Array
 from tdm_ros.planning.states import SeenStates
 
@@ -170,7 +171,7 @@ class Graph(Optimiser):
     def _exit(self, problem: Problem) -> tuple[Array, Edges, Costs]:
         """Points that count as the goal, (C, G), and edges to them from seen states and from the start (node N)."""
         model, states = problem.model, self._states
-        goals = self.goals(problem)
+        goals = goal_points(problem, states)
         count = len(states)
         place = np.concatenate([states.achieved, problem.achieved[None]])
         observation = np.concatenate([states.observation, problem.observation[None]])
@@ -189,16 +190,6 @@ class Graph(Optimiser):
             place[source], goals[target], np.where(from_start, alone[0], margin[1]), way_out[0] & from_start
         )
         return goals, edges, self._price(problem, edges, crossed, ends_seen=False)
-
-    def goals(self, problem: Problem) -> Array:
-        """Points that fulfil the task, (C, G): with free dimensions as asked for, and as in the seen states nearest."""
-        assert problem.free is not None
-        goal = problem.goal[None]
-        if not problem.free.any():
-            return goal
-        away = problem.model.space.distance(self._states.achieved, problem.goal, problem.counted)
-        near = self._states.achieved[np.argsort(away)[:7]]
-        return np.concatenate([goal, np.where(problem.free, near, problem.goal)]).astype(np.float32)
 
 
 def _row(edges: Edges, source: int, target: int) -> int:

@@ -10,19 +10,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from tdm_ros.planning.cem import Cem
 from tdm_ros.planning.dual import Multiplier
+from tdm_ros.planning.gradient import Gradient
 from tdm_ros.planning.graph import Graph
 from tdm_ros.planning.keep_out import KeepOut
 from tdm_ros.planning.model import Model
+from tdm_ros.planning.mppi import Mppi
 from tdm_ros.planning.objective import Objective
 from tdm_ros.planning.optimiser import Optimiser, Proposal
 from tdm_ros.planning.plan import Plan, Status
 from tdm_ros.planning.problem import Problem
+from tdm_ros.planning.slsqp import Slsqp
 from tdm_ros.planning.space import Array, GoalSpace
 from tdm_ros.planning.states import SeenStates
 from tdm_ros.tasks import TaskSpec
 
-OPTIMISERS: dict[str, type[Optimiser]] = {"graph": Graph}
+OPTIMISERS: dict[str, type[Optimiser]] = {
+    "graph": Graph,
+    "cem": Cem,
+    "mppi": Mppi,
+    "gradient": Gradient,
+    "slsqp": Slsqp,
+}
 """Ways to solve the problem, by name."""
 
 

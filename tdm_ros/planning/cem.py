@@ -1,0 +1,76 @@
+"""Cross-entropy method: draw plans around a mean, move the mean to the best of them, draw closer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never, propose
+from tdm_ros.planning.problem import Problem
+from tdm_ros.planning.seeds import coloured, seeds, snapped
+from tdm_ros.planning.space import Array
+
+
+@dataclass
+class Cem(Optimiser):
+    """CEM, with what makes it frugal: coloured noise, elites that are kept, the last plan to begin with.
+
+    The first population goes over seen states; the mean then starts at the best of them, since ways around an
+    obstacle on its two sides have no useful mean.
+
+    Parameters
+    ----------
+    population, iterations, elites : int
+    kept : int
+        Elites that stay in the next population.
+    spread : float
+        Standard deviation of the second population [parts of the goal scale].
+    colour : float
+        Exponent of the noise along the knots; 0: white.
+    momentum : float
+        Part of the old mean and deviation that is kept.
+
+    Source: Pinneri et al., arXiv 2008.06389 (iCEM). There the variables are actions, here knots.
+    """
+
+    population: int = 96
+    iterations: int = 6
+    elites: int = 10
+    kept: int = 3
+    spread: float = 0.4
+    colour: float = 1.0
+    momentum: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.kept <= self.elites <= self.population or self.iterations < 1 or self.elites < 1:
+            raise ValueError(
+                "0 <= kept <= elites <= population, elites >= 1 and iterations >= 1 are needed, "
+                f"got {self.kept}, {self.elites}, {self.population} and {self.iterations}"
+            )
+
+    def solve(
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+    ) -> Proposal:
+        low, high = problem.bounds
+        plans = seeds(problem, rng, self.population, warm)
+        cost = problem.cost(plans)
+        order = np.argsort(cost)[: self.elites]
+        elite, best = plans[order], cost[order]
+        mean = elite[0]
+        deviation = np.broadcast_to(self.spread * problem.model.space.scale, mean.shape)
+        tardy = late()
+        for _ in range(self.iterations - 1):
+            if tardy:
+                break
+            noise = coloured(rng, (self.population - self.kept - 2, *mean.shape), self.colour)
+            drawn = np.concatenate([mean + noise * deviation, mean[None], snapped(problem, elite[:1])])
+            drawn = np.clip(drawn, low, high)
+            plans = np.concatenate([drawn, elite[: self.kept]])
+            cost = np.concatenate([problem.cost(drawn), best[: self.kept]])
+            order = np.argsort(cost)[: self.elites]
+            elite, best = plans[order], cost[order]
+            mean = self.momentum * mean + (1 - self.momentum) * elite.mean(axis=0)
+            deviation = self.momentum * deviation + (1 - self.momentum) * elite.std(axis=0)
+            tardy = late()
+        return propose(problem, elite[0], tardy)
