@@ -13,7 +13,7 @@ from rclpy.node import Node
 from tdm_ros.control.arm_sample import ArmSample, SampleCheck
 from tdm_ros.control.command_check import JointOrder
 from tdm_ros.control.timeline import Announcement, Mode, State, check_announcement
-from tdm_ros.msg import ArmState, Episode, Subgoal, Transition
+from tdm_ros.msg import ArmState, Episode, KeepOut, Subgoal, Transition
 from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.tasks import TaskSpec
 
@@ -166,6 +166,19 @@ SUBGOAL_STATUS = {
     )
 }
 """What each number of `Subgoal.status` is called."""
+
+
+def boxes_of(message: KeepOut) -> tuple[Any, str]:
+    """The boxes of a message, (K, 2, 3) [m], and "", or None and why they can not be used."""
+    if message.header.frame_id not in ("", BASE_FRAME):
+        return None, f"boxes must be in frame {BASE_FRAME}, got {message.header.frame_id}"
+    if len(message.low) != len(message.high):
+        return None, "another number of upper corners than of lower ones"
+    corners = [[[p.x, p.y, p.z] for p in pair] for pair in zip(message.low, message.high, strict=True)]
+    boxes = np.array(corners, np.float64).reshape(-1, 2, 3)
+    if not (np.isfinite(boxes).all() and (boxes[:, 0] < boxes[:, 1]).all()):
+        return None, "a box must go from its lower to its upper corner, all finite"
+    return boxes, ""
 
 
 def goal_of(node: Node, message: Any) -> tuple[Any, str]:

@@ -95,6 +95,8 @@ class PlannerParameters(TaskParameters):
     seed: int = parameter(0, "Of what optimisers draw.", bounds=(0, 2**31 - 1))
     budget_s: float = parameter(0.2, "Longest time for a plan; then the last one stands.", "s", (0.005, 5.0))
     replan_steps: int = parameter(10, "Steps after which a plan is made again.", "steps", (1, 1000))
+    max_state_age_s: float = parameter(0.1, "Older states of the arm are not planned from.", "s", (0.02, 1.0))
+    run_dir: str = parameter("runs/latest", "Folder of the run; states seen before a restart are read from its log.")
     learn_every_s: float = parameter(10.0, "Least time between two uses of new weights.", "s", (0.5, 3600.0))
     action_budget_s: float = parameter(20.0, "Longest time for a goal asked for, if it names none.", "s", (0.5, 3600.0))
 

@@ -1,61 +1,213 @@
-"""`planner`: turns a goal into subgoals. For now it passes the goal through, with its horizon."""
+"""`planner`: turns a goal into subgoals around what must be kept out of, and plans anew while they are pursued."""
 
 from __future__ import annotations
 
-from rclpy.node import Node
+import time
+from collections import deque
+from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from visualization_msgs.msg import MarkerArray
+
+from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.refusals import Refusals
-from tdm_ros.control.timeline import State
-from tdm_ros.msg import Episode, Subgoal
+from tdm_ros.msg import ArmState, Episode, KeepOut, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, floats, to_announcement
+from tdm_ros.nodes.convert import BASE_FRAME, StateReader, age_s, boxes_of, floats, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.node_runner import run
+from tdm_ros.nodes.node_runner import run, spin_idle
 from tdm_ros.nodes.parameters import PlannerParameters
-from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.nodes.plan_markers import markers
+from tdm_ros.nodes.reach_action import ReachAction
+from tdm_ros.planning import KeepOut as Regions
+from tdm_ros.planning import Objective, PlannerSettings, SubgoalPlanner
+from tdm_ros.planning.experience import REMEMBERED, Experience
+from tdm_ros.planning.live import LivePlanner
+from tdm_ros.planning.orders import Order
+from tdm_ros.replay.log import LOG_FOLDER, from_message, read_transitions
+from tdm_ros.tasks import SAWYER_REACH, SCENES
+from tdm_ros.tasks.scenes import boxes_from_text
+from tdm_ros.tdm.actor import NumpyActor
+
+QUIET_CYCLES = 30
+"""Learning waits until nothing is asked for within so many cycles."""
 
 
 class PlannerNode(Node):
-    """One subgoal for each new episode: its goal, due after the longest horizon that is learned."""
+    """Handles its mail, then plans from the newest state; nobody waits for it."""
 
     def __init__(self) -> None:
         super().__init__("planner")
-        self.task = SAWYER_REACH[Declared(self, PlannerParameters).values.actuation]
+        self._declared = Declared(self, PlannerParameters)
+        given = self._declared.values
+        self.task = SAWYER_REACH[given.actuation]
         self.refusals = Refusals(self.get_logger().warning)
-        self._plan = 0
-        self._episode = 0
-        self._heard = False
+        self._reader = StateReader(self.task)
+        self._received = 0
+        self._sample: ArmSample | None = None
+        self._looked = 0
+        self._heard: set[str] = set()
+        self._planner = self._make_planner(given)
+        self._experience = Experience(self.task, np.random.default_rng([5, given.seed]), given.learn_every_s)
+        self._live = LivePlanner(self.task, self._planner, given.budget_s, given.replan_steps)
         self._subgoals = self.create_publisher(Subgoal, "subgoal", qos.LATCHED)
-        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
+        self._markers = self.create_publisher(MarkerArray, "plan_markers", qos.LATCHED)
+        self._action = ReachAction(self, self._live, given.action_budget_s, self._say)
+        self._told_boxes = np.zeros((0, 2, 3))
+        self._boxes = self._told_boxes
+        self._text = given.keep_out
+        self._set_boxes(boxes_from_text(self._text))
+        self._subscribe()
+        if self._planner is not None:
+            self._remember(Path(given.run_dir) / LOG_FOLDER)
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
 
+    def _make_planner(self, given: PlannerParameters) -> SubgoalPlanner | None:
+        if given.planner == "direct":
+            return None
+        objective = Objective.for_task(self.task, margin=given.margin_m)
+        return SubgoalPlanner(self.task, PlannerSettings(given.planner, objective, seed=given.seed))
+
+    def _subscribe(self) -> None:
+        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
+        self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
+        self.create_subscription(KeepOut, "keep_out", self._on_keep_out, qos.LATCHED)
+        if self._planner is not None:
+            self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED)
+            self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
+
+    def _remember(self, log: Path) -> None:
+        """See again what was seen before a restart."""
+        for logged in deque(read_transitions(log, self.task.fingerprint), maxlen=REMEMBERED):
+            self._experience.add(logged.step, logged.last)
+        if len(self._experience):
+            self.get_logger().info(f"{len(self._experience)} transitions from the log")
+
+    def step(self, executor: SingleThreadedExecutor) -> None:
+        """Read the mail, plan from the newest state, learn when nothing is asked for."""
+        spin_idle(executor)
+        before = -1
+        while before != self._received:
+            before = self._received
+            executor.spin_once(timeout_sec=0.0)
+        if self._sample is not None and self._sample.cycle != self._looked:
+            self._looked = self._sample.cycle
+            self._refresh_boxes()
+            orders = self._live.look(self._sample)
+            for order in orders:
+                self._say(order)
+            self._action.look(self._sample, orders)
+        now_s = time.monotonic()
+        if self._planner is not None and self._experience.due(now_s) and self._live.quiet(QUIET_CYCLES):
+            self._experience.teach(self._planner, now_s)
+
+    def _say(self, order: Order) -> None:
+        message = Subgoal(
+            episode=order.episode,
+            plan=order.number,
+            status=getattr(Subgoal, order.status),
+            last=order.last,
+            start_cycle=order.start_cycle,
+            steps_left=order.steps_left,
+            goal=floats(order.goal),
+            task=self.task.fingerprint,
+            reason=order.reason,
+        )
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.frame_id = BASE_FRAME
+        self._subgoals.publish(message)
+        if not len(order.goal):
+            self.get_logger().info(f"episode {order.episode} holds: {order.status}, {order.reason}")
+        self._draw(order)
+
+    def _draw(self, order: Order | None) -> None:
+        hand = np.zeros(3) if self._sample is None else self._sample.hand_m
+        knots = np.zeros((0, 3)) if order is None else order.plan.knots[max(order.knot, 0) :]
+        miss = [] if order is None else order.plan.predicted_miss[max(order.knot, 0) :].tolist()
+        acceptable_m = self._planner.objective.acceptable if self._planner is not None else 1.0
+        stamp = self.get_clock().now().to_msg()
+        self._markers.publish(markers(hand, knots, miss, acceptable_m, self._boxes, stamp))
+
+    def _set_boxes(self, told: NDArray[np.float64]) -> None:
+        """Keep out of the scene's regions, the parameter's boxes and those of the topic."""
+        scene = SCENES[self._declared.values.scene].boxes_m
+        self._boxes = np.concatenate([scene, boxes_from_text(self._text), told])
+        self._told_boxes = told
+        if self._planner is not None:
+            self._planner.keep_out = Regions(self._boxes, (0, 1, 2))
+        self._draw(None)
+
+    def _refresh_boxes(self) -> None:
+        text = self._declared.values.keep_out
+        if text == self._text:
+            return
+        old, self._text = self._text, text
+        try:
+            self._set_boxes(self._told_boxes)
+        except ValueError as error:
+            self._text = old
+            self.refusals.refuse("parameter keep_out", str(error))
+
+    def _on_keep_out(self, message: KeepOut) -> None:
+        self._received += 1
+        boxes, problem = boxes_of(message)
+        if boxes is None:
+            self.refusals.refuse(f"keep_out: {problem}")
+            return
+        self._set_boxes(boxes)
+
     def _on_episode(self, message: Episode) -> None:
+        self._received += 1
         told, problem = to_announcement(self, message, self.task)
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        self._heard = True
-        if told.state != State.RUNNING or told.episode == self._episode:
+        self._heard.add("episode")
+        self._live.hear(told)
+
+    def _on_state(self, message: ArmState) -> None:
+        self._received += 1
+        sample, problem = self._reader.read(message)
+        if sample is None:
+            self.refusals.refuse(f"arm_state: {problem}")
+        elif not abs(old_s := age_s(self, message.header.stamp)) <= self._declared.values.max_state_age_s:
+            self.refusals.refuse("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
+        else:
+            self._heard.add("arm_state")
+            self._sample = sample
+
+    def _on_weights(self, message: PolicyWeights) -> None:
+        self._received += 1
+        problem = "another task" if message.task != self.task.fingerprint else ""
+        if not problem:
+            try:
+                actor = NumpyActor.from_bytes(bytes(message.data))
+                problem = self._experience.take(actor, int(message.version), bool(message.final))
+            except ValueError as error:
+                problem = str(error)
+        if problem:
+            self.refusals.refuse("policy_weights", f"version {message.version}: {problem}")
+
+    def _on_transition(self, message: Transition) -> None:
+        self._received += 1
+        if message.task != self.task.fingerprint:
+            self.refusals.refuse("transition: another task", message.task or "none")
             return
-        self._episode = told.episode
-        self._plan += 1
-        subgoal = Subgoal(
-            episode=told.episode,
-            plan=self._plan,
-            status=Subgoal.DIRECT,
-            last=True,
-            start_cycle=told.start_cycle,
-            steps_left=self.task.horizon,
-            goal=floats(told.goal),
-            task=self.task.fingerprint,
-        )
-        subgoal.header.stamp = self.get_clock().now().to_msg()
-        subgoal.header.frame_id = BASE_FRAME
-        self._subgoals.publish(subgoal)
+        try:
+            logged = from_message(message)
+            self._experience.add(logged.step, logged.last)
+        except ValueError as error:
+            self.refusals.refuse("transition: wrong size or not finite", str(error))
 
     def _values(self) -> dict[str, object]:
-        return {"ready": self._heard and self._subgoals.get_subscription_count() > 0, "plans": self._plan}
+        heard_all = {"arm_state", "episode"} <= self._heard
+        ready = heard_all and self._subgoals.get_subscription_count() > 0
+        seen = {"weights_version": self._experience.version, "seen": len(self._experience), "boxes": len(self._boxes)}
+        return {"ready": ready, **self._live.tally.values(), **seen}
 
 
 def main() -> int:

@@ -1,88 +1,35 @@
-"""What the planner node decides, state by state: which subgoal now, when to plan anew, when to say hold. No ROS."""
+"""What the planner node decides, state by state: which subgoal now, when to plan anew, when to hold. No ROS."""
 
 from __future__ import annotations
-
-from collections import Counter
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from tdm_ros.control.arm_sample import ArmSample
-from tdm_ros.control.statistics import Durations
 from tdm_ros.control.timeline import Announcement, State, Timeline
 from tdm_ros.planning.execution import Pursuer, PursuitSettings, Segment
+from tdm_ros.planning.orders import Order, Tally
 from tdm_ros.planning.plan import Plan, Status
 from tdm_ros.planning.planner import SubgoalPlanner
-from tdm_ros.planning.space import Array
+from tdm_ros.planning.space import Array, GoalSpace
 from tdm_ros.tasks import TaskSpec, observe
 
 MAY_STAND = (Status.OUT_OF_TIME, Status.UNREACHABLE)
-"""What may be said of a new plan while the last one stands."""
+"""What may come of a new plan while the last one stands."""
 MAY_EXPLORE = (*MAY_STAND, Status.NO_EXPERIENCE)
-"""What may be said of a plan while an exploring episode goes straight for its goal: that is how it gets better."""
+"""What may come of a plan while an episode that explores goes straight for its goal: that is how it gets better."""
+RETRY_STEPS = 5
+"""Steps before what has failed is tried again; what was late is tried at once."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """A subgoal for the policy, or, with a status that is not to be pursued, a hold.
+class _Course:
+    """The plans of one episode."""
 
-    Parameters
-    ----------
-    episode, number : int
-        Of the episode, and of the plan.
-    status : Status
-    reason : str
-    start_cycle, steps_left : int
-        ``steps_left`` [steps] applies at ``start_cycle``.
-    goal : (G,) float32 [goal unit]
-    last : bool
-        It is the goal.
-    plan : Plan
-        What it is part of.
-    knot : int
-        Which knot of it, from 0.
-    """
-
-    episode: int
-    number: int
-    status: Status
-    reason: str
-    start_cycle: int
-    steps_left: int
-    goal: Array
-    last: bool
-    plan: Plan
-    knot: int
-
-
-@dataclass
-class Tally:
-    """What became of plans and segments."""
-
-    plans: Counter[Status] = field(default_factory=Counter)
-    cpu: Durations = field(default_factory=Durations)
-    segments: int = 0
-    predicted: float = 0.0
-    reached: float = 0.0
-
-    def count(self, plan: Plan) -> None:
-        """Count a plan."""
-        self.plans[plan.status] += 1
-        self.cpu.add(plan.cpu_s)
-
-    def end(self, segment: Segment) -> None:
-        """Count a segment that is over."""
-        self.segments += 1
-        self.predicted += segment.predicted_miss
-        self.reached += segment.miss
-
-    def values(self) -> dict[str, object]:
-        """Flat, for the diagnostics."""
-        mean = max(self.segments, 1)
-        spread = {f"plan_cpu_ms.{key}": value for key, value in self.cpu.summary_ms().items()}
-        found = {f"plans.{status.value}": count for status, count in self.plans.items()}
-        missed = {"predicted_m": self.predicted / mean, "reached_m": self.reached / mean}
-        return {"plans": self.plans.total(), **found, **spread, "segments": self.segments, **missed}
+    def __init__(self, told: Announcement, pursuer: Pursuer, plan: Plan) -> None:
+        self.told, self.pursuer, self.plan = told, pursuer, plan
+        self.number = 0
+        self.called_off = False
+        self.tried, self.wait = -1, 1
+        self.said = (0, 0)
 
 
 class LivePlanner:
@@ -100,73 +47,128 @@ class LivePlanner:
     """
 
     def __init__(self, task: TaskSpec, planner: SubgoalPlanner | None, budget_s: float, replan_steps: int) -> None:
-        self.task, self.planner, self.budget_s = task, planner, budget_s
-        self.timeline = Timeline()
+        self.task, self.planner, self._budget_s = task, planner, budget_s
         self.tally = Tally()
         self.ended: list[Segment] = []
         """Segments that were over at the last look."""
-        self._pursuers: dict[int, Pursuer] = {}
+        self._timeline = Timeline()
         self._settings = PursuitSettings.for_task(task, replan_steps)
+        self._space = GoalSpace.of(task)
+        self._courses: dict[int, _Course] = {}
         self._number = 0
-        self._sent: Order | None = None
         self._cycle = 0
 
     def hear(self, told: Announcement) -> None:
         """Take in what the supervisor announced."""
-        self.timeline.announce(told, self._cycle)
+        self._timeline.announce(told, self._cycle)
+
+    @property
+    def running(self) -> Announcement:
+        """What governs the last state that was looked at."""
+        return self._timeline.at(self._cycle)
+
+    @property
+    def newest(self) -> Announcement:
+        """What was announced last; it may begin later."""
+        return self._timeline.newest
 
     def look(self, sample: ArmSample) -> list[Order]:
-        """Take in a state of the arm; return what is new for the policy."""
+        """Take in a state of the arm; return what is new for the policy, for the episode that runs and the next."""
         self._cycle, self.ended = sample.cycle, []
-        told, newest = self.timeline.at(sample.cycle), self.timeline.newest
-        orders = [self._follow(told, sample)] if told.state == State.RUNNING else []
-        if newest.state == State.RUNNING and newest.start_cycle > sample.cycle and newest.episode not in self._pursuers:
-            orders.append(self._begin(newest, sample))  # for its start, from where the hand is now
-        wanted = {told.episode, newest.episode}
-        self._pursuers = {episode: pursuer for episode, pursuer in self._pursuers.items() if episode in wanted}
+        told = {t.episode: t for t in (self.running, self.newest) if t.state == State.RUNNING}
+        self._courses = {episode: course for episode, course in self._courses.items() if episode in told}
+        orders = []
+        for episode, announced in told.items():
+            if episode not in self._courses:
+                self._courses[episode] = self._course(announced)
+            orders.append(self._look(self._courses[episode], sample, max(sample.cycle, announced.start_cycle)))
         return [order for order in orders if order is not None]
 
+    def call_off(self, episode: int, reason: str) -> Order | None:
+        """Let an episode hold for good; None if it is not one that runs or is announced."""
+        course = self._courses.get(episode)
+        if course is None or course.called_off:
+            return None
+        course.called_off = True
+        self._take(course, Plan.none(Status.UNREACHABLE, reason, self.task.goal.size), self._cycle, course.told.goal)
+        return self._order(course, self._cycle)
+
     def quiet(self, cycles: int) -> bool:
-        """Whether nothing will be asked for so many cycles: time to learn."""
-        told = self.timeline.at(self._cycle)
-        if told.state != State.RUNNING:
-            return self.timeline.newest.state != State.RUNNING
-        on_the_way = self._sent is not None and not self._sent.last
-        return told.start_cycle + told.length - self._cycle > cycles and not on_the_way
+        """Whether nothing will be asked for so many cycles, so that there is time to learn."""
+        running, newest = self.running, self.newest
+        if running.state != State.RUNNING:
+            return newest.state != State.RUNNING
+        course = self._courses.get(running.episode)
+        on_the_way = course is not None and course.said[1] < len(course.plan.knots) - 1
+        return running.start_cycle + running.length - self._cycle > cycles and not on_the_way
 
-    def hold(self, told: Announcement, status: Status, reason: str) -> Order:
-        """Let an episode hold from now on."""
-        plan = Plan.none(status, reason, self.task.goal.size)
-        self._pursuers[told.episode] = self._pursuer()
-        self._pursuers[told.episode].begin(plan, told.start_cycle, told.goal)
-        return self._order(told, plan, self._cycle, 0, np.zeros(0, np.float32), 0)
+    def _course(self, told: Announcement) -> _Course:
+        unplanned = Plan.none(Status.OUT_OF_TIME, "not planned yet", self.task.goal.size)
+        if self.planner is None:
+            return _Course(told, Pursuer(self._space, self._settings), unplanned)
+        return _Course(told, Pursuer(self._space, self._settings, self.planner.free), unplanned)
 
-    def _follow(self, told: Announcement, sample: ArmSample) -> Order | None:
-        pursuer = self._pursuers.get(told.episode)
-        if pursuer is None:
-            return self._begin(told, sample)
+    def _look(self, course: _Course, sample: ArmSample, step: int) -> Order | None:
         hand = sample.hand_m.astype(np.float32)
-        self._advance(pursuer, sample.cycle, hand)
-        if self.planner is not None and (pursuer.due(sample.cycle, hand) or self._barred(pursuer, sample.cycle, hand)):
-            plan = self._plan(told, sample)
-            stands = plan.status in MAY_STAND and pursuer.plan is not None
-            if not stands or self._barred(pursuer, sample.cycle, hand):
-                return self._take(told, plan, pursuer, sample.cycle, hand)
-        target, sent = pursuer.target(sample.cycle), self._sent
-        if target is None or pursuer.plan is None:
+        for segment in course.pursuer.advance(step, hand):
+            self.ended.append(segment)
+            self.tally.end(segment)
+            if self.planner is not None and np.isfinite(segment.predicted_miss):
+                self.planner.executed(segment.knot, segment.reached)
+        if self._due(course, step, hand):
+            plan = self._plan(course.told, sample)
+            stands = course.pursuer.plan is not None and plan.status in MAY_STAND
+            late = plan.status == Status.OUT_OF_TIME and not stands
+            course.tried, course.wait = step, 1 if plan.usable or late else RETRY_STEPS
+            if plan.usable or not stands or self._barred(course, step, hand):
+                self._take(course, plan, step, hand)
+        return self._order(course, step)
+
+    def _due(self, course: _Course, step: int, hand: Array) -> bool:
+        """Whether to plan now."""
+        if course.called_off:
+            return False
+        if self.planner is None:
+            return course.number == 0
+        if course.number and step - course.tried < course.wait:
+            return False
+        return bool(course.pursuer.due(step, hand)) or self._barred(course, step, hand)
+
+    def _barred(self, course: _Course, step: int, hand: Array) -> bool:
+        """Whether the straight way to what is pursued leads through what must be kept out of; exploring, it may."""
+        target = course.pursuer.target(step)
+        if target is None or self.planner is None or np.isnan(course.plan.predicted_miss).any():
+            return False
+        return bool(self.planner.keep_out.crosses(hand, target.knot, way_out=True))
+
+    def _plan(self, told: Announcement, sample: ArmSample) -> Plan:
+        if self.planner is None:
+            return self._straight(told.goal, "passed on")
+        seen = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
+        plan = self.planner.plan(seen, sample.hand_m, told.goal, self._budget_s)
+        self.tally.count(plan)
+        if plan.status in MAY_EXPLORE and told.exploration > 0:
+            return self._straight(told.goal, f"exploring; {plan.reason}")
+        return plan
+
+    def _straight(self, goal: Array, reason: str) -> Plan:
+        """The goal itself, for the longest horizon, with nothing promised."""
+        steps = np.array([self.task.horizon + 1])
+        return Plan(Status.DIRECT, goal[None], steps, np.full(1, np.nan, np.float32), reason=reason)
+
+    def _take(self, course: _Course, plan: Plan, step: int, hand: Array) -> None:
+        self._number += 1
+        course.number, course.plan = self._number, plan
+        course.pursuer.begin(plan, step, hand)
+
+    def _order(self, course: _Course, step: int) -> Order | None:
+        """What is to be said now, or None if it has been said."""
+        target = course.pursuer.target(step)
+        knot = -1 if target is None else target.number
+        if course.said == (course.number, knot):
             return None
-        if sent is not None and sent.plan is pursuer.plan and sent.knot == target.number:
-            return None
-        return self._order(told, pursuer.plan, sample.cycle, target.steps_left, target.knot, target.number)
-
-    def _begin(self, told: Announcement, sample: ArmSample) -> Order | None:
-        pursuer = self._pursuers[told.episode] = self._pursuer()
-        plan = self._plan(told, sample)
-        cycle = max(told.start_cycle, sample.cycle)
-        return self._take(told, plan, pursuer, cycle, sample.hand_m.astype(np.float32))
-
-    def _pursuer(self) -> Pursuer:
-        from tdm_ros.planning.space import GoalSpace
-
-        space = GoalSpace.of(self.task)
-        return Pursuer(space, self._settings) if self.planner is None else Pursuer(space, self._settings, self.planner.free)
+        course.said = course.number, knot
+        status = "CANCELED" if course.called_off else course.plan.status.name
+        left, goal = (0, np.zeros(0, np.float32)) if target is None else (target.steps_left, target.knot)
+        told, plan = course.told, course.plan
+        return Order(told.episode, course.number, status, plan.reason, step, left, goal, plan, knot)

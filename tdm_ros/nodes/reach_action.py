@@ -1,0 +1,206 @@
+"""The action of the planner: a goal that somebody asks for, with feedback for each subgoal on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rclpy.action import ActionServer, CancelResponse
+from rclpy.node import Node
+from rclpy.task import Future
+
+from tdm_ros.action import ReachGoal
+from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.timeline import Announcement, State
+from tdm_ros.nodes import qos
+from tdm_ros.nodes.convert import BASE_FRAME, floats
+from tdm_ros.planning.live import LivePlanner
+from tdm_ros.planning.orders import Order
+from tdm_ros.planning.space import Array
+
+AGAIN_CYCLES = 8
+"""Cycles before the end of an episode at which its goal is asked for once more; the supervisor decides 4 before."""
+ASK_EVERY_S = 0.5
+WATCH_S = 0.1
+Result = ReachGoal.Result
+
+
+@dataclass
+class _Asked:
+    """A goal that is pursued."""
+
+    handle: Any
+    goal: Array
+    tolerance: float
+    end_s: float
+    future: Future
+    distance: float = float("nan")
+    plans: set[int] = field(default_factory=set)
+    segments: int = 0
+    reached: float = float("nan")
+    order: Order | None = None
+    asked_s: float = -float("inf")
+
+
+class ReachAction:
+    """Has the supervisor run episodes for a goal until the hand is there.
+
+    Parameters
+    ----------
+    node : Node
+    live : LivePlanner
+    budget_s : float
+        Time for a goal that names none [s].
+    say : callable
+        Publishes an order.
+    """
+
+    def __init__(self, node: Node, live: LivePlanner, budget_s: float, say: Callable[[Order], None]) -> None:
+        self._node, self._live, self._budget_s, self._say = node, live, budget_s, say
+        self._asked: _Asked | None = None
+        self._withdrawn: set[bytes] = set()
+        self._goals = node.create_publisher(PoseStamped, "goal", qos.GOAL)
+        self._server = ActionServer(node, ReachGoal, "reach_goal", self._execute, cancel_callback=self._on_cancel)
+        node.create_timer(WATCH_S, self._watch)
+
+    async def _execute(self, handle: Any) -> Any:
+        """Pursue a goal to its end, whatever that is; other callbacks run meanwhile."""
+        asked = _Asked(handle, *self._terms(handle.request), Future())
+        if problem := self._problem(handle.request, asked):
+            asked.future.set_result(problem)
+        else:
+            if self._asked is not None:
+                self._end(self._asked, Result.PREEMPTED, "another goal took its place")
+            self._withdrawn.discard(asked.goal.tobytes())
+            self._asked = asked
+        status, reason = await asked.future
+        end = {Result.REACHED: handle.succeed, Result.CANCELED: handle.canceled}.get(status, handle.abort)
+        end()
+        return Result(
+            status=status, reason=reason, distance=asked.distance, plans=len(asked.plans), segments=asked.segments
+        )
+
+    def _terms(self, request: ReachGoal.Goal) -> tuple[Array, float, float]:
+        tolerance = float(request.tolerance) or self._live.task.success
+        return (
+            np.array(request.goal, np.float32),
+            tolerance,
+            time.monotonic() + (float(request.time_budget_s) or self._budget_s),
+        )
+
+    def _problem(self, request: ReachGoal.Goal, asked: _Asked) -> tuple[int, str] | None:
+        """Return why a goal can not be asked for, as status and reason, or None if it can."""
+        task, planner = self._live.task, self._live.planner
+        try:
+            task.goal.checked(asked.goal, "goal")
+        except ValueError as error:
+            return Result.BAD_GOAL, str(error)
+        if request.task not in ("", task.fingerprint):
+            return Result.BAD_GOAL, f"goal of another task, {request.task}; this is {task.fingerprint}"
+        if (asked.goal < task.goal.low).any() or (asked.goal > task.goal.high).any():
+            box = f"{list(task.goal.low)} and {list(task.goal.high)} {task.goal.unit}"
+            return Result.BAD_GOAL, f"goal must be within {box}, got {asked.goal.tolist()}"
+        if not (asked.tolerance > 0 and request.time_budget_s >= 0 and np.isfinite(asked.end_s)):
+            return Result.BAD_GOAL, "tolerance and time budget must be finite and not negative"
+        if planner is not None and planner.keep_out.contains(asked.goal):
+            return Result.GOAL_IN_KEEP_OUT, f"the goal {asked.goal.tolist()} is inside a keep-out box"
+        if planner is not None and not planner.ready:
+            return Result.NO_EXPERIENCE, "nothing has been learned, or seen, yet that a plan could be made of"
+        return None
+
+    def _on_cancel(self, handle: Any) -> CancelResponse:
+        if self._asked is not None and self._asked.handle.goal_id == handle.goal_id:
+            self._node.executor.create_task(self._end, self._asked, Result.CANCELED, "called off by who asked")
+        return CancelResponse.ACCEPT
+
+    def look(self, sample: ArmSample, orders: Sequence[Order]) -> None:
+        """Take in a state of the arm, and what the planner says to it."""
+        for told in self._announced():
+            if told.goal.tobytes() in self._withdrawn:
+                self._call_off(told.episode, "the goal was called off")
+        asked = self._asked
+        if asked is None:
+            return
+        asked.distance = float(self._live.task.distance(sample.hand_m, asked.goal))
+        running, newest = self._live.running, self._live.newest
+        if self._is_for(asked, running):
+            for order in orders:
+                if order.episode == running.episode:
+                    self._note(asked, order)
+            if self._asked is asked and asked.distance <= asked.tolerance:
+                self._end(asked, Result.REACHED, f"the hand is {asked.distance:.3f} m from the goal")
+            if running.start_cycle + running.length - sample.cycle > AGAIN_CYCLES:
+                return
+        if self._asked is asked and not self._is_for(asked, newest, after=running):
+            self._ask(asked)
+
+    def _announced(self) -> list[Announcement]:
+        return [told for told in (self._live.running, self._live.newest) if told.state == State.RUNNING]
+
+    def _is_for(self, asked: _Asked, told: Announcement, after: Announcement | None = None) -> bool:
+        """Whether an episode is for this goal; with ``after``, and another than that one."""
+        ours = told.state == State.RUNNING and np.array_equal(told.goal, asked.goal)
+        return ours and (after is None or after.state != State.RUNNING or told.episode != after.episode)
+
+    def _note(self, asked: _Asked, order: Order) -> None:
+        """Tell the client of an order, or that it is over."""
+        if not len(order.goal):
+            if order.status != "OUT_OF_TIME":
+                self._end(asked, getattr(Result, order.status), order.reason)
+            return
+        for segment in self._live.ended:
+            asked.segments += 1
+            asked.reached = segment.miss
+        asked.plans.add(order.number)
+        feedback = ReachGoal.Feedback(
+            plan=order.number,
+            segment=order.knot + 1,
+            segments=len(order.plan.knots),
+            status=int(order.status == "DIRECT"),
+            subgoal=floats(order.goal),
+            predicted_distance=float(order.plan.predicted_miss[order.knot]),
+            reached_distance=asked.reached,
+            distance=asked.distance,
+        )
+        asked.handle.publish_feedback(feedback)
+
+    def _ask(self, asked: _Asked) -> None:
+        """Ask the supervisor for an episode, now and then until there is one."""
+        now_s = time.monotonic()
+        if now_s - asked.asked_s < ASK_EVERY_S:
+            return
+        asked.asked_s = now_s
+        message = PoseStamped()
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        message.header.frame_id = BASE_FRAME
+        point = message.pose.position
+        point.x, point.y, point.z = (float(x) for x in asked.goal)
+        self._goals.publish(message)
+
+    def _watch(self) -> None:
+        """End a goal whose time is over, even if the arm is silent."""
+        asked = self._asked
+        if asked is not None and time.monotonic() > asked.end_s:
+            begun = "" if asked.plans else "; the supervisor never began an episode for it (it may be evaluating)"
+            self._end(asked, Result.OUT_OF_TIME, f"the time budget is over{begun}")
+
+    def _end(self, asked: _Asked, status: int, reason: str) -> None:
+        """Settle how a goal ended; unless it was reached the arm holds."""
+        if asked.future.done():
+            return
+        self._asked = None
+        if status != Result.REACHED:
+            self._withdrawn.add(asked.goal.tobytes())
+            for told in self._announced():
+                if self._is_for(asked, told):
+                    self._call_off(told.episode, reason)
+        asked.future.set_result((status, reason))
+
+    def _call_off(self, episode: int, reason: str) -> None:
+        order = self._live.call_off(episode, reason)
+        if order is not None:
+            self._say(order)
