@@ -60,3 +60,13 @@ def test_features_survive_a_checkpoint():
     for name in ("mean", "std", "goal_scale", "goal_centre", "wrap", "reaches"):
         np.testing.assert_array_equal(getattr(again, name), getattr(features, name))
     assert (again.near_scale, again.horizon, again.difference) == (features.near_scale, 5, True)
+
+
+def test_features_tell_states_apart_that_the_random_phase_never_came_near():
+    """Twenty and forty standard deviations away: seen, in order, and no longer in proportion."""
+    features = Features.fit(POINT, np.random.default_rng(0).normal(size=(99, 2)).astype(np.float32), 0.15)
+    far = (features.mean + features.std * np.array([[0.5], [20.0], [40.0]])).astype(np.float32)
+    goal, left = np.zeros((3, 1), np.float32), np.zeros(3, np.float32)
+    near, farther, farthest = features.inputs(far, goal, goal, left)[:, 0]
+    np.testing.assert_allclose(near, 0.5, rtol=0.01)
+    assert farther + 2 < farthest < 20
