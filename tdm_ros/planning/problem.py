@@ -102,9 +102,13 @@ class Problem:
         """
         margin = np.full(knots, self.objective.margin, np.float32)
         if len(self.keep_out):
-            for place, point in ((0, self.achieved), (-1, self.goal)):
-                margin[place] = min(margin[place], max(float(self.keep_out.clearance(point)) - 1e-5, 0.0))
+            for place, clearance in zip((0, -1), self._clearances, strict=True):
+                margin[place] = min(margin[place], max(clearance - 1e-5, 0.0))
         return margin, np.arange(knots) == 0
+
+    @cached_property
+    def _clearances(self) -> tuple[float, float]:
+        return float(self.keep_out.clearance(self.achieved)), float(self.keep_out.clearance(self.goal))
 
     def cost(self, knots: Array) -> Array:
         """Weigh candidate plans: (B, n, G) [goal unit] -> (B,), smaller is better."""

@@ -63,20 +63,22 @@ def _put_worst(
 def _keep_out(problem: Problem, course: Course) -> tuple[Array, Array]:
     """Gradient of the keep-out term with respect to the starts and ends of segments, by central differences."""
     start, end = np.zeros_like(course.end), np.zeros_like(course.end)
-    keep_out, count = problem.keep_out, course.end.shape[1]
-    margin, way_out = problem.margins(count)
-    depth = keep_out.depth(course.start, course.end, margin, way_out)
-    rows = depth > 0
+    keep_out, dims = problem.keep_out, list(problem.keep_out.dims)
+    margin, way_out = problem.margins(course.end.shape[1])
+    rows = keep_out.depth(course.start, course.end, margin, way_out) > 0
     if not rows.any():
         return start, end
-    batch = np.broadcast_shapes(rows.shape)
-    grown, leaving = (np.broadcast_to(x, batch)[rows] for x in (margin, way_out))
     size = _STEP * problem.model.space.scale
-    for dimension in keep_out.dims:
-        step = np.zeros(len(size), np.float32)
-        step[dimension] = size[dimension]
-        for slopes, first, last in ((start, step, 0 * step), (end, 0 * step, step)):
-            ahead = keep_out.depth(course.start[rows] + first, course.end[rows] + last, grown, leaving)
-            behind = keep_out.depth(course.start[rows] - first, course.end[rows] - last, grown, leaving)
-            slopes[rows, dimension] = problem.objective.keep_out * (ahead - behind) / (2 * size[dimension])
+    steps = np.diag(size)[dims]
+    still = np.zeros_like(steps)
+    # Ahead and behind by each dimension, of the starts and then of the ends: (4 D, 1, G).
+    first = np.concatenate([steps, -steps, still, still])[:, None]
+    last = np.concatenate([still, still, steps, -steps])[:, None]
+    grown, leaving = (np.broadcast_to(x, rows.shape)[rows] for x in (margin, way_out))
+    depth = keep_out.depth(course.start[rows] + first, course.end[rows] + last, grown, leaving)
+    for slopes, (ahead, behind) in zip((start, end), depth.reshape(2, 2, len(dims), -1), strict=True):
+        change = (ahead - behind).T / (2 * size[dims])
+        part = np.zeros((len(change), len(size)), np.float32)
+        part[:, dims] = problem.objective.keep_out * change
+        slopes[rows] = part
     return start, end
