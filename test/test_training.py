@@ -35,16 +35,38 @@ def trained(learner: Learner, steps: int) -> Learner:
     return learner
 
 
-def fresh(seed: int = 0) -> Learner:
-    return Learner(make_goal_env(TASK)[1], SMALL, seed)
+def fresh(seed: int = 0, config: TdmConfig = SMALL, compiled: bool = False) -> Learner:
+    return Learner(make_goal_env(TASK)[1], config, seed, compiled)
 
 
-def test_training_resumed_from_a_checkpoint_equals_an_uninterrupted_one(tmp_path):
-    whole = trained(fresh(), 200)
-    half = trained(fresh(), 100)
+PAPER = replace(TdmConfig.preset("paper"), hidden=16, batch_size=32, random_steps=60, updates_per_step=2, copy_every=37)
+VARIANTS = {
+    "default": SMALL,
+    "preset paper": PAPER,
+    "sac": replace(SMALL, backbone="sac"),
+    "noisy target": replace(SMALL, target_noise=0.2, actor_every=3),
+}
+
+
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
+def test_training_resumed_from_a_checkpoint_equals_an_uninterrupted_one(tmp_path, config):
+    whole = trained(fresh(config=config), 200)
+    half = trained(fresh(config=config), 100)
     save_checkpoint(tmp_path, half)
     resumed = trained(load_learner(tmp_path, half.task), 200)
     assert resumed.transitions == whole.transitions and resumed.updates == whole.updates
+    assert resumed.actor_bytes() == whole.actor_bytes()
+
+
+def test_compiled_training_resumes_to_the_same_bytes_and_is_the_eager_one_but_for_rounding(tmp_path):
+    config = replace(SMALL, catch_up_updates=1)  # compared after one update: rounding grows with every further one
+    first, eager = trained(fresh(config=config, compiled=True), 60), trained(fresh(config=config), 60)
+    assert first.updates == eager.updates == 1
+    for name, tensor in first.agent.actor_tensors().items():
+        np.testing.assert_allclose(tensor, eager.agent.actor_tensors()[name], rtol=1e-3, atol=1e-5, err_msg=name)
+    save_checkpoint(tmp_path, first)
+    resumed = trained(load_learner(tmp_path, first.task, compiled=True), 90)
+    whole = trained(fresh(config=config, compiled=True), 90)
     assert resumed.actor_bytes() == whole.actor_bytes()
 
 
