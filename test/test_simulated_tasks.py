@@ -24,6 +24,7 @@ SHAPES = {
     "pusher": (10, 4, 3, 100),
     "sawyer_push": (19, 4, 2, 64),
     "sawyer_push_around": (19, 4, 2, 64),
+    "maze": (4, 2, 2, 96),
     "cheetah": (17, 1, 6, 99),
     "ant_position": (30, 2, 8, 50),
     "ant_position_velocity": (33, 4, 8, 99),

@@ -6,6 +6,7 @@ from tdm_ros.tasks import (
     ANT_POSITION,
     ANT_POSITION_VELOCITY,
     CHEETAH,
+    MAZE,
     PUSHER,
     REACHER,
     SAWYER_AROUND,
@@ -34,6 +35,7 @@ _ENVIRONMENTS: dict[str, tuple[str, str, TaskSpec, dict[str, str]]] = {
     "sawyer_push_around": ("SawyerPushAround", "around_env:SawyerPushAroundEnv", SAWYER_PUSH_AROUND, {}),
     "reacher": ("Reacher", "reacher_env:ReacherEnv", REACHER, {}),
     "pusher": ("Pusher", "pusher_env:PusherEnv", PUSHER, {}),
+    "maze": ("Maze", "maze_env:MazeEnv", MAZE, {}),
     "cheetah": ("Cheetah", "cheetah_env:CheetahEnv", CHEETAH, {}),
     "ant_position": ("AntPosition", "ant_env:AntPositionEnv", ANT_POSITION, {}),
     "ant_position_velocity": (
