@@ -48,8 +48,8 @@ class PlannerNode(Node):
         self.refusals = Refusals(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._received = 0
-        self._sample: ArmSample | None = None
-        self._looked = 0
+        self._state: ArmState | None = None
+        self._hand_m = np.zeros(3)
         self._heard: set[str] = set()
         self._planner = self._make_planner(given)
         self._experience = Experience(self.task, np.random.default_rng([5, given.seed]), given.learn_every_s)
@@ -94,13 +94,15 @@ class PlannerNode(Node):
         while before != self._received:
             before = self._received
             executor.spin_once(timeout_sec=0.0)
-        if self._sample is not None and self._sample.cycle != self._looked:
-            self._looked = self._sample.cycle
+        state, self._state = self._state, None
+        sample = None if state is None else self._read(state)
+        if sample is not None:
+            self._hand_m = sample.hand_m
             self._refresh_boxes()
-            orders = self._live.look(self._sample)
+            orders = self._live.look(sample)
             for order in orders:
                 self._say(order)
-            self._action.look(self._sample, orders)
+            self._action.look(sample, orders)
         now_s = time.monotonic()
         if self._planner is not None and self._experience.due(now_s) and self._live.quiet(QUIET_CYCLES):
             self._experience.teach(self._planner, now_s)
@@ -125,12 +127,11 @@ class PlannerNode(Node):
         self._draw(order)
 
     def _draw(self, order: Order | None) -> None:
-        hand = np.zeros(3) if self._sample is None else self._sample.hand_m
         knots = np.zeros((0, 3)) if order is None else order.plan.knots[max(order.knot, 0) :]
         miss = [] if order is None else order.plan.predicted_miss[max(order.knot, 0) :].tolist()
         acceptable_m = self._planner.objective.acceptable if self._planner is not None else 1.0
         stamp = self.get_clock().now().to_msg()
-        self._markers.publish(markers(hand, knots, miss, acceptable_m, self._boxes, stamp))
+        self._markers.publish(markers(self._hand_m, knots, miss, acceptable_m, self._boxes, stamp))
 
     def _set_boxes(self, told: NDArray[np.float64]) -> None:
         """Keep out of the scene's regions, the parameter's boxes and those of the topic."""
@@ -171,14 +172,19 @@ class PlannerNode(Node):
 
     def _on_state(self, message: ArmState) -> None:
         self._received += 1
+        self._state = message  # only the newest counts: what came while a plan was made is old
+
+    def _read(self, message: ArmState) -> ArmSample | None:
         sample, problem = self._reader.read(message)
+        old_s = age_s(self, message.header.stamp)
         if sample is None:
             self.refusals.refuse(f"arm_state: {problem}")
-        elif not abs(old_s := age_s(self, message.header.stamp)) <= self._declared.values.max_state_age_s:
+        elif not abs(old_s) <= self._declared.values.max_state_age_s:
             self.refusals.refuse("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
         else:
             self._heard.add("arm_state")
-            self._sample = sample
+            return sample
+        return None
 
     def _on_weights(self, message: PolicyWeights) -> None:
         self._received += 1

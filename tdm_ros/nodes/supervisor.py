@@ -161,6 +161,8 @@ class SupervisorNode(Node):
         space = self.get_namespace().rstrip("/")
         if (values := values_of(message, f"{space}/arm")) is not None:
             self._record.arm_values = values
+        if (values := values_of(message, f"{space}/planner")) is not None:
+            self._record.planner_values = values
         for name in NEEDED:
             if (values_of(message, f"{space}/{name}") or {}).get("ready") == "True":
                 self._ready_s[name] = time.monotonic()

@@ -43,8 +43,14 @@ class Experience:
         return self._store.total
 
     def add(self, step: Step, last: bool) -> None:
-        """Take in a transition; ValueError if it is of another size or not finite."""
-        self._store.add(step, last)
+        """Take in a transition, one of a drive home without a goal, too.
+
+        Raises
+        ------
+        ValueError
+            If it is of another size or not finite.
+        """
+        self._store.add(step if step.desired.size else step._replace(desired=step.next_achieved), last)
 
     def take(self, actor: NumpyActor, version: int, final: bool) -> str:
         """Take weights in; return "" or why they can not be used."""

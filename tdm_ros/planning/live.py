@@ -130,9 +130,10 @@ class LivePlanner:
             return False
         if self.planner is None:
             return course.number == 0
-        if course.number and step - course.tried < course.wait:
-            return False
-        return bool(course.pursuer.due(step, hand)) or self._barred(course, step, hand)
+        if self._barred(course, step, hand):
+            return True
+        waits = course.number > 0 and step - course.tried < course.wait
+        return not waits and bool(course.pursuer.due(step, hand))
 
     def _barred(self, course: _Course, step: int, hand: Array) -> bool:
         """Whether the straight way to what is pursued leads through what must be kept out of; exploring, it may."""

@@ -68,6 +68,13 @@ def end_table(summary: dict[str, Any]) -> str:
             f"{kept['evaluated_reached']} of them within {100 * kept['within_m']:g} cm of the goal; "
             f"entered in {kept['trained_entered']} of {kept['trained']} episodes of learning"
         )
+    if (plans := summary.get("planning") or {}).get("plan_cpu_ms.worst"):
+        spread = ", ".join(f"{key} {plans[f'plan_cpu_ms.{key}']:.1f}" for key in ("p50", "p99", "worst"))
+        lines.append(f"  plans             {plans['plans']:.0f}, CPU time of one {spread} ms")
+        lines.append(
+            f"  segments          {plans['segments']:.0f}, missed by {100 * plans['reached_m']:.1f} cm, "
+            f"{100 * plans['predicted_m']:.1f} cm expected"
+        )
     cycles = summary["cycles"]
     lines += [
         f"  cycles            {cycles['total']}, {100 * cycles['answered_fraction']:.2f} % answered "
@@ -103,6 +110,19 @@ def cycles_of(values: dict[str, str]) -> dict[str, Any]:
     counts = {key: int(number(key)) for key in ("total", "answered", "missed", "overruns")}
     fractions = {key: number(key) for key in ("answered_fraction", "steal_fraction")}
     return counts | fractions | durations
+
+
+def numbers_of(values: dict[str, str]) -> dict[str, float]:
+    """The finite numbers among a node's diagnostics."""
+    found = {}
+    for key, text in values.items():
+        try:
+            number = float(text)
+        except ValueError:
+            continue
+        if math.isfinite(number):
+            found[key] = number
+    return found
 
 
 def write_summary(run_dir: Path, summary: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from tdm_ros.control.timeline import Mode, State
 from tdm_ros.replay.log import LOG_FOLDER, count_messages
 from tdm_ros.tasks import SCENES, Scene, TaskSpec
 from tdm_ros.training.kept_out import KeptOut
-from tdm_ros.training.live_report import Now, clock_text, cycles_of, end_table, live_line, write_summary
+from tdm_ros.training.live_report import Now, clock_text, cycles_of, end_table, live_line, numbers_of, write_summary
 from tdm_ros.training.metrics import EpisodeRow, MetricsFile, summarise
 
 SILENT_CYCLES = 20
@@ -50,6 +50,7 @@ class RunRecord:
         self._trainer = (0.0, 0, 0.0)
         self.updates = 0
         self.arm_values: dict[str, str] = {}
+        self.planner_values: dict[str, str] = {}
 
     @property
     def robot_s(self) -> float:
@@ -152,6 +153,7 @@ class RunRecord:
             "updates": self.updates,
             **summarise(self._evaluated),
             "kept_out": self._kept_out.summary(),
+            "planning": numbers_of(self.planner_values),
             "cycles": cycles_of(self.arm_values),
             "transitions": {
                 "published": self._published,

@@ -1,0 +1,171 @@
+"""What the planner says to the policy, state by state: with plans that are made up, and without ROS."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.timeline import Announcement, Mode, State
+from tdm_ros.planning import KeepOut, Plan, Status
+from tdm_ros.planning.live import RETRY_STEPS, LivePlanner
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.tasks import SAWYER_REACH
+
+TASK = SAWYER_REACH["velocity"]
+START = np.array([0.4, 0.2, 0.2], np.float32)
+KNOT = np.array([0.4, 0.0, 0.5], np.float32)
+GOAL = np.array([0.4, -0.2, 0.2], np.float32)
+WALL = KeepOut(np.array([[[0.0, -0.05, -0.1], [1.0, 0.05, 0.4]]]), (0, 1, 2))
+
+
+def planned(steps: int = 12) -> Plan:
+    return Plan(Status.PLANNED, np.array([KNOT, GOAL]), np.array([steps, steps]), np.array([0.01, 0.02], np.float32))
+
+
+def none(status: Status) -> Plan:
+    return Plan.none(status, f"because {status.value}", 3)
+
+
+class Scripted:
+    """Stands for a planner: gives the plans of a list, the last one for ever."""
+
+    def __init__(self, *plans: Plan) -> None:
+        self.plans, self.asked, self.learned = list(plans), [], []
+        self.keep_out = KeepOut(np.zeros((0, 2, 3)), (0, 1, 2))
+
+    def plan(self, observation, achieved, goal, budget_s):
+        self.asked.append((np.array(achieved), np.array(goal)))
+        return self.plans.pop(0) if len(self.plans) > 1 else self.plans[0]
+
+    def free(self, start, end):
+        return not bool(self.keep_out.crosses(start, end))
+
+    def executed(self, predicted, reached):
+        self.learned.append((predicted, reached))
+
+
+def sample(cycle: int, hand=START) -> ArmSample:
+    return ArmSample(cycle, cycle, 1, NEUTRAL_RAD, np.zeros(7), np.asarray(hand, float), np.zeros(7, np.float32), 1)
+
+
+def episode(number: int = 1, start: int = 100, exploration: float = 0.0, mode: Mode = Mode.EVALUATE) -> Announcement:
+    return Announcement(State.RUNNING, mode, number, start, 50, GOAL, exploration)
+
+
+def live_with(*plans: Plan, told: Announcement | None = None) -> tuple[LivePlanner, Scripted]:
+    planner = Scripted(*plans)
+    live = LivePlanner(TASK, planner, 0.2, 10)  # type: ignore[arg-type]
+    live.look(sample(99))
+    live.hear(told or episode())
+    return live, planner
+
+
+def test_look_a_plan_is_told_knot_by_knot_and_learned_from() -> None:
+    live, planner = live_with(planned(), none(Status.OUT_OF_TIME))
+    (order,) = live.look(sample(100))
+    assert order.status == "PLANNED" and not order.last and (order.start_cycle, order.steps_left) == (100, 11)
+    np.testing.assert_array_equal(order.goal, KNOT)
+    assert live.look(sample(101)) == []
+    (order,) = live.look(sample(105, KNOT))  # sooner than planned
+    assert order.last and (order.start_cycle, order.steps_left) == (105, 11)
+    np.testing.assert_array_equal(order.goal, GOAL)
+    np.testing.assert_allclose(planner.learned, [(KNOT, KNOT)])
+    assert live.tally.values()["segments"] == 1
+
+
+def test_look_late_plan_leaves_the_last_one_standing() -> None:
+    live, planner = live_with(planned(), none(Status.OUT_OF_TIME))
+    live.look(sample(100))
+    for cycle in range(101, 112):
+        assert live.look(sample(cycle)) == []
+    assert len(planner.asked) >= 2, "it was time for a new plan"
+
+
+def test_look_first_plan_is_late_holds_and_tries_again_at_once() -> None:
+    live, planner = live_with(none(Status.OUT_OF_TIME), none(Status.OUT_OF_TIME), planned())
+    (order,) = live.look(sample(100))
+    assert order.status == "OUT_OF_TIME" and order.goal.size == 0
+    live.look(sample(101))
+    (order,) = live.look(sample(102))
+    assert order.status == "PLANNED" and len(planner.asked) == 3
+
+
+def test_look_no_way_and_what_is_pursued_leads_through_a_wall_holds() -> None:
+    live, planner = live_with(planned(), none(Status.UNREACHABLE))
+    live.look(sample(100))
+    planner.keep_out = WALL
+    assert live.look(sample(101, KNOT))[0].last, "over the wall, on to the goal"
+    (order,) = live.look(sample(103, START))  # thrown back
+    assert order.status == "UNREACHABLE" and order.goal.size == 0 and "because" in order.reason
+
+
+@pytest.mark.parametrize("status", [Status.GOAL_IN_KEEP_OUT, Status.BAD_GOAL, Status.NO_EXPERIENCE, Status.UNREACHABLE])
+def test_look_without_a_plan_holds_says_why_once_and_tries_again_later(status: Status) -> None:
+    live, planner = live_with(none(status), planned())
+    (order,) = live.look(sample(100))
+    assert order.status == status.name and order.goal.size == 0 and not order.plan.usable
+    for cycle in range(101, 100 + RETRY_STEPS):
+        assert live.look(sample(cycle)) == []
+    assert len(planner.asked) == 1
+    (order,) = live.look(sample(100 + RETRY_STEPS))
+    assert order.status == "PLANNED"
+
+
+@pytest.mark.parametrize("status", [Status.NO_EXPERIENCE, Status.UNREACHABLE, Status.OUT_OF_TIME])
+def test_look_exploring_without_a_plan_goes_straight(status: Status) -> None:
+    live, planner = live_with(none(status), told=episode(exploration=0.1, mode=Mode.TRAIN))
+    planner.keep_out = WALL
+    (order,) = live.look(sample(100))
+    assert order.status == "DIRECT" and order.last and "exploring" in order.reason
+    np.testing.assert_array_equal(order.goal, GOAL)
+    for cycle in range(101, 108):
+        assert live.look(sample(cycle)) == []
+
+
+def test_look_exploring_a_goal_in_a_keep_out_holds_all_the_same() -> None:
+    live, _ = live_with(none(Status.GOAL_IN_KEEP_OUT), told=episode(exploration=0.1, mode=Mode.TRAIN))
+    (order,) = live.look(sample(100))
+    assert order.goal.size == 0
+
+
+def test_look_next_episode_is_planned_for_before_it_begins() -> None:
+    live, planner = live_with(planned(60))
+    live.look(sample(140))
+    live.hear(episode(2, 150))
+    (order,) = live.look(sample(146))
+    assert order.episode == 2 and (order.start_cycle, order.steps_left) == (150, 59)
+    asked = len(planner.asked)
+    assert [live.look(sample(cycle)) for cycle in range(147, 155)] == [[]] * 8
+    assert len(planner.asked) == asked, "planned once"
+
+
+def test_call_off_holds_for_good() -> None:
+    live, planner = live_with(planned())
+    live.look(sample(100))
+    order = live.call_off(1, "nobody wants it any more")
+    assert order is not None and order.status == "CANCELED" and order.goal.size == 0
+    assert live.call_off(1, "again") is None and live.call_off(7, "unknown") is None
+    for cycle in range(101, 130):
+        assert live.look(sample(cycle)) == []
+
+
+def test_quiet_while_the_goal_is_pursued_or_the_arm_does_something_else() -> None:
+    live, _ = live_with(planned(), none(Status.OUT_OF_TIME))
+    live.look(sample(100))
+    assert not live.quiet(30), "on the way to a knot"
+    live.look(sample(101, KNOT))
+    assert live.quiet(30)
+    live.look(sample(125, GOAL))
+    assert not live.quiet(30), "the next episode is near"
+    live.hear(Announcement(State.RESETTING))
+    live.look(sample(126, GOAL))
+    assert live.quiet(30)
+
+
+def test_look_without_planning_the_goal_is_passed_on_once() -> None:
+    live = LivePlanner(TASK, None, 0.2, 10)
+    live.hear(episode(start=0))
+    (order,) = live.look(sample(100))
+    assert order.status == "DIRECT" and order.last
+    assert [live.look(sample(cycle)) for cycle in range(1, 49)] == [[]] * 48
