@@ -33,6 +33,7 @@ class Scripted:
     def __init__(self, *plans: Plan) -> None:
         self.plans, self.asked, self.learned = list(plans), [], []
         self.keep_out = KeepOut(np.zeros((0, 2, 3)), (0, 1, 2))
+        self.multiplier = 1.0
 
     def plan(self, observation, achieved, goal, budget_s):
         self.asked.append((np.array(achieved), np.array(goal)))
@@ -141,7 +142,7 @@ def test_look_next_episode_is_planned_for_before_it_begins() -> None:
 
 
 def test_call_off_holds_for_good() -> None:
-    live, planner = live_with(planned())
+    live, _ = live_with(planned())
     live.look(sample(100))
     order = live.call_off(1, "nobody wants it any more")
     assert order is not None and order.status == "CANCELED" and order.goal.size == 0
@@ -150,17 +151,13 @@ def test_call_off_holds_for_good() -> None:
         assert live.look(sample(cycle)) == []
 
 
-def test_quiet_while_the_goal_is_pursued_or_the_arm_does_something_else() -> None:
-    live, _ = live_with(planned(), none(Status.OUT_OF_TIME))
-    live.look(sample(100))
-    assert not live.quiet(30), "on the way to a knot"
-    live.look(sample(101, KNOT))
-    assert live.quiet(30)
-    live.look(sample(125, GOAL))
-    assert not live.quiet(30), "the next episode is near"
-    live.hear(Announcement(State.RESETTING))
-    live.look(sample(126, GOAL))
-    assert live.quiet(30)
+def test_swap_keeps_boxes_and_what_executions_taught() -> None:
+    live, planner = live_with(none(Status.NO_EXPERIENCE))
+    planner.keep_out, planner.multiplier = WALL, 7.0
+    fresh = Scripted(planned())
+    live.swap(fresh)  # type: ignore[arg-type]
+    assert live.planner is fresh and fresh.keep_out is WALL and fresh.multiplier == 7.0
+    assert live.look(sample(100))[0].status == "PLANNED"
 
 
 def test_look_without_planning_the_goal_is_passed_on_once() -> None:

@@ -246,7 +246,7 @@ class EpisodeMachine:
         if around.missing:
             self.told = replace(self.told, reason=f"waiting for {around.missing}")
             return
-        self._next(self._cycle + 2, 0)
+        self._next(self._cycle + AHEAD, 0)
 
     def _from_resetting(self, around: Surroundings) -> None:
         if around.at_home:
@@ -254,7 +254,7 @@ class EpisodeMachine:
             if self.final_weights_wanted:
                 self._tell(State.HOLD, "waiting for the last weights")
             else:
-                self._run(self._cycle + 2, 0)
+                self._run(self._cycle + AHEAD, 0)
         elif self._cycle - self.told.start_cycle > self.schedule.reset_timeout:
             self.fault(f"the arm did not get home within {self.schedule.reset_timeout} cycles")
 

@@ -33,9 +33,6 @@ from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.tasks.scenes import boxes_from_text
 from tdm_ros.tdm.actor import NumpyActor
 
-QUIET_CYCLES = 30
-"""Learning waits until nothing is asked for within so many cycles."""
-
 
 class PlannerNode(Node):
     """Handles its mail, then plans from the newest state; nobody waits for it."""
@@ -51,24 +48,25 @@ class PlannerNode(Node):
         self._state: ArmState | None = None
         self._hand_m = np.zeros(3)
         self._heard: set[str] = set()
-        self._planner = self._make_planner(given)
-        self._experience = Experience(self.task, np.random.default_rng([5, given.seed]), given.learn_every_s)
-        self._live = LivePlanner(self.task, self._planner, given.budget_s, given.replan_steps)
+        self._plans = given.planner != "direct"
+        rng = np.random.default_rng([5, given.seed])
+        self._experience = Experience(self.task, self._make_planner, rng, given.learn_every_s)
+        planner = self._make_planner() if self._plans else None
+        self._live = LivePlanner(self.task, planner, given.budget_s, given.replan_steps)
         self._subgoals = self.create_publisher(Subgoal, "subgoal", qos.LATCHED)
         self._markers = self.create_publisher(MarkerArray, "plan_markers", qos.LATCHED)
         self._action = ReachAction(self, self._live, given.action_budget_s, self._say)
         self._told_boxes = np.zeros((0, 2, 3))
         self._boxes = self._told_boxes
         self._text = given.keep_out
-        self._set_boxes(boxes_from_text(self._text))
+        self._set_boxes(self._told_boxes)
         self._subscribe()
-        if self._planner is not None:
+        if self._plans:
             self._remember(Path(given.run_dir) / LOG_FOLDER)
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
 
-    def _make_planner(self, given: PlannerParameters) -> SubgoalPlanner | None:
-        if given.planner == "direct":
-            return None
+    def _make_planner(self) -> SubgoalPlanner:
+        given = self._declared.values
         objective = Objective.for_task(self.task, margin=given.margin_m)
         return SubgoalPlanner(self.task, PlannerSettings(given.planner, objective, seed=given.seed))
 
@@ -76,7 +74,7 @@ class PlannerNode(Node):
         self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
         self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
         self.create_subscription(KeepOut, "keep_out", self._on_keep_out, qos.LATCHED)
-        if self._planner is not None:
+        if self._plans:
             self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED)
             self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
 
@@ -88,7 +86,7 @@ class PlannerNode(Node):
             self.get_logger().info(f"{len(self._experience)} transitions from the log")
 
     def step(self, executor: SingleThreadedExecutor) -> None:
-        """Read the mail, plan from the newest state, learn when nothing is asked for."""
+        """Read the mail, plan from the newest state; take what was learned meanwhile."""
         spin_idle(executor)
         before = -1
         while before != self._received:
@@ -103,9 +101,8 @@ class PlannerNode(Node):
             for order in orders:
                 self._say(order)
             self._action.look(sample, orders)
-        now_s = time.monotonic()
-        if self._planner is not None and self._experience.due(now_s) and self._live.quiet(QUIET_CYCLES):
-            self._experience.teach(self._planner, now_s)
+        if (learned := self._experience.learned(time.monotonic())) is not None:
+            self._live.swap(learned)
 
     def _say(self, order: Order) -> None:
         message = Subgoal(
@@ -129,7 +126,7 @@ class PlannerNode(Node):
     def _draw(self, order: Order | None) -> None:
         knots = np.zeros((0, 3)) if order is None else order.plan.knots[max(order.knot, 0) :]
         miss = [] if order is None else order.plan.predicted_miss[max(order.knot, 0) :].tolist()
-        acceptable_m = self._planner.objective.acceptable if self._planner is not None else 1.0
+        acceptable_m = self._live.planner.objective.acceptable if self._live.planner is not None else 1.0
         stamp = self.get_clock().now().to_msg()
         self._markers.publish(markers(self._hand_m, knots, miss, acceptable_m, self._boxes, stamp))
 
@@ -138,8 +135,8 @@ class PlannerNode(Node):
         scene = SCENES[self._declared.values.scene].boxes_m
         self._boxes = np.concatenate([scene, boxes_from_text(self._text), told])
         self._told_boxes = told
-        if self._planner is not None:
-            self._planner.keep_out = Regions(self._boxes, (0, 1, 2))
+        if self._live.planner is not None:
+            self._live.planner.keep_out = Regions(self._boxes, (0, 1, 2))
         self._draw(None)
 
     def _refresh_boxes(self) -> None:

@@ -1,12 +1,16 @@
-"""What a live planner learns from: the newest weights, and the states that were seen."""
+"""What a live planner learns from: the newest weights, and the states that were seen. It learns beside planning."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
 
 import numpy as np
 
 from tdm_ros.planning.model import ReachModel
 from tdm_ros.planning.planner import SubgoalPlanner
-from tdm_ros.planning.states import SeenStates
+from tdm_ros.planning.space import GoalSpace
+from tdm_ros.planning.states import CANDIDATES, SeenStates
 from tdm_ros.replay import Step, TrajectoryStore
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor
@@ -18,26 +22,31 @@ REMEMBERED = 50_000
 
 
 class Experience:
-    """Hands the planner what came in, now and then: it takes a few hundred milliseconds.
+    """Makes planners from what came in, in a thread of its own: it takes some hundred milliseconds, a plan a few.
 
     Parameters
     ----------
     task : TaskSpec
+    make : callable
+        Makes a planner that has learned nothing.
     rng : numpy.random.Generator
         Which states are taken.
     every_s : float
-        Least time between two times [s]; final weights are handed over at once.
+        Least time between two times [s]; final weights are used at once.
     """
 
-    def __init__(self, task: TaskSpec, rng: np.random.Generator, every_s: float) -> None:
-        self._task, self._rng, self._every_s = task, rng, every_s
+    def __init__(
+        self, task: TaskSpec, make: Callable[[], SubgoalPlanner], rng: np.random.Generator, every_s: float
+    ) -> None:
+        self._task, self._make, self._rng, self._every_s = task, make, rng, every_s
         self._store = TrajectoryStore(task, REMEMBERED)
-        self._fresh: ReachModel | None = None
+        self._fresh: tuple[ReachModel, int] | None = None
         self._hurry = False
         self._learned_s = -np.inf
+        self._thread: Thread | None = None
+        self._learned: tuple[SubgoalPlanner, int] | None = None
         self.version = 0
-        """Of the weights that the planner uses."""
-        self._fresh_version = 0
+        """Of the weights that the newest planner uses."""
 
     def __len__(self) -> int:
         return self._store.total
@@ -58,19 +67,33 @@ class Experience:
         if actor.sizes != (sizes := (task.observation.size, task.goal.size, task.action.size)):
             return f"sizes {actor.sizes}, expected {sizes}"
         try:
-            self._fresh = ReachModel(actor)
+            self._fresh, self._hurry = (ReachModel(actor), version), final
         except ValueError as error:
             return str(error)
-        self._fresh_version, self._hurry = version, final
         return ""
 
-    def due(self, now_s: float) -> bool:
-        """Whether there is something new, and it is time."""
-        if self._fresh is None or not len(self):
-            return False
-        return self._hurry or now_s - self._learned_s >= self._every_s
+    def learned(self, now_s: float) -> SubgoalPlanner | None:
+        """A new planner if one has just been made, else None; begins to make the next one when it is time."""
+        if self._thread is not None:
+            if self._thread.is_alive():
+                return None
+            self._thread = None
+            if self._learned is not None:
+                (planner, self.version), self._learned = self._learned, None
+                return planner
+        if self._fresh is not None and len(self) and (self._hurry or now_s - self._learned_s >= self._every_s):
+            (model, version), self._fresh, self._hurry, self._learned_s = self._fresh, None, False, now_s
+            total, kept = self._store.total, len(self._store)
+            index = self._rng.integers(total - kept, total, CANDIDATES)
+            if kept <= CANDIDATES:
+                index = np.arange(total - kept, total)
+            seen, achieved = self._store.column("observation", index), self._store.column("achieved", index)
 
-    def teach(self, planner: SubgoalPlanner, now_s: float) -> None:
-        """Let the planner use what came in."""
-        planner.learn(self._fresh, SeenStates.from_store(self._store, STATES, self._rng))
-        self._fresh, self._hurry, self._learned_s, self.version = None, False, now_s, self._fresh_version
+            def learn() -> None:
+                planner = self._make()
+                planner.learn(model, SeenStates.thinned(seen, achieved, GoalSpace.of(self._task), STATES))
+                self._learned = planner, version
+
+            self._thread = Thread(target=learn, daemon=True)
+            self._thread.start()
+        return None

@@ -90,23 +90,22 @@ class LivePlanner:
         if course is None or course.called_off:
             return None
         course.called_off = True
-        self._take(course, Plan.none(Status.UNREACHABLE, reason, self.task.goal.size), self._cycle, course.told.goal)
+        course.plan, course.said = Plan.none(Status.UNREACHABLE, reason, self.task.goal.size), (0, 0)
+        course.pursuer.begin(course.plan, self._cycle, course.told.goal)
         return self._order(course, self._cycle)
 
-    def quiet(self, cycles: int) -> bool:
-        """Whether nothing will be asked for so many cycles, so that there is time to learn."""
-        running, newest = self.running, self.newest
-        if running.state != State.RUNNING:
-            return newest.state != State.RUNNING
-        course = self._courses.get(running.episode)
-        on_the_way = course is not None and course.said[1] < len(course.plan.knots) - 1
-        return running.start_cycle + running.length - self._cycle > cycles and not on_the_way
+    def swap(self, planner: SubgoalPlanner) -> None:
+        """Plan with another planner from now on, that has learned more; what executions have taught stays."""
+        if self.planner is not None:
+            planner.keep_out, planner.multiplier = self.planner.keep_out, self.planner.multiplier
+        self.planner = planner
 
     def _course(self, told: Announcement) -> _Course:
         unplanned = Plan.none(Status.OUT_OF_TIME, "not planned yet", self.task.goal.size)
-        if self.planner is None:
-            return _Course(told, Pursuer(self._space, self._settings), unplanned)
-        return _Course(told, Pursuer(self._space, self._settings, self.planner.free), unplanned)
+        return _Course(told, Pursuer(self._space, self._settings, self._free), unplanned)
+
+    def _free(self, start: Array, end: Array) -> bool:
+        return self.planner is None or self.planner.free(start, end)
 
     def _look(self, course: _Course, sample: ArmSample, step: int) -> Order | None:
         hand = sample.hand_m.astype(np.float32)
@@ -158,6 +157,8 @@ class LivePlanner:
         return Plan(Status.DIRECT, goal[None], steps, np.full(1, np.nan, np.float32), reason=reason)
 
     def _take(self, course: _Course, plan: Plan, step: int, hand: Array) -> None:
+        if not (plan.usable or course.plan.usable) and course.number and plan.status == course.plan.status:
+            return  # it holds already, and has said why
         self._number += 1
         course.number, course.plan = self._number, plan
         course.pursuer.begin(plan, step, hand)

@@ -47,7 +47,7 @@ class Order:
     @property
     def last(self) -> bool:
         """Whether it is the goal."""
-        return self.knot == len(self.plan.knots) - 1
+        return 0 <= self.knot == len(self.plan.knots) - 1
 
 
 @dataclass
