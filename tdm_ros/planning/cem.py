@@ -34,8 +34,8 @@ class Cem(Optimiser):
     Source: Pinneri et al., arXiv 2008.06389 (iCEM). There the variables are actions, here knots.
     """
 
-    population: int = 96
-    iterations: int = 6
+    population: int = 192
+    iterations: int = 8
     elites: int = 10
     kept: int = 3
     spread: float = 0.4

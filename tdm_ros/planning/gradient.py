@@ -33,10 +33,10 @@ class Gradient(Optimiser):
     Source: the authors' code refines particles with Adam, too (`GradientCMC`), over states and actions.
     """
 
-    population: int = 128
-    particles: int = 4
+    population: int = 64
+    particles: int = 3
     iterations: int = 12
-    rate: float = 0.08
+    rate: float = 0.12
 
     def __post_init__(self) -> None:
         if not 1 <= self.particles <= self.population or self.iterations < 0 or not self.rate > 0:

@@ -32,8 +32,8 @@ class Mppi(Optimiser):
     knots, and the temperature follows the costs.
     """
 
-    population: int = 96
-    iterations: int = 7
+    population: int = 192
+    iterations: int = 8
     temperature: float = 0.1
     spread: float = 0.4
     narrowing: float = 0.55
