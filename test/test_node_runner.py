@@ -22,7 +22,7 @@ def test_node_signalled_while_it_runs_ends_with_zero_within_a_second(
     tmp_path: Path, name: str, number: signal.Signals
 ) -> None:
     with bench(tmp_path) as made:
-        made.start(name, **({"run_dir": tmp_path} if name in ("supervisor", "collector", "trainer") else {}))
+        made.start(name, **({"run_dir": tmp_path} if name in ("supervisor", "collector", "trainer", "planner") else {}))
         if name == "arm":
             made.spin(2.0)
         else:

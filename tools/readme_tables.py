@@ -34,6 +34,8 @@ RATES = {
     "transition": "20 Hz while the arm moves",
     "policy_weights": "about 1 Hz of learning",
     "goal": "whenever a person asks",
+    "keep_out": "whenever somebody says so",
+    "plan_markers": "on each new subgoal",
     "/diagnostics": "1 Hz",
 }
 """How often a topic is published; the one column that the code does not spell out."""
@@ -77,7 +79,12 @@ def _topic_rows(path: Path) -> list[tuple[str, str, str, str]]:
 def _full_type(kind: str) -> str:
     if (ROOT / "msg" / f"{kind}.msg").exists():
         return f"[{kind}](msg/{kind}.msg)"
-    package = {"JointState": "sensor_msgs", "PoseStamped": "geometry_msgs", "DiagnosticArray": "diagnostic_msgs"}[kind]
+    package = {
+        "JointState": "sensor_msgs",
+        "PoseStamped": "geometry_msgs",
+        "DiagnosticArray": "diagnostic_msgs",
+        "MarkerArray": "visualization_msgs",
+    }[kind]
     return f"{package}/{kind}"
 
 

@@ -11,7 +11,6 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from rclpy.action import ActionServer, CancelResponse
 from rclpy.node import Node
-from rclpy.task import Future
 
 from tdm_ros.action import ReachGoal
 from tdm_ros.control.arm_sample import ArmSample
@@ -27,6 +26,8 @@ AGAIN_CYCLES = 8
 ASK_EVERY_S = 0.5
 WATCH_S = 0.1
 Result = ReachGoal.Result
+CALLED_OFF = (Result.OUT_OF_TIME, Result.CANCELED, Result.PREEMPTED)
+"""Ends after which the arm is told to hold; after others it holds already, or is at the goal."""
 
 
 @dataclass
@@ -37,13 +38,18 @@ class _Asked:
     goal: Array
     tolerance: float
     end_s: float
-    future: Future
+    over: bool = False
     distance: float = float("nan")
     plans: set[int] = field(default_factory=set)
     segments: int = 0
     reached: float = float("nan")
     order: Order | None = None
     asked_s: float = -float("inf")
+
+
+def _settled(handle: Any) -> Any:
+    """Stand in for rclpy's callback of every goal: each gets its own when it is over."""
+    raise AssertionError("a goal is settled with a callback of its own")
 
 
 class ReachAction:
@@ -64,33 +70,44 @@ class ReachAction:
         self._asked: _Asked | None = None
         self._withdrawn: set[bytes] = set()
         self._goals = node.create_publisher(PoseStamped, "goal", qos.GOAL)
-        self._server = ActionServer(node, ReachGoal, "reach_goal", self._execute, cancel_callback=self._on_cancel)
+        self._server = ActionServer(
+            node,
+            ReachGoal,
+            "reach_goal",
+            _settled,
+            handle_accepted_callback=self._on_accepted,
+            cancel_callback=self._on_cancel,
+        )
         node.create_timer(WATCH_S, self._watch)
 
-    async def _execute(self, handle: Any) -> Any:
-        """Pursue a goal to its end, whatever that is; other callbacks run meanwhile."""
-        asked = _Asked(handle, *self._terms(handle.request), Future())
+    def _on_accepted(self, handle: Any) -> None:
+        """Pursue a goal from now on; what rclpy calls its execution comes when it is over, so that nothing waits."""
+        asked = _Asked(handle, *self._terms(handle.request))
         if problem := self._problem(handle.request, asked):
-            asked.future.set_result(problem)
-        else:
-            if self._asked is not None:
-                self._end(self._asked, Result.PREEMPTED, "another goal took its place")
-            self._withdrawn.discard(asked.goal.tobytes())
-            self._asked = asked
-        status, reason = await asked.future
-        end = {Result.REACHED: handle.succeed, Result.CANCELED: handle.canceled}.get(status, handle.abort)
-        end()
-        return Result(
-            status=status, reason=reason, distance=asked.distance, plans=len(asked.plans), segments=asked.segments
-        )
+            self._settle(asked, *problem)
+            return
+        if self._asked is not None:
+            self._end(self._asked, Result.PREEMPTED, "another goal took its place")
+        self._withdrawn.discard(asked.goal.tobytes())
+        self._asked = asked
+
+    def _settle(self, asked: _Asked, status: int, reason: str) -> None:
+        """Tell the client how its goal ended."""
+
+        def settle(handle: Any) -> Any:
+            ends = {Result.REACHED: handle.succeed, Result.CANCELED: handle.canceled}
+            ends.get(status, handle.abort)()
+            return Result(
+                status=status, reason=reason, distance=asked.distance, plans=len(asked.plans), segments=asked.segments
+            )
+
+        asked.over = True
+        asked.handle.execute(settle)
 
     def _terms(self, request: ReachGoal.Goal) -> tuple[Array, float, float]:
         tolerance = float(request.tolerance) or self._live.task.success
-        return (
-            np.array(request.goal, np.float32),
-            tolerance,
-            time.monotonic() + (float(request.time_budget_s) or self._budget_s),
-        )
+        budget_s = float(request.time_budget_s) or self._budget_s
+        return np.array(request.goal, np.float32), tolerance, time.monotonic() + budget_s
 
     def _problem(self, request: ReachGoal.Goal, asked: _Asked) -> tuple[int, str] | None:
         """Return why a goal can not be asked for, as status and reason, or None if it can."""
@@ -189,16 +206,16 @@ class ReachAction:
             self._end(asked, Result.OUT_OF_TIME, f"the time budget is over{begun}")
 
     def _end(self, asked: _Asked, status: int, reason: str) -> None:
-        """Settle how a goal ended; unless it was reached the arm holds."""
-        if asked.future.done():
+        """Settle how a goal ended; unless it was reached the arm holds, or does already."""
+        if asked.over:
             return
         self._asked = None
-        if status != Result.REACHED:
+        if status in CALLED_OFF:
             self._withdrawn.add(asked.goal.tobytes())
             for told in self._announced():
                 if self._is_for(asked, told):
                     self._call_off(told.episode, reason)
-        asked.future.set_result((status, reason))
+        self._settle(asked, status, reason)
 
     def _call_off(self, episode: int, reason: str) -> None:
         order = self._live.call_off(episode, reason)
