@@ -42,7 +42,7 @@ def lattice(spacing: float = 0.1) -> SeenStates:
     """Seen states all over the plane."""
     line = np.arange(-1, 1 + 1e-6, spacing)
     points = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2).astype(np.float32)
-    return SeenStates(points, points, SPACE, posture=0.0)
+    return SeenStates.thinned(points, points, SPACE, len(points), posture=0.0)
 
 
 def problem(start=(-0.5, 0.0), goal=(0.5, 0.0), keep_out: KeepOut | None = None, task=PLANE, **changes: Any) -> Problem:

@@ -28,19 +28,21 @@ class Cem(Optimiser):
         Standard deviation of the second population [parts of the goal scale].
     colour : float
         Exponent of the noise along the knots; 0: white.
-    momentum : float
-        Part of the old mean and deviation that is kept.
+    narrowing : float
+        The deviation falls by no more than this factor in an iteration: elites lie in a row where a constraint binds,
+        and would agree too soon on where they lie along it.
 
-    Source: Pinneri et al., arXiv 2008.06389 (iCEM). There the variables are actions, here knots.
+    Source: Pinneri et al., arXiv 2008.06389 (iCEM). There the variables are actions, and a part of the old mean and
+    deviation is kept.
     """
 
-    population: int = 192
-    iterations: int = 8
+    population: int = 128
+    iterations: int = 14
     elites: int = 10
     kept: int = 3
     spread: float = 0.4
     colour: float = 1.0
-    momentum: float = 0.1
+    narrowing: float = 0.75
 
     def __post_init__(self) -> None:
         if not 0 <= self.kept <= self.elites <= self.population or self.iterations < 1 or self.elites < 1:
@@ -70,7 +72,7 @@ class Cem(Optimiser):
             cost = np.concatenate([problem.cost(drawn), best[: self.kept]])
             order = np.argsort(cost)[: self.elites]
             elite, best = plans[order], cost[order]
-            mean = self.momentum * mean + (1 - self.momentum) * elite.mean(axis=0)
-            deviation = self.momentum * deviation + (1 - self.momentum) * elite.std(axis=0)
+            mean = elite.mean(axis=0)
+            deviation = np.maximum(elite.std(axis=0), self.narrowing * deviation)
             tardy = late()
         return propose(problem, elite[0], tardy)

@@ -46,9 +46,10 @@ class Costs(NamedTuple):
 class Graph(Optimiser):
     """Shortest way over seen states.
 
-    An edge is a reach that the critics promise, all of them, in one of a few horizons. It costs its steps, more where
-    it is expected to miss, and more where the rest of the state (the posture of an arm) would have to change a lot. The
-    edges between seen states are found once for new weights; a plan adds those from where one is and to the goal.
+    An edge is a reach that the critics promise, all of them, in one of a few horizons. It costs its steps, as many more
+    as it would take to make up for what it is expected to miss by, and the multiplier times as many for what is beyond
+    the tolerance; and more where the rest of the state (the posture of an arm) would have to change a lot. The edges
+    between seen states are found once for new weights; a plan adds those from where one is and to the goal.
 
     Parameters
     ----------
@@ -145,10 +146,10 @@ class Graph(Optimiser):
         return self._priced[1], self._priced[2]
 
     def _price(self, problem: Problem, edges: Edges, crossed: NDArray[np.bool_], ends_seen: bool = True) -> Costs:
-        by, longest = problem.objective, float(self._horizons[-1] + 1)
-        excess = np.maximum(edges.miss - by.tolerance, 0).astype(np.float64)
-        price = (problem.multiplier or 0.0) * longest / problem.model.space.unit
-        cost = self._horizons + 1 + price * excess
+        by, longest, multiplier = problem.objective, float(self._horizons[-1] + 1), problem.multiplier or 0.0
+        excess = np.maximum(edges.miss - by.tolerance, 0)
+        behind = edges.miss + multiplier * excess if multiplier else 0.0 * edges.miss
+        cost = (self._horizons + 1 + longest / problem.model.space.unit * behind).astype(np.float64)
         cost[edges.miss > by.acceptable] = np.inf
         cost[crossed] = np.inf
         horizon = cost.argmin(axis=1)

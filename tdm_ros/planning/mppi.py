@@ -32,11 +32,11 @@ class Mppi(Optimiser):
     knots, and the temperature follows the costs.
     """
 
-    population: int = 192
-    iterations: int = 8
-    temperature: float = 0.1
+    population: int = 128
+    iterations: int = 14
+    temperature: float = 0.03
     spread: float = 0.4
-    narrowing: float = 0.55
+    narrowing: float = 0.75
     colour: float = 1.0
 
     def __post_init__(self) -> None:

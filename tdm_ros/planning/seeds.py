@@ -53,6 +53,7 @@ def along(corners: Array, count: int) -> Array:
     part = (wanted - far[row, stretch]) / np.maximum(lengths[row, stretch], 1e-9)
     start, end = corners[row, stretch], corners[row, stretch + 1]
     points: Array = (start + np.clip(part, 0, 1)[..., None] * (end - start)).astype(np.float32)
+    points[:, -1] = corners[:, -1]
     return points
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,9 @@ class Slsqp(Optimiser):
     def solve(
         self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
     ) -> Proposal:
+        # It ends on the constraints but for rounding, which would be inside a keep-out.
+        hair = self.step * problem.model.space.unit
+        careful = replace(problem, objective=replace(problem.objective, margin=problem.objective.margin + hair))
         plans = seeds(problem, rng, self.population, warm)
         order = np.argsort(problem.cost(plans))[: self.starts]
         found = [plans[order[0]]]
@@ -63,7 +66,7 @@ class Slsqp(Optimiser):
         box = list(zip(np.tile(low, shape[0]), np.tile(high, shape[0]), strict=True))
         tardy = False
         for plan in plans[order]:
-            values = _Evaluated(problem, shape, self.step, late)
+            values = _Evaluated(careful, shape, self.step, late)
             try:
                 result = minimize(
                     lambda x, v=values: v(x).cost,
