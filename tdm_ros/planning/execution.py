@@ -94,16 +94,24 @@ class Pursuer:
         self.space, self.settings, self._free = space, settings, free
         self.plan: Plan | None = None
         """The plan that is followed; none before the first, and after one that is not to be pursued."""
-        self._number = 0
+        self._number = self._first = 0
         self._planned = self._since = 0
         self._from = np.zeros(len(space.scale), np.float32)
 
     def begin(self, plan: Plan, step: int, achieved: ArrayLike) -> None:
-        """Take a new plan, made at ``step`` for the state at ``achieved``, (G,) [goal unit]; an unusable one: hold."""
+        """Take a new plan, made at ``step`` for the state at ``achieved``, (G,) [goal unit]; an unusable one: hold.
+
+        Knots that are passed already are left out: a plan that begins with a seen state right here would else be
+        replaced, once that is passed, by one that begins with it again.
+        """
+        here = np.asarray(achieved, np.float32)
         self.plan = plan if plan.usable else None
         self._number = 0
+        while self.plan is not None and self._passed(here):
+            self._number += 1
+        self._first = self._number
         self._planned = step
-        self._start(step, np.asarray(achieved, np.float32))
+        self._start(step, here)
 
     def advance(self, step: int, achieved: ArrayLike) -> list[Segment]:
         """Look at where one is, once a step: the segments that are over, which the planner is to learn from."""
@@ -135,7 +143,7 @@ class Pursuer:
             return "end of the plan"
         if step - self._planned >= self.settings.replan_steps:
             return "schedule"
-        if self._number > 0 and self._since == step:
+        if self._number > self._first and self._since == step:
             return "end of a segment"
         if self.aside(achieved) > self.settings.off_plan:
             return "off the plan"
@@ -153,8 +161,11 @@ class Pursuer:
 
     def _over(self, step: int, here: Array) -> bool:
         assert self.plan is not None
-        if step - self._since >= self.plan.steps[self._number]:
-            return True
+        return step - self._since >= self.plan.steps[self._number] or self._passed(here)
+
+    def _passed(self, here: Array) -> bool:
+        """Whether the present knot, not the last, is near enough, and the next one may be gone for."""
+        assert self.plan is not None
         later = self._number + 1
         near = self.space.distance(here, self.plan.knots[self._number]) <= self.settings.passed
         return bool(near) and later < len(self.plan.knots) and self._free(here, self.plan.knots[later])
