@@ -170,19 +170,19 @@ def test_actor_with_nan_weights_is_refused():
     [
         ("features.reaches", lambda a: a[:-1], r"features.reaches must have 6 entries, got 5"),
         ("features.std", lambda a: a * np.nan, r"features.std is not finite"),
-        ("actor.running", lambda a: a[:-1], r"actor.running must be choose, hold or cycle, got 'choos'"),
+        ("actor.running", lambda a: a[:-1], r"actor.running must be align, hold or cycle, got 'alig'"),
         ("critic.bias2", lambda a: np.tile(a, 2), r"critic layer 2 must take 32 inputs"),
         ("critic.weight1", lambda a: a * np.inf, r"critic.weight1 is not finite"),
     ],
 )
 def test_weights_that_would_stop_the_loop_are_refused_at_the_door(name, damage, message):
-    tensors = an_agent(config=replace(CONFIG, running="choose")).actor_tensors()
+    tensors = an_agent(config=replace(CONFIG, running="align")).actor_tensors()
     with pytest.raises(ValueError, match=message):
         NumpyActor(tensors | {name: damage(tensors[name])})
 
 
 def test_critics_that_choose_must_predict_every_goal_dimension():
-    tensors = an_agent(config=replace(CONFIG, running="choose")).actor_tensors()
+    tensors = an_agent(config=replace(CONFIG, running="align")).actor_tensors()
     twice = {name: np.tile(tensors[name], 2) for name in ("critic.weight2", "critic.bias2")}
     with pytest.raises(ValueError, match=r"must have 1 outputs, one a goal dimension, got 2"):
         NumpyActor(tensors | twice)
@@ -230,7 +230,7 @@ VARIANTS = {
     "no layer norm": dict(layer_norm=False),
     "hard copies": dict(copy_every=20),
     "huber": dict(huber=True),
-    "choose": dict(running="choose"),
+    "align": dict(running="align"),
     "cycle": dict(running="cycle"),
     "future goals only": dict(goals=GoalMix(future=1, buffer=0, box=0, near=0, span=0)),
 }

@@ -74,7 +74,7 @@ def test_predict_of_a_batch_equals_one_by_one(learned):
 
 
 def test_predict_leaves_the_goal_to_the_observation(learned):
-    assert learned.predict(SEEN) == learned.predict(SEEN, goal=[0.5], steps_left=learned.task.horizon)
+    assert learned.predict(SEEN) == learned.predict(SEEN, goal=[0.5])
     assert learned.predict(SEEN) != learned.predict(SEEN, goal=[-0.5])
 
 

@@ -83,7 +83,7 @@ class ReachModel(Model):
         if actor.critic is None:
             raise ValueError(
                 f'a plan needs critics that predict points; these weights act by "{actor.running}" and hold none: '
-                'learn with TdmConfig.running "choose"'
+                'learn with TdmConfig.running "align"'
             )
         self.actor, self._critic = actor, actor.critic
         features = self._features = actor.features

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float32]
 
 HORIZON = 15
-"""Longest ``steps_left`` where a task does not say otherwise [steps]: the policy chooses shorter ones by itself."""
+"""Longest ``steps_left`` where a task does not say otherwise [steps]: longer times are gone in several of them."""
 
 
 @dataclass(frozen=True)

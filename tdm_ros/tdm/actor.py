@@ -42,8 +42,8 @@ class NumpyActor:
         self.rng: np.random.Generator | None = None
         """With one, a stochastic policy samples its actions."""
         self.running = bytes(tensors["actor.running"]).decode()
-        if self.running not in ("choose", "hold", "cycle"):
-            raise ValueError(f"actor.running must be choose, hold or cycle, got {self.running!r}")
+        if self.running not in ("align", "hold", "cycle"):
+            raise ValueError(f"actor.running must be align, hold or cycle, got {self.running!r}")
         self.layer_norm = bool(tensors["actor.layer_norm"][0])
         self.residual = bool(tensors["critic.residual"][0])
         self.layers = read_layers(tensors, "actor", self.features.size)
@@ -51,7 +51,7 @@ class NumpyActor:
         per_action = 2 if self.stochastic else 1
         self._actions = self.layers[-1][1].shape[-1] // per_action
         self.critic: Layers | None = None
-        if self.running == "choose":
+        if self.running == "align":
             self.critic = read_layers(tensors, "critic", self.features.size + self._actions)
             goals, outputs = len(self.features.goal_scale), self.critic[-1][1].shape[-1]
             if outputs != goals:
@@ -84,7 +84,7 @@ class NumpyActor:
         horizon = self.features.horizon
         if self.running == "cycle":
             return horizon - time % (horizon + 1)
-        return max(horizon - time, 0) if self.running == "hold" else min(horizon, remaining)
+        return max(horizon - time, 0) if self.running == "hold" else max(remaining, 0)
 
     def act(self, observation: Array, achieved: Array, goal: Array, steps_left: int) -> Array:
         """Choose an action.
@@ -94,17 +94,15 @@ class NumpyActor:
         observation : (O,) float32
         achieved, goal : (G,) float32 [goal unit]
         steps_left : int
-            Further steps after the next state [steps]; clipped to what was learned. A policy that chooses its horizon
-            chooses among these and fewer.
+            Further steps after the next state [steps]. More than the longest horizon are gone in several of them, of which
+            the last one runs out in time.
 
         Returns
         -------
         (A,) float32 in [-1, 1]
         """
-        most = min(max(steps_left, 0), self.features.horizon)
-        if self.critic is not None and most > 0:
-            return self.options(observation, achieved, goal, most)[0]
-        x = self.features.inputs(observation, achieved, goal, np.asarray(most, np.float32))
+        left = max(steps_left, 0) % (self.features.horizon + 1)
+        x = self.features.inputs(observation, achieved, goal, np.asarray(left, np.float32))
         return self._act(x[None])[0]
 
     def options(self, observation: Array, achieved: Array, goal: Array, most: int) -> tuple[Array, int, Array]:

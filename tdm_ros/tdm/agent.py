@@ -168,7 +168,7 @@ class TdmAgent:
         tensors = self.features.tensors()
         tensors["actor.running"] = np.frombuffer(self.config.running.encode(), np.uint8).copy()
         networks = {"actor": (self.actor, "average_actor")}
-        if self.config.running == "choose":
+        if self.config.running == "align":
             networks["critic"] = (self.critic, "target_critic")
         for name, (shape, key) in networks.items():
             for number, part in enumerate(shape.layers(self._state[key].detach())):

@@ -9,7 +9,7 @@ from tdm_ros.replay.relabel import GoalMix
 
 Critic = Literal["residual", "structured", "unstructured"]
 Backbone = Literal["td3", "ddpg", "sac"]
-Running = Literal["choose", "hold", "cycle"]
+Running = Literal["align", "hold", "cycle"]
 Walk = Literal["gaussian", "ou"]
 
 
@@ -76,9 +76,9 @@ class TdmConfig:
         Standard deviation of the exploration noise [action units].
     walk : "gaussian" or "ou"
         Independent noise and now and then a uniform action, or an Ornstein-Uhlenbeck process.
-    running : "choose", "hold" or "cycle"
-        The horizon while acting: the one that promises most at every step; counted down and held at 0; or counted
-        down and begun again (the paper).
+    running : "align", "hold" or "cycle"
+        The horizon while acting: counted down so that it runs out with the episode, or, where no end is known, the one
+        that promises most (`Pursuit`); counted down once and held at 0; or counted down and begun again (the paper).
     goals : GoalMix
     """
 
@@ -108,7 +108,7 @@ class TdmConfig:
     total_steps: int = 0
     noise: float = 0.2
     walk: Walk = "gaussian"
-    running: Running = "choose"
+    running: Running = "align"
     goals: GoalMix = field(default_factory=GoalMix)
 
     def __post_init__(self) -> None:
@@ -128,8 +128,8 @@ class TdmConfig:
         for name in ("total_steps", "noise", "effort", "catch_up_updates", "target_noise", "copy_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"TdmConfig.{name} must be >= 0, got {getattr(self, name)}")
-        if self.critic == "unstructured" and self.running == "choose":
-            raise ValueError('TdmConfig.running "choose" needs a critic that predicts a point: residual or structured')
+        if self.critic == "unstructured" and self.running == "align":
+            raise ValueError('TdmConfig.running "align" needs a critic that predicts a point: residual or structured')
 
     @property
     def critics(self) -> int:

@@ -59,8 +59,8 @@ class Questions:
         goal : (G,) or (B, G) [goal unit], optional
             Where to be; by default the ``desired_goal``.
         steps_left : int or (B,), optional
-            Be there after ``steps_left + 1`` more steps, 0 means at the very next state [steps]; clipped to what was
-            learned. By default the whole horizon.
+            Be there after ``steps_left + 1`` more steps, 0 means at the very next state [steps]; it may be longer than the
+            horizon that was learned. By default the policy chooses the horizon that promises most.
 
         Returns
         -------
@@ -74,10 +74,13 @@ class Questions:
         RuntimeError
             Before the first update.
         """
-        steps_left = self.task.horizon if steps_left is None else steps_left
-        states, single = as_states(self.task, observation, goal, steps_left)
-        actor = self.actor()
-        actions = np.stack([actor.act(*state[:3], int(state[3])) for state in zip(*states, strict=True)])
+        actor, most = self.actor(), self.task.horizon
+        states, single = as_states(self.task, observation, goal, most if steps_left is None else steps_left)
+        if steps_left is None and actor.critic is not None:
+            rows = [actor.options(*state[:3], most)[0] for state in zip(*states, strict=True)]
+        else:
+            rows = [actor.act(*state[:3], int(state[3])) for state in zip(*states, strict=True)]
+        actions = np.stack(rows)
         low, high = self._actions
         actions = np.clip(low + (actions + 1) / 2 * (high - low), low, high).astype(np.float32)
         return actions[0] if single else actions
