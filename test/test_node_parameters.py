@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tdm_ros.nodes.parameters import NODES, SupervisorParameters, check, table
+from tdm_ros.nodes.parameters import NODES, PLANNERS, SupervisorParameters, check
+from tdm_ros.nodes.parameters import table as parameter_table
+from tdm_ros.planning import OPTIMISERS
+from tdm_ros.system.table import load_table
+from tdm_ros.tasks import SCENES
 
 SPECS = {spec.name: spec for spec in fields(SupervisorParameters)}
 
@@ -39,7 +44,14 @@ def test_parameters_defaults_are_valid_and_described(node: str) -> None:
     for spec in fields(NODES[node]):
         assert check(node, spec.name, spec, spec.default) == spec.default
         assert spec.metadata["description"].endswith(".")
-        assert f"| `{spec.name}` |" in table(node)
+        assert f"| `{spec.name}` |" in parameter_table(node)
+
+
+def test_every_way_to_plan_is_known_to_the_planner_and_to_the_system() -> None:
+    assert set(PLANNERS) - {"direct"} <= set(OPTIMISERS)
+    table = load_table(Path(__file__).parents[1] / "config" / "sawyer_reach.system.yaml")
+    assert table.arguments["planner"].choices == PLANNERS
+    assert set(table.arguments["scene"].choices) == set(SCENES)
 
 
 @pytest.fixture
