@@ -95,16 +95,18 @@ class Pursuer:
         self.plan: Plan | None = None
         """The plan that is followed; none before the first, and after one that is not to be pursued."""
         self._number = self._first = 0
-        self._planned = self._since = 0
+        self._planned = self._since = self._until = 0
         self._from = np.zeros(len(space.scale), np.float32)
 
     def begin(self, plan: Plan, step: int, achieved: ArrayLike) -> None:
         """Take a new plan, made at ``step`` for the state at ``achieved``, (G,) [goal unit]; an unusable one: hold.
 
         Knots that are passed already are left out: a plan that begins with a seen state right here would else be
-        replaced, once that is passed, by one that begins with it again.
+        replaced, once that is passed, by one that begins with it again. And a plan that goes for the same point as the
+        last one does not put it off: what can be had within some steps at any time would never be had.
         """
         here = np.asarray(achieved, np.float32)
+        last, until = self.target(step), self._until
         self.plan = plan if plan.usable else None
         self._number = 0
         while self.plan is not None and self._passed(here):
@@ -112,6 +114,9 @@ class Pursuer:
         self._first = self._number
         self._planned = step
         self._start(step, here)
+        now = self.target(step)
+        if last and now and until > step and self.space.distance(last.knot, now.knot) <= self.settings.passed:
+            self._until = min(self._until, until)
 
     def advance(self, step: int, achieved: ArrayLike) -> list[Segment]:
         """Look at where one is, once a step: the segments that are over, which the planner is to learn from."""
@@ -132,8 +137,7 @@ class Pursuer:
         if self.plan is None:
             return None
         number = min(self._number, len(self.plan.knots) - 1)
-        left = self._since + int(self.plan.steps[number]) - step - 1 if self._number == number else 0
-        return Target(self.plan.knots[number], max(left, 0), number)
+        return Target(self.plan.knots[number], max(self._until - step - 1, 0), number)
 
     def due(self, step: int, achieved: ArrayLike) -> str:
         """Why it is time for a new plan, or "": none yet, schedule, a segment or the plan is over, off the plan."""

@@ -127,7 +127,8 @@ class Graph(Optimiser):
         steps = np.array([self._horizons[best[row]] for _, best, row in hops], np.int64) + 1
         miss = np.array([edges.miss[row, best[row]] for edges, best, row in hops], np.float32)
         knots = np.concatenate([self._states.achieved[nodes[1:]], goals[exit_.target[final]][None]])
-        return Proposal(knots, steps, miss, True, float(problem.cost(knots[None])[0]))
+        away = problem.model.space.distance(knots, problem.goal, problem.counted) + miss
+        return Proposal(knots, steps, miss, away, True, float(problem.cost(knots[None])[0]))
 
     def _base(self, problem: Problem) -> tuple[csr_matrix, Index]:
         """The edges between seen states with what they cost for this problem, and the horizon of each of them."""

@@ -33,6 +33,8 @@ class Proposal(NamedTuple):
     """(n,) for each [steps]"""
     miss: Array
     """(n,) predicted miss of each, by the worst member [goal unit]"""
+    away: Array
+    """(n,) how far from the goal one is expected to be then, by the worst member, in what counts [goal unit]"""
     free: bool
     """Whether the straight way from knot to knot crosses no keep-out."""
     cost: float
@@ -78,11 +80,13 @@ def propose(problem: Problem, knots: Array, late: bool = False) -> Proposal:
     there = space.distance(course.end[0], problem.goal, problem.counted) <= 0.5 * problem.objective.tolerance
     count = int(np.argmax(there)) + 1 if there.any() else len(knots)
     margin, way_out = problem.margins(len(knots))
+    away = space.distance(course.points[:, 0], problem.goal, problem.counted).max(axis=0)
     crosses = problem.keep_out.crosses(course.start[0], course.end[0], margin, way_out)
     return Proposal(
         knots[:count].copy(),
         np.full(count, problem.steps, np.int64),
         terms.miss[0, :count].copy(),
+        away[:count],
         not crosses[:count].any(),
         float(problem.weigh(terms)[0]),
         late,

@@ -25,6 +25,7 @@ from tdm_ros.planning.slsqp import Slsqp
 from tdm_ros.planning.space import Array, GoalSpace
 from tdm_ros.planning.states import SeenStates
 from tdm_ros.tasks import TaskSpec
+from tdm_ros.tdm.actor import MARGIN
 
 OPTIMISERS: dict[str, type[Optimiser]] = {
     "graph": Graph,
@@ -166,7 +167,8 @@ class SubgoalPlanner:
                     f"the policy itself is expected to miss by {direct.miss[0]:.3f}, a plan by {found.miss.max():.3f}"
                 )
                 return self._made(Status.DIRECT, direct, reason)
-            return self._made(Status.PLANNED, found, f"{len(found.knots)} knots, worst miss {found.miss.max():.3f}")
+            reason = f"{len(found.knots)} knots, worst miss {found.miss.max():.3f}, at the end {found.away[-1]:.3f} away"
+            return self._made(Status.PLANNED, found, reason)
         if direct.free and direct.miss[0] <= by.acceptable:
             return self._made(Status.DIRECT, direct, f"no better plan; expected to miss by {direct.miss[0]:.3f}")
         if late() or (found is not None and found.late):
@@ -181,17 +183,24 @@ class SubgoalPlanner:
             np.broadcast_to(x, (len(horizons), len(x))) for x in (problem.observation, problem.achieved, problem.goal)
         ]
         miss = model.miss(rows[0], rows[1], rows[2], horizons, problem.counted)
-        # The policy chooses its horizon itself, so it gets all of it, and what the best one promises.
-        least = miss.min(keepdims=True)
+        # As a policy without a deadline chooses: the shortest that promises nearly what the best one does.
+        best = miss.min()
+        chosen = int(np.argmax(miss <= best + MARGIN * (miss[0] - best)))
         margin, way_out = problem.margins(1)
         crossed = problem.keep_out.crosses(problem.achieved, problem.goal, margin[0], way_out[0])
         knots = problem.goal[None]
         cost = float(problem.cost(knots[None])[0])
-        return Proposal(knots, np.array([model.horizon + 1]), least, not bool(crossed), cost)
+        miss = miss[chosen : chosen + 1]
+        return Proposal(knots, np.array([chosen + 1]), miss, miss, not bool(crossed), cost)
 
     def _arrives(self, problem: Problem, found: Proposal) -> bool:
-        away = self._space.distance(found.knots[-1], problem.goal, problem.counted)
-        return bool(away + found.miss[-1] <= problem.objective.acceptable)
+        """Whether a plan ends near the goal, or is still on its way there when it ends."""
+        near = self.objective.acceptable
+        if found.away[-1] <= near:
+            return True
+        start = self._space.distance(problem.achieved, problem.goal, problem.counted)
+        before = found.away[-2] if len(found.away) > 1 else start
+        return bool(before - found.away[-1] > near / 2)
 
     def _why(self, problem: Problem, found: Proposal | None, direct: Proposal) -> str:
         if found is None:
@@ -201,8 +210,7 @@ class SubgoalPlanner:
             )
         if not found.free:
             return f"no way around the keep-outs to {_text(problem.goal)} was found"
-        away = float(self._space.distance(found.knots[-1], problem.goal, problem.counted))
-        worst = found.miss.max()
+        away, worst = found.away[-1], found.miss.max()
         return f"the best plan to {_text(problem.goal)} ends {away:.3f} beside it and misses a knot by {worst:.3f}"
 
     def _warm(self, goal: Array) -> Array | None:

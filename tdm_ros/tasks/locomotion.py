@@ -84,5 +84,5 @@ ANT_POSITION_VELOCITY = TaskSpec(
     success=0.005,
 )
 """Be at a point with a velocity, which is a displacement per step: 0.05 m are 1 m/s. The score is the authors' own,
-which counts the velocity along x as a position. The horizon is the paper's: to arrive with a velocity takes a run-up, and
-within 15 steps the velocity alone is the best that can be promised."""
+which counts the velocity along x as a position. The horizon is the paper's: to arrive with a velocity takes a run-up,
+and within 15 steps the velocity alone is the best that can be promised."""

@@ -66,8 +66,8 @@ SAWYER_AROUND = replace(
     ),
     score=((1.0, (1, 2, 3)),),
 )
-"""Reaching all round the robot, whose first joint has stops behind it. Judged is the hand. The joint is part of the goal,
-because the hand alone does not say what can be reached from there: close to the stop its one side looks like the
+"""Reaching all round the robot, whose first joint has stops behind it. Judged is the hand. The joint is part of the
+goal, because the hand alone does not say what can be reached from there: close to the stop its one side looks like the
 other. The box of goals holds them all; they are drawn from a ring around the base."""
 
 

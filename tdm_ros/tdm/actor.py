@@ -94,8 +94,8 @@ class NumpyActor:
         observation : (O,) float32
         achieved, goal : (G,) float32 [goal unit]
         steps_left : int
-            Further steps after the next state [steps]. More than the longest horizon are gone in several of them, of which
-            the last one runs out in time.
+            Further steps after the next state [steps]. More than the longest horizon are gone in several of them, of
+            which the last one runs out in time.
 
         Returns
         -------

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from tdm_ros.tasks import TaskSpec
 
 BEND = 5.0
-"""Normalised observations are compressed smoothly from about 5 standard deviations on. The random phase is slow: a runner
-soon is at ten times its standard deviations, and what is cut off there is lost."""
+"""Normalised observations are compressed smoothly from about 5 standard deviations on. The random phase is slow: a
+runner soon is at ten times its standard deviations, and what is cut off there is lost."""
 FULL_TURN = 2 * np.pi
 
 

@@ -59,8 +59,8 @@ class Questions:
         goal : (G,) or (B, G) [goal unit], optional
             Where to be; by default the ``desired_goal``.
         steps_left : int or (B,), optional
-            Be there after ``steps_left + 1`` more steps, 0 means at the very next state [steps]; it may be longer than the
-            horizon that was learned. By default the policy chooses the horizon that promises most.
+            Be there after ``steps_left + 1`` more steps, 0 means at the very next state [steps]; it may be longer than
+            the horizon that was learned. By default the policy chooses the horizon that promises most.
 
         Returns
         -------
