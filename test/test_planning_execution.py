@@ -62,3 +62,16 @@ def test_due_off_the_plan_by_schedule_and_at_the_end() -> None:
     pursuit.advance(20, (1.0, 0.0))
     assert pursuit.due(20, (1.0, 0.0)) == "end of the plan"
     assert pursuit.target(20).steps_left == 0
+
+
+def test_begin_with_the_same_knot_does_not_put_it_off() -> None:
+    pursuit = pursuer()
+    pursuit.begin(plan_of((1.0, 0.0), steps=12), 0, (0.0, 0.0))
+    pursuit.begin(plan_of((1.0, 0.01), (1.5, 0.0), steps=12), 5, (0.4, 0.0))
+    assert pursuit.target(5).steps_left == 6
+    pursuit.begin(plan_of((1.0, 0.0), steps=3), 6, (0.5, 0.0))
+    assert pursuit.target(6).steps_left == 2, "sooner is welcome"
+    pursuit.begin(plan_of((0.0, 1.0), steps=12), 7, (0.5, 0.0))
+    assert pursuit.target(7).steps_left == 11, "another knot has its own time"
+    pursuit.begin(plan_of((0.0, 1.0), steps=12), 19, (0.0, 0.9))
+    assert pursuit.target(19).steps_left == 11, "so has the same one, once its time was over"

@@ -209,6 +209,13 @@ def test_seeds_end_at_the_goal_and_go_over_seen_states():
     assert len({plan.tobytes() for plan in plans}) > 15
 
 
+def test_seeds_for_a_goal_that_is_farther_than_a_plan_go_a_part_of_the_way_too():
+    near, far = (problem((-0.8, 0.0), (0.8, 0.0), segment_steps=steps) for steps in (16, 6))
+    assert not near.far and far.far and far.stride == pytest.approx(0.3)
+    there = (seeds(far, np.random.default_rng(0), 20)[:, -1] == far.goal).all(axis=1)
+    assert 5 < there.sum() < 15 and there[0]
+
+
 def test_along_spaces_knots_evenly_around_corners():
     corners = np.array([[[0, 0], [1, 0], [1, 1]]], np.float32)
     assert along(corners, 4)[0] == pytest.approx(np.array([[0.5, 0], [1, 0], [1, 0.5], [1, 1]]), abs=1e-6)

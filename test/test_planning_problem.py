@@ -43,6 +43,8 @@ def test_terms_count_the_way_through_a_wall():
     walled = problem(keep_out=WALL)
     assert walled.terms(through).keep_out[0] > 0.1
     assert walled.terms(over).keep_out[0] == 0, "along the edge is not inside"
+    grazing = over - np.array([0, 1e-4], np.float32)
+    assert walled.cost(grazing)[0] > walled.cost(over)[0] + 0.05, "a hair's breadth inside is inside"
     assert replace(walled, objective=replace(walled.objective, margin=0.02)).terms(over).keep_out[0] > 0.01
 
 

@@ -165,7 +165,7 @@ class Pursuer:
 
     def _over(self, step: int, here: Array) -> bool:
         assert self.plan is not None
-        return step - self._since >= self.plan.steps[self._number] or self._passed(here)
+        return step >= self._until or self._passed(here)
 
     def _passed(self, here: Array) -> bool:
         """Whether the present knot, not the last, is near enough, and the next one may be gone for."""
@@ -176,3 +176,7 @@ class Pursuer:
 
     def _start(self, step: int, here: Array) -> None:
         self._since, self._from = step, here
+        plan = self.plan
+        self._until = step
+        if plan is not None and self._number < len(plan.steps):
+            self._until += int(plan.steps[self._number])

@@ -47,7 +47,7 @@ class Objective:
     """
 
     formulation: str = "k_step"
-    segments: int = 4
+    segments: int = 5
     segment_steps: int = 12
     tolerance: float = 0.02
     acceptable: float = 0.1

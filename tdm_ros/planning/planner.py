@@ -25,7 +25,6 @@ from tdm_ros.planning.slsqp import Slsqp
 from tdm_ros.planning.space import Array, GoalSpace
 from tdm_ros.planning.states import SeenStates
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.tdm.actor import MARGIN
 
 OPTIMISERS: dict[str, type[Optimiser]] = {
     "graph": Graph,
@@ -136,12 +135,12 @@ class SubgoalPlanner:
         try:
             asked = self.task.goal.checked(goal, "goal")
         except (ValueError, TypeError) as error:
-            return self._none(Status.BAD_GOAL, str(error))
+            return self._none(Status.BAD_GOAL, f"no goal: {error}")
         try:
             state = self.task.observation.checked(observation, "observation")
             here = self.task.goal.checked(achieved, "achieved")
         except (ValueError, TypeError) as error:
-            return self._none(Status.BAD_STATE, str(error))
+            return self._none(Status.BAD_STATE, f"no state: {error}")
         if self.keep_out.contains(asked):
             return self._none(Status.GOAL_IN_KEEP_OUT, f"the goal {_text(asked)} is inside a keep-out box")
         if self._model is None or self._states is None:
@@ -167,7 +166,9 @@ class SubgoalPlanner:
                     f"the policy itself is expected to miss by {direct.miss[0]:.3f}, a plan by {found.miss.max():.3f}"
                 )
                 return self._made(Status.DIRECT, direct, reason)
-            reason = f"{len(found.knots)} knots, worst miss {found.miss.max():.3f}, at the end {found.away[-1]:.3f} away"
+            reason = (
+                f"{len(found.knots)} knots, worst miss {found.miss.max():.3f}, at the end {found.away[-1]:.3f} away"
+            )
             return self._made(Status.PLANNED, found, reason)
         if direct.free and direct.miss[0] <= by.acceptable:
             return self._made(Status.DIRECT, direct, f"no better plan; expected to miss by {direct.miss[0]:.3f}")
@@ -183,9 +184,8 @@ class SubgoalPlanner:
             np.broadcast_to(x, (len(horizons), len(x))) for x in (problem.observation, problem.achieved, problem.goal)
         ]
         miss = model.miss(rows[0], rows[1], rows[2], horizons, problem.counted)
-        # As a policy without a deadline chooses: the shortest that promises nearly what the best one does.
-        best = miss.min()
-        chosen = int(np.argmax(miss <= best + MARGIN * (miss[0] - best)))
+        # The shortest that promises nearly what the best one does.
+        chosen = int(np.argmax(miss <= miss.min() + problem.objective.tolerance / 4))
         margin, way_out = problem.margins(1)
         crossed = problem.keep_out.crosses(problem.achieved, problem.goal, margin[0], way_out[0])
         knots = problem.goal[None]
@@ -194,10 +194,10 @@ class SubgoalPlanner:
         return Proposal(knots, np.array([chosen + 1]), miss, miss, not bool(crossed), cost)
 
     def _arrives(self, problem: Problem, found: Proposal) -> bool:
-        """Whether a plan ends near the goal, or is still on its way there when it ends."""
+        """Whether a plan ends near the goal, or, where that is far, is still on its way when it ends."""
         near = self.objective.acceptable
-        if found.away[-1] <= near:
-            return True
+        if found.away[-1] <= near or not problem.far:
+            return bool(found.away[-1] <= near)
         start = self._space.distance(problem.achieved, problem.goal, problem.counted)
         before = found.away[-2] if len(found.away) > 1 else start
         return bool(before - found.away[-1] > near / 2)

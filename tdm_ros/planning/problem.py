@@ -16,6 +16,9 @@ from tdm_ros.planning.space import Array, Mask
 from tdm_ros.planning.states import SeenStates
 from tdm_ros.tasks import TaskSpec
 
+_ENTERING = 0.01
+"""What entering a keep-out counts as at least [parts of the goal scale]."""
+
 
 class Terms(NamedTuple):
     """Parts of the cost of B candidate plans with n knots, before their weights."""
@@ -95,6 +98,22 @@ class Problem:
         """Steps of a segment [steps]."""
         return self.objective.steps(self.model.horizon)
 
+    @cached_property
+    def stride(self) -> float:
+        """How far one gets in a segment from here, towards whichever of some seen states it is farthest [goal unit]."""
+        goals = self.states.achieved[:32]
+        count = len(goals)
+        here = np.broadcast_to(self.achieved, goals.shape)
+        observation = np.broadcast_to(self.observation, (count, len(self.observation)))
+        points = self.model.predict(observation, here, goals, np.full(count, self.steps - 1, np.float32)).mean(axis=0)
+        return float(self.model.space.distance(points, here).max())
+
+    @property
+    def far(self) -> bool:
+        """Whether the goal may be farther away than a plan is long, so that a plan that ends on its way is good."""
+        away = self.model.space.distance(self.goal, self.achieved, self.counted)
+        return bool(away > 0.7 * self.objective.knots * self.stride)
+
     def margins(self, knots: int) -> tuple[Array, Mask]:
         """By how much boxes grow for each segment, (n,) [goal unit], and which one may leave a box that it starts in.
 
@@ -119,10 +138,12 @@ class Problem:
         by, assured = self.objective, self.multiplier or 0.0
         if by.formulation == "explicit":
             assured = 0.0
+        # Entering at all costs something, or the best plan is a hair's breadth inside.
+        entered = terms.keep_out + _ENTERING * self.model.space.unit * (terms.keep_out > 0)
         total: Array = (
             terms.task
             + assured * terms.infeasible
-            + by.keep_out * terms.keep_out
+            + by.keep_out * entered
             + by.limits * terms.limits
             + by.rarity * terms.rarity
         )

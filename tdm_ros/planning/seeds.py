@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tdm_ros.planning.problem import Problem
 from tdm_ros.planning.space import Array
@@ -24,7 +25,8 @@ def seeds(problem: Problem, rng: np.random.Generator, count: int, warm: Array | 
     """Candidate plans to begin with, (count, n, G) [goal unit].
 
     The first goes straight to the goal; then the last plan, as it was and without its first knot; all others go over
-    one or two seen states, evenly spaced along the way.
+    one or two seen states, evenly spaced along the way; every other one goes a part of the way only where the goal may
+    be farther than a plan is long.
     """
     goals = goal_points(problem, problem.states)
     size = problem.objective.knots
@@ -36,24 +38,27 @@ def seeds(problem: Problem, rng: np.random.Generator, count: int, warm: Array | 
     via[: rest // 2, 1] = via[: rest // 2, 0]
     start = np.broadcast_to(problem.achieved, (rest, 1, len(problem.achieved)))
     ends = goals[rng.integers(len(goals), size=rest)][:, None]
-    detours = along(np.concatenate([start, via, ends], axis=1), size)
+    short = problem.far & (np.arange(rest) % 2 == 1)
+    part = np.where(short, rng.uniform(0.2, 1, rest), 1.0)
+    detours = along(np.concatenate([start, via, ends], axis=1), size, part)
     return np.concatenate([np.stack(first), detours])[:count].astype(np.float32)
 
 
-def along(corners: Array, count: int) -> Array:
-    """Points evenly spaced along ways with corners, without the start: (B, C, G) -> (B, count, G).
+def along(corners: Array, count: int, part: ArrayLike = 1.0) -> Array:
+    """Points evenly spaced along ways with corners, or along a ``part`` of each, without the start.
 
-    Where there are fewer points than stretches, the last is the end all the same.
+    (B, C, G), float or (B,) -> (B, count, G)
     """
     lengths = np.linalg.norm(np.diff(corners, axis=1), axis=-1)
     far = np.concatenate([np.zeros((len(corners), 1)), np.cumsum(lengths, axis=1)], axis=1)
-    wanted = far[:, -1:] * np.arange(1, count + 1) / count
+    share = np.broadcast_to(np.asarray(part, np.float64), len(corners))
+    wanted = share[:, None] * far[:, -1:] * np.arange(1, count + 1) / count
     stretch = np.minimum((far[:, None, 1:-1] < wanted[..., None]).sum(axis=-1), corners.shape[1] - 2)
     row = np.arange(len(corners))[:, None]
-    part = (wanted - far[row, stretch]) / np.maximum(lengths[row, stretch], 1e-9)
+    within = (wanted - far[row, stretch]) / np.maximum(lengths[row, stretch], 1e-9)
     start, end = corners[row, stretch], corners[row, stretch + 1]
-    points: Array = (start + np.clip(part, 0, 1)[..., None] * (end - start)).astype(np.float32)
-    points[:, -1] = corners[:, -1]
+    points: Array = (start + np.clip(within, 0, 1)[..., None] * (end - start)).astype(np.float32)
+    points[share == 1, -1] = corners[share == 1, -1]
     return points
 
 

@@ -1,0 +1,49 @@
+"""The price of infeasibility follows what was executed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from tdm_ros.planning.dual import RANGE, Multiplier
+
+
+def test_multiplier_rises_with_misses_beyond_the_tolerance_and_falls_within():
+    multiplier = Multiplier(1.0, tolerance=0.02, rate=0.5)
+    assert multiplier.executed(0.03) == pytest.approx(math.exp(0.25)), "half a tolerance too much"
+    assert multiplier.executed(0.02) == pytest.approx(math.exp(0.25)), "just tolerated"
+    assert multiplier.executed(0.0) == pytest.approx(math.exp(-0.25))
+
+
+def test_multiplier_moves_no_faster_than_its_rate_and_stays_within_its_range():
+    multiplier = Multiplier(1.0, 0.02, 0.5)
+    assert multiplier.executed(100.0) == pytest.approx(math.exp(0.5))
+    for _ in range(100):
+        multiplier.executed(100.0)
+    assert multiplier.value == RANGE[1]
+    for _ in range(100):
+        multiplier.executed(0.0)
+    assert multiplier.value == RANGE[0]
+
+
+def test_multiplier_settles_where_misses_are_just_tolerated():
+    multiplier = Multiplier(1.0, tolerance=0.02)
+    for _ in range(300):
+        multiplier.executed(0.1 / (1 + multiplier.value))  # the dearer, the more careful
+    assert multiplier.value == pytest.approx(4.0, rel=0.01)
+
+
+def test_multiplier_of_zero_leaves_the_constraint_out_for_good():
+    assert Multiplier(0.0, 0.02).executed(1.0) == 0.0
+
+
+@pytest.mark.parametrize("miss", [math.nan, math.inf])
+def test_multiplier_does_not_look_at_a_miss_that_is_no_number(miss):
+    assert Multiplier(2.0, 0.02).executed(miss) == 2.0
+
+
+@pytest.mark.parametrize(("value", "tolerance"), [(-1.0, 0.02), (1.0, 0.0), (math.nan, 0.02)])
+def test_multiplier_that_makes_no_sense_is_refused(value, tolerance):
+    with pytest.raises(ValueError, match="Multiplier needs"):
+        Multiplier(value, tolerance)
