@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,13 +12,15 @@ from scipy.sparse.csgraph import dijkstra
 
 from tdm_ros.planning.model import Model
 from tdm_ros.planning.objective import Objective
-from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never
+from tdm_ros.planning.optimiser import SLACK, Late, Optimiser, Proposal, never
 from tdm_ros.planning.problem import Problem
 from tdm_ros.planning.seeds import goal_points
 from tdm_ros.planning.space import Array
 from tdm_ros.planning.states import SeenStates
+from tdm_ros.planning.timing import misses, quickest
 
 Index = NDArray[np.intp]
+Floats = NDArray[np.float64]
 
 
 class Edges(NamedTuple):
@@ -33,13 +34,6 @@ class Edges(NamedTuple):
     """(E, H) by the worst member [goal unit]"""
     posture: Array
     """(E,) how different the rest of the state is at the two ends [goal unit]"""
-
-
-class Costs(NamedTuple):
-    """What edges cost [steps], infinite where they can not be gone, and the horizon that is best."""
-
-    cost: NDArray[np.float64]
-    horizon: Index
 
 
 @dataclass
@@ -69,7 +63,7 @@ class Graph(Optimiser):
     entries: int = 80
     _edges: Edges | None = field(default=None, repr=False)
     _known: tuple[object, ...] = field(default=(), repr=False)
-    _priced: tuple[tuple[object, ...], csr_matrix, Index] | None = field(default=None, repr=False)
+    _priced: tuple[tuple[object, ...], csr_matrix] | None = field(default=None, repr=False)
 
     def prepare(self, model: Model, states: SeenStates, objective: Objective) -> None:
         known = (model, states, objective.steps(model.horizon))
@@ -90,7 +84,7 @@ class Graph(Optimiser):
     def _judge(self, model: Model, observation: Array, achieved: Array, source: Index, target: Index) -> Edges:
         """Ask the critics about edges from ``achieved[source]`` to seen states."""
         goal = self._states.achieved[target]
-        miss = _misses(model, observation[source], achieved[source], goal, self._horizons)
+        miss = misses(model, observation[source], achieved[source], goal, self._horizons)
         posture = self._states.posture_distance(observation[source], self._states.observation[target])
         return Edges(source, target, miss, posture)
 
@@ -99,39 +93,41 @@ class Graph(Optimiser):
     ) -> Proposal | None:
         self.prepare(problem.model, problem.states, problem.objective)
         count = len(self._states)
-        base, horizon = self._base(problem)
+        base = self._base(problem)
         entry, first = self._entry(problem)
         goals, exit_, last = self._exit(problem)
-        going = np.isfinite(first.cost)
+        going = np.isfinite(first)
         graph = csr_matrix(
             (
-                np.concatenate([base.data, first.cost[going]]),
+                np.concatenate([base.data, first[going]]),
                 np.concatenate([base.indices, entry.target[going]]),
                 np.append(base.indptr, len(base.data) + going.sum()),
             ),
             shape=(count + 1, count + 1),
         )
         far, before = dijkstra(graph, indices=count, return_predecessors=True)
-        total = far[exit_.source] + last.cost
+        total = far[exit_.source] + last
         if not np.isfinite(total).any():
             return None
         final = int(total.argmin())
         nodes = [int(exit_.source[final])]
         while nodes[0] != count:
             nodes.insert(0, int(before[nodes[0]]))
-        assert self._edges is not None
-        hops = [(self._edges, horizon, _row(self._edges, *pair)) for pair in pairwise(nodes[1:])]
-        if len(nodes) > 1:
-            hops.insert(0, (entry, first.horizon, _row(entry, 0, nodes[1])))
-        hops.append((exit_, last.horizon, final))
-        steps = np.array([self._horizons[best[row]] for _, best, row in hops], np.int64) + 1
-        miss = np.array([edges.miss[row, best[row]] for edges, best, row in hops], np.float32)
-        knots = np.concatenate([self._states.achieved[nodes[1:]], goals[exit_.target[final]][None]])
-        away = problem.model.space.distance(knots, problem.goal, problem.counted) + miss
+        return self._proposal(problem, np.array(nodes[1:], np.intp), goals[exit_.target[final]])
+
+    def _proposal(self, problem: Problem, nodes: Index, goal: Array) -> Proposal:
+        """The way over some nodes to a goal, (G,), with the time that each knot takes."""
+        model, states = problem.model, self._states
+        observation = np.concatenate([problem.observation[None], states.observation[nodes]])
+        start = np.concatenate([problem.achieved[None], states.achieved[nodes]])
+        knots = np.concatenate([states.achieved[nodes], goal[None]])
+        most, slack = problem.objective.steps(model.horizon), SLACK * problem.objective.tolerance
+        steps, miss = quickest(model, observation, start, knots, most, slack)
+        away = model.space.distance(knots, problem.goal, problem.counted) + miss
         return Proposal(knots, steps, miss, away, True, float(problem.cost(knots[None])[0]))
 
-    def _base(self, problem: Problem) -> tuple[csr_matrix, Index]:
-        """The edges between seen states with what they cost for this problem, and the horizon of each of them."""
+    def _base(self, problem: Problem) -> csr_matrix:
+        """The edges between seen states with what they cost for this problem."""
         assert self._edges is not None
         objective, edges = problem.objective, self._edges
         key = (objective, problem.multiplier, problem.keep_out)
@@ -139,28 +135,28 @@ class Graph(Optimiser):
             place = self._states.achieved
             crossed = problem.keep_out.crosses(place[edges.source], place[edges.target], objective.margin)
             priced = self._price(problem, edges, crossed)
-            going = np.isfinite(priced.cost)
+            going = np.isfinite(priced)
             count = len(place)
             ends = np.searchsorted(edges.source[going], np.arange(count + 1))
-            base = csr_matrix((priced.cost[going], edges.target[going], ends), shape=(count, count))
-            self._priced = key, base, priced.horizon
-        return self._priced[1], self._priced[2]
+            base = csr_matrix((priced[going], edges.target[going], ends), shape=(count, count))
+            self._priced = key, base
+        return self._priced[1]
 
-    def _price(self, problem: Problem, edges: Edges, crossed: NDArray[np.bool_], ends_seen: bool = True) -> Costs:
+    def _price(self, problem: Problem, edges: Edges, crossed: NDArray[np.bool_], ends_seen: bool = True) -> Floats:
+        """What edges cost [steps], (E,); infinite where they can not be gone."""
         by, longest, multiplier = problem.objective, float(self._horizons[-1] + 1), problem.multiplier or 0.0
         excess = np.maximum(edges.miss - by.tolerance, 0)
         behind = edges.miss + multiplier * excess if multiplier else 0.0 * edges.miss
         cost = (self._horizons + 1 + longest / problem.model.space.unit * behind).astype(np.float64)
-        cost[edges.miss > by.acceptable] = np.inf
+        cost[edges.miss > by.acceptable - SLACK * by.tolerance] = np.inf  # in a hurry one may miss by so much more
         cost[crossed] = np.inf
-        horizon = cost.argmin(axis=1)
-        cost = cost[np.arange(len(cost)), horizon] + longest * edges.posture / problem.model.space.unit
+        cost = cost.min(axis=1) + longest * edges.posture / problem.model.space.unit
         if ends_seen:
             beyond = problem.limit_excess(self._states.observation)
             cost = cost + longest * by.limits * beyond[edges.target]
-        return Costs(cost, horizon)
+        return cost
 
-    def _entry(self, problem: Problem) -> tuple[Edges, Costs]:
+    def _entry(self, problem: Problem) -> tuple[Edges, Floats]:
         """Edges from where one is to the seen states around."""
         model, states = problem.model, self._states
         near = np.argsort(model.space.distance(states.achieved, problem.achieved))[: self.entries]
@@ -170,7 +166,7 @@ class Graph(Optimiser):
         crossed = problem.keep_out.crosses(problem.achieved, states.achieved[near], margin[0], way_out[0])
         return edges, self._price(problem, edges, crossed)
 
-    def _exit(self, problem: Problem) -> tuple[Array, Edges, Costs]:
+    def _exit(self, problem: Problem) -> tuple[Array, Edges, Floats]:
         """Points that count as the goal, (C, G), and edges to them from seen states and from the start (node N)."""
         model, states = problem.model, self._states
         goals = goal_points(problem, states)
@@ -183,7 +179,7 @@ class Graph(Optimiser):
         source = np.concatenate([near, np.full((len(goals), 1), count)], axis=1)
         target = np.repeat(np.arange(len(goals)), source.shape[1])
         source = source.ravel()
-        miss = _misses(model, observation[source], place[source], goals[target], self._horizons)
+        miss = misses(model, observation[source], place[source], goals[target], self._horizons)
         edges = Edges(source, target, miss, np.zeros(len(source), np.float32))
         margin, way_out = problem.margins(2)
         from_start = source == count
@@ -192,19 +188,6 @@ class Graph(Optimiser):
             place[source], goals[target], np.where(from_start, alone[0], margin[1]), way_out[0] & from_start
         )
         return goals, edges, self._price(problem, edges, crossed, ends_seen=False)
-
-
-def _row(edges: Edges, source: int, target: int) -> int:
-    return int(np.flatnonzero((edges.source == source) & (edges.target == target))[0])
-
-
-def _misses(model: Model, observation: Array, achieved: Array, goal: Array, horizons: Array) -> Array:
-    """Predicted miss of E edges for each of H horizons: (E, H) [goal unit]."""
-    count = len(goal)
-    repeat = len(horizons)
-    rows = [np.repeat(part, repeat, axis=0) for part in (observation, achieved, goal)]
-    miss = model.miss(rows[0], rows[1], rows[2], np.tile(horizons, count))
-    return miss.reshape(count, repeat)
 
 
 def _spread(count: int, wanted: int) -> Index:

@@ -14,9 +14,13 @@ from tdm_ros.planning.objective import Objective
 from tdm_ros.planning.problem import Problem
 from tdm_ros.planning.space import Array
 from tdm_ros.planning.states import SeenStates
+from tdm_ros.planning.timing import quickest
 
 Late = Callable[[], bool]
 """Whether the time for planning is over."""
+
+SLACK = 0.25
+"""What a knot may be missed by beyond the best that is promised, to be there sooner [parts of the tolerance]."""
 
 
 def never() -> bool:
@@ -73,7 +77,7 @@ class Optimiser(ABC):
 
 
 def propose(problem: Problem, knots: Array, late: bool = False) -> Proposal:
-    """Judge one candidate, (n, G), and leave out the knots after the one that is at the goal already."""
+    """Judge one candidate, (n, G); give each knot the time that it takes, and leave out those after the goal."""
     course = problem.follow(knots[None])
     terms = problem.judge(course)
     space = problem.model.space
@@ -81,11 +85,16 @@ def propose(problem: Problem, knots: Array, late: bool = False) -> Proposal:
     count = int(np.argmax(there)) + 1 if there.any() else len(knots)
     margin, way_out = problem.margins(len(knots))
     away = space.distance(course.points[:, 0], problem.goal, problem.counted).max(axis=0)
+    steps, miss = np.full(len(knots), problem.steps, np.int64), terms.miss[0]
+    if not course.chained:
+        before = np.concatenate([problem.observation[None], course.observation[0, :-1]])
+        slack = SLACK * problem.objective.tolerance
+        steps, miss = quickest(problem.model, before, course.start[0], knots, problem.steps, slack)
     crosses = problem.keep_out.crosses(course.start[0], course.end[0], margin, way_out)
     return Proposal(
         knots[:count].copy(),
-        np.full(count, problem.steps, np.int64),
-        terms.miss[0, :count].copy(),
+        steps[:count],
+        miss[:count],
         away[:count],
         not crosses[:count].any(),
         float(problem.weigh(terms)[0]),

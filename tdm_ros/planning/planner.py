@@ -18,12 +18,13 @@ from tdm_ros.planning.keep_out import KeepOut
 from tdm_ros.planning.model import Model
 from tdm_ros.planning.mppi import Mppi
 from tdm_ros.planning.objective import Objective
-from tdm_ros.planning.optimiser import Optimiser, Proposal
+from tdm_ros.planning.optimiser import SLACK, Optimiser, Proposal
 from tdm_ros.planning.plan import Plan, Status
 from tdm_ros.planning.problem import Problem
 from tdm_ros.planning.slsqp import Slsqp
 from tdm_ros.planning.space import Array, GoalSpace
 from tdm_ros.planning.states import SeenStates
+from tdm_ros.planning.timing import quickest
 from tdm_ros.tasks import TaskSpec
 
 OPTIMISERS: dict[str, type[Optimiser]] = {
@@ -179,19 +180,14 @@ class SubgoalPlanner:
     def _direct(self, problem: Problem) -> Proposal:
         """What the policy alone promises: the goal itself, over the horizon that promises most."""
         model = problem.model
-        horizons = np.arange(model.horizon + 1, dtype=np.float32)
-        rows = [
-            np.broadcast_to(x, (len(horizons), len(x))) for x in (problem.observation, problem.achieved, problem.goal)
-        ]
-        miss = model.miss(rows[0], rows[1], rows[2], horizons, problem.counted)
-        # The shortest that promises nearly what the best one does.
-        chosen = int(np.argmax(miss <= miss.min() + problem.objective.tolerance / 4))
+        here = problem.observation[None], problem.achieved[None], problem.goal[None]
+        slack = SLACK * problem.objective.tolerance
+        steps, miss = quickest(model, *here, model.horizon + 1, slack, problem.counted)
         margin, way_out = problem.margins(1)
         crossed = problem.keep_out.crosses(problem.achieved, problem.goal, margin[0], way_out[0])
         knots = problem.goal[None]
         cost = float(problem.cost(knots[None])[0])
-        miss = miss[chosen : chosen + 1]
-        return Proposal(knots, np.array([chosen + 1]), miss, miss, not bool(crossed), cost)
+        return Proposal(knots, steps, miss, miss, not bool(crossed), cost)
 
     def _arrives(self, problem: Problem, found: Proposal) -> bool:
         """Whether a plan ends near the goal, or, where that is far, is still on its way when it ends."""
