@@ -140,6 +140,7 @@ COLUMNS = {
     "`tdm`": "tdm",
     "fixed T": r"tdm_T[1-9]\d*(,running=\w+)?",
     "T = 0": "tdm_T0",
+    "`--preset paper`": r"tdm_paper_T\d+",
     "SAC + HER": "sac_her",
     "TD3 + HER": "td3_her",
     "MPC": "mpc",
