@@ -231,8 +231,7 @@ class Planned:
         target = pursuer.target(step)
         if target is None:  # nothing to pursue: stay
             return now.achieved, 0
-        last = target.number + 1 == len(pursuer.plan.knots) if pursuer.plan else False
-        return target.knot, now.steps_left if last else target.steps_left
+        return target.knot, target.steps_left
 
     def report(self) -> dict[str, Any]:
         return {
