@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tdm_ros.system.console import Console
@@ -16,7 +18,14 @@ def shown_on_terminal(folder: Path, *lines: str) -> str:
         for line in lines:
             console.show("arm", line)
         console.close()
-        return os.read(reader, 65536).decode().replace("\r\n", "\n")
+    return b"".join(read_to_the_end(reader)).decode().replace("\r\n", "\n")
+
+
+def read_to_the_end(reader: int) -> Iterator[bytes]:
+    """What is left in a terminal that nobody writes to any more; it may come in several parts."""
+    with suppress(OSError), open(reader, "rb", buffering=0) as end:  # Linux: EIO instead of an end of file
+        while part := end.read(65536):
+            yield part
 
 
 def test_live_line_on_terminal_is_drawn_in_place(tmp_path: Path) -> None:
