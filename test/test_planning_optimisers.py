@@ -18,7 +18,7 @@ from tdm_ros.tasks.maze import FENCE_M, MAZE, RADIUS_M, WALLS_M
 MORE = {
     "cem": {"population": 256, "iterations": 24, "narrowing": 0.8},
     "mppi": {"population": 256, "iterations": 24, "narrowing": 0.8},
-    "gradient": {"iterations": 80, "particles": 6},
+    "gradient": {"iterations": 120, "particles": 6},
 }
 """What they are given here, to show that they get there; by default they stop earlier."""
 CONTINUOUS = [name for name in OPTIMISERS if name != "graph"]

@@ -53,6 +53,9 @@ class Graph(Optimiser):
         Edges that are looked at from each.
     entries : int
         Edges that are looked at from the start, and to the goal.
+    strict : float
+        Edges that are expected to miss by more than this part of what is acceptable are gone only where there is no
+        other way: a thin wall is a miss that is nearly acceptable.
 
     Source: Eysenbach, Salakhutdinov, Levine, "Search on the replay buffer", arXiv 1906.05253; here edges are judged by
     the predicted miss within a horizon, not by a distance in steps.
@@ -61,6 +64,7 @@ class Graph(Optimiser):
     nodes: int = 250
     neighbours: int = 40
     entries: int = 80
+    strict: float = 0.6
     _edges: Edges | None = field(default=None, repr=False)
     _known: tuple[object, ...] = field(default=(), repr=False)
     _priced: tuple[tuple[object, ...], csr_matrix] | None = field(default=None, repr=False)
@@ -92,10 +96,19 @@ class Graph(Optimiser):
         self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
     ) -> Proposal | None:
         self.prepare(problem.model, problem.states, problem.objective)
+        acceptable = problem.objective.acceptable
+        for limit in (self.strict * acceptable, acceptable):
+            found = self._search(problem, limit)
+            if found is not None or limit == acceptable:
+                break
+        return found
+
+    def _search(self, problem: Problem, limit: float) -> Proposal | None:
+        """The shortest way over edges that are expected to miss by no more than ``limit`` [goal unit]."""
         count = len(self._states)
-        base = self._base(problem)
-        entry, first = self._entry(problem)
-        goals, exit_, last = self._exit(problem)
+        base = self._base(problem, limit)
+        entry, first = self._entry(problem, limit)
+        goals, exit_, last = self._exit(problem, limit)
         going = np.isfinite(first)
         graph = csr_matrix(
             (
@@ -126,15 +139,15 @@ class Graph(Optimiser):
         away = model.space.distance(knots, problem.goal, problem.counted) + miss
         return Proposal(knots, steps, miss, away, True, float(problem.cost(knots[None])[0]))
 
-    def _base(self, problem: Problem) -> csr_matrix:
+    def _base(self, problem: Problem, limit: float) -> csr_matrix:
         """The edges between seen states with what they cost for this problem."""
         assert self._edges is not None
         objective, edges = problem.objective, self._edges
-        key = (objective, problem.multiplier, problem.keep_out)
+        key = (objective, problem.multiplier, problem.keep_out, limit)
         if self._priced is None or self._priced[0] != key:
             place = self._states.achieved
             crossed = problem.keep_out.crosses(place[edges.source], place[edges.target], objective.margin)
-            priced = self._price(problem, edges, crossed)
+            priced = self._price(problem, edges, crossed, limit)
             going = np.isfinite(priced)
             count = len(place)
             ends = np.searchsorted(edges.source[going], np.arange(count + 1))
@@ -142,13 +155,15 @@ class Graph(Optimiser):
             self._priced = key, base
         return self._priced[1]
 
-    def _price(self, problem: Problem, edges: Edges, crossed: NDArray[np.bool_], ends_seen: bool = True) -> Floats:
+    def _price(
+        self, problem: Problem, edges: Edges, crossed: NDArray[np.bool_], limit: float, ends_seen: bool = True
+    ) -> Floats:
         """What edges cost [steps], (E,); infinite where they can not be gone."""
         by, longest, multiplier = problem.objective, float(self._horizons[-1] + 1), problem.multiplier or 0.0
         excess = np.maximum(edges.miss - by.tolerance, 0)
         behind = edges.miss + multiplier * excess if multiplier else 0.0 * edges.miss
         cost = (self._horizons + 1 + longest / problem.model.space.unit * behind).astype(np.float64)
-        cost[edges.miss > by.acceptable - SLACK * by.tolerance] = np.inf  # in a hurry one may miss by so much more
+        cost[edges.miss > limit - SLACK * by.tolerance] = np.inf  # in a hurry one may miss by so much more
         cost[crossed] = np.inf
         cost = cost.min(axis=1) + longest * edges.posture / problem.model.space.unit
         if ends_seen:
@@ -156,7 +171,7 @@ class Graph(Optimiser):
             cost = cost + longest * by.limits * beyond[edges.target]
         return cost
 
-    def _entry(self, problem: Problem) -> tuple[Edges, Floats]:
+    def _entry(self, problem: Problem, limit: float) -> tuple[Edges, Floats]:
         """Edges from where one is to the seen states around."""
         model, states = problem.model, self._states
         near = np.argsort(model.space.distance(states.achieved, problem.achieved))[: self.entries]
@@ -164,9 +179,9 @@ class Graph(Optimiser):
         edges = self._judge(model, problem.observation[None], problem.achieved[None], source, near)
         margin, way_out = problem.margins(2)
         crossed = problem.keep_out.crosses(problem.achieved, states.achieved[near], margin[0], way_out[0])
-        return edges, self._price(problem, edges, crossed)
+        return edges, self._price(problem, edges, crossed, limit)
 
-    def _exit(self, problem: Problem) -> tuple[Array, Edges, Floats]:
+    def _exit(self, problem: Problem, limit: float) -> tuple[Array, Edges, Floats]:
         """Points that count as the goal, (C, G), and edges to them from seen states and from the start (node N)."""
         model, states = problem.model, self._states
         goals = goal_points(problem, states)
@@ -187,7 +202,7 @@ class Graph(Optimiser):
         crossed = problem.keep_out.crosses(
             place[source], goals[target], np.where(from_start, alone[0], margin[1]), way_out[0] & from_start
         )
-        return goals, edges, self._price(problem, edges, crossed, ends_seen=False)
+        return goals, edges, self._price(problem, edges, crossed, limit, ends_seen=False)
 
 
 def _spread(count: int, wanted: int) -> Index:

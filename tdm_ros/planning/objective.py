@@ -52,7 +52,7 @@ class Objective:
     tolerance: float = 0.02
     acceptable: float = 0.1
     margin: float = 0.0
-    multiplier: float = 5.0
+    multiplier: float = 10.0
     on_the_way: float = 0.1
     keep_out: float = 20.0
     limits: float = 1.0

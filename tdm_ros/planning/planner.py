@@ -36,6 +36,9 @@ OPTIMISERS: dict[str, type[Optimiser]] = {
 }
 """Ways to solve the problem, by name."""
 
+PASSED = 2.0
+"""A knot that is passed on the way is never met exactly: up to so many tolerances an executed segment did not miss."""
+
 
 @dataclass(frozen=True)
 class PlannerSettings:
@@ -82,13 +85,14 @@ class SubgoalPlanner:
         self.optimiser = OPTIMISERS[self.settings.optimiser](**self.settings.options)
         self.keep_out = KeepOut()
         """Assign another to plan around other boxes."""
-        self.multiplier = Multiplier(self.objective.multiplier, self.objective.tolerance)
+        self.multiplier = Multiplier(self.objective.multiplier, PASSED * self.objective.tolerance)
         self._clock = clock
         self._space = GoalSpace.of(task)
         self._model: Model | None = None
         self._states: SeenStates | None = None
         self._rng = np.random.default_rng(self.settings.seed)
         self._last: tuple[Array, Array] | None = None
+        self._status: Status | None = None
 
     @property
     def ready(self) -> bool:
@@ -103,7 +107,12 @@ class SubgoalPlanner:
             self.optimiser.prepare(self._model, self._states, self.objective)
 
     def executed(self, predicted: ArrayLike, reached: ArrayLike) -> float:
-        """Learn where a segment was to end and where it did, (G,) each [goal unit]; returns the multiplier."""
+        """Learn where a segment of the last plan was to end and where it did, (G,) each [goal unit].
+
+        Where the policy itself was used there was no plan to be wrong. Returns the multiplier.
+        """
+        if self._status is Status.DIRECT:
+            return self.multiplier.value
         miss = self._space.distance(np.asarray(reached, np.float32), np.asarray(predicted, np.float32))
         return self.multiplier.executed(float(miss))
 
@@ -130,6 +139,7 @@ class SubgoalPlanner:
         began, cpu = self._clock(), time.thread_time()
         plan = self._plan(observation, achieved, goal, lambda: self._clock() - began >= budget_s)
         self._last = (np.array(goal, np.float32), plan.knots) if plan.usable else None
+        self._status = plan.status if plan.usable else self._status
         return replace(plan, optimiser=self.settings.optimiser, cpu_s=time.thread_time() - cpu)
 
     def _plan(self, observation: ArrayLike, achieved: ArrayLike, goal: ArrayLike, late: Callable[[], bool]) -> Plan:

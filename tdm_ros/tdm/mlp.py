@@ -66,8 +66,8 @@ def linearise(layers: Layers, x: Array, layer_norm: bool) -> tuple[Array, Callab
         x = x @ weight + bias
         width: Array | None = None
         if layer_norm:
-            x = x - x.mean(axis=-1, keepdims=True)
-            width = np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + np.float32(LAYER_NORM_EPS))
+            x = x - _mean(x)
+            width = np.sqrt(_mean(x * x) + np.float32(LAYER_NORM_EPS))
             x = x / width
         kept.append((x, width))
         x = np.maximum(x, 0)
@@ -78,12 +78,16 @@ def linearise(layers: Layers, x: Array, layer_norm: bool) -> tuple[Array, Callab
         for (weight, _), (normal, width) in zip(reversed(layers[:-1]), reversed(kept), strict=True):
             slope = slope * (normal > 0)
             if width is not None:
-                along = np.mean(slope * normal, axis=-1, keepdims=True)
-                slope = (slope - slope.mean(axis=-1, keepdims=True) - normal * along) / width
+                slope = (slope - _mean(slope) - normal * _mean(slope * normal)) / width
             slope = slope @ weight.swapaxes(1, 2)
         return slope.sum(axis=0)
 
     return x @ last + bias, pull
+
+
+def _mean(x: Array) -> Any:
+    """Over the last axis, which is kept; on small arrays NumPy's own takes twice as long."""
+    return np.add.reduce(x, axis=-1, keepdims=True) * np.float32(1 / x.shape[-1])
 
 
 def _finite(tensors: dict[str, NDArray[Any]], name: str) -> Array:
