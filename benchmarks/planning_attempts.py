@@ -24,7 +24,7 @@ HAIR = 1.25
 
 
 class Segment(NamedTuple):
-    """One stretch of a plan that was carried out to its deadline."""
+    """One stretch of a plan that was carried out."""
 
     steps: int
     """[steps]"""
@@ -32,6 +32,8 @@ class Segment(NamedTuple):
     """Distance from its knot that the worst critic expected when it began [goal unit]."""
     reached: float
     """Distance from it when it was over [goal unit]."""
+    length: float
+    """Distance of the knot when it began [goal unit]."""
 
 
 class Guide(Protocol):
@@ -212,6 +214,7 @@ class Planned:
         self._segments: list[Segment] = []
         self._statuses: dict[str, int] = {}
         self._first: dict[str, Any] = {}
+        self._planned, self._from = False, goal
         self._planner.forget()
         self._pursuer.begin(Plan.none(Status.NO_EXPERIENCE, "nothing yet", len(goal)), 0, goal)
 
@@ -219,11 +222,15 @@ class Planned:
         planner, pursuer, step = self._planner, self._pursuer, now.time
         for over in pursuer.advance(step, now.achieved):
             planner.executed(over.knot, over.reached)
-            self._segments.append(Segment(over.steps, over.predicted_miss, over.miss))
+            if self._planned:
+                length = float(pursuer.space.distance(self._from, over.knot))
+                self._segments.append(Segment(over.steps, over.predicted_miss, over.miss, length))
+            self._from = now.achieved
         if pursuer.due(step, now.achieved):
             plan = planner.plan(now.observation, now.achieved, self._goal)
             if plan.usable or pursuer.plan is None:  # else the last one stands
                 pursuer.begin(plan, step, now.achieved)
+                self._planned, self._from = plan.status is Status.PLANNED, now.achieved
             self._cpu_ms.append(1e3 * plan.cpu_s)
             self._statuses[plan.status.value] = self._statuses.get(plan.status.value, 0) + 1
             if step == 0:

@@ -31,6 +31,7 @@ from tdm_ros.tdm.actor import NumpyActor
 
 STATES = 1000
 """Seen states that a planner gets."""
+THROUGH = PursuitSettings(replan_steps=1_000_000, passed=0.0, off_plan=float("inf"))
 UNCONSTRAINED = {"multiplier": 0.0, "acceptable": float("inf")}
 
 
@@ -50,6 +51,8 @@ class Method:
         What is changed in the case's objective.
     told : bool
         Whether the walls that experience tells of are known as regions.
+    through : bool
+        Whether each knot is gone for until its time is over, however near it is: what a plan promises is for then.
     """
 
     about: str
@@ -57,6 +60,7 @@ class Method:
     model: str = "learned"
     objective: dict[str, Any] = field(default_factory=dict)
     told: bool = False
+    through: bool = False
 
 
 METHODS: dict[str, Method] = {
@@ -71,6 +75,8 @@ METHODS: dict[str, Method] = {
     "mppi": Method("MPPI", "mppi"),
     "gradient": Method("gradient", "gradient"),
     "slsqp": Method("SLSQP", "slsqp"),
+    "graph_through": Method("graph, each knot until its time is over", "graph", through=True),
+    "cem_through": Method("CEM, each knot until its time is over", "cem", through=True),
     "graph_free": Method("graph, without the feasibility", "graph", objective=UNCONSTRAINED),
     "cem_free": Method("CEM, without the feasibility", "cem", objective=UNCONSTRAINED),
     "cem_explicit": Method("CEM, explicit form", "cem", objective={"formulation": "explicit"}),
@@ -108,7 +114,7 @@ def make_guide(
     planner.keep_out = keep_out
     states = SeenStates.from_store(store, STATES, np.random.default_rng(np.random.SeedSequence([11, seed])))
     planner.learn(_model(method, task, actor, store), states)
-    return Planned(planner, PursuitSettings.for_task(task))
+    return Planned(planner, THROUGH if method.through else PursuitSettings.for_task(task))
 
 
 class ShortestWay(SubgoalPlanner):

@@ -74,7 +74,7 @@ def test_maze_planner_without_a_model_needs_to_be_told_of_the_walls(maze, store)
     assert reached[1] > reached[0] + 0.2
     kept = told[0].guide
     assert len(kept["plan_cpu_ms"]) == sum(kept["statuses"].values()) > 0
-    for _steps, predicted, missed in kept["segments"]:
+    for _steps, predicted, missed, _length in kept["segments"]:
         assert predicted >= 0 and missed >= 0
 
 
@@ -108,7 +108,7 @@ def test_shortest_of_is_the_straight_line_where_it_is_free() -> None:
 
 
 def entry(distance: float, violated: int, pairs: list[list[float]]) -> dict[str, Any]:
-    guide = {"plan_cpu_ms": [2.0, 4.0], "segments": [[12, *pair] for pair in pairs], "statuses": {"planned": 2}}
+    guide = {"plan_cpu_ms": [2.0, 4.0], "segments": [[12, *pair, 0.3] for pair in pairs], "statuses": {"planned": 2}}
     made = {"distance": distance, "start": 1.0, "violated": violated, "length": 1.5, "shortest": None}
     return made | {"episode": 0, "first": 40, "guide": guide, "path": []}
 
@@ -122,7 +122,7 @@ def test_table_success_needs_the_distance_and_no_violation() -> None:
 
 def test_calibration_bins_have_equal_counts_and_leave_out_what_was_not_predicted(tmp_path) -> None:
     pairs = [[0.01 * k, 0.02 * k] for k in range(60)]
-    result = {"method": "graph", "attempts": [entry(0.1, 0, [*pairs, [float("inf"), 1.0]])]}
+    result = {"method": "graph_through", "attempts": [entry(0.1, 0, [*pairs, [float("inf"), 1.0]])]}
     found = segments_of(result)
     assert found.shape == (60, 2)
     middle, low, high, at = binned(found)
