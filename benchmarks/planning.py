@@ -53,6 +53,9 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--models", type=Path, default=Path("runs/planning"), help="folder of what was learned (default: %(default)s)"
     )
+    parser.add_argument(
+        "--compiled", action="store_true", help="compile the update while learning: faster, needs a C++ compiler"
+    )
     parser.add_argument("--again", action="store_true", help="measure anew what has been measured")
     return parser.parse_args(words)
 
@@ -74,7 +77,7 @@ def _measure(name: str, case: PlanningCase, asked: argparse.Namespace) -> None:
     ]
     if not wanted:
         return
-    learner = learned(case, asked.seed, asked.models)
+    learner = learned(case, asked.seed, asked.models, asked.compiled)
     actor = policy_of(learner)
     env, task = make_goal_env(case.task)
     purpose, seed = ("validate", VALIDATION_SEED) if asked.validate else ("evaluate", EVALUATION_SEED)
@@ -100,7 +103,7 @@ def _measure(name: str, case: PlanningCase, asked: argparse.Namespace) -> None:
         write_json(_file(asked.out, name, method, asked.seed), result)
 
 
-def learned(case: PlanningCase, seed: int, models: Path) -> Any:
+def learned(case: PlanningCase, seed: int, models: Path, compiled: bool = False) -> Any:
     """The learner of a case's task after `PlanningCase.train_steps` steps: from disk, or learned now.
 
     Raises
@@ -119,7 +122,7 @@ def learned(case: PlanningCase, seed: int, models: Path) -> Any:
         learner = load_learner(folder, task)
         if learner.transitions >= case.train_steps:
             return learner
-    learner = Learner(task, TdmConfig(total_steps=case.train_steps), seed)
+    learner = Learner(task, TdmConfig(total_steps=case.train_steps), seed, compiled)
 
     def tell(row: Any) -> None:
         print(f"\r{case.task}: {learner.transitions} of {case.train_steps}", end="", file=sys.stderr, flush=True)
