@@ -133,7 +133,7 @@ def test_calibration_bins_have_equal_counts_and_leave_out_what_was_not_predicted
 
 
 def test_main_keeps_what_it_measured_and_writes_the_tables(tmp_path, monkeypatch, store, capsys) -> None:
-    monkeypatch.setattr(planning, "learned", lambda case, seed, models: SimpleNamespace(store=store))
+    monkeypatch.setattr(planning, "learned", lambda case, seed, models, compiled: SimpleNamespace(store=store))
     monkeypatch.setattr(planning, "policy_of", lambda learner: Roller())
     words = ["--cases", "maze", "--methods", "none", "exact", "--attempts", "3", "--validate", "--out", str(tmp_path)]
     assert planning.main(words) == 0
