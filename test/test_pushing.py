@@ -106,19 +106,19 @@ def test_pusher_is_judged_by_the_puck() -> None:
 
 
 @pytest.mark.parametrize("name", ["pusher", "sawyer_push"])
-def test_pushing_asks_the_hand_to_the_puck_and_then_to_the_target(name: str) -> None:
+def test_pushing_asks_the_hand_to_the_puck_and_then_the_puck_to_the_target(name: str) -> None:
     env = gym.make(TASKS[name]).unwrapped
     seen, _ = env.reset(seed=0)
     target = env.judged_goal[2:]
     np.testing.assert_array_equal(seen["desired_goal"], np.tile(seen["achieved_goal"][2:], 2))
     env.data.qpos[-2:] = seen["achieved_goal"][:2] + np.array([0.03, 0.0])
     seen = env._see()
-    np.testing.assert_array_equal(seen["desired_goal"], [*target, *target])
+    np.testing.assert_array_equal(seen["desired_goal"], [*seen["achieved_goal"][2:], *target])
 
 
 @pytest.mark.parametrize("stays", [True, False])
 def test_ask_lets_the_puck_lie_until_it_is_held(stays: bool) -> None:
-    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], 0.6, stays), [2, 3, 2, 3])
+    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], 0.6, stays), [0.5, 0, 2, 3])
     np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], 0.4, stays), [0.5, 0, *([0.5, 0] if stays else [2, 3])])
 
 

@@ -79,7 +79,7 @@ class PusherEnv(MujocoGoalEnv):
     """Push a puck to a target.
 
     Observation (10,): three joints [rad], their velocities [rad/s], hand x, y and puck x, y [m]. Goal (4,): hand and
-    puck [m], as `ask` says: hand to the puck, then both to the target. Actions (3,): torques up to 3 N m. It lasts,
+    puck [m], as `ask` says: hand to the puck, then the puck to the target. Actions (3,): torques up to 3 N m. It lasts,
     whatever happens.
 
     Source: starts and targets are those of the paper's TDM runs; targets that the fork can not reach are drawn again.

@@ -56,7 +56,7 @@ SAWYER_PUSH_AROUND = replace(
 
 
 def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: bool = True) -> Array:
-    """What is asked for at present: hand to the puck where it lies, until the fork holds it, then both to the target.
+    """What is asked for at present: hand to the puck where it lies; and, once the fork holds it, the puck to the target.
 
     Parameters
     ----------
@@ -77,9 +77,10 @@ def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: b
 
     Notes
     -----
-    Source: the paper's rule of two stages for its TDM; there the hand is to be where the puck is in both.
+    Source: the paper's rule of two stages for its TDM. The hand is to be where the puck is now in both, so that it does
+    not run ahead of a puck that it pushes.
     """
     hand, puck = np.split(np.asarray(achieved_m, np.float32), 2)
     target = np.asarray(target_m, np.float32)
     held = float(np.linalg.norm(hand - puck)) < held_m
-    return np.concatenate((target if held else puck, puck if puck_stays and not held else target))
+    return np.concatenate((puck, puck if puck_stays and not held else target))
