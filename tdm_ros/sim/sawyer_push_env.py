@@ -39,9 +39,9 @@ class SawyerPushEnv(MujocoGoalEnv):
     """Push a puck to a target.
 
     Observation (19,): seven joints [rad], their velocities [rad/s], the hand [m], the puck's x and y [m]. Goal (4,):
-    hand and puck x and y [m], as `ask` says: hand to the puck, then the puck to the target. Actions (2,): velocity of the
-    hand along x and y, up to 0.3 m/s. Height and attitude of the hand are held by the steering, whose joint velocities
-    go through the limiter like those of a policy. It lasts, whatever happens.
+    hand and puck x and y [m], as `ask` says: hand to the puck, then the puck to the target. Actions (2,): velocity of
+    the hand along x and y, up to 0.3 m/s. Height and attitude of the hand are held by the steering, whose joint
+    velocities go through the limiter like those of a policy. It lasts, whatever happens.
 
     Parameters
     ----------

@@ -56,7 +56,7 @@ SAWYER_PUSH_AROUND = replace(
 
 
 def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: bool = True) -> Array:
-    """What is asked for at present: hand to the puck where it lies; and, once the fork holds it, the puck to the target.
+    """What is asked for at present: hand to the puck where it lies and, once it is held, the puck to the target.
 
     Parameters
     ----------
