@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.cases import Run
 from benchmarks.trial import RESULT, measure, write_json
+from tdm_ros.system.environment import ONE_THREAD
 
 _WAIT_S = 0.5
 
@@ -32,7 +33,6 @@ class Event(NamedTuple):
 
 def run_locally(runs: Sequence[Run], out: Path, jobs: int) -> Iterator[Event]:
     """Measure ``runs``, ``jobs`` at a time, each in a process of its own with one thread."""
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     context = multiprocessing.get_context("spawn")
     told: multiprocessing.Queue[Event] = context.Queue()
     waiting, running = list(runs), dict[Run, BaseProcess]()
@@ -127,7 +127,7 @@ def run_on_ray(runs: Sequence[Run], out: Path, address: str, jobs: int) -> Itera
 def _start_ray(address: str, jobs: int) -> None:
     import ray
 
-    environment = {"env_vars": {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
+    environment = {"env_vars": {**dict.fromkeys(ONE_THREAD, "1"), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
     if address == "local":
         ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, runtime_env=environment)
     else:

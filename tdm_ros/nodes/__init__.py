@@ -2,6 +2,8 @@
 
 import os
 
+from tdm_ros.system.environment import ONE_THREAD
+
 # Matrices here are small: a second thread costs more than it gives, the other core is for the trainer.
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+for _name in ONE_THREAD:
     os.environ.setdefault(_name, "1")
