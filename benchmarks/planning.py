@@ -139,7 +139,9 @@ def policy_of(learner: Any) -> NumpyActor:
 
 
 def _applies(method: str, case: PlanningCase) -> bool:
-    return bool(case.rule) if method == "rule" else bool(case.walls) if METHODS[method].told else True
+    if method == "rule" or METHODS[method].staged:
+        return bool(case.rule)
+    return bool(case.walls) if METHODS[method].told else True
 
 
 def _file(out: Path, case: str, method: str, seed: int) -> Path:

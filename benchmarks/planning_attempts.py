@@ -250,3 +250,27 @@ class Planned:
 
     def _free(self, start: Array, end: Array) -> bool:
         return not bool(self._planner.keep_out.crosses(start, end, self._planner.objective.margin))
+
+
+class Staged(Planned):
+    """Goes by plans within each stage of the rule: hand and puck to where the puck lies; then both to the target.
+
+    Parameters
+    ----------
+    planner, settings
+        As `Planned`; all goal dimensions should count.
+    held : float
+        As `Rule`.
+    """
+
+    def __init__(self, planner: SubgoalPlanner, settings: PursuitSettings, held: float) -> None:
+        super().__init__(planner, settings)
+        self._held = held
+
+    def begin(self, goal: Array) -> None:
+        super().begin(goal)
+        self._target = goal[2:]
+
+    def ask(self, now: Situation) -> tuple[Array, int]:
+        self._goal = np.tile(ask(now.achieved, self._target, self._held)[2:], 2)
+        return super().ask(now)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.planning_attempts import HAIR, Direct, Guide, Planned, Rule, keep_out_of, way_of
+from benchmarks.planning_attempts import HAIR, Direct, Guide, Planned, Rule, Staged, keep_out_of, way_of
 from benchmarks.planning_cases import PlanningCase
 from tdm_ros.planning import (
     GoalSpace,
@@ -32,6 +32,9 @@ from tdm_ros.tdm.actor import NumpyActor
 STATES = 1000
 """Seen states that a planner gets."""
 THROUGH = PursuitSettings(replan_steps=1_000_000, passed=0.0, off_plan=float("inf"))
+STAGED_REPLAN_STEPS = 3
+"""A thing that is pushed goes its own way."""
+STAGED_GRAPH = {"nodes": 600, "neighbours": 60, "entries": 120, "strict": 0.25}
 UNCONSTRAINED = {"multiplier": 0.0, "acceptable": float("inf")}
 
 
@@ -53,6 +56,8 @@ class Method:
         Whether the walls that experience tells of are known as regions.
     through : bool
         Whether each knot is gone for until its time is over, however near it is: what a plan promises is for then.
+    staged : bool
+        Whether it plans within the stages of the paper's rule, and not for the target from the start.
     """
 
     about: str
@@ -61,6 +66,7 @@ class Method:
     objective: dict[str, Any] = field(default_factory=dict)
     told: bool = False
     through: bool = False
+    staged: bool = False
 
 
 METHODS: dict[str, Method] = {
@@ -71,6 +77,7 @@ METHODS: dict[str, Method] = {
     "geometric_hand": Method("graph over straight lines of the hand alone", "graph", "straight_in_score"),
     "exact": Method("the shortest way, told of the walls", "exact", told=True),
     "graph": Method("graph", "graph"),
+    "graph_staged": Method("graph within the stages of the rule", "graph", staged=True),
     "cem": Method("CEM", "cem"),
     "mppi": Method("MPPI", "mppi"),
     "gradient": Method("gradient", "gradient"),
@@ -109,11 +116,16 @@ def make_guide(
     if method.told:
         keep_out = KeepOut(np.array(case.walls), (0, 1))
         changes["margin"] = HAIR * case.clear
+    if method.staged:  # to hold, because nothing good is promised, would not bring back a puck that got away
+        changes["acceptable"] = GoalSpace.of(task).unit
     objective = Objective.for_task(task, **changes)
-    planner = SubgoalPlanner(task, PlannerSettings(method.optimiser, objective, seed=seed))
+    options = STAGED_GRAPH if method.staged else {}
+    planner = SubgoalPlanner(task, PlannerSettings(method.optimiser, objective, options, seed, every=method.staged))
     planner.keep_out = keep_out
     states = SeenStates.from_store(store, STATES, np.random.default_rng(np.random.SeedSequence([11, seed])))
     planner.learn(_model(method, task, actor, store), states)
+    if method.staged:
+        return Staged(planner, PursuitSettings.for_task(task, STAGED_REPLAN_STEPS), case.rule)
     return Planned(planner, THROUGH if method.through else PursuitSettings.for_task(task))
 
 

@@ -53,12 +53,15 @@ class PlannerSettings:
     options : mapping
         Parameters of the optimiser by name.
     seed : int
+    every : bool
+        Whether all goal dimensions count, also those that the task's score does not name: for the goal of a stage.
     """
 
     optimiser: str = "graph"
     objective: Objective | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    every: bool = False
 
     def __post_init__(self) -> None:
         if self.optimiser not in OPTIMISERS:
@@ -157,11 +160,9 @@ class SubgoalPlanner:
         if self._model is None or self._states is None:
             lacks = "learned weights" if self._model is None else "seen states"
             return self._none(Status.NO_EXPERIENCE, f"there are no {lacks} yet to plan with")
-        objective, price = self.objective, self.multiplier.value
-        problem = Problem(
-            self.task, self._model, self._states, state, here, asked, objective, self.keep_out, multiplier=price
-        )
-        return self._solve(problem, late)
+        free = np.zeros(len(asked), np.bool_) if self.settings.every else None
+        known = self.task, self._model, self._states, state, here, asked, self.objective, self.keep_out
+        return self._solve(Problem(*known, free=free, multiplier=self.multiplier.value), late)
 
     def _solve(self, problem: Problem, late: Callable[[], bool]) -> Plan:
         by = self.objective
