@@ -10,14 +10,17 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks import planning
-from benchmarks.planning_attempts import Direct, attempt, keep_out_of, shortest_of
+from benchmarks.planning_attempts import Direct, Staged, attempt, keep_out_of, shortest_of
 from benchmarks.planning_cases import CASES
 from benchmarks.planning_methods import METHODS, make_guide
 from benchmarks.planning_plots import binned, draw_calibration, segments_of
 from benchmarks.planning_table import succeeded, table
+from tdm_ros.planning import Plan, Status, SubgoalPlanner
+from tdm_ros.planning.execution import PursuitSettings
 from tdm_ros.replay import Step, TrajectoryStore
 from tdm_ros.sim.goal_env import make_goal_env
 from tdm_ros.tasks.maze import SPEED_M_S
+from tdm_ros.training.episode import Situation
 
 MAZE = CASES["maze"]
 
@@ -99,6 +102,25 @@ def test_stop_starts_and_ends_on_both_sides_of_the_back_and_does_not_tell_the_wa
         shoulder = np.arctan2(goal[2], goal[1]) - np.arcsin(0.16 / np.hypot(goal[1], goal[2]))
         turn = (shoulder + np.pi) % (2 * np.pi) - np.pi
         assert np.sign(turn) == -side and abs(turn) > 1.8
+
+
+def test_staged_guide_plans_for_the_stage_of_the_rule_that_one_is_in() -> None:
+    asked = []
+
+    class Listener(SubgoalPlanner):
+        def plan(self, observation, achieved, goal, budget_s=float("inf")):
+            asked.append(np.asarray(goal).tolist())
+            return Plan.none(Status.UNREACHABLE, "only listens", len(goal))
+
+    env, task = make_goal_env("pusher")
+    guide = Staged(Listener(task), PursuitSettings.for_task(task, 3), held=0.1)
+    seen, goal = CASES["pusher"].begin(env, "validate", 0, 0)
+    guide.begin(goal)
+    for apart in (0.5, 0.05):
+        seen["achieved_goal"][:2] = seen["achieved_goal"][2:] + np.float32([apart, 0])
+        guide.ask(Situation(seen["observation"], seen["achieved_goal"], goal, 99, 0))
+    puck = seen["achieved_goal"][2:].tolist()
+    assert asked == [[*puck, *puck], [*goal[2:].tolist(), *goal[2:].tolist()]]
 
 
 def test_shortest_of_is_the_straight_line_where_it_is_free() -> None:

@@ -147,6 +147,14 @@ def test_plan_with_a_free_dimension_goes_where_it_is_nearest(optimiser):
     assert plan.knots[-1][1] > -0.5, "all the way down to y = -0.9 nothing is to be had"
 
 
+def test_plan_where_every_dimension_counts_goes_for_those_too_that_the_score_does_not_name():
+    task = plane(free_y=True)
+    made = SubgoalPlanner(task, PlannerSettings("graph", Objective.for_task(task, rarity=0.0), every=True))
+    made.learn(EXACT, lattice())
+    plan = made.plan((-0.9, 0.9), (-0.9, 0.9), (0.4, -0.9))
+    assert plan.usable and plan.knots[-1] == pytest.approx([0.4, -0.9], abs=0.1)
+
+
 def test_planner_with_an_unknown_optimiser_is_refused():
     with pytest.raises(ValueError, match="graph, cem, mppi, gradient, slsqp"):
         PlannerSettings("sqp")
