@@ -16,7 +16,7 @@ from tdm_ros.planning.seeds import along, coloured, seeds
 from tdm_ros.tasks.maze import FENCE_M, MAZE, RADIUS_M, WALLS_M
 
 MORE = {
-    "cem": {"population": 256, "iterations": 24, "narrowing": 0.8},
+    "cem": {"shrink": 1.0, "population": 256, "iterations": 24, "narrowing": 0.8},
     "mppi": {"population": 256, "iterations": 24, "narrowing": 0.8},
     "gradient": {"iterations": 120, "particles": 6},
 }

@@ -14,7 +14,7 @@ from tdm_ros.planning.space import Array
 
 @dataclass
 class Cem(Optimiser):
-    """CEM, with what makes it frugal: coloured noise, elites that are kept, the last plan to begin with.
+    """CEM, with what makes it frugal: coloured noise, elites that are kept, populations that shrink, the last plan.
 
     The first population goes over seen states; the mean then starts at the best of them, since ways around an
     obstacle on its two sides have no useful mean.
@@ -22,6 +22,8 @@ class Cem(Optimiser):
     Parameters
     ----------
     population, iterations, elites : int
+    shrink : float
+        Each population is smaller than the one before by this factor, down to twice the elites.
     kept : int
         Elites that stay in the next population.
     spread : float
@@ -39,16 +41,17 @@ class Cem(Optimiser):
     population: int = 128
     iterations: int = 14
     elites: int = 10
+    shrink: float = 1.15
     kept: int = 3
     spread: float = 0.4
     colour: float = 1.0
     narrowing: float = 0.75
 
     def __post_init__(self) -> None:
-        if not 0 <= self.kept <= self.elites <= self.population or self.iterations < 1 or self.elites < 1:
+        if not 0 <= self.kept <= self.elites <= self.population or min(self.iterations, self.elites, self.shrink) < 1:
             raise ValueError(
-                "0 <= kept <= elites <= population, elites >= 1 and iterations >= 1 are needed, "
-                f"got {self.kept}, {self.elites}, {self.population} and {self.iterations}"
+                "0 <= kept <= elites <= population, elites >= 1, iterations >= 1 and shrink >= 1 are needed, "
+                f"got {self.kept}, {self.elites}, {self.population}, {self.iterations} and {self.shrink}"
             )
 
     def solve(
@@ -62,10 +65,11 @@ class Cem(Optimiser):
         mean = elite[0]
         deviation = np.broadcast_to(self.spread * problem.model.space.scale, mean.shape)
         tardy = late()
-        for _ in range(self.iterations - 1):
+        for number in range(1, self.iterations):
             if tardy:
                 break
-            noise = coloured(rng, (self.population - self.kept - 2, *mean.shape), self.colour)
+            size = max(int(self.population / self.shrink**number), 2 * self.elites)
+            noise = coloured(rng, (size - self.kept - 2, *mean.shape), self.colour)
             drawn = np.concatenate([mean + noise * deviation, mean[None], snapped(problem, elite[:1])])
             drawn = np.clip(drawn, low, high)
             plans = np.concatenate([drawn, elite[: self.kept]])
