@@ -231,8 +231,19 @@ def test_coloured_noise_has_unit_variance_and_neighbours_that_go_together():
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("cem", {"elites": 500}), ("mppi", {"temperature": 0.0}), ("gradient", {"particles": 0}), ("cem", {"kept": -1})],
+    [
+        ("cem", {"elites": 500}),
+        ("mppi", {"temperature": 0.0}),
+        ("gradient", {"particles": 0}),
+        ("cem", {"kept": -1}),
+        ("cem", {"shrink": 0.5}),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(name, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         OPTIMISERS[name](**options)
+
+
+def test_cem_with_a_single_elite_still_draws_plans_when_its_population_has_shrunk():
+    found = solved("cem", problem(), elites=1, kept=1, population=8, iterations=20)
+    assert np.isfinite(found.cost)

@@ -68,7 +68,7 @@ class Cem(Optimiser):
         for number in range(1, self.iterations):
             if tardy:
                 break
-            size = max(int(self.population / self.shrink**number), 2 * self.elites)
+            size = max(int(self.population / self.shrink**number), 2 * self.elites, self.kept + 3)
             noise = coloured(rng, (size - self.kept - 2, *mean.shape), self.colour)
             drawn = np.concatenate([mean + noise * deviation, mean[None], snapped(problem, elite[:1])])
             drawn = np.clip(drawn, low, high)
