@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchmarks.planning_attempts import HAIR, Direct, Guide, Planned, Rule, Staged, keep_out_of, way_of
+from benchmarks.planning_attempts import HAIR, keep_out_of, way_of
 from benchmarks.planning_cases import PlanningCase
+from benchmarks.planning_guides import Direct, Guide, Planned, Rule, Staged
 from tdm_ros.planning import (
     GoalSpace,
     KeepOut,
@@ -34,7 +35,8 @@ STATES = 1000
 THROUGH = PursuitSettings(replan_steps=1_000_000, passed=0.0, off_plan=float("inf"))
 STAGED_REPLAN_STEPS = 3
 """A thing that is pushed goes its own way."""
-STAGED_GRAPH = {"nodes": 600, "neighbours": 60, "entries": 120, "strict": 0.25}
+TO_PUCK = {"neighbours": 12, "entries": 40, "strict": 0.25}
+TO_TARGET = {"neighbours": 60, "entries": 120, "strict": 0.25}
 UNCONSTRAINED = {"multiplier": 0.0, "acceptable": float("inf")}
 
 
@@ -57,7 +59,7 @@ class Method:
     through : bool
         Whether each knot is gone for until its time is over, however near it is: what a plan promises is for then.
     staged : bool
-        Whether it plans within the stages of the paper's rule, and not for the target from the start.
+        Whether it plans within the stages of the paper's rule, see `Staged`, and not for the target from the start.
     """
 
     about: str
@@ -77,7 +79,7 @@ METHODS: dict[str, Method] = {
     "geometric_hand": Method("graph over straight lines of the hand alone", "graph", "straight_in_score"),
     "exact": Method("the shortest way, told of the walls", "exact", told=True),
     "graph": Method("graph", "graph"),
-    "graph_staged": Method("graph within the stages of the rule", "graph", staged=True),
+    "graph_staged": Method("the rule, with graph plans where it would not do", "graph", staged=True),
     "cem": Method("CEM", "cem"),
     "mppi": Method("MPPI", "mppi"),
     "gradient": Method("gradient", "gradient"),
@@ -119,14 +121,20 @@ def make_guide(
     if method.staged:  # to hold, because nothing good is promised, would not bring back a puck that got away
         changes["acceptable"] = GoalSpace.of(task).unit
     objective = Objective.for_task(task, **changes)
-    options = STAGED_GRAPH if method.staged else {}
-    planner = SubgoalPlanner(task, PlannerSettings(method.optimiser, objective, options, seed, every=method.staged))
-    planner.keep_out = keep_out
+    model = _model(method, task, actor, store)
     states = SeenStates.from_store(store, STATES, np.random.default_rng(np.random.SeedSequence([11, seed])))
-    planner.learn(_model(method, task, actor, store), states)
+
+    def planner(options: dict[str, Any]) -> SubgoalPlanner:
+        made = SubgoalPlanner(task, PlannerSettings(method.optimiser, objective, options, seed, every=method.staged))
+        made.keep_out = keep_out
+        made.learn(model, states)
+        return made
+
     if method.staged:
-        return Staged(planner, PursuitSettings.for_task(task, STAGED_REPLAN_STEPS), case.rule)
-    return Planned(planner, THROUGH if method.through else PursuitSettings.for_task(task))
+        pursuit = PursuitSettings.for_task(task, STAGED_REPLAN_STEPS)
+        parts = [Planned(planner(options), pursuit) for options in (TO_PUCK, TO_TARGET)]
+        return Staged(parts[0], parts[1], model, states, case.rule)
+    return Planned(planner({}), THROUGH if method.through else PursuitSettings.for_task(task))
 
 
 class ShortestWay(SubgoalPlanner):

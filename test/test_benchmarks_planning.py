@@ -10,12 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks import planning
-from benchmarks.planning_attempts import Direct, Staged, attempt, keep_out_of, shortest_of
+from benchmarks.planning_attempts import attempt, keep_out_of, shortest_of
 from benchmarks.planning_cases import CASES
+from benchmarks.planning_guides import Direct, Planned, Staged
 from benchmarks.planning_methods import METHODS, make_guide
 from benchmarks.planning_plots import binned, draw_calibration, segments_of
 from benchmarks.planning_table import succeeded, table
-from tdm_ros.planning import Plan, Status, SubgoalPlanner
+from tdm_ros.planning import GoalSpace, Plan, SeenStates, Status, StraightLines, SubgoalPlanner
 from tdm_ros.planning.execution import PursuitSettings
 from tdm_ros.replay import Step, TrajectoryStore
 from tdm_ros.sim.goal_env import make_goal_env
@@ -104,23 +105,43 @@ def test_stop_starts_and_ends_on_both_sides_of_the_back_and_does_not_tell_the_wa
         assert np.sign(turn) == -side and abs(turn) > 1.8
 
 
-def test_staged_guide_plans_for_the_stage_of_the_rule_that_one_is_in() -> None:
-    asked = []
+def test_staged_guide_plans_to_the_puck_and_to_far_targets_and_else_keeps_the_rule() -> None:
+    asked, known = [], []
 
     class Listener(SubgoalPlanner):
+        def learn(self, model=None, states=None):
+            known.append(states)
+
         def plan(self, observation, achieved, goal, budget_s=float("inf")):
             asked.append(np.asarray(goal).tolist())
             return Plan.none(Status.UNREACHABLE, "only listens", len(goal))
 
     env, task = make_goal_env("pusher")
-    guide = Staged(Listener(task), PursuitSettings.for_task(task, 3), held=0.1)
     seen, goal = CASES["pusher"].begin(env, "validate", 0, 0)
+    space = GoalSpace.of(task)
+    states = SeenStates(seen["observation"][None], seen["achieved_goal"][None], space)
+    parts = [Planned(Listener(task), PursuitSettings.for_task(task, 3)) for _ in range(2)]
+    model = StraightLines(space, task.horizon, step=1.0)
+    guide = Staged(parts[0], parts[1], model, states, held=0.1)
     guide.begin(goal)
-    for apart in (0.5, 0.05):
-        seen["achieved_goal"][:2] = seen["achieved_goal"][2:] + np.float32([apart, 0])
-        guide.ask(Situation(seen["observation"], seen["achieved_goal"], goal, 99, 0))
-    puck = seen["achieved_goal"][2:].tolist()
-    assert asked == [[*puck, *puck], [*goal[2:].tolist(), *goal[2:].tolist()]]
+    puck = seen["achieved_goal"][2:]
+
+    def go(apart: float, moved: float = 0.0) -> list[float]:
+        lies = puck + np.float32([moved, 0])
+        there = np.concatenate([lies + np.float32([apart, 0]), lies])
+        return guide.ask(Situation(seen["observation"], there, goal, 99, 0))[0].tolist()
+
+    go(apart=0.5)
+    assert asked == [[*puck.tolist()] * 2]
+    assert go(apart=0.05) == [*puck.tolist(), *goal[2:].tolist()]
+    assert len(asked) == 1, "once it is held nothing is planned where the rule will do"
+    model.step = 1e-3
+    go(apart=0.05)
+    assert asked[1] == [*goal[2:].tolist()] * 2, "far targets are planned for"
+    go(apart=0.5, moved=0.01)
+    assert len(known) == 1, "it moved too little for the states to be placed anew"
+    go(apart=0.5, moved=0.1)
+    assert known[1].achieved[0, 2:] == pytest.approx(puck + np.float32([0.1, 0]))
 
 
 def test_shortest_of_is_the_straight_line_where_it_is_free() -> None:

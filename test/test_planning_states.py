@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from planning_for_tests import PLANE
 from tdm_ros.planning import GoalSpace, SeenStates
 from tdm_ros.planning.states import farthest
 from tdm_ros.replay import Step, TrajectoryStore
+from tdm_ros.tasks import PUSHER
 
 LINE = GoalSpace((1.0,), (False,))
 
@@ -69,6 +71,31 @@ def test_rarity_of_angles_goes_the_short_way_round():
     turn = GoalSpace((1.0,), (True,))
     states = SeenStates(column(3.0, 0.0), column(3.0, 0.0), turn)
     assert states.rarity(column(-3.0)) == pytest.approx([2 * np.pi - 6.0], abs=1e-5)
+
+
+def test_placed_puts_a_thing_where_it_lies_and_spreads_the_rest():
+    task, still = PUSHER, np.array([False, False, True, True])
+    rng = np.random.default_rng(4)
+    observation = rng.normal(size=(50, task.observation.size)).astype(np.float32)
+    achieved = observation[:, -4:]
+    states = SeenStates(observation, achieved, GoalSpace.of(task))
+    there = np.array([9, 9, 0.3, -0.2], np.float32)
+    placed = states.placed(task, still, there, 10)
+    assert len(placed) == 10
+    assert (placed.achieved[:, still] == there[still]).all() and (placed.observation[:, -2:] == there[still]).all()
+    hands = farthest(achieved[:, :2] * states.space.weight[:2], 10)
+    assert placed.achieved[:, :2].tolist() == achieved[hands, :2].tolist()
+    assert placed.observation[:, :-2].tolist() == observation[hands, :-2].tolist()
+    assert (states.achieved == achieved).all(), "those that it is made from stay"
+
+
+def test_placed_needs_observations_that_say_where_the_thing_is():
+    states = SeenStates(
+        np.zeros((2, 30), np.float32), np.zeros((2, 2), np.float32), GoalSpace((1.0,) * 2, (False,) * 2)
+    )
+    blind = replace(PLANE, observation=replace(PLANE.observation, names=("a", "b")))
+    with pytest.raises(ValueError, match=r"do not say y: it can not be placed"):
+        states.placed(blind, np.array([False, True]), np.zeros(2, np.float32), 2)
 
 
 def test_from_store_draws_states_that_are_in_it():

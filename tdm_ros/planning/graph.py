@@ -36,6 +36,14 @@ class Edges(NamedTuple):
     """(E,) how different the rest of the state is at the two ends [goal unit]"""
 
 
+class Ends(NamedTuple):
+    """The edges from where one is, or to the goal."""
+
+    edges: Edges
+    crossed: NDArray[np.bool_]
+    """(E,) whether an edge leads through a keep-out"""
+
+
 @dataclass
 class Graph(Optimiser):
     """Shortest way over seen states.
@@ -96,37 +104,43 @@ class Graph(Optimiser):
         self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
     ) -> Proposal | None:
         self.prepare(problem.model, problem.states, problem.objective)
+        goals = goal_points(problem, self._states)
+        entry, exit_ = self._entry(problem), self._exit(problem, goals)
         acceptable = problem.objective.acceptable
         for limit in (self.strict * acceptable, acceptable):
-            found = self._search(problem, limit)
-            if found is not None or limit == acceptable:
-                break
-        return found
+            found = self._search(problem, entry, exit_, limit)
+            if found is not None:
+                nodes, end = found
+                return self._proposal(problem, nodes, goals[end])
+        return None
 
-    def _search(self, problem: Problem, limit: float) -> Proposal | None:
-        """The shortest way over edges that are expected to miss by no more than ``limit`` [goal unit]."""
+    def _search(self, problem: Problem, entry: Ends, exit_: Ends, limit: float) -> tuple[Index, int] | None:
+        """The shortest way over edges that are expected to miss by no more than ``limit`` [goal unit].
+
+        Returns the seen states on the way, and which of the points that count as the goal it leads to.
+        """
         count = len(self._states)
         base = self._base(problem, limit)
-        entry, first = self._entry(problem, limit)
-        goals, exit_, last = self._exit(problem, limit)
+        first = self._price(problem, *entry, limit)
+        last = self._price(problem, *exit_, limit, ends_seen=False)
         going = np.isfinite(first)
         graph = csr_matrix(
             (
                 np.concatenate([base.data, first[going]]),
-                np.concatenate([base.indices, entry.target[going]]),
+                np.concatenate([base.indices, entry.edges.target[going]]),
                 np.append(base.indptr, len(base.data) + going.sum()),
             ),
             shape=(count + 1, count + 1),
         )
         far, before = dijkstra(graph, indices=count, return_predecessors=True)
-        total = far[exit_.source] + last
+        total = far[exit_.edges.source] + last
         if not np.isfinite(total).any():
             return None
         final = int(total.argmin())
-        nodes = [int(exit_.source[final])]
+        nodes = [int(exit_.edges.source[final])]
         while nodes[0] != count:
             nodes.insert(0, int(before[nodes[0]]))
-        return self._proposal(problem, np.array(nodes[1:], np.intp), goals[exit_.target[final]])
+        return np.array(nodes[1:], np.intp), int(exit_.edges.target[final])
 
     def _proposal(self, problem: Problem, nodes: Index, goal: Array) -> Proposal:
         """The way over some nodes to a goal, (G,), with the time that each knot takes."""
@@ -171,20 +185,18 @@ class Graph(Optimiser):
             cost = cost + longest * by.limits * beyond[edges.target]
         return cost
 
-    def _entry(self, problem: Problem, limit: float) -> tuple[Edges, Floats]:
+    def _entry(self, problem: Problem) -> Ends:
         """Edges from where one is to the seen states around."""
         model, states = problem.model, self._states
         near = np.argsort(model.space.distance(states.achieved, problem.achieved))[: self.entries]
         source = np.zeros(len(near), np.intp)
         edges = self._judge(model, problem.observation[None], problem.achieved[None], source, near)
         margin, way_out = problem.margins(2)
-        crossed = problem.keep_out.crosses(problem.achieved, states.achieved[near], margin[0], way_out[0])
-        return edges, self._price(problem, edges, crossed, limit)
+        return Ends(edges, problem.keep_out.crosses(problem.achieved, states.achieved[near], margin[0], way_out[0]))
 
-    def _exit(self, problem: Problem, limit: float) -> tuple[Array, Edges, Floats]:
-        """Points that count as the goal, (C, G), and edges to them from seen states and from the start (node N)."""
+    def _exit(self, problem: Problem, goals: Array) -> Ends:
+        """Edges to points that count as the goal, (C, G), from seen states and from the start (node N)."""
         model, states = problem.model, self._states
-        goals = goal_points(problem, states)
         count = len(states)
         place = np.concatenate([states.achieved, problem.achieved[None]])
         observation = np.concatenate([states.observation, problem.observation[None]])
@@ -202,7 +214,7 @@ class Graph(Optimiser):
         crossed = problem.keep_out.crosses(
             place[source], goals[target], np.where(from_start, alone[0], margin[1]), way_out[0] & from_start
         )
-        return goals, edges, self._price(problem, edges, crossed, limit, ends_seen=False)
+        return Ends(edges, crossed)
 
 
 def _spread(count: int, wanted: int) -> Index:

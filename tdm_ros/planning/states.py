@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.planning.space import Array, GoalSpace
+from tdm_ros.planning.space import Array, GoalSpace, Mask
 from tdm_ros.replay import TrajectoryStore
+from tdm_ros.tasks import TaskSpec
 
 CANDIDATES = 4000
 """States that are looked at for thinning."""
@@ -92,6 +93,37 @@ class SeenStates:
         if count >= len(self):
             return self
         return SeenStates(self.observation[:count], self.achieved[:count], self.space, self.posture)
+
+    def placed(self, task: TaskSpec, still: Mask, achieved: Array, count: int) -> SeenStates:
+        """Up to ``count`` of them, with whatever lies about put where it lies now.
+
+        A thing that stays until it is touched is rarely seen just where it lies, with the rest in all places. Whether
+        the rest can be there without touching it is for the critics to say.
+
+        Parameters
+        ----------
+        task : TaskSpec
+        still : (G,) bool
+            The goal dimensions that say where things lie; observations must have channels of the same names.
+        achieved : (G,) [goal unit]
+            Where they lie; the dimensions that are not ``still`` are not looked at.
+        count : int
+            States to be had, spread over the dimensions that are not ``still``.
+
+        Raises
+        ------
+        ValueError
+            If observations lack one of them.
+        """
+        names = [name for name, lies in zip(task.goal.names, still, strict=True) if lies]
+        lacking = [name for name in names if name not in task.observation.names]
+        if lacking:
+            raise ValueError(f"observations of {task.name} do not say {', '.join(lacking)}: it can not be placed")
+        spread = farthest((self.achieved * self.space.weight)[:, ~still], min(count, len(self)))
+        observation, place = self.observation[spread], self.achieved[spread]
+        observation[:, [task.observation.names.index(name) for name in names]] = achieved[still]
+        place[:, still] = achieved[still]
+        return SeenStates(observation, place, self.space, self.posture)
 
     def complete(self, knots: Array, like: Array) -> tuple[Array, Array]:
         """A whole state at a point of goal space: the seen state near it, and near in posture to where one comes from.

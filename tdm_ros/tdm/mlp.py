@@ -12,6 +12,8 @@ Array = NDArray[np.float32]
 Layers = list[tuple[Array, Array]]
 """Weight (M, inputs, outputs) and bias (M, 1, outputs) of each layer of M networks side by side."""
 LAYER_NORM_EPS = 1e-5
+BLOCK = 512
+"""Rows that are evaluated at a time: what lies between two layers then stays in the processor's cache."""
 
 
 def read_layers(tensors: dict[str, NDArray[Any]], network: str, inputs: int) -> Layers:
@@ -34,12 +36,15 @@ def read_layers(tensors: dict[str, NDArray[Any]], network: str, inputs: int) -> 
 
 def evaluate(layers: Layers, x: Array, layer_norm: bool) -> Array:
     """Networks (M members) on rows: (B, inputs) -> (M, B, outputs)."""
+    if len(x) > BLOCK:
+        return np.concatenate([evaluate(layers, x[at : at + BLOCK], layer_norm) for at in range(0, len(x), BLOCK)], 1)
     for weight, bias in layers[:-1]:
-        x = x @ weight + bias
+        x = x @ weight
+        x += bias
         if layer_norm:
-            x = x - x.mean(axis=-1, keepdims=True)
-            x = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + np.float32(LAYER_NORM_EPS))
-        x = np.maximum(x, 0)
+            x -= _mean(x)
+            x /= np.sqrt(_mean(x * x) + np.float32(LAYER_NORM_EPS))
+        np.maximum(x, 0, out=x)
     weight, bias = layers[-1]
     return x @ weight + bias
 
