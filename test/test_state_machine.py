@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult, Surroundings
@@ -26,6 +27,7 @@ class Arm:
         self.at_home = True
         self.answers = True
         self.skip = 0
+        self.fault = ""
 
     def run(self, cycles: int) -> None:
         for _ in range(cycles):
@@ -34,7 +36,7 @@ class Arm:
             running = told.state == State.RUNNING
             sources = {State.RUNNING: Source.POLICY, State.RESETTING: Source.RESET}
             source = sources.get(told.state, Source.NONE)
-            if running and not self.answers:
+            if told.state in sources and not self.answers:
                 source = Source.SAFETY
             self.cycle += 1
             sample = ArmSample(
@@ -47,6 +49,7 @@ class Arm:
                 np.zeros(7, np.float32),
                 int(source),
                 hold_reason="no command for 0.1 s" if source == Source.SAFETY else "",
+                fault=self.fault,
             )
             if self.skip:
                 self.skip -= 1
@@ -97,6 +100,36 @@ def test_machine_arm_holds_within_an_episode_it_is_not_scored_and_goes_on() -> N
     arm.answers = True
     arm.run(80)
     assert arm.results[-1].end == "time_limit"
+
+
+def test_machine_arm_holds_on_the_way_home_it_pauses() -> None:
+    arm = Arm(duration=1000, auto_resume=False)
+    arm.at_home = False
+    arm.run(10)
+    assert arm.machine.told.state == State.RESETTING
+    arm.answers = False
+    arm.run(3)
+    assert arm.machine.told.state == State.PAUSED and "no command" in arm.machine.told.reason
+    arm.answers = True
+    arm.run(100)
+    assert arm.machine.told.state == State.PAUSED, "only a person goes on"
+
+
+@pytest.mark.parametrize("when", ["running", "on the way home"])
+def test_machine_fault_of_the_arm_stays_until_it_is_cleared(when: str) -> None:
+    arm = Arm(duration=1000)
+    arm.at_home = when == "running"
+    arm.run(30)
+    arm.fault = "the e-stop is pressed"
+    arm.run(2)
+    assert arm.machine.told.state == State.FAULT
+    assert arm.machine.told.reason == "the arm: the e-stop is pressed"
+    arm.fault = ""
+    arm.run(200)
+    assert arm.machine.told.state == State.FAULT
+    assert arm.machine.clear_fault() == ""
+    arm.run(200)
+    assert arm.machine.told.state == State.DISABLED, "to clear it starts nothing"
 
 
 def test_machine_interrupted_evaluation_goal_is_repeated() -> None:

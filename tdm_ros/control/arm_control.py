@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.control.command_check import CommandCheck, ReceivedCommand
+from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.timeline import Announcement, Source, State, Timeline
 from tdm_ros.robot.home import home_velocity
 from tdm_ros.robot.limiter import ArmReading, Limited
@@ -33,6 +34,7 @@ class Drive(Protocol):
     def advance(self, substeps: int) -> None: ...
     def finish(self) -> Executed: ...
     def reading(self) -> ArmReading: ...
+    def problem(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,15 @@ class CycleReport:
     answered: bool
     expected: bool
     hold_reason: str
+    fault: str = ""
+    """Why the arm stopped for good; only a person clears it."""
 
 
 class ArmControl:
     """Follows commands while an episode runs, drives home when told, and holds in every other case.
+
+    What the drive has a problem with is a fault: the arm stays put until the supervisor has said FAULT, which it does
+    on hearing of it, and then something else, which it does when a person clears it.
 
     Parameters
     ----------
@@ -82,6 +89,8 @@ class ArmControl:
         Home posture.
     now_s : float
         Present steady time [s]; cycle 1 starts now.
+    safeguards : Safeguards, optional
+        What a real arm asks for; left out, nothing.
     """
 
     def __init__(
@@ -91,22 +100,30 @@ class ArmControl:
         timing: ArmTiming,
         home_rad: NDArray[np.float64],
         now_s: float,
+        safeguards: Safeguards | None = None,
     ) -> None:
         self._drive, self._home = drives
         self._check, self._timing, self._home_rad = check, timing, home_rad
+        self.safeguards = safeguards or Safeguards(SafeguardSettings(), 1.0 / timing.period_s)
         self.cycle = 1
         self.timeline = Timeline()
         self._heard_s = -np.inf
         self._told = self._governing(now_s)
         self._command_s = -np.inf
         self._in_force = Source.NONE
-        self._fault = ""
+        self._held = ""
+        self._fault, self._fault_told = "", False
         self._cycle_source = Source.NONE
         self._begin(now_s)
 
     def hear(self, told: Announcement, now_s: float) -> None:
         """Take in what the supervisor says; what starts at once cuts the running cycle."""
         self._heard_s = now_s
+        self._fault_told |= bool(self._fault) and told.state == State.FAULT
+        if self._fault_told and told.state != State.FAULT:
+            self._fault, self._fault_told = self._drive.problem(), False
+        if told.state in (State.DISABLED, State.FAULT):
+            self.safeguards.disarm()
         self.timeline.announce(told, self.cycle)
         governing = self._governing(now_s)
         if governing.key() != self._told.key():
@@ -121,15 +138,22 @@ class ArmControl:
         if command.episode != self._told.episode:
             return "another episode"
         self.pass_time(now_s)
+        if self._fault or (self._held and self.safeguards.settings.latch):
+            return f"holding: {self._fault or self._held}"
+        if released := self.safeguards.released(now_s):
+            self._hold(released)
+            return released
         values, problem = self._check.values(command, self.cycle)
         if values is None:
             self._hold(f"command refused: {problem}")
             return problem
-        limited = self._drive.command(values)
+        if self._held:
+            self.safeguards.begin(now_s)
+        limited = self._drive.command(self.safeguards.scale(now_s) * np.asarray(values))
         if limited.refused:
             self._hold(f"command refused by the limiter: {limited.layer}")
             return limited.layer
-        self._fault = ""
+        self._held = ""
         self._command_s = now_s
         self._in_force = Source(command.source)
         if self._cycle_source != Source.SAFETY:
@@ -139,16 +163,27 @@ class ArmControl:
 
     def wake_s(self) -> float:
         """Steady time at which the last command becomes too old [s]; infinite when none can."""
-        waiting = self._told.state == State.RUNNING and not self._fault
+        waiting = self._told.state == State.RUNNING and not (self._held or self._fault)
         return self._command_s + self._timing.command_timeout_s if waiting else np.inf
 
     def pass_time(self, now_s: float) -> None:
         """Let the arm move up to now; it holds from the moment when the last command is too old."""
+        if problem := "" if self._fault else self._drive.problem():
+            self.fault(problem)
         expiry_s = self.wake_s()
         if expiry_s <= now_s:
             self._advance(expiry_s)
             self._hold(f"no command for {self._timing.command_timeout_s:g} s")
+        released = self.safeguards.released(now_s)
+        if released and not self._held and self._told.state in (State.RUNNING, State.RESETTING):
+            self._hold(released)
         self._advance(now_s)
+
+    def fault(self, why: str) -> None:
+        """Stop for good."""
+        self._home.hold()
+        self._hold(why)
+        self._fault, self._fault_told = why, False
 
     def tick(self, now_s: float) -> CycleReport:
         """End the cycle and start the next one."""
@@ -156,14 +191,18 @@ class ArmControl:
         self._advance(np.inf)
         told = self._told
         running = told.state == State.RUNNING
+        expected = running and not self._cut
+        if slow := self.safeguards.end_cycle(expected, self._answered):
+            self.fault(slow)
         by_policy, by_home = self._drive.finish(), self._home.finish()
         report = CycleReport(
             executed=by_home if told.state == State.RESETTING else by_policy,
             episode=0 if self._cut else told.episode,
             source=self._cycle_source,
             answered=self._answered,
-            expected=running and not self._cut,
+            expected=expected,
             hold_reason=self._hold_reason(),
+            fault=self._fault,
         )
         self.cycle += 1
         governing = self._governing(now_s)
@@ -179,10 +218,11 @@ class ArmControl:
     def _begin(self, now_s: float) -> None:
         self._start_s, self._done = now_s, 0
         self._cut = self._answered = False
-        self._cycle_source = Source.SAFETY if self._fault else self._in_force
-        if self._told.state == State.RESETTING:
+        self._cycle_source = Source.SAFETY if self._held or self._fault else self._in_force
+        if self._told.state == State.RESETTING and not (self._held or self._fault):
             self._cycle_source = Source.RESET
-            self._home.command(home_velocity(self._home.reading().q_rad, self._home_rad))
+            home = home_velocity(self._home.reading().q_rad, self._home_rad)
+            self._home.command(self.safeguards.scale(now_s) * home)
 
     def _governing(self, now_s: float) -> Announcement:
         if now_s - self._heard_s > self._timing.supervisor_timeout_s:
@@ -198,16 +238,17 @@ class ArmControl:
         if leaves_home:
             self._home.hold()
         self._drive.hold()
-        self._in_force, self._fault, self._command_s = Source.NONE, "", now_s
+        self._in_force, self._held, self._command_s = Source.NONE, "", now_s
+        self.safeguards.begin(now_s)
 
     def _hold(self, why: str) -> None:
-        self._drive.hold()
-        self._fault = why
+        (self._home if self._told.state == State.RESETTING else self._drive).hold()
+        self._held = why
         self._in_force, self._cycle_source = Source.NONE, Source.SAFETY
 
     def _hold_reason(self) -> str:
-        if self._fault:
-            return self._fault
+        if why := self._fault or self._held:
+            return why
         if self._told.state in (State.RUNNING, State.RESETTING):
             return ""
         return f"{self._told.state.name.lower()}: {self._told.reason}"

@@ -30,6 +30,8 @@ class ArmSample:
     limited : bool
     hold_reason : str
         Why the arm holds; empty while it moves.
+    fault : str
+        Why it stopped for good; empty if it did not.
     """
 
     cycle: int
@@ -42,6 +44,7 @@ class ArmSample:
     source: int
     limited: bool = False
     hold_reason: str = ""
+    fault: str = ""
 
 
 def check_vector(values: ArrayLike, size: int) -> str:

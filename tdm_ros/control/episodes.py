@@ -170,6 +170,10 @@ class EpisodeMachine:
             self._cycle = sample.cycle
             return None
         self._cycle, self._now_s = sample.cycle, around.now_s
+        if sample.fault:
+            self.fault(f"the arm: {sample.fault}")
+        elif self.told.state == State.RESETTING and sample.source == Source.SAFETY:
+            self._tell(State.PAUSED, sample.hold_reason or "the arm held")
         if self.mode == Mode.TRAIN and (sample.episode > 0 or sample.source == Source.RESET):
             self.robot_cycles += 1
         result = self._end_of_episode(sample)

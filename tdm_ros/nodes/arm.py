@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
 
 from tdm_ros.control.arm_control import ArmControl, ArmTiming, CycleReport
 from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
 from tdm_ros.control.pacing import Pacer
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.rotation import quaternion_wxyz
+from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.statistics import CycleStatistics, HostSteal
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
@@ -44,7 +47,7 @@ class ArmNode(Node):
 
     def __init__(self) -> None:
         super().__init__("arm")
-        given = Declared(self, ArmParameters).values
+        given = self._given = Declared(self, ArmParameters).values
         self.task = SAWYER_REACH[given.actuation]
         self.refusals = Refusals(self.get_logger().warning)
         self.statistics = CycleStatistics()
@@ -58,6 +61,7 @@ class ArmNode(Node):
         self._diagnostics = Diagnostics(self, self.refusals, self._values, timer=False)
         self.create_subscription(Command, "command", self._on_command, qos.COMMAND)
         self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
+        self.create_subscription(Bool, "deadman", self._on_deadman, qos.COMMAND)
 
     def _make_control(self, given: ArmParameters) -> ArmControl:
         policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
@@ -68,7 +72,9 @@ class ArmNode(Node):
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)
         check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s)
-        return ArmControl(drives, check, timing, NEUTRAL_RAD, time.monotonic())
+        settings = {spec.name: getattr(given, spec.name) for spec in fields(SafeguardSettings)}
+        safeguards = Safeguards(SafeguardSettings(**settings), self.task.rate_hz)
+        return ArmControl(drives, check, timing, NEUTRAL_RAD, time.monotonic(), safeguards)
 
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Handle mail until something is due: the end of the cycle, or of the last command's life."""
@@ -91,7 +97,9 @@ class ArmNode(Node):
         self._started_s = now_s
         self._publish(report)
         if self._control.cycle % round(self.task.rate_hz) == 0:
-            self._diagnostics.publish()
+            rate_hz = self._control.safeguards.rate_hz
+            slow = rate_hz < self._given.warn_hz
+            self._diagnostics.publish(f"only {rate_hz:.1f} commands a second in time" if slow else "", report.fault)
 
     def _publish(self, report: CycleReport) -> None:
         reading, pose = self._control.reading(), self._sim.hand_pose()
@@ -109,6 +117,7 @@ class ArmNode(Node):
             limited=bool(report.executed.limited),
             limiter=report.executed.layer,
             hold_reason=report.hold_reason,
+            fault=report.fault,
         )
         state.header.stamp = self.get_clock().now().to_msg()
         state.header.frame_id = BASE_FRAME
@@ -147,9 +156,13 @@ class ArmNode(Node):
             return
         self._control.hear(told, time.monotonic())
 
+    def _on_deadman(self, message: Bool) -> None:
+        self._control.safeguards.deadman(bool(message.data), time.monotonic())
+
     def _values(self) -> dict[str, object]:
         cycles = self.statistics.as_dict(self._steal.fraction(proc_stat()))
-        flat: dict[str, object] = {"cycle": self._control.cycle}
+        rate_hz = round(self._control.safeguards.rate_hz, 2)
+        flat: dict[str, object] = {"cycle": self._control.cycle, "rate_hz": rate_hz}
         for key, value in cycles.items():
             if isinstance(value, dict):
                 flat |= {f"{key}.{name}": number for name, number in value.items()}

@@ -74,6 +74,7 @@ class StateReader:
             source=int(message.source),
             limited=bool(message.limited),
             hold_reason=message.hold_reason,
+            fault=message.fault,
         )
         return sample, ""
 

@@ -36,15 +36,19 @@ class Diagnostics:
         if timer:
             node.create_timer(1.0, self.publish)
 
-    def publish(self) -> None:
-        """Publish now; the level is WARN when something was refused since the last time."""
+    def publish(self, warning: str = "", error: str = "") -> None:
+        """Publish now; the level is ERROR with an error, WARN with a warning or refusals since the last time."""
         refused = self._refusals.total
         fresh, self._refused_before = refused > self._refused_before, refused
         values = dict(self._values()) | {f"refused: {why}": n for why, n in sorted(self._refusals.counts.items())}
         status = DiagnosticStatus(
-            level=DiagnosticStatus.WARN if fresh else DiagnosticStatus.OK,
+            level=DiagnosticStatus.ERROR
+            if error
+            else DiagnosticStatus.WARN
+            if warning or fresh
+            else DiagnosticStatus.OK,
             name=self._node.get_fully_qualified_name(),
-            message=f"{refused} inputs refused" if refused else "ok",
+            message=error or warning or (f"{refused} inputs refused" if refused else "ok"),
             hardware_id="tdm_ros",
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )

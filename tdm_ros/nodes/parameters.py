@@ -71,6 +71,18 @@ class ArmParameters(TaskParameters):
     supervisor_timeout_s: float = parameter(
         1.0, "The arm holds when the supervisor was last heard this long ago.", "s", (0.3, 10.0)
     )
+    ramp_s: float = parameter(0.0, "Speed rises over this time after each start and each hand-over.", "s", (0.0, 10.0))
+    first_scale: float = parameter(
+        1.0, "Largest part of the speed in the first motion after a person started.", "1", (0.01, 1.0)
+    )
+    first_s: float = parameter(0.0, "How much motion counts as the first.", "s", (0.0, 3600.0))
+    require_deadman: bool = parameter(False, "Move only while `deadman` says true.")
+    deadman_timeout_s: float = parameter(
+        0.2, "A deadman that was last heard this long ago counts as released.", "s", (0.05, 1.0)
+    )
+    latch: bool = parameter(False, "Stay put after a hold during an episode, whatever is commanded, until it ends.")
+    warn_hz: float = parameter(18.0, "Warn when commands come in time less often.", "Hz", (0.0, 20.0))
+    stop_hz: float = parameter(0.0, "Stop for good (FAULT) when they come less often; 0: never.", "Hz", (0.0, 20.0))
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,10 @@ class ArmCycle:
         """What the arm reports now."""
         return self.sim.reading()
 
+    def problem(self) -> str:
+        """What is wrong with the arm, or "": nothing ever is with a simulated one."""
+        return ""
+
     def command(self, values: ArrayLike) -> Limited:
         """Follow (J,) [rad/s or N m] from now on, after the limiter; hold if they are unusable."""
         limited = self.limiter.apply(values, self.sim.reading())

@@ -1,0 +1,181 @@
+"""What a real arm asks for: a slow start, the deadman, commands that keep up, and faults that stay."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY
+
+from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
+from tdm_ros.control.timeline import Announcement, Source, State
+from tdm_ros.robot.limiter import Limiter
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.sim.arm_cycle import ArmCycle
+from tdm_ros.sim.sawyer_sim import SawyerSim
+
+
+class Breakable(ArmCycle):
+    """A simulated arm that reports what it is told to."""
+
+    trouble = ""
+
+    def problem(self) -> str:
+        return self.trouble
+
+
+class Bench:
+    """A simulated arm under `ArmControl` with safeguards and our own clock, and a policy that answers every cycle."""
+
+    def __init__(self, **settings: object) -> None:
+        self.sim = SawyerSim(VELOCITY)
+        self.arm = Breakable(self.sim, Limiter(VELOCITY), VELOCITY)
+        home = ArmCycle(self.sim, Limiter(VELOCITY), VELOCITY)
+        self.now_s = 0.0
+        guards = Safeguards(SafeguardSettings(**settings), 1 / PERIOD_S)  # type: ignore[arg-type]
+        self.control = ArmControl((self.arm, home), CHECK, ArmTiming(), NEUTRAL_RAD, self.now_s, guards)
+        self.tell(State.RUNNING, episode=1)
+
+    def tell(self, state: State, episode: int = 0) -> None:
+        goal = np.zeros(3, np.float32)
+        self.control.hear(Announcement(state, episode=episode, length=10_000, goal=goal), self.now_s)
+
+    def heartbeat(self) -> None:
+        self.control.hear(self.control.timeline.newest, self.now_s)
+
+    def cycle(self, answer: bool = True, held: bool | None = None):  # type: ignore[no-untyped-def]
+        """Let one cycle pass; returns why the command was refused, and the report."""
+        self.heartbeat()
+        if held is not None:
+            self.control.safeguards.deadman(held, self.now_s)
+        problem = ""
+        if answer:
+            told = self.control.timeline.newest
+            given = replace(GOOD, cycle=self.control.cycle, episode=told.episode, values=np.full(7, 0.2))
+            problem = self.control.receive(given, self.now_s + 0.002)
+        self.now_s += PERIOD_S
+        return problem, self.control.tick(self.now_s)
+
+    def speed(self) -> float:
+        return float(np.abs(self.sim.reading().qd_rad_s).max())
+
+
+def shares(bench: Bench, cycles: int) -> list[float]:
+    """Part of what was commanded that moved the arm, in each cycle."""
+    full = 0.2 / VELOCITY.scale[0] * 24 / 25
+    return [float(bench.cycle()[1].executed.action[0] / full) for _ in range(cycles)]
+
+
+def test_safeguards_by_default_change_nothing() -> None:
+    assert shares(Bench(), 3)[1:] == pytest.approx([1.0, 1.0], abs=0.05)
+
+
+def test_ramp_rises_to_full_speed_after_each_start() -> None:
+    bench = Bench(ramp_s=1.0)
+    found = shares(bench, 22)
+    assert found[0] < 0.05 and found[10] == pytest.approx(0.5, abs=0.06) and found[21] == pytest.approx(1.0, abs=0.05)
+    bench.tell(State.PAUSED)
+    bench.cycle(answer=False)
+    bench.tell(State.RUNNING, episode=2)
+    assert shares(bench, 2)[1] < 0.15, "a start after a pause is slow again"
+
+
+def test_next_episode_without_a_stop_is_no_start() -> None:
+    bench = Bench(ramp_s=0.2)
+    shares(bench, 8)
+    bench.tell(State.RUNNING, episode=2)
+    assert shares(bench, 2)[1] == pytest.approx(1.0, abs=0.05)
+
+
+def test_first_motion_is_slow_until_it_has_lasted_and_again_after_a_person_stopped() -> None:
+    bench = Bench(first_scale=0.2, first_s=0.5)
+    found = shares(bench, 14)
+    assert found[1:10] == pytest.approx([0.2] * 9, abs=0.02) and found[13] == pytest.approx(1.0, abs=0.05)
+    bench.tell(State.PAUSED)
+    bench.cycle(answer=False)
+    bench.tell(State.RUNNING, episode=2)
+    assert shares(bench, 2)[1] == pytest.approx(1.0, abs=0.05), "a pause is no new beginning"
+    bench.tell(State.DISABLED)
+    bench.cycle(answer=False)
+    bench.tell(State.RUNNING, episode=3)
+    assert shares(bench, 2)[1] == pytest.approx(0.2, abs=0.02)
+
+
+def test_deadman_never_heard_no_motion() -> None:
+    bench = Bench(require_deadman=True)
+    for _ in range(5):
+        problem, report = bench.cycle()
+        assert problem == "the deadman is not held"
+    assert report.hold_reason == "the deadman is not held" and report.source == Source.SAFETY
+    assert bench.speed() < 0.01
+
+
+@pytest.mark.parametrize("how", ["let go", "silent"])
+def test_deadman_released_stops_within_a_quarter_of_a_second(how: str) -> None:
+    bench = Bench(require_deadman=True)
+    for _ in range(10):
+        assert bench.cycle(held=True)[0] == ""
+    assert bench.speed() > 0.1
+    for _ in range(5):
+        _, report = bench.cycle(held=False if how == "let go" else None)
+    assert report.source == Source.SAFETY and bench.speed() < 0.01
+
+
+def test_latch_a_hold_lasts_until_something_new_is_announced() -> None:
+    bench = Bench(latch=True)
+    bench.cycle()
+    for _ in range(4):
+        bench.cycle(answer=False)
+    problem, report = bench.cycle()
+    assert problem == "holding: no command for 0.1 s" and report.executed.action.max() == 0
+    bench.tell(State.PAUSED)
+    bench.cycle(answer=False)
+    bench.tell(State.RUNNING, episode=2)
+    assert bench.cycle()[0] == ""
+
+
+def test_too_few_commands_are_a_fault() -> None:
+    bench = Bench(stop_hz=10.0)
+    reports = [bench.cycle(answer=n % 3 == 0)[1] for n in range(60)]
+    first = next(n for n, report in enumerate(reports) if report.fault)
+    assert 38 <= first <= 42 and "of 20 commands a second" in reports[first].fault
+    assert bench.cycle()[0].startswith("holding: only")
+
+
+def test_fault_of_the_arm_stays_until_a_person_clears_it() -> None:
+    bench = Bench()
+    for _ in range(5):
+        bench.cycle()
+    bench.arm.trouble = "the e-stop is pressed"
+    problem, report = bench.cycle()
+    assert problem == "holding: the e-stop is pressed" and report.fault == "the e-stop is pressed"
+    bench.arm.trouble = ""
+    for state, episode in ((State.PAUSED, 0), (State.RUNNING, 2), (State.FAULT, 0)):
+        bench.tell(state, episode)
+        assert bench.cycle()[1].fault, f"{state.name} does not clear it"
+    bench.tell(State.DISABLED)
+    assert not bench.cycle()[1].fault
+    assert bench.speed() < 0.01, "to clear it starts nothing"
+    bench.tell(State.RUNNING, episode=3)
+    assert bench.cycle()[0] == ""
+
+
+def test_fault_that_goes_on_can_not_be_cleared() -> None:
+    bench = Bench()
+    bench.arm.trouble = "a collision"
+    bench.cycle()
+    bench.tell(State.FAULT)
+    bench.cycle()
+    bench.tell(State.DISABLED)
+    assert bench.cycle()[1].fault == "a collision"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("first_scale", 0.0), ("first_scale", 1.5), ("ramp_s", -1.0), ("stop_hz", np.nan), ("deadman_timeout_s", 0.0)],
+)
+def test_settings_that_make_no_sense_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        SafeguardSettings(**{name: value})  # type: ignore[arg-type]
