@@ -34,6 +34,7 @@ RATES = {
     "transition": "20 Hz while the arm moves",
     "policy_weights": "about 1 Hz of learning",
     "goal": "whenever a person asks",
+    "deadman": "10 Hz or more while it is held",
     "keep_out": "whenever somebody says so",
     "plan_markers": "on each new subgoal",
     "/diagnostics": "1 Hz",
@@ -80,6 +81,7 @@ def _full_type(kind: str) -> str:
     if (ROOT / "msg" / f"{kind}.msg").exists():
         return f"[{kind}](msg/{kind}.msg)"
     package = {
+        "Bool": "std_msgs",
         "JointState": "sensor_msgs",
         "PoseStamped": "geometry_msgs",
         "DiagnosticArray": "diagnostic_msgs",
