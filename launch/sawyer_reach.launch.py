@@ -8,15 +8,14 @@ import time
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable, Shutdown
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
 from tdm_ros.system.environment import ONE_THREAD
 from tdm_ros.system.runner import RESTART_AFTER_S
-from tdm_ros.system.table import Argument, NodeEntry, SystemTable, load_table
+from tdm_ros.system.table import Argument, NodeEntry, SystemTable, Value, load_table
 
 CONFIG = Path(get_package_share_directory("tdm_ros")) / "config"
 RUN_DIR = time.strftime("runs/%Y%m%d-%H%M%S")
@@ -26,31 +25,37 @@ def generate_launch_description() -> LaunchDescription:
     """Return the arguments and the nodes of the table, as launch actions."""
     table = load_table(CONFIG / "sawyer_reach.system.yaml")
     threads = [SetEnvironmentVariable(name, EnvironmentVariable(name, default_value="1")) for name in ONE_THREAD]
-    arguments = [declare(argument) for argument in table.arguments.values()]
-    return LaunchDescription([*threads, *arguments, *(start(node, table) for node in table.nodes)])
+    arguments = [declare(argument, table) for argument in table.arguments.values()]
+    return LaunchDescription([*threads, *arguments, OpaqueFunction(function=start_all, args=[table])])
 
 
-def declare(argument: Argument) -> DeclareLaunchArgument:
-    """Declare an argument; an empty default can only be that of the run's folder."""
+def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
+    """Declare an argument. An empty default can only be that of the run's folder; "auto" depends on another's value."""
+    varies = any(argument.name in variant.defaults for variant in table.variants)
+    choices = [str(choice) for choice in argument.choices]
     return DeclareLaunchArgument(
         argument.name,
-        default_value=str(argument.default) or RUN_DIR,
+        default_value={True: "auto", False: str(argument.default) or RUN_DIR}[varies],
         description=argument.description,
-        choices=[str(choice) for choice in argument.choices] or None,
+        choices=choices or None,
     )
 
 
-def start(node: NodeEntry, table: SystemTable) -> Node:
+def start_all(context: LaunchContext, table: SystemTable) -> list[Node]:
+    """Start the nodes with what was chosen."""
+    texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
+    given = {name: table.arguments[name].parse(text) for name, text in texts.items() if text != "auto"}
+    values = table.completed(given)
+    return [start(node, values, table) for node in table.nodes]
+
+
+def start(node: NodeEntry, values: dict[str, Value], table: SystemTable) -> Node:
     """Start a node: one that is required ends the system with it, any other is started again."""
-    values = {
-        name: ParameterValue(LaunchConfiguration(name), value_type=table.arguments[name].kind)
-        for name in node.parameters
-    }
     return Node(
         package=node.package,
         executable=node.executable,
         name=node.name,
-        parameters=[str(table.params_file), values],
+        parameters=[*map(str, table.params_files(values)), {name: values[name] for name in node.parameters}],
         output="screen",
         respawn=not node.required,
         respawn_delay=RESTART_AFTER_S,

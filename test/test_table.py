@@ -62,6 +62,29 @@ def test_values_wrong_argument_is_refused_with_the_remedy(small: SystemTable, te
         small.values([text])
 
 
+VARIED = SMALL.replace(
+    "nodes:", "variants: {mode: {b: {params_file: other.yaml, defaults: {speed: 0.1, loud: true}}}}\nnodes:"
+)
+
+
+def test_variant_changes_defaults_and_adds_parameters_where_it_applies(tmp_path: Path) -> None:
+    path = tmp_path / "small.system.yaml"
+    path.write_text(VARIED)
+    table = load_table(path)
+    usual, other = table.values([]), table.values(["mode:=b", "loud:=false"])
+    assert (usual["speed"], usual["loud"]) == (1.0, False)
+    assert (other["speed"], other["loud"]) == (0.1, False), "what is given wins"
+    assert [file.name for file in table.params_files(usual)] == ["none.yaml"]
+    assert [file.name for file in table.params_files(other)] == ["none.yaml", "other.yaml"]
+
+
+def test_variant_of_an_unknown_argument_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "small.system.yaml"
+    path.write_text(VARIED.replace("speed: 0.1", "sped: 0.1"))
+    with pytest.raises(TableError, match="variants name sped, which is no argument"):
+        load_table(path)
+
+
 def test_load_table_node_with_unknown_parameter_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "wrong.system.yaml"
     path.write_text(SMALL.replace("[speed, mode]", "[speed, sped]"))
@@ -87,7 +110,10 @@ def test_as_ros_text_value_keeps_its_type(value: float | str, text: str) -> None
 @pytest.mark.parametrize("path", sorted(CONFIG.glob("*.system.yaml")), ids=lambda path: path.stem)
 def test_table_of_the_package_fits_the_parameters_of_its_nodes(path: Path) -> None:
     table = load_table(path)
-    assert table.params_file.is_file()
+    assert table.params_file.is_file() and all(variant.params_file.is_file() for variant in table.variants)
+    for variant in table.variants:
+        texts = {variant.argument: variant.value, **variant.defaults}
+        assert all(table.arguments[name].parse(str(value)) == value for name, value in texts.items())
     for node in table.nodes:
         declared = {spec.name: spec for spec in fields(NODES[node.executable])}
         for name in node.parameters:

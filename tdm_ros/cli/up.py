@@ -72,7 +72,8 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
 def node_command(node: NodeEntry, executable: Path, table: SystemTable, values: dict[str, Value]) -> list[str]:
     """Return the command line of a node: the same remaps and parameters that `ros2 launch` gives it."""
     command = [str(executable), "--ros-args", "-r", f"__node:={node.name}"]
-    command += ["--params-file", str(table.params_file)]
+    for path in table.params_files(values):
+        command += ["--params-file", str(path)]
     for name in node.parameters:
         command += ["-p", f"{name}:={as_ros_text(values[name])}"]
     return command
@@ -95,7 +96,7 @@ def configuration(table: SystemTable, values: dict[str, Value]) -> dict[str, obj
         "system": table.name,
         "arguments": values,
         "nodes": nodes,
-        "params_file": table.params_file.read_text(),
+        "params_files": {path.name: path.read_text() for path in table.params_files(values)},
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,26 @@ class NodeEntry:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """What else changes when an argument has a certain value.
+
+    Attributes
+    ----------
+    argument : str
+    value : float, int, str or bool
+    params_file : Path
+        More parameters for the nodes; they win over those of the system's own file.
+    defaults : mapping
+        Other defaults, by argument.
+    """
+
+    argument: str
+    value: Value
+    params_file: Path
+    defaults: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
 class SystemTable:
     """A system: what a person may choose, which nodes it has, and the file with their other parameters."""
 
@@ -100,6 +120,11 @@ class SystemTable:
     arguments: Mapping[str, Argument]
     nodes: Sequence[NodeEntry]
     params_file: Path
+    variants: Sequence[Variant] = ()
+
+    def params_files(self, values: Mapping[str, Value]) -> list[Path]:
+        """The files with the nodes' other parameters; later ones win."""
+        return [self.params_file, *(v.params_file for v in self.variants if values[v.argument] == v.value)]
 
     def values(self, given: Sequence[str]) -> dict[str, Value]:
         """Return the value of every argument.
@@ -114,7 +139,7 @@ class SystemTable:
         TableError
             If one is malformed, unknown, or refused by its argument.
         """
-        values = {name: argument.default for name, argument in self.arguments.items()}
+        values: dict[str, Value] = {}
         for text in given:
             name, assigned, value = text.partition(":=")
             if not assigned:
@@ -125,7 +150,16 @@ class SystemTable:
                     f"(what they mean: tdm_ros up {self.name} --show-args)"
                 )
             values[name] = self.arguments[name].parse(value)
-        return values
+        return self.completed(values)
+
+    def completed(self, given: Mapping[str, Value]) -> dict[str, Value]:
+        """Add the defaults of all arguments that are not given."""
+        defaults = {name: argument.default for name, argument in self.arguments.items()}
+        chosen = defaults | dict(given)
+        for variant in self.variants:
+            if chosen[variant.argument] == variant.value:
+                defaults |= variant.defaults
+        return defaults | dict(given)
 
 
 def load_table(path: Path) -> SystemTable:
@@ -146,12 +180,17 @@ def load_table(path: Path) -> SystemTable:
             arguments=arguments,
             nodes=nodes,
             params_file=path.parent / content["params_file"],
+            variants=tuple(_variants(content.get("variants", {}), path.parent)),
         )
     except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
         raise TableError(f"{path} is not the table of a system: {error}") from error
-    unknown = sorted({name for node in nodes for name in node.parameters} - set(arguments))
-    if unknown:
-        raise TableError(f"{path}: nodes take {', '.join(unknown)}, which is no argument of the system")
+    for who, names in (
+        ("nodes take", [name for node in nodes for name in node.parameters]),
+        ("variants name", [name for v in table.variants for name in (v.argument, *v.defaults)]),
+    ):
+        unknown = sorted(set(names) - set(arguments))
+        if unknown:
+            raise TableError(f"{path}: {who} {', '.join(unknown)}, which is no argument of the system")
     return table
 
 
@@ -163,6 +202,13 @@ def as_ros_text(value: Value) -> str:
 def _argument(name: str, entry: Mapping[str, Any]) -> Argument:
     fields = dict(entry)
     return Argument(name=name, choices=tuple(fields.pop("choices", ())), **fields)
+
+
+def _variants(content: Mapping[str, Mapping[Value, Mapping[str, Any]]], folder: Path) -> Iterator[Variant]:
+    for argument, entries in content.items():
+        for value, entry in entries.items():
+            fields = {"defaults": {}, **entry}
+            yield Variant(argument, value, folder / fields.pop("params_file"), **fields)
 
 
 def _node(name: str, entry: Mapping[str, Any]) -> NodeEntry:
