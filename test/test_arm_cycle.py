@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.reach_env import SawyerReachEnv
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
 
@@ -95,7 +95,7 @@ def test_environment_and_live_arm_same_actions_same_states(name: str) -> None:
     """The arm node reads, finishes the cycle, takes the command at once, and lets time pass in pieces."""
     env, cycle, rng = SawyerReachEnv(name), make(name), np.random.default_rng(5)
     env.reset(seed=0, options={"q_rad": NEUTRAL_RAD})
-    cycle.sim.reset(NEUTRAL_RAD)
+    cycle.arm.reset(NEUTRAL_RAD)
     cycle.restart()
     action = np.zeros(7)
     for k in range(80):

@@ -9,9 +9,9 @@ from tdm_ros.control.arm_control import ArmControl, ArmTiming
 from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
-from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.sawyer_sim import SawyerSim
 
 PERIOD_S = 0.05

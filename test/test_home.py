@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.home import HOME_LIMITS, at_home, home_velocity
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import NEUTRAL_RAD, QD_MAX_RAD_S
-from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
 
 

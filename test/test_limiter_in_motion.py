@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
-from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.sawyer_sim import SawyerSim
 
 CYCLES = {name: ArmCycle(SawyerSim(kind), Limiter(kind), kind) for name, kind in ACTUATIONS.items()}
@@ -35,7 +35,7 @@ def actions(kind: str, rng: np.random.Generator, cycles: int):
 def test_arm_random_commands_stay_within_all_limits(name: str, seed: int, kind: str) -> None:
     cycle, rng = CYCLES[name], np.random.default_rng(seed)
     limits, slack_m, free = cycle.limiter.limits, BOX_SLACK_M[name], True
-    cycle.sim.reset(NEUTRAL_RAD + rng.uniform(-0.1, 0.1, 7))
+    cycle.arm.reset(NEUTRAL_RAD + rng.uniform(-0.1, 0.1, 7))
     cycle.restart()
     for action in actions(kind, rng, 60):
         cycle.command(cycle.actuation.to_command(action))
@@ -45,7 +45,7 @@ def test_arm_random_commands_stay_within_all_limits(name: str, seed: int, kind: 
             assert (now.q_rad > Q_LOWER_RAD).all()
             assert (now.q_rad < Q_UPPER_RAD).all()
             assert (np.abs(now.qd_rad_s) < 1.1 * QD_MAX_RAD_S).all()
-            free &= cycle.sim.data.ncon == 0  # an arm that leans on the table goes where that lets it
+            free &= cycle.arm.data.ncon == 0  # an arm that leans on the table goes where that lets it
             inside = (now.hand_m > np.subtract(limits.box_low_m, slack_m)).all()
             inside &= (now.hand_m < np.add(limits.box_high_m, slack_m)).all()
             assert inside or not free, f"hand at {now.hand_m}"
@@ -55,7 +55,7 @@ def test_arm_random_commands_stay_within_all_limits(name: str, seed: int, kind: 
 @pytest.mark.parametrize("name", ACTUATIONS)
 def test_arm_command_continued_without_an_answer_stays_in_box(name: str) -> None:
     cycle = CYCLES[name]
-    cycle.sim.reset(NEUTRAL_RAD)
+    cycle.arm.reset(NEUTRAL_RAD)
     cycle.restart()
     cycle.command(cycle.actuation.to_command([0, 1, 0, 0, 0, 0, 0]))
     for _ in range(60):

@@ -11,13 +11,13 @@ from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY
 from tdm_ros.control.arm_control import ArmControl, ArmTiming
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.timeline import Announcement, Source, State
+from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.sawyer_sim import SawyerSim
 
 
-class Breakable(ArmCycle):
+class Breakable(SawyerSim):
     """A simulated arm that reports what it is told to."""
 
     trouble = ""
@@ -30,12 +30,11 @@ class Bench:
     """A simulated arm under `ArmControl` with safeguards and our own clock, and a policy that answers every cycle."""
 
     def __init__(self, **settings: object) -> None:
-        self.sim = SawyerSim(VELOCITY)
-        self.arm = Breakable(self.sim, Limiter(VELOCITY), VELOCITY)
-        home = ArmCycle(self.sim, Limiter(VELOCITY), VELOCITY)
+        self.arm = Breakable(VELOCITY)
+        drive, home = (ArmCycle(self.arm, Limiter(VELOCITY), VELOCITY) for _ in range(2))
         self.now_s = 0.0
         guards = Safeguards(SafeguardSettings(**settings), 1 / PERIOD_S)  # type: ignore[arg-type]
-        self.control = ArmControl((self.arm, home), CHECK, ArmTiming(), NEUTRAL_RAD, self.now_s, guards)
+        self.control = ArmControl((drive, home), CHECK, ArmTiming(), NEUTRAL_RAD, self.now_s, guards)
         self.tell(State.RUNNING, episode=1)
 
     def tell(self, state: State, episode: int = 0) -> None:
@@ -59,7 +58,7 @@ class Bench:
         return problem, self.control.tick(self.now_s)
 
     def speed(self) -> float:
-        return float(np.abs(self.sim.reading().qd_rad_s).max())
+        return float(np.abs(self.arm.reading().qd_rad_s).max())
 
 
 def shares(bench: Bench, cycles: int) -> list[float]:

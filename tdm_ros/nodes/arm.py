@@ -27,10 +27,10 @@ from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.home import HOME_LIMITS
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
-from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
 from tdm_ros.tasks import SAWYER_REACH
 

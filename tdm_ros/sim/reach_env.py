@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.limiter import ArmReading, Limiter, Limits
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.sim.arm_cycle import ArmCycle
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
 from tdm_ros.tasks import SAWYER_REACH, TaskSpec, observe
 

@@ -99,6 +99,14 @@ class SawyerSim:
         """Pose of right_hand in frame base."""
         return HandPose(self.data.site_xpos[self._hand].copy(), self.data.site_xmat[self._hand].reshape(3, 3).copy())
 
+    def problem(self) -> str:
+        """Nothing is ever wrong with a simulated arm."""
+        return ""
+
+    def close(self) -> None:
+        """Leave it at rest."""
+        self.hold()
+
     def _checked(self, values: ArrayLike, what: str) -> Array:
         array = np.asarray(values, np.float64)
         if array.shape != (self.joints,) or not np.isfinite(array).all():

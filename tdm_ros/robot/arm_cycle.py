@@ -1,4 +1,4 @@
-"""One control cycle of the simulated arm: the only place where a command becomes motion."""
+"""One control cycle of an arm: the only place where a command becomes motion."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.robot.actuation import Actuation
+from tdm_ros.robot.arm import Arm
 from tdm_ros.robot.limiter import ArmReading, Limited, Limiter
-from tdm_ros.sim.sawyer_sim import SawyerSim
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,21 @@ class ArmCycle:
 
     Parameters
     ----------
-    sim : SawyerSim
+    arm : Arm
     limiter : Limiter
     actuation : Actuation
         Unit of the commands.
     """
 
-    def __init__(self, sim: SawyerSim, limiter: Limiter, actuation: Actuation) -> None:
-        self.sim = sim
+    def __init__(self, arm: Arm, limiter: Limiter, actuation: Actuation) -> None:
+        self.arm = arm
         self.limiter = limiter
         self.actuation = actuation
         self._wanted: NDArray[np.float64] | None = None
         self.restart()
 
     def restart(self) -> None:
-        """Forget the running cycle and hold; call this after `SawyerSim.reset`."""
+        """Forget the running cycle and hold; call this after a simulated arm was reset."""
         self._layer = ""
         self._substeps = 0
         self._sum = np.zeros(self.actuation.scale.shape)
@@ -59,21 +59,21 @@ class ArmCycle:
 
     def reading(self) -> ArmReading:
         """What the arm reports now."""
-        return self.sim.reading()
+        return self.arm.reading()
 
     def problem(self) -> str:
-        """What is wrong with the arm, or "": nothing ever is with a simulated one."""
-        return ""
+        """What is wrong with the arm, or ""."""
+        return self.arm.problem()
 
     def command(self, values: ArrayLike) -> Limited:
         """Follow (J,) [rad/s or N m] from now on, after the limiter; hold if they are unusable."""
-        limited = self.limiter.apply(values, self.sim.reading())
+        limited = self.limiter.apply(values, self.arm.reading())
         if limited.refused:
             self.hold()
         else:
             self._wanted, self._moving = np.array(values, np.float64), limited.command
             self._continued = False
-            self.sim.drive(self.actuation.mode, limited.command)
+            self.arm.drive(self.actuation.mode, limited.command)
         self._layer = limited.layer or self._layer
         return limited
 
@@ -81,7 +81,7 @@ class ArmCycle:
         """Stop, and stay."""
         self._wanted = None
         self._moving = np.zeros(self.actuation.scale.shape)
-        self.sim.hold()
+        self.arm.hold()
 
     def advance(self, substeps: int) -> None:
         """Let ``substeps`` x 2 ms pass. A command continued from the cycle before is judged afresh first.
@@ -93,7 +93,7 @@ class ArmCycle:
         """
         if substeps and self._continued and self._wanted is not None:
             self.command(self._wanted)
-        self.sim.advance(substeps)
+        self.arm.advance(substeps)
         self._sum += substeps * self._moving
         self._substeps += substeps
 
