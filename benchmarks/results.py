@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +43,15 @@ def read_result(run: Run, out: Path) -> dict[str, Any] | None:
     if result["schema"] != SCHEMA:
         raise ValueError(f"{path} has schema {result['schema']}, this version reads {SCHEMA}; remove it")
     return result
+
+
+def measured(out: Path) -> list[Run]:
+    """All runs with a result below a folder, by task, agent and seed."""
+    runs = []
+    for path in sorted(out.glob(f"*/*/seed_*/{RESULT}")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        runs.append(Run(**{spec.name: result[spec.name] for spec in fields(Run)}))
+    return sorted(runs, key=lambda run: (run.task, run.steps, run.agent, run.seed))
 
 
 def tidy(runs: Sequence[Run], out: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
     python -m benchmarks.sample_efficiency --tasks reacher cheetah --agents tdm tdm_T0 sac_her td3_her mpc \\
         --seeds 5 --out runs/sample_efficiency
 
-A finished run is kept; a TDM that was killed goes on from its checkpoint, other learners begin anew.
+A finished run is kept; a TDM that was killed goes on from its checkpoint, other learners begin anew. Tables and plots
+hold all that was ever measured in the folder, beside what was asked for.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from benchmarks.cases import CASES, Run, case_of, marks
 from benchmarks.fan_out import run_locally, run_on_ray
 from benchmarks.plots import draw
 from benchmarks.progress import Progress
-from benchmarks.results import read_result, tidy, write_csv
+from benchmarks.results import measured, read_result, tidy, write_csv
 from benchmarks.table import markdown
 
 HEAD = """\
@@ -77,10 +78,20 @@ def main(words: Sequence[str] | None = None) -> int:
         runs = sorted((run for table in tables for run in table), key=lambda run: run.seed)
         status = _measure([run for run in runs if read_result(run, asked.out) is None], asked)
     asked.out.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(_report(table, asked.out) for table in tables)
+    text = "\n".join(_report(table, asked.out) for table in _with_measured(tables, asked.out))
     (asked.out / "tables.md").write_text(HEAD + text, encoding="utf-8")
     print(text)
     return status
+
+
+def _with_measured(tables: Sequence[Sequence[Run]], out: Path) -> list[list[Run]]:
+    """Add what was measured before to what was asked for: one table for each task and length."""
+    merged: dict[tuple[str, int], dict[tuple[str, int], Run]] = {}
+    for run in (*(run for table in tables for run in table), *measured(out)):
+        merged.setdefault((run.task, run.steps), {}).setdefault((run.agent, run.seed), run)
+    order = list(CASES)
+    keys = sorted(merged, key=lambda key: (order.index(key[0]) if key[0] in order else len(order), key))
+    return [list(merged[key].values()) for key in keys]
 
 
 def _measure(runs: Sequence[Run], asked: argparse.Namespace) -> int:

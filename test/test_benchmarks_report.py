@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def canned(out, run, means, goals=50, schema=SCHEMA, fingerprint="reacher:0"):
         | dict(wall_s=0.06 * steps, cpu_s=0.05 * steps, finals=[mean] * goals)
         for steps, mean in means.items()
     ]
-    result = {"schema": schema, "task": run.task, "agent": run.agent, "seed": run.seed, "steps": run.steps}
-    write_json(run.folder(out) / RESULT, result | {"unit": "m", "rows": rows, "fingerprint": fingerprint})
+    result = asdict(run) | {"schema": schema, "unit": "m", "rows": rows, "fingerprint": fingerprint}
+    write_json(run.folder(out) / RESULT, result)
 
 
 @pytest.fixture
@@ -135,6 +136,19 @@ def test_command_measures_resumes_and_reports(tmp_path, capsys):
     names = {path.name for path in tmp_path.iterdir() if path.is_file()}
     stem = "tasks_for_tests_make_point-44"
     assert names == {f"{stem}.csv", f"{stem}.png", "tables.md"}
+
+
+def test_report_holds_what_was_measured_before_beside_what_is_asked_for(reacher, capsys):
+    out, _ = reacher
+    canned(out, Run("cheetah", "tdm_T0", 0, 20_000), {1000: 2.0}, fingerprint="cheetah:1")
+    assert main(["--tasks", "reacher", "--agents", "sac_her", "--seeds", "1", "--out", str(out), "--table"]) == 0
+    text = capsys.readouterr().out
+    assert [line for line in text.splitlines() if line.startswith("###")] == [
+        "### reacher: mean final score [m], median over seeds (first to third quartile)",
+        "### cheetah: mean final score [m], median over seeds (first to third quartile)",
+    ]
+    assert "| tdm | 3 |" in text and "| mpc | 1 of 3 |" in text and "Not measured: sac_her seed 0." in text
+    assert (out / "cheetah-20000.png").exists()
 
 
 def test_command_with_an_unknown_agent_says_what_there_is(tmp_path, capsys):
