@@ -8,7 +8,7 @@ import pytest
 from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.timeline import Announcement, Mode, State
 from tdm_ros.planning import KeepOut, Plan, Status
-from tdm_ros.planning.live import RETRY_STEPS, LivePlanner
+from tdm_ros.planning.live import RETRY_STEPS, TRIES, LivePlanner
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH
 
@@ -98,10 +98,22 @@ def test_look_no_way_and_what_is_pursued_leads_through_a_wall_holds() -> None:
     planner.keep_out = WALL
     assert live.look(sample(101, KNOT))[0].last, "over the wall, on to the goal"
     (order,) = live.look(sample(103, START))  # thrown back
-    assert order.status == "UNREACHABLE" and order.goal.size == 0 and "because" in order.reason
+    assert order.status == "OUT_OF_TIME" and order.goal.size == 0 and "not found yet: because" in order.reason
 
 
-@pytest.mark.parametrize("status", [Status.GOAL_IN_KEEP_OUT, Status.BAD_GOAL, Status.NO_EXPERIENCE, Status.UNREACHABLE])
+def test_look_no_way_is_looked_for_a_few_times_before_it_is_said_that_there_is_none() -> None:
+    live, planner = live_with(*[none(Status.UNREACHABLE)] * TRIES)
+    told = [order.status for cycle in range(100, 100 + TRIES) for order in live.look(sample(cycle))]
+    assert told == ["OUT_OF_TIME", "UNREACHABLE"] and len(planner.asked) == TRIES
+
+
+def test_look_a_way_that_is_found_at_the_second_try_is_gone() -> None:
+    live, _ = live_with(none(Status.UNREACHABLE), planned())
+    told = [order.status for cycle in (100, 101) for order in live.look(sample(cycle))]
+    assert told == ["OUT_OF_TIME", "PLANNED"]
+
+
+@pytest.mark.parametrize("status", [Status.GOAL_IN_KEEP_OUT, Status.BAD_GOAL, Status.NO_EXPERIENCE])
 def test_look_without_a_plan_holds_says_why_once_and_tries_again_later(status: Status) -> None:
     live, planner = live_with(none(status), planned())
     (order,) = live.look(sample(100))

@@ -76,6 +76,7 @@ class Graph(Optimiser):
     _edges: Edges | None = field(default=None, repr=False)
     _known: tuple[object, ...] = field(default=(), repr=False)
     _priced: tuple[tuple[object, ...], csr_matrix] | None = field(default=None, repr=False)
+    _crossed: tuple[tuple[object, ...], NDArray[np.bool_]] | None = field(default=None, repr=False)
 
     def prepare(self, model: Model, states: SeenStates, objective: Objective) -> None:
         known = (model, states, objective.steps(model.horizon))
@@ -91,7 +92,7 @@ class Graph(Optimiser):
         target = order[:, _spread(count - 1, self.neighbours)]
         source = np.repeat(np.arange(count), target.shape[1])
         self._edges = self._judge(model, self._states.observation, self._states.achieved, source, target.ravel())
-        self._known, self._priced = known, None
+        self._known, self._priced, self._crossed = known, None, None
 
     def _judge(self, model: Model, observation: Array, achieved: Array, source: Index, target: Index) -> Edges:
         """Ask the critics about edges from ``achieved[source]`` to seen states."""
@@ -159,15 +160,22 @@ class Graph(Optimiser):
         objective, edges = problem.objective, self._edges
         key = (objective, problem.multiplier, problem.keep_out, limit)
         if self._priced is None or self._priced[0] != key:
-            place = self._states.achieved
-            crossed = problem.keep_out.crosses(place[edges.source], place[edges.target], objective.margin)
-            priced = self._price(problem, edges, crossed, limit)
+            priced = self._price(problem, edges, self._base_crossed(problem), limit)
             going = np.isfinite(priced)
-            count = len(place)
+            count = len(self._states)
             ends = np.searchsorted(edges.source[going], np.arange(count + 1))
             base = csr_matrix((priced[going], edges.target[going], ends), shape=(count, count))
             self._priced = key, base
         return self._priced[1]
+
+    def _base_crossed(self, problem: Problem) -> NDArray[np.bool_]:
+        """Which edges between seen states lead through a keep-out, (E,). The price changes more often than that."""
+        assert self._edges is not None
+        key = problem.keep_out, problem.objective.margin
+        if self._crossed is None or self._crossed[0] != key:
+            start, end = (self._states.achieved[nodes] for nodes in (self._edges.source, self._edges.target))
+            self._crossed = key, problem.keep_out.crosses(start, end, problem.objective.margin)
+        return self._crossed[1]
 
     def _price(
         self, problem: Problem, edges: Edges, crossed: NDArray[np.bool_], limit: float, ends_seen: bool = True

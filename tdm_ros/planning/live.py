@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from tdm_ros.control.arm_sample import ArmSample
@@ -19,6 +21,8 @@ MAY_EXPLORE = (*MAY_STAND, Status.NO_EXPERIENCE)
 """What may come of a plan while an episode that explores goes straight for its goal: that is how it gets better."""
 RETRY_STEPS = 5
 """Steps before what has failed is tried again; what was late is tried at once."""
+TRIES = 5
+"""No way was found so often, one after the other, before it is said that there is none: some planners draw."""
 
 
 class _Course:
@@ -29,6 +33,7 @@ class _Course:
         self.number = 0
         self.called_off = False
         self.tried, self.wait = -1, 1
+        self.failed = 0
         self.said = (0, 0)
 
 
@@ -115,7 +120,7 @@ class LivePlanner:
             if self.planner is not None and np.isfinite(segment.predicted_miss):
                 self.planner.executed(segment.knot, segment.reached)
         if self._due(course, step, hand):
-            plan = self._plan(course.told, sample)
+            plan = self._patient(course, self._plan(course.told, sample))
             stands = course.pursuer.plan is not None and plan.status in MAY_STAND
             late = plan.status == Status.OUT_OF_TIME and not stands
             course.tried, course.wait = step, 1 if plan.usable or late else RETRY_STEPS
@@ -149,6 +154,13 @@ class LivePlanner:
         self.tally.count(plan)
         if plan.status in MAY_EXPLORE and told.exploration > 0:
             return self._straight(told.goal, f"exploring; {plan.reason}")
+        return plan
+
+    def _patient(self, course: _Course, plan: Plan) -> Plan:
+        """Not to have found a way a few times is to be late."""
+        course.failed = course.failed + 1 if plan.status is Status.UNREACHABLE else 0
+        if 0 < course.failed < TRIES:
+            return replace(plan, status=Status.OUT_OF_TIME, reason=f"not found yet: {plan.reason}")
         return plan
 
     def _straight(self, goal: Array, reason: str) -> Plan:
