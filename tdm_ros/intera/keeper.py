@@ -1,0 +1,167 @@
+"""Which command is in force, and for how long? The worker's decisions, with time injected and without ROS."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from tdm_ros.intera.wire import Command
+
+STOPPING_S = 0.1
+"""How long zero velocity is sent before the arm goes back to position mode [s]."""
+
+LEAVE_TICKS = 3
+"""How often the change to position mode is sent: a single one can be lost."""
+
+LATE_S = 0.1
+"""A worker that was held up this long [s] follows no old command when it goes on."""
+
+Values = tuple  # of float, one for each joint
+
+
+@dataclass(frozen=True)
+class Caps:
+    """What a command may ask for, joint by joint.
+
+    Parameters
+    ----------
+    velocity_rad_s, torque_n_m : (7,) float
+        Largest magnitude.
+    lower_rad, upper_rad : (7,) float
+    allow_torque : bool
+    hold_s : float
+        Longest time that one command may act [s].
+    answer_age_s : float
+        Oldest state that a command may be based on [s].
+    """
+
+    velocity_rad_s: Values
+    torque_n_m: Values
+    lower_rad: Values
+    upper_rad: Values
+    allow_torque: bool = False
+    hold_s: float = 0.15
+    answer_age_s: float = 0.1
+
+    def problem(self, command: Command) -> str:
+        """Return why a command asks for too much; empty if it does not."""
+        if command.mode not in ("velocity", "torque", "position"):
+            return f'mode must be "velocity", "torque" or "position", got {command.mode!r}'
+        if command.mode == "torque" and not self.allow_torque:
+            return "torque is not allowed: start the worker with --allow-torque"
+        if not 0 < command.hold_s <= self.hold_s:
+            return f"hold_s must be in (0, {self.hold_s:g}] s, got {command.hold_s:g}"
+        upper = {"velocity": self.velocity_rad_s, "torque": self.torque_n_m, "position": self.upper_rad}[command.mode]
+        lower = self.lower_rad if command.mode == "position" else tuple(-cap for cap in upper)
+        unit = {"velocity": "rad/s", "torque": "N m", "position": "rad"}[command.mode]
+        for joint, (low, value, high) in enumerate(zip(lower, command.values, upper)):  # noqa: B905 - Python 3.8
+            if not low - 1e-6 <= value <= high + 1e-6:
+                return f"joint {joint}: {command.mode} must be in [{low:g}, {high:g}] {unit}, got {value:g}"
+        return ""
+
+
+class Order(NamedTuple):
+    """What to send now: "velocity", "torque" or "position" with values, "exit" to position mode, or "" for nothing."""
+
+    kind: str
+    values: Values = ()
+
+
+NOTHING = Order("")
+
+
+class Keeper:
+    """Follows a command for as long as it may, then stops the arm and leaves it in position mode.
+
+    An expired command never comes back. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    caps : Caps
+    """
+
+    def __init__(self, caps: Caps) -> None:
+        self.caps = caps
+        self.phase = "idle"
+        self.command_seq = 0
+        self.refused = 0
+        self.refusal = ""
+        self._lock = threading.Lock()
+        self._sent: deque[tuple[int, float]] = deque(maxlen=64)
+        self._newest_seq = 0
+        self._command: Command | None = None
+        self._since_s = 0.0
+        self._ticks = 0
+        self._last_step_s: float | None = None
+
+    def state_sent(self, seq: int, now_s: float) -> None:
+        """Note when a state went out, so that a command based on it has an age."""
+        with self._lock:
+            self._sent.append((seq, now_s))
+
+    def offer(self, command: Command, now_s: float, problem: str) -> str:
+        """Follow a command from now on, or return why not.
+
+        `problem` says why the robot can not be moved now; empty if it can. A refused command also ends the one
+        before it, unless it is merely an old one: who sends nonsense should not be trusted with what came before.
+        """
+        with self._lock:
+            if command.seq <= self._newest_seq:
+                why = f"seq must be over {self._newest_seq}, got {command.seq}"
+            else:
+                self._newest_seq = command.seq
+                why = self._too_old(command, now_s) or problem or self.caps.problem(command)
+                if why:
+                    self._stop(now_s)
+            self.refusal = why
+            if why:
+                self.refused += 1
+                return why
+            self.command_seq = command.seq
+            self.phase, self._command, self._since_s = "following", command, now_s
+            return ""
+
+    def drop(self, now_s: float) -> None:
+        """Follow nothing any more."""
+        with self._lock:
+            self._stop(now_s)
+
+    def step(self, now_s: float, problem: str, fresh: bool) -> Order:
+        """Return what to send at this tick.
+
+        `fresh` says whether the joint positions are known. Position mode is entered by sending them, and old ones
+        would drive the arm back to where it was: without them the robot's own time-out has to do it.
+        """
+        with self._lock:
+            held_up = self._last_step_s is not None and now_s - self._last_step_s > LATE_S
+            self._last_step_s = now_s
+            if self._command is not None:
+                if held_up or problem or now_s - self._since_s > self._command.hold_s:
+                    self._stop(now_s)
+                else:
+                    return Order(self._command.mode, self._command.values)
+            if self.phase == "stopping":
+                if now_s - self._since_s < STOPPING_S:
+                    return Order("velocity", (0.0,) * len(self.caps.velocity_rad_s))
+                self.phase, self._ticks = "leaving", LEAVE_TICKS
+            if self.phase == "leaving":
+                self._ticks -= 1
+                if fresh and self._ticks >= 0:
+                    return Order("exit")
+                self.phase = "idle"
+            return NOTHING
+
+    def _stop(self, now_s: float) -> None:
+        if self._command is not None:
+            self.phase, self._command, self._since_s = "stopping", None, now_s
+
+    def _too_old(self, command: Command, now_s: float) -> str:
+        sent_s = dict(self._sent).get(command.state_seq)
+        if sent_s is None:
+            return f"it answers state {command.state_seq}, which is unknown or long ago"
+        if now_s - sent_s > self.caps.answer_age_s:
+            return f"it answers a state from {now_s - sent_s:.2f} s ago; {self.caps.answer_age_s:g} s is allowed"
+        return ""

@@ -1,0 +1,284 @@
+"""The worker: a ROS 1 process that holds intera_interface, and moves the arm for whoever is on its socket.
+
+Run it as a file; it needs rospy, intera_interface and the modules beside it, but neither numpy nor tdm_ros:
+
+    python3 tdm_ros/intera/worker.py --listen 127.0.0.1:7447
+
+Three watchdogs lie within each other: the robot stops when it hears no command for 0.2 s, the worker when it hears none
+for 0.15 s, and the arm process sees within 0.1 s that the worker is silent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+
+if __package__:
+    from tdm_ros.intera import wire
+    from tdm_ros.intera.devices import Devices, Errands
+    from tdm_ros.intera.keeper import Caps, Keeper
+    from tdm_ros.intera.sdk import STALE_S, UNUSABLE, ComingUpError, Robot
+else:  # as a file, our folder is on the path
+    import wire  # type: ignore[import-not-found,no-redef]
+    from devices import Devices, Errands  # type: ignore[import-not-found,no-redef]
+    from keeper import Caps, Keeper  # type: ignore[import-not-found,no-redef]
+    from sdk import STALE_S, UNUSABLE, ComingUpError, Robot  # type: ignore[import-not-found,no-redef]
+
+PERIOD_S = 0.01
+BROKEN_LINK, FAILED = 6, 7
+"""Exit codes: the other side sent what makes no sense; intera_interface failed while the arm was in use."""
+
+VELOCITY_RAD_S = (1.74, 1.328, 1.957, 1.957, 3.485, 3.485, 4.545)
+LOWER_RAD = (-3.0503, -3.8095, -3.0426, -3.0439, -2.9761, -2.9761, -4.7124)
+UPPER_RAD = (3.0503, 2.2736, 3.0426, 3.0439, 2.9761, 2.9761, 4.7124)
+"""The vendor's limits; a test compares them with `tdm_ros.robot.sawyer`, which this process can not import."""
+
+TORQUE_N_M = (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)
+"""Source: the limits of Berkeley's sawyer_control, added to gravity compensation."""
+
+
+class Worker:
+    """One client, one robot.
+
+    Parameters
+    ----------
+    link : socket
+    keeper : Keeper
+    """
+
+    def __init__(self, link: socket.socket, keeper: Keeper) -> None:
+        self._link, self._keeper = link, keeper
+        self.sender = wire.Sender(link)
+        self._robot: Robot | None = None
+        self._devices: Devices | None = None
+        self._errands = {name: Errands(name) for name in ("motors", "stop", "devices")}
+        self._leaving = threading.Event()
+        self._code = 0
+        self._seq = 0
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+
+    def serve(self, robot: Robot, devices: Devices) -> int:
+        """Say hello, and serve until the client goes; return the exit code."""
+        sdk, version = robot.versions()
+        hello = wire.Hello(wire.VERSION, robot.interface, sdk, version, tuple(robot.names), tuple(devices.missing))
+        self._devices, self._robot = devices, robot
+        try:
+            self.sender.send(hello)
+            self._loop(robot, devices)
+        except OSError:
+            self.leave()  # the client is gone
+        except (Exception, SystemExit) as error:
+            self.leave(f"intera_interface failed: {type(error).__name__}: {error}", FAILED)
+        self._wind_down(robot)
+        return self._code
+
+    def leave(self, why: str = "", code: int = 0) -> None:
+        """End the loop; tell the client and stderr why, if there is a why."""
+        if why and not self._code:
+            self._code = code
+            tell(self.sender, why, code)
+        self._leaving.set()
+
+    def end(self) -> None:
+        """Leave because the operating system says so; at once while nothing can have been moved."""
+        if self._robot is None:
+            os._exit(self._code)
+        self.leave()
+
+    def _loop(self, robot: Robot, devices: Devices) -> None:
+        deadline_s = time.monotonic()
+        while not (self._leaving.is_set() or robot.is_shutdown()):
+            self._tick(robot)
+            self._report(robot, devices)
+            deadline_s = max(deadline_s + PERIOD_S, time.monotonic())
+            time.sleep(max(0.0, deadline_s - time.monotonic()))
+
+    def _tick(self, robot: Robot) -> None:
+        now_s = time.monotonic()
+        fresh = robot.joints_age_s(now_s) <= STALE_S
+        robot.send(*self._keeper.step(now_s, robot.problem(now_s), fresh))
+
+    def _wind_down(self, robot: Robot) -> None:
+        """Stop the arm and leave velocity mode, if it is in it; ROS needs a moment to send that."""
+        self._keeper.drop(time.monotonic())
+        while self._keeper.phase != "idle":
+            self._tick(robot)
+            time.sleep(PERIOD_S)
+        time.sleep(5 * PERIOD_S)
+        robot.shut_down()
+
+    def _report(self, robot: Robot, devices: Devices) -> None:
+        joints = robot.joints()
+        assert joints is not None
+        hand, now_s = robot.hand(), time.monotonic()
+        state = wire.State(
+            seq=self._seq + 1,
+            stamp_s=now_s,
+            joints_age_s=robot.joints_age_s(now_s),
+            q_rad=joints.q_rad,
+            qd_rad_s=joints.qd_rad_s,
+            effort_n_m=joints.effort_n_m,
+            p_base_hand_m=hand[0],
+            quat_wxyz=hand[1],
+            hand_twist=hand[2],
+            **robot.flags(),
+            cuff=devices.cuff,
+            buttons=devices.buttons,
+            phase=self._keeper.phase,
+            command_seq=self._keeper.command_seq,
+            refused=self._keeper.refused,
+            refusal=self._keeper.refusal,
+        )
+        self._seq = state.seq
+        self._keeper.state_sent(state.seq, now_s)  # before it goes out: the answer may come at once
+        self.sender.send(state, droppable=True)
+
+    def _read(self) -> None:
+        frames = wire.Frames()
+        try:
+            while True:
+                data = self._link.recv(65536)
+                if not data:
+                    break
+                for message in frames.feed(data):
+                    self._take(message)
+            frames.end()
+        except wire.WireError as error:
+            self.leave(str(error), BROKEN_LINK)
+        except OSError:
+            pass  # as if it had ended
+        self.end()
+
+    def _take(self, message: wire.Message) -> None:
+        now_s = time.monotonic()
+        if isinstance(message, wire.Command):
+            problem = self._robot.problem(now_s) if self._robot else "the worker is not up yet"
+            self._keeper.offer(message, now_s, problem)
+        elif isinstance(message, wire.Request):
+            self._do(message, now_s)
+        else:
+            raise wire.WireError(f"a worker takes commands and requests, got {type(message).__name__}")
+
+    def _do(self, request: wire.Request, now_s: float) -> None:
+        """Do what is quick at once, and give the rest to a thread that may wait."""
+
+        def done(reason: str) -> None:
+            try:
+                self.sender.send(wire.Answer(request.number, not reason, reason[:500]))
+            except OSError:
+                self.leave()
+
+        robot, devices, value = self._robot, self._devices, request.value
+        if robot is None or devices is None:
+            return done("the worker is not up yet")
+        if request.action in ("hold", "stop"):
+            self._keeper.drop(now_s)
+        if request.action == "hold":
+            done("")
+        elif request.action == "stop":
+            self._errands["stop"].give(robot.motors.stop, done)
+        elif request.action == "enable":
+            self._errands["motors"].give(robot.motors.enable, done)
+        elif request.action == "reset":
+            self._errands["motors"].give(robot.motors.reset, done)
+        elif request.action == "gripper":
+            self._errands["devices"].give(lambda: devices.move_gripper(value), done)
+        elif request.action == "light":
+            self._errands["devices"].give(lambda: devices.switch_light(request.name, bool(value)), done)
+        elif request.action == "speed_ratio" and 0 < value <= 1:
+            robot.set_speed_ratio(value)
+            done("")
+        elif request.action == "speed_ratio":
+            done(f"speed_ratio must be in (0, 1], got {value:g}")
+        else:
+            done(f"action must be one of {', '.join(wire.ACTIONS)}, got {request.action!r}")
+        return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Come up, serve one client, and leave with an exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        link = open_link(arguments)
+    except (OSError, ValueError) as error:
+        tell(None, f"the worker's socket can not be opened: {error}", UNUSABLE)
+        return UNUSABLE
+    scaled = tuple(arguments.velocity_scale * cap for cap in VELOCITY_RAD_S)
+    worker = Worker(link, Keeper(Caps(scaled, TORQUE_N_M, LOWER_RAD, UPPER_RAD, arguments.allow_torque)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.end())
+    try:
+        robot = Robot(arguments.speed_ratio)
+        devices = Devices(robot.sdk, arguments.gripper)
+    except ComingUpError as error:
+        worker.leave(str(error), error.code)
+        return error.code
+    return worker.serve(robot, devices)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the reader of the command line."""
+    words = argparse.ArgumentParser(prog="worker.py", description="Moves a Sawyer arm for a client on a socket.")
+    where = words.add_mutually_exclusive_group(required=True)
+    where.add_argument("--fd", type=int, help="socket that the parent process left open")
+    where.add_argument("--listen", metavar="HOST:PORT", help="wait here for the one client")
+    words.add_argument("--speed-ratio", type=_share, default=0.2, help="of position mode, in (0, 1] (default 0.2)")
+    words.add_argument(
+        "--velocity-scale",
+        type=_share,
+        default=0.5,
+        help="refuse joint velocities over this share of the vendor's limits, in (0, 1] (default 0.5)",
+    )
+    words.add_argument("--allow-torque", action="store_true", help="accept torque commands")
+    words.add_argument("--gripper", default="right_gripper", help="its name on the robot (default right_gripper)")
+    return words
+
+
+def open_link(arguments: argparse.Namespace) -> socket.socket:
+    """Return the socket to the client, who may have to come first."""
+    if arguments.fd is not None:
+        link = socket.socket(fileno=arguments.fd)
+    else:
+        host, _, port = arguments.listen.rpartition(":")
+        if not host or not port.isdigit():
+            raise ValueError(f"--listen must be HOST:PORT, got {arguments.listen!r}")
+        if not ipaddress.ip_address(socket.gethostbyname(host)).is_loopback:
+            print(f"worker: whoever reaches {arguments.listen} can move the arm", file=sys.stderr, flush=True)
+        with socket.create_server((host, int(port))) as server:
+            print(f"worker: listening on {host}:{server.getsockname()[1]}", file=sys.stderr, flush=True)
+            link, _ = server.accept()
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000)  # ms; a cable that is pulled ends nothing
+    # Few states may wait for a client that does not read: it should not find a second of old ones.
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+    return link
+
+
+def tell(sender: wire.Sender | None, reason: str, code: int) -> None:
+    """Say one sentence to stderr and to the client."""
+    print(f"worker: {reason}", file=sys.stderr, flush=True)
+    try:
+        if sender is not None:
+            sender.send(wire.Failure(reason[:2000], code))
+    except OSError:
+        pass
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be in (0, 1], got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    os._exit(status)  # threads of the SDK may still wait for something

@@ -1,0 +1,82 @@
+"""Tests over genuine ROS 1: run by `make test-intera`, counted as skipped by `make test`."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ros1_bench import INTERFACES, TABLE, Ros1, SimulatedRobot, make_messages, table
+
+from tdm_ros.intera.client import InteraClient
+
+HERE = Path(__file__).parent
+ASKED_FOR = os.environ.get("INTERA_TESTS") == "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip all of this folder unless it was asked for; then nothing is skipped."""
+    for item in items:
+        if not ASKED_FOR and HERE in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason="needs ROS 1: run make test-intera"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured, and which intera_interface the workers had."""
+    if not ASKED_FOR:
+        return
+    for line in table(TABLE):
+        terminalreporter.write_line(line)
+    counts = Counter(INTERFACES.values())
+    terminalreporter.write_line(
+        f"{counts['genuine']} tests with the genuine intera_interface, {counts['stand-in']} with the stand-in"
+    )
+
+
+@pytest.fixture(scope="session")
+def messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The folder of the generated intera_core_msgs, and their MD5 sums."""
+    folder = tmp_path_factory.mktemp("messages")
+    return {"folder": folder, "md5": make_messages(folder)}
+
+
+@pytest.fixture(scope="session")
+def ros1(tmp_path_factory: pytest.TempPathFactory, messages: dict) -> Iterator[Ros1]:
+    """A ROS master."""
+    ros1 = Ros1(tmp_path_factory.mktemp("ros1"), messages["folder"])
+    yield ros1
+    ros1.close()
+
+
+@pytest.fixture(scope="session")
+def whole_robot(ros1: Ros1) -> Iterator[SimulatedRobot]:
+    """A robot that lacks nothing."""
+    robot = ros1.robot()
+    yield robot
+    robot.close()
+
+
+@pytest.fixture
+def robot(whole_robot: SimulatedRobot) -> SimulatedRobot:
+    """The robot at rest in neutral, without faults and not enabled."""
+    whole_robot.rest()
+    return whole_robot
+
+
+@pytest.fixture
+def client(ros1: Ros1, robot: SimulatedRobot, request: pytest.FixtureRequest) -> Iterator[InteraClient]:
+    """A worker that is up; its robot is not enabled."""
+    client = ros1.start_worker(*getattr(request, "param", ()))
+    INTERFACES[request.node.nodeid] = client.wait_ready(30).interface
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def enabled(client: InteraClient) -> InteraClient:
+    """A worker that may move the robot."""
+    answer = client.enable().result(8)
+    assert answer.done, answer.reason
+    return client

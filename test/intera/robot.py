@@ -1,0 +1,400 @@
+"""A simulated Sawyer that speaks Intera: a ROS 1 node over our MuJoCo model.
+
+It has the topics, parameters, services, rates and time-outs of the real controller, as far as intera_interface uses
+them. Time is real. Whoever started it writes one JSON list a line to its stdin, `["name", arguments...]`, and reads one
+JSON line for each from its stdout: faults are set that way, and the true motion is read, apart from ROS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from collections import deque
+
+import numpy as np
+import rospy
+from intera_core_msgs.msg import (
+    CollisionDetectionState,
+    EndpointState,
+    EndpointStates,
+    IOComponentCommand,
+    IOComponentConfiguration,
+    IODataStatus,
+    IODeviceConfiguration,
+    IODeviceStatus,
+    IONodeConfiguration,
+    JointCommand,
+    JointLimits,
+    RobotAssemblyState,
+)
+from intera_core_msgs.srv import SolvePositionFK, SolvePositionFKResponse, SolvePositionIK, SolvePositionIKResponse
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Empty, Float64
+
+from tdm_ros.control.rotation import quaternion_wxyz
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.kinematics import HandPose, jacobian
+from tdm_ros.robot.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
+from tdm_ros.sim.sawyer_sim import SawyerSim
+
+STEP_S = 0.002
+PUBLISH_EVERY = 5  # steps, so that joint_states come at 100 Hz
+LIMB = "/robot/limb/right/"
+ACCELERATION_RAD_S2 = [10.0, 8.0, 10.0, 10.0, 12.0, 12.0, 12.0]
+DEVICES = {
+    "robot/cuff": {"right_cuff": 0, "right_button_lower": 0, "right_button_upper": 0},
+    "robot/navigator": {
+        f"{side}_{name}": 0
+        for side in ("right", "head")
+        for name in (
+            "button_back",
+            "button_show",
+            "button_circle",
+            "button_square",
+            "button_triangle",
+            "button_ok",
+            "wheel",
+        )
+    },
+    "robot/robot": {f"head_{colour}_light": False for colour in ("red", "green", "blue")},
+    "end_effector/right_gripper": {
+        "position_m": 0.0,
+        "position_response_m": 0.0,
+        "speed_mps": 3.0,
+        "force_response_n": 0.0,
+        "dead_zone_m": 0.0,
+        "has_error": False,
+        "is_calibrated": True,
+        "is_moving": False,
+        "is_gripping": False,
+        "calibrate": False,
+        "reboot": False,
+        "go": True,
+    },
+}
+
+
+class Controller:
+    """The robot's own: control modes, the command time-out, enabling and stopping. Its clock is given."""
+
+    def __init__(self) -> None:
+        # The real controller makes up for friction and damping, which the servos of our model do not: nearly none here.
+        self.sim = SawyerSim(ACTUATIONS["torque_low_damping"])
+        self.lock = threading.RLock()
+        self.timeout_s, self.speed_ratio = 0.2, 0.3
+        self.mode = JointCommand.POSITION_MODE
+        self.enabled = self.stopped = self.error = False
+        self.estop_button, self.estop_source = 0, 0
+        self.timeouts = self.commands = self.bad_commands = 0
+        self.trace: deque[tuple[float, list[float], list[float]]] = deque(maxlen=15000)  # 30 s
+        self._values = np.zeros(7)
+        self._heard_s = 0.0
+        self.hold()
+
+    def hold(self) -> None:
+        """Position mode, where the arm is."""
+        self.mode, self._goal = JointCommand.POSITION_MODE, self.sim.reading().q_rad
+
+    def command(self, message: JointCommand, now_s: float) -> None:
+        """Take in a joint command. One that can not be followed is counted, and changes nothing."""
+        with self.lock:
+            self.commands += 1
+            field = {
+                JointCommand.POSITION_MODE: message.position,
+                JointCommand.VELOCITY_MODE: message.velocity,
+                JointCommand.TORQUE_MODE: message.effort,
+            }.get(message.mode, ())
+            order = [JOINT_NAMES.index(name) for name in message.names if name in JOINT_NAMES]
+            good = sorted(order) == list(range(7)) and len(field) == 7 and np.isfinite(field).all()
+            self.bad_commands += not good
+            if not good or not self.enabled:
+                return
+            values = np.empty(7)
+            values[order] = field
+            self.mode, self._heard_s = message.mode, now_s
+            if self.mode == JointCommand.POSITION_MODE:
+                self._goal = np.clip(values, Q_LOWER_RAD, Q_UPPER_RAD)
+            else:
+                cap = QD_MAX_RAD_S if self.mode == JointCommand.VELOCITY_MODE else EFFORT_MAX_N_M
+                self._values = np.clip(values, -cap, cap)
+
+    def step(self, now_s: float) -> None:
+        """Let 2 ms of motion pass."""
+        with self.lock:
+            if self.mode != JointCommand.POSITION_MODE and now_s - self._heard_s > self.timeout_s:
+                self.timeouts += 1
+                self.hold()
+            if not self.enabled:
+                self.hold()
+            if self.mode == JointCommand.TORQUE_MODE:
+                self.sim.drive("torque", self._values)
+            else:
+                self.sim.drive("velocity", self._approach() if self.mode == 1 else self._values)
+            self.sim.advance(1)
+            reading = self.sim.reading()
+            self.trace.append((now_s, reading.q_rad.tolist(), reading.qd_rad_s.tolist()))
+
+    def enable(self, on: bool) -> None:
+        """Switch the motors; a stopped robot does not listen."""
+        with self.lock:
+            self.enabled = on and not self.stopped
+
+    def stop(self, button: int, source: int) -> None:
+        """Stop: by the button (1, user) or by the topic (2, unknown)."""
+        with self.lock:
+            self.stopped, self.enabled = True, False
+            self.estop_button, self.estop_source = button, source
+
+    def reset(self) -> None:
+        """Clear a stop, unless the button is still pressed."""
+        with self.lock:
+            if self.estop_button != 1:
+                self.stopped = self.error = False
+                self.estop_button = self.estop_source = 0
+
+    def _approach(self) -> np.ndarray:
+        """All joints at one time, the slowest at the speed ratio, and slower on the last bit."""
+        left = self._goal - self.sim.reading().q_rad
+        seconds = np.max(np.abs(left) / (max(self.speed_ratio, 1e-3) * QD_MAX_RAD_S))
+        return left / max(seconds, 0.1)
+
+
+class Node:
+    """Topics, parameters and services around the controller."""
+
+    def __init__(self, without: list[str]) -> None:
+        self.controller = Controller()
+        self.flags = {"frozen": False, "stuck": False, "nan": False, "collided": False, "deaf": False}
+        self.lag_s = 0.0
+        self._set_parameters(without)
+        rospy.init_node("sawyer", disable_signals=True)
+        self._last: JointState | None = None
+        self._make_topics(without)
+        self._io = {name: Device(name, signals) for name, signals in DEVICES.items() if name not in without}
+        self._announce_gripper()
+
+    def _set_parameters(self, without: list[str]) -> None:
+        for name, value in {
+            "/robot_config/assembly_names": ["right", "torso", "head"],
+            "/robot_config/right_config/joint_names": list(JOINT_NAMES),
+            "/manifest/robot_class": "sawyer",
+            "/manifest/robot_software/version/HLR_VERSION_STRING": "5.5.2.0",
+        }.items():
+            if name not in without:
+                rospy.set_param(name, value)
+
+    def _make_topics(self, without: list[str]) -> None:
+        c = self.controller
+        self._joints = rospy.Publisher("/robot/joint_states", JointState, queue_size=1, tcp_nodelay=True)
+        self._endpoint = rospy.Publisher(LIMB + "endpoint_state", EndpointState, queue_size=1, tcp_nodelay=True)
+        if "tip_states" not in without:
+            self._tips = rospy.Publisher(LIMB + "tip_states", EndpointStates, queue_size=1, tcp_nodelay=True)
+        self._collision = rospy.Publisher(LIMB + "collision_detection_state", CollisionDetectionState, queue_size=1)
+        self._state = rospy.Publisher("/robot/state", RobotAssemblyState, queue_size=1, latch=True)
+        self._limits = rospy.Publisher("/robot/joint_limits", JointLimits, queue_size=1, latch=True)
+        self._limits.publish(
+            JointLimits(JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S, ACCELERATION_RAD_S2, EFFORT_MAX_N_M)
+        )
+        subscribe = rospy.Subscriber
+        subscribe(LIMB + "joint_command", JointCommand, self._command, queue_size=1, tcp_nodelay=True)
+        subscribe(LIMB + "joint_command_timeout", Float64, self._set_timeout)
+        subscribe(LIMB + "set_speed_ratio", Float64, lambda m: setattr(c, "speed_ratio", min(max(m.data, 0.0), 1.0)))
+        subscribe("/robot/set_super_enable", Bool, lambda m: c.enable(m.data))
+        subscribe("/robot/set_super_reset", Empty, lambda m: c.reset())
+        subscribe("/robot/set_super_stop", Empty, lambda m: c.stop(2, 2))
+        kinematics = "/ExternalTools/right/PositionKinematicsNode/"
+        rospy.Service(kinematics + "IKService", SolvePositionIK, lambda _: SolvePositionIKResponse())
+        rospy.Service(kinematics + "FKService", SolvePositionFK, lambda _: SolvePositionFKResponse())
+
+    def _command(self, message: JointCommand) -> None:
+        if not self.flags["deaf"]:
+            self.controller.command(message, time.monotonic())
+
+    def _set_timeout(self, message: Float64) -> None:
+        self.controller.timeout_s = min(max(message.data, 0.0), 1.0)
+
+    def _announce_gripper(self) -> None:
+        names = [name.split("/")[1] for name in self._io if name.startswith("end_effector/")]
+        config = IONodeConfiguration(
+            time=rospy.Time.now(), devices=[IOComponentConfiguration(name, "{}") for name in names]
+        )
+        self._gripper_config = rospy.Publisher("/io/end_effector/config", IONodeConfiguration, queue_size=1, latch=True)
+        self._gripper_config.publish(config)
+
+    def run(self) -> None:
+        """Move in real time, and publish: joints and hand at 100 Hz, flags at 20 Hz, devices at 5 Hz."""
+        start_s, steps = time.monotonic(), 0
+        while not rospy.is_shutdown():
+            due_s = start_s + steps * STEP_S
+            now_s = time.monotonic()
+            if now_s < due_s:
+                time.sleep(due_s - now_s)
+                now_s = due_s
+            self.lag_s = max(self.lag_s, now_s - due_s)
+            if now_s - due_s > 0.05:  # too late to catch up: time was lost
+                start_s += now_s - due_s
+            self.controller.step(time.monotonic())
+            steps += 1
+            if steps % PUBLISH_EVERY == 0:
+                self._publish_motion()
+            if steps % (5 * PUBLISH_EVERY) == 0:
+                self._publish_flags()
+            if steps % (20 * PUBLISH_EVERY) == 0:
+                for device in self._io.values():
+                    device.publish()
+
+    def _publish_motion(self) -> None:
+        stamp = rospy.Time.now()
+        with self.controller.lock:
+            sim = self.controller.sim
+            reading, effort, hand = sim.reading(), sim.effort(), sim.hand_pose()
+        message = JointState(name=["head_pan", *JOINT_NAMES])
+        message.header.stamp = stamp
+        message.position, message.velocity = [0.0, *reading.q_rad], [0.0, *reading.qd_rad_s]
+        message.effort = [0.0, *effort]
+        if self.flags["nan"]:
+            message.velocity[3] = float("nan")
+        if self.flags["stuck"] and self._last is not None:
+            message = self._last  # the same sample again and again
+        self._last = message
+        if not self.flags["frozen"]:
+            self._joints.publish(message)
+        state = _endpoint(reading.q_rad, reading.qd_rad_s, hand)
+        state.header.stamp = stamp
+        self._endpoint.publish(state)
+        if hasattr(self, "_tips"):
+            tips = EndpointStates(names=["right_hand"], states=[state])
+            self._tips.publish(tips)
+
+    def _publish_flags(self) -> None:
+        c = self.controller
+        self._state.publish(
+            RobotAssemblyState(
+                homed=True,
+                ready=c.enabled,
+                enabled=c.enabled,
+                stopped=c.stopped,
+                error=c.error,
+                estop_button=c.estop_button,
+                estop_source=c.estop_source,
+            )
+        )
+        collision = CollisionDetectionState(collision_state=self.flags["collided"])
+        self._collision.publish(collision)
+
+    def ask(self, name: str, *arguments: object) -> object:
+        """Do what the test says."""
+        c = self.controller
+        if name == "set":
+            self.flags[str(arguments[0])] = bool(arguments[1])
+            self._publish_flags()
+        elif name == "estop":
+            if arguments[0]:
+                c.stop(1, 1)
+            elif c.stopped:
+                c.estop_button = 3
+            self._publish_flags()
+        elif name == "clear":  # as if it had just been switched on
+            with c.lock:
+                c.stopped = c.enabled = c.error = False
+                c.estop_button = c.estop_source = c.timeouts = 0
+            self.lag_s = 0.0
+            self._publish_flags()
+        elif name == "press":
+            self._io[str(arguments[0])].values[str(arguments[1])] = arguments[2]
+        elif name == "place":  # at rest, at home
+            with c.lock:
+                c.sim.reset(arguments[0])
+                c.hold()
+                c.trace.clear()
+        elif name == "trace":
+            with c.lock:
+                return list(c.trace)
+        elif name == "facts":
+            return {
+                "mode": c.mode,
+                "timeout_s": c.timeout_s,
+                "speed_ratio": c.speed_ratio,
+                "timeouts": c.timeouts,
+                "commands": c.commands,
+                "bad_commands": c.bad_commands,
+                "enabled": c.enabled,
+                "stopped": c.stopped,
+                "lag_s": self.lag_s,
+                "gripper_m": self._io["end_effector/right_gripper"].values["position_m"],
+                "lights": self._io["robot/robot"].values,
+            }
+        else:
+            raise ValueError(f"the robot knows set, estop, clear, press, place, trace and facts, got {name!r}")
+        return None
+
+
+class Device:
+    """One IO device: its signals, a latched configuration, its state at 5 Hz, and the command to set a signal."""
+
+    def __init__(self, name: str, signals: dict[str, object]) -> None:
+        self.name, self.values = name, dict(signals)
+        self._done: deque = deque(maxlen=20)
+        topic = f"/io/{name}/"
+        component = IOComponentConfiguration(name.split("/")[1], "{}")
+        self._config = rospy.Publisher(topic + "config", IODeviceConfiguration, queue_size=1, latch=True)
+        self._state = rospy.Publisher(topic + "state", IODeviceStatus, queue_size=1, latch=True)
+        rospy.Subscriber(topic + "command", IOComponentCommand, self._command)
+        self._config.publish(IODeviceConfiguration(time=rospy.Time.now(), device=component))
+        self.publish()
+
+    def publish(self) -> None:
+        """Say the state."""
+        signals = []
+        for name, value in self.values.items():
+            kind = {bool: "bool", int: "int", float: "float"}[type(value)]
+            form = json.dumps({"type": kind, "role": "input"})
+            signals.append(IODataStatus(name=name, format=form, data=json.dumps([value])))
+        message = IODeviceStatus(time=rospy.Time.now(), signals=signals, commands=list(self._done))
+        message.device.name = self.name.split("/")[1]
+        self._state.publish(message)
+
+    def _command(self, message: IOComponentCommand) -> None:
+        for name, wanted in json.loads(message.args).get("signals", {}).items():
+            if message.op == "set" and name in self.values:
+                self.values[name] = type(self.values[name])(wanted["data"][0])
+        if message.time not in self._done:
+            self._done.append(message.time)
+        self.publish()
+
+
+def _endpoint(q_rad: np.ndarray, qd_rad_s: np.ndarray, hand: HandPose) -> EndpointState:
+    """Pose and twist of the hand in frame base."""
+    state = EndpointState(valid=True)
+    at, turned = state.pose.position, state.pose.orientation
+    at.x, at.y, at.z = hand.position_m
+    turned.w, turned.x, turned.y, turned.z = quaternion_wxyz(hand.rotation)
+    twist = jacobian(q_rad) @ qd_rad_s
+    linear, angular = state.twist.linear, state.twist.angular
+    linear.x, linear.y, linear.z = twist[:3]
+    angular.x, angular.y, angular.z = twist[3:]
+    return state
+
+
+def listen(node: Node) -> None:
+    """Answer the test, line by line; end with it."""
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        print(json.dumps(node.ask(name, *arguments)), flush=True)
+    rospy.signal_shutdown("the test is over")
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__)
+    words.add_argument("--without", action="append", default=[], help="a parameter, a device or tip_states")
+    node = Node(words.parse_args().without)
+    threading.Thread(target=listen, args=(node,), daemon=True).start()
+    print(json.dumps("up"), flush=True)
+    node.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where cv_bridge is absent: enough for the import of intera_interface, which draws on the head display with it."""

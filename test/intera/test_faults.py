@@ -1,0 +1,323 @@
+"""The real worker process, rosmaster and the simulated robot: what goes wrong, and how the arm comes to rest."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+from ros1_bench import ROOT, ROS1_PYTHON, WORKER, Ros1, drive, measure, wait_until
+
+from tdm_ros.intera import wire
+from tdm_ros.intera.client import InteraClient, InteraError
+
+SETTLED_S = 0.7
+
+
+def worker_pid(client: InteraClient) -> int:
+    """Return the process that the client started."""
+    return client._process.pid
+
+
+def told_within(client: InteraClient, seconds: float) -> str:
+    """Return what the client says, which it must within this time."""
+    wait_until(lambda: client.state().problem, seconds, "the client sees it")
+    return client.state().problem
+
+
+def test_silence_of_the_client_ends_in_standstill_and_nothing_is_resumed(robot, enabled):
+    last_s = drive(enabled, 0.7)
+    time.sleep(SETTLED_S)
+    state = enabled.state().state
+    standstill_s, overrun_rad = measure("client silent", robot, last_s, "")
+    assert standstill_s < 0.15 + 0.12 and overrun_rad < 0.06
+    assert state.phase == "idle"
+    facts = robot.ask("facts")
+    assert facts["mode"] == 1 and facts["timeouts"] == 0  # the worker did it, not the robot
+    time.sleep(0.5)
+    assert robot.trace().speed_rad_s(last_s + 0.4, time.monotonic()) < 0.01
+
+
+def test_frozen_worker_is_caught_by_the_robot_and_resumes_nothing(robot, enabled):
+    drive(enabled, 0.7)
+    os.kill(worker_pid(enabled), signal.SIGSTOP)
+    stopped_s = time.monotonic()
+    said = told_within(enabled, 0.12)
+    drive(enabled, 0.8)
+    standstill_s, overrun_rad = measure("worker frozen (SIGSTOP)", robot, stopped_s, said)
+    assert standstill_s < 0.35 and overrun_rad < 0.07
+    assert robot.ask("facts")["timeouts"] == 1
+    os.kill(worker_pid(enabled), signal.SIGCONT)
+    continued_s = time.monotonic()
+    time.sleep(SETTLED_S)
+    standstill_s, overrun_rad = measure("after SIGCONT", robot, continued_s, "")
+    assert overrun_rad < 0.01
+    assert enabled.state().problem == ""
+
+
+def test_commands_that_queued_up_while_the_worker_was_frozen_are_not_followed(robot, enabled):
+    drive(enabled, 0.5)
+    os.kill(worker_pid(enabled), signal.SIGSTOP)
+    values = (0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    seen = enabled.state().state.seq
+    for number in range(20):  # past the client's own check, as if it had not noticed
+        enabled._sender.send(wire.Command(10_000 + number, seen, "velocity", values))
+        time.sleep(0.05)
+    os.kill(worker_pid(enabled), signal.SIGCONT)
+    continued_s = time.monotonic()
+    time.sleep(SETTLED_S)
+    _, overrun_rad = measure("SIGCONT with 20 commands queued", robot, continued_s, enabled.state().state.refusal)
+    assert overrun_rad < 0.01
+    assert "it answers a state from" in enabled.state().state.refusal
+
+
+def test_killed_worker_is_caught_by_the_robot_and_told_at_once(robot, enabled):
+    drive(enabled, 0.7)
+    os.kill(worker_pid(enabled), signal.SIGKILL)
+    killed_s = time.monotonic()
+    said = told_within(enabled, 0.1)
+    time.sleep(SETTLED_S)
+    standstill_s, overrun_rad = measure("worker killed (SIGKILL)", robot, killed_s, said)
+    assert standstill_s < 0.35 and overrun_rad < 0.07
+    assert robot.ask("facts")["timeouts"] == 1
+    assert not enabled.enable().result(1).done
+    assert enabled.command("velocity", np.zeros(7)) == enabled.state().problem
+
+
+def test_terminated_worker_stops_the_arm_before_it_leaves(robot, enabled):
+    drive(enabled, 0.7)
+    os.kill(worker_pid(enabled), signal.SIGTERM)
+    at_s = time.monotonic()
+    wait_until(lambda: "ended with status 0" in enabled.state().problem, 2, "the worker leaves")
+    time.sleep(SETTLED_S)
+    standstill_s, _ = measure("worker told to end (SIGTERM)", robot, at_s, enabled.state().problem)
+    assert standstill_s < 0.2
+    assert robot.ask("facts")["timeouts"] == 0
+
+
+def test_cut_socket_makes_the_worker_stop_the_arm_and_leave(robot, enabled):
+    drive(enabled, 0.7)
+    cut_s = time.monotonic()
+    assert enabled.close() == 0
+    time.sleep(SETTLED_S)
+    standstill_s, overrun_rad = measure("socket cut", robot, cut_s, enabled.state().problem)
+    assert standstill_s < 0.2 and overrun_rad < 0.04
+    facts = robot.ask("facts")
+    assert facts["mode"] == 1 and facts["timeouts"] == 0
+
+
+CLIENT = """
+    import os, sys, time
+    sys.path.insert(0, {root!r})
+    import numpy as np
+    from tdm_ros.intera.client import InteraClient
+    client = InteraClient.start({command!r}, dict(os.environ))
+    client.wait_ready(30)
+    assert client.enable().result(8).done
+    print(client._process.pid, flush=True)
+    while True:
+        client.command("velocity", np.array([0.2, 0, 0, 0, 0, 0, 0]))
+        time.sleep(0.05)
+"""
+
+
+def test_killed_client_process_stops_the_arm_and_ends_the_worker(ros1, robot):
+    program = textwrap.dedent(CLIENT).format(root=str(ROOT), command=[ROS1_PYTHON, WORKER])
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], env=ros1.worker_environment(), stdout=subprocess.PIPE, text=True
+    )
+    pid = int(process.stdout.readline())
+    time.sleep(0.7)
+    process.kill()
+    killed_s = time.monotonic()
+    process.wait()
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}") or _is_zombie(pid), 2, "the worker leaves")
+    time.sleep(SETTLED_S)
+    standstill_s, _ = measure("client process killed", robot, killed_s, "")
+    assert standstill_s < 0.2
+    assert robot.ask("facts")["mode"] == 1
+
+
+@pytest.mark.parametrize("case", ["estop", "collided", "frozen", "stuck", "nan"])
+def test_fault_of_the_robot_stops_the_arm_although_commands_go_on(case, robot, enabled):
+    name, refusal, limit_s = {
+        "estop": ("e-stop pressed", "the e-stop is pressed", 0.2),
+        "collided": ("collision reported", "the robot reports a collision", 0.25),
+        "frozen": ("joint states cease", "joint states are", 0.3),
+        "stuck": ("joint states repeat themselves", "joint states are", 0.3),
+        "nan": ("joint states hold NaN", "joint states are", 0.3),
+    }[case]
+    drive(enabled, 0.7)
+    robot.ask("estop", True) if case == "estop" else robot.ask("set", case, True)
+    at_s = time.monotonic()
+    drive(enabled, 0.8)
+    state, age_s, problem = enabled.state()
+    standstill_s, overrun_rad = measure(name, robot, at_s, state.refusal)
+    assert standstill_s < limit_s and overrun_rad < 0.06
+    assert refusal in state.refusal
+    assert problem == ""  # the worker itself is well
+    if case in ("frozen", "stuck", "nan"):
+        assert age_s > 0.5
+        facts = robot.ask("facts")
+        assert facts["mode"] == 1  # the robot's own time-out: old positions are not sent as a goal
+
+
+def test_collision_that_has_passed_resumes_nothing(robot, enabled):
+    drive(enabled, 0.4)
+    robot.ask("set", "collided", True)
+    time.sleep(0.6)
+    robot.ask("set", "collided", False)
+    passed_s = time.monotonic()
+    time.sleep(SETTLED_S)
+    _, overrun_rad = measure("collision flag gone again", robot, passed_s, "")
+    assert overrun_rad < 0.01
+
+
+def test_released_estop_needs_reset_and_enable(robot, enabled):
+    robot.ask("estop", True)
+    wait_until(lambda: enabled.state().state.estop, 1, "the e-stop is seen")
+    answer = enabled.reset().result(8)
+    assert not answer.done
+    robot.ask("estop", False)
+    wait_until(lambda: not enabled.state().state.estop, 1, "the release is seen")
+    assert "reset first" in enabled.enable().result(8).reason
+    assert enabled.reset().result(8).done and enabled.enable().result(8).done
+
+
+def test_not_a_number_stays_in_the_client(robot, enabled):
+    drive(enabled, 0.4)
+    begin_s = time.monotonic()
+    problem = enabled.command("velocity", [np.nan] * 7)
+    assert "must be 7 finite values" in problem
+    time.sleep(SETTLED_S)
+    measure("client sends NaN only (same as silence)", robot, begin_s, problem[:40])
+    assert robot.ask("facts")["bad_commands"] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "frame"),
+    [
+        ("NaN on the wire", b'{"type":"command","seq":9999,"state_seq":1,"mode":"velocity","values":[NaN],"hold_s":1}'),
+        ("nonsense on the wire", b"\xff\xfe\xfd"),
+    ],
+)
+def test_nonsense_on_the_wire_stops_the_arm_and_ends_the_worker(name, frame, robot, enabled):
+    drive(enabled, 0.5)
+    enabled._link.sendall(len(frame).to_bytes(4, "big") + frame)
+    at_s = time.monotonic()
+    wait_until(lambda: "ended with status 6" in enabled.state().problem, 2, "the worker leaves")
+    time.sleep(SETTLED_S)
+    standstill_s, _ = measure(name, robot, at_s, enabled.state().problem[:60])
+    assert standstill_s < 0.2
+    assert robot.ask("facts")["mode"] == 1
+
+
+def test_a_client_that_stalls_does_not_find_a_second_of_old_states(enabled):
+    hangs_s, take = [1.5], enabled._take
+
+    def slowly(message: wire.Message, arrived_s: float) -> None:
+        time.sleep(hangs_s.pop() if hangs_s else 0.0)
+        take(message, arrived_s)
+
+    enabled._take = slowly
+    time.sleep(1.0)
+    assert "silent" in enabled.state().problem
+    wait_until(lambda: not enabled.state().problem, 1, "the client reads again")
+    time.sleep(0.05)
+    assert time.monotonic() - enabled.state().state.stamp_s < 0.2
+
+
+# A robot that is not whole. Each has a master of its own.
+
+
+@pytest.fixture
+def alone(tmp_path, messages):
+    ros1 = Ros1(tmp_path, messages["folder"])
+    yield ros1
+    ros1.close()
+
+
+@pytest.mark.parametrize(
+    ("without", "sentence", "code"),
+    [
+        ("/robot_config/assembly_names", "Limb('right') must have joints right_j0 to right_j6, got none", 5),
+        ("/robot_config/right_config/joint_names", "Limb('right') must have joints right_j0 to right_j6, got none", 5),
+        ("tip_states", "tip_states", 5),
+    ],
+)
+def test_robot_that_lacks_something_is_told_in_one_sentence(alone, without, sentence, code):
+    robot = alone.robot(without)
+    client = alone.start_worker()
+    with pytest.raises(InteraError) as raised:
+        client.wait_ready(30)
+    robot.close()
+    assert sentence in str(raised.value)
+    assert client.close() == code
+
+
+def test_missing_cuff_and_navigator_are_told_and_not_fatal(alone):
+    robot = alone.robot("robot/cuff", "robot/navigator", "end_effector/right_gripper")
+    robot.rest()
+    client = alone.start_worker()
+    hello = client.wait_ready(30)
+    assert sorted(text.split(":")[0] for text in hello.missing) == ["cuff", "navigator"]
+    answer = client.gripper(0.01).result(15)
+    assert not answer.done and "ripper" in answer.reason
+    assert client.enable().result(8).done
+    begin_s = time.monotonic()
+    drive(client, 0.4)
+    assert robot.trace().speed_rad_s(begin_s, time.monotonic()) == pytest.approx(0.2, abs=0.03)
+    client.close()
+    robot.close()
+
+
+def test_no_master_is_told_at_once(alone):
+    env = {**alone.worker_environment(), "ROS_MASTER_URI": "http://127.0.0.1:9"}
+    client = InteraClient.start([ROS1_PYTHON, WORKER], env)
+    with pytest.raises(InteraError, match=r"no ROS master at http://127\.0\.0\.1:9 "):
+        client.wait_ready(10)
+    assert client.close() == 4
+
+
+def test_robot_that_is_not_there_is_told(alone):
+    client = alone.start_worker()
+    with pytest.raises(InteraError, match="RobotEnable of intera_interface can not be made"):
+        client.wait_ready(20)
+    assert client.close() == 5
+
+
+def test_python_without_the_sdk_is_told(alone):
+    client = InteraClient.start([ROS1_PYTHON, WORKER], alone.environment())
+    with pytest.raises(InteraError, match="intera_interface can not be imported"):
+        client.wait_ready(10)
+    assert client.close() == 3
+
+
+def test_python_without_ros_is_told(alone):
+    client = InteraClient.start([sys.executable, WORKER], alone.environment())
+    with pytest.raises(InteraError, match="no rospy"):
+        client.wait_ready(10)
+    assert client.close() == 3
+
+
+def test_sdk_that_ends_the_process_is_told(alone, tmp_path):
+    package = tmp_path / "intera_interface"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "import sys\nclass RobotEnable:\n    def __init__(self, versioned):\n        sys.exit(1)\n"
+    )
+    env = alone.worker_environment()
+    client = InteraClient.start([ROS1_PYTHON, WORKER], {**env, "PYTHONPATH": f"{tmp_path}:{env['PYTHONPATH']}"})
+    with pytest.raises(InteraError, match="RobotEnable of intera_interface wanted to end the process"):
+        client.wait_ready(20)
+    assert client.close() == 5
+
+
+def _is_zombie(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "Z"

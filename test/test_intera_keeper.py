@@ -1,0 +1,152 @@
+"""Which command the worker follows, and for how long; on a clock that the test sets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tdm_ros.intera.keeper import Caps, Keeper, Order
+from tdm_ros.intera.wire import Command
+
+CAPS = Caps((1.0,) * 7, (5.0,) * 7, (-3.0,) * 7, (3.0,) * 7)
+GO = (0.2,) + (0.0,) * 6
+ZERO = Order("velocity", (0.0,) * 7)
+
+
+TICK_S = 1 / 128  # exact in binary; 19 of them are within hold_s, 13 within the time of stopping
+STOP = "0" * 13 + "xxx"
+
+
+class Case:
+    """A keeper, ticked at 128 Hz, that sends a state at each tick."""
+
+    def __init__(self, caps: Caps = CAPS) -> None:
+        self.keeper, self.now_s, self.seq = Keeper(caps), 50.0, 0
+        self.problem, self.fresh = "", True
+        self.tick()
+
+    def tick(self, times: int = 1) -> list[Order]:
+        orders = []
+        for _ in range(times):
+            self.now_s += TICK_S
+            orders.append(self.keeper.step(self.now_s, self.problem, self.fresh))
+            self.seq += 1
+            self.keeper.state_sent(self.seq, self.now_s)
+        return orders
+
+    def offer(self, seq: int, mode: str = "velocity", values: tuple = GO, **fields: object) -> str:
+        command = replace(Command(seq, self.seq, mode, values), **fields)
+        return self.keeper.offer(command, self.now_s, self.problem)
+
+
+def kinds(orders: list[Order]) -> str:
+    """One letter for each order: v moves, 0 stops, x leaves, . nothing."""
+    return "".join("0" if o == ZERO else {"": ".", "exit": "x"}.get(o.kind, "v") for o in orders)
+
+
+def test_command_is_sent_again_and_again_then_zero_then_position_mode_then_nothing():
+    case = Case()
+    assert case.offer(1) == ""
+    assert kinds(case.tick(40)) == "v" * 19 + STOP + "....."
+    assert case.keeper.phase == "idle"
+
+
+def test_expired_command_never_comes_back():
+    case = Case()
+    case.offer(1)
+    case.tick(20)
+    assert case.offer(1) == "seq must be over 1, got 1"
+    assert "v" not in kinds(case.tick(50))
+
+
+def test_newer_command_follows_without_a_gap():
+    case = Case()
+    for seq in range(1, 20):
+        assert not case.offer(seq)
+        assert kinds(case.tick(5)) == "vvvvv"
+    assert case.keeper.command_seq == 19
+
+
+def test_keeper_that_was_held_up_drops_what_was_in_force():
+    case = Case()
+    case.offer(1)
+    case.tick(2)
+    case.now_s += 14 * TICK_S  # within hold_s, had nobody looked
+    assert kinds(case.tick(20)) == STOP + "...."
+
+
+def test_command_that_answers_an_old_state_is_refused():
+    case = Case()
+    case.tick()
+    old = case.seq
+    case.tick(16)
+    assert "it answers a state from 0.12 s ago" in case.offer(1, state_seq=old)
+    assert "unknown or long ago" in case.offer(2, state_seq=10**6)
+    assert case.keeper.refused == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"values": (0.0, 1.1, 0, 0, 0, 0, 0)}, r"joint 1: velocity must be in [-1, 1] rad/s, got 1.1"),
+        ({"mode": "torque"}, "torque is not allowed: start the worker with --allow-torque"),
+        (
+            {"mode": "position", "values": (0, 0, 0, 0, 0, 0, -3.5)},
+            "joint 6: position must be in [-3, 3] rad, got -3.5",
+        ),
+        ({"mode": "trajectory"}, 'mode must be "velocity", "torque" or "position"'),
+        ({"hold_s": 0.5}, "hold_s must be in (0, 0.15] s, got 0.5"),
+        ({"hold_s": 0.0}, "hold_s must be in (0, 0.15] s, got 0"),
+    ],
+)
+def test_command_that_asks_for_too_much_is_refused_and_ends_the_one_before(fields, says):
+    case = Case()
+    case.offer(1)
+    case.tick()
+    assert says in case.offer(2, **fields)
+    assert kinds(case.tick(16)) == STOP[1:] + "."
+    assert case.keeper.refusal and case.keeper.refused == 1
+
+
+def test_torque_within_its_cap_passes_where_it_is_allowed():
+    case = Case(replace(CAPS, allow_torque=True))
+    assert not case.offer(1, "torque", (4.9,) * 7)
+    assert "joint 0: torque must be in [-5, 5] N m" in case.offer(2, "torque", (5.1,) * 7)
+
+
+def test_robot_that_can_not_be_moved_refuses_and_stops():
+    case = Case()
+    case.offer(1)
+    case.tick()
+    case.problem = "the robot reports a collision"
+    assert kinds(case.tick(1)) == "0"
+    assert case.offer(2) == "the robot reports a collision"
+    case.problem = ""
+    assert "v" not in kinds(case.tick(20))
+    assert not case.offer(3)
+
+
+def test_without_fresh_joints_position_mode_is_left_to_the_robot():
+    case = Case()
+    case.offer(1)
+    case.tick()
+    case.problem, case.fresh = "joint states are 0.11 s old", False
+    assert kinds(case.tick(20)) == "0" * 13 + "." * 7
+    assert case.keeper.phase == "idle"
+
+
+def test_drop_when_idle_sends_nothing():
+    case = Case()
+    case.keeper.drop(case.now_s)
+    assert kinds(case.tick(5)) == "....."
+
+
+def test_command_while_stopping_is_followed():
+    case = Case()
+    case.offer(1)
+    case.tick()
+    case.keeper.drop(case.now_s)
+    case.tick(3)
+    assert not case.offer(2)
+    assert kinds(case.tick(2)) == "vv"
