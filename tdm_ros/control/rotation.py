@@ -1,4 +1,4 @@
-"""Rotation matrices as quaternions."""
+"""Rotation matrices as quaternions, and back."""
 
 from __future__ import annotations
 
@@ -20,3 +20,15 @@ def quaternion_wxyz(rotation: ArrayLike) -> NDArray[np.float64]:
     k[1:, 1:] = r + r.T - np.trace(r) * np.eye(3)
     quaternion = np.linalg.eigh(k)[1][:, -1]
     return quaternion if quaternion[0] >= 0 else -quaternion
+
+
+def rotation_of(quaternion_wxyz: ArrayLike) -> NDArray[np.float64]:
+    """Rotation matrix, (3, 3), of a quaternion (w, x, y, z) of any length but zero."""
+    w, x, y, z = np.asarray(quaternion_wxyz, np.float64) / np.linalg.norm(quaternion_wxyz)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )

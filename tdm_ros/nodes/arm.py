@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import os
+import shlex
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import rclpy.task
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
 
 from tdm_ros.control.arm_control import ArmControl, ArmTiming, CycleReport
 from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
@@ -18,7 +25,11 @@ from tdm_ros.control.pacing import Pacer
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.rotation import quaternion_wxyz
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
+from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.control.statistics import CycleStatistics, HostSteal
+from tdm_ros.intera.client import WORKER, InteraClient, InteraError
+from tdm_ros.intera.ros1_environment import ros1_environment
+from tdm_ros.intera.wire import Answer
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement
@@ -27,6 +38,7 @@ from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm import Arm
 from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.home import HOME_LIMITS
 from tdm_ros.robot.limiter import Limiter
@@ -42,6 +54,37 @@ def proc_stat() -> str:
     return PROC_STAT.read_text() if PROC_STAT.exists() else ""
 
 
+def make_sim(given: ArmParameters) -> Arm:
+    """A simulated arm."""
+    return SawyerSim(ACTUATIONS[given.actuation])
+
+
+def make_sawyer(given: ArmParameters) -> Arm:
+    """A Sawyer, through a worker.
+
+    Raises
+    ------
+    ValueError
+        If it is not to be had; the text says why.
+    """
+    try:
+        if given.worker_address:
+            host, _, port = given.worker_address.rpartition(":")
+            client = InteraClient.connect(host, int(port))
+        else:
+            folders = [folder for folder in given.worker_path.split(":") if folder]
+            environ = ros1_environment(os.environ, given.master_uri, given.host_ip, folders)
+            client = InteraClient.start([*shlex.split(given.worker_command), WORKER], environ)
+        client.wait_ready()
+        return SawyerArm(client)
+    except (InteraError, ValueError) as error:
+        raise ValueError(f"robot sawyer: {error}") from error
+
+
+ARMS: dict[str, Callable[[ArmParameters], Arm]] = {"mujoco": make_sim, "sawyer": make_sawyer}
+"""By the name of the parameter ``robot``."""
+
+
 class ArmNode(Node):
     """One single-threaded loop: spin until the deadline, then tick."""
 
@@ -52,7 +95,7 @@ class ArmNode(Node):
         self.refusals = Refusals(self.get_logger().warning)
         self.statistics = CycleStatistics()
         self._steal = HostSteal(proc_stat())
-        self._sim = SawyerSim(ACTUATIONS[given.actuation])
+        self._arm = ARMS[given.robot](given)
         self._control = self._make_control(given)
         self._pacer = Pacer(1.0 / self.task.rate_hz, time.monotonic())
         self._started_s = time.monotonic()
@@ -62,12 +105,15 @@ class ArmNode(Node):
         self.create_subscription(Command, "command", self._on_command, qos.COMMAND)
         self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
         self.create_subscription(Bool, "deadman", self._on_deadman, qos.COMMAND)
+        if isinstance(self._arm, SawyerArm):
+            for name in ("enable", "reset", "stop"):
+                self.create_service(Trigger, f"~/{name}", self._service(getattr(self._arm.client, name)))
 
     def _make_control(self, given: ArmParameters) -> ArmControl:
         policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
         drives = (
-            ArmCycle(self._sim, Limiter(policy), policy),
-            ArmCycle(self._sim, Limiter(home, HOME_LIMITS), home),
+            ArmCycle(self._arm, Limiter(policy), policy),
+            ArmCycle(self._arm, Limiter(home, HOME_LIMITS), home),
         )
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)
@@ -75,6 +121,22 @@ class ArmNode(Node):
         settings = {spec.name: getattr(given, spec.name) for spec in fields(SafeguardSettings)}
         safeguards = Safeguards(SafeguardSettings(**settings), self.task.rate_hz)
         return ArmControl(drives, check, timing, NEUTRAL_RAD, time.monotonic(), safeguards)
+
+    def _service(self, action: Callable[[], concurrent.futures.Future[Answer]]) -> Callable[[Any, Any], Any]:
+        """Make a service of something that the worker does; the loop goes on meanwhile."""
+
+        async def handle(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+            answered: rclpy.task.Future = rclpy.task.Future(executor=self.executor)
+            action().add_done_callback(lambda future: answered.set_result(future.result()))
+            answer = await answered
+            response.success, response.message = answer.done, answer.reason
+            return response
+
+        return handle
+
+    def close(self) -> None:
+        """Leave the arm at rest."""
+        self._arm.close()
 
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Handle mail until something is due: the end of the cycle, or of the last command's life."""
@@ -102,8 +164,8 @@ class ArmNode(Node):
             self._diagnostics.publish(f"only {rate_hz:.1f} commands a second in time" if slow else "", report.fault)
 
     def _publish(self, report: CycleReport) -> None:
-        reading, pose = self._control.reading(), self._sim.hand_pose()
-        effort = self._sim.effort()
+        reading, pose = self._control.reading(), self._arm.hand_pose()
+        effort = self._arm.effort()
         state = ArmState(
             cycle=self._control.cycle,
             episode=int(report.episode),

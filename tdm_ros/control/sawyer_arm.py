@@ -1,0 +1,109 @@
+"""A real Sawyer as an arm like any other: it moves through the worker, and every doubt about it is a problem."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tdm_ros.control.rotation import rotation_of
+from tdm_ros.intera.client import InteraClient, InteraError
+from tdm_ros.intera.wire import State
+from tdm_ros.robot.actuation import Mode
+from tdm_ros.robot.kinematics import HandPose
+from tdm_ros.robot.limits import ArmReading, Array
+
+MAX_AGE_S = 0.1
+"""Joint states that are older are no ground to move on [s]."""
+FIRST_STATE_S = 2.0
+
+
+class SawyerArm:
+    """An `Arm`.
+
+    Parameters
+    ----------
+    client : InteraClient
+        Whose worker is up.
+    clock : callable returning float [s]
+        Steady.
+
+    Raises
+    ------
+    InteraError
+        If no state comes.
+    """
+
+    def __init__(self, client: InteraClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self.client = client
+        self._trouble = ""
+        self._moving = False
+        until_s = clock() + FIRST_STATE_S
+        while client.state().state is None and clock() < until_s:
+            time.sleep(0.01)
+        newest = client.state()
+        if newest.state is None:
+            raise InteraError(f"the worker is up, and no state came for {FIRST_STATE_S:g} s: {newest.problem}")
+        self._refused = newest.state.refused
+
+    def reading(self) -> ArmReading:
+        """What the robot said last; `problem` says when that is too old."""
+        state = self._state()
+        return ArmReading(np.array(state.q_rad), np.array(state.qd_rad_s), np.array(state.p_base_hand_m))
+
+    def hand_pose(self) -> HandPose:
+        """Pose of the hand in frame base, as the robot reports it: it knows its own calibration."""
+        state = self._state()
+        return HandPose(np.array(state.p_base_hand_m), rotation_of(np.array(state.quat_wxyz)))
+
+    def effort(self) -> Array:
+        """Torque of the joints, (7,) [N m]."""
+        return np.array(self._state().effort_n_m)
+
+    def drive(self, mode: Mode, values: ArrayLike) -> None:
+        """Follow (7,) velocities [rad/s] or torques [N m]; what keeps the worker from it becomes a problem."""
+        self._moving = True
+        self._trouble = self.client.command(mode, values)
+
+    def hold(self) -> None:
+        """Stop, and stay in the robot's own position mode."""
+        if self._moving:
+            self._moving = False
+            self.client.hold()
+
+    def advance(self, substeps: int) -> None:
+        """Time passes by itself."""
+
+    def problem(self) -> str:
+        """Why the arm must not be driven, or "": the worker, the age of what is known, or the robot's own state."""
+        state, age_s, problem = self.client.state()
+        if problem or state is None:
+            return problem
+        if age_s > MAX_AGE_S:
+            return f"the joint states are {age_s:.2f} s old"
+        for wrong, why in (
+            (state.estop, "the e-stop is pressed"),
+            (state.error, "the robot reports an error"),
+            (state.stopped, "the robot is stopped: reset it, then enable it"),
+            (state.collided, "the robot felt a collision"),
+            (state.cuff, "somebody holds the cuff"),
+            (not state.enabled, "the motors are off: enable them"),
+        ):
+            if wrong:
+                return why
+        if state.refused > self._refused:
+            self._refused = state.refused
+            return f"the worker refused a command: {state.refusal}"
+        trouble, self._trouble = self._trouble, ""
+        return trouble
+
+    def close(self) -> None:
+        """Let the worker stop the arm and leave."""
+        self.client.close()
+
+    def _state(self) -> State:
+        state = self.client.state().state
+        assert state is not None, "it came once"
+        return state

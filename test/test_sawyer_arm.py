@@ -1,0 +1,142 @@
+"""A real Sawyer as an arm: every doubt about it is a problem, and nothing it does waits."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tdm_ros.control.rotation import quaternion_wxyz
+from tdm_ros.control.sawyer_arm import SawyerArm
+from tdm_ros.intera.client import InteraError, Reading
+from tdm_ros.intera.wire import Answer, State
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm_cycle import ArmCycle
+from tdm_ros.robot.kinematics import forward
+from tdm_ros.robot.limiter import Limiter
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+
+POSE = forward(NEUTRAL_RAD)
+WELL = State(
+    seq=1,
+    stamp_s=0.0,
+    joints_age_s=0.005,
+    q_rad=tuple(NEUTRAL_RAD.tolist()),
+    qd_rad_s=(0.0,) * 7,
+    effort_n_m=tuple(range(7)),
+    p_base_hand_m=tuple(POSE.position_m.tolist()),
+    quat_wxyz=tuple(quaternion_wxyz(POSE.rotation).tolist()),
+    hand_twist=(0.0,) * 6,
+    enabled=True,
+    stopped=False,
+    error=False,
+    estop=False,
+    collided=False,
+    cuff=False,
+    buttons={},
+    phase="idle",
+    command_seq=0,
+    refused=0,
+    refusal="",
+)
+
+
+class Client:
+    """What the worker says is set here; what it is told is kept."""
+
+    def __init__(self, state: State | None = WELL) -> None:
+        self.reading = Reading(state, 0.01, "" if state else "nothing yet")
+        self.sent: list[Any] = []
+        self.answer = ""
+
+    def state(self) -> Reading:
+        return self.reading
+
+    def command(self, mode: str, values: Any) -> str:
+        self.sent.append((mode, np.asarray(values).tolist()))
+        return self.answer
+
+    def hold(self) -> Future[Answer]:
+        self.sent.append("hold")
+        return Future()
+
+
+def arm_of(client: Client) -> SawyerArm:
+    return SawyerArm(client)  # type: ignore[arg-type]
+
+
+def test_arm_reads_what_the_robot_says() -> None:
+    arm = arm_of(Client())
+    reading, pose = arm.reading(), arm.hand_pose()
+    assert reading.q_rad == pytest.approx(NEUTRAL_RAD) and reading.hand_m == pytest.approx(POSE.position_m)
+    np.testing.assert_allclose(pose.rotation, POSE.rotation, atol=1e-9)
+    assert arm.effort().tolist() == list(range(7))
+
+
+def test_arm_that_says_nothing_is_refused() -> None:
+    ticks = iter(range(10))
+    with pytest.raises(InteraError, match="no state came for 2 s: nothing yet"):
+        SawyerArm(Client(None), clock=lambda: float(next(ticks)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"estop": True}, "the e-stop is pressed"),
+        ({"error": True}, "reports an error"),
+        ({"stopped": True}, "reset it, then enable it"),
+        ({"collided": True}, "felt a collision"),
+        ({"cuff": True}, "holds the cuff"),
+        ({"enabled": False}, "the motors are off: enable them"),
+        ({"refused": 1, "refusal": "too fast"}, "the worker refused a command: too fast"),
+    ],
+)
+def test_arm_that_is_not_well_says_so(changes: dict[str, Any], words: str) -> None:
+    client = Client()
+    arm = arm_of(client)
+    assert arm.problem() == ""
+    client.reading = Reading(replace(WELL, **changes), 0.01, "")
+    assert words in arm.problem()
+
+
+def test_arm_whose_states_are_old_or_whose_worker_is_gone_says_so() -> None:
+    client = Client()
+    arm = arm_of(client)
+    client.reading = Reading(WELL, 0.15, "")
+    assert arm.problem() == "the joint states are 0.15 s old"
+    client.reading = Reading(WELL, 5.0, "the worker ended with status 1")
+    assert arm.problem() == "the worker ended with status 1"
+    assert arm.reading().q_rad.shape == (7,), "the last reading is still there"
+
+
+def test_arm_command_that_does_not_go_out_is_a_problem_once() -> None:
+    client = Client()
+    arm = arm_of(client)
+    client.answer = "the worker does not read"
+    arm.drive("velocity", np.zeros(7))
+    assert arm.problem() == "the worker does not read"
+    assert arm.problem() == ""
+
+
+def test_arm_holds_once() -> None:
+    client = Client()
+    arm = arm_of(client)
+    arm.hold()
+    assert client.sent == [], "it was not driven"
+    arm.drive("velocity", np.full(7, 0.1))
+    arm.hold()
+    arm.hold()
+    assert client.sent == [("velocity", [0.1] * 7), "hold"]
+
+
+def test_cycle_of_a_real_arm_says_what_moved_it() -> None:
+    client = Client()
+    velocity = ACTUATIONS["velocity"]
+    cycle = ArmCycle(arm_of(client), Limiter(velocity), velocity)
+    cycle.command(np.full(7, 0.1))
+    cycle.advance(25)
+    assert cycle.finish().action == pytest.approx(0.1 / velocity.scale)
+    assert client.sent == [("velocity", pytest.approx([0.1] * 7))]
