@@ -21,7 +21,7 @@ MAY_EXPLORE = (*MAY_STAND, Status.NO_EXPERIENCE)
 """What may come of a plan while an episode that explores goes straight for its goal: that is how it gets better."""
 RETRY_STEPS = 5
 """Steps before what has failed is tried again; what was late is tried at once."""
-TRIES = 5
+TRIES = 3
 """No way was found so often, one after the other, before it is said that there is none: some planners draw."""
 
 
