@@ -30,12 +30,13 @@ def generate_launch_description() -> LaunchDescription:
 
 
 def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
-    """Declare an argument. An empty default can only be that of the run's folder; "auto" depends on another's value."""
+    """Declare an argument; the default "auto" depends on the value of another one."""
     varies = any(argument.name in variant.defaults for variant in table.variants)
+    default = {"run_dir": RUN_DIR}.get(argument.name, str(argument.default))
     choices = [str(choice) for choice in argument.choices]
     return DeclareLaunchArgument(
         argument.name,
-        default_value={True: "auto", False: str(argument.default) or RUN_DIR}[varies],
+        default_value={True: "auto", False: default}[varies],
         description=argument.description,
         choices=choices or None,
     )

@@ -78,6 +78,17 @@ def test_variant_changes_defaults_and_adds_parameters_where_it_applies(tmp_path:
     assert [file.name for file in table.params_files(other)] == ["none.yaml", "other.yaml"]
 
 
+def test_params_is_a_file_of_ones_own_that_comes_last(tmp_path: Path) -> None:
+    path, own = tmp_path / "small.system.yaml", tmp_path / "own.yaml"
+    path.write_text(VARIED.replace("arguments:", "arguments:\n  params: {default: '', description: a file}"))
+    own.touch()
+    table = load_table(path)
+    values = table.values(["mode:=b", f"params:={own}"])
+    assert [file.name for file in table.params_files(values)] == ["none.yaml", "other.yaml", "own.yaml"]
+    with pytest.raises(TableError, match=r"there is none at nowhere\.yaml"):
+        table.params_files(table.values(["params:=nowhere.yaml"]))
+
+
 def test_variant_of_an_unknown_argument_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "small.system.yaml"
     path.write_text(VARIED.replace("speed: 0.1", "sped: 0.1"))

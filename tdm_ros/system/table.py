@@ -123,8 +123,19 @@ class SystemTable:
     variants: Sequence[Variant] = ()
 
     def params_files(self, values: Mapping[str, Value]) -> list[Path]:
-        """The files with the nodes' other parameters; later ones win."""
-        return [self.params_file, *(v.params_file for v in self.variants if values[v.argument] == v.value)]
+        """The files with the nodes' other parameters; later ones win, the one of the argument ``params`` over all.
+
+        Raises
+        ------
+        TableError
+            If that one is not there.
+        """
+        files = [self.params_file, *(v.params_file for v in self.variants if values[v.argument] == v.value)]
+        if own := values.get("params"):
+            if not Path(str(own)).is_file():
+                raise TableError(f"params must be a file with parameters of nodes, there is none at {own}")
+            files.append(Path(str(own)).resolve())
+        return files
 
     def values(self, given: Sequence[str]) -> dict[str, Value]:
         """Return the value of every argument.
