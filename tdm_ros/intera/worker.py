@@ -75,7 +75,8 @@ class Worker:
         except OSError:
             self.leave()  # the client is gone
         except (Exception, SystemExit) as error:
-            self.leave(f"intera_interface failed: {type(error).__name__}: {error}", FAILED)
+            failed = f"intera_interface failed: {type(error).__name__}: {error}"
+            self.leave("ROS 1 has told the worker's node to end" if robot.is_shutdown() else failed, FAILED)
         self._wind_down(robot)
         return self._code
 
@@ -94,7 +95,9 @@ class Worker:
 
     def _loop(self, robot: Robot, devices: Devices) -> None:
         deadline_s = time.monotonic()
-        while not (self._leaving.is_set() or robot.is_shutdown()):
+        while not self._leaving.is_set():
+            if robot.is_shutdown():
+                raise RuntimeError("the node was shut down")
             self._tick(robot)
             self._report(robot, devices)
             deadline_s = max(deadline_s + PERIOD_S, time.monotonic())
@@ -108,9 +111,12 @@ class Worker:
     def _wind_down(self, robot: Robot) -> None:
         """Stop the arm and leave velocity mode, if it is in it; ROS needs a moment to send that."""
         self._keeper.drop(time.monotonic())
-        while self._keeper.phase != "idle":
-            self._tick(robot)
-            time.sleep(PERIOD_S)
+        try:
+            while self._keeper.phase != "idle":
+                self._tick(robot)
+                time.sleep(PERIOD_S)
+        except Exception as error:
+            print(f"worker: the robot's own time-out has to stop it: {error}", file=sys.stderr, flush=True)
         time.sleep(5 * PERIOD_S)
         robot.shut_down()
 
