@@ -18,7 +18,10 @@ from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
+from tdm_ros.nodes.arm import limits_of  # noqa: E402
 from tdm_ros.nodes.convert import doubles, to_episode, to_stamp  # noqa: E402
+from tdm_ros.nodes.parameters import ArmParameters  # noqa: E402
+from tdm_ros.robot.limiter import Limits  # noqa: E402
 from tdm_ros.robot.sawyer import JOINT_NAMES  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
@@ -150,3 +153,18 @@ def test_arm_foreign_or_broken_episode_is_refused_and_it_holds(commander: Comman
     made.until(lambda: "supervisor not heard" in commander.states[-1].hold_reason, 5)
     made.until(lambda: any(why.startswith("episode") for why in made.refused("arm")), 5)
     assert commander.speed() < 0.01
+
+
+def test_limits_of_the_parameters_are_the_limiters_own_by_default() -> None:
+    assert limits_of(ArmParameters()) == Limits()
+
+
+@pytest.mark.parametrize("text", ["1 2", "a b c", ""])
+def test_limits_corner_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"box_low_m must be three numbers, x y z \[m\], got"):
+        limits_of(ArmParameters(box_low_m=text))
+
+
+def test_limits_of_a_box_inside_out_are_refused() -> None:
+    with pytest.raises(ValueError, match="must be below"):
+        limits_of(ArmParameters(box_high_m="0.1 0 0.1"))

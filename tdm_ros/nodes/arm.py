@@ -7,7 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm import Arm
 from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.home import HOME_LIMITS
-from tdm_ros.robot.limiter import Limiter
+from tdm_ros.robot.limiter import Limiter, Limits
 from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
 from tdm_ros.tasks import SAWYER_REACH
@@ -52,6 +52,30 @@ PROC_STAT = Path("/proc/stat")
 def proc_stat() -> str:
     """Text of /proc/stat; empty where there is none."""
     return PROC_STAT.read_text() if PROC_STAT.exists() else ""
+
+
+def limits_of(given: ArmParameters) -> Limits:
+    """The limits that parameters name.
+
+    Raises
+    ------
+    ValueError
+        If a corner is not three numbers, or makes no box.
+    """
+    corners: dict[str, Any] = {}
+    for name in ("box_low_m", "box_high_m"):
+        text = getattr(given, name)
+        try:
+            x, y, z = map(float, text.split())
+        except ValueError:
+            raise ValueError(f"arm.{name} must be three numbers, x y z [m], got {text!r}") from None
+        corners[name] = x, y, z
+    return Limits(
+        **corners,
+        joint_margin_rad=given.joint_margin_rad,
+        velocity_scale=given.velocity_scale,
+        look_ahead_s=given.look_ahead_s,
+    )
 
 
 def make_sim(given: ArmParameters) -> Arm:
@@ -111,9 +135,10 @@ class ArmNode(Node):
 
     def _make_control(self, given: ArmParameters) -> ArmControl:
         policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
+        home_limits = replace(HOME_LIMITS, velocity_scale=HOME_LIMITS.velocity_scale * given.velocity_scale)
         drives = (
-            ArmCycle(self._arm, Limiter(policy), policy),
-            ArmCycle(self._arm, Limiter(home, HOME_LIMITS), home),
+            ArmCycle(self._arm, Limiter(policy, limits_of(given)), policy),
+            ArmCycle(self._arm, Limiter(home, home_limits), home),
         )
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)

@@ -78,6 +78,11 @@ class ArmParameters(TaskParameters):
     supervisor_timeout_s: float = parameter(
         1.0, "The arm holds when the supervisor was last heard this long ago.", "s", (0.3, 10.0)
     )
+    box_low_m: str = parameter("0.15 -0.6 0.02", "Lower corner of the box that the hand stays in: x y z.", "m")
+    box_high_m: str = parameter("0.95 0.6 0.85", "Upper corner of it.", "m")
+    joint_margin_rad: float = parameter(0.05, "Distance kept from each joint limit.", "rad", (0.0, 0.5))
+    velocity_scale: float = parameter(1.0, "Largest joint velocity, as a part of the vendor's limit.", "1", (0.01, 1.0))
+    look_ahead_s: float = parameter(0.15, "How far ahead a commanded velocity is followed.", "s", (0.05, 2.0))
     ramp_s: float = parameter(0.0, "Speed rises over this time after each start and each hand-over.", "s", (0.0, 10.0))
     first_scale: float = parameter(
         1.0, "Largest part of the speed in the first motion after a person started.", "1", (0.01, 1.0)
@@ -133,6 +138,7 @@ class SupervisorParameters(TaskParameters):
     evaluate_reset_every: int = parameter(
         1, "The same during the evaluation; 1: each goal is reached for from home.", "episodes", (1, 10**6)
     )
+    reset_timeout_s: float = parameter(15.0, "Longest time for a drive home; then FAULT.", "s", (1.0, 600.0))
     exploration: float = parameter(
         0.2, "Noise at the beginning, in action units; fades to 0.", "1", (0.0, 1.0), read_only=False
     )

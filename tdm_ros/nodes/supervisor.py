@@ -85,6 +85,7 @@ class SupervisorNode(Node):
             evaluations=given.evaluate_goals,
             reset_every=given.reset_every,
             evaluate_reset_every=given.evaluate_reset_every,
+            reset_timeout=round(given.reset_timeout_s * self.task.rate_hz),
             exploration=given.exploration,
             episode_steps=self.task.episode_steps,
             evaluate_steps=self._scene.evaluate_steps or self.task.episode_steps,

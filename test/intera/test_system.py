@@ -30,7 +30,7 @@ class Operator:
     """A person with a deadman and a terminal, before the running system."""
 
     def __init__(self, folder: Path, ros1: Ros1, messages: Path, domain: int) -> None:
-        self.folder = folder
+        self.folder, self.uri = folder, ros1.uri
         own = folder / "lab.yaml"
         path = ":".join(str(entry) for entry in (*SDK, messages, HERE / "stubs", HERE / "stand_in"))
         given = {"master_uri": ros1.uri, "host_ip": "127.0.0.1", "worker_command": ROS1_PYTHON, "worker_path": path}
@@ -105,20 +105,33 @@ class Operator:
         """Do what a person does to get the arm moving under the policy, from wherever it is."""
         self.holds = True
         wait_until(lambda: self._up() and self.arm is not None and self.told is not None, 60, "the system is up")
-        if self.state == "FAULT":
+        for _ in range(3):  # a busy machine may be a fault of its own
+            if self._start():
+                return
+        raise AssertionError(f"the arm does not get going: {self.state}, {self.said}")
+
+    def _start(self) -> bool:
+        if self.state == "FAULT" or self.said.startswith("the motors"):
+            self.wait_for("FAULT")
             self.ask("/arm/reset")  # refused where nothing was stopped
             assert self.ask("/arm/enable") == ""
-            wait_until(lambda: self.ask("/supervisor/clear_fault") == "" or self.state != "FAULT", 10, "it is cleared")
-            wait_until(lambda: not self.arm.fault, 5, "the arm takes note")
-        assert self.ask("/supervisor/start") == ""
-        self.wait_for("RUNNING", seconds=60)
-        wait_until(lambda: max(map(abs, self.arm.velocity)) > 0.05, 20, "the arm moves")
+            assert self.ask("/supervisor/clear_fault") == ""
+            wait_until(lambda: self.state != "FAULT", 5, "it is cleared")
+        self.ask("/supervisor/start")
+        wait_until(lambda: self.state in ("RUNNING", "FAULT", "PAUSED"), 60, "it starts")
+        end_s = time.monotonic() + 10
+        while self.state == "RUNNING" and time.monotonic() < end_s:
+            if max(map(abs, self.arm.velocity)) > 0.05:
+                return True
+            time.sleep(0.005)
+        return False
 
     def pid(self, name: str) -> int:
         """Process of a node, or of the worker."""
         pids = subprocess.run(["pgrep", "-f", name], capture_output=True, text=True).stdout.split()
         for pid in pids:
-            if str(self.folder) in Path(f"/proc/{pid}/environ").read_text(errors="replace"):
+            environ = Path(f"/proc/{pid}/environ").read_text(errors="replace")
+            if str(self.folder) in environ or self.uri in environ:
                 return int(pid)
         raise AssertionError(f"no process {name}")
 
@@ -168,7 +181,7 @@ def test_system_faults_end_in_an_arm_that_stands_until_a_person_says_otherwise(
     since_s = time.monotonic()
     operator.holds = False
     stands(operator, robot, "deadman released", since_s, STANDSTILL_S + 0.2)  # 0.2 s of silence are not yet a release
-    operator.wait_for("PAUSED")
+    operator.wait_for("PAUSED", "FAULT")
 
     for case, name, number in (
         ("kill -9 of policy", "lib/tdm_ros/policy", signal.SIGKILL),
@@ -178,7 +191,7 @@ def test_system_faults_end_in_an_arm_that_stands_until_a_person_says_otherwise(
         pid, since_s = operator.pid(name), time.monotonic()
         os.kill(pid, number)
         stands(operator, robot, case, since_s)
-        operator.wait_for("PAUSED")
+        operator.wait_for("PAUSED", "FAULT")
         if number == signal.SIGSTOP:
             os.kill(pid, signal.SIGCONT)
             time.sleep(1.0)
