@@ -86,9 +86,9 @@ class Robot:
         robot = self._rospy.get_param("/manifest/robot_software/version/HLR_VERSION_STRING", "unknown")
         return str(getattr(self.sdk, "SDK_VERSION", "unknown")), str(robot)
 
-    def is_shutdown(self) -> bool:
-        """Whether ROS 1 has told this node to end."""
-        return bool(self._rospy.is_shutdown())
+    def on_shutdown(self, call: Callable[[], None]) -> None:
+        """Have something done when the node ends, while its topics are still there."""
+        self._rospy.on_shutdown(call)
 
     def shut_down(self) -> None:
         """Leave the ROS graph."""

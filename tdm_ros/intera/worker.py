@@ -60,6 +60,7 @@ class Worker:
         self._devices: Devices | None = None
         self._errands = {name: Errands(name) for name in ("motors", "stop", "devices")}
         self._leaving = threading.Event()
+        self._at_rest = threading.Event()
         self._code = 0
         self._seq = 0
         threading.Thread(target=self._read, name="reader", daemon=True).start()
@@ -69,14 +70,14 @@ class Worker:
         sdk, version = robot.versions()
         hello = wire.Hello(wire.VERSION, robot.interface, sdk, version, tuple(robot.names), tuple(devices.missing))
         self._devices, self._robot = devices, robot
+        robot.on_shutdown(self._node_ends)
         try:
             self.sender.send(hello)
             self._loop(robot, devices)
         except OSError:
             self.leave()  # the client is gone
         except (Exception, SystemExit) as error:
-            failed = f"intera_interface failed: {type(error).__name__}: {error}"
-            self.leave("ROS 1 has told the worker's node to end" if robot.is_shutdown() else failed, FAILED)
+            self.leave(f"intera_interface failed: {type(error).__name__}: {error}", FAILED)
         self._wind_down(robot)
         return self._code
 
@@ -96,8 +97,6 @@ class Worker:
     def _loop(self, robot: Robot, devices: Devices) -> None:
         deadline_s = time.monotonic()
         while not self._leaving.is_set():
-            if robot.is_shutdown():
-                raise RuntimeError("the node was shut down")
             self._tick(robot)
             self._report(robot, devices)
             deadline_s = max(deadline_s + PERIOD_S, time.monotonic())
@@ -118,7 +117,14 @@ class Worker:
         except Exception as error:
             print(f"worker: the robot's own time-out has to stop it: {error}", file=sys.stderr, flush=True)
         time.sleep(5 * PERIOD_S)
+        self._at_rest.set()
         robot.shut_down()
+
+    def _node_ends(self) -> None:
+        """Let ROS 1 end the node only when the arm has been stopped."""
+        if not self._leaving.is_set():
+            self.leave("ROS 1 has told the worker's node to end", FAILED)
+        self._at_rest.wait(0.5)
 
     def _report(self, robot: Robot, devices: Devices) -> None:
         joints = robot.joints()
