@@ -95,7 +95,7 @@ class SawyerArm:
                 return why
         if state.refused > self._refused:
             self._refused = state.refused
-            return f"the worker refused a command: {state.refusal}"
+            return f"the worker refused a command: {state.refusal or 'why is in its log, a later one passed'}"
         trouble, self._trouble = self._trouble, ""
         return trouble
 
