@@ -62,6 +62,8 @@ class InteraClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link, self._process, self._clock = link, process, clock
+        # Few commands may wait for a worker that reads slowly: a request behind them should not come late.
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
         self._sender = wire.Sender(link)
         self._lock = threading.Lock()
         self._newest: tuple[wire.State, float] | None = None

@@ -156,11 +156,12 @@ class Worker:
         frames = wire.Frames()
         try:
             while True:
-                data = self._link.recv(65536)
+                data = self._link.recv(4096)
                 if not data:
                     break
                 for message in frames.feed(data):
                     self._take(message)
+                time.sleep(0.001)  # so that a storm of commands can not starve the loop
             frames.end()
         except wire.WireError as error:
             self.leave(str(error), BROKEN_LINK)
