@@ -49,6 +49,8 @@ def _origin(joint: str) -> Array:
 
 _ORIGINS = np.stack([_origin(name) for name in JOINT_NAMES])
 _HAND = _origin("right_hand")
+HEAD_LIFT_M = float(_origin("head_pan")[2, 3])
+"""The head's height above the frame of right_l0."""
 
 
 def _checked(q_rad: ArrayLike) -> Array:
@@ -58,8 +60,14 @@ def _checked(q_rad: ArrayLike) -> Array:
     return q
 
 
-def _frames(q_rad: ArrayLike) -> Array:
-    """Transforms of right_l0..right_l6 and right_hand in frame base, (8, 4, 4)."""
+def link_frames(q_rad: ArrayLike) -> Array:
+    """Transforms of right_l0..right_l6 and right_hand in frame base: (7,) [rad] -> (8, 4, 4).
+
+    Raises
+    ------
+    ValueError
+        If the shape is another.
+    """
     q = _checked(q_rad)
     turns = np.zeros((len(q), 4, 4))
     turns[:, 0, 0] = turns[:, 1, 1] = np.cos(q)
@@ -87,13 +95,13 @@ def forward(q_rad: ArrayLike) -> HandPose:
     -----
     A real arm deviates from this nominal one by about 1 mm and a few mrad: observe the hand that it reports.
     """
-    hand = _frames(q_rad)[-1]
+    hand = link_frames(q_rad)[-1]
     return HandPose(hand[:3, 3].copy(), hand[:3, :3].copy())
 
 
 def link_positions(q_rad: ArrayLike) -> Array:
     """Origins of right_l0..right_l6 and right_hand in frame base: (7,) [rad] -> (8, 3) [m]."""
-    return _frames(q_rad)[:, :3, 3].copy()
+    return link_frames(q_rad)[:, :3, 3].copy()
 
 
 def jacobian(q_rad: ArrayLike) -> Array:
@@ -104,7 +112,7 @@ def jacobian(q_rad: ArrayLike) -> Array:
     ValueError
         If the shape is another.
     """
-    frames = _frames(q_rad)
+    frames = link_frames(q_rad)
     axes = frames[:-1, :3, 2]
     arms = frames[-1, :3, 3] - frames[:-1, :3, 3]
     linear = axes[:, [1, 2, 0]] * arms[:, [2, 0, 1]] - axes[:, [2, 0, 1]] * arms[:, [1, 2, 0]]

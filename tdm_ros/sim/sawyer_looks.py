@@ -1,38 +1,6 @@
-"""Shapes of the simulated Sawyer: what touches (capsules), and what is only seen (paint)."""
+"""What is only seen of the simulated Sawyer; what touches is in `robot.capsules`."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
-
-
-class Capsule(NamedTuple):
-    """A collision capsule in its link's frame: end points [m], radius [m] and which group it belongs to."""
-
-    ends_m: tuple[float, ...]
-    radius_m: float
-    group: str
-
-    @property
-    def fromto(self) -> str:
-        """The end points as MJCF text."""
-        return " ".join(map(str, self.ends_m))
-
-
-CAPSULES: dict[str, tuple[Capsule, ...]] = {
-    "right_arm_base_link": (Capsule((0, 0, 0, 0, 0, 0.2), 0.08, "body"),),
-    "right_l0": (Capsule((0, 0, 0.0, 0, 0, 0.25), 0.07, "body"),),
-    "head": (Capsule((0, -0.06, 0.1, 0, 0.06, 0.1), 0.09, "body"),),
-    "right_l1": (Capsule((0, 0, -0.06, 0, 0, 0.13), 0.068, "body"),),
-    "right_l2": (Capsule((0, 0, -0.15, 0, 0, 0.26), 0.055, "upper"),),
-    "right_l3": (Capsule((0, 0, -0.115, 0, 0, 0.03), 0.055, "elbow"),),
-    "right_l4": (Capsule((0, 0, -0.13, 0, 0, 0.27), 0.045, "elbow"),),
-    "right_l5": (
-        Capsule((0, 0, -0.02, 0, 0, 0.1), 0.045, "wrist"),
-        Capsule((0, 0, 0.105, 0, -0.082, 0.105), 0.045, "wrist"),
-    ),
-    "right_l6": (Capsule((0, 0, -0.02, 0, 0, 0.0), 0.04, "wrist"),),
-}
-"""Source: the capsules of the MuJoCo Menagerie model (numbers only); base, head and hand simplified here."""
 
 MATERIALS = """
 <texture type="skybox" builtin="gradient" rgb1=".95 .96 .98" rgb2=".66 .72 .79" width="64" height="64"/>

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tdm_ros.robot.capsules import CAPSULES
 from tdm_ros.robot.sawyer import (
     DAMPING_N_M_S_RAD,
     EFFORT_MAX_N_M,
@@ -14,7 +15,7 @@ from tdm_ros.robot.sawyer import (
     ROTOR_INERTIA_KG_M2,
     facts,
 )
-from tdm_ros.sim.sawyer_looks import CAPSULES, MATERIALS, PAINT, ROOM_PAINT
+from tdm_ros.sim.sawyer_looks import MATERIALS, PAINT, ROOM_PAINT
 
 TIMESTEP_S = 0.002
 VELOCITY_GROUP, TORQUE_GROUP = 1, 2
@@ -97,10 +98,14 @@ def _site(joint: dict[str, Any]) -> str:
 def _shapes(link: str) -> str:
     """Collision capsules (hidden, group 3) and paint (seen, group 2) of one link."""
     capsules = (
-        f'<geom type="capsule" size="{c.radius_m}" fromto="{c.fromto}" {_contact(c.group)}/>'
+        f'<geom type="capsule" size="{c.radius_m}" fromto="{_text(c.ends_m)}" {_contact(c.group)}/>'
         for c in CAPSULES.get(link, ())
     )
     return "".join(capsules) + PAINT.get(link, "")
+
+
+def _text(numbers: tuple[float, ...]) -> str:
+    return " ".join(map(str, numbers))
 
 
 def _contact(group: str) -> str:
