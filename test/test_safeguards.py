@@ -18,12 +18,16 @@ from tdm_ros.sim.sawyer_sim import SawyerSim
 
 
 class Breakable(SawyerSim):
-    """A simulated arm that reports what it is told to."""
+    """A simulated arm that reports what it is told to, and keeps what it was told to do."""
 
     trouble = ""
 
     def problem(self) -> str:
         return self.trouble
+
+    def drive(self, mode, values):  # type: ignore[no-untyped-def]
+        self.__dict__.setdefault("driven", []).append(np.asarray(values).tolist())
+        super().drive(mode, values)
 
 
 class Bench:
@@ -56,6 +60,10 @@ class Bench:
             problem = self.control.receive(given, self.now_s + 0.002)
         self.now_s += PERIOD_S
         return problem, self.control.tick(self.now_s)
+
+    @property
+    def driven(self) -> list[list[float]]:
+        return self.arm.driven
 
     def speed(self) -> float:
         return float(np.abs(self.arm.reading().qd_rad_s).max())
@@ -120,6 +128,43 @@ def test_deadman_released_stops_within_a_quarter_of_a_second(how: str) -> None:
     for _ in range(5):
         _, report = bench.cycle(held=False if how == "let go" else None)
     assert report.source == Source.SAFETY and bench.speed() < 0.01
+
+
+def test_deadman_not_held_the_drive_home_does_not_even_begin() -> None:
+    bench = Bench(require_deadman=True)
+    bench.arm.reset(NEUTRAL_RAD + 0.4)
+    bench.tell(State.PAUSED)
+    sent = len(bench.driven)
+    ahead = Announcement(State.RESETTING, start_cycle=bench.control.cycle + 2, reason="driving home")
+    bench.control.hear(ahead, bench.now_s)
+    for _ in range(4):
+        _, report = bench.cycle(answer=False)
+    assert report.source == Source.SAFETY and report.hold_reason == "the deadman is not held"
+    assert bench.driven[sent:] and not np.any(bench.driven[sent:])
+
+
+def test_deadman_let_go_within_a_cycle_stops_the_arm_then() -> None:
+    bench = Bench(require_deadman=True)
+    for _ in range(10):
+        bench.cycle(held=True)
+    bench.control.deadman(False, bench.now_s + 0.001)
+    assert bench.driven[-1] == [0.0] * 7, "at once, not at the end of the cycle"
+
+
+@pytest.mark.parametrize("state", [State.RUNNING, State.RESETTING])
+def test_loop_that_was_held_up_sends_nothing_old_and_holds(state: State) -> None:
+    bench = Bench(latch=True)
+    bench.arm.reset(NEUTRAL_RAD + 0.4)
+    bench.tell(state, episode=1)
+    for _ in range(3):
+        bench.cycle(answer=state == State.RUNNING)
+    sent = len(bench.driven)
+    bench.now_s += 0.8
+    report = bench.control.tick(bench.now_s)
+    assert bench.driven[sent:] and not np.any(bench.driven[sent:]), "zero, and nothing else"
+    assert report.source == Source.SAFETY and report.hold_reason == "the arm's loop was held up for 0.75 s"
+    _, report = bench.cycle(answer=state == State.RUNNING)
+    assert report.executed.action.max() == 0 and not np.any(bench.driven[sent:]), "until something new is announced"
 
 
 def test_latch_a_hold_lasts_until_something_new_is_announced() -> None:

@@ -172,12 +172,18 @@ class ArmControl:
             self.fault(problem)
         expiry_s = self.wake_s()
         if expiry_s <= now_s:
-            self._advance(expiry_s)
+            if (
+                now_s - expiry_s <= self._timing.period_s
+            ):  # else the loop was held up: it is long over
+                self._advance(expiry_s)
             self._hold(f"no command for {self._timing.command_timeout_s:g} s")
-        released = self.safeguards.released(now_s)
-        if released and not self._held and self._told.state in (State.RUNNING, State.RESETTING):
-            self._hold(released)
+        self._hold_if(self.safeguards.released(now_s))
         self._advance(now_s)
+
+    def deadman(self, held: bool, now_s: float) -> None:
+        """Take in what the deadman says; let go, it stops the arm at once."""
+        self.safeguards.deadman(held, now_s)
+        self.pass_time(now_s)
 
     def fault(self, why: str) -> None:
         """Stop for good."""
@@ -187,6 +193,9 @@ class ArmControl:
 
     def tick(self, now_s: float) -> CycleReport:
         """End the cycle and start the next one."""
+        late_s = now_s - self._start_s - self._timing.period_s
+        if self.safeguards.settings.latch and late_s > self._timing.command_timeout_s:
+            self._hold_if(f"the arm's loop was held up for {late_s:.2f} s")
         self.pass_time(now_s)
         self._advance(np.inf)
         told = self._told
@@ -218,6 +227,7 @@ class ArmControl:
     def _begin(self, now_s: float) -> None:
         self._start_s, self._done = now_s, 0
         self._cut = self._answered = False
+        self._hold_if(self.safeguards.released(now_s))
         self._cycle_source = Source.SAFETY if self._held or self._fault else self._in_force
         if self._told.state == State.RESETTING and not (self._held or self._fault):
             self._cycle_source = Source.RESET
@@ -240,6 +250,11 @@ class ArmControl:
         self._drive.hold()
         self._in_force, self._held, self._command_s = Source.NONE, "", now_s
         self.safeguards.begin(now_s)
+
+    def _hold_if(self, why: str) -> None:
+        """Hold if there is a reason and the arm may be moving."""
+        if why and not self._held and self._told.state in (State.RUNNING, State.RESETTING):
+            self._hold(why)
 
     def _hold(self, why: str) -> None:
         (self._home if self._told.state == State.RESETTING else self._drive).hold()

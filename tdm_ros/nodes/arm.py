@@ -244,7 +244,7 @@ class ArmNode(Node):
         self._control.hear(told, time.monotonic())
 
     def _on_deadman(self, message: Bool) -> None:
-        self._control.safeguards.deadman(bool(message.data), time.monotonic())
+        self._control.deadman(bool(message.data), time.monotonic())
 
     def _values(self) -> dict[str, object]:
         cycles = self.statistics.as_dict(self._steal.fraction(proc_stat()))
