@@ -19,7 +19,7 @@ def state(seq: int, command_seq: int = 0) -> wire.State:
     flags = {"enabled": True, "stopped": False, "error": False, "estop": False, "collided": False, "cuff": False}
     hand = {"p_base_hand_m": (0.5, 0.0, 0.3), "quat_wxyz": (1.0, 0.0, 0.0, 0.0), "hand_twist": (0.0,) * 6}
     joints = {"joints_age_s": 0.02, "q_rad": zeros, "qd_rad_s": zeros, "effort_n_m": zeros}
-    told = {"buttons": {}, "phase": "idle", "command_seq": command_seq, "refused": 0, "refusal": ""}
+    told = {"buttons": {}, "problem": "", "phase": "idle", "command_seq": command_seq, "refused": 0, "refusal": ""}
     return wire.State(seq=seq, stamp_s=time.monotonic(), **joints, **hand, **flags, **told)
 
 

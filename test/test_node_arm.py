@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.arm import limits_of  # noqa: E402
+from tdm_ros.nodes.arms import limits_of, make_sawyer  # noqa: E402
 from tdm_ros.nodes.convert import doubles, to_episode, to_stamp  # noqa: E402
 from tdm_ros.nodes.parameters import ArmParameters  # noqa: E402
 from tdm_ros.robot.limiter import Limits  # noqa: E402
@@ -168,3 +169,17 @@ def test_limits_corner_that_is_none_is_refused(text: str) -> None:
 def test_limits_of_a_box_inside_out_are_refused() -> None:
     with pytest.raises(ValueError, match="must be below"):
         limits_of(ArmParameters(box_high_m="0.1 0 0.1"))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"worker_address": "somewhere"}, "worker_address must be HOST:PORT, got 'somewhere'"),
+        ({"worker_address": "127.0.0.1:1"}, "no worker answers at 127.0.0.1:1"),
+        ({"worker_command": "/nowhere/python3"}, "the worker '/nowhere/python3' can not be started"),
+        ({"master_uri": "robot.local"}, "master_uri must be like http://robot.local:11311"),
+    ],
+)
+def test_sawyer_that_is_not_to_be_had_is_said_in_a_sentence(given: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=f"robot sawyer: {re.escape(words)}"):
+        make_sawyer(ArmParameters(robot="sawyer", **given))

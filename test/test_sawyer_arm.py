@@ -20,6 +20,7 @@ from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
 
 POSE = forward(NEUTRAL_RAD)
+TOOL_M = np.array([0.0, 0.02, 0.12])
 WELL = State(
     seq=1,
     stamp_s=0.0,
@@ -37,6 +38,7 @@ WELL = State(
     collided=False,
     cuff=False,
     buttons={},
+    problem="",
     phase="idle",
     command_seq=0,
     refused=0,
@@ -85,12 +87,8 @@ def test_arm_that_says_nothing_is_refused() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"estop": True}, "the e-stop is pressed"),
-        ({"error": True}, "reports an error"),
-        ({"stopped": True}, "reset it, then enable it"),
-        ({"collided": True}, "felt a collision"),
+        ({"problem": "the e-stop is pressed"}, "the e-stop is pressed"),
         ({"cuff": True}, "holds the cuff"),
-        ({"enabled": False}, "the motors are off: enable them"),
         ({"refused": 1, "refusal": "too fast"}, "the worker refused a command: too fast"),
     ],
 )
@@ -106,10 +104,26 @@ def test_arm_whose_states_are_old_or_whose_worker_is_gone_says_so() -> None:
     client = Client()
     arm = arm_of(client)
     client.reading = Reading(WELL, 0.15, "")
-    assert arm.problem() == "the joint states are 0.15 s old"
+    assert arm.problem() == "joint states are 0.15 s old"
     client.reading = Reading(WELL, 5.0, "the worker ended with status 1")
     assert arm.problem() == "the worker ended with status 1"
     assert arm.reading().q_rad.shape == (7,), "the last reading is still there"
+
+
+def turned(q0_rad: float) -> State:
+    """The robot after its first joint has turned, with its tool."""
+    pose = forward(q := NEUTRAL_RAD + np.array([q0_rad, 0, 0, 0, 0, 0, 0]))
+    tip = pose.position_m + pose.rotation @ TOOL_M
+    return replace(WELL, q_rad=tuple(q.tolist()), p_base_hand_m=tuple(tip.tolist()))
+
+
+def test_arm_whose_hand_does_not_follow_its_joints_says_so() -> None:
+    client = Client(turned(0.0))
+    arm = arm_of(client)
+    client.reading = Reading(turned(0.5), 0.01, "")
+    assert arm.problem() == "", "a tool is no problem"
+    client.reading = Reading(replace(turned(0.2), p_base_hand_m=turned(0.0).p_base_hand_m), 0.01, "")
+    assert arm.problem().startswith("the hand that the robot reports is 0.1")
 
 
 def test_arm_command_that_does_not_go_out_is_a_problem_once() -> None:

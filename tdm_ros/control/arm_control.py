@@ -172,9 +172,7 @@ class ArmControl:
             self.fault(problem)
         expiry_s = self.wake_s()
         if expiry_s <= now_s:
-            if (
-                now_s - expiry_s <= self._timing.period_s
-            ):  # else the loop was held up: it is long over
+            if now_s - expiry_s <= self._timing.period_s:  # else the loop was held up: it is long over
                 self._advance(expiry_s)
             self._hold(f"no command for {self._timing.command_timeout_s:g} s")
         self._hold_if(self.safeguards.released(now_s))

@@ -12,12 +12,15 @@ from tdm_ros.control.rotation import rotation_of
 from tdm_ros.intera.client import InteraClient, InteraError
 from tdm_ros.intera.wire import State
 from tdm_ros.robot.actuation import Mode
-from tdm_ros.robot.kinematics import HandPose
+from tdm_ros.robot.kinematics import HandPose, forward
 from tdm_ros.robot.limits import ArmReading, Array
 
 MAX_AGE_S = 0.1
 """Joint states that are older are no ground to move on [s]."""
 FIRST_STATE_S = 2.0
+HAND_OFF_M = 0.03
+"""The robot's own pose of its hand carries no time. When it no longer follows the joints by this much, it is not
+believed; their samples are 10 ms apart at most, and calibration is a matter of millimetres [m]."""
 
 
 class SawyerArm:
@@ -47,6 +50,7 @@ class SawyerArm:
         if newest.state is None:
             raise InteraError(f"the worker is up, and no state came for {FIRST_STATE_S:g} s: {newest.problem}")
         self._refused = newest.state.refused
+        self._tip_m = _tip(newest.state)
 
     def reading(self) -> ArmReading:
         """What the robot said last; `problem` says when that is too old."""
@@ -81,18 +85,15 @@ class SawyerArm:
         state, age_s, problem = self.client.state()
         if problem or state is None:
             return problem
+        if state.problem:
+            return state.problem
         if age_s > MAX_AGE_S:
-            return f"the joint states are {age_s:.2f} s old"
-        for wrong, why in (
-            (state.estop, "the e-stop is pressed"),
-            (state.error, "the robot reports an error"),
-            (state.stopped, "the robot is stopped: reset it, then enable it"),
-            (state.collided, "the robot felt a collision"),
-            (state.cuff, "somebody holds the cuff"),
-            (not state.enabled, "the motors are off: enable them"),
-        ):
-            if wrong:
-                return why
+            return f"joint states are {age_s:.2f} s old"
+        if state.cuff:
+            return "somebody holds the cuff"
+        off_m = float(np.linalg.norm(_tip(state) - self._tip_m))
+        if off_m > HAND_OFF_M:
+            return f"the hand that the robot reports is {off_m:.2f} m from where its joints put it"
         if state.refused > self._refused:
             self._refused = state.refused
             return f"the worker refused a command: {state.refusal or 'why is in its log, a later one passed'}"
@@ -107,3 +108,10 @@ class SawyerArm:
         state = self.client.state().state
         assert state is not None, "it came once"
         return state
+
+
+def _tip(state: State) -> Array:
+    """Where the robot says its tip is, (3,) [m], seen from where our kinematics put the hand: the same all along."""
+    hand = forward(state.q_rad)
+    offset: Array = hand.rotation.T @ (np.array(state.p_base_hand_m) - hand.position_m)
+    return offset

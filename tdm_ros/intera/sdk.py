@@ -133,7 +133,7 @@ class Robot:
         if flags["error"]:
             return "the robot reports an error"
         if not flags["enabled"]:
-            return "the robot is not enabled"
+            return "the motors are off: enable them"
         if flags["collided"]:
             return "the robot reports a collision"
         age_s = self.joints_age_s(now_s)

@@ -143,6 +143,7 @@ class Worker:
             **robot.flags(),
             cuff=devices.cuff,
             buttons=devices.buttons,
+            problem=robot.problem(now_s),
             phase=self._keeper.phase,
             command_seq=self._keeper.command_seq,
             refused=self._keeper.refused,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -27,23 +25,21 @@ from tdm_ros.control.rotation import quaternion_wxyz
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.control.statistics import CycleStatistics, HostSteal
-from tdm_ros.intera.client import WORKER, InteraClient, InteraError
-from tdm_ros.intera.ros1_environment import ros1_environment
 from tdm_ros.intera.wire import Answer
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
+from tdm_ros.nodes.arms import ARMS, limits_of
 from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm import Arm
 from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.home import HOME_LIMITS
-from tdm_ros.robot.limiter import Limiter, Limits
+from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
-from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.sim.sawyer_sim import SUBSTEPS
 from tdm_ros.tasks import SAWYER_REACH
 
 PROC_STAT = Path("/proc/stat")
@@ -52,61 +48,6 @@ PROC_STAT = Path("/proc/stat")
 def proc_stat() -> str:
     """Text of /proc/stat; empty where there is none."""
     return PROC_STAT.read_text() if PROC_STAT.exists() else ""
-
-
-def limits_of(given: ArmParameters) -> Limits:
-    """The limits that parameters name.
-
-    Raises
-    ------
-    ValueError
-        If a corner is not three numbers, or makes no box.
-    """
-    corners: dict[str, Any] = {}
-    for name in ("box_low_m", "box_high_m"):
-        text = getattr(given, name)
-        try:
-            x, y, z = map(float, text.split())
-        except ValueError:
-            raise ValueError(f"arm.{name} must be three numbers, x y z [m], got {text!r}") from None
-        corners[name] = x, y, z
-    return Limits(
-        **corners,
-        joint_margin_rad=given.joint_margin_rad,
-        velocity_scale=given.velocity_scale,
-        look_ahead_s=given.look_ahead_s,
-    )
-
-
-def make_sim(given: ArmParameters) -> Arm:
-    """A simulated arm."""
-    return SawyerSim(ACTUATIONS[given.actuation])
-
-
-def make_sawyer(given: ArmParameters) -> Arm:
-    """A Sawyer, through a worker.
-
-    Raises
-    ------
-    ValueError
-        If it is not to be had; the text says why.
-    """
-    try:
-        if given.worker_address:
-            host, _, port = given.worker_address.rpartition(":")
-            client = InteraClient.connect(host, int(port))
-        else:
-            folders = [folder for folder in given.worker_path.split(":") if folder]
-            environ = ros1_environment(os.environ, given.master_uri, given.host_ip, folders)
-            client = InteraClient.start([*shlex.split(given.worker_command), WORKER], environ)
-        client.wait_ready()
-        return SawyerArm(client)
-    except (InteraError, ValueError) as error:
-        raise ValueError(f"robot sawyer: {error}") from error
-
-
-ARMS: dict[str, Callable[[ArmParameters], Arm]] = {"mujoco": make_sim, "sawyer": make_sawyer}
-"""By the name of the parameter ``robot``."""
 
 
 class ArmNode(Node):

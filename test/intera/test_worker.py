@@ -62,7 +62,7 @@ def test_nothing_moves_before_somebody_enables(robot, client):
     wait_until(lambda: client.state().state, 2, "a state comes")
     drive(client, 0.3)
     state = client.state().state
-    assert state.refusal == "the robot is not enabled" and state.refused > 0
+    assert state.refusal == "the motors are off: enable them" and state.refused > 0
     assert robot.ask("facts")["bad_commands"] == 0
     np.testing.assert_allclose(state.q_rad, NEUTRAL_RAD, atol=0.01)
 
