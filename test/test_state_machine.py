@@ -132,6 +132,18 @@ def test_machine_fault_of_the_arm_stays_until_it_is_cleared(when: str) -> None:
     assert arm.machine.told.state == State.DISABLED, "to clear it starts nothing"
 
 
+def test_machine_cleared_fault_that_the_arm_still_reports_is_a_new_one_only_after_a_while() -> None:
+    arm = Arm(duration=1000)
+    arm.run(30)
+    arm.fault = "a collision"
+    arm.run(2)
+    arm.machine.clear_fault()
+    arm.run(3)  # on their way when the arm heard of it
+    assert arm.machine.told.state == State.DISABLED
+    arm.run(20)
+    assert arm.machine.told.state == State.FAULT, "it goes on"
+
+
 def test_machine_interrupted_evaluation_goal_is_repeated() -> None:
     arm = Arm(duration=100, evaluations=3, reset_every=1000)
     while arm.machine.told.mode == Mode.TRAIN or arm.machine.told.state != State.RUNNING:

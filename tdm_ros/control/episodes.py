@@ -21,6 +21,9 @@ from tdm_ros.tasks import TaskSpec
 AHEAD = 4
 """Cycles before an episode's end at which the next one is announced: time for everyone to hear of it."""
 
+CLEARING = 10
+"""Cycles that the arm has to hear that its fault is cleared, before it counts as a new one. It stands meanwhile."""
+
 PATIENCE = 20
 """Interruptions in a row after which the evaluation is given up."""
 
@@ -102,6 +105,7 @@ class EpisodeMachine:
         self._hold_until = 0
         self._cycle = 0
         self._paused_at = 0
+        self._cleared_at = -CLEARING
         self._by_person = False
         self._now_s = 0.0
         self._training_over_s: float | None = None
@@ -157,6 +161,7 @@ class EpisodeMachine:
         """Leave FAULT; nothing moves before `start`."""
         if self.told.state != State.FAULT:
             return f"there is no fault, the state is {self.told.state.name}"
+        self._cleared_at = self._cycle
         self._tell(State.DISABLED, "fault cleared, waiting for ~/start")
         return ""
 
@@ -170,7 +175,7 @@ class EpisodeMachine:
             self._cycle = sample.cycle
             return None
         self._cycle, self._now_s = sample.cycle, around.now_s
-        if sample.fault:
+        if sample.fault and sample.cycle > self._cleared_at + CLEARING:
             self.fault(f"the arm: {sample.fault}")
         elif self.told.state == State.RESETTING and sample.source == Source.SAFETY:
             self._tell(State.PAUSED, sample.hold_reason or "the arm held")
