@@ -1,6 +1,7 @@
 # make demo    learn to reach, live: a simulated Sawyer, genuine ROS 2 nodes, three minutes of robot time
 # make test    ruff, mypy, import-linter and all tests
-# make test-intera    the tests of the ROS 1 side: needs Debian's ROS 1 packages, which it installs as root
+# make ros1    set-up of ROS 1 for the tests of that side, which `make test` then runs, too: Debian's packages, as root
+# make test-intera    only these tests, after that set-up
 # make lint    only the static checks
 # make build   set-up alone: .venv, packages, messages. Every target does it; the second time it takes a moment
 # make clean   remove all that was made, except runs/
@@ -12,7 +13,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test test-intera lint build args clean
+.PHONY: help demo test ros1 test-intera lint build args clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,14 +36,14 @@ lint: build
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/python -m pytest $(ARGS)
+	INTERA_TESTS=$$(.venv-intera/bin/python -c "import rospy, mujoco" 2>/dev/null && echo 1) ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest $(ARGS)
 
 # A ROS 1 Python of its own: the wheels of ROS 2 in .venv have packages of the same names.
 ROS1_PYTHON ?= /usr/bin/python3
 ROS1_PACKAGES := python3-rospy python3-rosmaster python3-genpy python3-tf python3-sensor-msgs python3-geometry-msgs \
   ros-std-msgs ros-sensor-msgs ros-geometry-msgs python3-venv
 
-test-intera: build
+ros1:
 	@if ! $(ROS1_PYTHON) -c "import rospy, rosmaster, genpy, tf, sensor_msgs.msg, venv, ensurepip" 2>/dev/null \
 	  || ! test -d /usr/share/sensor_msgs/msg; then \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
@@ -51,6 +52,8 @@ test-intera: build
 	@.venv-intera/bin/python -c "import numpy, mujoco, gymnasium" 2>/dev/null \
 	  || { $(ROS1_PYTHON) -m venv --system-site-packages .venv-intera \
 	    && .venv-intera/bin/pip install -q -c constraints.txt numpy mujoco gymnasium; }
+
+test-intera: build ros1
 	INTERA_TESTS=1 ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest test/intera $(ARGS)
 
 clean:

@@ -1,4 +1,4 @@
-"""Tests over genuine ROS 1: run by `make test-intera`, counted as skipped by `make test`."""
+"""Tests over genuine ROS 1: counted as skipped unless `make ros1` has set it up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip all of this folder unless it was asked for; then nothing is skipped."""
     for item in items:
         if not ASKED_FOR and HERE in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="needs ROS 1: run make test-intera"))
+            item.add_marker(pytest.mark.skip(reason="needs ROS 1: run make ros1 first"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
