@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,15 +55,16 @@ class ArmCycle:
         self._substeps = 0
         self._sum = np.zeros(self.actuation.scale.shape)
         self._continued = False
+        self._before: NDArray[np.float64] | None = None
         self.hold()
 
     def reading(self) -> ArmReading:
-        """What the arm reports now."""
-        return self.sim.reading()
+        """What the arm reports now, and the velocities commanded as the cycle before ended."""
+        return replace(self.sim.reading(), commanded_rad_s=self._before)
 
     def command(self, values: ArrayLike) -> Limited:
         """Follow (J,) [rad/s or N m] from now on, after the limiter; hold if they are unusable."""
-        limited = self.limiter.apply(values, self.sim.reading())
+        limited = self.limiter.apply(values, self.reading())
         if limited.refused:
             self.hold()
         else:
@@ -100,5 +101,6 @@ class ArmCycle:
         self._layer = ""
         self._substeps = 0
         self._continued = True
+        self._before = self._moving if self.actuation.mode == "velocity" else None
         self._sum = np.zeros_like(self._sum)
         return executed
