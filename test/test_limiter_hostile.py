@@ -51,6 +51,24 @@ def test_arm_joints_do_less_than_told_stays_within_all_limits(name: str) -> None
         check(torment(Integrator(rng, sticky=True), limiter, name, "old reading", 100, rng))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_arm_only_joints_that_lead_out_obey_stays_in_box(seed: int) -> None:
+    """Of a motion that leaves the hand where it is, near a wall, the joints that would hold it back stand still."""
+    limiter, rng, sent = LIMITERS[0], np.random.default_rng(seed), np.zeros(7)
+    q = starts(REAL_LIMITS, rng)
+    least = np.inf
+    for k in range(250):
+        hand, linear = forward(q).position_m, jacobian(q)[:3]
+        room = np.concatenate([hand - REAL_LIMITS.box_low_m, REAL_LIMITS.box_high_m - hand])
+        outward = np.concatenate([-linear, linear])[room.argmin()]
+        still = np.linalg.svd(linear)[2][3:].T @ rng.normal(size=4)
+        wanted = 0.3 * outward if k < 100 else 0.3 * still / np.abs(still).max()
+        sent = limiter.apply(wanted, ArmReading(q, sent, hand, commanded_rad_s=sent)).command
+        q = q + 0.05 * np.where((outward * sent > 0) | (k < 100), sent, 0.0)
+        least = min(least, margins(q, REAL_LIMITS)["box"])
+    assert 0 <= least < 0.009  # it did lead out, somewhat
+
+
 @pytest.mark.parametrize("name", COMMANDERS)
 def test_simulated_arm_hostile_commands_stays_within_all_limits(name: str) -> None:
     for k, limiter in enumerate(LIMITERS):

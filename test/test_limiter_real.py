@@ -102,12 +102,21 @@ def test_apply_hand_speed_is_bounded_and_keeps_direction() -> None:
     np.testing.assert_allclose(limited.command / limited.command[0], command / command[0])
 
 
+def test_apply_hand_speed_is_bounded_whichever_joints_obey() -> None:
+    """Joints that cancel out at the hand are fast, until one of them sticks."""
+    limiter, linear = only(hand_speed_m_s=0.2), jacobian(NEUTRAL_RAD)[:3]
+    still = np.linalg.svd(linear)[2][3:].sum(axis=0)
+    sent = limiter.apply(9 * still, reading()).command
+    obeying = np.random.default_rng(0).uniform(0, 1, (500, 7))
+    assert 0.1 < np.linalg.norm((obeying * sent) @ linear.T, axis=1).max() < 0.2
+
+
 def test_apply_low_link_may_rise_not_sink() -> None:
     limits = Limits(box_low_m=(-2, -2, -2), links_low_m=(-1, -1, 0.19), links_high_m=(2, 2, 2))
     limiter, lift = Limiter(VELOCITY, limits), np.linalg.pinv(jacobian(NEUTRAL_RAD)) @ [0, 0, 0.05, 0, 0, 0]
     assert margins(NEUTRAL_RAD, replace(limits, clearance_m=0.02))["links"] < 0.02  # the wrist is the lowest
     down, up = limiter.apply(-lift, reading()), limiter.apply(lift, reading())
-    assert down.layer == "link box"
+    assert down.layer == "workspace"
     assert 0 <= -(jacobian(NEUTRAL_RAD)[:3] @ down.command)[2] < 0.01
     assert (jacobian(NEUTRAL_RAD)[:3] @ up.command)[2] > 0.02
 

@@ -147,7 +147,7 @@ def _crossing(a: Array, u: Array, b: Array, v: Array) -> tuple[Array, Array]:
     down = np.maximum(uu * vv - uv * uv, 1e-12)
     s, t = (vv * ua - uv * va) / down, (uv * ua - uu * va) / down
     within = (s > 0) & (s < 1) & (t > 0) & (t < 1)
-    place = b + t[:, None] * v
+    place = b + np.where(within, t, 0.0)[:, None] * v
     return place, np.where(within[:, None], place - a - s[:, None] * u, FAR_M)
 
 

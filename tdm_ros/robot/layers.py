@@ -4,7 +4,7 @@ A layer returns a share in [0, 1] of the whole command, so that its direction is
 something is left before a bound, `room`, and each joint uses it up, or gives it back, at some speed, `approach`. Two
 things must not be more than the room over `look_ahead_s`, so that the arm slows down smoothly on its way in: the sum
 over the joints, SPARE_M before the bound; and, at the bound, the sum of those alone that approach it, since joints do
-less than they are told (friction holds a slow one altogether). And as the command goes on while the arm moves, for
+less than they are told (friction holds a slow one altogether). And, as the command goes on while the arm moves, for
 `horizon_s`, its directions turn; `turn` bounds how much the approach gains by that.
 Standing still is always within a layer's bounds, and so is any part of a command that is.
 """
@@ -12,6 +12,7 @@ Standing still is always within a layer's bounds, and so is any part of a comman
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -26,11 +27,15 @@ Array = NDArray[np.float64]
 SPARE_M = 0.01
 """Boxes and clearances are kept with this to spare, as long as joints do what they are told."""
 
-_RADII_M = np.repeat(BODY.radius_m[LINKS], 2)[:, None]
-_MOVED = np.arange(7) < np.repeat(BODY.joints[LINKS], 2)[:, None]
+_MOVED = np.arange(7) < np.concatenate([[7], np.repeat(BODY.joints[LINKS], 2)])[:, None]
+"""Which joints move the hand, and the ends of the capsules that swing."""
+
 _INNER, _OUTER = np.minimum.outer(range(7), range(7)), np.maximum.outer(range(7), range(7))
 _INWARD = 2 * np.triu(np.ones((7, 7))) - np.eye(7)
 """Sums, in column i, rates of joint i once and of joints nearer to the base twice."""
+_ONES = np.ones(7)
+_SUBSETS = np.array(list(product((0.0, 1.0), repeat=7)))
+"""Which joints obey, in all ways; the fastest hand of all partly obeying joints is that of one of them."""
 
 ROUNDING = 1e-9
 """A command that uses no more than this above its share has all of it: twice through a layer is once."""
@@ -69,24 +74,35 @@ def posture(reading: ArmReading) -> Posture:
 Layer = Callable[[Array, Posture, Limits], float]
 
 
-def hand_in_box(command: Array, arm: Posture, limits: Limits) -> float:
-    """The hand comes to rest before the sides of its box."""
-    box = np.array(limits.box_low_m), np.array(limits.box_high_m)
-    return _share_in_box(command, arm.hand_m[None], arm.reach_m.T[None], box, limits)
+def workspace(command: Array, arm: Posture, limits: Limits) -> float:
+    """The hand comes to rest in its box, and so do the ends of all swinging capsules in theirs.
+
+    The lower side of the latter is the minimum height of elbow and links.
+    """
+    low, high = _corners(limits)
+    points = np.concatenate([arm.hand_m[None], arm.ends_m[LINKS].reshape(-1, 3)])[: len(low)]
+    levers = _cross(arm.axes, points[:, None] - arm.origins_m) * _MOVED[: len(low), :, None]
+    velocity = levers.transpose(0, 2, 1) * command
+    turn = np.repeat(_turn(command, _lengths(levers), limits.horizon_s), 3)
+    room_m = np.concatenate([(high - points).ravel(), (points - low).ravel()])
+    approach = np.concatenate([velocity, -velocity]).reshape(-1, 7)
+    return _share_before(approach, np.concatenate([turn, turn]), room_m, limits)
 
 
-def links_in_box(command: Array, arm: Posture, limits: Limits) -> float:
-    """So do the ends of all swinging capsules, in theirs; its lower side is the minimum height."""
-    assert limits.links_low_m is not None and limits.links_high_m is not None
-    ends = arm.ends_m[LINKS].reshape(-1, 3)
-    box = limits.links_low_m + _RADII_M, limits.links_high_m - _RADII_M
-    return _share_in_box(command, ends, _levers(arm, ends, _MOVED), box, limits)
+def _corners(limits: Limits) -> tuple[Array, Array]:
+    """Where the hand may be and, if links have a box, where the ends of their axes may: (N, 3) each [m]."""
+    low, high = np.array([limits.box_low_m]), np.array([limits.box_high_m])
+    if limits.links_low_m is None or limits.links_high_m is None:
+        return low, high
+    radii_m = np.repeat(BODY.radius_m[LINKS], 2)[:, None]
+    return np.concatenate([low, limits.links_low_m + radii_m]), np.concatenate([high, limits.links_high_m - radii_m])
 
 
 def hand_speed(command: Array, arm: Posture, limits: Limits) -> float:
-    """The hand keeps to its speed, also when the arm has turned."""
+    """The hand keeps to its speed, also when the arm has turned, and whichever joints do less than they are told."""
     assert limits.hand_speed_m_s is not None
-    speed = np.linalg.norm(arm.reach_m @ command)
+    velocities = (_SUBSETS * command) @ arm.reach_m.T
+    speed = np.sqrt(_dot(velocities, velocities).max())
     turn = _turn(command, _lengths(arm.reach_m.T[None]), limits.horizon_s)
     return _share(np.atleast_1d(speed), turn, np.atleast_1d(limits.hand_speed_m_s))
 
@@ -121,8 +137,7 @@ def clearance(command: Array, arm: Posture, limits: Limits) -> float:
 def layers_of(limits: Limits) -> dict[str, Layer]:
     """The layers that are on, by name, in the order in which they act."""
     given: dict[str, tuple[Layer, object]] = {
-        "hand box": (hand_in_box, limits.delay_s or None),
-        "link box": (links_in_box, limits.links_low_m),
+        "workspace": (workspace, limits.links_low_m or limits.delay_s or None),
         "hand speed": (hand_speed, limits.hand_speed_m_s),
         "singularity": (singularity, limits.singular_m),
         "self-collision": (clearance, limits.clearance_m),
@@ -130,21 +145,15 @@ def layers_of(limits: Limits) -> dict[str, Layer]:
     return {name: layer for name, (layer, bound) in given.items() if bound is not None}
 
 
-def _share_in_box(command: Array, points_m: Array, levers_m: Array, box: tuple[Array, Array], limits: Limits) -> float:
-    """Share that keeps points, (N, 3), with levers (N, 7, 3), in boxes with corners (3,) or (N, 3)."""
-    low, high = box
-    velocity = levers_m.transpose(0, 2, 1) * command
-    turn = np.repeat(_turn(command, _lengths(levers_m), limits.horizon_s), 3)
-    room_m = np.concatenate([(high - points_m).ravel(), (points_m - low).ravel()])
-    approach = np.concatenate([velocity, -velocity]).reshape(-1, 7)
-    return _share_before(approach, np.concatenate([turn, turn]), room_m, limits)
-
-
 def _share_before(approach: Array, turn: Array, room_m: Array, limits: Limits) -> float:
     """Share that keeps N bounds: what each joint uses up of the room, (N, 7) [m/s], turn (N,) [m/s], room (N,) [m]."""
-    used = np.concatenate([approach.sum(axis=1), np.maximum(approach, 0.0).sum(axis=1)])
-    room = np.maximum(np.concatenate([room_m - SPARE_M, room_m]), 0.0) / limits.look_ahead_s
-    return _share(used, np.concatenate([turn, turn]), room)
+    alone = np.maximum(approach, 0.0) @ _ONES
+    near = alone + turn > (room_m - SPARE_M) / limits.look_ahead_s  # the others keep both
+    if not near.any():
+        return 1.0
+    used = np.concatenate([approach[near] @ _ONES, alone[near]])
+    room = np.maximum(np.concatenate([room_m[near] - SPARE_M, room_m[near]]), 0.0) / limits.look_ahead_s
+    return _share(used, np.tile(turn[near], 2), room)
 
 
 def _share(approach: Array, turn: Array, allowed: Array) -> float:
@@ -156,13 +165,6 @@ def _share(approach: Array, turn: Array, allowed: Array) -> float:
     root = np.sqrt(u * u + 4 * k * b)
     share = np.where(u > 0, 2 * b / np.maximum(u + root, 1e-300), (root - u) / np.maximum(2 * k, 1e-300))
     return min(float(share.min()), 1.0)
-
-
-def _levers(arm: Posture, points_m: Array, moved: NDArray[np.bool_]) -> Array:
-    """Velocities of points, (N, 3), as each joint turns at 1 rad/s, (N, 7, 3) [m]; zero where it does not move them."""
-    levers = _cross(arm.axes, points_m[:, None] - arm.origins_m)
-    levers *= moved[:, :, None]
-    return levers
 
 
 def _lengths(levers_m: Array) -> Array:

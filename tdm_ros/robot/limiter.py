@@ -51,7 +51,7 @@ class Limiter:
     Notes
     -----
     The layers act in the order of a reading's use: finite and shape, age of the state, joint limits, velocity,
-    acceleration, box of the hand, box of the links, hand speed, singularity, self-collision. Each takes a share of
+    acceleration, boxes of hand and links, hand speed, singularity, self-collision. Each takes a share of
     the whole command, which keeps its direction, but for two: a joint that heads for its limit is slowed down alone,
     and a hand that heads for a side of its box is led along it. Else an arm at a bound would stand until a command
     points away from it. What then is left is judged by all that follow. Braking is never slowed down.

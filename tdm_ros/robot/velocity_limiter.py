@@ -52,14 +52,14 @@ class VelocityLimiter:
         if gain > 1.0:
             command = command / gain
             layers.append("acceleration")
-        reach_m = jacobian(reading.q_rad)[:3] * self.limits.look_ahead_s
+        arm = posture(reading) if self._layers else None
+        reach_m = (jacobian(reading.q_rad)[:3] if arm is None else arm.reach_m) * self.limits.look_ahead_s
         if self._box.share(reading.hand_m, reach_m @ command) < self._inside:
             along = self._within_joint_limits(self._along_box(command, reading, reach_m), reading)
             command = along / max(_excess(along, self._most), self._gain(along, reading), 1.0)
             command = command * self._box.share(reading.hand_m, reach_m @ command)
             layers.append("box")
-        if self._layers:
-            arm = posture(reading)
+        if arm is not None:
             for name, layer in self._layers.items():
                 share = layer(command, arm, self.limits)
                 if share < 1.0:
