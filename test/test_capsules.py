@@ -39,6 +39,7 @@ def test_gaps_parallel_and_crossing_capsules_nearest_place_is_found() -> None:
         ends = ends + 0.2 * rng.normal(size=ends.shape)
         if k % 2:
             ends[:, 1] = ends[:, 0] + rng.normal(size=3) * 0.3  # all side by side
+        assert np.abs(gaps(ends).place_m).max() < 10  # also where parallel axes cross nowhere
         least = gaps(ends).gap_m.reshape(5, -1).min(axis=0)
         for (a, b), gap in zip(PAIRS, least, strict=True):
             on_a, on_b = (e[0] + grid * (e[1] - e[0]) for e in (ends[a], ends[b]))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
@@ -19,10 +20,12 @@ from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.arms import limits_of, make_sawyer  # noqa: E402
+from tdm_ros.nodes.arms import home_limits_of, limits_of, make_sawyer  # noqa: E402
 from tdm_ros.nodes.convert import doubles, to_episode, to_stamp  # noqa: E402
 from tdm_ros.nodes.parameters import ArmParameters  # noqa: E402
+from tdm_ros.robot.home import HOME_LIMITS  # noqa: E402
 from tdm_ros.robot.limiter import Limits  # noqa: E402
+from tdm_ros.robot.real_limits import REAL_LIMITS  # noqa: E402
 from tdm_ros.robot.sawyer import JOINT_NAMES  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
@@ -164,6 +167,32 @@ def test_limits_of_the_parameters_are_the_limiters_own_by_default() -> None:
 def test_limits_corner_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"box_low_m must be three numbers, x y z \[m\], got"):
         limits_of(ArmParameters(box_low_m=text))
+
+
+def real_parameters() -> ArmParameters:
+    path = Path(__file__).parent.parent / "config" / "sawyer_real.yaml"
+    return ArmParameters(**yaml.safe_load(path.read_text())["/**/arm"]["ros__parameters"])
+
+
+def test_limits_file_of_the_real_arm_holds_its_limits() -> None:
+    assert limits_of(real_parameters()) == REAL_LIMITS
+
+
+def test_home_limits_of_the_simulation_are_those_that_were_tested() -> None:
+    assert home_limits_of(Limits()) == HOME_LIMITS
+
+
+def test_home_limits_of_a_real_arm_keep_its_height_speed_and_clearance() -> None:
+    home = home_limits_of(limits_of(real_parameters()))
+    assert home.box_low_m[2] == REAL_LIMITS.box_low_m[2]
+    for name in ("links_low_m", "hand_speed_m_s", "clearance_m", "velocity_scale", "acceleration_scale", "delay_s"):
+        assert getattr(home, name) == getattr(REAL_LIMITS, name)
+    assert home.singular_m is None
+
+
+def test_limits_of_a_delay_without_look_ahead_are_refused() -> None:
+    with pytest.raises(ValueError, match="look_ahead_s"):
+        limits_of(ArmParameters(delay_s=0.2))
 
 
 def test_limits_of_a_box_inside_out_are_refused() -> None:

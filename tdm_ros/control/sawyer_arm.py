@@ -53,9 +53,10 @@ class SawyerArm:
         self._tip_m = _tip(newest.state)
 
     def reading(self) -> ArmReading:
-        """What the robot said last; `problem` says when that is too old."""
-        state = self._state()
-        return ArmReading(np.array(state.q_rad), np.array(state.qd_rad_s), np.array(state.p_base_hand_m))
+        """What the robot said last, and how long ago."""
+        state, age_s, _ = self.client.state()
+        assert state is not None, "it came once"
+        return ArmReading(np.array(state.q_rad), np.array(state.qd_rad_s), np.array(state.p_base_hand_m), age_s)
 
     def hand_pose(self) -> HandPose:
         """Pose of the hand in frame base, as the robot reports it: it knows its own calibration."""

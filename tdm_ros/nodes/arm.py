@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import time
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from tdm_ros.control.statistics import CycleStatistics, HostSteal
 from tdm_ros.intera.wire import Answer
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.arms import ARMS, limits_of
+from tdm_ros.nodes.arms import ARMS, home_limits_of, limits_of
 from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
@@ -36,7 +36,6 @@ from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.home import HOME_LIMITS
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
 from tdm_ros.sim.sawyer_sim import SUBSTEPS
@@ -76,10 +75,10 @@ class ArmNode(Node):
 
     def _make_control(self, given: ArmParameters) -> ArmControl:
         policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
-        home_limits = replace(HOME_LIMITS, velocity_scale=HOME_LIMITS.velocity_scale * given.velocity_scale)
+        limits = limits_of(given)
         drives = (
-            ArmCycle(self._arm, Limiter(policy, limits_of(given)), policy),
-            ArmCycle(self._arm, Limiter(home, home_limits), home),
+            ArmCycle(self._arm, Limiter(policy, limits), policy),
+            ArmCycle(self._arm, Limiter(home, home_limits_of(limits)), home),
         )
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable
-from typing import Any
+from dataclasses import fields, replace
 
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.intera.client import WORKER, InteraClient, InteraError
@@ -13,7 +13,8 @@ from tdm_ros.intera.ros1_environment import ros1_environment
 from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm import Arm
-from tdm_ros.robot.limits import Limits
+from tdm_ros.robot.home import HOME_LIMITS
+from tdm_ros.robot.limits import OPTIONAL, Limits, Point
 from tdm_ros.sim.sawyer_sim import SawyerSim
 
 
@@ -23,22 +24,31 @@ def limits_of(given: ArmParameters) -> Limits:
     Raises
     ------
     ValueError
-        If a corner is not three numbers, or makes no box.
+        If a corner is not three numbers, or makes no box, or bounds do not go together.
     """
-    corners: dict[str, Any] = {}
-    for name in ("box_low_m", "box_high_m"):
-        text = getattr(given, name)
-        try:
-            x, y, z = map(float, text.split())
-        except ValueError:
-            raise ValueError(f"arm.{name} must be three numbers, x y z [m], got {text!r}") from None
-        corners[name] = x, y, z
-    return Limits(
-        **corners,
-        joint_margin_rad=given.joint_margin_rad,
-        velocity_scale=given.velocity_scale,
-        look_ahead_s=given.look_ahead_s,
-    )
+    bounds = {spec.name: getattr(given, spec.name) for spec in fields(Limits) if hasattr(given, spec.name)}
+    corners = {name: _corner(name, bounds[name]) for name in bounds if name.endswith(("_low_m", "_high_m"))}
+    optional = {name: bounds[name] or None for name in OPTIONAL}
+    return Limits(**{**bounds, **corners, **optional})
+
+
+def home_limits_of(limits: Limits) -> Limits:
+    """The same for the drive home: a wider box, as low as the other, and no heed to singular postures.
+
+    Joints that are driven along a straight line go through those without harm.
+    """
+    low_m = (*HOME_LIMITS.box_low_m[:2], limits.box_low_m[2])
+    return replace(limits, box_low_m=low_m, box_high_m=HOME_LIMITS.box_high_m, singular_m=None)
+
+
+def _corner(name: str, text: str) -> Point | None:
+    if not text and name.startswith("links"):
+        return None
+    try:
+        x, y, z = map(float, text.split())
+    except ValueError:
+        raise ValueError(f"arm.{name} must be three numbers, x y z [m], got {text!r}") from None
+    return x, y, z
 
 
 def make_sim(given: ArmParameters) -> Arm:

@@ -83,6 +83,22 @@ class ArmParameters(TaskParameters):
     joint_margin_rad: float = parameter(0.05, "Distance kept from each joint limit.", "rad", (0.0, 0.5))
     velocity_scale: float = parameter(1.0, "Largest joint velocity, as a part of the vendor's limit.", "1", (0.01, 1.0))
     look_ahead_s: float = parameter(0.15, "How far ahead a commanded velocity is followed.", "s", (0.05, 2.0))
+    links_low_m: str = parameter("", "Lower corner of the box of elbow and links, as box_low_m; empty: none.", "m")
+    links_high_m: str = parameter("", "Upper corner of it.", "m")
+    acceleration_scale: float = parameter(
+        0.0, "Largest gain in joint speed, as a part of the vendor's limit; 0: any.", "1", (0.0, 1.0)
+    )
+    hand_speed_m_s: float = parameter(0.0, "Largest speed of the hand; 0: any.", "m/s", (0.0, 5.0))
+    singular_m: float = parameter(
+        0.0, "Smallest singular value of the hand's Jacobian that the arm may go to; 0: any.", "m/rad", (0.0, 1.0)
+    )
+    clearance_m: float = parameter(
+        0.0, "Smallest distance between parts of the arm; 0: not looked at.", "m", (0.0, 0.5)
+    )
+    age_max_s: float = parameter(0.0, "Oldest joint state that a command is judged on; 0: any.", "s", (0.0, 1.0))
+    delay_s: float = parameter(
+        0.0, "A command may act this long after its cycle; asks for look_ahead_s.", "s", (0.0, 1.0)
+    )
     ramp_s: float = parameter(0.0, "Speed rises over this time after each start and each hand-over.", "s", (0.0, 10.0))
     first_scale: float = parameter(
         1.0, "Largest part of the speed in the first motion after a person started.", "1", (0.01, 1.0)

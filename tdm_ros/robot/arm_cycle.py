@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,11 +55,12 @@ class ArmCycle:
         self._substeps = 0
         self._sum = np.zeros(self.actuation.scale.shape)
         self._continued = False
+        self._before: NDArray[np.float64] | None = None
         self.hold()
 
     def reading(self) -> ArmReading:
-        """What the arm reports now."""
-        return self.arm.reading()
+        """What the arm reports now, and the velocities commanded as the cycle before ended."""
+        return replace(self.arm.reading(), commanded_rad_s=self._before)
 
     def problem(self) -> str:
         """What is wrong with the arm, or ""."""
@@ -67,7 +68,7 @@ class ArmCycle:
 
     def command(self, values: ArrayLike) -> Limited:
         """Follow (J,) [rad/s or N m] from now on, after the limiter; hold if they are unusable."""
-        limited = self.limiter.apply(values, self.arm.reading())
+        limited = self.limiter.apply(values, self.reading())
         if limited.refused:
             self.hold()
         else:
@@ -104,5 +105,6 @@ class ArmCycle:
         self._layer = ""
         self._substeps = 0
         self._continued = True
+        self._before = self._moving if self.actuation.mode == "velocity" else None
         self._sum = np.zeros_like(self._sum)
         return executed

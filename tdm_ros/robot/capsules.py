@@ -41,6 +41,8 @@ CAPSULES: dict[str, tuple[Capsule, ...]] = {
 PEDESTAL = Capsule((-0.02, 0, -0.6, -0.02, 0, -0.16), 0.18, "room")
 """In frame base. Its upper end is round, so that it is 2 cm above the true one."""
 
+FAR_M = 1e3
+
 FREE = 3
 """Links that are this many joints apart may touch; nearer ones overlap by construction, in some or all postures."""
 
@@ -82,6 +84,15 @@ PAIRS = np.array([p for p in combinations(range(len(BODY.joints)), 2) if abs(np.
 _NEAR, _FAR = PAIRS[np.arange(len(PAIRS))[:, None], np.argsort(BODY.joints[PAIRS], axis=1)].T
 """Of each pair: the capsule nearer to the base, and the one that moves against it."""
 
+_POINT = np.concatenate([_FAR, _FAR, _NEAR, _NEAR]), np.repeat([0, 1, 0, 1], len(PAIRS))
+_SEGMENT = np.concatenate([_NEAR, _NEAR, _FAR, _FAR])
+_SIGN = np.repeat([1.0, 1.0, -1.0, -1.0], len(PAIRS))[:, None]
+"""Four ends of each pair, what each is held against, and which way from the nearer to the farther."""
+
+_RADII_M = np.tile(BODY.radius_m[_NEAR] + BODY.radius_m[_FAR], 5)
+BETWEEN = np.tile((BODY.joints[_NEAR][:, None] <= np.arange(7)) & (np.arange(7) < BODY.joints[_FAR][:, None]), (5, 1))
+"""Joints, (5 P, 7) bool, that move the one capsule of a pair against the other, at the five places of `Gaps`."""
+
 
 def placed(frames: Array) -> Array:
     """End points of all capsules in frame base: link frames, (8, 4, 4), as of `kinematics` -> (S, 2, 3) [m]."""
@@ -91,63 +102,58 @@ def placed(frames: Array) -> Array:
 
 
 class Gaps(NamedTuple):
-    """Free space between parts of the arm, five places for each of P pairs.
+    """Free space between parts of the arm, at five places for each of P pairs.
 
-    A pair's nearest places, and each of the four ends with what of the other capsule is nearest to it: where capsules
-    lie side by side, the nearest place jumps from end to end.
+    The four ends of a pair, each with what of the other capsule is nearest to it (where capsules lie side by side, the
+    nearest place jumps from end to end), and the place where the two cross, if they do.
 
     Parameters
     ----------
     gap_m : (5 P,) float64 [m]
-        Distance of the surfaces; negative where they overlap.
+        Distance of the surfaces; negative where they overlap, about FAR_M where the two do not cross.
     place_m : (5 P, 3) float64 [m]
-        On the axis of the capsule that moves.
+        On the axis of one of them.
     normal : (5 P, 3) float64
-        Unit vector from the other capsule to it.
-    first, last : (5 P,) int
-        Joints ``first <= i < last`` move the one against the other.
+        Unit vector from the one nearer to the base to the other.
     """
 
     gap_m: Array
     place_m: Array
     normal: Array
-    first: Indices
-    last: Indices
 
 
 def gaps(ends_m: Array) -> Gaps:
     """Free space between all pairs of capsules that may touch: end points, (S, 2, 3) [m], in frame base."""
-    a, b = ends_m[_NEAR], ends_m[_FAR]
-    along_a, along_b = a[:, 1] - a[:, 0], b[:, 1] - b[:, 0]
-    s, t = _nearest(a[:, 0], along_a, b[:, 0], along_b)
-    zero, one = np.zeros(len(a)), np.ones(len(a))
-    on_a = np.stack([s, zero, one, *(_foot(b[:, i], a[:, 0], along_a) for i in (0, 1))])[..., None]
-    on_b = np.stack([t, *(_foot(a[:, i], b[:, 0], along_b) for i in (0, 1)), zero, one])[..., None]
-    place = (b[:, 0] + on_b * along_b).reshape(-1, 3)
-    apart = place - (a[:, 0] + on_a * along_a).reshape(-1, 3)
-    distance = np.sqrt((apart * apart).sum(axis=1))
-    gap = distance - np.tile(BODY.radius_m[_NEAR] + BODY.radius_m[_FAR], 5)
+    start, along = ends_m[:, 0], ends_m[:, 1] - ends_m[:, 0]
+    length2 = _dot(along, along)
+    point = ends_m[_POINT]
+    offset = point - start[_SEGMENT]
+    part = np.minimum(np.maximum(_dot(offset, along[_SEGMENT]) / length2[_SEGMENT], 0.0), 1.0)
+    apart = (offset - part[:, None] * along[_SEGMENT]) * _SIGN
+    cross_m, cross_apart = _crossing(start[_NEAR], along[_NEAR], start[_FAR], along[_FAR])
+    place, apart = np.concatenate([point, cross_m]), np.concatenate([apart, cross_apart])
+    distance = np.sqrt(_dot(apart, apart))
     normal = apart / np.maximum(distance, 1e-9)[:, None]
-    return Gaps(gap, place, normal, np.tile(BODY.joints[_NEAR], 5), np.tile(BODY.joints[_FAR], 5))
+    return Gaps(distance - _RADII_M, place, normal)
 
 
-def _foot(point: Array, start: Array, along: Array) -> Array:
-    """Where on segments, (P, 3) each, the place nearest to points, (P, 3), is: (P,), from 0 to 1."""
-    foot: Array = np.clip(((point - start) * along).sum(axis=1) / (along * along).sum(axis=1), 0.0, 1.0)
-    return foot
+def _crossing(a: Array, u: Array, b: Array, v: Array) -> tuple[Array, Array]:
+    """Where segments a..a+u and b..b+v, (P, 3) each, are nearest within both: the place, and from a's to b's.
 
-
-def _nearest(a: Array, u: Array, b: Array, v: Array) -> tuple[Array, Array]:
-    """Where segments a..a+u and b..b+v, (P, 3) each, are nearest: (P,) and (P,), each from 0 to 1.
-
-    Source: the usual clamped solution of the two linear equations; here a parallel pair takes its first end.
+    Where that is beyond an end, or everywhere, the ends say it all, and this says FAR_M.
     """
-    apart = a - b
-    uu, vv, uv = (u * u).sum(axis=1), (v * v).sum(axis=1), (u * v).sum(axis=1)
-    down = uu * vv - uv * uv
-    s = np.clip((uv * (v * apart).sum(axis=1) - vv * (u * apart).sum(axis=1)) / np.maximum(down, 1e-12), 0.0, 1.0)
-    t = _foot(a + s[:, None] * u, b, v)
-    return _foot(b + t[:, None] * v, a, u), t
+    apart = b - a
+    uu, vv, uv, ua, va = _dot(u, u), _dot(v, v), _dot(u, v), _dot(u, apart), _dot(v, apart)
+    down = np.maximum(uu * vv - uv * uv, 1e-12)
+    s, t = (vv * ua - uv * va) / down, (uv * ua - uu * va) / down
+    within = (s > 0) & (s < 1) & (t > 0) & (t < 1)
+    place = b + np.where(within, t, 0.0)[:, None] * v
+    return place, np.where(within[:, None], place - a - s[:, None] * u, FAR_M)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    product: Array = np.einsum("nx,nx->n", a, b)
+    return product
 
 
 def least_gap_m(frames: Array) -> float:

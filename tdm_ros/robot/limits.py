@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import e, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,18 @@ Point = tuple[float, float, float]
 
 CYCLE_S = 0.05
 """How long a command acts before the next one is judged."""
+
+STEADY = e
+"""An approach whose speed is what is left over T, but seen late by up to D, never overshoots if T >= e D."""
+
+OPTIONAL = {
+    "age_max_s": 1.0,
+    "acceleration_scale": 1.0,
+    "hand_speed_m_s": 5.0,
+    "singular_m": 1.0,
+    "clearance_m": 0.5,
+}
+"""Bounds that may be off, and the largest that makes sense."""
 
 
 @dataclass(frozen=True)
@@ -24,16 +37,22 @@ class ArmReading:
         Joint positions [rad] and velocities [rad/s].
     hand_m : (3,) float64 [m]
         Hand in frame base.
+    age_s : float
+        How long ago that was [s].
+    commanded_rad_s : (J,) float64 or None
+        Joint velocities commanded in the cycle before [rad/s]; None where unknown: ``qd_rad_s`` stands in.
     """
 
     q_rad: Array
     qd_rad_s: Array
     hand_m: Array
+    age_s: float = 0.0
+    commanded_rad_s: Array | None = None
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that the arm is kept in; the defaults are for the simulated arm.
+    """Bounds that the arm is kept in; the defaults are for the simulated arm, `real_limits` for a real one.
 
     Parameters
     ----------
@@ -48,6 +67,20 @@ class Limits:
     look_ahead_s : float
         How far ahead a commanded velocity is followed to see where it leads. (Driven by torque, the arm is
         followed until it could have stopped.)
+    age_max_s : float or None
+        Oldest reading on which a command is judged. This and the bounds below it are off where they are None.
+    delay_s : float
+        A command is in force until this long after the cycle that follows its reading, at the worst.
+    acceleration_scale : float or None
+        Largest gain in joint speed within a cycle, as a fraction of the vendor's accelerations, in (0, 1].
+    links_low_m, links_high_m : (3,) tuple of float [m], or None
+        Corners of the box that the elbow and all swinging links stay in; its lower side is their minimum height.
+    hand_speed_m_s : float or None
+        Largest speed of the hand.
+    singular_m : float or None
+        Smallest singular value of the hand's linear Jacobian [m/rad] that the arm may go to.
+    clearance_m : float or None
+        Smallest distance between parts of the arm.
     """
 
     box_low_m: Point = (0.15, -0.60, 0.02)
@@ -56,18 +89,30 @@ class Limits:
     velocity_scale: float = 1.0
     torque_scale: float = 1.0
     look_ahead_s: float = 0.15
+    age_max_s: float | None = None
+    delay_s: float = 0.0
+    acceleration_scale: float | None = None
+    links_low_m: Point | None = None
+    links_high_m: Point | None = None
+    hand_speed_m_s: float | None = None
+    singular_m: float | None = None
+    clearance_m: float | None = None
+
+    @property
+    def horizon_s(self) -> float:
+        """How old the reading behind a command can be when the command ends."""
+        return CYCLE_S + self.delay_s
 
     def __post_init__(self) -> None:
         self.check()
 
     def check(self) -> None:
         """Raise ValueError, naming the field and what it should be, if a bound makes no sense."""
-        for name in ("box_low_m", "box_high_m"):
-            corner = np.asarray(getattr(self, name), np.float64)
-            if corner.shape != (3,) or not np.isfinite(corner).all():
-                raise ValueError(f"Limits.{name} must be three finite coordinates [m], got {corner.tolist()}")
-        if not all(lo < hi for lo, hi in zip(self.box_low_m, self.box_high_m, strict=True)):
-            raise ValueError(f"Limits.box_low_m must be below box_high_m, got {self.box_low_m} and {self.box_high_m}")
+        self._check_box("box_low_m", "box_high_m")
+        if (self.links_low_m is None) != (self.links_high_m is None):
+            raise ValueError("Limits.links_low_m and links_high_m must both be given, or neither")
+        if self.links_low_m is not None:
+            self._check_box("links_low_m", "links_high_m")
         if not 0 <= self.joint_margin_rad <= 0.5:
             raise ValueError(f"Limits.joint_margin_rad must be in [0, 0.5] rad, got {self.joint_margin_rad}")
         for name in ("velocity_scale", "torque_scale"):
@@ -75,3 +120,21 @@ class Limits:
                 raise ValueError(f"Limits.{name} must be in (0, 1], got {getattr(self, name)}")
         if not CYCLE_S <= self.look_ahead_s <= 2:
             raise ValueError(f"Limits.look_ahead_s must be in [{CYCLE_S}, 2] s, got {self.look_ahead_s}")
+        if not 0 <= self.delay_s <= 1:
+            raise ValueError(f"Limits.delay_s must be in [0, 1] s, got {self.delay_s}")
+        if self.delay_s and not self.look_ahead_s >= STEADY * self.horizon_s:
+            least_s = STEADY * self.horizon_s
+            raise ValueError(f"Limits.look_ahead_s must be >= {least_s:.3f} s with this delay, got {self.look_ahead_s}")
+        for name, most in OPTIONAL.items():
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and 0 < value <= most):
+                raise ValueError(f"Limits.{name} must be in (0, {most:g}], or None to be off, got {value}")
+
+    def _check_box(self, low_name: str, high_name: str) -> None:
+        corners = {name: np.asarray(getattr(self, name), np.float64) for name in (low_name, high_name)}
+        for name, corner in corners.items():
+            if corner.shape != (3,) or not np.isfinite(corner).all():
+                raise ValueError(f"Limits.{name} must be three finite coordinates [m], got {corner.tolist()}")
+        if not (corners[low_name] < corners[high_name]).all():
+            low, high = getattr(self, low_name), getattr(self, high_name)
+            raise ValueError(f"Limits.{low_name} must be below {high_name}, got {low} and {high}")

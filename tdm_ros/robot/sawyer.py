@@ -46,6 +46,9 @@ Q_UPPER_RAD = _column("upper")
 QD_MAX_RAD_S = _column("velocity")
 EFFORT_MAX_N_M = _column("effort")
 
+QDD_MAX_RAD_S2 = _constant([10.0, 8.0, 10.0, 10.0, 12.0, 12.0, 12.0])
+"""Accelerations that the vendor's simulator allows."""
+
 DAMPING_N_M_S_RAD = _constant([10.0, 5.0, 5.0, 1.0, 2.0, 1.0, 1.0])
 FRICTION_N_M = _constant([5.0, 2.0, 2.0, 0.5, 1.0, 0.5, 0.5])
 """Joint damping and dry friction of the vendor's simulator."""
