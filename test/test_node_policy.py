@@ -166,18 +166,25 @@ def test_policy_subgoal_on_the_way_is_overdue_it_is_silent_and_the_last_one_is_n
     stage.bench.until(lambda: bool(stage.commands), 5)
 
 
-@pytest.mark.parametrize("kind", ["garbage", "foreign", "not finite"])
-def test_policy_bad_weights_are_refused_and_the_old_ones_stay(stage: Stage, actor_bytes: bytes, kind: str) -> None:
-    if kind == "garbage":
-        stage.weights(b"garbage", 9)
-    elif kind == "foreign":
-        stage.weights(actor_bytes, 9, task="another task")
-    else:
-        from safetensors.numpy import load, save
-
-        stage.weights(save({k: np.full_like(v, np.nan) for k, v in load(actor_bytes).items()}), 9)
+def test_policy_weights_of_another_task_are_refused_and_the_old_ones_stay(stage: Stage, actor_bytes: bytes) -> None:
+    stage.weights(actor_bytes, 9, task="another task")
     stage.bench.until(lambda: "policy_weights" in stage.bench.refused("policy"))
     assert not stage.silent(0.3) and stage.commands[-1].weights_version == 0
+
+
+@pytest.mark.parametrize("kind", ["garbage", "not finite"])
+def test_policy_weights_that_are_spoilt_silence_it_until_better_ones_come(
+    stage: Stage, actor_bytes: bytes, kind: str
+) -> None:
+    from safetensors.numpy import load, save
+
+    spoilt = save({k: np.full_like(v, np.nan) for k, v in load(actor_bytes).items()})
+    stage.weights(b"garbage" if kind == "garbage" else spoilt, 9)
+    stage.bench.until(lambda: "policy_weights" in stage.bench.refused("policy"))
+    assert stage.silent(0.3)
+    assert any("the newest weights can not be used" in text for text in stage.bench.refused("policy"))
+    stage.weights(actor_bytes, 10)
+    stage.bench.until(lambda: stage.commands and stage.commands[-1].weights_version == 10)
 
 
 @pytest.mark.parametrize("kind", ["nan", "sizes", "names", "old"])

@@ -164,20 +164,34 @@ def test_loop_that_was_held_up_sends_nothing_old_and_holds(state: State) -> None
     assert bench.driven[sent:] and not np.any(bench.driven[sent:]), "zero, and nothing else"
     assert report.source == Source.SAFETY and report.hold_reason == "the arm's loop was held up for 0.75 s"
     _, report = bench.cycle(answer=state == State.RUNNING)
-    assert report.executed.action.max() == 0 and not np.any(bench.driven[sent:]), "until something new is announced"
+    assert report.fault and report.executed.action.max() == 0 and not np.any(bench.driven[sent:])
 
 
-def test_latch_a_hold_lasts_until_something_new_is_announced() -> None:
+def test_latch_a_command_that_is_missing_is_a_fault_until_a_person_clears_it() -> None:
     bench = Bench(latch=True)
     bench.cycle()
     for _ in range(4):
         bench.cycle(answer=False)
+    for state, episode in ((State.PAUSED, 0), (State.RUNNING, 2)):
+        bench.tell(state, episode)
     problem, report = bench.cycle()
-    assert problem == "holding: no command for 0.1 s" and report.executed.action.max() == 0
-    bench.tell(State.PAUSED)
-    bench.cycle(answer=False)
-    bench.tell(State.RUNNING, episode=2)
+    assert problem == "holding: no command for 0.1 s" == f"holding: {report.fault}"
+    assert report.executed.action.max() == 0
+    for state, episode in ((State.FAULT, 0), (State.DISABLED, 0), (State.RUNNING, 3)):
+        bench.tell(state, episode)
     assert bench.cycle()[0] == ""
+
+
+def test_latch_a_deadman_let_go_is_no_fault_and_lasts_until_something_new_is_announced() -> None:
+    bench = Bench(latch=True, require_deadman=True)
+    bench.cycle(held=True)
+    bench.cycle(held=False)
+    problem, report = bench.cycle(held=True)
+    assert problem == "holding: the deadman is not held" and not report.fault
+    bench.tell(State.PAUSED)
+    bench.cycle(held=True, answer=False)
+    bench.tell(State.RUNNING, episode=2)
+    assert bench.cycle(held=True)[0] == ""
 
 
 def test_too_few_commands_are_a_fault() -> None:

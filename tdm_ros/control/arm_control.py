@@ -145,13 +145,13 @@ class ArmControl:
             return released
         values, problem = self._check.values(command, self.cycle)
         if values is None:
-            self._hold(f"command refused: {problem}")
+            self._fail(f"command refused: {problem}")
             return problem
         if self._held:
             self.safeguards.begin(now_s)
         limited = self._drive.command(self.safeguards.scale(now_s) * np.asarray(values))
         if limited.refused:
-            self._hold(f"command refused by the limiter: {limited.layer}")
+            self._fail(f"command refused by the limiter: {limited.layer}")
             return limited.layer
         self._held = ""
         self._command_s = now_s
@@ -174,7 +174,7 @@ class ArmControl:
         if expiry_s <= now_s:
             if now_s - expiry_s <= self._timing.period_s:  # else the loop was held up: it is long over
                 self._advance(expiry_s)
-            self._hold(f"no command for {self._timing.command_timeout_s:g} s")
+            self._fail(f"no command for {self._timing.command_timeout_s:g} s")
         self._hold_if(self.safeguards.released(now_s))
         self._advance(now_s)
 
@@ -192,8 +192,9 @@ class ArmControl:
     def tick(self, now_s: float) -> CycleReport:
         """End the cycle and start the next one."""
         late_s = now_s - self._start_s - self._timing.period_s
-        if self.safeguards.settings.latch and late_s > self._timing.command_timeout_s:
-            self._hold_if(f"the arm's loop was held up for {late_s:.2f} s")
+        moving = self._told.state in (State.RUNNING, State.RESETTING)
+        if self.safeguards.settings.latch and moving and late_s > self._timing.command_timeout_s:
+            self.fault(f"the arm's loop was held up for {late_s:.2f} s")
         self.pass_time(now_s)
         self._advance(np.inf)
         told = self._told
@@ -258,6 +259,13 @@ class ArmControl:
         (self._home if self._told.state == State.RESETTING else self._drive).hold()
         self._held = why
         self._in_force, self._cycle_source = Source.NONE, Source.SAFETY
+
+    def _fail(self, why: str) -> None:
+        """A command was not as it must be: hold, and where the safeguards say so, for good."""
+        if self.safeguards.settings.latch:
+            self.fault(why)
+        else:
+            self._hold(why)
 
     def _hold_reason(self) -> str:
         if why := self._fault or self._held:

@@ -25,7 +25,8 @@ class SafeguardSettings:
     deadman_timeout_s : float
         A deadman that was last heard so long ago counts as released [s].
     latch : bool
-        Whether an arm that held during an episode stays put until something new is announced, whatever is commanded.
+        Whether a command that is late, missing or refused stops the arm for good (FAULT), and a deadman let go until
+        something new is announced.
     stop_hz : float
         The arm stops for good when commands of their own cycle come less often than this; 0: it never does [Hz].
     """

@@ -108,7 +108,7 @@ class ArmParameters(TaskParameters):
     deadman_timeout_s: float = parameter(
         0.2, "A deadman that was last heard this long ago counts as released.", "s", (0.05, 1.0)
     )
-    latch: bool = parameter(False, "Stay put after a hold during an episode, whatever is commanded, until it ends.")
+    latch: bool = parameter(False, "Stop for good (FAULT) when a command is late, missing or refused.")
     warn_hz: float = parameter(18.0, "Warn when commands come in time less often.", "Hz", (0.0, 20.0))
     stop_hz: float = parameter(0.0, "Stop for good (FAULT) when they come less often; 0: never.", "Hz", (0.0, 20.0))
 

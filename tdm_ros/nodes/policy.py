@@ -133,6 +133,7 @@ class PolicyNode(LifecycleNode):
                 problem = self._decider.take(NumpyActor.from_bytes(bytes(message.data)), int(message.version))
             except ValueError as error:
                 problem = str(error)
+                self._decider.distrust(problem)
         if problem:
             self.refusals.refuse("policy_weights", f"version {message.version}: {problem}")
 

@@ -83,6 +83,7 @@ class Decider:
         self._fresh: NumpyActor | None = None
         self._pursuit = Pursuit()
         self._cycle = 0
+        self._distrusted = ""
         self.version = 0
 
     def hear(self, told: Announcement) -> None:
@@ -98,8 +99,12 @@ class Decider:
         sizes = (self.task.observation.size, self.task.goal.size, self.task.action.size)
         if actor.sizes != sizes:
             return f"sizes {actor.sizes}, expected {sizes}"
-        self._fresh, self.version = actor, version
+        self._fresh, self.version, self._distrusted = actor, version, ""
         return ""
+
+    def distrust(self, why: str) -> None:
+        """The newest weights can not be used: who sent them is not to be followed, until it sends better ones."""
+        self._distrusted = f"the newest weights can not be used: {why}"
 
     def decide(self, sample: ArmSample) -> tuple[Decision | None, str]:
         """Choose the action of the cycle that begins with ``sample``.
@@ -114,6 +119,8 @@ class Decider:
         told = self._timeline.at(sample.cycle)
         if told.state != State.RUNNING:
             return None, ""
+        if self._distrusted:
+            return None, self._distrusted
         if self._actor is None:
             if told.mode == Mode.EVALUATE:
                 return None, "no weights to evaluate"
