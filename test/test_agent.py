@@ -215,6 +215,19 @@ def test_learner_of_a_point_goes_where_it_is_told(seed):
     assert np.median(misses) < 0.03 and np.percentile(misses, 90) < 0.05, misses
 
 
+@pytest.mark.parametrize("whole", [1, 5, 16, 17, 50, 99, 100])
+def test_steps_left_an_episode_is_gone_in_equal_parts_and_runs_out_with_it(whole):
+    tensors = an_agent(config=replace(CONFIG, running="align")).actor_tensors()
+    actor = NumpyActor(tensors)
+    longest = actor.features.horizon + 1
+    left = [actor.steps_left(time, whole - 1 - time) for time in range(whole)]
+    ends = [time + 1 for time, steps in enumerate(left) if steps == 0]
+    parts = np.diff([0, *ends])
+    assert ends[-1] == whole and parts.max() <= longest and parts.max() - parts.min() <= 1
+    assert len(parts) == -(-whole // longest)
+    assert all(np.diff(left)[np.array(left[:-1]) > 0] == -1)
+
+
 VARIANTS = {
     "scalar": dict(vector=False),
     "ddpg": dict(backbone="ddpg"),

@@ -184,6 +184,7 @@ def test_policy_weights_that_are_spoilt_silence_it_until_better_ones_come(
     assert stage.silent(0.3)
     assert any("the newest weights can not be used" in text for text in stage.bench.refused("policy"))
     stage.weights(actor_bytes, 10)
+    stage.aim()
     stage.bench.until(lambda: stage.commands and stage.commands[-1].weights_version == 10)
 
 

@@ -81,10 +81,15 @@ class NumpyActor:
 
     def steps_left(self, time: int, remaining: int) -> int:
         """The horizon to act with [steps], ``time`` steps after the start, with ``remaining`` after the next state."""
-        horizon = self.features.horizon
+        longest = self.features.horizon + 1
         if self.running == "cycle":
-            return horizon - time % (horizon + 1)
-        return max(horizon - time, 0) if self.running == "hold" else max(remaining, 0)
+            return longest - 1 - time % longest
+        if self.running == "hold":
+            return max(longest - 1 - time, 0)
+        whole = time + max(remaining, 0) + 1
+        parts = -(-whole // longest)
+        ends = (whole * part // parts for part in range(1, parts + 1))
+        return next(end for end in ends if end > time) - time - 1
 
     def act(self, observation: Array, achieved: Array, goal: Array, steps_left: int) -> Array:
         """Choose an action.

@@ -77,8 +77,9 @@ class TdmConfig:
     walk : "gaussian" or "ou"
         Independent noise and now and then a uniform action, or an Ornstein-Uhlenbeck process.
     running : "align", "hold" or "cycle"
-        The horizon while acting: counted down so that it runs out with the episode, or, where no end is known, the one
-        that promises most (`Pursuit`); counted down once and held at 0; or counted down and begun again (the paper).
+        The horizon while acting. An episode is gone in equal parts, as few as the horizon allows, and it runs down in
+        each; or, where no end is known, it is the one that promises most (`Pursuit`). Or it runs down once and is held
+        at 0. Or it runs down and begins again (the paper).
     goals : GoalMix
     """
 
