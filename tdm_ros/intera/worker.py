@@ -4,8 +4,9 @@ Run it as a file; it needs rospy, intera_interface and the modules beside it, bu
 
     python3 tdm_ros/intera/worker.py --listen 127.0.0.1:7447
 
-Three watchdogs lie within each other: the robot stops when it hears no command for 0.2 s, the worker when it hears none
-for 0.15 s, and the arm process sees within 0.1 s that the worker is silent.
+Watchdogs lie within each other: the worker stops the arm when it hears no new command for 0.15 s, or the ROS master is
+silent for 0.12 s; the robot when it hears none from the worker, which repeats each at 100 Hz, for 0.15 s; and the arm
+process sees within 0.1 s that the worker is silent.
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ class ArmNode(Node):
         self._control = self._make_control(given)
         self._pacer = Pacer(1.0 / self.task.rate_hz, time.monotonic())
         self._started_s = time.monotonic()
+        self._wall_ahead_s = time.time() - time.monotonic()
         self._states = self.create_publisher(ArmState, "arm_state", qos.STATE_HISTORY)
         self._joints = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
         self._diagnostics = Diagnostics(self, self.refusals, self._values, timer=False)
@@ -118,6 +119,7 @@ class ArmNode(Node):
     def _tick(self, now_s: float) -> None:
         overruns = self._pacer.overruns
         self._pacer.advance(now_s)
+        self._watch_wall_clock()
         report = self._control.tick(now_s)
         late = self._pacer.overruns > overruns
         self.statistics.end_cycle(now_s - self._started_s, report.expected, report.answered, late)
@@ -127,6 +129,13 @@ class ArmNode(Node):
             rate_hz = self._control.safeguards.rate_hz
             slow = rate_hz < self._given.warn_hz
             self._diagnostics.publish(f"only {rate_hz:.1f} commands a second in time" if slow else "", report.fault)
+
+    def _watch_wall_clock(self) -> None:
+        """Ages of commands are differences of stamps. When the clock behind them jumps, a real arm stops."""
+        ahead_s = time.time() - time.monotonic()
+        jump_s, self._wall_ahead_s = ahead_s - self._wall_ahead_s, ahead_s
+        if self._given.latch and abs(jump_s) > self._given.command_timeout_s:
+            self._control.fault(f"the wall clock jumped by {jump_s:+.1f} s")
 
     def _publish(self, report: CycleReport) -> None:
         reading, pose = self._control.reading(), self._arm.hand_pose()

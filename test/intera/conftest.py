@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -80,3 +80,24 @@ def enabled(client: InteraClient) -> InteraClient:
     answer = client.enable().result(8)
     assert answer.done, answer.reason
     return client
+
+
+@pytest.fixture
+def operate(tmp_path: Path, messages: dict, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
+    """Starts the whole system on a master, with a person before it: ``operate(ros1, worker="", **environment)``."""
+    from operator_bench import Operator
+
+    from tdm_ros.system.environment import free_domain
+
+    domain, people = free_domain(), []
+    ros = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_HOME": str(tmp_path)}
+    for name, value in ros.items():
+        monkeypatch.setenv(name, value)
+
+    def start(ros1: Ros1, worker: str = "", **environment: str) -> Operator:
+        people.append(Operator(tmp_path, ros1, messages["folder"], domain, worker, environment))
+        return people[-1]
+
+    yield start
+    for operator in people:
+        operator.close()

@@ -53,7 +53,8 @@ class Ros1:
             port = free.getsockname()[1]
         self.uri = f"http://127.0.0.1:{port}"
         self._processes: list[subprocess.Popen] = []
-        self._start([ROS1_PYTHON, "/usr/bin/rosmaster", "--core", "-p", str(port)], self.environment(), "master")
+        master = [ROS1_PYTHON, "/usr/bin/rosmaster", "--core", "-p", str(port)]
+        self.master = self.start(master, self.environment(), "master").pid
         wait_until(lambda: _answers(port), 20, "the ROS master answers")
 
     def environment(self, *python_path: object) -> dict[str, str]:
@@ -70,7 +71,7 @@ class Ros1:
         command = [ROBOT_PYTHON, str(HERE / "robot.py")]
         for name in without:
             command += ["--without", name]
-        process = self._start(command, self.environment(self._messages, ROOT), "robot", pipes=True)
+        process = self.start(command, self.environment(self._messages, ROOT), "robot", pipes=True)
         return SimulatedRobot(process)
 
     def start_worker(self, *arguments: str) -> InteraClient:
@@ -87,7 +88,8 @@ class Ros1:
                 process.kill()
                 process.wait()
 
-    def _start(self, command: list[str], env: dict[str, str], name: str, pipes: bool = False) -> subprocess.Popen:
+    def start(self, command: list[str], env: dict[str, str], name: str, pipes: bool = False) -> subprocess.Popen:
+        """Start a process that ends with this."""
         pipe = subprocess.PIPE if pipes else subprocess.DEVNULL
         with (self.folder / f"{name}.out").open("ab") as out:
             process = subprocess.Popen(
