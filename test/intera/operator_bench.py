@@ -115,10 +115,12 @@ class Operator:
         """Do what a person does to get the arm moving under the policy, from wherever it is."""
         self.holds = True
         wait_until(lambda: self._up() and self.arm is not None and self.told is not None, 60, "the system is up")
-        for _ in range(3):  # a busy machine may be a fault of its own
+        for _ in range(5):  # a busy machine may be a fault of its own, and who was killed takes a while to come back
             if self._start():
                 return
-        raise AssertionError(f"the arm does not get going: {self.state}, {self.said}")
+            time.sleep(1.0)
+        said = f"fault {self.arm.fault!r}, hold {self.arm.hold_reason!r}"
+        raise AssertionError(f"the arm does not get going: {self.state} ({self.told.reason}), {said}")
 
     def _start(self) -> bool:
         if self.state == "FAULT" or self.said.startswith("the motors"):

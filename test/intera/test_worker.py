@@ -38,7 +38,7 @@ def test_worker_comes_up_says_hello_and_enables_nothing(robot, client):
     assert hello.missing == ()
     facts = robot.ask("facts")
     assert not facts["enabled"]
-    wait_until(lambda: robot.ask("facts")["timeout_s"] == 0.2, 2, "the command time-out is set")
+    wait_until(lambda: robot.ask("facts")["timeout_s"] == 0.15, 2, "the command time-out is set")
     assert robot.ask("facts")["speed_ratio"] == pytest.approx(0.2)
 
 
