@@ -85,7 +85,7 @@ def enabled(client: InteraClient) -> InteraClient:
 @pytest.fixture
 def operate(tmp_path: Path, messages: dict, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., object]]:
     """Starts the whole system on a master, with a person before it: ``operate(ros1, worker="", **environment)``."""
-    from operator_bench import Operator
+    from operator_bench import Operator, through_worker
 
     from tdm_ros.system.environment import free_domain
 
@@ -95,7 +95,9 @@ def operate(tmp_path: Path, messages: dict, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
 
     def start(ros1: Ros1, worker: str = "", **environment: str) -> Operator:
-        people.append(Operator(tmp_path, ros1, messages["folder"], domain, worker, environment))
+        words = ["robot:=sawyer", "duration_min:=0"]
+        given = {"arm": through_worker(ros1, messages["folder"], worker)}
+        people.append(Operator(tmp_path, domain, words, given, environment))
         return people[-1]
 
     yield start

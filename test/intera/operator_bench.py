@@ -8,9 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import rclpy
+import yaml
 from rclpy.executors import SingleThreadedExecutor
 from ros1_bench import HERE, ROS1_PYTHON, SDK, Ros1, SimulatedRobot, measure, wait_until
 from std_msgs.msg import Bool
@@ -23,26 +25,43 @@ STANDSTILL_S = 0.25
 STATES = ("DISABLED", "HOLD", "RUNNING", "PAUSED", "FAULT", "RESETTING", "DONE")
 
 
+def through_worker(ros1: Ros1, messages: Path, worker: str = "") -> dict[str, str]:
+    """Parameters of `arm` that lead to the simulated robot; ``worker`` is HOST:PORT of one that runs already."""
+    path = ":".join(str(entry) for entry in (*SDK, messages, HERE / "stubs", HERE / "stand_in"))
+    given = {"master_uri": ros1.uri, "host_ip": "127.0.0.1", "worker_command": ROS1_PYTHON, "worker_path": path}
+    return {**given, "worker_address": worker} if worker else given
+
+
 class Operator:
-    """A person with a deadman and a terminal, before the running system."""
+    """A person with a deadman and a terminal, before the running system.
+
+    Parameters
+    ----------
+    folder : Path
+        For everything that is written.
+    domain : int
+        Of ROS 2.
+    words : sequence of str
+        Arguments of `tdm_ros up sawyer_reach`.
+    parameters : dict of str to (dict of str to object)
+        Of each node, beside those of the package.
+    environment : dict of str to str
+        Beside our own.
+    """
 
     def __init__(
-        self, folder: Path, ros1: Ros1, messages: Path, domain: int, worker: str, environment: dict[str, str]
+        self,
+        folder: Path,
+        domain: int,
+        words: Sequence[str],
+        parameters: dict[str, dict[str, object]],
+        environment: dict[str, str],
     ) -> None:
-        self.folder, self.uri = folder, ros1.uri
+        self.folder = folder
+        self.token = str(parameters["arm"].get("master_uri", folder))
         own = folder / "lab.yaml"
-        path = ":".join(str(entry) for entry in (*SDK, messages, HERE / "stubs", HERE / "stand_in"))
-        given = {
-            "master_uri": ros1.uri,
-            "host_ip": "127.0.0.1",
-            "worker_command": ROS1_PYTHON,
-            "worker_path": path,
-        }
-        if worker:
-            given["worker_address"] = f'"{worker}"'
-        lines = [f"    {name}: {value}" for name, value in given.items()]
-        own.write_text("\n".join(["/**/arm:", "  ros__parameters:", *lines, ""]))
-        words = ["robot:=sawyer", f"params:={own}", f"run_dir:={folder / 'run'}", "duration_min:=0"]
+        own.write_text(yaml.safe_dump({f"/**/{node}": {"ros__parameters": p} for node, p in parameters.items()}))
+        words = [*words, f"params:={own}", f"run_dir:={folder / 'run'}"]
         with (folder / "up.out").open("wb") as out:
             self.up = subprocess.Popen(
                 [sys.executable, "-m", "tdm_ros", "up", "sawyer_reach", *words],
@@ -143,7 +162,7 @@ class Operator:
         pids = subprocess.run(["pgrep", "-f", name], capture_output=True, text=True).stdout.split()
         for pid in pids:
             environ = Path(f"/proc/{pid}/environ").read_text(errors="replace")
-            if str(self.folder) in environ or self.uri in environ:
+            if str(self.folder) in environ or self.token in environ:
                 return int(pid)
         raise AssertionError(f"no process {name}")
 
