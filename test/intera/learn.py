@@ -79,10 +79,9 @@ def watch(operator: Operator, motors: bool) -> list[str]:
         if operator.arm is None or operator.state not in ("FAULT", "PAUSED", "DISABLED"):
             time.sleep(0.2)
             continue
-        if operator.state != "DISABLED":
-            if "enable them" not in operator.said:  # as it comes up
-                why.append(operator.said)
-                print(f"  {operator.state}: {operator.said}", flush=True)
+        if operator.state != "DISABLED" and "enable them" not in operator.said:  # as it comes up
+            why.append(operator.said)
+            print(f"  {operator.state}: {operator.said}", flush=True)
         if operator.state == "FAULT":
             if motors:
                 operator.ask("/arm/enable")
