@@ -165,7 +165,7 @@ def test_limits_of_the_parameters_are_the_limiters_own_by_default() -> None:
 
 @pytest.mark.parametrize("text", ["1 2", "a b c", ""])
 def test_limits_corner_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"box_low_m must be three numbers, x y z \[m\], got"):
+    with pytest.raises(ValueError, match=r"box_low_m must be three"):
         limits_of(ArmParameters(box_low_m=text))
 
 

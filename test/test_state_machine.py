@@ -300,6 +300,20 @@ def test_goals_with_a_wall_none_is_inside_and_the_evaluation_is_behind_it() -> N
     assert (np.array([goals.evaluation(i) for i in range(100)])[:, 1] < -0.1).all()
 
 
+def test_goals_of_a_smaller_box_lie_in_it_and_asked_ones_have_to() -> None:
+    low, high = (0.42, -0.28, 0.08), (0.73, 0.35, 0.48)
+    goals = Goals(TASK, 0, low=low, high=high)
+    drawn = np.array([goals.training() for _ in range(50)] + [goals.evaluation(i) for i in range(50)])
+    assert (drawn >= np.float32(low)).all() and (drawn <= np.float32(high)).all()
+    assert drawn.std(axis=0).min() > 0.05
+    assert "goal must be within" in goals.ask([0.78, 0.0, 0.3])
+
+
+def test_goals_of_a_box_that_holds_none_are_refused() -> None:
+    with pytest.raises(ValueError, match="choose a larger box"):
+        Goals(TASK, 0, low=(0.9, 0, 0), high=(1, 1, 1))
+
+
 def test_goals_training_and_evaluation_have_nothing_in_common() -> None:
     goals = Goals(TASK, seed=0)
     train = {tuple(goals.training()) for _ in range(500)}

@@ -66,12 +66,30 @@ class Goals:
     seed : int
     scene : Scene
         No goal is drawn in one of its regions.
+    low, high : (G,) sequence of float, optional
+        Corners of a box that all goals are to lie in, beside the task's [goal unit].
+
+    Raises
+    ------
+    ValueError
+        If hardly any goal lies there.
     """
 
-    def __init__(self, task: TaskSpec, seed: int, scene: Scene = SCENES["open"]) -> None:
+    def __init__(
+        self,
+        task: TaskSpec,
+        seed: int,
+        scene: Scene = SCENES["open"],
+        low: ArrayLike | None = None,
+        high: ArrayLike | None = None,
+    ) -> None:
         self._task, self._seed, self._scene = task, seed, scene
+        self._low = np.maximum(task.goal.low, task.goal.low if low is None else low).astype(np.float32)
+        self._high = np.minimum(task.goal.high, task.goal.high if high is None else high).astype(np.float32)
         self._drawn = 0
         self._asked: NDArray[np.float32] | None = None
+        for evaluation in (False, True):
+            self._draw(np.random.default_rng(0), evaluation)
 
     def ask(self, goal: ArrayLike) -> str:
         """Take a person's goal, (G,), for the next training episode; return "" or why it can not be used."""
@@ -79,10 +97,8 @@ class Goals:
             asked = self._task.goal.checked(goal, "goal")
         except ValueError as error:
             return str(error)
-        low, high = np.array(self._task.goal.low), np.array(self._task.goal.high)
-        if (asked < low).any() or (asked > high).any():
-            box = f"{low.tolist()} and {high.tolist()} {self._task.goal.unit}"
-            return f"goal must be within {box}, got {asked.tolist()}"
+        if not self._within(asked):
+            return f"goal must be within {self._box}, got {asked.tolist()}"
         self._asked = asked
         return ""
 
@@ -97,8 +113,22 @@ class Goals:
             asked, self._asked = self._asked, None
             return asked
         self._drawn += 1
-        return self._scene.sample_goal(self._task, generator("train", self._seed, self._drawn - 1))
+        return self._draw(generator("train", self._seed, self._drawn - 1), False)
 
     def evaluation(self, index: int) -> NDArray[np.float32]:
         """Evaluation goal number ``index``, (G,) float32: the same however often a run is interrupted."""
-        return self._scene.sample_goal(self._task, generator("evaluate", self._seed, index), evaluation=True)
+        return self._draw(generator("evaluate", self._seed, index), True)
+
+    def _draw(self, rng: np.random.Generator, evaluation: bool) -> NDArray[np.float32]:
+        for _ in range(1000):
+            goal = self._scene.sample_goal(self._task, rng, evaluation)
+            if self._within(goal):
+                return goal
+        raise ValueError(f"hardly any goal of the scene lies within {self._box}: choose a larger box")
+
+    def _within(self, goal: NDArray[np.float32]) -> bool:
+        return bool((goal >= self._low).all() and (goal <= self._high).all())
+
+    @property
+    def _box(self) -> str:
+        return f"{self._low.tolist()} and {self._high.tolist()} {self._task.goal.unit}"

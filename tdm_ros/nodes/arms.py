@@ -10,11 +10,11 @@ from dataclasses import fields, replace
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.intera.client import WORKER, InteraClient, InteraError
 from tdm_ros.intera.ros1_environment import ros1_environment
-from tdm_ros.nodes.parameters import ArmParameters
+from tdm_ros.nodes.parameters import ArmParameters, point_of
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm import Arm
 from tdm_ros.robot.home import HOME_LIMITS
-from tdm_ros.robot.limits import OPTIONAL, Limits, Point
+from tdm_ros.robot.limits import OPTIONAL, Limits
 from tdm_ros.sim.sawyer_sim import SawyerSim
 
 
@@ -27,7 +27,7 @@ def limits_of(given: ArmParameters) -> Limits:
         If a corner is not three numbers, or makes no box, or bounds do not go together.
     """
     bounds = {spec.name: getattr(given, spec.name) for spec in fields(Limits) if hasattr(given, spec.name)}
-    corners = {name: _corner(name, bounds[name]) for name in bounds if name.endswith(("_low_m", "_high_m"))}
+    corners = {name: point_of(f"arm.{name}", bounds[name]) for name in bounds if name.endswith(("_low_m", "_high_m"))}
     optional = {name: bounds[name] or None for name in OPTIONAL}
     return Limits(**{**bounds, **corners, **optional})
 
@@ -39,16 +39,6 @@ def home_limits_of(limits: Limits) -> Limits:
     """
     low_m = (*HOME_LIMITS.box_low_m[:2], limits.box_low_m[2])
     return replace(limits, box_low_m=low_m, box_high_m=HOME_LIMITS.box_high_m, singular_m=None)
-
-
-def _corner(name: str, text: str) -> Point | None:
-    if not text and name.startswith("links"):
-        return None
-    try:
-        x, y, z = map(float, text.split())
-    except ValueError:
-        raise ValueError(f"arm.{name} must be three numbers, x y z [m], got {text!r}") from None
-    return x, y, z
 
 
 def make_sim(given: ArmParameters) -> Arm:

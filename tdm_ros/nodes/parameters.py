@@ -113,6 +113,23 @@ class ArmParameters(TaskParameters):
     stop_hz: float = parameter(0.0, "Stop for good (FAULT) when they come less often; 0: never.", "Hz", (0.0, 20.0))
 
 
+def point_of(name: str, text: str) -> tuple[float, float, float] | None:
+    """A point that a parameter holds as text, ``x y z`` [m]; None where that is empty.
+
+    Raises
+    ------
+    ValueError
+        If it is not three numbers.
+    """
+    if not text:
+        return None
+    try:
+        x, y, z = map(float, text.split())
+    except ValueError:
+        raise ValueError(f"{name} must be three numbers, x y z [m], got {text!r}") from None
+    return x, y, z
+
+
 @dataclass(frozen=True)
 class PolicyParameters(TaskParameters):
     """Parameters of `policy`."""
@@ -147,6 +164,9 @@ class SupervisorParameters(TaskParameters):
 
     run_dir: str = parameter("runs/latest", "Folder of the run: metrics, summary, curve, log, checkpoint.")
     scene: str = parameter("open", "What stands around the arm: goals keep clear of it.", choices=tuple(SCENES))
+    goal_low_m: str = parameter("", "Lower corner of the box that goals are drawn from: x y z; empty: the task's.", "m")
+    goal_high_m: str = parameter("", "Upper corner of it.", "m")
+    episode_steps: int = parameter(0, "Length of an episode; 0: the task's, or the scene's.", "cycles", (0, 10000))
     seed: int = parameter(0, "Of the goals; training and evaluation goals never meet.", bounds=(0, 2**31 - 1))
     duration_min: float = parameter(3.0, "Robot time of learning; 0: without end.", "min", (0.0, 1e5))
     evaluate_goals: int = parameter(40, "Fresh goals of the evaluation at the end.", bounds=(0, 10000))

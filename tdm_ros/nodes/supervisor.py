@@ -22,7 +22,7 @@ from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, n
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
 from tdm_ros.nodes.node_runner import run
-from tdm_ros.nodes.parameters import SupervisorParameters
+from tdm_ros.nodes.parameters import SupervisorParameters, point_of
 from tdm_ros.robot.home import at_home
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH, SCENES
@@ -50,7 +50,9 @@ class SupervisorNode(Node):
         self.refusals = Refusals(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._scene = SCENES[given.scene]
-        self._machine = EpisodeMachine(self.task, self._schedule(), Goals(self.task, given.seed, self._scene))
+        box = [point_of(f"supervisor.{name}", getattr(given, name)) for name in ("goal_low_m", "goal_high_m")]
+        goals = Goals(self.task, given.seed, self._scene, *box)
+        self._machine = EpisodeMachine(self.task, self._schedule(), goals)
         self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine, self._scene)
         self._any_weights = self._final_weights = False
         self._ready_s: dict[str, float] = {}
@@ -87,8 +89,8 @@ class SupervisorNode(Node):
             evaluate_reset_every=given.evaluate_reset_every,
             reset_timeout=round(given.reset_timeout_s * self.task.rate_hz),
             exploration=given.exploration,
-            episode_steps=self.task.episode_steps,
-            evaluate_steps=self._scene.evaluate_steps or self.task.episode_steps,
+            episode_steps=given.episode_steps or self.task.episode_steps,
+            evaluate_steps=given.episode_steps or self._scene.evaluate_steps or self.task.episode_steps,
             auto_start=given.auto_start,
             auto_resume=given.auto_resume,
         )

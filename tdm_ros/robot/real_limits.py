@@ -39,5 +39,5 @@ def real_limits(table_height_m: float = 0.0, tool_length_m: float = 0.0) -> Limi
 
 
 REAL_LIMITS = real_limits()
-"""A bare flange over a table at the height of frame base. The hand's box is 6 cm larger than that of reaching goals
-(3 cm above the table, and the flange's radius); elbow and links have room around what this box needs of them."""
+"""A bare flange over a table at the height of frame base. The hand's box leaves out what only a stretched arm reaches;
+elbow and links have room around what this box needs of them."""
