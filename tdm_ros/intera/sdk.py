@@ -47,6 +47,31 @@ class Joints(NamedTuple):
     effort_n_m: tuple
 
 
+def joints_of(message: Any) -> Joints | None:
+    """Return a sample that is whole and finite, which has just arrived, from a JointState of ROS 1 or 2."""
+    place = {name: index for index, name in enumerate(message.name)}
+    arrays = (message.position, message.velocity, message.effort)
+    if not set(JOINT_NAMES) <= set(place) or any(len(array) != len(place) for array in arrays):
+        return None
+    q, qd, effort = (tuple(float(array[place[name]]) for name in JOINT_NAMES) for array in arrays)
+    return Joints(time.monotonic(), q, qd, effort) if all(map(math.isfinite, q + qd + effort)) else None
+
+
+def trouble(flags: dict[str, bool], joints_age_s: float) -> str:
+    """Return why a robot with these flags can not be moved; empty if it can."""
+    if flags["estop"]:
+        return "the e-stop is pressed"
+    if flags["stopped"]:
+        return "the robot is stopped: ask for a reset, then enable it"
+    if flags["error"]:
+        return "the robot reports an error"
+    if not flags["enabled"]:
+        return "the motors are off: enable them"
+    if flags["collided"]:
+        return "the robot reports a collision"
+    return f"joint states are {joints_age_s:.2f} s old" if joints_age_s > STALE_S else ""
+
+
 class Robot:
     """The arm, connected but not enabled.
 
@@ -132,19 +157,7 @@ class Robot:
 
     def problem(self, now_s: float) -> str:
         """Return why the arm can not be moved now; empty if it can."""
-        flags = self.flags()
-        if flags["estop"]:
-            return "the e-stop is pressed"
-        if flags["stopped"]:
-            return "the robot is stopped: ask for a reset, then enable it"
-        if flags["error"]:
-            return "the robot reports an error"
-        if not flags["enabled"]:
-            return "the motors are off: enable them"
-        if flags["collided"]:
-            return "the robot reports a collision"
-        age_s = self.joints_age_s(now_s)
-        return f"joint states are {age_s:.2f} s old" if age_s > STALE_S else self._master.problem(now_s)
+        return trouble(self.flags(), self.joints_age_s(now_s)) or self._master.problem(now_s)
 
     def send(self, kind: str, values: tuple) -> None:
         """Send one order of the keeper. Only one thread may: the SDK fills one shared message."""
@@ -165,16 +178,9 @@ class Robot:
     def _hear_joints(self, message: Any) -> None:
         """Keep a sample that is new, whole and finite; the SDK itself can not tell an old one."""
         stamp = (message.header.stamp.secs, message.header.stamp.nsecs)
-        if stamp == self._stamp and stamp != (0, 0):
-            return
-        place = {name: index for index, name in enumerate(message.name)}
-        arrays = (message.position, message.velocity, message.effort)
-        if not set(JOINT_NAMES) <= set(place) or any(len(array) != len(place) for array in arrays):
-            return
-        q, qd, effort = (tuple(float(array[place[name]]) for name in JOINT_NAMES) for array in arrays)
-        if all(map(math.isfinite, q + qd + effort)):
-            self._stamp = stamp
-            self._joints = Joints(time.monotonic(), q, qd, effort)
+        joints = None if stamp == self._stamp and stamp != (0, 0) else joints_of(message)
+        if joints is not None:
+            self._stamp, self._joints = stamp, joints
 
     def _check_limb(self) -> None:
         """See that the SDK's Limb is whole: without the robot's parameters it is a shell, and says nothing."""

@@ -19,7 +19,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 if __package__:
     from tdm_ros.intera import wire
@@ -217,8 +218,14 @@ class Worker:
         return None
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Come up, serve one client, and leave with an exit code."""
+def connect(arguments: argparse.Namespace) -> tuple[Robot, Devices]:
+    """The robot and its devices, through intera_interface."""
+    robot = Robot(arguments.speed_ratio)
+    return robot, Devices(robot.sdk, arguments.gripper)
+
+
+def main(argv: Sequence[str] | None = None, connect: Callable[[argparse.Namespace], tuple[Any, Any]] = connect) -> int:
+    """Come up, serve one client, and leave with an exit code. Another way to the robot may be given."""
     arguments = parser().parse_args(argv)
     try:
         link = open_link(arguments)
@@ -230,8 +237,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.end())
     try:
-        robot = Robot(arguments.speed_ratio)
-        devices = Devices(robot.sdk, arguments.gripper)
+        robot, devices = connect(arguments)
     except ComingUpError as error:
         worker.leave(str(error), error.code)
         return error.code
@@ -286,6 +292,12 @@ def tell(sender: wire.Sender | None, reason: str, code: int) -> None:
         pass
 
 
+def leave_now(status: int) -> None:
+    """End the process, whatever threads may still wait for something."""
+    sys.stdout.flush()
+    os._exit(status)
+
+
 def _share(text: str) -> float:
     value = float(text)
     if not 0 < value <= 1:
@@ -294,6 +306,4 @@ def _share(text: str) -> float:
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
-    os._exit(status)  # threads of the SDK may still wait for something
+    leave_now(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 
@@ -47,13 +48,37 @@ def make_sim(given: ArmParameters) -> Arm:
 
 
 def make_sawyer(given: ArmParameters) -> Arm:
-    """A Sawyer, through a worker.
+    """A Sawyer, through a worker with intera_interface.
 
     Raises
     ------
     ValueError
         If it is not to be had; the text says why.
     """
+
+    def start() -> InteraClient:
+        folders = [folder for folder in given.worker_path.split(":") if folder]
+        environ = ros1_environment(os.environ, given.master_uri, given.host_ip, folders)
+        return InteraClient.start(
+            [*shlex.split(given.worker_command), WORKER, *shlex.split(given.worker_arguments)], environ
+        )
+
+    return _through("sawyer", given, start)
+
+
+def make_bridged(given: ArmParameters) -> Arm:
+    """A Sawyer whose topics a bridge brings to ROS 2, through a worker that speaks them.
+
+    Raises
+    ------
+    ValueError
+        If it is not to be had; the text says why.
+    """
+    command = [sys.executable, "-m", "tdm_ros.nodes.bridge_worker", *shlex.split(given.worker_arguments)]
+    return _through("bridged", given, lambda: InteraClient.start(command, os.environ))
+
+
+def _through(name: str, given: ArmParameters, start: Callable[[], InteraClient]) -> Arm:
     try:
         if given.worker_address:
             host, _, port = given.worker_address.rpartition(":")
@@ -61,14 +86,16 @@ def make_sawyer(given: ArmParameters) -> Arm:
                 raise ValueError(f"worker_address must be HOST:PORT, got {given.worker_address!r}")
             client = InteraClient.connect(host, int(port))
         else:
-            folders = [folder for folder in given.worker_path.split(":") if folder]
-            environ = ros1_environment(os.environ, given.master_uri, given.host_ip, folders)
-            client = InteraClient.start([*shlex.split(given.worker_command), WORKER], environ)
+            client = start()
         client.wait_ready()
         return SawyerArm(client)
     except (InteraError, ValueError) as error:
-        raise ValueError(f"robot sawyer: {error}") from error
+        raise ValueError(f"robot {name}: {error}") from error
 
 
-ARMS: dict[str, Callable[[ArmParameters], Arm]] = {"mujoco": make_sim, "sawyer": make_sawyer}
+ARMS: dict[str, Callable[[ArmParameters], Arm]] = {
+    "mujoco": make_sim,
+    "sawyer": make_sawyer,
+    "bridged": make_bridged,
+}
 """By the name of the parameter ``robot``."""

@@ -66,13 +66,18 @@ class TaskParameters:
 class ArmParameters(TaskParameters):
     """Parameters of `arm`."""
 
-    robot: str = parameter("mujoco", "Which arm: a simulated one, or a Sawyer.", choices=("mujoco", "sawyer"))
+    robot: str = parameter(
+        "mujoco",
+        "Which arm: a simulated one, or a Sawyer, through intera_interface or through bridged topics.",
+        choices=("mujoco", "sawyer", "bridged"),
+    )
     master_uri: str = parameter("http://localhost:11311", "The Sawyer's ROS 1 master.")
     host_ip: str = parameter("", "This machine's address in the Sawyer's network; empty: its host name will do.")
     worker_command: str = parameter(
         "/usr/bin/python3", "ROS 1 Python, or whatever starts one, for the worker that holds intera_interface."
     )
     worker_path: str = parameter("", "Folders of intera_interface and its messages for the worker, : between them.")
+    worker_arguments: str = parameter("", "More arguments for the worker, such as --allow-torque.")
     worker_address: str = parameter("", "HOST:PORT of a worker that runs already, with --listen; empty: start one.")
     command_timeout_s: float = parameter(0.1, "The arm holds when the last command is older.", "s", (0.05, 0.5))
     supervisor_timeout_s: float = parameter(

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import threading
-import time
 from collections import deque
 
 import numpy as np
 import rospy
+from controller import LIMB, Body, listen
 from intera_core_msgs.msg import (
     CollisionDetectionState,
     EndpointState,
@@ -35,14 +33,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty, Float64
 
 from tdm_ros.control.rotation import quaternion_wxyz
-from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.kinematics import HandPose, jacobian
 from tdm_ros.robot.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
-from tdm_ros.sim.sawyer_sim import SawyerSim
 
-STEP_S = 0.002
-PUBLISH_EVERY = 5  # steps, so that joint_states come at 100 Hz
-LIMB = "/robot/limb/right/"
 ACCELERATION_RAD_S2 = [10.0, 8.0, 10.0, 10.0, 12.0, 12.0, 12.0]
 DEVICES = {
     "robot/cuff": {"right_cuff": 0, "right_button_lower": 0, "right_button_upper": 0},
@@ -77,98 +70,11 @@ DEVICES = {
 }
 
 
-class Controller:
-    """The robot's own: control modes, the command time-out, enabling and stopping. Its clock is given."""
-
-    def __init__(self) -> None:
-        # The real controller makes up for friction and damping, which the servos of our model do not: nearly none here.
-        self.sim = SawyerSim(ACTUATIONS["torque_low_damping"])
-        self.lock = threading.RLock()
-        self.timeout_s, self.speed_ratio = 0.2, 0.3
-        self.mode = JointCommand.POSITION_MODE
-        self.enabled = self.stopped = self.error = False
-        self.estop_button, self.estop_source = 0, 0
-        self.timeouts = self.commands = self.bad_commands = 0
-        self.trace: deque[tuple[float, list[float], list[float]]] = deque(maxlen=15000)  # 30 s
-        self._values = np.zeros(7)
-        self._heard_s = 0.0
-        self.hold()
-
-    def hold(self) -> None:
-        """Position mode, where the arm is."""
-        self.mode, self._goal = JointCommand.POSITION_MODE, self.sim.reading().q_rad
-
-    def command(self, message: JointCommand, now_s: float) -> None:
-        """Take in a joint command. One that can not be followed is counted, and changes nothing."""
-        with self.lock:
-            self.commands += 1
-            field = {
-                JointCommand.POSITION_MODE: message.position,
-                JointCommand.VELOCITY_MODE: message.velocity,
-                JointCommand.TORQUE_MODE: message.effort,
-            }.get(message.mode, ())
-            order = [JOINT_NAMES.index(name) for name in message.names if name in JOINT_NAMES]
-            good = sorted(order) == list(range(7)) and len(field) == 7 and np.isfinite(field).all()
-            self.bad_commands += not good
-            if not good or not self.enabled:
-                return
-            values = np.empty(7)
-            values[order] = field
-            self.mode, self._heard_s = message.mode, now_s
-            if self.mode == JointCommand.POSITION_MODE:
-                self._goal = np.clip(values, Q_LOWER_RAD, Q_UPPER_RAD)
-            else:
-                cap = QD_MAX_RAD_S if self.mode == JointCommand.VELOCITY_MODE else EFFORT_MAX_N_M
-                self._values = np.clip(values, -cap, cap)
-
-    def step(self, now_s: float) -> None:
-        """Let 2 ms of motion pass."""
-        with self.lock:
-            if self.mode != JointCommand.POSITION_MODE and now_s - self._heard_s > self.timeout_s:
-                self.timeouts += 1
-                self.hold()
-            if not self.enabled:
-                self.hold()
-            if self.mode == JointCommand.TORQUE_MODE:
-                self.sim.drive("torque", self._values)
-            else:
-                self.sim.drive("velocity", self._approach() if self.mode == 1 else self._values)
-            self.sim.advance(1)
-            reading = self.sim.reading()
-            self.trace.append((now_s, reading.q_rad.tolist(), reading.qd_rad_s.tolist()))
-
-    def enable(self, on: bool) -> None:
-        """Switch the motors; a stopped robot does not listen."""
-        with self.lock:
-            self.enabled = on and not self.stopped
-
-    def stop(self, button: int, source: int) -> None:
-        """Stop: by the button (1, user) or by the topic (2, unknown)."""
-        with self.lock:
-            self.stopped, self.enabled = True, False
-            self.estop_button, self.estop_source = button, source
-
-    def reset(self) -> None:
-        """Clear a stop, unless the button is still pressed."""
-        with self.lock:
-            if self.estop_button != 1:
-                self.stopped = self.error = False
-                self.estop_button = self.estop_source = 0
-
-    def _approach(self) -> np.ndarray:
-        """All joints at one time, the slowest at the speed ratio, and slower on the last bit."""
-        left = self._goal - self.sim.reading().q_rad
-        seconds = np.max(np.abs(left) / (max(self.speed_ratio, 1e-3) * QD_MAX_RAD_S))
-        return left / max(seconds, 0.1)
-
-
-class Node:
+class Node(Body):
     """Topics, parameters and services around the controller."""
 
     def __init__(self, without: list[str]) -> None:
-        self.controller = Controller()
-        self.flags = {"frozen": False, "stuck": False, "nan": False, "collided": False, "deaf": False}
-        self.lag_s = 0.0
+        super().__init__()
         self._set_parameters(without)
         rospy.init_node("sawyer", disable_signals=True)
         self._last: JointState | None = None
@@ -199,8 +105,8 @@ class Node:
             JointLimits(JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S, ACCELERATION_RAD_S2, EFFORT_MAX_N_M)
         )
         subscribe = rospy.Subscriber
-        subscribe(LIMB + "joint_command", JointCommand, self._command, queue_size=1, tcp_nodelay=True)
-        subscribe(LIMB + "joint_command_timeout", Float64, self._set_timeout)
+        subscribe(LIMB + "joint_command", JointCommand, self.take, queue_size=1, tcp_nodelay=True)
+        subscribe(LIMB + "joint_command_timeout", Float64, self.set_timeout)
         subscribe(LIMB + "set_speed_ratio", Float64, lambda m: setattr(c, "speed_ratio", min(max(m.data, 0.0), 1.0)))
         subscribe("/robot/set_super_enable", Bool, lambda m: c.enable(m.data))
         subscribe("/robot/set_super_reset", Empty, lambda m: c.reset())
@@ -208,13 +114,6 @@ class Node:
         kinematics = "/ExternalTools/right/PositionKinematicsNode/"
         rospy.Service(kinematics + "IKService", SolvePositionIK, lambda _: SolvePositionIKResponse())
         rospy.Service(kinematics + "FKService", SolvePositionFK, lambda _: SolvePositionFKResponse())
-
-    def _command(self, message: JointCommand) -> None:
-        if not self.flags["deaf"]:
-            self.controller.command(message, time.monotonic())
-
-    def _set_timeout(self, message: Float64) -> None:
-        self.controller.timeout_s = min(max(message.data, 0.0), 1.0)
 
     def _announce_gripper(self) -> None:
         names = [name.split("/")[1] for name in self._io if name.startswith("end_effector/")]
@@ -224,29 +123,7 @@ class Node:
         self._gripper_config = rospy.Publisher("/io/end_effector/config", IONodeConfiguration, queue_size=1, latch=True)
         self._gripper_config.publish(config)
 
-    def run(self) -> None:
-        """Move in real time, and publish: joints and hand at 100 Hz, flags at 20 Hz, devices at 5 Hz."""
-        start_s, steps = time.monotonic(), 0
-        while not rospy.is_shutdown():
-            due_s = start_s + steps * STEP_S
-            now_s = time.monotonic()
-            if now_s < due_s:
-                time.sleep(due_s - now_s)
-                now_s = due_s
-            self.lag_s = max(self.lag_s, now_s - due_s)
-            if now_s - due_s > 0.05:  # too late to catch up: time was lost
-                start_s += now_s - due_s
-            self.controller.step(time.monotonic())
-            steps += 1
-            if steps % PUBLISH_EVERY == 0:
-                self._publish_motion()
-            if steps % (5 * PUBLISH_EVERY) == 0:
-                self._publish_flags()
-            if steps % (20 * PUBLISH_EVERY) == 0:
-                for device in self._io.values():
-                    device.publish()
-
-    def _publish_motion(self) -> None:
+    def publish_motion(self) -> None:
         stamp = rospy.Time.now()
         with self.controller.lock:
             sim = self.controller.sim
@@ -269,7 +146,7 @@ class Node:
             tips = EndpointStates(names=["right_hand"], states=[state])
             self._tips.publish(tips)
 
-    def _publish_flags(self) -> None:
+    def publish_flags(self) -> None:
         c = self.controller
         self._state.publish(
             RobotAssemblyState(
@@ -285,51 +162,18 @@ class Node:
         collision = CollisionDetectionState(collision_state=self.flags["collided"])
         self._collision.publish(collision)
 
-    def ask(self, name: str, *arguments: object) -> object:
-        """Do what the test says."""
-        c = self.controller
-        if name == "set":
-            self.flags[str(arguments[0])] = bool(arguments[1])
-            self._publish_flags()
-        elif name == "estop":
-            if arguments[0]:
-                c.stop(1, 1)
-            elif c.stopped:
-                c.estop_button = 3
-            self._publish_flags()
-        elif name == "clear":  # as if it had just been switched on
-            with c.lock:
-                c.stopped = c.enabled = c.error = False
-                c.estop_button = c.estop_source = c.timeouts = 0
-            self.lag_s = 0.0
-            self._publish_flags()
-        elif name == "press":
-            self._io[str(arguments[0])].values[str(arguments[1])] = arguments[2]
-        elif name == "place":  # at rest, at home
-            with c.lock:
-                c.sim.reset(arguments[0])
-                c.hold()
-                c.trace.clear()
-        elif name == "trace":
-            with c.lock:
-                return list(c.trace)
-        elif name == "facts":
-            return {
-                "mode": c.mode,
-                "timeout_s": c.timeout_s,
-                "speed_ratio": c.speed_ratio,
-                "timeouts": c.timeouts,
-                "commands": c.commands,
-                "bad_commands": c.bad_commands,
-                "enabled": c.enabled,
-                "stopped": c.stopped,
-                "lag_s": self.lag_s,
-                "gripper_m": self._io["end_effector/right_gripper"].values["position_m"],
-                "lights": self._io["robot/robot"].values,
-            }
-        else:
-            raise ValueError(f"the robot knows set, estop, clear, press, place, trace and facts, got {name!r}")
-        return None
+    def publish_devices(self) -> None:
+        for device in self._io.values():
+            device.publish()
+
+    def press(self, device: str, signal: str, value: object) -> None:
+        self._io[device].values[signal] = value
+
+    def more_facts(self) -> dict[str, object]:
+        return {
+            "gripper_m": self._io["end_effector/right_gripper"].values["position_m"],
+            "lights": self._io["robot/robot"].values,
+        }
 
 
 class Device:
@@ -379,21 +223,12 @@ def _endpoint(q_rad: np.ndarray, qd_rad_s: np.ndarray, hand: HandPose) -> Endpoi
     return state
 
 
-def listen(node: Node) -> None:
-    """Answer the test, line by line; end with it."""
-    for line in sys.stdin:
-        name, *arguments = json.loads(line)
-        print(json.dumps(node.ask(name, *arguments)), flush=True)
-    rospy.signal_shutdown("the test is over")
-
-
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--without", action="append", default=[], help="a parameter, a device or tip_states")
     node = Node(words.parse_args().without)
-    threading.Thread(target=listen, args=(node,), daemon=True).start()
-    print(json.dumps("up"), flush=True)
-    node.run()
+    listen(node, lambda: rospy.signal_shutdown("the test is over"))
+    node.run(rospy.is_shutdown)
 
 
 if __name__ == "__main__":

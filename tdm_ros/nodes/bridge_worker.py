@@ -1,0 +1,287 @@
+"""The worker of `robot:=bridged`: Sawyer's own topics in ROS 2, where ros1_bridge or a Zenoh bridge brings them.
+
+It is the worker of `tdm_ros.intera` with another way to the robot, so that all its watchdogs and refusals are the same;
+the arm node starts it as a process of its own. What intera_interface does beyond topics, this does itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import rclpy
+from geometry_msgs.msg import Point, Quaternion, Vector3
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Empty, Float64
+
+from tdm_ros.intera.sdk import (
+    COMMAND_TIMEOUT_S,
+    JOINT_NAMES,
+    NO_ROBOT,
+    NO_ROS,
+    ComingUpError,
+    Joints,
+    joints_of,
+    trouble,
+)
+from tdm_ros.intera.worker import leave_now, main
+
+LIMB = "/robot/limb/right/"
+POSITION, VELOCITY, TORQUE = 1, 2, 3  # of JointCommand
+PRESSED = 1  # of RobotAssemblyState.estop_button
+FOUND_S = 5.0
+"""How long the robot's topics may take to be heard."""
+CHANGED_S = 5.0
+STATE_OLD_S = 1.0
+"""The robot's state, collision included, comes many times a second; older than this it is not believed."""
+
+NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Hears reliable and best-effort publishers alike, and never more than the newest."""
+KEPT = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""Latched, as the robot expects its settings."""
+
+
+class BridgedRobot:
+    """The arm, connected but not enabled; the same to a worker as `tdm_ros.intera.sdk.Robot`.
+
+    Parameters
+    ----------
+    speed_ratio : float
+        For position mode, in (0, 1].
+
+    Raises
+    ------
+    ComingUpError
+        If intera_core_msgs has not been built for ROS 2, or the robot's topics are not heard.
+    """
+
+    names = JOINT_NAMES
+    interface = "topics"
+
+    def __init__(self, speed_ratio: float) -> None:
+        self._msgs = _messages()
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # the worker has its own
+        self._node = rclpy.create_node("sawyer_bridge_worker", enable_rosout=False)
+        self._joints: Joints | None = None
+        self._state: Any = None
+        self._state_s = self._collision_s = -math.inf
+        self._collided = False
+        self._stamp: tuple[int, int] = (0, 0)
+        self._pose: tuple[Any, ...] | None = None
+        self._shutdown_calls: list[Callable[[], None]] = []
+        make = self._node.create_publisher
+        self._commands = make(self._msgs.JointCommand, LIMB + "joint_command", 1)
+        self._timeout = make(Float64, LIMB + "joint_command_timeout", KEPT)
+        self._ratio = make(Float64, LIMB + "set_speed_ratio", KEPT)
+        self._supers = {
+            name: make(kind, f"/robot/set_super_{name}", 10)
+            for name, kind in (("enable", Bool), ("reset", Empty), ("stop", Empty))
+        }
+        hear = self._node.create_subscription
+        hear(JointState, "/robot/joint_states", self._hear_joints, NEWEST)
+        hear(self._msgs.RobotAssemblyState, "/robot/state", self._hear_state, NEWEST)
+        hear(self._msgs.EndpointState, LIMB + "endpoint_state", self._hear_hand, NEWEST)
+        hear(self._msgs.CollisionDetectionState, LIMB + "collision_detection_state", self._hear_collision, NEWEST)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        threading.Thread(target=self._spin, name="topics", daemon=True).start()
+        self._wait_for_all()
+        self.motors = BridgedMotors(self._supers, lambda: self._state)
+        self.set_speed_ratio(speed_ratio)
+        self._timeout.publish(Float64(data=COMMAND_TIMEOUT_S))
+
+    def versions(self) -> tuple[str, str]:
+        """Return those of the SDK and of the robot, neither of which is known here."""
+        return "none", "unknown"
+
+    def on_shutdown(self, call: Callable[[], None]) -> None:
+        """Have something done when ROS 2 ends the node."""
+        self._shutdown_calls.append(call)
+
+    def shut_down(self) -> None:
+        """Leave the graph."""
+        self._shutdown_calls.clear()
+        self._executor.shutdown(0.2)
+        rclpy.try_shutdown()
+
+    def joints(self) -> Joints | None:
+        """Return the newest sample."""
+        return self._joints
+
+    def joints_age_s(self, now_s: float) -> float:
+        """Return how long ago it came [s]."""
+        return now_s - self._joints.arrived_s if self._joints else 1e6
+
+    def hand(self) -> tuple[Any, ...]:
+        """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand; the last that were finite."""
+        assert self._pose is not None, "it was waited for"
+        return self._pose
+
+    def flags(self) -> dict[str, bool]:
+        """Return enabled, stopped, error, estop and collided."""
+        state = self._state
+        return {
+            "enabled": bool(state.enabled),
+            "stopped": bool(state.stopped),
+            "error": bool(state.error),
+            "estop": state.estop_button == PRESSED,
+            "collided": self._collided,
+        }
+
+    def problem(self, now_s: float) -> str:
+        """Return why the arm can not be moved now; empty if it can."""
+        if found := trouble(self.flags(), self.joints_age_s(now_s)):
+            return found
+        for name, heard_s in (("state of the robot", self._state_s), ("collision state", self._collision_s)):
+            if now_s - heard_s > STATE_OLD_S:
+                return f"the {name} is {now_s - heard_s:.1f} s old"
+        return ""
+
+    def send(self, kind: str, values: tuple[float, ...]) -> None:
+        """Send one order of the keeper."""
+        if kind == "exit":  # as intera_interface does: one command to stay where the joints are
+            assert self._joints is not None
+            kind, values = "position", self._joints.q_rad
+        if not kind:
+            return
+        mode = {"position": POSITION, "velocity": VELOCITY, "torque": TORQUE}[kind]
+        message = self._msgs.JointCommand(mode=mode, names=list(JOINT_NAMES))
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        setattr(message, "effort" if kind == "torque" else kind, list(values))
+        self._commands.publish(message)
+
+    def set_speed_ratio(self, ratio: float) -> None:
+        """Set the speed of position mode, in (0, 1] of the joints' limits."""
+        self._ratio.publish(Float64(data=float(ratio)))
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            self._executor.spin()
+        for call in self._shutdown_calls:
+            call()
+
+    def _wait_for_all(self) -> None:
+        deadline_s = time.monotonic() + FOUND_S
+        while missing := self._missing():
+            if time.monotonic() > deadline_s:
+                domain = os.environ.get("ROS_DOMAIN_ID", "0")
+                raise ComingUpError(
+                    f"{missing} said nothing whole and finite for {FOUND_S:g} s: does the bridge run, with "
+                    f"intera_core_msgs, in ROS_DOMAIN_ID {domain}, and is the robot on?",
+                    NO_ROBOT,
+                )
+            time.sleep(0.01)
+
+    def _missing(self) -> str:
+        if self._joints is None:
+            return "/robot/joint_states"
+        if self._state is None:
+            return "/robot/state"
+        if self._pose is None:
+            return LIMB + "endpoint_state"
+        return "" if math.isfinite(self._collision_s) else LIMB + "collision_detection_state"
+
+    def _hear_joints(self, message: JointState) -> None:
+        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
+        joints = None if stamp == self._stamp and stamp != (0, 0) else joints_of(message)
+        if joints is not None:
+            self._stamp, self._joints = stamp, joints
+
+    def _hear_state(self, message: Any) -> None:
+        self._state, self._state_s = message, time.monotonic()
+
+    def _hear_collision(self, message: Any) -> None:
+        self._collided, self._collision_s = bool(message.collision_state), time.monotonic()
+
+    def _hear_hand(self, message: Any) -> None:
+        p: Point = message.pose.position
+        o: Quaternion = message.pose.orientation
+        v: Vector3 = message.twist.linear
+        w: Vector3 = message.twist.angular
+        hand = ((p.x, p.y, p.z), (o.w, o.x, o.y, o.z), (v.x, v.y, v.z, w.x, w.y, w.z))
+        if all(math.isfinite(value) for part in hand for value in part):
+            self._pose = hand
+
+
+class BridgedMotors:
+    """Enable, reset and stop, each on explicit request; they return "" or why it was not done, after 5 s at most."""
+
+    def __init__(self, supers: dict[str, Any], state: Callable[[], Any]) -> None:
+        self._supers, self._state = supers, state
+        self._lock = threading.Lock()
+
+    def enable(self) -> str:
+        """Switch the motors on, unless the robot is stopped."""
+        with self._lock:
+            if self._state().stopped:
+                return "the robot is stopped: ask for a reset first"
+            return self._until("enable", Bool(data=True), lambda state: state.enabled)
+
+    def reset(self) -> str:
+        """Clear a stop; the motors stay off."""
+        with self._lock:
+            if not self._state().stopped:
+                return "the robot is not stopped"
+            if self._state().estop_button == PRESSED:
+                return "the e-stop is pressed: release it first"
+            return self._until("reset", Empty(), lambda state: not state.stopped)
+
+    def stop(self) -> str:
+        """Switch the motors off and apply the brakes: a software e-stop. It does not wait for the others."""
+        return self._until("stop", Empty(), lambda state: state.stopped)
+
+    def _until(self, name: str, message: Any, done: Callable[[Any], bool]) -> str:
+        deadline_s = time.monotonic() + CHANGED_S
+        while not done(self._state()):
+            if time.monotonic() > deadline_s:
+                return f"the robot did not {name} within {CHANGED_S:g} s"
+            self._supers[name].publish(message)
+            time.sleep(0.01)
+        return ""
+
+
+class NoDevices:
+    """Cuff, buttons, lights and gripper are not bridged."""
+
+    cuff = False
+    buttons: dict[str, int] = {}  # noqa: RUF012
+    missing = ("cuff, navigator, gripper, lights: not reached through topics",)
+
+    def move_gripper(self, position_m: float) -> str:
+        """Say why not."""
+        return "the gripper is not reached through topics"
+
+    def switch_light(self, name: str, on: bool) -> str:
+        """Say why not."""
+        return "lights are not reached through topics"
+
+
+def connect(arguments: argparse.Namespace) -> tuple[BridgedRobot, NoDevices]:
+    """The robot through its topics."""
+    return BridgedRobot(arguments.speed_ratio), NoDevices()
+
+
+def _messages() -> Any:
+    try:
+        import intera_core_msgs.msg as found
+    except ImportError as error:
+        raise ComingUpError(
+            f"intera_core_msgs can not be imported ({error}): build it for ROS 2, as the bridge needs it, too, and "
+            "source its install folder before starting",
+            NO_ROS,
+        ) from None
+    return found
+
+
+if __name__ == "__main__":
+    leave_now(main(sys.argv[1:], connect))

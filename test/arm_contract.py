@@ -1,0 +1,279 @@
+"""What every arm must do, whatever is behind it. A backend has a fixture `bench`, and inherits the tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
+from tdm_ros.control.sawyer_arm import SawyerArm
+from tdm_ros.control.timeline import Announcement, Source, State
+from tdm_ros.intera.client import InteraClient
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm import Arm
+from tdm_ros.robot.arm_cycle import ArmCycle
+from tdm_ros.robot.kinematics import forward
+from tdm_ros.robot.limiter import Limiter
+from tdm_ros.robot.real_limits import REAL_LIMITS
+from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
+from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+
+CYCLE_S = 0.05
+STANDSTILL_S = 0.25
+STILL_RAD_S = 0.02
+VELOCITY = ACTUATIONS["velocity"]
+
+
+class SimulatedBench:
+    """An arm whose time passes only when it is told."""
+
+    real = False
+
+    def __init__(self, arm: SawyerSim) -> None:
+        self.arm: Arm = arm
+        self._sim = arm
+        arm.reset(NEUTRAL_RAD)
+        self._now_s = 0.0
+
+    def now_s(self) -> float:
+        """Steady time [s]."""
+        return self._now_s
+
+    def cycle(self) -> None:
+        """Let 50 ms pass."""
+        self.arm.advance(SUBSTEPS)
+        self._now_s += CYCLE_S
+
+    def truth(self) -> tuple[np.ndarray, np.ndarray]:
+        """Joint positions (7,) [rad] and velocities (7,) [rad/s], not by way of the arm."""
+        return self._sim.data.qpos[:7].copy(), self._sim.data.qvel[:7].copy()
+
+
+class RealBench:
+    """A robot in real time, behind a worker; enabled."""
+
+    real = True
+
+    def __init__(self, client: InteraClient, robot: Any) -> None:
+        self.client, self.robot = client, robot
+        assert client.enable().result(10).done
+        self.arm: Arm = SawyerArm(client)
+        self._due_s = time.monotonic()
+
+    def now_s(self) -> float:
+        """Steady time [s]."""
+        return time.monotonic()
+
+    def cycle(self) -> None:
+        """Let 50 ms pass."""
+        self._due_s = max(self._due_s + CYCLE_S, time.monotonic())
+        time.sleep(max(0.0, self._due_s - time.monotonic()))
+
+    def truth(self) -> tuple[np.ndarray, np.ndarray]:
+        """Joint positions (7,) [rad] and velocities (7,) [rad/s], not by way of the arm."""
+        _, q, qd = self.robot.ask("trace")[-1]
+        return np.array(q), np.array(qd)
+
+    def worker(self) -> int:
+        """Process of the worker."""
+        return self.client._process.pid
+
+
+Bench = SimulatedBench | RealBench
+
+
+class ArmContract:
+    """The tests."""
+
+    def test_reading_is_finite_true_fresh_and_in_order(self, bench: Bench) -> None:
+        bench.cycle()
+        q, _ = bench.truth()
+        reading = bench.arm.reading()
+        np.testing.assert_allclose(reading.q_rad, q, atol=0.01)
+        assert np.isfinite(reading.qd_rad_s).all() and np.abs(reading.qd_rad_s).max() < STILL_RAD_S
+        assert 0 <= reading.age_s < 0.1
+        assert bench.arm.effort().shape == (7,) and np.isfinite(bench.arm.effort()).all()
+        assert bench.arm.problem() == ""
+
+    def test_hand_is_where_the_joints_put_it(self, bench: Bench) -> None:
+        pose, hand = bench.arm.hand_pose(), forward(bench.arm.reading().q_rad)
+        np.testing.assert_allclose(pose.position_m, hand.position_m, atol=2e-3)
+        np.testing.assert_allclose(pose.rotation, hand.rotation, atol=5e-3)
+        np.testing.assert_allclose(bench.arm.reading().hand_m, hand.position_m, atol=2e-3)
+
+    @pytest.mark.parametrize("joint", range(7))
+    def test_velocity_moves_this_joint_as_far_as_it_says(self, bench: Bench, joint: int) -> None:
+        before, wanted = bench.truth()[0], np.zeros(7)
+        wanted[joint] = 0.2 if joint % 2 else -0.2
+        self.drive(bench, wanted, 0.5)
+        bench.arm.hold()
+        self.wait(bench, STANDSTILL_S)
+        moved = bench.truth()[0] - before
+        assert moved[joint] == pytest.approx(0.5 * wanted[joint], abs=0.04)
+        assert np.abs(np.delete(moved, joint)).max() < 0.02
+
+    def test_hold_stands_in_time_and_stays(self, bench: Bench) -> None:
+        self.drive(bench, np.full(7, 0.2), 0.5)
+        assert np.abs(bench.truth()[1]).max() > 0.1
+        bench.arm.hold()
+        self.wait(bench, STANDSTILL_S)
+        at, speed = bench.truth()
+        assert np.abs(speed).max() < STILL_RAD_S
+        self.wait(bench, 0.5)
+        np.testing.assert_allclose(bench.truth()[0], at, atol=0.01)
+
+    def test_held_arm_moves_again_when_told(self, bench: Bench) -> None:
+        for _ in range(2):
+            before = bench.truth()[0][0]
+            self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.5)
+            bench.arm.hold()
+            self.wait(bench, STANDSTILL_S)
+            assert bench.truth()[0][0] - before == pytest.approx(0.1, abs=0.025)
+
+    @pytest.mark.parametrize("bad", [np.full(7, np.nan), np.zeros(6), None])
+    def test_command_that_makes_no_sense_holds(self, bench: Bench, bad: Any) -> None:
+        cycle = ArmCycle(bench.arm, Limiter(VELOCITY, REAL_LIMITS), VELOCITY)
+        for _ in range(6):
+            cycle.command([0.1, 0, 0, 0, 0, 0, 0])
+            bench.cycle()
+            cycle.finish()
+        assert cycle.command(bad).refused
+        self.wait(bench, STANDSTILL_S)
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+    def test_executed_action_is_the_motion_and_the_limits_are_kept(self, bench: Bench) -> None:
+        cycle = ArmCycle(bench.arm, Limiter(VELOCITY, REAL_LIMITS), VELOCITY)
+        rng, before, sum_rad = np.random.default_rng(1), bench.truth()[0], np.zeros(7)
+        for k in range(30):
+            if k % 5 == 0:
+                wanted = rng.uniform(-9, 9, 7)
+            limited = cycle.command(wanted)
+            assert not limited.refused, limited.layer
+            if bench.real:
+                cycle.advance(SUBSTEPS)
+                bench.cycle()
+            else:
+                cycle.advance(SUBSTEPS)
+            executed = cycle.finish()
+            assert np.abs(executed.action).max() <= 1 and executed.limited
+            sum_rad += VELOCITY.to_command(executed.action) * CYCLE_S
+        bench.arm.hold()
+        self.wait(bench, STANDSTILL_S)
+        moved = bench.truth()[0] - before
+        assert np.abs(moved).max() > 0.05
+        np.testing.assert_allclose(moved, sum_rad, atol=0.05)
+
+    def test_silent_commander_stops_the_arm_for_good(self, bench: Bench) -> None:
+        control = self.control(bench)
+        for k in range(10):
+            problem = control.receive(self.command(control, [0.2, 0, 0, 0, 0, 0, 0]), bench.now_s())
+            assert problem == "", k
+            bench.cycle() if bench.real else self.pass_simulated(bench)
+            control.tick(bench.now_s())
+        assert bench.truth()[1][0] > 0.1
+        for _ in range(7):  # 0.1 s until it is missed, and 0.25 s
+            bench.cycle() if bench.real else self.pass_simulated(bench)
+            report = control.tick(bench.now_s())
+        assert report.source == Source.SAFETY and "no command" in report.hold_reason
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+    def test_close_leaves_it_at_rest(self, bench: Bench) -> None:
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
+        bench.arm.close()
+        self.wait(bench, STANDSTILL_S)
+        if bench.real:  # a simulated arm is gone with its process
+            assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+    # How.
+
+    @staticmethod
+    def drive(bench: Bench, values: Any, seconds: float) -> None:
+        for _ in range(round(seconds / CYCLE_S)):
+            bench.arm.drive("velocity", np.asarray(values, float))
+            bench.cycle()
+
+    @staticmethod
+    def wait(bench: Bench, seconds: float) -> None:
+        for _ in range(round(seconds / CYCLE_S)):
+            bench.cycle()
+
+    @staticmethod
+    def control(bench: Bench) -> ArmControl:
+        cycles = [ArmCycle(bench.arm, Limiter(VELOCITY, REAL_LIMITS), VELOCITY) for _ in range(2)]
+        check = CommandCheck(JointOrder(JOINT_NAMES), 0, max_age_s=0.1)
+        control = ArmControl((cycles[0], cycles[1]), check, ArmTiming(), NEUTRAL_RAD, bench.now_s())
+        control.hear(Announcement(State.RUNNING, episode=1, length=10**6), bench.now_s())
+        return control
+
+    @staticmethod
+    def command(control: ArmControl, values: list[float]) -> ReceivedCommand:
+        return ReceivedCommand(control.cycle, 1, 0, int(Source.POLICY), 0.0, JOINT_NAMES, values)
+
+    @staticmethod
+    def pass_simulated(bench: Any) -> None:
+        bench._now_s += CYCLE_S  # the control lets the arm's time pass itself
+
+
+class RealArmContract(ArmContract):
+    """And what can only happen to an arm that is not in our own process."""
+
+    FAULTS: ClassVar = {
+        "e-stop": (("estop", True), ("estop", False), "e-stop"),
+        "collision": (("set", "collided", True), ("set", "collided", False), "collision"),
+        "joint states frozen": (("set", "frozen", True), ("set", "frozen", False), "old"),
+        "the same joint states": (("set", "stuck", True), ("set", "stuck", False), "old"),
+        "joint states not finite": (("set", "nan", True), ("set", "nan", False), "old"),
+    }
+
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_fault_is_told_stops_the_arm_and_resumes_nothing(self, bench: RealBench, fault: str) -> None:
+        begin, end, word = self.FAULTS[fault]
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
+        bench.robot.ask(*begin)
+        found = ""
+        for _ in range(round(STANDSTILL_S / CYCLE_S)):  # a commander that does not look
+            bench.arm.drive("velocity", [0.2, 0, 0, 0, 0, 0, 0])
+            bench.cycle()
+            found = found or bench.arm.problem()
+        assert word in found
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+        bench.robot.ask(*end)
+        self.wait(bench, 0.5)
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+    def test_worker_that_dies_or_freezes_stops_the_arm_and_is_told(
+        self, bench: RealBench, number: signal.Signals
+    ) -> None:
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
+        os.kill(bench.worker(), number)
+        self.wait(bench, STANDSTILL_S + CYCLE_S)  # what the robot did in the meantime is looked at a cycle later
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+        assert "worker" in bench.arm.problem()
+        if number == signal.SIGSTOP:
+            os.kill(bench.worker(), signal.SIGCONT)
+            self.wait(bench, 0.5)
+            assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+    def test_nothing_is_enabled_without_a_person(self, bench: RealBench) -> None:
+        bench.robot.rest()
+        time.sleep(0.2)
+        assert "enable them" in bench.arm.problem()
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.3)
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+        assert not bench.robot.ask("facts")["enabled"]
+
+    def test_torque_has_to_be_allowed(self, bench: RealBench) -> None:
+        for _ in range(3):
+            bench.arm.drive("torque", np.full(7, 0.1))
+            bench.cycle()
+        assert "torque is not allowed" in bench.arm.problem()
+
+    def test_robot_keeps_our_time_out(self, bench: RealBench) -> None:
+        assert bench.robot.ask("facts")["timeout_s"] == pytest.approx(0.15)

@@ -1,0 +1,89 @@
+"""A simulated Sawyer whose topics are in ROS 2, as by a bridge. `controller.Body` says what it can be asked."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+import rclpy
+from controller import LIMB, Body, listen
+from intera_core_msgs.msg import CollisionDetectionState, EndpointState, JointCommand, RobotAssemblyState
+from rclpy.executors import ExternalShutdownException
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool, Empty, Float64
+
+from tdm_ros.control.rotation import quaternion_wxyz
+from tdm_ros.robot.kinematics import jacobian
+from tdm_ros.robot.sawyer import JOINT_NAMES
+
+
+class Node(Body):
+    """Topics around the controller."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.node = rclpy.create_node("sawyer")
+        publish, c = self.node.create_publisher, self.controller
+        self._joints = publish(JointState, "/robot/joint_states", 1)
+        self._endpoint = publish(EndpointState, LIMB + "endpoint_state", 1)
+        self._collision = publish(CollisionDetectionState, LIMB + "collision_detection_state", 1)
+        self._state = publish(RobotAssemblyState, "/robot/state", 1)
+        self._last: JointState | None = None
+        for kind, topic, call in (
+            (JointCommand, LIMB + "joint_command", self.take),
+            (Float64, LIMB + "joint_command_timeout", self.set_timeout),
+            (Float64, LIMB + "set_speed_ratio", lambda m: setattr(c, "speed_ratio", min(max(m.data, 0.0), 1.0))),
+            (Bool, "/robot/set_super_enable", lambda m: c.enable(m.data)),
+            (Empty, "/robot/set_super_reset", lambda m: c.reset()),
+            (Empty, "/robot/set_super_stop", lambda m: c.stop(2, 2)),
+        ):
+            self.node.create_subscription(kind, topic, call, 1)
+
+    def publish_motion(self) -> None:
+        stamp = self.node.get_clock().now().to_msg()
+        with self.controller.lock:
+            sim = self.controller.sim
+            reading, effort, hand = sim.reading(), sim.effort(), sim.hand_pose()
+        message = JointState(name=["head_pan", *JOINT_NAMES])
+        message.header.stamp = stamp
+        message.position, message.velocity = [0.0, *reading.q_rad], [0.0, *reading.qd_rad_s]
+        message.effort = [0.0, *effort]
+        if self.flags["nan"]:
+            message.velocity[3] = float("nan")
+        if self.flags["stuck"] and self._last is not None:
+            message = self._last
+        self._last = message
+        if not self.flags["frozen"]:
+            self._joints.publish(message)
+        state = EndpointState(valid=True)
+        state.header.stamp = stamp
+        at, turned = state.pose.position, state.pose.orientation
+        at.x, at.y, at.z = map(float, hand.position_m)
+        turned.w, turned.x, turned.y, turned.z = map(float, quaternion_wxyz(hand.rotation))
+        linear, angular = state.twist.linear, state.twist.angular
+        linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = jacobian(reading.q_rad) @ reading.qd_rad_s
+        self._endpoint.publish(state)
+
+    def publish_flags(self) -> None:
+        c = self.controller
+        state = RobotAssemblyState(homed=True, ready=c.enabled, enabled=c.enabled, stopped=c.stopped, error=c.error)
+        state.estop_button, state.estop_source = c.estop_button, c.estop_source
+        self._state.publish(state)
+        self._collision.publish(CollisionDetectionState(collision_state=self.flags["collided"]))
+
+
+def main() -> None:
+    rclpy.init()
+    body = Node()
+    listen(body, rclpy.shutdown)
+
+    def spin() -> None:
+        with suppress(ExternalShutdownException):
+            rclpy.spin(body.node)
+
+    threading.Thread(target=spin, daemon=True).start()
+    body.run(lambda: not rclpy.ok())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""A robot whose topics are in ROS 2, and workers that speak them: genuine messages, built once for all tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from ros1_bench import SimulatedRobot
+
+from tdm_ros.intera.client import InteraClient
+from tdm_ros.system.environment import free_domain
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@pytest.fixture(scope="session")
+def bridged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that speaks the bridged topics, in a domain of its own."""
+    pytest.importorskip("rclpy")
+    folder, prefix = tmp_path_factory.mktemp("intera_core_msgs"), Path(sys.prefix)
+    command = [str(prefix / "bin" / "colcon"), "--log-base", str(folder / "log"), "build"]
+    command += ["--base-paths", str(HERE / "intera_core_msgs"), "--merge-install"]
+    command += ["--build-base", str(folder / "build"), "--install-base", str(folder / "install")]
+    command += ["--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={sys.executable}"]
+    paths = {"PATH": f"{prefix / 'bin'}:{os.environ['PATH']}", "CMAKE_PREFIX_PATH": str(prefix)}
+    paths["AMENT_PREFIX_PATH"] = str(prefix)
+    built = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
+    install = folder / "install"
+    site = next(install.glob("lib/python3*/site-packages"))
+    env = {**os.environ, "ROS_DOMAIN_ID": str(free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    env["PYTHONPATH"] = os.pathsep.join(map(str, (site, ROOT, HERE.parent / "intera")))
+    env["LD_LIBRARY_PATH"] = f"{install / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}"
+    env["AMENT_PREFIX_PATH"] = f"{install}:{os.environ.get('AMENT_PREFIX_PATH', prefix)}"
+    return env
+
+
+@pytest.fixture(scope="session")
+def whole_robot(bridged: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedRobot]:
+    """A robot that lacks nothing."""
+    pipe = subprocess.PIPE
+    out = (tmp_path_factory.mktemp("bridged") / "robot.out").open("wb")
+    command = [sys.executable, str(HERE / "bridged_robot.py")]
+    process = subprocess.Popen(command, env=bridged, stdin=pipe, stdout=pipe, stderr=out, text=True)
+    robot = SimulatedRobot(process)
+    yield robot
+    robot.close()
+    out.close()
+
+
+@pytest.fixture
+def start_worker(bridged: dict[str, str]) -> Iterator[Callable[..., InteraClient]]:
+    """Starts a worker: ``start_worker(*arguments, **environment)``."""
+    clients = []
+
+    def start(*arguments: str, **environment: str) -> InteraClient:
+        command = [sys.executable, "-m", "tdm_ros.nodes.bridge_worker", *arguments]
+        clients.append(InteraClient.start(command, {**bridged, **environment}))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def robot(whole_robot: SimulatedRobot) -> SimulatedRobot:
+    """The robot at rest in neutral, without faults and not enabled."""
+    whole_robot.rest()
+    return whole_robot

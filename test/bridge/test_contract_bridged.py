@@ -1,0 +1,64 @@
+"""A Sawyer through bridged topics does what every arm must do, and says what is missing."""
+
+from collections.abc import Callable
+
+import pytest
+from arm_contract import RealArmContract, RealBench
+from ros1_bench import SimulatedRobot
+
+from tdm_ros.intera.client import InteraClient, InteraError
+
+pytest.importorskip("rclpy")
+pytestmark = pytest.mark.ros
+
+
+class TestBridged(RealArmContract):
+    @pytest.fixture
+    def bench(self, robot: SimulatedRobot, start_worker: Callable[..., InteraClient]) -> RealBench:
+        client = start_worker()
+        client.wait_ready(20)
+        return RealBench(client, robot)
+
+
+def test_bridge_that_is_not_there_is_told(start_worker: Callable[..., InteraClient]) -> None:
+    from tdm_ros.system.environment import free_domain
+
+    with pytest.raises(InteraError, match=r"/robot/joint_states said nothing .* does the bridge run"):
+        start_worker(ROS_DOMAIN_ID=str(free_domain())).wait_ready(20)
+
+
+def test_messages_that_were_not_built_are_told(start_worker: Callable[..., InteraClient]) -> None:
+    from conftest import ROOT
+
+    with pytest.raises(InteraError, match=r"intera_core_msgs can not be imported .* build it for ROS 2"):
+        start_worker(PYTHONPATH=str(ROOT)).wait_ready(20)
+
+
+def test_motors_are_reset_only_when_they_were_stopped_and_the_button_is_free(
+    robot: SimulatedRobot, start_worker: Callable[..., InteraClient]
+) -> None:
+    client = start_worker()
+    client.wait_ready(20)
+    assert "is not stopped" in client.reset().result(8).reason
+    robot.ask("estop", True)
+    assert "release it first" in wait_for_stop(client).reset().result(8).reason
+    assert "ask for a reset" in client.enable().result(8).reason
+    robot.ask("estop", False)
+    wait_for_release(client)
+    assert client.reset().result(8).done
+    assert client.enable().result(8).done
+    assert client.stop().result(8).done
+    assert robot.ask("facts")["stopped"]
+
+
+def wait_for_stop(client: InteraClient) -> InteraClient:
+    from ros1_bench import wait_until
+
+    wait_until(lambda: client.state().state.stopped, 3, "the worker knows of the stop")
+    return client
+
+
+def wait_for_release(client: InteraClient) -> None:
+    from ros1_bench import wait_until
+
+    wait_until(lambda: not client.state().state.estop, 3, "the worker knows of the release")
