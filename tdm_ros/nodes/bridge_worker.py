@@ -35,13 +35,12 @@ from tdm_ros.intera.sdk import (
     trouble,
 )
 from tdm_ros.intera.worker import leave_now, main
+from tdm_ros.nodes.bridge_motors import PRESSED, BridgedMotors, NoDevices
 
 LIMB = "/robot/limb/right/"
 POSITION, VELOCITY, TORQUE = 1, 2, 3  # of JointCommand
-PRESSED = 1  # of RobotAssemblyState.estop_button
 FOUND_S = 5.0
 """How long the robot's topics may take to be heard."""
-CHANGED_S = 5.0
 STATE_OLD_S = 1.0
 """The robot's state, collision included, comes many times a second; older than this it is not believed."""
 
@@ -96,7 +95,7 @@ class BridgedRobot:
         self._executor.add_node(self._node)
         threading.Thread(target=self._spin, name="topics", daemon=True).start()
         self._wait_for_all()
-        self.motors = BridgedMotors(self._supers, lambda: self._state)
+        self.motors = BridgedMotors(self._supers, lambda: (self._state, self._state_s))
         self.set_speed_ratio(speed_ratio)
         self._timeout.publish(Float64(data=COMMAND_TIMEOUT_S))
 
@@ -176,20 +175,26 @@ class BridgedRobot:
             if time.monotonic() > deadline_s:
                 domain = os.environ.get("ROS_DOMAIN_ID", "0")
                 raise ComingUpError(
-                    f"{missing} said nothing whole and finite for {FOUND_S:g} s: does the bridge run, with "
-                    f"intera_core_msgs, in ROS_DOMAIN_ID {domain}, and is the robot on?",
+                    f"{missing} for {FOUND_S:g} s: does the bridge run, with this topic and with intera_core_msgs, in "
+                    f"ROS_DOMAIN_ID {domain}, and is the robot on?",
                     NO_ROBOT,
                 )
             time.sleep(0.01)
 
     def _missing(self) -> str:
-        if self._joints is None:
-            return "/robot/joint_states"
-        if self._state is None:
-            return "/robot/state"
-        if self._pose is None:
-            return LIMB + "endpoint_state"
-        return "" if math.isfinite(self._collision_s) else LIMB + "collision_detection_state"
+        heard = {
+            "/robot/joint_states": self._joints is not None,
+            "/robot/state": self._state is not None,
+            LIMB + "endpoint_state": self._pose is not None,
+            LIMB + "collision_detection_state": math.isfinite(self._collision_s),
+        }
+        for topic, is_heard in heard.items():
+            if not is_heard:
+                return f"{topic} said nothing whole and finite"
+        for publisher in (self._commands, self._timeout, self._ratio, *self._supers.values()):
+            if not publisher.get_subscription_count():
+                return f"nobody listened on {publisher.topic_name}"
+        return ""
 
     def _hear_joints(self, message: JointState) -> None:
         stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
@@ -211,59 +216,6 @@ class BridgedRobot:
         hand = ((p.x, p.y, p.z), (o.w, o.x, o.y, o.z), (v.x, v.y, v.z, w.x, w.y, w.z))
         if all(math.isfinite(value) for part in hand for value in part):
             self._pose = hand
-
-
-class BridgedMotors:
-    """Enable, reset and stop, each on explicit request; they return "" or why it was not done, after 5 s at most."""
-
-    def __init__(self, supers: dict[str, Any], state: Callable[[], Any]) -> None:
-        self._supers, self._state = supers, state
-        self._lock = threading.Lock()
-
-    def enable(self) -> str:
-        """Switch the motors on, unless the robot is stopped."""
-        with self._lock:
-            if self._state().stopped:
-                return "the robot is stopped: ask for a reset first"
-            return self._until("enable", Bool(data=True), lambda state: state.enabled)
-
-    def reset(self) -> str:
-        """Clear a stop; the motors stay off."""
-        with self._lock:
-            if not self._state().stopped:
-                return "the robot is not stopped"
-            if self._state().estop_button == PRESSED:
-                return "the e-stop is pressed: release it first"
-            return self._until("reset", Empty(), lambda state: not state.stopped)
-
-    def stop(self) -> str:
-        """Switch the motors off and apply the brakes: a software e-stop. It does not wait for the others."""
-        return self._until("stop", Empty(), lambda state: state.stopped)
-
-    def _until(self, name: str, message: Any, done: Callable[[Any], bool]) -> str:
-        deadline_s = time.monotonic() + CHANGED_S
-        while not done(self._state()):
-            if time.monotonic() > deadline_s:
-                return f"the robot did not {name} within {CHANGED_S:g} s"
-            self._supers[name].publish(message)
-            time.sleep(0.01)
-        return ""
-
-
-class NoDevices:
-    """Cuff, buttons, lights and gripper are not bridged."""
-
-    cuff = False
-    buttons: dict[str, int] = {}  # noqa: RUF012
-    missing = ("cuff, navigator, gripper, lights: not reached through topics",)
-
-    def move_gripper(self, position_m: float) -> str:
-        """Say why not."""
-        return "the gripper is not reached through topics"
-
-    def switch_light(self, name: str, on: bool) -> str:
-        """Say why not."""
-        return "lights are not reached through topics"
 
 
 def connect(arguments: argparse.Namespace) -> tuple[BridgedRobot, NoDevices]:

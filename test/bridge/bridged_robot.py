@@ -9,6 +9,7 @@ import rclpy
 from controller import LIMB, Body, listen
 from intera_core_msgs.msg import CollisionDetectionState, EndpointState, JointCommand, RobotAssemblyState
 from rclpy.executors import ExternalShutdownException
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty, Float64
 
@@ -29,15 +30,16 @@ class Node(Body):
         self._collision = publish(CollisionDetectionState, LIMB + "collision_detection_state", 1)
         self._state = publish(RobotAssemblyState, "/robot/state", 1)
         self._last: JointState | None = None
-        for kind, topic, call in (
-            (JointCommand, LIMB + "joint_command", self.take),
-            (Float64, LIMB + "joint_command_timeout", self.set_timeout),
-            (Float64, LIMB + "set_speed_ratio", lambda m: setattr(c, "speed_ratio", min(max(m.data, 0.0), 1.0))),
-            (Bool, "/robot/set_super_enable", lambda m: c.enable(m.data)),
-            (Empty, "/robot/set_super_reset", lambda m: c.reset()),
-            (Empty, "/robot/set_super_stop", lambda m: c.stop(2, 2)),
+        kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        for kind, topic, call, profile in (
+            (JointCommand, LIMB + "joint_command", self.take, 1),
+            (Float64, LIMB + "joint_command_timeout", self.set_timeout, kept),
+            (Float64, LIMB + "set_speed_ratio", lambda m: setattr(c, "speed_ratio", min(max(m.data, 0.0), 1.0)), kept),
+            (Bool, "/robot/set_super_enable", lambda m: c.enable(m.data), 1),
+            (Empty, "/robot/set_super_reset", lambda m: c.reset(), 1),
+            (Empty, "/robot/set_super_stop", lambda m: c.stop(2, 2), 1),
         ):
-            self.node.create_subscription(kind, topic, call, 1)
+            self.node.create_subscription(kind, topic, call, profile)
 
     def publish_motion(self) -> None:
         stamp = self.node.get_clock().now().to_msg()

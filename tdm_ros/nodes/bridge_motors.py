@@ -1,0 +1,80 @@
+"""What intera_interface does beyond one message at a time, through bridged topics: enable, reset and stop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from std_msgs.msg import Bool, Empty
+
+PRESSED = 1  # of RobotAssemblyState.estop_button
+CHANGED_S = 5.0
+"""How long the robot may take to do what it is told."""
+
+
+class BridgedMotors:
+    """Enable, reset and stop, each on explicit request; they return "" or why it was not done, after 5 s at most.
+
+    Parameters
+    ----------
+    supers : dict of str to publisher
+        Of "enable", "reset" and "stop".
+    state : callable
+        The newest RobotAssemblyState, and when it came [s].
+    """
+
+    def __init__(self, supers: dict[str, Any], state: Callable[[], tuple[Any, float]]) -> None:
+        self._supers, self._state = supers, state
+        self._lock = threading.Lock()
+
+    def enable(self) -> str:
+        """Switch the motors on, unless the robot is stopped."""
+        with self._lock:
+            if self._state()[0].stopped:
+                return "the robot is stopped: ask for a reset first"
+            return self._until("enable", Bool(data=True), lambda state: state.enabled)
+
+    def reset(self) -> str:
+        """Clear a stop; the motors stay off."""
+        with self._lock:
+            state, _ = self._state()
+            if not state.stopped:
+                return "the robot is not stopped"
+            if state.estop_button == PRESSED:
+                return "the e-stop is pressed: release it first"
+            return self._until("reset", Empty(), lambda state: not state.stopped)
+
+    def stop(self) -> str:
+        """Switch the motors off and apply the brakes: a software e-stop. It does not wait for the others."""
+        return self._until("stop", Empty(), lambda state: state.stopped)
+
+    def _until(self, name: str, message: Any, done: Callable[[Any], bool]) -> str:
+        """Say it, at least once, until the robot says, afterwards, that it is so."""
+        begin_s = time.monotonic()
+        while time.monotonic() < begin_s + CHANGED_S:
+            self._supers[name].publish(message)
+            time.sleep(0.01)
+            state, heard_s = self._state()
+            if heard_s > begin_s and done(state):
+                return ""
+        return f"the robot did not {name} within {CHANGED_S:g} s"
+
+
+class NoDevices:
+    """Cuff, buttons, lights and gripper are not bridged."""
+
+    cuff = False
+    missing = ("cuff, navigator, gripper, lights: not reached through topics",)
+
+    def __init__(self) -> None:
+        self.buttons: dict[str, int] = {}
+
+    def move_gripper(self, position_m: float) -> str:
+        """Say why not."""
+        return "the gripper is not reached through topics"
+
+    def switch_light(self, name: str, on: bool) -> str:
+        """Say why not."""
+        return "lights are not reached through topics"
