@@ -9,7 +9,7 @@ from ros1_bench import SimulatedRobot
 from tdm_ros.intera.client import InteraClient, InteraError
 
 pytest.importorskip("rclpy")
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.flaky(reruns=1)]  # in real time, as those of test/intera
 
 
 class TestBridged(RealArmContract):
