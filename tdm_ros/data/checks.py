@@ -56,7 +56,8 @@ def _against_task(columns: dict[str, NDArray[Any]], task: TaskSpec, rows: NDArra
             yield f"{name} has {columns[name].shape[1]} numbers, task {task.name} has {channels.size}"
     outside = rows & is_commanded(columns["source"]) & (np.abs(columns["action"]) > 1).any(axis=1)
     if outside.any():
-        yield f"{outside.sum()} commanded actions are outside [-1, 1], the largest is {np.abs(columns['action'][outside]).max():g}"
+        largest = np.abs(columns["action"][outside]).max()
+        yield f"{outside.sum()} commanded actions are outside [-1, 1], the largest is {largest:g}"
 
 
 def _numbers(columns: dict[str, NDArray[Any]]) -> Iterator[str]:
@@ -64,7 +65,7 @@ def _numbers(columns: dict[str, NDArray[Any]]) -> Iterator[str]:
     for name in VECTORS:
         bad = commanded & ~np.isfinite(columns[name]).all(axis=1)
         if bad.any():
-            yield f"{bad.sum()} commanded transitions have a missing or not finite {name}, the first in cycle {_first(columns, bad)}"
+            yield f"{bad.sum()} commanded transitions lack a finite {name}, the first in cycle {_first(columns, bad)}"
     unknown = ~np.isin(columns["source"], [int(one) for one in Source])
     if unknown.any():
         yield f"{unknown.sum()} transitions have an unknown source, the first in cycle {_first(columns, unknown)}"
@@ -74,7 +75,7 @@ def _order(columns: dict[str, NDArray[Any]]) -> Iterator[str]:
     """Time goes on, cycles are consecutive, and a state is the one that the transition before it led to."""
     back = np.diff(columns["stamp_ns"]) <= 0
     if back.any():
-        yield f"{back.sum()} stamps do not come after the one before them: a transition is in it twice, or a clock was set"
+        yield f"{back.sum()} stamps do not come after the one before: transitions are in it twice, or a clock was set"
     gaps, missing = lost_cycles(columns)
     if gaps:
         yield f"{missing} cycles are missing in {gaps} gaps inside episodes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def write_npz(path: Path, table: Table) -> None:
     The fields of a transition have their names; strings are UTF-8. ``mcap.*`` say where each stood, ``carried.*`` hold
     what is no row.
     """
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.asarray(column, np.str_) if column.dtype == object else column
         for name, column in table.columns.items()
     }

@@ -16,7 +16,7 @@ task_categories: [robotics]
 tags: [tdm_ros]
 ---
 {rows} transitions of {task}. `datasets.load_dataset("parquet", data_dir="data")` reads the columns;
-`tdm_ros data convert` makes the MCAP log again, byte by byte, with the columns `mcap.*` and `recording/messages.parquet`.
+`tdm_ros data convert` makes the MCAP log again, byte by byte, with the columns `mcap.*` and `recording/`.
 """
 
 

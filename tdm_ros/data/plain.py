@@ -81,8 +81,8 @@ def take_carried(table: Table, columns: dict[str, Any]) -> None:
     """Fill ``carried`` from what `carried_columns` gave."""
     keys = ("channel", "log_time_ns", "publish_time_ns", "sequence")
     for row, position in enumerate(columns["position"]):
-        numbers = [int(columns[key][row]) for key in keys]
-        table.carried.append((int(position), Message(*numbers, columns["data"][row])))
+        channel, log_time, publish_time, sequence = (int(columns[key][row]) for key in keys)
+        table.carried.append((int(position), Message(channel, log_time, publish_time, sequence, columns["data"][row])))
 
 
 def flat(parts: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import Mode, Source, State
 from tdm_ros.data.pieces import SOURCES, commanded_pieces, episodes, lost_cycles
-from tdm_ros.data.recording import EPISODE_TYPE, Recording
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, Recording
 from tdm_ros.data.table import Table
 from tdm_ros.data.tasks import known_tasks, rate_hz
 
@@ -101,16 +101,16 @@ def summarise(recording: Recording, table: Table) -> Summary:
     for message in recording.messages:
         topics[recording.channels[message.channel].topic] += 1
     times = [message.log_time for message in recording.messages]
-    common = {
-        "name": recording.name,
-        "topics": topics,
-        "duration_s": (max(times) - min(times)) / 1e9 if times else 0.0,
-        "damaged": recording.count("tdm_ros/msg/Transition") - len(table),
-        "problems": list(recording.problems),
-        "notes": list(recording.notes),
-    }
+    common = Summary(
+        recording.name,
+        topics=topics,
+        duration_s=(max(times) - min(times)) / 1e9 if times else 0.0,
+        damaged=recording.count(TRANSITION_TYPE) - len(table),
+        problems=list(recording.problems),
+        notes=list(recording.notes),
+    )
     if not len(table):
-        return Summary(**common)
+        return common
     columns = table.columns
     tasks = sorted(set(columns["task"]))
     task = known_tasks().get(tasks[0])
@@ -118,8 +118,8 @@ def summarise(recording: Recording, table: Table) -> Summary:
     human = np.concatenate([[False], source == Source.HUMAN])
     gaps, missing = lost_cycles(columns)
     first_s = float(columns["stamp_ns"].min()) / 1e9
-    return Summary(
-        **common,
+    return replace(
+        common,
         tasks=tasks,
         unit=task.goal.unit if task else "",
         start=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(first_s)),

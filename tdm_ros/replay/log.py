@@ -126,7 +126,7 @@ class McapWriter:
 
 
 def _start(file: Any) -> Writer:
-    writer = Writer(file, use_chunking=False)
+    writer = Writer(file, use_chunking=False, enable_data_crcs=True)
     writer.start(profile="ros2", library=LIBRARY)
     return writer
 
