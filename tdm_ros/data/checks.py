@@ -12,18 +12,8 @@ from tdm_ros.control.timeline import Source
 from tdm_ros.data.pieces import commanded_pieces, is_commanded, lost_cycles
 from tdm_ros.data.recording import TRANSITION_TYPE, Recording
 from tdm_ros.data.table import Table
-from tdm_ros.data.tasks import known_tasks
+from tdm_ros.data.tasks import VECTORS, known_tasks
 from tdm_ros.tasks import Channels, TaskSpec
-
-VECTORS = {
-    "observation": "observation",
-    "next_observation": "observation",
-    "action": "action",
-    "achieved_goal": "goal",
-    "next_achieved_goal": "goal",
-    "desired_goal": "goal",
-}
-"""Fields of a transition, and the part of the task that describes them."""
 
 
 def check(recording: Recording, table: Table) -> list[str]:

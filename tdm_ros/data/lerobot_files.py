@@ -18,7 +18,7 @@ from tdm_ros.data import arrow
 from tdm_ros.data.pieces import commanded_pieces
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.table import Table, to_recording
-from tdm_ros.data.tasks import rate_hz
+from tdm_ros.data.tasks import VECTORS, known_tasks, rate_hz
 
 VERSION = "v3.0"
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
@@ -27,10 +27,8 @@ ROWS, CARRIED = "meta/tdm_ros/rows.parquet", "meta/tdm_ros/messages.parquet"
 NAMES = {
     "observation": "observation.state",
     "desired_goal": "observation.environment_state",
-    "achieved_goal": "observation.achieved_goal",
     "action": "action",
     "next_observation": "next.state",
-    "next_achieved_goal": "next.achieved_goal",
     "terminated": "next.terminated",
     "truncated": "next.truncated",
 }
@@ -108,10 +106,24 @@ def _frames(table: Table, fps: int) -> tuple[dict[str, Any], dict[str, NDArray[A
     }
     columns = {name: column for name, column in columns.items() if column.ndim == 1 or column.shape[1]}
     features = {
-        name: {"dtype": str(column.dtype), "shape": [1] if column.ndim == 1 else [column.shape[1]], "names": None}
+        name: {
+            "dtype": str(column.dtype),
+            "shape": [1] if column.ndim == 1 else [column.shape[1]],
+            "names": _names(table, name, column),
+        }
         for name, column in columns.items()
     }
     return features, columns
+
+
+def _names(table: Table, feature: str, column: NDArray[Any]) -> list[str] | None:
+    """What the numbers of a vector are called, if the task is one of ours."""
+    task = known_tasks().get(str(table.columns["task"][0]))
+    field = next((key for key, value in NAMES.items() if value == feature), feature.removeprefix("tdm."))
+    part = VECTORS.get(field)
+    if task is None or part is None or column.shape[1:] != (getattr(task, part).size,):
+        return None
+    return list(getattr(task, part).names)
 
 
 def _write_tasks(path: Path, sentence: str) -> None:

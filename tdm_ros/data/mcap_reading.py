@@ -93,6 +93,8 @@ class McapFile:
                 if zlib.crc32(memoryview(self._bytes)[:at]) != record.data_section_crc:
                     self._problems.append(f"{self._path}: the checksum does not match, some byte in it was changed")
             elif isinstance(record, Footer):
+                if not self._bytes.endswith(MCAP0_MAGIC):
+                    self._notes.append(f"{self._path} is cut behind its last message: its very end is missing")
                 return
             else:
                 yield record

@@ -10,6 +10,16 @@ from numpy.typing import NDArray
 from tdm_ros import tasks
 from tdm_ros.tasks import TaskSpec
 
+VECTORS = {
+    "observation": "observation",
+    "next_observation": "observation",
+    "action": "action",
+    "achieved_goal": "goal",
+    "next_achieved_goal": "goal",
+    "desired_goal": "goal",
+}
+"""Fields of a transition, and the part of the task that describes them."""
+
 
 def known_tasks() -> dict[str, TaskSpec]:
     """Our tasks by fingerprint."""

@@ -102,10 +102,13 @@ class McapWriter:
             qos = {"offered_qos_profiles": channel.qos}
             self._ids[channel.topic] = self._writer.register_channel(channel.topic, "cdr", schema, qos)
         self._file.flush()
-        self.count = 0
+        self.count = self._newest_ns = 0
 
     def write(self, topic: str, data: bytes, stamp_ns: int) -> None:
         """Append one CDR message and hand it to the operating system.
+
+        It counts as published at ``stamp_ns`` and as logged then too, or with the one before it if that is later: a
+        transition is known a cycle late, and players want the times in a file never to go back.
 
         Raises
         ------
@@ -114,7 +117,8 @@ class McapWriter:
         OSError
             If the disk is full or gone.
         """
-        self._writer.add_message(self._ids[topic], stamp_ns, data, stamp_ns, self.count)
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        self._writer.add_message(self._ids[topic], self._newest_ns, data, stamp_ns, self.count)
         self._file.flush()
         self.count += 1
 
