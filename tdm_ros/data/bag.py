@@ -71,6 +71,7 @@ def _write_mcap(path: Path, recording: Recording) -> None:
             )
         for name, content in recording.metadata:
             writer.add_metadata(name, content)
+        writer.flush()  # else the library leaves what is unwritten out of the checksum
         writer.finish()
         file.flush()
         os.fsync(file.fileno())

@@ -125,7 +125,7 @@ class McapWriter:
     def close(self) -> None:
         """Write the summary that makes the file complete."""
         if not self._file.closed:
-            self._writer.finish()
+            _finish(self._writer)
             self._file.close()
 
 
@@ -133,6 +133,12 @@ def _start(file: Any) -> Writer:
     writer = Writer(file, use_chunking=False, enable_data_crcs=True)
     writer.start(profile="ros2", library=LIBRARY)
     return writer
+
+
+def _finish(writer: Writer) -> None:
+    """Write the summary. Flushed before: the library leaves what is unwritten out of the checksum."""
+    writer.flush()
+    writer.finish()
 
 
 def segments(directory: Path) -> list[Path]:
@@ -184,7 +190,7 @@ def recover(path: Path) -> int:
                     record.sequence,
                 )
                 count += 1
-        writer.finish()
+        _finish(writer)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
