@@ -178,7 +178,7 @@ def recording(content: Sequence[tuple[str, dict[str, Any]]] | None = None, seed:
     found = []
     for number, (topic, message) in enumerate(content):
         stamp = message["header"]["stamp"]
-        time_ns = stamp["sec"] * 1_000_000_000 + stamp["nanosec"]
+        time_ns = max(0, stamp["sec"] * 1_000_000_000 + stamp["nanosec"])
         raw = with_garbage(next(data[topic]), rng)
         found.append(Message(channels.index(topic), time_ns, time_ns, number, raw))
     known = [Channel(t, TYPES[t], DEFINITIONS[t].encode(), metadata=(("offered_qos_profiles", QOS),)) for t in channels]
