@@ -64,8 +64,8 @@ def serialised(topic: str, messages: Iterable[dict[str, Any]]) -> list[bytes]:
 
 
 def with_garbage(data: bytes, rng: np.random.Generator) -> bytes:
-    """Fill the padding behind the frame's name, as a serialiser does that leaves memory as it was."""
-    return data[:21] + rng.bytes(3) + data[24:] if data[16:21] == b"base\0" else data
+    """Fill the padding behind a transition's frame, as a serialiser does that leaves memory as it was."""
+    return data[:21] + rng.bytes(7) + data[28:] if data[16:21] == b"base\0" else data
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,8 @@ def recording(content: Sequence[tuple[str, dict[str, Any]]] | None = None, seed:
     for number, (topic, message) in enumerate(content):
         stamp = message["header"]["stamp"]
         time_ns = max(0, stamp["sec"] * 1_000_000_000 + stamp["nanosec"])
-        raw = with_garbage(next(data[topic]), rng)
+        raw = next(data[topic])
+        raw = with_garbage(raw, rng) if topic == TRANSITION_TOPIC else raw
         found.append(Message(channels.index(topic), time_ns, time_ns, number, raw))
     known = [Channel(t, TYPES[t], DEFINITIONS[t].encode(), metadata=(("offered_qos_profiles", QOS),)) for t in channels]
     return Recording("a recording", tuple(known), found)
