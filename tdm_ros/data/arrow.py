@@ -12,7 +12,7 @@ from tdm_ros.data import plain
 from tdm_ros.data.recording import DataError
 from tdm_ros.data.table import INDEX, Table
 
-REMEDY = "pip install 'tdm_ros[data]' (or pip install pyarrow)"
+REMEDY = "pip install pyarrow (the extra 'data' of this package: pip install '.[data]')"
 
 
 def pyarrow() -> tuple[Any, Any]:
