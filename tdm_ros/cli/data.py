@@ -169,7 +169,7 @@ def _table(recording: Recording) -> Table:
     from tdm_ros.data.table import to_table
 
     with tqdm(total=len(recording.messages), unit="message", leave=False, disable=None) as bar:
-        return to_table(recording, bar.update)
+        return to_table(recording, bar.update, exact=False)
 
 
 def _status(problems: Sequence[str], notes: Sequence[str] = ()) -> int:
