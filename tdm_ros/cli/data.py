@@ -78,7 +78,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    from tdm_ros.data.summary import as_text, summarise
+    from tdm_ros.data.summary import summarise
+    from tdm_ros.data.summary_text import as_text
 
     found = [summarise(recording, _table(recording)) for recording in _read(arguments.paths)]
     print(
