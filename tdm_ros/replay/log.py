@@ -102,10 +102,13 @@ class McapWriter:
             qos = {"offered_qos_profiles": channel.qos}
             self._ids[channel.topic] = self._writer.register_channel(channel.topic, "cdr", schema, qos)
         self._file.flush()
-        self.count = 0
+        self.count = self._newest_ns = 0
 
     def write(self, topic: str, data: bytes, stamp_ns: int) -> None:
         """Append one CDR message and hand it to the operating system.
+
+        It counts as published at ``stamp_ns`` and as logged then too, or with the one before it if that is later: a
+        transition is known a cycle late, and players want the times in a file never to go back.
 
         Raises
         ------
@@ -114,21 +117,28 @@ class McapWriter:
         OSError
             If the disk is full or gone.
         """
-        self._writer.add_message(self._ids[topic], stamp_ns, data, stamp_ns, self.count)
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        self._writer.add_message(self._ids[topic], self._newest_ns, data, stamp_ns, self.count)
         self._file.flush()
         self.count += 1
 
     def close(self) -> None:
         """Write the summary that makes the file complete."""
         if not self._file.closed:
-            self._writer.finish()
+            _finish(self._writer)
             self._file.close()
 
 
 def _start(file: Any) -> Writer:
-    writer = Writer(file, use_chunking=False)
+    writer = Writer(file, use_chunking=False, enable_data_crcs=True)
     writer.start(profile="ros2", library=LIBRARY)
     return writer
+
+
+def _finish(writer: Writer) -> None:
+    """Write the summary. Flushed before: the library leaves what is unwritten out of the checksum."""
+    writer.flush()
+    writer.finish()
 
 
 def segments(directory: Path) -> list[Path]:
@@ -180,7 +190,7 @@ def recover(path: Path) -> int:
                     record.sequence,
                 )
                 count += 1
-        writer.finish()
+        _finish(writer)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
