@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm_cycle import ArmCycle
+from tdm_ros.robot.hand_velocity import joint_velocity
 from tdm_ros.robot.kinematics import forward, jacobian
 from tdm_ros.robot.limiter import Limiter, Limits
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
@@ -121,15 +122,12 @@ def steer(q_rad: ArrayLike, velocity_m_s: ArrayLike) -> Array:
     Damped least squares; the one free motion of the arm goes back towards the neutral posture.
     """
     q = np.asarray(q_rad, np.float64)
-    hand, reach = forward(q), jacobian(q)
+    hand = forward(q)
     # Small rotation from where the hand points to where it should, as a vector.
     tilt = 0.5 * np.cross(hand.rotation, POINTING_DOWN, axis=0).sum(axis=1)
     lift = HAND_HEIGHT_M - hand.position_m[2]
     wanted = np.concatenate((np.asarray(velocity_m_s, np.float64), [_SERVO_HZ * lift], _SERVO_HZ * tilt))
-    inverse = reach.T @ np.linalg.inv(reach @ reach.T + _SINGULAR * np.eye(6))
-    home = _POSTURE_HZ * (NEUTRAL_RAD - q)
-    velocity: Array = inverse @ (wanted - reach @ home) + home
-    return velocity
+    return joint_velocity(q, wanted, _SINGULAR, _POSTURE_HZ * (NEUTRAL_RAD - q))
 
 
 def posture(hand_m: ArrayLike) -> Array:
