@@ -23,8 +23,8 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(["none", *(result["condition"] for result in results)]))
     base = float(np.median(needed(results, "none", False) or [np.nan]))
     lines = [
-        "| a person gives | seeds | own steps to 5 cm, median (each seed) | of those with no help | the same, demonstrations "
-        "counted, too | of those with no help | steps by the person: before, meanwhile |",
+        "| a person gives | seeds | own steps to 5 cm, median (each seed) | of those with no help | the same, "
+        "demonstrations counted, too | of those with no help | steps by the person: before, meanwhile |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in names:

@@ -379,7 +379,6 @@ class ArmControl:
         foreign = self._at_wheel is not self._drive or self._mixed
         if self._by or (foreign and self._done):  # hers from the next cycle on: part of this one was another's
             return ""
-        self._at_wheel.hold()
         self._at_wheel, self._by, self._held, self._in_force = self._drive, By.STICK, "", Source.HUMAN
         if not self._done or self._cycle_source != Source.SAFETY:
             self._cycle_source = Source.HUMAN

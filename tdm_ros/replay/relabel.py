@@ -72,8 +72,8 @@ def sample_batches(
 ) -> Batch:
     """Draw ``shape = (N, B)`` transitions and relabel their goals and horizons.
 
-    Several batches are drawn at once because the cost is mostly per call. A part of ``human_share``, in [0, 1], is drawn
-    from what a person did, if anybody did anything, and the rest from all.
+    Several batches are drawn at once because the cost is mostly per call. A part of ``human_share``, in [0, 1], is
+    drawn from what a person did, if anybody did anything, and the rest from all.
 
     Raises
     ------

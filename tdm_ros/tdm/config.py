@@ -81,8 +81,8 @@ class TdmConfig:
         each; or, where no end is known, it is the one that promises most (`Pursuit`). Or it runs down once and is held
         at 0. Or it runs down and begins again (the paper).
     human_share : float
-        Part of each batch, in [0, 0.5], that is drawn from what a person did, if anybody did anything; the rest is drawn
-        from all, hers included.
+        Part of each batch, in [0, 0.5], that is drawn from what a person did, if anybody did anything; the rest is
+        drawn from all, hers included.
     goals : GoalMix
     """
 
