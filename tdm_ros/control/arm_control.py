@@ -100,7 +100,7 @@ class ArmControl:
 
     A person comes before the drive home and the policy, and after every reason to hold. She may drive in all states but
     DISABLED and FAULT, while the supervisor is heard. Who was stopped, or held the stick while she might not drive, has
-    to let go of it first. The cycles in which she takes over and lets go count as hers.
+    to let go of it first. A cycle counts as hers when she moved the arm in any part of it.
 
     What the drive has a problem with is a fault: the arm stays put until the supervisor has said FAULT, which it does
     on hearing of it, and then something else, which it does when a person clears it.
@@ -191,7 +191,7 @@ class ArmControl:
         self._held = ""
         self._command_s = now_s
         self._in_force = Source(command.source)
-        if self._cycle_source != Source.SAFETY:
+        if self._cycle_source not in (Source.SAFETY, Source.HUMAN):
             self._cycle_source = self._in_force
         self._answered |= command.cycle == self.cycle
         return ""
@@ -290,7 +290,7 @@ class ArmControl:
         self._start_s, self._done = now_s, 0
         self._cut = self._answered = self._mixed = False
         self._hold_if(self.safeguards.released(now_s))
-        self._cycle_source = Source.SAFETY if self._held or self._fault else self._in_force
+        self._cycle_source = Source.SAFETY if self._held or self._fault else Source.NONE if self._by else self._in_force
         resetting = self._told.state == State.RESETTING
         self._at_wheel = self._home if resetting and not self._by else self._drive
         self._guided, self._q_rad = self._by is By.CUFF, self._drive.reading().q_rad
@@ -359,6 +359,8 @@ class ArmControl:
         share = min(max((until_s - self._start_s) / self._timing.period_s, 0.0), 1.0)
         wanted = int(share * self._timing.substeps)
         if wanted > self._done:
+            if self._by and self._cycle_source != Source.SAFETY:
+                self._cycle_source = Source.HUMAN
             self._at_wheel.advance(wanted - self._done)
             self._done = wanted
 
@@ -380,8 +382,8 @@ class ArmControl:
         if self._by or (foreign and self._done):  # hers from the next cycle on: part of this one was another's
             return ""
         self._at_wheel, self._by, self._held, self._in_force = self._drive, By.STICK, "", Source.HUMAN
-        if not self._done or self._cycle_source != Source.SAFETY:
-            self._cycle_source = Source.HUMAN
+        if not self._done:
+            self._cycle_source = Source.NONE
         self.safeguards.begin(now_s)
         self._follow(now_s)
         return ""
@@ -420,8 +422,6 @@ class ArmControl:
             self._at_wheel.hold()
             self._let_go_first |= self._by is By.STICK
             self._by, self._in_force, self._guided = By.CUFF, Source.HUMAN, True
-            if self._cycle_source != Source.SAFETY:
-                self._cycle_source = Source.HUMAN
         elif not guided and self._by is By.CUFF:
             self._hand_back(now_s)
             if self.safeguards.settings.latch:
