@@ -172,13 +172,13 @@ class ArmControl:
         self.pass_time(now_s)
         if self._fault or (self._held and self.safeguards.settings.latch):
             return f"holding: {self._fault or self._held}"
-        if released := self.safeguards.released(now_s):
-            self._hold(released)
-            return released
         values, problem = self._check.values(command, self.cycle)
         if self._by:  # a person drives: all there is to say is whether the policy keeps up
             self._answered |= values is not None and command.cycle == self.cycle
             return problem
+        if released := self.safeguards.released(now_s):
+            self._hold(released)
+            return released
         if values is None:
             self._fail(f"command refused: {problem}")
             return problem
@@ -328,9 +328,9 @@ class ArmControl:
         self.safeguards.begin(now_s)
 
     def _hold_if(self, why: str) -> None:
-        """Hold if there is a reason and the arm may be moving."""
-        moving = self._told.state in (State.RUNNING, State.RESETTING) or self._by
-        if why and not self._held and moving:
+        """Hold if there is a reason and the arm may be driven; whoever guides it by hand has it in her hands."""
+        driven = self._told.state in (State.RUNNING, State.RESETTING) or self._by
+        if why and not self._held and driven and self._by is not By.CUFF:
             self._hold(why)
 
     def _hold(self, why: str) -> None:
