@@ -41,12 +41,12 @@ def test_experience_is_what_the_live_trainer_makes_of_the_same_log(tmp_path: Pat
     live.rebuild(read_transitions(path / "log_mcap", TASK.fingerprint))
     assert len(found.steps) == COMMANDED and found.problems == [] and found.repeated == 0
     offline = Learner(TASK, SMALL, 0)
-    for step, last in found.steps:
+    for step, last, _ in found.steps:
         offline.store.add(step, last)
     kept, seen = live.learner.store.dump(), offline.store.dump()
     for name in ("observation", "action", "desired", "next_achieved"):  # the live one still waits for its last
         np.testing.assert_array_equal(seen[name][: len(kept[name])], kept[name])
-    assert [last for _, last in found.steps].count(True) == 5
+    assert [last for _, last, _ in found.steps].count(True) == 5
 
 
 def test_experience_takes_each_transition_once(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_experience_pieces_end_where_something_is_missing(tmp_path: Path) -> Non
     content = [one for one in messages(PARTS[:1]) if one[1].get("cycle") != 109]
     content = changed(content, 8, action=[float("nan")] * 7)
     found = read_experience([log(tmp_path / "run", recording(content))], TASK)
-    assert [i for i, (_, last) in enumerate(found.steps) if last] == [3, 7, STEPS - 3]
+    assert [i for i, (_, last, _) in enumerate(found.steps) if last] == [3, 7, STEPS - 3]
     assert len(found.problems) == 1 and "1 transitions can not be used" in found.problems[0]
 
 

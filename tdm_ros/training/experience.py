@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tdm_ros.control.timeline import COMMANDED
-from tdm_ros.data.recording import TRANSITION_TYPE, DataError
+from tdm_ros.control.timeline import COMMANDED, Source
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError
 from tdm_ros.data.sources import read_whole
 from tdm_ros.replay import Step
-from tdm_ros.replay.log import LoggedTransition, from_message
+from tdm_ros.replay.log import LoggedTransition, from_message, spans_of
 from tdm_ros.replay.pairing import Joining
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.training.live_learning import check_step
@@ -22,16 +22,19 @@ class Experience:
 
     Parameters
     ----------
-    steps : list of (Step, bool)
-        Each with whether its piece ends there.
+    steps : list of (Step, bool, bool)
+        Each with whether its piece ends there, and whether a person made it.
     repeated : int
         Transitions that another of the recordings has, too.
+    discarded : int
+        Transitions that a person discarded; they are left out.
     problems : list of str
         A sentence for all that was left out because it is damaged or not finite.
     """
 
-    steps: list[tuple[Step, bool]] = field(default_factory=list)
+    steps: list[tuple[Step, bool, bool]] = field(default_factory=list)
     repeated: int = 0
+    discarded: int = 0
     problems: list[str] = field(default_factory=list)
 
 
@@ -52,6 +55,8 @@ def read_experience(paths: Sequence[Path], task: TaskSpec, progress: bool = Fals
 def _read(path: Path, task: TaskSpec, found: Experience, seen: set[tuple[int, int]], progress: bool) -> None:
     recording = read_whole(path, progress)
     found.problems += recording.problems
+    told = (message for _, message in recording.of_type(EPISODE_TYPE) if message.task == task.fingerprint)
+    discarded = {span for message in told for span in spans_of(message)}
     joining, decoded, unusable, why, before = Joining(), 0, 0, "", len(seen)
     for _, message in recording.of_type(TRANSITION_TYPE):
         decoded += 1
@@ -67,6 +72,10 @@ def _read(path: Path, task: TaskSpec, found: Experience, seen: set[tuple[int, in
         key = (transition.stamp_ns, transition.cycle)
         if key in seen:
             found.repeated += 1
+            continue
+        if any(begin <= transition.stamp_ns < end for begin, end in discarded):
+            found.discarded += 1
+            seen.add(key)
             continue
         try:
             check_step(transition.step, task)
@@ -86,4 +95,4 @@ def _read(path: Path, task: TaskSpec, found: Experience, seen: set[tuple[int, in
 
 def _keep(transition: LoggedTransition | None, found: Experience) -> None:
     if transition is not None:
-        found.steps.append((transition.step, transition.last))
+        found.steps.append((transition.step, transition.last, transition.source == Source.HUMAN))

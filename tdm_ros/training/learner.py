@@ -13,6 +13,9 @@ from tdm_ros.tdm.agent import Losses, TdmAgent
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features, measure_reaches
 
+OWN_STEPS = 64
+"""What a person did is too much alike to normalise observations by: so many other steps have to be there as well."""
+
 CHUNK = 8
 """Batches that are drawn and relabelled together."""
 PORTION = 40
@@ -64,19 +67,19 @@ class Learner:
         """Part of the schedule that is over, in [0, 1]; recordings do not count."""
         return self.config.progress(self.steps)
 
-    def add(self, step: Step, last: bool) -> None:
-        """Store one step; ``last`` says that its episode ends here.
+    def add(self, step: Step, last: bool, human: bool = False) -> None:
+        """Store one step; ``last`` says that its episode ends here, ``human`` that a person made it.
 
         Raises
         ------
         ValueError
             If a vector has another size than the task's, or is not finite.
         """
-        self.store.add(step, last)
+        self.store.add(step, last, human)
 
     def updates_due(self) -> int:
         """Updates that the experience so far allows and that have not been made."""
-        if self.transitions < self.config.random_steps:
+        if self.transitions < self.config.random_steps or not self.store.usable or self._only_human:
             return 0
         return max(0, self._allowed() - self.waived - self.updates)
 
@@ -84,7 +87,7 @@ class Learner:
         config = self.config
         return config.catch_up_updates + config.updates_per_step * (self.transitions - config.random_steps)
 
-    def learn_recorded(self, steps: Iterable[tuple[Step, bool]], updates: int) -> Iterator[int]:
+    def learn_recorded(self, steps: Iterable[tuple[Step, bool, bool]], updates: int) -> Iterator[int]:
         """Store recorded steps, then make so many updates; yields how many were made since the last time.
 
         Steps of its own allow as many updates afterwards as they would have without: no more, no less. Statistics, if
@@ -96,8 +99,8 @@ class Learner:
             If a vector has another size than the task's, or is not finite.
         """
         due, before = self.updates_due(), self.transitions
-        for step, last in steps:
-            self.add(step, last)
+        for step, last, human in steps:
+            self.add(step, last, human)
         self.store.close()
         self.recorded += self.transitions - before
         for start in range(0, updates, PORTION):
@@ -116,7 +119,9 @@ class Learner:
         while count > 0:
             number = min(count, CHUNK)
             self._copy_targets(number)
-            batches = sample_batches(self.store, self.config.goals, (number, self.config.batch_size), self.rng)
+            config = self.config
+            shape = (number, config.batch_size)
+            batches = sample_batches(self.store, config.goals, shape, self.rng, config.human_share)
             self.losses = self.agent.update(batches, self.progress)
             self.updates += number
             count -= number
@@ -139,13 +144,24 @@ class Learner:
             raise RuntimeError("there is no actor before the first update; call update() when updates_due() > 0")
         return self.agent.actor_bytes()
 
+    @property
+    def _only_human(self) -> bool:
+        """Whether a person made nearly all steps, and nothing has been learned of them yet."""
+        human = self.agent is None and len(self.store.human())
+        return bool(human) and self.store.usable - human < min(OWN_STEPS, self.config.random_steps)
+
     def _statistics(self) -> Features:
         config, task = self.config, self.task
-        index = np.arange(self.store.total - len(self.store), self.store.total)[
-            : max(config.random_steps, self.recorded)
-        ]
+        index = np.arange(self.store.total - len(self.store), self.store.total)
+        index = index[~self.store.column("discarded", index)]
+        human = self.store.column("human", index)
+        index = index if human.any() else index[: max(config.random_steps, self.recorded)]
         rows = self.store.rows(index)
         last = self.store.end_of(index) == index + 1
         scale = np.asarray(task.goal.scale, np.float32)
         reaches = measure_reaches(rows["achieved"], last, scale, task.horizon) if config.reach else None
-        return Features.fit(task, rows["observation"], config.near_scale, reaches, config.difference)
+        seen = rows["observation"]
+        if (others := int((~human).sum())) and human.any():  # as many of a person's as of the others
+            hers = seen[human]
+            seen = np.concatenate((seen[~human], hers[:: max(len(hers) // others, 1)]))
+        return Features.fit(task, seen, config.near_scale, reaches, config.difference)

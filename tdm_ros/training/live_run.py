@@ -9,12 +9,12 @@ from typing import Any
 
 from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
-from tdm_ros.control.timeline import Mode, State
+from tdm_ros.control.timeline import Mode, Source, State
 from tdm_ros.replay.log import LOG_FOLDER, count_messages
 from tdm_ros.tasks import SCENES, Scene, TaskSpec
 from tdm_ros.training.kept_out import KeptOut
 from tdm_ros.training.live_report import Now, clock_text, cycles_of, end_table, live_line, numbers_of, write_summary
-from tdm_ros.training.metrics import EpisodeRow, MetricsFile, summarise
+from tdm_ros.training.metrics import UNSCORED, EpisodeRow, MetricsFile, summarise
 
 SILENT_CYCLES = 20
 """Cycles of a running episode without a transition after which the collector is said to be silent."""
@@ -43,7 +43,7 @@ class RunRecord:
         self._last: deque[float] = deque(maxlen=10)
         self._evaluated: list[float] = []
         self._scored = self._interrupted = self._refused = self._published = self._unrecorded = 0
-        self._silent = 0
+        self._silent = self._by_person = 0
         self._newest_ns = -1
         self._cycles = self._cycles_before = 0
         self._line_s = time.monotonic()
@@ -60,6 +60,7 @@ class RunRecord:
     def on_cycle(self, sample: ArmSample) -> None:
         """Count a state of the arm, and how long nobody has recorded any; look where the hand is."""
         self._cycles += 1
+        self._by_person += sample.source == Source.HUMAN
         self._kept_out.on_cycle(sample.episode, sample.hand_m)
         running = self._machine.told.state == State.RUNNING
         self._silent = self._silent + 1 if running else 0
@@ -83,8 +84,8 @@ class RunRecord:
         self.updates = max(self.updates, updates)
 
     def on_episode(self, result: EpisodeResult) -> None:
-        """Write an episode's row; only complete ones are scored."""
-        scored = result.end != "interrupted"
+        """Write an episode's row; those that were interrupted or discarded are not scored."""
+        scored = result.end not in UNSCORED
         self._scored += scored
         self._refused += result.end == "refused"
         self._kept_out.on_episode(result)
@@ -159,6 +160,7 @@ class RunRecord:
                 "published": self._published,
                 "logged": logged,
                 "cycles_unrecorded": self._unrecorded,
+                "cycles_by_person": self._by_person,
             },
         }
 
