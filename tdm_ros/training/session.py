@@ -72,7 +72,7 @@ class TrainingSession:
         offline_steps: int | None = None,
     ) -> None:
         if config.total_steps < (0 if recordings else 1):
-            raise ValueError(f"steps must be >= 1, or 0 with recordings alone, got {config.total_steps}")
+            raise ValueError(f"steps must be >= 1, got {config.total_steps}; 0 will do only with recordings")
         if offline_steps is not None and not recordings:
             raise ValueError(f"{offline_steps} updates on recordings were asked for, but no recording was given")
         if save_every < 1:
