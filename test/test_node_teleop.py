@@ -224,7 +224,9 @@ def test_system_records_a_person_and_what_she_discards(tmp_path: Path) -> None:
         logged = list(read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint))
         by_cycle = {state.cycle - 1: state for state in states}
         both = [t for t in logged if t.cycle in by_cycle]
-        assert len(both) > 40 and all(by_cycle[t.cycle].source == t.source for t in both)
+        assert len(both) > 20 and all(by_cycle[t.cycle].source == t.source for t in both)
         assert all(np.array_equal(by_cycle[t.cycle].executed_action, t.step.action) for t in both)
+        heard = [t for t in transitions if t.cycle in by_cycle]
+        assert len(heard) > 20 and all(by_cycle[t.cycle].source == t.source for t in heard)
         assert sum(t.source == ArmState.SOURCE_HUMAN for t in logged) >= kept
         assert any(t.episode == episode for t in logged), "what was discarded is still on disk"
