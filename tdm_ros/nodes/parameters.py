@@ -209,6 +209,16 @@ class TrainerParameters(TaskParameters):
     finish_s: float = parameter(10.0, "Longest time for the updates still due when learning ends.", "s", (0.0, 600.0))
 
 
+@dataclass(frozen=True)
+class ConsoleParameters(TaskParameters):
+    """Parameters of `console`."""
+
+    host: str = parameter("127.0.0.1", "Address to listen on; 0.0.0.0: reached from everywhere, with the token.")
+    port: int = parameter(8765, "Port of the page; if it is taken, any other.", bounds=(0, 65535))
+    token: str = parameter("", "What the address must carry; empty: a random one, or none on 127.0.0.1.")
+    run_dir: str = parameter("runs/latest", "Folder of the run, for the learning curve and the list of the log.")
+
+
 NODES: dict[str, type[Any]] = {
     "arm": ArmParameters,
     "policy": PolicyParameters,
@@ -216,6 +226,7 @@ NODES: dict[str, type[Any]] = {
     "supervisor": SupervisorParameters,
     "collector": CollectorParameters,
     "trainer": TrainerParameters,
+    "console": ConsoleParameters,
 }
 """Parameter class of each node."""
 

@@ -36,6 +36,9 @@ JOINT_STATES = _reliable(10)
 GOAL = _reliable(1)
 """goal from a person: the last word counts."""
 
+EVENT = _reliable(10)
+"""teleop/event: each one counts."""
+
 DIAGNOSTICS = _reliable(10)
 """/diagnostics: the usual profile of diagnostic tools."""
 
