@@ -88,7 +88,6 @@ def test_arm_that_says_nothing_is_refused() -> None:
     ("changes", "words"),
     [
         ({"problem": "the e-stop is pressed"}, "the e-stop is pressed"),
-        ({"cuff": True}, "holds the cuff"),
         ({"refused": 1, "refusal": "too fast"}, "the worker refused a command: too fast"),
     ],
 )
@@ -154,3 +153,11 @@ def test_cycle_of_a_real_arm_says_what_moved_it() -> None:
     cycle.advance(25)
     assert cycle.finish().action == pytest.approx(0.1 / velocity.scale)
     assert client.sent == [("velocity", pytest.approx([0.1] * 7))]
+
+
+def test_arm_whose_cuff_is_held_is_guided_which_is_no_problem() -> None:
+    client = Client()
+    arm = arm_of(client)
+    assert not arm.guided()
+    client.reading = Reading(replace(WELL, cuff=True, buttons={"right_button_ok": 1}), 0.01, "")
+    assert arm.guided() and arm.problem() == "" and arm.buttons() == {"right_button_ok": 1}

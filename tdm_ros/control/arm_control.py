@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.control.command_check import CommandCheck, ReceivedCommand
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
+from tdm_ros.control.teleop import Stick, TeleopSettings
 from tdm_ros.control.timeline import Announcement, Source, State, Timeline
+from tdm_ros.robot.actuation import Actuation
+from tdm_ros.robot.arm_cycle import Executed as Motion
+from tdm_ros.robot.hand_velocity import joint_velocity
 from tdm_ros.robot.home import home_velocity
 from tdm_ros.robot.limiter import ArmReading, Limited
 
@@ -27,14 +32,31 @@ class Executed(Protocol):
 
 
 class Drive(Protocol):
-    """Turns commands of one unit into motion; `sim.ArmCycle` is one, a real arm's will be another."""
+    """Turns commands of one unit into motion; `robot.ArmCycle` is one."""
 
+    @property
+    def actuation(self) -> Actuation: ...
     def command(self, values: ArrayLike) -> Limited: ...
     def hold(self) -> None: ...
     def advance(self, substeps: int) -> None: ...
     def finish(self) -> Executed: ...
     def reading(self) -> ArmReading: ...
     def problem(self) -> str: ...
+    def guided(self) -> bool: ...
+
+
+class By(Enum):
+    """How a person moves the arm."""
+
+    STICK = "stick"
+    """Velocities of the hand, which go through the limiter."""
+    CUFF = "cuff"
+    """Her own hands, on an arm that gives way: it follows no command meanwhile."""
+
+
+UNHEARD = "supervisor not heard"
+STILL = (State.DISABLED, State.FAULT)
+"""Nobody moves the arm in these states, not even a person."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +96,11 @@ class CycleReport:
 
 
 class ArmControl:
-    """Follows commands while an episode runs, drives home when told, and holds in every other case.
+    """Follows a person, commands while an episode runs, drives home when told, and holds in every other case.
+
+    A person comes before the drive home and the policy, and after every reason to hold. She may drive in all states but
+    DISABLED and FAULT, while the supervisor is heard. Who was stopped, or held the stick while she might not drive, has
+    to let go of it first. The cycles in which she takes over and lets go count as hers.
 
     What the drive has a problem with is a fault: the arm stays put until the supervisor has said FAULT, which it does
     on hearing of it, and then something else, which it does when a person clears it.
@@ -91,6 +117,7 @@ class ArmControl:
         Present steady time [s]; cycle 1 starts now.
     safeguards : Safeguards, optional
         What a real arm asks for; left out, nothing.
+    teleop : TeleopSettings, optional
     """
 
     def __init__(
@@ -101,10 +128,12 @@ class ArmControl:
         home_rad: NDArray[np.float64],
         now_s: float,
         safeguards: Safeguards | None = None,
+        teleop: TeleopSettings | None = None,
     ) -> None:
         self._drive, self._home = drives
         self._check, self._timing, self._home_rad = check, timing, home_rad
         self.safeguards = safeguards or Safeguards(SafeguardSettings(), 1.0 / timing.period_s)
+        self.stick = Stick(teleop or TeleopSettings())
         self.cycle = 1
         self.timeline = Timeline()
         self._heard_s = -np.inf
@@ -114,6 +143,9 @@ class ArmControl:
         self._held = ""
         self._fault, self._fault_told = "", False
         self._cycle_source = Source.NONE
+        self._by: By | None = None
+        self._let_go_first = False
+        self._at_wheel = self._drive
         self._begin(now_s)
 
     def hear(self, told: Announcement, now_s: float) -> None:
@@ -144,6 +176,9 @@ class ArmControl:
             self._hold(released)
             return released
         values, problem = self._check.values(command, self.cycle)
+        if self._by:  # a person drives: all there is to say is whether the policy keeps up
+            self._answered |= values is not None and command.cycle == self.cycle
+            return problem
         if values is None:
             self._fail(f"command refused: {problem}")
             return problem
@@ -161,8 +196,31 @@ class ArmControl:
         self._answered |= command.cycle == self.cycle
         return ""
 
+    def steer(self, twist: ArrayLike, now_s: float) -> str:
+        """Take in the velocity of the hand, (6,) [m/s, rad/s], that a person asks for; return "" or why she may not.
+
+        Who takes over moves the arm at once; what she asks for meanwhile moves it from the next cycle on.
+        """
+        self.stick.push(twist, now_s)
+        self.pass_time(now_s)
+        return self._consult(now_s)
+
+    def engage(self, held: bool, now_s: float) -> str:
+        """Take in whether a person says that she drives, moving or not; return "" or why she may not."""
+        self.stick.engage(held, now_s)
+        self.pass_time(now_s)
+        return self._consult(now_s)
+
+    def distrust(self, now_s: float) -> None:
+        """What came from the person's device makes no sense: nobody drives."""
+        self.stick.let_go()
+        self.pass_time(now_s)
+        self._consult(now_s)
+
     def wake_s(self) -> float:
         """Steady time at which the last command becomes too old [s]; infinite when none can."""
+        if self._by:
+            return self.stick.until_s if self._by is By.STICK else np.inf
         waiting = self._told.state == State.RUNNING and not (self._held or self._fault)
         return self._command_s + self._timing.command_timeout_s if waiting else np.inf
 
@@ -170,11 +228,15 @@ class ArmControl:
         """Let the arm move up to now; it holds from the moment when the last command is too old."""
         if problem := "" if self._fault else self._drive.problem():
             self.fault(problem)
+        self._watch_cuff(now_s)
         expiry_s = self.wake_s()
         if expiry_s <= now_s:
             if now_s - expiry_s <= self._timing.period_s:  # else the loop was held up: it is long over
                 self._advance(expiry_s)
-            self._fail(f"no command for {self._timing.command_timeout_s:g} s")
+            if self._by:
+                self._hand_back(now_s)
+            else:
+                self._fail(f"no command for {self._timing.command_timeout_s:g} s")
         self._hold_if(self.safeguards.released(now_s))
         self._advance(now_s)
 
@@ -192,7 +254,7 @@ class ArmControl:
     def tick(self, now_s: float) -> CycleReport:
         """End the cycle and start the next one."""
         late_s = now_s - self._start_s - self._timing.period_s
-        moving = self._told.state in (State.RUNNING, State.RESETTING)
+        moving = self._told.state in (State.RUNNING, State.RESETTING) or self._by is By.STICK
         if self.safeguards.settings.latch and moving and late_s > self._timing.command_timeout_s:
             self.fault(f"the arm's loop was held up for {late_s:.2f} s")
         self.pass_time(now_s)
@@ -200,11 +262,12 @@ class ArmControl:
         told = self._told
         running = told.state == State.RUNNING
         expected = running and not self._cut
-        if slow := self.safeguards.end_cycle(expected, self._answered):
+        by_person = self._cycle_source == Source.HUMAN
+        if slow := self.safeguards.end_cycle(expected and not by_person, self._answered, by_person):
             self.fault(slow)
         by_policy, by_home = self._drive.finish(), self._home.finish()
         report = CycleReport(
-            executed=by_home if told.state == State.RESETTING else by_policy,
+            executed=self._by_hand(now_s) or (by_home if self._at_wheel is self._home else by_policy),
             episode=0 if self._cut else told.episode,
             source=self._cycle_source,
             answered=self._answered,
@@ -225,17 +288,23 @@ class ArmControl:
 
     def _begin(self, now_s: float) -> None:
         self._start_s, self._done = now_s, 0
-        self._cut = self._answered = False
+        self._cut = self._answered = self._mixed = False
         self._hold_if(self.safeguards.released(now_s))
         self._cycle_source = Source.SAFETY if self._held or self._fault else self._in_force
-        if self._told.state == State.RESETTING and not (self._held or self._fault):
+        resetting = self._told.state == State.RESETTING
+        self._at_wheel = self._home if resetting and not self._by else self._drive
+        self._guided, self._q_rad = self._by is By.CUFF, self._drive.reading().q_rad
+        self._consult(now_s)
+        if self._by is By.STICK:
+            self._follow(now_s)
+        elif resetting and not (self._by or self._held or self._fault):
             self._cycle_source = Source.RESET
             home = home_velocity(self._home.reading().q_rad, self._home_rad)
             self._home.command(self.safeguards.scale(now_s) * home)
 
     def _governing(self, now_s: float) -> Announcement:
         if now_s - self._heard_s > self._timing.supervisor_timeout_s:
-            return Announcement(State.HOLD, reason="supervisor not heard")
+            return Announcement(State.HOLD, reason=UNHEARD)
         return self.timeline.at(self.cycle)
 
     def _enter(self, told: Announcement, now_s: float) -> None:
@@ -244,20 +313,30 @@ class ArmControl:
         self._told = told
         if goes_on:
             return
+        self._held, self._command_s = "", now_s
+        if self._by and not self._bar(now_s):
+            return  # she goes on
+        self._let_go_first |= self._by is By.STICK
+        self._by = None
         if leaves_home:
             self._home.hold()
         self._drive.hold()
-        self._in_force, self._held, self._command_s = Source.NONE, "", now_s
+        before = self._at_wheel
+        self._at_wheel = self._home if told.state == State.RESETTING else self._drive
+        self._mixed |= self._done > 0 and self._at_wheel is not before
+        self._in_force = Source.NONE
         self.safeguards.begin(now_s)
 
     def _hold_if(self, why: str) -> None:
         """Hold if there is a reason and the arm may be moving."""
-        if why and not self._held and self._told.state in (State.RUNNING, State.RESETTING):
+        moving = self._told.state in (State.RUNNING, State.RESETTING) or self._by
+        if why and not self._held and moving:
             self._hold(why)
 
     def _hold(self, why: str) -> None:
-        (self._home if self._told.state == State.RESETTING else self._drive).hold()
-        self._held = why
+        self._at_wheel.hold()
+        self._let_go_first |= self._by is By.STICK
+        self._by, self._held = None, why
         self._in_force, self._cycle_source = Source.NONE, Source.SAFETY
 
     def _fail(self, why: str) -> None:
@@ -270,6 +349,8 @@ class ArmControl:
     def _hold_reason(self) -> str:
         if why := self._fault or self._held:
             return why
+        if self._by:
+            return ""
         if self._told.state in (State.RUNNING, State.RESETTING):
             return ""
         return f"{self._told.state.name.lower()}: {self._told.reason}"
@@ -278,5 +359,79 @@ class ArmControl:
         share = min(max((until_s - self._start_s) / self._timing.period_s, 0.0), 1.0)
         wanted = int(share * self._timing.substeps)
         if wanted > self._done:
-            (self._home if self._told.state == State.RESETTING else self._drive).advance(wanted - self._done)
+            self._at_wheel.advance(wanted - self._done)
             self._done = wanted
+
+    # A person's part.
+
+    def _consult(self, now_s: float) -> str:
+        """Let a person drive who wants to and may; return why one who wants to may not."""
+        if not self.stick.driven(now_s):
+            self._let_go_first = False
+            if self._told.state not in (State.RUNNING, State.RESETTING):
+                self._held = ""
+            if self._by is By.STICK:
+                self._hand_back(now_s)
+            return ""
+        if why := self._bar(now_s):
+            self._let_go_first = True
+            return why
+        foreign = self._at_wheel is not self._drive or self._mixed
+        if self._by or (foreign and self._done):  # hers from the next cycle on: part of this one was another's
+            return ""
+        self._at_wheel, self._by, self._held, self._in_force = self._drive, By.STICK, "", Source.HUMAN
+        if not self._done or self._cycle_source != Source.SAFETY:
+            self._cycle_source = Source.HUMAN
+        self.safeguards.begin(now_s)
+        self._follow(now_s)
+        return ""
+
+    def _bar(self, now_s: float) -> str:
+        """Why a person may not drive, or ""."""
+        told = self._told
+        if why := self._fault or self.safeguards.released(now_s):
+            return why
+        if told.state in STILL or told.reason == UNHEARD:
+            return f"{told.state.name.lower()}: {told.reason}"
+        if self._drive.actuation.mode != "velocity":
+            return "a person drives by velocities, this arm is driven by torques: choose actuation velocity"
+        if self._held and self.safeguards.settings.latch:
+            return f"holding: {self._held}"
+        return "let go of the stick first" if self._let_go_first else ""
+
+    def _follow(self, now_s: float) -> None:
+        wanted = joint_velocity(self._drive.reading().q_rad, self.stick.twist)
+        limited = self._drive.command(self.safeguards.scale(now_s) * wanted)
+        if limited.refused:
+            self._fail(f"a person's command refused by the limiter: {limited.layer}")
+
+    def _hand_back(self, now_s: float) -> None:
+        """Stop; who moves the arm next begins slowly."""
+        self._at_wheel.hold()
+        self._by, self._in_force, self._command_s = None, Source.NONE, now_s
+        self.safeguards.begin(now_s, self.stick.settings.hand_back_s)
+
+    def _watch_cuff(self, now_s: float) -> None:
+        """Give way while the arm is guided by hand; where the safeguards latch, a person has to start it again."""
+        guided = self._drive.guided() and not (self._fault or self._told.state in STILL)
+        if guided and self._drive.actuation.mode != "velocity":
+            self.fault("somebody holds the cuff, and what she does can not be told in torques")
+        elif guided and self._by is not By.CUFF:
+            self._at_wheel.hold()
+            self._let_go_first |= self._by is By.STICK
+            self._by, self._in_force, self._guided = By.CUFF, Source.HUMAN, True
+            if self._cycle_source != Source.SAFETY:
+                self._cycle_source = Source.HUMAN
+        elif not guided and self._by is By.CUFF:
+            self._hand_back(now_s)
+            if self.safeguards.settings.latch:
+                self._hold_if("the arm was guided by hand")
+
+    def _by_hand(self, now_s: float) -> Motion | None:
+        """What the motion of a guided arm amounted to as an action."""
+        if not self._guided:
+            return None
+        actuation, q_rad = self._drive.actuation, self._drive.reading().q_rad
+        action = actuation.to_action((q_rad - self._q_rad) / max(now_s - self._start_s, 1e-3))
+        clipped = np.clip(action, -1.0, 1.0)
+        return Motion(clipped, bool((clipped != action).any()), "guided by hand")

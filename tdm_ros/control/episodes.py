@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.attempts import Attempts, Span
 from tdm_ros.control.schedule import Goals, Schedule
+from tdm_ros.control.teleop import DISCARD, EVENTS, FAILURE, PAUSE, RESUME, SUCCESS
 from tdm_ros.control.timeline import Announcement, Mode, Source, State
 from tdm_ros.tasks import TaskSpec
 
@@ -40,7 +42,8 @@ class EpisodeResult:
     final_distance_m : float
         From the hand in the last state to the goal [m].
     end : str
-        "time_limit", "refused" (the planner saw no way, which is scored as it stands) or "interrupted" (not scored).
+        "time_limit", "refused" (the planner saw no way, which is scored as it stands), "success" or "failure" (a person
+        said so), "interrupted" or "discarded" (not scored).
     why : str
         What interrupted it, or why it was refused.
     robot_cycles : int
@@ -102,6 +105,10 @@ class EpisodeMachine:
         self._since_reset = schedule.reset_every
         self._interruptions = 0
         self._refused = (0, "")
+        self._verdict = ""
+        self._person_drove = False
+        self._helped_home = 0
+        self._attempts = Attempts()
         self._hold_until = 0
         self._cycle = 0
         self._paused_at = 0
@@ -141,6 +148,33 @@ class EpisodeMachine:
         self._tell(State.PAUSED, why)
         return ""
 
+    def event(self, name: str) -> str:
+        """Take in what a person says by a button: how the episode went, or that all shall pause or go on.
+
+        Success and failure end the episode that runs. So does discard; where none runs it means the newest attempt,
+        be it an episode or what a person did since.
+        """
+        if name not in EVENTS:
+            return f"an event is one of {', '.join(EVENTS)}, got {name!r}"
+        if name == PAUSE:
+            return self.pause()
+        if name == RESUME:
+            return (
+                self.start() if self.told.state == State.PAUSED else f"nothing to resume, it is {self.told.state.name}"
+            )
+        if self._active is None and name in (SUCCESS, FAILURE):
+            return "no episode runs"
+        if name == DISCARD and (problem := self._attempts.discard(self._active is not None)):
+            return problem
+        if self._active is not None:
+            self._verdict = name
+        return ""
+
+    @property
+    def discarded(self) -> tuple[Span, ...]:
+        """Stretches of time of which nobody is to learn."""
+        return self._attempts.discarded
+
     def stop(self) -> str:
         """Stop the arm and wait to be started."""
         if self.told.state in (State.FAULT, State.DONE):
@@ -175,16 +209,20 @@ class EpisodeMachine:
             self._cycle = sample.cycle
             return None
         self._cycle, self._now_s = sample.cycle, around.now_s
+        self._attempts.on_sample(sample)
         if sample.fault and sample.cycle > self._cleared_at + CLEARING:
             self.fault(f"the arm: {sample.fault}")
         elif self.told.state == State.RESETTING and sample.source == Source.SAFETY:
             self._tell(State.PAUSED, sample.hold_reason or "the arm held")
-        if self.mode == Mode.TRAIN and (sample.episode > 0 or sample.source == Source.RESET):
+        by_person = sample.source == Source.HUMAN
+        self._person_drove |= by_person and self._active is not None
+        self._helped_home += int(by_person and self.told.state == State.RESETTING)
+        if self.mode == Mode.TRAIN and (sample.episode > 0 or by_person or sample.source == Source.RESET):
             self.robot_cycles += 1
         result = self._end_of_episode(sample)
         if self.told.start_cycle <= sample.cycle:
             if self._active is None and self.told.state == State.RUNNING:
-                self._active = self.told
+                self._active, self._verdict, self._person_drove = self.told, "", False
             self._go_on(around)
         return result
 
@@ -192,11 +230,15 @@ class EpisodeMachine:
         run = self._active
         if run is None:
             return None
-        end = run.start_cycle + run.length
-        why = ""
+        over = run.start_cycle + run.length
+        why, verdict = "", self._verdict
         refused = self._refused[0] == run.episode
         if self.told.state in (State.PAUSED, State.FAULT, State.DISABLED):
             why, refused = self.told.reason, False
+        elif verdict:
+            refused = False
+            self._tell(State.HOLD, f"a person says: {verdict}")
+            self._hold_until = self._cycle + self.schedule.pause
         elif refused:
             why = self._refused[1]
             self._tell(State.HOLD, f"goal refused: {why}")
@@ -204,12 +246,16 @@ class EpisodeMachine:
         elif sample.source == Source.SAFETY and sample.episode == run.episode:
             why = sample.hold_reason or "the arm held"
             self._tell(State.PAUSED, why)
-        elif sample.cycle > end:
+        elif sample.cycle > over:
             why = "the last state was lost"
-        elif sample.cycle < end:
+        elif sample.cycle < over:
             return None
-        self._active = None
+        if run.mode == Mode.EVALUATE and (self._person_drove or verdict) and not refused:
+            why = why or "a person took part, which is no evaluation of the policy"
+        self._active, self._verdict = None, ""
         interrupted = bool(why) and not refused
+        end = "interrupted" if interrupted else "refused" if refused else verdict or "time_limit"
+        end = "discarded" if verdict == DISCARD else end
         self._interruptions = self._interruptions + 1 if interrupted else 0
         if run.mode == Mode.EVALUATE:
             self.evaluated += int(not interrupted)
@@ -221,7 +267,7 @@ class EpisodeMachine:
             run.goal,
             sample.hand_m,
             float(self.task.distance(sample.hand_m, run.goal)),
-            "interrupted" if interrupted else "refused" if refused else "time_limit",
+            end,
             why,
             self.robot_cycles,
         )
@@ -264,7 +310,7 @@ class EpisodeMachine:
                 self._tell(State.HOLD, "waiting for the last weights")
             else:
                 self._run(self._cycle + AHEAD, 0)
-        elif self._cycle - self.told.start_cycle > self.schedule.reset_timeout:
+        elif self._cycle - self.told.start_cycle - self._helped_home > self.schedule.reset_timeout:
             self.fault(f"the arm did not get home within {self.schedule.reset_timeout} cycles")
 
     def _from_running(self) -> None:
@@ -316,5 +362,6 @@ class EpisodeMachine:
     def _tell(self, state: State, reason: str, start: int = 0) -> None:
         if state == State.PAUSED:
             self._paused_at = self._cycle
+        self._helped_home = 0
         progress = self.schedule.progress(self.robot_cycles)
         self.told = Announcement(state, self.mode, start_cycle=start, progress=progress, reason=reason)

@@ -65,7 +65,7 @@ class Safeguards:
     def __init__(self, settings: SafeguardSettings, rate_hz: float) -> None:
         self.settings = settings
         self._rate_hz = rate_hz
-        self._began_s = -np.inf
+        self._began_s, self._ramp_s = -np.inf, settings.ramp_s
         self._moved_s = 0.0
         self._deadman_s = -np.inf
         self._answers: deque[bool] = deque(maxlen=max(round(self.WINDOW_S * rate_hz), 1))
@@ -75,9 +75,9 @@ class Safeguards:
         self._moved_s = 0.0
         self._answers.clear()
 
-    def begin(self, now_s: float) -> None:
-        """Motion begins, or changes hands."""
-        self._began_s = now_s
+    def begin(self, now_s: float, least_s: float = 0.0) -> None:
+        """Motion begins, or changes hands; the speed then rises for ``least_s`` [s] at least."""
+        self._began_s, self._ramp_s = now_s, max(self.settings.ramp_s, least_s)
 
     def deadman(self, held: bool, now_s: float) -> None:
         """Take in what the deadman says."""
@@ -93,14 +93,14 @@ class Safeguards:
     def scale(self, now_s: float) -> float:
         """Part of the speed that is allowed now, in [0, 1]."""
         by = self.settings
-        ramp = min(max((now_s - self._began_s) / by.ramp_s, 0.0), 1.0) if by.ramp_s else 1.0
+        ramp = min(max((now_s - self._began_s) / self._ramp_s, 0.0), 1.0) if self._ramp_s else 1.0
         return ramp * (by.first_scale if self._moved_s < by.first_s else 1.0)
 
-    def end_cycle(self, expected: bool, answered: bool) -> str:
+    def end_cycle(self, expected: bool, answered: bool, by_person: bool = False) -> str:
         """Count a cycle; returns why the arm has to stop for good, or ""."""
+        self._moved_s += (expected or by_person) / self._rate_hz
         if not expected:
             return ""
-        self._moved_s += 1.0 / self._rate_hz
         self._answers.append(answered)
         if len(self._answers) < (self._answers.maxlen or 0) or self.rate_hz >= self.settings.stop_hz:
             return ""

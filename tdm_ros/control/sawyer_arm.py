@@ -90,8 +90,6 @@ class SawyerArm:
             return state.problem
         if age_s > MAX_AGE_S:
             return f"joint states are {age_s:.2f} s old"
-        if state.cuff:
-            return "somebody holds the cuff"
         off_m = float(np.linalg.norm(_tip(state) - self._tip_m))
         if off_m > HAND_OFF_M:
             return f"the hand that the robot reports is {off_m:.2f} m from where its joints put it"
@@ -100,6 +98,14 @@ class SawyerArm:
             return f"the worker refused a command: {state.refusal or 'why is in its log, a later one passed'}"
         trouble, self._trouble = self._trouble, ""
         return trouble
+
+    def guided(self) -> bool:
+        """Whether somebody holds the cuff: the robot then gives way, and follows no command."""
+        return self._state().cuff
+
+    def buttons(self) -> dict[str, int]:
+        """What the robot's buttons say, by their vendor's names; 0 is up."""
+        return self._state().buttons
 
     def close(self) -> None:
         """Let the worker stop the arm and leave."""

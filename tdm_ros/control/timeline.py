@@ -47,7 +47,10 @@ COMMANDED = frozenset({Source.POLICY, Source.HUMAN, Source.RANDOM})
 
 @dataclass(frozen=True)
 class Announcement:
-    """One message of the supervisor, without ROS. It holds from ``start_cycle`` on."""
+    """One message of the supervisor, without ROS. It holds from ``start_cycle`` on.
+
+    ``discarded`` are the stretches, from and up to a stamp [ns], of which nobody is to learn.
+    """
 
     state: State
     mode: Mode = Mode.TRAIN
@@ -58,6 +61,7 @@ class Announcement:
     exploration: float = 0.0
     progress: float = 0.0
     reason: str = ""
+    discarded: tuple[tuple[int, int], ...] = ()
 
     def key(self) -> tuple[int, int, int, int]:
         """What tells two announcements apart; a heartbeat repeats it."""

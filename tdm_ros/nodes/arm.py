@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import rclpy.task
+from geometry_msgs.msg import TwistStamped
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
 from tdm_ros.control.arm_control import ArmControl, ArmTiming, CycleReport
@@ -25,11 +26,12 @@ from tdm_ros.control.rotation import quaternion_wxyz
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.control.statistics import CycleStatistics, HostSteal
+from tdm_ros.control.teleop import Presses, TeleopSettings, twist_problem
 from tdm_ros.intera.wire import Answer
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.arms import ARMS, home_limits_of, limits_of
-from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement
+from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement, twist_of
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import run
@@ -70,7 +72,11 @@ class ArmNode(Node):
         self.create_subscription(Command, "command", self._on_command, qos.COMMAND)
         self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
         self.create_subscription(Bool, "deadman", self._on_deadman, qos.COMMAND)
+        self.create_subscription(TwistStamped, "teleop/twist", self._on_twist, qos.TELEOP)
+        self.create_subscription(Bool, "teleop/engaged", self._on_engaged, qos.TELEOP)
         if isinstance(self._arm, SawyerArm):
+            self._presses = Presses()
+            self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
             for name in ("enable", "reset", "stop"):
                 self.create_service(Trigger, f"~/{name}", self._service(getattr(self._arm.client, name)))
 
@@ -86,7 +92,7 @@ class ArmNode(Node):
         check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s)
         settings = {spec.name: getattr(given, spec.name) for spec in fields(SafeguardSettings)}
         safeguards = Safeguards(SafeguardSettings(**settings), self.task.rate_hz)
-        return ArmControl(drives, check, timing, NEUTRAL_RAD, time.monotonic(), safeguards)
+        return ArmControl(drives, check, timing, NEUTRAL_RAD, time.monotonic(), safeguards, _teleop_of(given))
 
     def _service(self, action: Callable[[], concurrent.futures.Future[Answer]]) -> Callable[[Any, Any], Any]:
         """Make a service of something that the worker does; the loop goes on meanwhile."""
@@ -125,6 +131,9 @@ class ArmNode(Node):
         self.statistics.end_cycle(now_s - self._started_s, report.expected, report.answered, late)
         self._started_s = now_s
         self._publish(report)
+        if isinstance(self._arm, SawyerArm):
+            for event in self._presses.events(self._arm.buttons()):
+                self._events.publish(String(data=event))
         if self._control.cycle % round(self.task.rate_hz) == 0:
             rate_hz = self._control.safeguards.rate_hz
             slow = rate_hz < self._given.warn_hz
@@ -195,6 +204,21 @@ class ArmNode(Node):
     def _on_deadman(self, message: Bool) -> None:
         self._control.deadman(bool(message.data), time.monotonic())
 
+    def _on_twist(self, message: TwistStamped) -> None:
+        """A velocity of the hand that makes no sense ends what came before it, too."""
+        now_s, old_s = time.monotonic(), age_s(self, message.header.stamp)
+        twist, problem = twist_of(message)
+        if problem := problem or twist_problem(twist, old_s, self._control.stick.settings):
+            self._control.distrust(now_s)
+        else:
+            problem = self._control.steer(twist, now_s)
+        if problem:
+            self.refusals.refuse(f"teleop/twist: {problem}", f"age {old_s * 1e3:.0f} ms")
+
+    def _on_engaged(self, message: Bool) -> None:
+        if problem := self._control.engage(bool(message.data), time.monotonic()):
+            self.refusals.refuse(f"teleop/engaged: {problem}")
+
     def _values(self) -> dict[str, object]:
         cycles = self.statistics.as_dict(self._steal.fraction(proc_stat()))
         rate_hz = round(self._control.safeguards.rate_hz, 2)
@@ -205,6 +229,10 @@ class ArmNode(Node):
             else:
                 flat[key] = value
         return flat
+
+
+def _teleop_of(given: ArmParameters) -> TeleopSettings:
+    return TeleopSettings(given.teleop_timeout_s, given.teleop_threshold_m_s, given.teleop_speed_m_s, given.hand_back_s)
 
 
 def main() -> int:

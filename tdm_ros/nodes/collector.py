@@ -8,7 +8,7 @@ from rclpy.node import Node
 from rclpy.serialization import serialize_message
 
 from tdm_ros.control.refusals import Refusals
-from tdm_ros.control.timeline import Announcement
+from tdm_ros.control.timeline import Announcement, Source
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import StateReader, nanoseconds, to_announcement, to_transition
@@ -48,7 +48,7 @@ class CollectorNode(Node):
         self._told_key: tuple[int, ...] = ()
         self._pairing = Pairing(self._episodes.get)
         self._log = self._open_log(Path(given.run_dir) / LOG_FOLDER)
-        self._logged = self._published = 0
+        self._logged = self._published = self._human = 0
         self._transitions = self.create_publisher(Transition, "transition", qos.TRANSITION)
         self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
         self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE_HISTORY)
@@ -68,9 +68,10 @@ class CollectorNode(Node):
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        if told.key() == self._told_key:
+        key = (*told.key(), len(told.discarded))
+        if key == self._told_key:
             return
-        self._told_key = told.key()
+        self._told_key = key
         if told.episode:
             self._episodes[told.episode] = told
             for old in list(self._episodes)[:-REMEMBERED]:
@@ -97,6 +98,7 @@ class CollectorNode(Node):
         message = to_transition(transition, self.task)
         self._log.write(TRANSITION_TOPIC, serialize_message(message), transition.stamp_ns)
         self._logged += 1
+        self._human += transition.source == Source.HUMAN
         self._transitions.publish(message)
         self._published += 1
 
@@ -107,6 +109,7 @@ class CollectorNode(Node):
             "ready": ready,
             "published": self._published,
             "logged": self._logged,
+            "human": self._human,
             "lost_cycles": self._pairing.gaps,
             "segment": self._log.path.name,
         }

@@ -88,8 +88,8 @@ class ConsoleNode(Node):
 
     def _advertise(self) -> None:
         self._goals = self.create_publisher(PoseStamped, "goal", qos.GOAL)
-        self._twists = self.create_publisher(TwistStamped, "teleop/twist", qos.COMMAND)
-        self._engagements = self.create_publisher(Bool, "teleop/engaged", qos.COMMAND)
+        self._twists = self.create_publisher(TwistStamped, "teleop/twist", qos.TELEOP)
+        self._engagements = self.create_publisher(Bool, "teleop/engaged", qos.TELEOP)
         self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
         self._triggers = {name: self.create_client(Trigger, f"supervisor/{name}") for name in TRIGGERS}
         self._switches = {name: self.create_client(SetBool, f"supervisor/{name}") for name in SWITCHES}

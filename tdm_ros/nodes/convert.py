@@ -14,7 +14,7 @@ from tdm_ros.control.arm_sample import ArmSample, SampleCheck
 from tdm_ros.control.command_check import JointOrder
 from tdm_ros.control.timeline import Announcement, Mode, State, check_announcement
 from tdm_ros.msg import ArmState, Episode, KeepOut, Subgoal, Transition
-from tdm_ros.replay.log import LoggedTransition
+from tdm_ros.replay.log import LoggedTransition, spans_of
 from tdm_ros.tasks import TaskSpec
 
 BASE_FRAME = "base"
@@ -104,6 +104,7 @@ def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Annou
         float(message.exploration),
         float(message.progress),
         message.reason,
+        tuple(spans_of(message)),
     )
     problem = check_announcement(told, task)
     return (None, problem) if problem else (told, "")
@@ -122,6 +123,8 @@ def to_episode(told: Announcement, task: TaskSpec, stamp: Time) -> Episode:
         progress=float(told.progress),
         task=task.fingerprint,
         reason=told.reason,
+        discarded_from=[to_stamp(begin_ns) for begin_ns, _ in told.discarded],
+        discarded_to=[to_stamp(end_ns) for _, end_ns in told.discarded],
     )
     message.header.stamp = stamp
     message.header.frame_id = BASE_FRAME
@@ -180,6 +183,14 @@ def boxes_of(message: KeepOut) -> tuple[Any, str]:
     if not (np.isfinite(boxes).all() and (boxes[:, 0] < boxes[:, 1]).all()):
         return None, "a box must go from its lower to its upper corner, all finite"
     return boxes, ""
+
+
+def twist_of(message: Any) -> tuple[Any, str]:
+    """The velocity of a `TwistStamped`, (6,) [m/s, rad/s], and "", or None and why it can not be used."""
+    if message.header.frame_id not in ("", BASE_FRAME):
+        return None, f"frame must be {BASE_FRAME}, got {message.header.frame_id}"
+    linear, angular = message.twist.linear, message.twist.angular
+    return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z]), ""
 
 
 def goal_of(node: Node, message: Any) -> tuple[Any, str]:

@@ -113,6 +113,16 @@ class ArmParameters(TaskParameters):
     deadman_timeout_s: float = parameter(
         0.2, "A deadman that was last heard this long ago counts as released.", "s", (0.05, 1.0)
     )
+    teleop_timeout_s: float = parameter(
+        0.15, "A person whose device was last heard this long ago drives no more.", "s", (0.05, 0.15)
+    )
+    teleop_threshold_m_s: float = parameter(
+        0.005, "Who asks for a faster hand drives, engaged or not; turns count as 0.3 m a rad.", "m/s", (0.001, 0.1)
+    )
+    teleop_speed_m_s: float = parameter(
+        0.3, "A person's faster velocities are scaled down to this.", "m/s", (0.11, 1.0)
+    )
+    hand_back_s: float = parameter(0.3, "After a person let go, speed rises over this time at least.", "s", (0.0, 10.0))
     latch: bool = parameter(False, "Stop for good (FAULT) when a command is late, missing or refused.")
     warn_hz: float = parameter(18.0, "Warn when commands come in time less often.", "Hz", (0.0, 20.0))
     stop_hz: float = parameter(0.0, "Stop for good (FAULT) when they come less often; 0: never.", "Hz", (0.0, 20.0))
@@ -206,6 +216,9 @@ class TrainerParameters(TaskParameters):
     drain_every_ms: float = parameter(
         20.0, "Longest stretch of learning between two looks at the mail.", "ms", (1.0, 1000.0)
     )
+    human_share: float = parameter(
+        0.25, "Part of each batch that is drawn from what a person did, if anybody did anything.", "1", (0.0, 0.5)
+    )
     finish_s: float = parameter(10.0, "Longest time for the updates still due when learning ends.", "s", (0.0, 600.0))
 
 
@@ -219,6 +232,13 @@ class ConsoleParameters(TaskParameters):
     run_dir: str = parameter("runs/latest", "Folder of the run, for the learning curve and the list of the log.")
 
 
+@dataclass(frozen=True)
+class TeleopKeyboardParameters:
+    """Parameters of `teleop_keyboard`."""
+
+    speed_m_s: float = parameter(0.1, "How fast a key moves the hand at first.", "m/s", (0.01, 0.3))
+
+
 NODES: dict[str, type[Any]] = {
     "arm": ArmParameters,
     "policy": PolicyParameters,
@@ -227,6 +247,7 @@ NODES: dict[str, type[Any]] = {
     "collector": CollectorParameters,
     "trainer": TrainerParameters,
     "console": ConsoleParameters,
+    "teleop_keyboard": TeleopKeyboardParameters,
 }
 """Parameter class of each node."""
 

@@ -36,8 +36,11 @@ JOINT_STATES = _reliable(10)
 GOAL = _reliable(1)
 """goal from a person: the last word counts."""
 
+TELEOP = _reliable(1)
+"""teleop/twist, teleop/engaged: only where the stick is now counts."""
+
 EVENT = _reliable(10)
-"""teleop/event: each one counts."""
+"""teleop/event: each press of a button counts."""
 
 DIAGNOSTICS = _reliable(10)
 """/diagnostics: the usual profile of diagnostic tools."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from tdm_ros.control.episodes import EpisodeMachine, Surroundings
@@ -71,6 +73,7 @@ class SupervisorNode(Node):
         self.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
         self.create_subscription(DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
         self.create_subscription(PoseStamped, "goal", self._on_goal, qos.GOAL)
+        self.create_subscription(String, "teleop/event", self._on_event, qos.EVENT)
         machine = self._machine
         for name, action in (
             ("start", machine.start),
@@ -133,7 +136,7 @@ class SupervisorNode(Node):
         return ", ".join(name for name in NEEDED if now_s - self._ready_s.get(name, -READY_S) >= READY_S)
 
     def _heartbeat(self) -> None:
-        told = self._machine.told
+        told = replace(self._machine.told, discarded=self._machine.discarded)
         self._episodes.publish(to_episode(told, self.task, self.get_clock().now().to_msg()))
         self._published = told.key()
 
@@ -177,6 +180,13 @@ class SupervisorNode(Node):
         problem = problem or self._machine.goals.ask(goal)
         if problem:
             self.refusals.refuse("goal", problem)
+
+    def _on_event(self, message: String) -> None:
+        if problem := self._machine.event(message.data):
+            self.refusals.refuse("teleop/event", problem)
+            return
+        self.get_logger().info(f"a person says: {message.data}")
+        self._heartbeat()
 
     def _service(self, action: Callable[[], str]) -> Callable[[Any, Any], Any]:
         """Make a service of something that returns "" or why it was not done."""

@@ -18,7 +18,7 @@ from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import run, spin_idle
 from tdm_ros.nodes.parameters import TrainerParameters
-from tdm_ros.replay.log import LOG_FOLDER, from_message, read_transitions
+from tdm_ros.replay.log import LOG_FOLDER, from_message, read_discarded, read_transitions
 from tdm_ros.tasks import SAWYER_REACH
 
 if TYPE_CHECKING:
@@ -65,8 +65,10 @@ class TrainerNode(Node):
             self.get_logger().info(f"goes on from {folder}: {learner.updates} updates")
         except FileNotFoundError:
             steps = round(self.given.duration_min * 60 * self.task.rate_hz)
-            learner = Learner(self.task, TdmConfig(total_steps=steps), self.given.seed)
+            config = TdmConfig(total_steps=steps, human_share=self.given.human_share)
+            learner = Learner(self.task, config, self.given.seed)
         live = LiveLearning(learner)
+        live.discard(read_discarded(self._run_dir / LOG_FOLDER, self.task.fingerprint))
         if known := live.rebuild(read_transitions(self._run_dir / LOG_FOLDER, self.task.fingerprint)):
             self.get_logger().info(f"{known} transitions from the log")
         return live
@@ -149,7 +151,10 @@ class TrainerNode(Node):
         told, problem = to_announcement(self, message, self.task)
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
-        elif told.mode == Mode.TRAIN:
+            return
+        if dropped := self._live.discard(told.discarded):
+            self.get_logger().info(f"{dropped} transitions discarded by a person")
+        if told.mode == Mode.TRAIN:
             self._learning_over_s, self._final = None, False
         elif self._learning_over_s is None:
             self._learning_over_s = time.monotonic()
@@ -160,6 +165,8 @@ class TrainerNode(Node):
             "updates": learner.updates,
             "updates_due": learner.updates_due(),
             "transitions": learner.transitions,
+            "human": len(learner.store.human()),
+            "discarded": self._live.discarded,
             "repeated": self._live.repeated,
             "weights_version": self._version,
             "final": self._final,

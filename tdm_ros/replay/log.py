@@ -19,6 +19,7 @@ from mcap.stream_reader import StreamReader
 from mcap.writer import Writer
 from mcap_ros2.decoder import DecoderFactory
 
+from tdm_ros.control.attempts import Span
 from tdm_ros.replay.store import Step
 
 LOG_FOLDER = "log_mcap"
@@ -237,14 +238,45 @@ def read_transitions(directory: Path, task_fingerprint: str) -> Iterator[LoggedT
         yield from_message(message)
 
 
+def read_discarded(directory: Path, task_fingerprint: str) -> tuple[Span, ...]:
+    """Read which stretches of a log a person discarded; their transitions are still in it.
+
+    Raises
+    ------
+    ValueError
+        If the announcements can not be decoded.
+    """
+    found: set[Span] = set()
+    decoders: dict[bytes, Any] = {}
+    for schema, record in _messages(directory, EPISODE_TOPIC):
+        if schema.data not in decoders:
+            decoders[schema.data] = DecoderFactory().decoder_for("cdr", schema)
+        decode = decoders[schema.data]
+        if decode is None:
+            raise ValueError(f"log {directory}: schema {schema.name} has encoding {schema.encoding}, expected ros2msg")
+        message = decode(record.data)
+        if message.task == task_fingerprint and hasattr(message, "discarded_from"):  # older logs know of none
+            found |= set(spans_of(message))
+    return tuple(sorted(found))
+
+
+def spans_of(message: Any) -> Iterator[Span]:
+    """The stretches that an `Episode` message, decoded here or received by a node, says are discarded."""
+    for begin, end in zip(message.discarded_from, message.discarded_to, strict=False):
+        yield _nanoseconds(begin), _nanoseconds(end)
+
+
+def _nanoseconds(stamp: Any) -> int:
+    nanoseconds = stamp.nanosec if hasattr(stamp, "nanosec") else stamp.nanosecond
+    return int(stamp.sec) * 1_000_000_000 + int(nanoseconds)
+
+
 def from_message(message: Any) -> LoggedTransition:
     """Copy a `Transition` message, decoded here or received by a node, into arrays of our own."""
 
     def vector(values: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
         return np.array(values, np.float32)
 
-    stamp = message.header.stamp
-    nanoseconds = stamp.nanosec if hasattr(stamp, "nanosec") else stamp.nanosecond
     return LoggedTransition(
         step=Step(
             vector(message.observation),
@@ -258,7 +290,7 @@ def from_message(message: Any) -> LoggedTransition:
         episode=int(message.episode),
         number=int(message.step),
         cycle=int(message.cycle),
-        stamp_ns=int(stamp.sec) * 1_000_000_000 + int(nanoseconds),
+        stamp_ns=_nanoseconds(message.header.stamp),
         source=int(message.source),
         limited=bool(message.limited),
         last=bool(message.terminated or message.truncated),

@@ -62,15 +62,17 @@ class Pairing:
         return after is not None and after.episode == ready.episode and _kind(after.source) == _kind(ready.source)
 
     def _pair(self, before: ArmSample, after: ArmSample) -> LoggedTransition | None:
-        """Make a transition, or None for a cycle that belongs to no episode and no drive home."""
-        reset = after.source == Source.RESET
-        if after.episode == 0 and not reset:
+        """Make a transition, or None for a cycle that belongs to no episode, no drive home and no person."""
+        free = after.source == Source.RESET or (after.source == Source.HUMAN and after.episode == 0)
+        if after.episode == 0 and not free:
             return None
         told = self._find(after.episode)
-        if told is None and not reset:
+        if told is None and not free:
             self.orphans += 1
             return None
-        goal: NDArray[np.float32] = told.goal if told else np.zeros(0, np.float32)
+        # Between episodes nobody asks a person for anything: she gets where she wants to be.
+        hers = after.hand_m if after.source == Source.HUMAN else ()
+        goal: NDArray[np.float32] = told.goal if told else np.array(hers, np.float32)
         step = Step(
             observe(before.q_rad, before.qd_rad_s, before.hand_m),
             after.action,

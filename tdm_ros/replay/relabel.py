@@ -67,10 +67,13 @@ class Batch(NamedTuple):
     """(N, B) the world ended here: the distance is paid now, whatever ``steps_left`` says."""
 
 
-def sample_batches(store: TrajectoryStore, mix: GoalMix, shape: tuple[int, int], rng: np.random.Generator) -> Batch:
+def sample_batches(
+    store: TrajectoryStore, mix: GoalMix, shape: tuple[int, int], rng: np.random.Generator, human_share: float = 0.0
+) -> Batch:
     """Draw ``shape = (N, B)`` transitions and relabel their goals and horizons.
 
-    Several batches are drawn at once because the cost is mostly per call.
+    Several batches are drawn at once because the cost is mostly per call. A part of ``human_share``, in [0, 1], is
+    drawn from what a person did, if anybody did anything, and the rest from all.
 
     Raises
     ------
@@ -80,6 +83,9 @@ def sample_batches(store: TrajectoryStore, mix: GoalMix, shape: tuple[int, int],
     Source: hindsight goals and uniform horizons as in Pong et al. 2018, section 4; the "box" and "near" goals are ours.
     """
     index = store.draw(rng, shape)
+    if human_share and len(human := store.human()):
+        by_person = rng.random(shape) < human_share
+        index[by_person] = rng.choice(human, int(by_person.sum()))
     rows = store.rows(index)
     horizon = store.task.horizon
     goal = _future(store, index, int(mix.span * (horizon + 1)), rng)

@@ -1,4 +1,4 @@
-"""A store of whole trajectories in flat arrays: what was seen, in the order in which it happened."""
+"""A store of whole trajectories in flat arrays: what was seen, in the order in which it happened, and by whose hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 class TrajectoryStore:
-    """Ring of transitions that remembers where each trajectory ends.
+    """Ring of transitions that remembers where each trajectory ends, which a person made, and which she discarded.
 
     Parameters
     ----------
@@ -55,14 +55,18 @@ class TrajectoryStore:
             for name in ("observation", "next_observation", "action", "achieved", "next_achieved")
         }
         self._columns["desired"] = np.zeros((rows, task.goal.size), np.float32)
-        self._columns["terminated"] = np.zeros(rows, np.bool_)
+        for name in ("terminated", "human", "discarded"):
+            self._columns[name] = np.zeros(rows, np.bool_)
         self._end = np.zeros(rows, np.int64)
+        self._kept_out = 0
 
     def __len__(self) -> int:
         return min(self.total, self.capacity)
 
-    def add(self, step: Step, last: bool) -> None:
+    def add(self, step: Step, last: bool, human: bool = False) -> None:
         """Append one step; ``last`` closes its trajectory, so that no relabelled goal crosses into the next.
+
+        What a person did, ``human``, can be drawn by itself (`draw_human`), too.
 
         Raises
         ------
@@ -78,9 +82,12 @@ class TrajectoryStore:
             "next_achieved": task.goal.checked(step.next_achieved, "next_achieved"),
             "desired": task.goal.checked(step.desired, "desired"),
             "terminated": step.terminated,
+            "human": human,
+            "discarded": False,
         }
         self._grow()
         slot = self.total % self.capacity
+        self._kept_out -= int(len(self) == self.capacity and self._columns["discarded"][slot])
         for name, value in checked.items():
             self._columns[name][slot] = value
         self.total += 1
@@ -106,17 +113,38 @@ class TrajectoryStore:
         """Absolute number just past the trajectory of each transition; an open one ends with the newest."""
         return np.where(index >= self._open_since, self.total, self._end[index % self.capacity])
 
+    def discard(self, index: NDArray[np.int64]) -> None:
+        """Never draw these transitions, (N,) absolute numbers, again; those that are not held are left out."""
+        held = index[(index >= self.total - len(self)) & (index < self.total)]
+        self._columns["discarded"][held % self.capacity] = True
+        self._kept_out = int(self._columns["discarded"][: len(self)].sum())
+
+    @property
+    def usable(self) -> int:
+        """How many transitions can be drawn."""
+        return len(self) - self._kept_out
+
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int64]:
         """Draw absolute transition numbers uniformly.
 
         Raises
         ------
         ValueError
-            If the store is empty.
+            If the store is empty, or everything in it was discarded.
         """
-        if self.total == 0:
+        if self.usable == 0:
             raise ValueError("cannot sample from an empty TrajectoryStore; add steps first")
-        return rng.integers(max(0, self.total - self.capacity), self.total, shape)
+        index = rng.integers(max(0, self.total - self.capacity), self.total, shape)
+        while self._kept_out and (again := self._columns["discarded"][index % self.capacity]).any():
+            index[again] = rng.integers(max(0, self.total - self.capacity), self.total, int(again.sum()))
+        return index
+
+    def human(self) -> NDArray[np.int64]:
+        """Absolute numbers of the transitions that a person made, (H,), oldest first."""
+        held = slice(len(self))
+        slots = np.flatnonzero(self._columns["human"][held] & ~self._columns["discarded"][held])
+        oldest = self.total - len(self)
+        return np.sort(oldest + (slots - oldest) % self.capacity)
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """All transitions that are held, oldest first, with the ends of their trajectories; `restore` reads them."""
@@ -140,14 +168,17 @@ class TrajectoryStore:
             )
         self.total = total - len(end)
         self._open_since = self.total
+        later = {name: np.zeros(len(end), np.bool_) for name in ("human", "discarded")}  # added since the first version
+        rows = later | data
         for row in range(len(end)):
             self._grow()
             slot = self.total % self.capacity
             for name, column in self._columns.items():
-                column[slot] = data[name][row]
+                column[slot] = rows[name][row]
             self._end[slot] = end[row]
             self.total += 1
         self._open_since = self.total
+        self._kept_out = int(rows["discarded"].sum())
 
     def _grow(self) -> None:
         rows = len(self._end)

@@ -35,5 +35,8 @@ class Arm(Protocol):
     def problem(self) -> str:
         """What is wrong with the arm, so that it must not be driven, or ""."""
 
+    def guided(self) -> bool:
+        """Whether a person moves the arm by hand (Sawyer: holds its cuff), so that it follows no command."""
+
     def close(self) -> None:
         """Leave the arm at rest."""

@@ -66,6 +66,10 @@ class ArmCycle:
         """What is wrong with the arm, or ""."""
         return self.arm.problem()
 
+    def guided(self) -> bool:
+        """Whether a person moves the arm by hand, so that it follows no command."""
+        return self.arm.guided()
+
     def command(self, values: ArrayLike) -> Limited:
         """Follow (J,) [rad/s or N m] from now on, after the limiter; hold if they are unusable."""
         limited = self.limiter.apply(values, self.reading())

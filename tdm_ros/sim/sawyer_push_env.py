@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm_cycle import ArmCycle
+from tdm_ros.robot.hand_velocity import joint_velocity
 from tdm_ros.robot.kinematics import forward, jacobian
 from tdm_ros.robot.limiter import Limiter, Limits
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
@@ -88,10 +89,14 @@ class SawyerPushEnv(MujocoGoalEnv):
         self.cycle.command(steer(q, SPEED_M_S * np.asarray(action, np.float64)))
         self.cycle.advance(SUBSTEPS)
         executed = self.cycle.finish()
-        if executed.limited:  # what was left of the action
-            moved = jacobian(q)[:2] @ self.cycle.actuation.to_command(executed.action)
-            action = np.clip(moved / SPEED_M_S, -1.0, 1.0).astype(np.float32)
+        if executed.limited:
+            action = self._amounts_to(executed.action, q)
         self._info = {"executed_action": action, "limited": executed.limited, "limiter": executed.layer}
+
+    def _amounts_to(self, executed: ArrayLike, q_rad: Array) -> NDArray[np.float32]:
+        """What joint actions, (7,), amounted to as an action, (2,)."""
+        moved = jacobian(q_rad)[:2] @ self.cycle.actuation.to_command(executed)
+        return np.clip(moved / SPEED_M_S, -1.0, 1.0).astype(np.float32)
 
     def _observation(self) -> Array:
         reading = self.sim.reading()
@@ -121,15 +126,16 @@ def steer(q_rad: ArrayLike, velocity_m_s: ArrayLike) -> Array:
     Damped least squares; the one free motion of the arm goes back towards the neutral posture.
     """
     q = np.asarray(q_rad, np.float64)
-    hand, reach = forward(q), jacobian(q)
+    return joint_velocity(q, level(q, velocity_m_s), _SINGULAR, _POSTURE_HZ * (NEUTRAL_RAD - q))
+
+
+def level(q_rad: ArrayLike, velocity_m_s: ArrayLike) -> Array:
+    """Velocity and angular velocity of the hand, (6,) [m/s, rad/s], that `steer` asks for."""
+    hand = forward(q_rad)
     # Small rotation from where the hand points to where it should, as a vector.
     tilt = 0.5 * np.cross(hand.rotation, POINTING_DOWN, axis=0).sum(axis=1)
     lift = HAND_HEIGHT_M - hand.position_m[2]
-    wanted = np.concatenate((np.asarray(velocity_m_s, np.float64), [_SERVO_HZ * lift], _SERVO_HZ * tilt))
-    inverse = reach.T @ np.linalg.inv(reach @ reach.T + _SINGULAR * np.eye(6))
-    home = _POSTURE_HZ * (NEUTRAL_RAD - q)
-    velocity: Array = inverse @ (wanted - reach @ home) + home
-    return velocity
+    return np.concatenate((np.asarray(velocity_m_s, np.float64), [_SERVO_HZ * lift], _SERVO_HZ * tilt))
 
 
 def posture(hand_m: ArrayLike) -> Array:

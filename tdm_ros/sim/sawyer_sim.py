@@ -103,6 +103,10 @@ class SawyerSim:
         """Nothing is ever wrong with a simulated arm."""
         return ""
 
+    def guided(self) -> bool:
+        """Nobody takes hold of a simulated arm."""
+        return False
+
     def close(self) -> None:
         """Leave it at rest."""
         self.hold()

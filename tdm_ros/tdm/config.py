@@ -80,6 +80,9 @@ class TdmConfig:
         The horizon while acting. An episode is gone in equal parts, as few as the horizon allows, and it runs down in
         each; or, where no end is known, it is the one that promises most (`Pursuit`). Or it runs down once and is held
         at 0. Or it runs down and begins again (the paper).
+    human_share : float
+        Part of each batch, in [0, 0.5], that is drawn from what a person did, if anybody did anything; the rest is
+        drawn from all, hers included.
     goals : GoalMix
     """
 
@@ -110,6 +113,7 @@ class TdmConfig:
     noise: float = 0.2
     walk: Walk = "gaussian"
     running: Running = "align"
+    human_share: float = 0.25
     goals: GoalMix = field(default_factory=GoalMix)
 
     def __post_init__(self) -> None:
@@ -129,6 +133,8 @@ class TdmConfig:
         for name in ("total_steps", "noise", "effort", "catch_up_updates", "target_noise", "copy_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"TdmConfig.{name} must be >= 0, got {getattr(self, name)}")
+        if not 0 <= self.human_share <= 0.5:
+            raise ValueError(f"TdmConfig.human_share must be in [0, 0.5], got {self.human_share}")
         if self.critic == "unstructured" and self.running == "align":
             raise ValueError('TdmConfig.running "align" needs a critic that predicts a point: residual or structured')
 

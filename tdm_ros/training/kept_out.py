@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from tdm_ros.control.episodes import EpisodeResult
 from tdm_ros.control.timeline import Mode
 from tdm_ros.tasks import Scene
+from tdm_ros.training.metrics import UNSCORED
 
 NEAR_M = 0.03
 """What counts as reached where there is something to keep out of [m]."""
@@ -46,7 +47,7 @@ class KeptOut:
         if result.mode == Mode.TRAIN:
             self._trained += 1
             self._trained_entered += entered
-        elif result.end != "interrupted":
+        elif result.end not in UNSCORED:
             self._evaluated_entered.append(entered)
             self._distances.append(result.final_distance_m)
 

@@ -51,21 +51,21 @@ class Learner:
         """Part of the schedule that is over, in [0, 1]."""
         return self.config.progress(self.transitions)
 
-    def add(self, step: Step, last: bool) -> None:
-        """Store one step; ``last`` says that its episode ends here.
+    def add(self, step: Step, last: bool, human: bool = False) -> None:
+        """Store one step; ``last`` says that its episode ends here, ``human`` that a person made it.
 
         Raises
         ------
         ValueError
             If a vector has another size than the task's, or is not finite.
         """
-        self.store.add(step, last)
+        self.store.add(step, last, human)
 
     def updates_due(self) -> int:
         """Updates that the experience so far allows and that have not been made."""
         config = self.config
         learned_steps = self.transitions - config.random_steps
-        if learned_steps < 0:
+        if learned_steps < 0 or not self.store.usable:
             return 0
         return max(0, config.catch_up_updates + config.updates_per_step * learned_steps - self.updates)
 
@@ -79,7 +79,9 @@ class Learner:
         while count > 0:
             number = min(count, CHUNK)
             self._copy_targets(number)
-            batches = sample_batches(self.store, self.config.goals, (number, self.config.batch_size), self.rng)
+            config = self.config
+            shape = (number, config.batch_size)
+            batches = sample_batches(self.store, config.goals, shape, self.rng, config.human_share)
             self.losses = self.agent.update(batches, self.progress)
             self.updates += number
             count -= number
@@ -104,7 +106,8 @@ class Learner:
 
     def _statistics(self) -> Features:
         config, task = self.config, self.task
-        index = np.arange(self.store.total - len(self.store), self.store.total)[: config.random_steps]
+        index = np.arange(self.store.total - len(self.store), self.store.total)
+        index = index[~self.store.column("discarded", index)][: config.random_steps]
         rows = self.store.rows(index)
         last = self.store.end_of(index) == index + 1
         scale = np.asarray(task.goal.scale, np.float32)

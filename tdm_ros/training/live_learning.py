@@ -5,7 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from tdm_ros.control.timeline import COMMANDED
+import numpy as np
+
+from tdm_ros.control.attempts import Span
+from tdm_ros.control.timeline import COMMANDED, Source
 from tdm_ros.replay import Step
 from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.replay.pairing import Joining
@@ -44,11 +47,18 @@ class LiveLearning:
         self.learner = learner
         self._clock = clock
         self._joining = Joining()
+        self._stamps_ns: list[int] = []
+        self._discarded: set[Span] = set()
 
     @property
     def repeated(self) -> int:
         """Transitions that were seen before."""
         return self._joining.repeated
+
+    @property
+    def discarded(self) -> int:
+        """Transitions that a person discarded, among those that are held."""
+        return len(self.learner.store) - self.learner.store.usable
 
     def add(self, transition: LoggedTransition) -> None:
         """Take one transition in, from the log or live; one that was seen before is left out.
@@ -62,7 +72,22 @@ class LiveLearning:
             check_step(transition.step, self.learner.task)
         ready = self._joining.add(transition)
         if ready is not None:
-            self.learner.add(ready.step, ready.last)
+            self._stamps_ns.append(ready.stamp_ns)
+            self.learner.add(ready.step, ready.last, ready.source == Source.HUMAN)
+            if any(begin <= ready.stamp_ns < end for begin, end in self._discarded):
+                self.learner.store.discard(np.array([self.learner.transitions - 1]))
+
+    def discard(self, spans: Iterable[Span]) -> int:
+        """Learn no more from what happened in these stretches, nor from what still comes of them; return how many."""
+        store, fresh = self.learner.store, set(spans) - self._discarded
+        if not fresh:
+            return 0
+        self._discarded |= fresh
+        stamps = np.array(self._stamps_ns, np.int64)
+        first = self.learner.transitions - len(stamps)
+        found = [first + np.flatnonzero((stamps >= begin) & (stamps < end)) for begin, end in fresh]
+        store.discard(np.concatenate(found))
+        return sum(map(len, found))
 
     def rebuild(self, transitions: Iterable[LoggedTransition]) -> int:
         """Take a whole log in; return how many transitions the replay holds now."""

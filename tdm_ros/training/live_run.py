@@ -14,7 +14,7 @@ from tdm_ros.replay.log import LOG_FOLDER, count_messages
 from tdm_ros.tasks import SCENES, Scene, TaskSpec
 from tdm_ros.training.kept_out import KeptOut
 from tdm_ros.training.live_report import Now, clock_text, cycles_of, end_table, live_line, numbers_of, write_summary
-from tdm_ros.training.metrics import EpisodeRow, MetricsFile, summarise
+from tdm_ros.training.metrics import UNSCORED, EpisodeRow, MetricsFile, summarise
 
 SILENT_CYCLES = 20
 """Cycles of a running episode without a transition after which the collector is said to be silent."""
@@ -83,8 +83,8 @@ class RunRecord:
         self.updates = max(self.updates, updates)
 
     def on_episode(self, result: EpisodeResult) -> None:
-        """Write an episode's row; only complete ones are scored."""
-        scored = result.end != "interrupted"
+        """Write an episode's row; those that were interrupted or discarded are not scored."""
+        scored = result.end not in UNSCORED
         self._scored += scored
         self._refused += result.end == "refused"
         self._kept_out.on_episode(result)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 FILE_NAME = "metrics.csv"
+UNSCORED = ("interrupted", "discarded")
+"""Ends of episodes that say nothing of how well it goes."""
 THRESHOLDS = (0.01, 0.02, 0.05)
 """Success radii of the reports [goal unit; m for reaching]."""
 
@@ -34,7 +36,8 @@ class EpisodeRow:
     updates : int
         Gradient updates so far.
     end : str
-        Why it ended: "time_limit", "terminated" or "interrupted".
+        Why it ended: "time_limit", "terminated" or "interrupted"; live also "refused" (by the planner), "success",
+        "failure" or "discarded" (by a person).
     goal : str
         Coordinates [goal unit], separated by blanks.
     """

@@ -47,6 +47,11 @@ class Schedule:
             )
 
 
+def by_person(env: GoalEnv) -> bool:
+    """Whether a person made the last step: what the environment, or a wrapper, says in its attribute ``by_person``."""
+    return bool(env.get_wrapper_attr("by_person")) if env.has_wrapper_attr("by_person") else False
+
+
 class OnlineTrainer:
     """Plays episodes with exploration and lets the learner make the updates that each step allows.
 
@@ -102,7 +107,7 @@ class OnlineTrainer:
 
         end, step = "interrupted", None
         for step, last in play(self.env, task, act, reset_seed("train", learner.seed, start)):
-            learner.add(step, last)
+            learner.add(step, last, by_person(self.env))
             self._learn()
             self.on_step()
             if last:

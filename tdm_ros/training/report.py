@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.training.metrics import EpisodeRow, read_metrics
+from tdm_ros.training.metrics import UNSCORED, EpisodeRow, read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +43,7 @@ def draw_curve(run_dir: Path, title: str = "", unit: str = "m") -> Path:
     ValueError
         If no episode has ended yet.
     """
-    rows = [row for row in read_metrics(run_dir) if row.end != "interrupted"]
+    rows = [row for row in read_metrics(run_dir) if row.end not in UNSCORED]
     if not rows:
         raise ValueError(f"no finished episode in {run_dir}: nothing to draw yet")
     import matplotlib

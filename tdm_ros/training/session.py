@@ -19,7 +19,7 @@ from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.callbacks import Callback, Checkpoints, CsvLogger, ProgressBar, TensorBoardLogger
 from tdm_ros.training.checkpoint import INDEX, load_actor, load_learner
 from tdm_ros.training.library import TDM
-from tdm_ros.training.metrics import FILE_NAME, EpisodeRow, read_metrics
+from tdm_ros.training.metrics import FILE_NAME, UNSCORED, EpisodeRow, read_metrics
 from tdm_ros.training.report import draw_curve
 from tdm_ros.training.saved import CHECKPOINT, checkpoint_folder, recorded_name, recorded_noise, refuse_other_task
 
@@ -107,7 +107,7 @@ class TrainingSession:
             agent.save(self.out)
         if stop.asked:
             print(f"stopped at step {agent.steps}; the same command goes on from there", file=sys.stderr)
-        if (self.out / FILE_NAME).exists() and any(row.end != "interrupted" for row in read_metrics(self.out)):
+        if (self.out / FILE_NAME).exists() and any(row.end not in UNSCORED for row in read_metrics(self.out)):
             print(f"curve: {draw_curve(self.out, self._title(), agent.task.goal.unit)}", file=sys.stderr)
         print(f"checkpoint: {self.out / CHECKPOINT}", file=sys.stderr)
         return 130 if stop.asked else 0

@@ -1,0 +1,120 @@
+"""Is a person at the stick, and where to? Decides from messages with time injected; knows no device and no ROS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+LEVER_M = 0.3
+"""A turn of the hand by 1 rad/s counts as much as a motion of this many m/s."""
+
+SUCCESS, FAILURE, DISCARD, PAUSE, RESUME = "success", "failure", "discard", "pause", "resume"
+EVENTS = (SUCCESS, FAILURE, DISCARD, PAUSE, RESUME)
+"""What a person may say of an episode, or want of the run."""
+
+BUTTONS = {"button_ok": SUCCESS, "button_triangle": FAILURE, "button_back": DISCARD, "button_show": PAUSE}
+"""Sawyer's navigator: OK, the X, the arrow back and the Rethink button, on the arm and on the head alike."""
+
+
+@dataclass(frozen=True)
+class TeleopSettings:
+    """What counts as a person who drives.
+
+    Parameters
+    ----------
+    timeout_s : float
+        A message that came longer ago says nothing any more [s].
+    threshold_m_s : float
+        Who moves the stick faster than this drives, engaged or not [m/s].
+    speed_m_s : float
+        Faster velocities of the hand are scaled down to this, turns counted in [m/s].
+    hand_back_s : float
+        After it was let go the speed of what moves the arm next rises from nothing over this time [s].
+    """
+
+    timeout_s: float = 0.15
+    threshold_m_s: float = 0.005
+    speed_m_s: float = 0.3
+    hand_back_s: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.timeout_s <= 0.15:
+            raise ValueError(f"TeleopSettings.timeout_s must be in (0, 0.15] s, got {self.timeout_s}")
+        if not 0 < self.threshold_m_s < self.speed_m_s <= 1.0:
+            got = f"{self.threshold_m_s} and {self.speed_m_s}"
+            raise ValueError(f"TeleopSettings must have 0 < threshold_m_s < speed_m_s <= 1 m/s, got {got}")
+        if not 0 <= self.hand_back_s <= 10:
+            raise ValueError(f"TeleopSettings.hand_back_s must be in [0, 10] s, got {self.hand_back_s}")
+
+
+def twist_problem(twist: ArrayLike, age_s: float, settings: TeleopSettings) -> str:
+    """Why a velocity of the hand, (6,), with a stamp of that age [s] can not be followed, or ""."""
+    if not np.isfinite(np.asarray(twist, np.float64)).all():
+        return "not finite"
+    if not abs(age_s) <= settings.timeout_s:
+        return "stamp too old" if age_s > 0 else "stamp in the future"
+    return ""
+
+
+class Stick:
+    """What the newest messages say, on the receiver's steady clock.
+
+    Parameters
+    ----------
+    settings : TeleopSettings
+    """
+
+    def __init__(self, settings: TeleopSettings) -> None:
+        self.settings = settings
+        self._twist: NDArray[np.float64] = np.zeros(6)
+        self._twist_s = self._engaged_s = -np.inf
+
+    def push(self, twist: ArrayLike, now_s: float) -> None:
+        """Take in a velocity of the hand, (6,) [m/s and rad/s]; one that is faster than allowed is scaled down."""
+        wanted = np.array(twist, np.float64)
+        self._twist = wanted * min(1.0, self.settings.speed_m_s / max(_speed(wanted), 1e-9))
+        self._twist_s = now_s
+
+    def engage(self, held: bool, now_s: float) -> None:
+        """Take in whether the person says that she drives."""
+        self._engaged_s = now_s if held else -np.inf
+
+    def let_go(self) -> None:
+        """Forget everything: what came last can not be trusted."""
+        self._twist_s = self._engaged_s = -np.inf
+
+    @property
+    def twist(self) -> NDArray[np.float64]:
+        """Velocity of the hand that is asked for, (6,)."""
+        return self._twist
+
+    @property
+    def until_s(self) -> float:
+        """Until when somebody drives if nothing more comes [s]; -inf if nobody does."""
+        held_s = np.inf if _speed(self._twist) > self.settings.threshold_m_s else self._engaged_s
+        return float(min(self._twist_s, held_s)) + self.settings.timeout_s
+
+    def driven(self, now_s: float) -> bool:
+        """Whether a person drives."""
+        return now_s < self.until_s
+
+
+class Presses:
+    """Turns buttons that are pressed, by their vendor's names, into events."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, int] | None = None
+
+    def events(self, buttons: dict[str, int]) -> list[str]:
+        """Events of buttons that are down now and were not before. What is down at first does not count."""
+        before, self._before = self._before, dict(buttons)
+        if before is None:
+            return []
+        pressed = [name for name, value in buttons.items() if value and not before.get(name, 0)]
+        return [event for name in pressed for end, event in BUTTONS.items() if name.endswith(end)]
+
+
+def _speed(twist: NDArray[np.float64]) -> float:
+    return float(np.hypot(np.linalg.norm(twist[:3]), LEVER_M * np.linalg.norm(twist[3:])))

@@ -1,0 +1,102 @@
+"""`teleop_keyboard`: a person drives the hand with the keys of a terminal, over ssh too; no X is needed."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from typing import Any
+
+from geometry_msgs.msg import TwistStamped
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import Bool, String
+
+from tdm_ros.control.keyboard import HELP, Keyboard
+from tdm_ros.control.refusals import Refusals
+from tdm_ros.nodes import qos
+from tdm_ros.nodes.convert import BASE_FRAME
+from tdm_ros.nodes.declare import Declared
+from tdm_ros.nodes.diagnostics import Diagnostics
+from tdm_ros.nodes.node_runner import run
+from tdm_ros.nodes.parameters import TeleopKeyboardParameters
+
+PERIOD_S = 0.05
+
+
+class TeleopKeyboardNode(Node):
+    """Says at once what a key asks for, and then 20 times a second for as long as it asks for anything."""
+
+    def __init__(self) -> None:
+        super().__init__("teleop_keyboard")
+        given = Declared(self, TeleopKeyboardParameters).values
+        if not sys.stdin.isatty():
+            raise ValueError(
+                "teleop_keyboard needs a terminal on its standard input: start it from a shell, not a launch"
+            )
+        self._keyboard = Keyboard(given.speed_m_s)
+        self._moved = False
+        self._next_s = 0.0
+        self._sent = 0
+        self._twists = self.create_publisher(TwistStamped, "teleop/twist", qos.TELEOP)
+        self._engaged = self.create_publisher(Bool, "teleop/engaged", qos.TELEOP)
+        self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
+        self._diagnostics = Diagnostics(self, Refusals(self.get_logger().warning), self._values)
+        self._before: list[Any] = termios.tcgetattr(sys.stdin)
+        tty.setcbreak(sys.stdin)
+        print(HELP, flush=True)
+
+    @property
+    def done(self) -> bool:
+        """The person wants to leave."""
+        return self._keyboard.over
+
+    def step(self, executor: SingleThreadedExecutor) -> None:
+        """Wait for a key or for the next message that is due."""
+        wait_s = min(max(self._next_s - time.monotonic(), 0.0), PERIOD_S)
+        pressed = bool(select.select([sys.stdin], [], [], wait_s)[0])
+        if pressed:
+            self._press(os.read(sys.stdin.fileno(), 64).decode(errors="ignore"))
+        if pressed or time.monotonic() >= self._next_s:
+            self._say()
+            self._next_s = time.monotonic() + PERIOD_S
+        executor.spin_once(timeout_sec=0.0)
+
+    def _press(self, keys: str) -> None:
+        if not keys:  # the terminal is gone
+            self._keyboard.over = True
+        for key in keys:
+            if event := self._keyboard.press(key, time.monotonic()):
+                self._events.publish(String(data=event))
+                print(event, flush=True)
+
+    def _say(self) -> None:
+        """While the person drives, where to; when she lets go, that once."""
+        velocity = self._keyboard.velocity(time.monotonic())
+        moves = bool(velocity.any()) or self._keyboard.engaged
+        if not (moves or self._moved):
+            return
+        self._moved = moves
+        message = TwistStamped()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.frame_id = BASE_FRAME
+        message.twist.linear.x, message.twist.linear.y, message.twist.linear.z = velocity.tolist()
+        self._engaged.publish(Bool(data=self._keyboard.engaged))
+        self._twists.publish(message)
+        self._sent += 1
+
+    def _values(self) -> dict[str, object]:
+        keyboard = self._keyboard
+        return {"engaged": keyboard.engaged, "speed_m_s": keyboard.speed_m_s, "sent": self._sent}
+
+    def close(self) -> None:
+        """Give the terminal back as it was; the arm notices by itself that nobody drives."""
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+
+
+def main() -> int:
+    """Run the node until q or a signal."""
+    return run(TeleopKeyboardNode)

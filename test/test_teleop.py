@@ -1,0 +1,311 @@
+"""A person drives the arm: when she does, who comes before her, and what is said of whose cycle it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY
+
+from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
+from tdm_ros.control.teleop import Presses, Stick, TeleopSettings, twist_problem
+from tdm_ros.control.timeline import Announcement, Source, State
+from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.robot.arm_cycle import ArmCycle
+from tdm_ros.robot.limiter import Limiter
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.sim.sawyer_sim import SawyerSim
+
+AHEAD = np.array([0.1, 0, 0, 0, 0, 0])
+SETTINGS = TeleopSettings()
+
+
+class Arm(SawyerSim):
+    """A simulated arm that a person can take hold of, that can be broken, and that keeps what it was told to do."""
+
+    cuff, trouble = False, ""
+
+    def guided(self) -> bool:
+        return self.cuff
+
+    def problem(self) -> str:
+        return self.trouble
+
+    def drive(self, mode, values):  # type: ignore[no-untyped-def]
+        self.__dict__.setdefault("driven", []).append(np.asarray(values).tolist())
+        super().drive(mode, values)
+
+
+class Bench:
+    """An arm under `ArmControl`, our own clock, a policy that answers every cycle, and a person."""
+
+    def __init__(self, actuation: str = "velocity", **settings: object) -> None:
+        kind = ACTUATIONS[actuation]
+        self.arm = Arm(kind)
+        drives = (ArmCycle(self.arm, Limiter(kind), kind), ArmCycle(self.arm, Limiter(VELOCITY), VELOCITY))
+        self.now_s = 0.0
+        guards = Safeguards(SafeguardSettings(**settings), 1 / PERIOD_S)  # type: ignore[arg-type]
+        self.control = ArmControl(drives, CHECK, ArmTiming(), NEUTRAL_RAD, self.now_s, guards)
+        self.tell(State.RUNNING, episode=1)
+        self.cycle()
+
+    def tell(self, state: State, episode: int = 0) -> None:
+        goal = np.zeros(3, np.float32)
+        self.control.hear(Announcement(state, episode=episode, length=10**6, goal=goal, reason="test"), self.now_s)
+
+    def cycle(self, twist=None, answer: bool = True, after_s: float = 0.001):  # type: ignore[no-untyped-def]
+        """Let a cycle pass in which a person asks for ``twist``; returns why she may not, and the report."""
+        self.control.hear(self.control.timeline.newest, self.now_s)
+        told, why = self.control.timeline.newest, ""
+        if twist is not None:
+            why = self.control.steer(twist, self.now_s + after_s)
+        if answer and told.state == State.RUNNING:
+            given = replace(GOOD, cycle=self.control.cycle, episode=told.episode, values=np.full(7, 0.2))
+            self.control.receive(given, self.now_s + after_s + 0.001)
+        self.now_s += PERIOD_S
+        return why, self.control.tick(self.now_s)
+
+    def hand(self):  # type: ignore[no-untyped-def]
+        return self.arm.reading().hand_m.copy()
+
+    def speed(self) -> float:
+        return float(np.abs(self.arm.reading().qd_rad_s).max())
+
+
+def test_stick_drives_while_its_messages_are_fresh_and_it_moves_or_is_engaged() -> None:
+    stick = Stick(SETTINGS)
+    assert not stick.driven(0.0)
+    stick.push(AHEAD, 1.0)
+    assert stick.driven(1.0) and stick.driven(1.149) and not stick.driven(1.15)
+    stick.push(np.zeros(6), 2.0)
+    assert not stick.driven(2.0), "a stick at rest"
+    stick.engage(True, 2.0)
+    assert stick.driven(2.0) and stick.driven(2.1), "at rest, and engaged"
+    stick.push(np.zeros(6), 2.14)
+    assert not stick.driven(2.2), "what said that it is engaged is old"
+    stick.engage(True, 3.0)
+    assert not stick.driven(3.0), "engaged without a velocity"
+    stick.push(AHEAD, 3.0)
+    stick.let_go()
+    assert not stick.driven(3.0)
+
+
+def test_stick_turn_alone_drives_and_too_fast_a_hand_is_scaled_down() -> None:
+    stick = Stick(SETTINGS)
+    stick.push([0, 0, 0, 0, 0, 0.1], 0.0)
+    assert stick.driven(0.0)
+    stick.push([30, 40, 0, 0, 0, 0], 0.0)
+    assert stick.twist[:2] == pytest.approx([0.18, 0.24])
+
+
+@pytest.mark.parametrize(
+    ("twist", "age_s", "words"),
+    [
+        (AHEAD * np.nan, 0.0, "not finite"),
+        (AHEAD, 0.2, "too old"),
+        (AHEAD, -0.2, "future"),
+        (AHEAD, np.nan, "future"),
+        (AHEAD, 0.1, ""),
+    ],
+)
+def test_twist_that_can_not_be_followed_says_why(twist, age_s: float, words: str) -> None:  # type: ignore[no-untyped-def]
+    assert words in twist_problem(twist, age_s, SETTINGS) and bool(words) == bool(twist_problem(twist, age_s, SETTINGS))
+
+
+@pytest.mark.parametrize("values", [{"timeout_s": 0.2}, {"speed_m_s": 0.001}, {"hand_back_s": -1.0}])
+def test_settings_that_make_no_sense_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="TeleopSettings"):
+        TeleopSettings(**values)
+
+
+def test_person_in_an_episode_moves_the_hand_as_asked_and_the_policy_does_not() -> None:
+    bench = Bench()
+    before = bench.hand()
+    reports = [bench.cycle(AHEAD)[1] for _ in range(10)]
+    assert {r.source for r in reports} == {Source.HUMAN} and {r.episode for r in reports} == {1}
+    assert all(r.answered and not r.hold_reason for r in reports), "the policy keeps up, and nothing holds"
+    np.testing.assert_allclose(bench.hand() - before, [0.05, 0, 0], atol=0.008)
+
+
+@pytest.mark.parametrize("state", [State.HOLD, State.PAUSED, State.DONE, State.RESETTING])
+def test_person_drives_whatever_the_supervisor_does_with_the_arm(state: State) -> None:
+    bench = Bench()
+    bench.tell(state)
+    bench.cycle()
+    before = bench.hand()
+    reports = [bench.cycle(AHEAD)[1] for _ in range(10)]
+    assert [r.source for r in reports[1:]] == [Source.HUMAN] * 9 and {r.episode for r in reports} == {0}
+    assert bench.hand()[0] - before[0] > 0.03
+
+
+@pytest.mark.parametrize("state", [State.DISABLED, State.FAULT])
+def test_person_never_moves_an_arm_that_is_disabled_or_at_fault_and_has_to_let_go_afterwards(state: State) -> None:
+    bench = Bench()
+    bench.cycle(AHEAD)
+    bench.tell(state)
+    for _ in range(5):
+        why, report = bench.cycle(AHEAD)
+        assert state.name.lower() in why and report.executed.action.max() == 0.0
+    bench.tell(State.HOLD)
+    why, report = bench.cycle(AHEAD)
+    assert why == "let go of the stick first" and report.source != Source.HUMAN and bench.speed() < 0.01
+    for _ in range(4):
+        bench.cycle()
+    assert bench.cycle(AHEAD)[1].source == Source.HUMAN
+
+
+def test_person_is_not_followed_while_the_supervisor_is_not_heard() -> None:
+    bench = Bench()
+    bench.cycle(AHEAD)
+    bench.now_s += 2.0
+    bench.control.tick(bench.now_s)
+    assert "supervisor not heard" in bench.control.steer(AHEAD, bench.now_s + 0.01)
+    assert not np.any(bench.arm.driven[-1])
+
+
+@pytest.mark.parametrize("how", ["zero", "silent", "nonsense"])
+def test_person_lets_go_and_the_arm_stands_within_150_ms(how: str) -> None:
+    bench = Bench()
+    bench.tell(State.PAUSED)
+    for _ in range(5):
+        bench.cycle(AHEAD)
+    last_s = bench.now_s - PERIOD_S + 0.001
+    sent = len(bench.arm.driven)
+    if how == "zero":
+        bench.control.steer(np.zeros(6), last_s + 0.02)
+    elif how == "nonsense":
+        bench.control.distrust(last_s + 0.02)
+    wake_s = bench.control.wake_s()
+    assert wake_s <= last_s + 0.15 or how != "silent"
+    bench.control.pass_time(last_s + 0.15)
+    assert not np.any(bench.arm.driven[-1]) and len(bench.arm.driven) > sent, "zero was commanded, at the latest now"
+
+
+def test_hand_back_is_slow_and_the_policy_then_goes_on() -> None:
+    bench = Bench()
+    for _ in range(5):
+        bench.cycle(AHEAD)
+    bench.control.steer(np.zeros(6), bench.now_s)
+    reports = [bench.cycle()[1] for _ in range(8)]
+    assert [r.source for r in reports] == [Source.POLICY] * 8
+    shares = [r.executed.action[0] * VELOCITY.scale[0] / 0.2 for r in reports]
+    assert shares[0] < 0.05 and shares[3] == pytest.approx(0.5, abs=0.06) and shares[7] == pytest.approx(1, abs=0.06)
+
+
+def test_cycle_in_which_she_takes_over_is_hers_and_its_action_is_the_mean_of_both() -> None:
+    bench = Bench()
+    bench.cycle()
+    sent = len(bench.arm.driven)
+    given = replace(GOOD, cycle=bench.control.cycle, values=np.full(7, 0.2))
+    bench.control.receive(given, bench.now_s)
+    bench.control.steer(AHEAD, bench.now_s + 0.02)
+    policy, person = (np.array(v) for v in bench.arm.driven[sent:])
+    bench.now_s += PERIOD_S
+    report = bench.control.tick(bench.now_s)
+    assert report.source == Source.HUMAN
+    mean = (10 * policy + 15 * person) / 25
+    np.testing.assert_allclose(report.executed.action * VELOCITY.scale, mean, rtol=1e-5)
+
+
+def test_takeover_of_a_drive_home_begins_with_the_next_cycle_so_that_no_action_is_of_two_kinds() -> None:
+    bench = Bench()
+    bench.arm.reset(NEUTRAL_RAD + 0.3)
+    bench.tell(State.RESETTING)
+    bench.cycle()
+    _, report = bench.cycle(AHEAD, after_s=0.02)
+    assert report.source == Source.RESET
+    _, report = bench.cycle(AHEAD)
+    assert report.source == Source.HUMAN
+    bench.control.steer(np.zeros(6), bench.now_s)
+    bench.cycle()
+    assert bench.cycle()[1].source == Source.RESET, "and the drive home goes on"
+
+
+def test_limiter_is_the_same_for_a_person() -> None:
+    bench = Bench()
+    for _ in range(80):
+        _, report = bench.cycle(np.array([-0.3, 0, 0, 0, 0, 0]))
+    assert report.executed.limited and "box" in report.executed.layer
+    assert bench.hand()[0] > 0.14
+
+
+def test_torques_are_no_way_to_follow_a_hand_and_that_is_said() -> None:
+    bench = Bench("torque")
+    bench.tell(State.PAUSED)
+    bench.cycle()
+    why, report = bench.cycle(AHEAD)
+    assert "driven by torques: choose actuation velocity" in why and report.source == Source.NONE
+
+
+def test_deadman_not_held_stops_a_person_who_then_has_to_let_go() -> None:
+    bench = Bench(require_deadman=True)
+    bench.tell(State.PAUSED)
+    why, report = bench.cycle(AHEAD)
+    assert why == "the deadman is not held" and report.executed.action.max() == 0
+    for _ in range(4):
+        bench.control.deadman(True, bench.now_s)
+        bench.cycle()
+    bench.control.deadman(True, bench.now_s)
+    assert bench.cycle(AHEAD)[1].source == Source.HUMAN
+    bench.control.deadman(False, bench.now_s + 0.001)
+    assert not np.any(bench.arm.driven[-1])
+    bench.control.deadman(True, bench.now_s + 0.002)
+    assert bench.cycle(AHEAD)[0] == "let go of the stick first"
+
+
+def test_fault_of_the_arm_stops_a_person() -> None:
+    bench = Bench()
+    bench.cycle(AHEAD)
+    bench.arm.trouble = "the e-stop is pressed"
+    why, report = bench.cycle(AHEAD)
+    assert why == report.fault == "the e-stop is pressed" and report.source == Source.SAFETY
+
+
+def test_policy_that_falls_silent_meanwhile_does_not_stop_a_person() -> None:
+    bench = Bench(stop_hz=10.0)
+    reports = [bench.cycle(AHEAD, answer=False)[1] for _ in range(60)]
+    assert {r.source for r in reports} == {Source.HUMAN} and not any(r.fault for r in reports)
+    bench.control.steer(np.zeros(6), bench.now_s)
+    assert [bench.cycle(answer=False)[1].source for _ in range(4)][-1] == Source.SAFETY
+
+
+def test_bad_command_of_the_policy_meanwhile_is_refused_and_does_not_move_or_stop_her() -> None:
+    bench = Bench(latch=True)
+    bench.cycle(AHEAD)
+    bad = replace(GOOD, cycle=bench.control.cycle, values=np.full(7, np.nan))
+    bench.control.steer(AHEAD, bench.now_s)
+    assert bench.control.receive(bad, bench.now_s + 0.001) == "values not finite"
+    assert bench.cycle(AHEAD)[1].source == Source.HUMAN
+
+
+@pytest.mark.parametrize("latch", [False, True])
+def test_guided_by_hand_the_action_is_told_from_the_motion_and_nothing_is_commanded(latch: bool) -> None:
+    bench = Bench(latch=latch)
+    bench.arm.cuff = True
+    bench.cycle()
+    sent = len(bench.arm.driven)
+    shift = np.array([0.01, 0, -0.02, 0, 0, 0, 0.3])
+    bench.arm.reset(bench.arm.reading().q_rad + shift)
+    _, report = bench.cycle()
+    # The simulation holds meanwhile, so that all that moved is what we moved it by, as its cycle began.
+    assert report.source == Source.HUMAN and not np.any(bench.arm.driven[sent:])
+    before = bench.control._q_rad
+    bench.arm.reset(before + shift)
+    bench.now_s += PERIOD_S
+    report = bench.control.tick(bench.now_s)
+    wanted = np.clip(shift / PERIOD_S / VELOCITY.scale, -1, 1)
+    np.testing.assert_allclose(report.executed.action, wanted, atol=0.02)
+    assert report.executed.limited and report.executed.action[6] == 1.0, "clipped, and it says so"
+    bench.arm.cuff = False
+    sources = [bench.cycle()[1].source for _ in range(3)]
+    assert sources[1:] == [Source.SAFETY if latch else Source.POLICY] * 2
+
+
+def test_buttons_are_events_when_they_go_down() -> None:
+    presses = Presses()
+    assert presses.events({"right_button_ok": 1}) == [], "held as we came"
+    assert presses.events({"right_button_ok": 0}) == []
+    assert presses.events({"right_button_ok": 1, "head_button_triangle": 2, "right_wheel": 7}) == ["success", "failure"]
+    assert presses.events({"right_button_ok": 3}) == []
