@@ -39,23 +39,23 @@ EVENTS = (("success", "thumb_up"), ("failure", "thumb_down"), ("discard", "delet
 
 STYLE = """
 body, .nicegui-content { margin: 0; padding: 0; }
-#page { display: grid; grid-template-columns: minmax(0, 1fr) 390px; height: 100vh; width: 100vw; }
-#page > .left { position: relative; min-width: 0; overflow: hidden; }
-#page > .right { overflow-y: auto; padding: 8px; background: #f3f5f8; display: flex; flex-direction: column; gap: 8px; }
-#page .q-card { padding: 8px 12px; gap: 4px; width: 100%; box-shadow: none; border: 1px solid #d6dbe2; }
-#page h3 { font-size: 12px; line-height: 1.2; margin: 0; letter-spacing: .06em; text-transform: uppercase; color: #667; }
-#page table { width: 100%; font-size: 12px; border-collapse: collapse; }
-#page td { padding: 1px 4px; } #page td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
-#overlay { position: absolute; left: 12px; top: 12px; right: 12px; pointer-events: none; }
-#overlay .who { font-size: 22px; font-weight: 600; padding: 4px 14px; border-radius: 8px; color: white; }
-#overlay .why { margin-top: 6px; background: rgba(255,255,255,.85); border-radius: 6px; padding: 2px 10px; }
+.page { display: grid; grid-template-columns: minmax(0, 1fr) 390px; height: 100vh; width: 100vw; }
+.page > .left { position: relative; min-width: 0; overflow: hidden; }
+.page > .right { overflow-y: auto; padding: 8px; background: #f3f5f8; display: flex; flex-direction: column; gap: 8px; }
+.page .q-card { padding: 8px 12px; gap: 4px; width: 100%; box-shadow: none; border: 1px solid #d6dbe2; }
+.page h3 { font-size: 12px; line-height: 1.2; margin: 0; letter-spacing: .06em; text-transform: uppercase; color: #667; }
+.page table { width: 100%; font-size: 12px; border-collapse: collapse; }
+.page td { padding: 1px 4px; } .page td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
+.overlay { position: absolute; left: 12px; top: 12px; right: 12px; pointer-events: none; }
+.overlay .who { font-size: 22px; font-weight: 600; padding: 4px 14px; border-radius: 8px; color: white; }
+.overlay .why { margin-top: 6px; background: rgba(255,255,255,.85); border-radius: 6px; padding: 2px 10px; }
 #drive { width: 100%; font-size: 13px; touch-action: none; user-select: none; }
 #drive-take { width: 100%; padding: 10px; border: 0; border-radius: 6px; background: #5e35b1; color: white;
   font-weight: 600; cursor: pointer; } #drive-take:active { background: #311b92; }
 #drive .row { display: grid; grid-template-columns: 76px 1fr 76px; align-items: center; gap: 4px; margin-top: 6px; }
 #drive .row span:last-child { text-align: right; } #drive input[type=range] { width: 100%; }
 #drive-who[data-driver=you] { color: #5e35b1; font-weight: 700; } #drive-who[data-driver=gone] { color: #c62828; }
-@media (max-width: 800px) { #page { grid-template-columns: 1fr; grid-template-rows: 45vh 1fr; } }
+@media (max-width: 800px) { .page { grid-template-columns: 1fr; grid-template-rows: 45vh 1fr; } }
 """
 
 PAD = f"""
@@ -96,12 +96,12 @@ class Page:
         self._desk = desk
         self._curve: object = None
         ui.add_css(STYLE)
-        with ui.element("div").props("id=page"):
+        with ui.element("div").classes("page"):
             with ui.element("div").classes("left"):
                 self._view = ArmView(desk, desk.ask_goal)
-                with ui.element("div").props("id=overlay"):
-                    self._who = ui.label("").classes("who").mark("who").props("id=who")
-                    self._why = ui.label("").classes("why").mark("why").props("id=why")
+                with ui.element("div").classes("overlay"):
+                    self._who = ui.label("").classes("who")
+                    self._why = ui.label("").classes("why")
             with ui.element("div").classes("right"):
                 self._buttons()
                 self._driving()
@@ -124,12 +124,12 @@ class Page:
             with ui.row().style("gap:4px"):
                 for name, text, icon, colour, tip in BUTTONS:
                     button = ui.button(text, icon=icon, color=colour, on_click=self._asks(name))
-                    button.props(f"dense no-caps size=sm id=button-{name}").style("padding: 0 6px").tooltip(tip)
+                    button.props("dense no-caps size=sm").classes(f"button-{name}").style("padding: 0 6px").tooltip(tip)
             with ui.row().style("gap:4px; align-items:center"):
                 for text, on in (("Train", False), ("Evaluate", True)):
                     button = ui.button(text, on_click=self._asks("evaluate", on))
-                    button.props(f"dense no-caps outline size=sm id=button-{text.lower()}").style("padding: 0 6px")
-                self._state = ui.label("").style("font-size:12px").props("id=state")
+                    button.props("dense no-caps outline size=sm").classes(f"button-{text.lower()}").style("padding: 0 6px")
+                self._state = ui.label("").style("font-size:12px").classes("state")
 
     def _driving(self) -> None:
         with ui.card():
@@ -138,31 +138,31 @@ class Page:
             with ui.row().style("gap:4px"):
                 for name, icon in EVENTS:
                     button = ui.button(name, icon=icon, on_click=self._asks(name))
-                    button.props(f"dense no-caps flat size=sm id=button-{name}").tooltip("what this episode was")
+                    button.props("dense no-caps flat size=sm").classes(f"button-{name}").tooltip("what this episode was")
 
     def _goal(self) -> None:
         with ui.card():
             ui.html("<h3>Goal: drag the green ball</h3>", sanitize=False)
             with ui.row().style("gap:10px; align-items:center"):
-                self._keep = ui.switch("stays", value=self._desk.keeps, on_change=self._on_keep).props("dense id=keep")
+                self._keep = ui.switch("stays", value=self._desk.keeps, on_change=self._on_keep).props("dense").classes("keep")
                 self._keep.tooltip("on: every episode goes for your goal; off: goals are drawn")
                 drags = ui.toggle(list(DRAGS), value="free", on_change=lambda e: self._view.drag_by(e.value))
                 drags.props("dense no-caps size=sm")
-            self._where = ui.label("").style("font-size:12px").props("id=where")
+            self._where = ui.label("").style("font-size:12px").classes("where")
 
     def _learning(self) -> None:
         with ui.card():
             ui.html("<h3>Learning</h3>", sanitize=False)
-            self._chart = ui.echart(curve_options(())).style("height:170px; width:100%").props("id=curve")
-            self._cycles = ui.html("", sanitize=False).style("width:100%").props("id=cycles")
+            self._chart = ui.echart(curve_options(())).style("height:170px; width:100%").classes("curve")
+            self._cycles = ui.html("", sanitize=False).style("width:100%").classes("cycles")
         with ui.card():
             ui.html("<h3>Recorded</h3>", sanitize=False)
-            self._recorded = ui.html("", sanitize=False).style("width:100%").props("id=recorded")
+            self._recorded = ui.html("", sanitize=False).style("width:100%").classes("recorded")
 
     def _notes_card(self) -> None:
         with ui.card():
             ui.html("<h3>What was asked</h3>", sanitize=False)
-            self._notes = ui.label("").style("white-space:pre-line; font-size:12px").props("id=notes")
+            self._notes = ui.label("").style("white-space:pre-line; font-size:12px").classes("notes")
 
     def _asks(self, name: str, on: bool = True) -> Callable[[], None]:
         return lambda: self._desk.ask(name, on)

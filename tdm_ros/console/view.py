@@ -13,7 +13,7 @@ from nicegui.events import GenericEventArguments, SceneDragEventArguments
 from tdm_ros.console.desk import Desk, Picture, Point
 from tdm_ros.console.shapes import Link, Shape, arm_links, turned
 
-GOAL_RADIUS_M, KNOT_RADIUS_M, WAY_RADIUS_M, TRAIL_M = 0.03, 0.015, 0.004, 0.012
+GOAL_RADIUS_M, KNOT_RADIUS_M, WAY_RADIUS_M, TRAIL_M = 0.03, 0.015, 0.004, 0.016
 UNCHANGED_RAD = 1e-3
 FRAMES_S = 15
 DRAG_S = 0.1
@@ -59,7 +59,7 @@ class ArmView:
             on_drag_end=self._on_end,
             camera=ui.scene.perspective_camera(fov=42),
         )
-        self.scene.style("width: 100%; height: 100%").mark("view")
+        self.scene.style("width: 100%; height: 100%").classes("view")
         self.scene.on("drag", self._on_drag, throttle=DRAG_S)
         with self.scene as scene:
             scene.box(4, 4, 0.01).move(0, 0, FLOOR_M).material("#aeb4bd")

@@ -27,7 +27,7 @@ from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import ConsoleParameters
 from tdm_ros.replay.log import LOG_FOLDER
 from tdm_ros.tasks import SAWYER_REACH
-from tdm_ros.training.metrics import read_metrics
+from tdm_ros.training.metrics import UNSCORED, read_metrics
 
 if TYPE_CHECKING:
     from tdm_ros.console.server import Server
@@ -235,7 +235,7 @@ class ConsoleNode(Node):
             size = (self._run_dir / "metrics.csv").stat().st_size
             if size == self._metrics_size:
                 return
-            rows = [row for row in read_metrics(self._run_dir) if row.end != "interrupted"]
+            rows = [row for row in read_metrics(self._run_dir) if row.end not in UNSCORED]
         except (OSError, ValueError):
             return
         self._metrics_size = size
