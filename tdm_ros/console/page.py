@@ -128,7 +128,9 @@ class Page:
             with ui.row().style("gap:4px; align-items:center"):
                 for text, on in (("Train", False), ("Evaluate", True)):
                     button = ui.button(text, on_click=self._asks("evaluate", on))
-                    button.props("dense no-caps outline size=sm").classes(f"button-{text.lower()}").style("padding: 0 6px")
+                    button.props("dense no-caps outline size=sm").classes(f"button-{text.lower()}").style(
+                        "padding: 0 6px"
+                    )
                 self._state = ui.label("").style("font-size:12px").classes("state")
 
     def _driving(self) -> None:
@@ -138,13 +140,17 @@ class Page:
             with ui.row().style("gap:4px"):
                 for name, icon in EVENTS:
                     button = ui.button(name, icon=icon, on_click=self._asks(name))
-                    button.props("dense no-caps flat size=sm").classes(f"button-{name}").tooltip("what this episode was")
+                    button.props("dense no-caps flat size=sm").classes(f"button-{name}").tooltip(
+                        "what this episode was"
+                    )
 
     def _goal(self) -> None:
         with ui.card():
             ui.html("<h3>Goal: drag the green ball</h3>", sanitize=False)
             with ui.row().style("gap:10px; align-items:center"):
-                self._keep = ui.switch("stays", value=self._desk.keeps, on_change=self._on_keep).props("dense").classes("keep")
+                self._keep = (
+                    ui.switch("stays", value=self._desk.keeps, on_change=self._on_keep).props("dense").classes("keep")
+                )
                 self._keep.tooltip("on: every episode goes for your goal; off: goals are drawn")
                 drags = ui.toggle(list(DRAGS), value="free", on_change=lambda e: self._view.drag_by(e.value))
                 drags.props("dense no-caps size=sm")

@@ -84,7 +84,9 @@ class SupervisorNode(Node):
         ):
             self.create_service(Trigger, f"~/{name}", self._service(lambda _, action=action: action()))
         for name, switch in (("evaluate", machine.evaluate), ("keep_goal", machine.keep_goal)):
-            self.create_service(SetBool, f"~/{name}", self._service(lambda request, switch=switch: switch(request.data)))
+            self.create_service(
+                SetBool, f"~/{name}", self._service(lambda request, switch=switch: switch(request.data))
+            )
 
     def _schedule(self) -> Schedule:
         given = self._declared.values
