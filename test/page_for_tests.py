@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -76,3 +79,52 @@ def door(folder: Path, **parameters: object) -> Iterator[Door]:
     """A console node for a test, and nothing left of it."""
     with bench(folder) as made:
         yield Door(made, **parameters)
+
+
+class Cable:
+    """Between a browser and the page: forwards bytes until it is cut, and then nothing, while all stays open.
+
+    Parameters
+    ----------
+    host : str
+        HOST:PORT of the page.
+    """
+
+    def __init__(self, host: str) -> None:
+        name, _, port = host.rpartition(":")
+        self._there = (name, int(port))
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._whole = threading.Event()
+        self._whole.set()
+        self.host = f"127.0.0.1:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """Lose the network."""
+        self._whole.clear()
+
+    def mend(self) -> None:
+        """Have it again: what waited arrives in a burst."""
+        self._whole.set()
+
+    def close(self) -> None:
+        """Accept no more."""
+        self._server.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._server.accept()
+                far = socket.create_connection(self._there)
+                for source, sink in ((near, far), (far, near)):
+                    source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+
+    def _forward(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self._whole.wait()
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

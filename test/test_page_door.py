@@ -6,7 +6,6 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.ros
 
 from geometry_msgs.msg import TwistStamped  # noqa: E402
 from page_for_tests import Door, door  # noqa: E402
-from std_msgs.msg import Bool  # noqa: E402
+from std_msgs.msg import Bool, String  # noqa: E402
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 from tdm_ros.console.guard import COOKIE, is_loopback, well_formed  # noqa: E402
@@ -140,6 +139,8 @@ def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_refus
         tick = json.loads(page.recv(timeout=5))["tick"]
         near.bench.spin(1.0)
         assert len(near.twists) == said, "nothing moves the arm while the page is silent"
+        near.drive(page, SLOW, 0.1, held=False)
+        said = len(near.twists)
         before = near.refused("driving: late answer")
         for _ in range(5):
             page.send(json.dumps({"tick": tick, "velocity": SLOW, "held": True}))
@@ -285,3 +286,22 @@ def test_well_formed_tells_what_the_page_may_send(text: str, good: bool) -> None
 )
 def test_is_loopback(host: str, near_by: bool) -> None:
     assert is_loopback(host) is near_by
+
+
+def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_let_go_first(near: Door) -> None:
+    events = near.bench.collect(String, "teleop/event")
+    with near.socket() as page:
+        near.drive(page, SLOW, 0.3)
+        near.bench.until(lambda: bool(events), 2)
+        assert [event.data for event in events] == ["pause"]
+        near.bench.spin(0.2)
+        near.twists.clear()
+        near.drive(page, SLOW, 1.5)  # what waited is late; then it answers in time, but still holds on
+        assert near.refused("driving: let go first") > 0
+        assert not near.twists
+        near.drive(page, SLOW, 0.1, held=False)
+        near.drive(page, SLOW, 0.3)
+        near.bench.until(lambda: bool(near.twists), 2)
+        near.drive(page, SLOW, 0.2, held=False)
+        near.bench.spin(0.5)
+        assert len(events) == 1, "who lets go hands the arm back"

@@ -74,7 +74,7 @@ class Picture:
 
 
 class Order(NamedTuple):
-    """Something that a person asked for: one of the names above, or "goal"."""
+    """Something that a person asked for: one of the names above, or "goal"; or "lost": who drove is gone."""
 
     name: str
     on: bool = True

@@ -33,6 +33,7 @@
   }
 
   function letGo() {
+    // A key that is still down repeats itself, which does not count: it has to be pressed anew.
     pressed.clear();
     for (const axis of [...pads.keys()]) spring(axis);
     taken = false;
@@ -46,11 +47,11 @@
   }
 
   function show(driver) {
-    const texts = { you: "you drive", other: "another page drives", none: "nobody drives", gone: "not connected" };
+    const texts = { you: "you drive", other: "another page drives", none: "nobody drives" };
     const label = by("who");
     if (label && label.dataset.driver !== driver) {
       label.dataset.driver = driver;
-      label.textContent = texts[driver];
+      label.textContent = texts[driver] ?? "not connected";
     }
     if (by("speed-text")) by("speed-text").textContent = `${speed().toFixed(2)} m/s`;
   }
@@ -62,10 +63,11 @@
       const said = JSON.parse(event.data);
       tick = said.tick;
       show(said.driver);
-      answer();
+      if (said.driver === "lost") letGo();
+      else answer();
     };
     socket.onclose = () => {
-      held = false;
+      held = false; // so that what is let go now is not said to the next socket
       letGo();
       show("gone");
       setTimeout(connect, 1000);
@@ -89,9 +91,11 @@
       answer();
     }
   });
-  window.addEventListener("blur", letGo);
-  window.addEventListener("pagehide", letGo);
-  document.addEventListener("visibilitychange", () => document.hidden && letGo());
+  // Out of sight while something is held: nobody knows whether it still is. The arm is paused, as if we were gone.
+  const lose = () => held && socket?.close();
+  window.addEventListener("blur", lose);
+  window.addEventListener("pagehide", lose);
+  document.addEventListener("visibilitychange", () => document.hidden && lose());
 
   document.addEventListener("input", (event) => {
     if (!event.target.matches?.(".drive-pad")) return;

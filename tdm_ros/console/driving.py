@@ -20,8 +20,8 @@ FRESH_S = 0.15
 REMEMBERED = 20
 SPEED_MAX_M_S = 0.5
 MESSAGE_BYTES = 256
-LET_GO_S = 0.3
-"""Who said nothing for so long does not drive any more, and another page may [s]."""
+LOST_S = 0.2
+"""Who held on and then said nothing for so long is lost [s]: the arm holds, and is paused."""
 UNACCEPTABLE = 1007
 
 
@@ -66,7 +66,7 @@ class Wheel:
     def take(self, page: int) -> bool:
         """Whether ``page`` drives from now on."""
         now_s = time.monotonic()
-        if self._holder not in (0, page) and now_s - self._heard_s < LET_GO_S:
+        if self._holder not in (0, page):
             return False
         self._holder, self._heard_s = page, now_s
         return True
@@ -79,9 +79,11 @@ class Wheel:
 
     def driver(self, page: int) -> str:
         """Who drives, as ``page`` sees it: you, other or none."""
-        if self._holder == 0 or time.monotonic() - self._heard_s >= LET_GO_S:
-            return "none"
-        return "you" if self._holder == page else "other"
+        return {0: "none", page: "you"}.get(self._holder, "other")
+
+    def silent(self, page: int) -> bool:
+        """Whether ``page`` has the wheel and said nothing for too long."""
+        return self._holder == page and time.monotonic() - self._heard_s >= LOST_S
 
 
 class Driving:
@@ -95,6 +97,7 @@ class Driving:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._wheel = Wheel()
+        self._lost: set[int] = set()
         self._numbers = itertools.count(1)
 
     async def serve(self, socket: WebSocket) -> None:
@@ -113,20 +116,28 @@ class Driving:
             await socket.close(UNACCEPTABLE, "malformed message")
         finally:
             ticker.cancel()
-            self._let_go(page)
+            self._lose(page)
+            self._lost.discard(page)
 
     async def _tick(self, socket: WebSocket, page: int, ticks: deque[tuple[int, float]]) -> None:
         for tick in itertools.count(1):
             ticks.append((tick, time.monotonic()))
             try:
-                await socket.send_json({"tick": tick, "driver": self._wheel.driver(page)})
+                driver = "lost" if page in self._lost else self._wheel.driver(page)
+                await socket.send_json({"tick": tick, "driver": driver})
             except (WebSocketDisconnect, RuntimeError):  # it is gone, or being closed
                 return
             await asyncio.sleep(TICK_S)
+            if self._wheel.silent(page):
+                self._lose(page)
 
     def _take(self, page: int, answer: Answer, ticks: dict[int, float]) -> None:
         if not answer.held:
+            self._lost.discard(page)
             self._let_go(page)
+            return
+        if page in self._lost:
+            self._desk.refuse("driving: let go first")
             return
         age_s = time.monotonic() - ticks.get(answer.tick, -math.inf)
         if not age_s <= FRESH_S:
@@ -136,6 +147,17 @@ class Driving:
         else:
             self._desk.drive(answer.velocity_m_s, True)
 
-    def _let_go(self, page: int) -> None:
-        if self._wheel.let_go(page):
+    def _lose(self, page: int) -> None:
+        """A page is gone, or silent: if it drove, the arm is not handed back to the policy.
+
+        One that comes back drives on only after it has let go: what it holds may be long over.
+        """
+        if self._let_go(page):
+            self._lost.add(page)
+            self._desk.ask("lost")
+
+    def _let_go(self, page: int) -> bool:
+        had = self._wheel.let_go(page)
+        if had:
             self._desk.drive(ZERO, False)
+        return had

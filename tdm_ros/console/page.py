@@ -9,7 +9,7 @@ from nicegui import ui
 
 from tdm_ros.console.desk import Desk, Picture
 from tdm_ros.console.driving import SPEED_MAX_M_S
-from tdm_ros.console.readings import cycle_rows, curve_options, recorded_rows
+from tdm_ros.console.readings import curve_options, cycle_rows, recorded_rows
 from tdm_ros.console.view import DRAGS, ArmView
 
 UPDATE_S = 0.1
@@ -43,7 +43,8 @@ body, .nicegui-content { margin: 0; padding: 0; }
 .page > .left { position: relative; min-width: 0; overflow: hidden; }
 .page > .right { overflow-y: auto; padding: 8px; background: #f3f5f8; display: flex; flex-direction: column; gap: 8px; }
 .page .q-card { padding: 8px 12px; gap: 4px; width: 100%; box-shadow: none; border: 1px solid #d6dbe2; }
-.page h3 { font-size: 12px; line-height: 1.2; margin: 0; letter-spacing: .06em; text-transform: uppercase; color: #667; }
+.page h3 { font-size: 12px; line-height: 1.2; margin: 0; letter-spacing: .06em; color: #667; }
+.page h3 { text-transform: uppercase; }
 .page table { width: 100%; font-size: 12px; border-collapse: collapse; }
 .page td { padding: 1px 4px; } .page td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
 .overlay { position: absolute; left: 12px; top: 12px; right: 12px; pointer-events: none; }
@@ -174,8 +175,12 @@ class Page:
         return lambda: self._desk.ask(name, on)
 
     def _on_keep(self, event: object) -> None:
-        wanted = bool(self._keep.value)
-        if wanted != self._desk.keeps:
+        wanted, goal = bool(self._keep.value), self._desk.picture.goal_m
+        if wanted == self._desk.keeps:
+            return
+        if wanted and goal is not None:
+            self._desk.ask_goal(*goal)
+        else:
             self._desk.ask("keep_goal", wanted)
 
     def _update(self) -> None:

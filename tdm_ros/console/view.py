@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from nicegui import ui
@@ -138,7 +139,7 @@ class ArmView:
         made: list[Object3D] = []
         for knot, colour in zip(knots, colours, strict=True):
             made.append(self.scene.sphere(KNOT_RADIUS_M).material(colour).move(*knot))
-        for a, b in zip(knots, knots[1:], strict=False):
+        for a, b in pairwise(knots):
             made.append(self.scene.line(list(a), list(b)).material("#37474f"))
         return made
 

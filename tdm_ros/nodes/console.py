@@ -120,6 +120,9 @@ class ConsoleNode(Node):
         elif order.name in EVENTS:
             self._events.publish(String(data=order.name))
             self.desk.note(f"{order.name}: said")
+        elif order.name == "lost":
+            self._events.publish(String(data="pause"))
+            self.desk.note("a page that drove is gone, or silent: paused")
         elif order.name == "goal":
             if not self.desk.keeps:
                 self._switch("keep_goal", True)
