@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -60,16 +60,8 @@ CONDITIONS = {
 }
 
 
-class Marks(NamedTuple):
-    """At which steps of its own a learner is judged: often at first."""
-
-    fine: int = 50
-    coarse: int = 100
-    change: int = 600
-
-    def due(self, steps: int) -> bool:
-        """Whether to judge it after so many steps."""
-        return steps % (self.fine if steps <= self.change else self.coarse) == 0
+EVERY = 100
+"""A learner is judged after so many steps of its own, and again."""
 
 
 class Watched(TeleoperatedPush):
@@ -132,11 +124,11 @@ def measure(condition: str, seed: int, steps: int, settings: dict[str, Any]) -> 
     learner = Learner(inner.task, TdmConfig(**{**settings, "total_steps": steps}), seed)
     for step, last in demonstrations(TeleoperatedPush(), seed, given.demonstrations):
         learner.add(step, last, human=True)
-    demonstrated, marks, rows = learner.transitions, Marks(), []
+    demonstrated, rows = learner.transitions, []
 
     def judge() -> None:
         own = learner.transitions - demonstrated
-        if learner.agent is None or not marks.due(own):
+        if learner.agent is None or own % EVERY:
             return
         finals = np.asarray(judged(actor_policy(NumpyActor.from_bytes(learner.actor_bytes())), judge_env, inner.task))
         rows.append({"steps": own, "goals": len(finals), "mean": float(finals.mean())})

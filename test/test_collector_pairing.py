@@ -121,3 +121,13 @@ def test_joining_resets_and_holds_are_left_out() -> None:
     stream = collect([sample(10), sample(11), sample(12, 1, Source.SAFETY), sample(13)])
     joined = join([*stream, replace(stream[-1], stamp_ns=10**12, cycle=99)])
     assert {t.source for t in joined} == {1} and all(t.last for t in joined)
+
+
+def test_pairing_what_a_person_does_between_episodes_is_recorded_with_where_she_got_as_its_goal() -> None:
+    pairing = Pairing({}.get)
+    made = [pairing.add(sample(c, episode=0, source=Source.HUMAN)) for c in range(1, 6)]
+    made.append(pairing.add(sample(6, episode=0, source=Source.NONE)))
+    found = [t for t in made if t is not None]
+    assert [t.cycle for t in found] == [1, 2, 3, 4] and [t.last for t in found] == [False, False, False, True]
+    assert all(t.source == Source.HUMAN and t.episode == 0 for t in found) and pairing.orphans == 0
+    np.testing.assert_array_equal(found[0].step.desired, found[0].step.next_achieved)

@@ -98,3 +98,31 @@ def test_summary_without_evaluation_is_written_and_printed(tmp_path: Path) -> No
     write_summary(tmp_path, summary)
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     assert "evaluation        none" in end_table(summary)
+
+
+def test_live_learning_knows_a_persons_transitions_and_forgets_what_she_discards() -> None:
+    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    sources = [Source.HUMAN if 10 <= c < 20 else Source.POLICY for c in range(1, 42)]
+    live.rebuild(transition(c, source) for c, source in enumerate(sources, start=1))
+    store = live.learner.store
+    assert len(store.human()) == 10 and live.learner.transitions == 40
+    span = (15 * 50_000_000, 25 * 50_000_000)
+    assert live.discard([span]) == 10 and live.discard([span]) == 0
+    assert len(store.human()) == 5 and live.discarded == 10
+    assert live.learner.transitions == 40, "what was seen was seen"
+    live.learner.update(1)
+
+
+def test_live_learning_what_comes_later_of_a_discarded_stretch_is_left_out_too() -> None:
+    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live.discard([(0, 5 * 50_000_000)])
+    live.rebuild(transition(c) for c in range(1, 12))
+    assert live.learner.transitions == 10 and live.discarded == 4
+
+
+def test_live_learning_all_discarded_there_is_nothing_to_learn() -> None:
+    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live.rebuild(transition(c) for c in range(1, 40))
+    assert live.learner.updates_due() > 0
+    live.discard([(0, 10**18)])
+    assert live.learner.updates_due() == 0

@@ -20,6 +20,7 @@ from tdm_ros.replay.log import (
     count_messages,
     is_finished,
     next_segment,
+    read_discarded,
     read_transitions,
     recover,
     recover_all,
@@ -173,3 +174,53 @@ def test_log_writer_killed_loses_nothing_that_was_written(tmp_path: Path) -> Non
     assert recover_all(tmp_path) == [path]
     assert [t.cycle for t in read_transitions(tmp_path, TASK)] == list(range(20))
     assert segments(tmp_path) == [path]
+
+
+EPISODE = SEPARATOR.join(
+    (
+        (ROOT / "msg" / "Episode.msg").read_text(),
+        f"MSG: std_msgs/Header\n{HEADER}",
+        f"MSG: builtin_interfaces/Time\n{TIME}",
+    )
+)
+
+
+def announced(text: str, *spans: tuple[int, int], task: str = TASK) -> tuple[LogChannel, bytes]:
+    """A channel of announcements, and one of them, made by another library from the same text."""
+    import io
+
+    buffer = io.BytesIO()
+    writer = TextWriter(buffer)
+    content: dict[str, object] = {
+        "header": {"stamp": {"sec": 1, "nanosec": 0}, "frame_id": "base"},
+        "goal": [],
+        "task": task,
+    }
+    names = [line.split()[1] for line in text.split(SEPARATOR)[0].splitlines() if line and line[0] not in "# "]
+    numbers = {name: 0 for name in names if "=" not in name and name not in (*content, "reason")}
+    content |= numbers | {"reason": ""}
+    if spans:
+        content["discarded_from"] = [{"sec": begin, "nanosec": 0} for begin, _ in spans]
+        content["discarded_to"] = [{"sec": end, "nanosec": 0} for _, end in spans]
+    writer.write_message("/episode", writer.register_msgdef("tdm_ros/msg/Episode", text), content)
+    writer.finish()
+    message = next(make_reader(io.BytesIO(buffer.getvalue())).iter_messages())[2]
+    return LogChannel("/episode", "tdm_ros/msg/Episode", text), message.data
+
+
+def test_discarded_stretches_are_read_from_the_announcements_and_older_logs_have_none(tmp_path: Path) -> None:
+    older = EPISODE.replace("builtin_interfaces/Time[] discarded_from", "# ").replace(
+        "builtin_interfaces/Time[] discarded_to", "# "
+    )
+    said = [
+        announced(older),
+        announced(EPISODE, (3, 5)),
+        announced(EPISODE, (3, 5), (7, 9)),
+        announced(EPISODE, (1, 99), task="another"),
+    ]
+    for number, (channel, data) in enumerate(said):
+        writer = McapWriter(tmp_path / f"{number:04d}.mcap", [channel])
+        writer.write("/episode", data, number)
+        writer.close()
+    second = 1_000_000_000
+    assert read_discarded(tmp_path, TASK) == ((3 * second, 5 * second), (7 * second, 9 * second))

@@ -28,6 +28,7 @@ class Arm:
         self.answers = True
         self.skip = 0
         self.fault = ""
+        self.by_person = False
 
     def run(self, cycles: int) -> None:
         for _ in range(cycles):
@@ -38,6 +39,7 @@ class Arm:
             source = sources.get(told.state, Source.NONE)
             if told.state in sources and not self.answers:
                 source = Source.SAFETY
+            source = Source.HUMAN if self.by_person else source
             self.cycle += 1
             sample = ArmSample(
                 self.cycle,
@@ -331,3 +333,96 @@ def test_goals_outside_the_box_or_not_finite_are_refused() -> None:
     goals = Goals(TASK, seed=0)
     for bad in ([2.0, 0, 0.3], [np.nan, 0, 0.3], [0.5, 0.1]):
         assert goals.ask(bad)
+
+
+def person(arm: Arm, cycles: int) -> None:
+    """A person drives for some cycles."""
+    arm.by_person = True
+    arm.run(cycles)
+    arm.by_person = False
+
+
+@pytest.mark.parametrize("verdict", ["success", "failure", "discard"])
+def test_verdict_ends_the_episode_and_the_next_one_begins(verdict: str) -> None:
+    arm = Arm(duration=1000)
+    arm.run(30)
+    running = arm.machine.episode
+    assert arm.machine.event(verdict) == ""
+    arm.run(3)
+    assert arm.results[-1].episode == running
+    assert arm.results[-1].end == ("discarded" if verdict == "discard" else verdict)
+    assert bool(arm.machine.discarded) == (verdict == "discard")
+    arm.run(30)
+    assert arm.machine.episode > running and arm.machine.told.state == State.RUNNING
+
+
+def test_discard_covers_the_whole_episode_and_none_beside_it() -> None:
+    arm = Arm(duration=1000, reset_every=1000)
+    arm.run(100)
+    run = arm.machine._active
+    assert run is not None
+    arm.machine.event("discard")
+    ((begin_ns, end_ns),) = arm.machine.discarded
+    arm.run(40)
+    assert begin_ns == run.start_cycle * 50_000_000, "the state in which it began"
+    following = arm.machine._active
+    assert following is not None and end_ns <= following.start_cycle * 50_000_000
+    assert end_ns > arm.results[-1].robot_cycles  # sanity: a stamp, not a count
+
+
+def test_discard_between_episodes_means_the_newest_attempt_a_persons_too_and_only_once() -> None:
+    arm = Arm(duration=1000)
+    arm.run(30)
+    arm.machine.pause()
+    arm.run(10)
+    begin = arm.cycle
+    person(arm, 8)
+    arm.run(5)
+    assert arm.machine.event("discard") == ""
+    ((begin_ns, end_ns),) = arm.machine.discarded
+    assert (begin_ns, end_ns) == (begin * 50_000_000, (begin + 8) * 50_000_000)
+    assert "nothing was done" in arm.machine.event("discard")
+
+
+def test_verdict_without_an_episode_and_unknown_events_are_refused() -> None:
+    arm = Arm(duration=1000, auto_start=False)
+    arm.run(3)
+    assert arm.machine.event("success") == "no episode runs"
+    assert "an event is one of success, failure, discard, pause, resume, got 'dance'" in arm.machine.event("dance")
+    assert "nothing to resume" in arm.machine.event("resume")
+
+
+def test_pause_and_resume_as_events() -> None:
+    arm = Arm(duration=1000)
+    arm.run(30)
+    assert arm.machine.event("pause") == "" and arm.machine.told.state == State.PAUSED
+    arm.run(50)
+    assert arm.machine.told.state == State.PAUSED
+    assert arm.machine.event("resume") == ""
+    arm.run(30)
+    assert arm.machine.told.state == State.RUNNING
+
+
+def test_person_in_an_evaluation_voids_it_and_its_goal_comes_again() -> None:
+    arm = Arm(duration=100, evaluations=2, reset_every=1000)
+    while arm.machine._active is None or arm.machine._active.mode == Mode.TRAIN:
+        arm.run(1)
+    goal = arm.machine._active.goal
+    person(arm, 5)
+    while arm.results[-1].mode == Mode.TRAIN:
+        arm.run(1)
+    assert arm.results[-1].end == "interrupted" and "a person took part" in arm.results[-1].why
+    while arm.machine._active is None:
+        arm.run(1)
+    np.testing.assert_array_equal(arm.machine._active.goal, goal)
+
+
+def test_person_on_the_way_home_does_not_use_up_its_time() -> None:
+    arm = Arm(duration=1000, reset_timeout=20)
+    arm.at_home = False
+    arm.run(8)
+    assert arm.machine.told.state == State.RESETTING
+    person(arm, 60)
+    assert arm.machine.told.state == State.RESETTING
+    arm.run(40)
+    assert arm.machine.told.state == State.FAULT

@@ -74,3 +74,55 @@ def test_dump_and_restore_gives_the_same_store():
     assert (copy.end_of(index) == store.end_of(index)).all()
     for name, column in store.rows(index).items():
         assert (copy.column(name, index) == column).all(), name
+
+
+def with_a_person(store: TrajectoryStore) -> TrajectoryStore:
+    """Six policy steps, four of a person, two of the policy."""
+    for number in range(12):
+        store.add(point_step(number), last=number in (5, 9, 11), human=6 <= number < 10)
+    return store
+
+
+def test_human_are_the_transitions_of_a_person_even_when_the_ring_has_gone_round():
+    store = with_a_person(TrajectoryStore(POINT, capacity=16))
+    assert store.human().tolist() == [6, 7, 8, 9]
+    for number in range(12, 24):
+        store.add(point_step(number), last=False, human=number == 20)
+    assert store.human().tolist() == [8, 9, 20]
+
+
+def test_discarded_is_never_drawn_and_is_no_longer_a_persons():
+    store = with_a_person(TrajectoryStore(POINT))
+    store.discard(np.arange(6, 8))
+    drawn = store.draw(np.random.default_rng(0), (500,))
+    assert set(drawn.tolist()) == {0, 1, 2, 3, 4, 5, 8, 9, 10, 11}
+    assert store.human().tolist() == [8, 9] and store.usable == 10
+    store.discard(np.arange(100))
+    with pytest.raises(ValueError, match="empty"):
+        store.draw(np.random.default_rng(0), (1,))
+
+
+def test_discarded_that_is_overwritten_is_forgotten():
+    store = with_a_person(TrajectoryStore(POINT, capacity=12))
+    store.discard(np.array([0, 1]))
+    store.add(point_step(12), last=False)
+    assert store.usable == 11
+    store.add(point_step(13), last=False)
+    assert store.usable == len(store) == 12
+
+
+def test_dump_and_restore_keep_who_did_it_and_what_was_discarded():
+    store, again = with_a_person(TrajectoryStore(POINT)), TrajectoryStore(POINT)
+    store.discard(np.array([2, 7]))
+    again.restore(store.dump())
+    assert again.human().tolist() == store.human().tolist() == [6, 8, 9] and again.usable == 10
+    older = {name: column for name, column in store.dump().items() if name not in ("human", "discarded")}
+    first = TrajectoryStore(POINT)
+    first.restore(older)
+    assert len(first.human()) == 0 and first.usable == 12
+
+
+def test_nothing_discarded_draws_the_same_numbers_as_ever():
+    store = with_a_person(TrajectoryStore(POINT))
+    drawn = store.draw(np.random.default_rng(3), (50,))
+    np.testing.assert_array_equal(drawn, np.random.default_rng(3).integers(0, 12, 50))

@@ -303,6 +303,19 @@ def test_guided_by_hand_the_action_is_told_from_the_motion_and_nothing_is_comman
     assert sources[1:] == [Source.SAFETY if latch else Source.POLICY] * 2
 
 
+def test_guided_by_hand_without_the_deadman_is_still_the_persons() -> None:
+    bench = Bench(require_deadman=True)
+    bench.tell(State.PAUSED)
+    bench.arm.cuff = True
+    reports = [bench.cycle()[1] for _ in range(4)]
+    assert [r.source for r in reports[1:]] == [Source.HUMAN] * 3
+    bench.tell(State.RUNNING, episode=2)
+    reports = [bench.cycle()[1] for _ in range(3)]
+    assert [r.source for r in reports] == [Source.HUMAN] * 3, "and she goes on in an episode"
+    bench.arm.cuff = False
+    assert [bench.cycle()[1].source for _ in range(2)][-1] == Source.SAFETY
+
+
 def test_buttons_are_events_when_they_go_down() -> None:
     presses = Presses()
     assert presses.events({"right_button_ok": 1}) == [], "held as we came"

@@ -35,6 +35,9 @@ RATES = {
     "policy_weights": "about 1 Hz of learning",
     "goal": "whenever a person asks",
     "deadman": "10 Hz or more while it is held",
+    "teleop/twist": "20 Hz while a person drives",
+    "teleop/engaged": "20 Hz while a person drives",
+    "teleop/event": "whenever a person says so",
     "keep_out": "whenever somebody says so",
     "plan_markers": "on each new subgoal",
     "/diagnostics": "1 Hz",
@@ -82,6 +85,8 @@ def _full_type(kind: str) -> str:
         return f"[{kind}](msg/{kind}.msg)"
     package = {
         "Bool": "std_msgs",
+        "String": "std_msgs",
+        "TwistStamped": "geometry_msgs",
         "JointState": "sensor_msgs",
         "PoseStamped": "geometry_msgs",
         "DiagnosticArray": "diagnostic_msgs",

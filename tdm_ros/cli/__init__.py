@@ -20,6 +20,7 @@ EPILOG = """\
 examples:
   tdm_ros up sawyer_reach                       an arm learns to reach, live, in separate ROS 2 nodes
   tdm_ros up sawyer_reach duration_min:=10      the same, longer; --show-args lists the arguments
+  tdm_ros teleop                                drive that arm with the keys of this terminal
   tdm_ros train --task sawyer_reach --steps 5000 --out runs/train
                                                 the same learning without ROS
   tdm_ros evaluate runs/train --episodes 100    how close it gets, on goals it has never seen

@@ -2,97 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import Enum
-from typing import Protocol
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.control.command_check import CommandCheck, ReceivedCommand
+from tdm_ros.control.drive import ArmTiming, By, CycleReport, Drive
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import Stick, TeleopSettings
 from tdm_ros.control.timeline import Announcement, Source, State, Timeline
-from tdm_ros.robot.actuation import Actuation
 from tdm_ros.robot.arm_cycle import Executed as Motion
 from tdm_ros.robot.hand_velocity import joint_velocity
 from tdm_ros.robot.home import home_velocity
-from tdm_ros.robot.limiter import ArmReading, Limited
+from tdm_ros.robot.limiter import ArmReading
 
-
-class Executed(Protocol):
-    """What moved the arm during a cycle."""
-
-    @property
-    def action(self) -> NDArray[np.float32]: ...
-    @property
-    def limited(self) -> bool: ...
-    @property
-    def layer(self) -> str: ...
-
-
-class Drive(Protocol):
-    """Turns commands of one unit into motion; `robot.ArmCycle` is one."""
-
-    @property
-    def actuation(self) -> Actuation: ...
-    def command(self, values: ArrayLike) -> Limited: ...
-    def hold(self) -> None: ...
-    def advance(self, substeps: int) -> None: ...
-    def finish(self) -> Executed: ...
-    def reading(self) -> ArmReading: ...
-    def problem(self) -> str: ...
-    def guided(self) -> bool: ...
-
-
-class By(Enum):
-    """How a person moves the arm."""
-
-    STICK = "stick"
-    """Velocities of the hand, which go through the limiter."""
-    CUFF = "cuff"
-    """Her own hands, on an arm that gives way: it follows no command meanwhile."""
-
+__all__ = ["ArmControl", "ArmTiming", "CycleReport", "Drive"]
 
 UNHEARD = "supervisor not heard"
 STILL = (State.DISABLED, State.FAULT)
 """Nobody moves the arm in these states, not even a person."""
-
-
-@dataclass(frozen=True)
-class ArmTiming:
-    """Times of the arm's loop.
-
-    Parameters
-    ----------
-    period_s : float
-        One control cycle [s].
-    substeps : int
-        Steps of physics in a cycle.
-    command_timeout_s : float
-        The arm holds when the last command is older than this [s].
-    supervisor_timeout_s : float
-        The arm holds when the supervisor was last heard this long ago [s].
-    """
-
-    period_s: float = 0.05
-    substeps: int = 25
-    command_timeout_s: float = 0.1
-    supervisor_timeout_s: float = 1.0
-
-
-@dataclass(frozen=True)
-class CycleReport:
-    """How one cycle went."""
-
-    executed: Executed
-    episode: int
-    source: Source
-    answered: bool
-    expected: bool
-    hold_reason: str
-    fault: str = ""
-    """Why the arm stopped for good; only a person clears it."""
 
 
 class ArmControl:
@@ -100,7 +27,7 @@ class ArmControl:
 
     A person comes before the drive home and the policy, and after every reason to hold. She may drive in all states but
     DISABLED and FAULT, while the supervisor is heard. Who was stopped, or held the stick while she might not drive, has
-    to let go of it first. The cycles in which she takes over and lets go count as hers.
+    to let go of it first. A cycle counts as hers when she moved the arm in any part of it.
 
     What the drive has a problem with is a fault: the arm stays put until the supervisor has said FAULT, which it does
     on hearing of it, and then something else, which it does when a person clears it.
@@ -172,13 +99,13 @@ class ArmControl:
         self.pass_time(now_s)
         if self._fault or (self._held and self.safeguards.settings.latch):
             return f"holding: {self._fault or self._held}"
-        if released := self.safeguards.released(now_s):
-            self._hold(released)
-            return released
         values, problem = self._check.values(command, self.cycle)
         if self._by:  # a person drives: all there is to say is whether the policy keeps up
             self._answered |= values is not None and command.cycle == self.cycle
             return problem
+        if released := self.safeguards.released(now_s):
+            self._hold(released)
+            return released
         if values is None:
             self._fail(f"command refused: {problem}")
             return problem
@@ -191,7 +118,7 @@ class ArmControl:
         self._held = ""
         self._command_s = now_s
         self._in_force = Source(command.source)
-        if self._cycle_source != Source.SAFETY:
+        if self._cycle_source not in (Source.SAFETY, Source.HUMAN):
             self._cycle_source = self._in_force
         self._answered |= command.cycle == self.cycle
         return ""
@@ -290,7 +217,7 @@ class ArmControl:
         self._start_s, self._done = now_s, 0
         self._cut = self._answered = self._mixed = False
         self._hold_if(self.safeguards.released(now_s))
-        self._cycle_source = Source.SAFETY if self._held or self._fault else self._in_force
+        self._cycle_source = Source.SAFETY if self._held or self._fault else Source.NONE if self._by else self._in_force
         resetting = self._told.state == State.RESETTING
         self._at_wheel = self._home if resetting and not self._by else self._drive
         self._guided, self._q_rad = self._by is By.CUFF, self._drive.reading().q_rad
@@ -328,9 +255,9 @@ class ArmControl:
         self.safeguards.begin(now_s)
 
     def _hold_if(self, why: str) -> None:
-        """Hold if there is a reason and the arm may be moving."""
-        moving = self._told.state in (State.RUNNING, State.RESETTING) or self._by
-        if why and not self._held and moving:
+        """Hold if there is a reason and the arm may be driven; whoever guides it by hand has it in her hands."""
+        driven = self._told.state in (State.RUNNING, State.RESETTING) or self._by
+        if why and not self._held and driven and self._by is not By.CUFF:
             self._hold(why)
 
     def _hold(self, why: str) -> None:
@@ -359,6 +286,8 @@ class ArmControl:
         share = min(max((until_s - self._start_s) / self._timing.period_s, 0.0), 1.0)
         wanted = int(share * self._timing.substeps)
         if wanted > self._done:
+            if self._by and self._cycle_source != Source.SAFETY:
+                self._cycle_source = Source.HUMAN
             self._at_wheel.advance(wanted - self._done)
             self._done = wanted
 
@@ -380,8 +309,8 @@ class ArmControl:
         if self._by or (foreign and self._done):  # hers from the next cycle on: part of this one was another's
             return ""
         self._at_wheel, self._by, self._held, self._in_force = self._drive, By.STICK, "", Source.HUMAN
-        if not self._done or self._cycle_source != Source.SAFETY:
-            self._cycle_source = Source.HUMAN
+        if not self._done:
+            self._cycle_source = Source.NONE
         self.safeguards.begin(now_s)
         self._follow(now_s)
         return ""
@@ -420,8 +349,6 @@ class ArmControl:
             self._at_wheel.hold()
             self._let_go_first |= self._by is By.STICK
             self._by, self._in_force, self._guided = By.CUFF, Source.HUMAN, True
-            if self._cycle_source != Source.SAFETY:
-                self._cycle_source = Source.HUMAN
         elif not guided and self._by is By.CUFF:
             self._hand_back(now_s)
             if self.safeguards.settings.latch:

@@ -11,6 +11,9 @@ from tdm_ros.tdm.agent import Losses, TdmAgent
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features, measure_reaches
 
+OWN_STEPS = 64
+"""What a person did is too much alike to normalise observations by: so many other steps have to be there as well."""
+
 CHUNK = 8
 """Batches that are drawn and relabelled together."""
 
@@ -65,7 +68,7 @@ class Learner:
         """Updates that the experience so far allows and that have not been made."""
         config = self.config
         learned_steps = self.transitions - config.random_steps
-        if learned_steps < 0 or not self.store.usable:
+        if learned_steps < 0 or not self.store.usable or self._only_human:
             return 0
         return max(0, config.catch_up_updates + config.updates_per_step * learned_steps - self.updates)
 
@@ -104,12 +107,24 @@ class Learner:
             raise RuntimeError("there is no actor before the first update; call update() when updates_due() > 0")
         return self.agent.actor_bytes()
 
+    @property
+    def _only_human(self) -> bool:
+        """Whether a person made nearly all steps, and nothing has been learned of them yet."""
+        human = self.agent is None and len(self.store.human())
+        return bool(human) and self.store.usable - human < min(OWN_STEPS, self.config.random_steps)
+
     def _statistics(self) -> Features:
         config, task = self.config, self.task
         index = np.arange(self.store.total - len(self.store), self.store.total)
-        index = index[~self.store.column("discarded", index)][: config.random_steps]
+        index = index[~self.store.column("discarded", index)]
+        human = self.store.column("human", index)
+        index = index if human.any() else index[: config.random_steps]
         rows = self.store.rows(index)
         last = self.store.end_of(index) == index + 1
         scale = np.asarray(task.goal.scale, np.float32)
         reaches = measure_reaches(rows["achieved"], last, scale, task.horizon) if config.reach else None
-        return Features.fit(task, rows["observation"], config.near_scale, reaches, config.difference)
+        seen = rows["observation"]
+        if (others := int((~human).sum())) and human.any():  # as many of a person's as of the others
+            hers = seen[human]
+            seen = np.concatenate((seen[~human], hers[:: max(len(hers) // others, 1)]))
+        return Features.fit(task, seen, config.near_scale, reaches, config.difference)

@@ -9,7 +9,7 @@ from typing import Any
 
 from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
-from tdm_ros.control.timeline import Mode, State
+from tdm_ros.control.timeline import Mode, Source, State
 from tdm_ros.replay.log import LOG_FOLDER, count_messages
 from tdm_ros.tasks import SCENES, Scene, TaskSpec
 from tdm_ros.training.kept_out import KeptOut
@@ -43,7 +43,7 @@ class RunRecord:
         self._last: deque[float] = deque(maxlen=10)
         self._evaluated: list[float] = []
         self._scored = self._interrupted = self._refused = self._published = self._unrecorded = 0
-        self._silent = 0
+        self._silent = self._by_person = 0
         self._newest_ns = -1
         self._cycles = self._cycles_before = 0
         self._line_s = time.monotonic()
@@ -60,6 +60,7 @@ class RunRecord:
     def on_cycle(self, sample: ArmSample) -> None:
         """Count a state of the arm, and how long nobody has recorded any; look where the hand is."""
         self._cycles += 1
+        self._by_person += sample.source == Source.HUMAN
         self._kept_out.on_cycle(sample.episode, sample.hand_m)
         running = self._machine.told.state == State.RUNNING
         self._silent = self._silent + 1 if running else 0
@@ -161,6 +162,7 @@ class RunRecord:
                 "published": self._published,
                 "logged": logged,
                 "cycles_unrecorded": self._unrecorded,
+                "cycles_by_person": self._by_person,
             },
         }
 

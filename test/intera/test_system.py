@@ -11,6 +11,7 @@ from ros1_bench import Ros1, SimulatedRobot, wait_until
 
 pytest.importorskip("rclpy")
 from operator_bench import STANDSTILL_S, Operator, stands
+from tdm_ros.msg import ArmState
 
 
 @pytest.fixture
@@ -88,3 +89,32 @@ def test_system_losing_a_process_near_the_robot_stops_it(
         goes_on_s = time.monotonic()
         time.sleep(1.0)
         assert robot.trace().speed_rad_s(goes_on_s, time.monotonic()) < 0.02, "the old command came back"
+
+
+def test_system_gives_way_to_a_person_at_the_cuff_and_hears_her_buttons(
+    operator: Operator, robot: SimulatedRobot
+) -> None:
+    operator.go()
+    robot.ask("press", "robot/navigator", "right_button_ok", 1)
+    wait_until(lambda: operator.told.reason == "a person says: success", 3, "the button ends the episode")
+    robot.ask("press", "robot/navigator", "right_button_ok", 0)
+    for _ in range(4):  # a busy machine may be a fault of its own
+        operator.go()
+        robot.ask("press", "robot/cuff", "right_cuff", 1)
+        wait_until(lambda: operator.arm.source == ArmState.SOURCE_HUMAN, 3, "what happens is the person's")
+        time.sleep(0.5)
+        begin_s, before = time.monotonic(), robot.ask("facts")["commands"]
+        time.sleep(0.5)
+        assert robot.ask("facts")["commands"] == before, "nothing is commanded meanwhile"
+        assert robot.trace().speed_rad_s(begin_s, time.monotonic()) < 0.02
+        fault = operator.arm.fault
+        assert fault or operator.arm.source == ArmState.SOURCE_HUMAN
+        robot.ask("press", "robot/cuff", "right_cuff", 0)
+        operator.wait_for("PAUSED", "FAULT")
+        if operator.state == "PAUSED":
+            break
+    assert operator.told.reason == "the arm was guided by hand"
+    begin_s = time.monotonic()
+    time.sleep(1.0)
+    assert robot.trace().speed_rad_s(begin_s, time.monotonic()) < 0.02, "nothing goes on by itself beside a person"
+    operator.go()

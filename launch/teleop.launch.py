@@ -1,0 +1,63 @@
+"""A person drives the hand with a gamepad or a SpaceMouse: starts the device's own ROS nodes with our settings.
+
+`ros2 launch tdm_ros teleop.launch.py device:=joy`, beside a running system and in its ROS_DOMAIN_ID. For the keys of a
+terminal no launch file is needed: `tdm_ros teleop`. A sender like MoveIt Servo's publishes on `teleop/twist` itself.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+CONFIG = Path(get_package_share_directory("tdm_ros")) / "config"
+DEVICES = {
+    "joy": (
+        ("joy", "joy_node", "joy_node", {}),
+        ("teleop_twist_joy", "teleop_node", "teleop_twist_joy_node", {"cmd_vel": "teleop/twist"}),
+    ),
+    "spacenav": (("spacenav", "spacenav_node", "spacenav_node", {"spacenav/twist_stamped": "teleop/twist"}),),
+}
+"""Package, executable, name and remappings of each node that a device takes."""
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and the nodes of the device, as launch actions."""
+    device = DeclareLaunchArgument(
+        "device", default_value="joy", choices=[*DEVICES], description="what the hand is driven with"
+    )
+    params = DeclareLaunchArgument(
+        "params", default_value="", description="a file of your own with parameters of the device's nodes"
+    )
+    return LaunchDescription([device, params, OpaqueFunction(function=start)])
+
+
+def start(context: LaunchContext) -> list[Node]:
+    """Start the device's nodes.
+
+    Raises
+    ------
+    RuntimeError
+        If packages are missing; the text says which, and how to get them.
+    """
+    device, params = (LaunchConfiguration(name).perform(context) for name in ("device", "params"))
+    missing = [package for package, *_ in DEVICES[device] if not installed(package)]
+    if missing:
+        names = " ".join(f"ros-$ROS_DISTRO-{package.replace('_', '-')}" for package in missing)
+        raise RuntimeError(f"device:={device} needs the ROS packages {', '.join(missing)}: apt install {names}")
+    given = [params or str(CONFIG / f"teleop_{device}.yaml")]
+    return [
+        Node(package=package, executable=executable, name=name, parameters=given, remappings=[*remap.items()])
+        for package, executable, name, remap in DEVICES[device]
+    ]
+
+
+def installed(package: str) -> bool:
+    """Whether ROS finds a package."""
+    try:
+        get_package_share_directory(package)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,57 @@
+"""Drive the arm of a running system with the keys of this terminal.
+
+The system is found by its run folder, whose config.json says in which ROS domain it is. Keys and what they do are shown
+when it begins. What you do is recorded as yours, and learned from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from tdm_ros.system.environment import find_in_prefixes, ros_environment
+
+EXECUTABLE = "lib/tdm_ros/teleop_keyboard"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define the verb's arguments."""
+    parser.add_argument("run_dir", type=Path, nargs="?", default=Path("runs/latest"), help="run folder (runs/latest)")
+    parser.add_argument("--speed", type=float, default=0.1, help="how fast a key moves the hand [m/s] (default 0.1)")
+    parser.add_argument("--namespace", default="/", help="of the system's nodes (default /)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Become the keyboard's node; return the exit status if that is impossible."""
+    try:
+        environ = ros_environment(os.environ | domain_of(arguments.run_dir, os.environ))
+        program = str(find_in_prefixes(EXECUTABLE, environ))
+    except (OSError, ValueError) as error:
+        print(f"tdm_ros teleop: {error}", file=sys.stderr)
+        return 1
+    words = ["--ros-args", "-p", f"speed_m_s:={arguments.speed}", "-r", f"__ns:={arguments.namespace}"]
+    sys.stdout.flush()
+    os.execve(program, [program, *words], environ)
+
+
+def domain_of(run_dir: Path, environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
+    """ROS settings of the system that recorded a run; none where the environment names a domain itself.
+
+    Raises
+    ------
+    ValueError
+        If there is no such record.
+    """
+    if "ROS_DOMAIN_ID" in environ:
+        return {}
+    path = run_dir / "config.json"
+    try:
+        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["ros"]
+    except (OSError, json.JSONDecodeError, KeyError, TypeError):
+        raise ValueError(
+            f"{path} does not say in which ROS domain the system is: give the run folder, or set ROS_DOMAIN_ID"
+        ) from None
+    return found

@@ -1,0 +1,122 @@
+"""Keys of a terminal, and the way to the running system."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import yaml
+
+from tdm_ros.cli import main
+from tdm_ros.control.keyboard import Keyboard
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_key_tapped_moves_for_half_a_second_and_held_until_it_is_let_go() -> None:
+    keyboard = Keyboard(0.1)
+    keyboard.press("w", 0.0)
+    assert keyboard.velocity(0.49).tolist() == [0.1, 0, 0] and not keyboard.velocity(0.5).any()
+    keyboard.press("d", 1.0)
+    for repeat in range(10):
+        keyboard.press("d", 1.4 + repeat * 0.04)
+    assert keyboard.velocity(1.76 + 0.14).tolist() == [0, -0.1, 0]
+    assert not keyboard.velocity(1.76 + 0.16).any(), "the repetition has stopped: it was let go"
+    keyboard.press("d", 1.95)
+    assert keyboard.velocity(2.3).any(), "pressed anew, it may take its time to repeat itself"
+
+
+def test_space_stops_and_another_key_turns_at_once() -> None:
+    keyboard = Keyboard(0.1)
+    keyboard.press("r", 0.0)
+    keyboard.press("f", 0.01)
+    assert keyboard.velocity(0.02).tolist() == [0, 0, -0.1]
+    keyboard.press(" ", 0.03)
+    assert not keyboard.velocity(0.03).any() and not keyboard.engaged
+
+
+def test_key_i_takes_over_until_it_is_pressed_again_or_space() -> None:
+    keyboard = Keyboard(0.1)
+    states = [(keyboard.press(key, 0.0), keyboard.engaged)[1] for key in "iii "]
+    assert states == [True, False, True, False]
+
+
+def test_speed_stays_between_slowest_and_fastest() -> None:
+    keyboard = Keyboard(0.1)
+    for _ in range(20):
+        keyboard.press("+", 0.0)
+    assert keyboard.speed_m_s == 0.3
+    for _ in range(20):
+        keyboard.press("-", 0.0)
+    assert keyboard.speed_m_s == 0.01
+
+
+def test_verdicts_are_events_and_unknown_keys_nothing() -> None:
+    keyboard = Keyboard(0.1)
+    events = [keyboard.press(key, 0.0) for key in "ynxpcz\x1b"]
+    assert events == ["success", "failure", "discard", "pause", "resume", "", ""]
+    assert not keyboard.over and (keyboard.press("q", 0.0), keyboard.over)[1]
+
+
+def test_verb_finds_the_domain_of_the_run_and_becomes_the_node(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
+    assert main(["teleop", str(tmp_path)]) == 1
+    assert "does not say in which ROS domain" in capsys.readouterr().err
+    (tmp_path / "config.json").write_text(json.dumps({"ros": {"ROS_DOMAIN_ID": "77"}}))
+    became = []
+    monkeypatch.setattr("os.execve", lambda *words: became.append(words))
+    with pytest.raises(TypeError):  # only because this `execve` returns
+        main(["teleop", str(tmp_path), "--speed", "0.05"])
+    (program, words, environ) = became[0]
+    assert program.endswith("lib/tdm_ros/teleop_keyboard") and "speed_m_s:=0.05" in words
+    assert environ["ROS_DOMAIN_ID"] == "77"
+
+
+def launch_file(monkeypatch: pytest.MonkeyPatch, present: set[str]) -> ModuleType:
+    """The launch file, on stand-ins for `launch`, which has no wheels: it keeps what it is given."""
+
+    def share(package: str) -> str:
+        if package != "tdm_ros" and package not in present:
+            raise LookupError(package)
+        return str(ROOT)
+
+    kept = lambda **given: SimpleNamespace(**given)  # noqa: E731
+    texts = {"device": "joy", "params": ""}
+    modules = {
+        "ament_index_python.packages": {"PackageNotFoundError": LookupError, "get_package_share_directory": share},
+        "launch": {"LaunchContext": object, "LaunchDescription": list},
+        "launch.actions": {"DeclareLaunchArgument": lambda name, **given: name, "OpaqueFunction": kept},
+        "launch.substitutions": {
+            "LaunchConfiguration": lambda name: SimpleNamespace(perform=lambda context: texts[name])
+        },
+        "launch_ros.actions": {"Node": kept},
+    }
+    for name, content in modules.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    spec = importlib.util.spec_from_file_location("teleop_launch", ROOT / "launch" / "teleop.launch.py")
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    module.texts = texts  # type: ignore[attr-defined]
+    return module
+
+
+def test_launch_without_the_devices_packages_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = launch_file(monkeypatch, {"joy"})
+    with pytest.raises(
+        RuntimeError, match=r"needs the ROS packages teleop_twist_joy: apt install ros-\S+teleop-twist-joy"
+    ):
+        module.start(object())
+
+
+@pytest.mark.parametrize("device", ["joy", "spacenav"])
+def test_launch_starts_the_nodes_of_a_device_with_our_parameters(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = launch_file(monkeypatch, {"joy", "teleop_twist_joy", "spacenav"})
+    module.texts["device"] = device
+    nodes = module.start(object())
+    sections = yaml.safe_load(Path(nodes[0].parameters[0]).read_text())
+    assert {f"/**/{node.name}" for node in nodes} == set(sections)
+    assert [target for node in nodes for _, target in node.remappings] == ["teleop/twist"]

@@ -1,0 +1,226 @@
+"""Policy, person, drive home and holds take turns for ten thousand cycles: each action is said to be whose it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
+
+from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
+from tdm_ros.msg import Transition  # noqa: E402
+from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY  # noqa: E402
+
+from tdm_ros.control.arm_control import ArmControl, ArmTiming  # noqa: E402
+from tdm_ros.control.arm_sample import ArmSample  # noqa: E402
+from tdm_ros.control.timeline import Announcement, Source, State  # noqa: E402
+from tdm_ros.nodes.convert import to_transition  # noqa: E402
+from tdm_ros.nodes.schemas import definition  # noqa: E402
+from tdm_ros.replay.log import TRANSITION_TOPIC, LogChannel, McapWriter, from_message, read_transitions  # noqa: E402
+from tdm_ros.replay.pairing import Pairing  # noqa: E402
+from tdm_ros.robot.arm_cycle import ArmCycle  # noqa: E402
+from tdm_ros.robot.limiter import Limiter  # noqa: E402
+from tdm_ros.robot.sawyer import NEUTRAL_RAD  # noqa: E402
+from tdm_ros.sim.sawyer_sim import SawyerSim  # noqa: E402
+from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
+from tdm_ros.tdm.config import TdmConfig  # noqa: E402
+from tdm_ros.training.learner import Learner  # noqa: E402
+from tdm_ros.training.live_learning import LiveLearning  # noqa: E402
+
+TASK = SAWYER_REACH["velocity"]
+CYCLES = 10_000
+POLICY = np.array([0.1, 0.05, -0.08, 0.06, 0.09, -0.07, 0.111])
+"""The policy asks for this, one way and the other; a person for another direction in joint space."""
+
+
+class Witness(SawyerSim):
+    """Writes down for how many substeps it followed whom: told from what was commanded, not from what is said of it."""
+
+    def __init__(self) -> None:
+        super().__init__(VELOCITY)
+        self.path, self.seen = "policy", []  # type: ignore[var-annotated]
+        self._values = np.zeros(7)
+
+    def drive(self, mode, values):  # type: ignore[no-untyped-def]
+        self._values = np.array(values)
+        super().drive(mode, values)
+
+    def advance(self, substeps: int) -> None:
+        if substeps:
+            self.seen.append((self._who(), self._values, substeps))
+        super().advance(substeps)
+
+    def _who(self) -> str:
+        if not self._values.any():
+            return "nobody"
+        along = abs(self._values @ POLICY) / np.linalg.norm(self._values) / np.linalg.norm(POLICY)
+        return self.path if self.path == "home" else "policy" if along > 1 - 1e-9 else "person"
+
+
+class Way(ArmCycle):
+    """Tells the witness which of the two ways to the arm a command took."""
+
+    name = "policy"
+
+    def command(self, values):  # type: ignore[no-untyped-def]
+        self.arm.path = self.name  # type: ignore[attr-defined]
+        return super().command(values)
+
+
+class Home(Way):
+    name = "home"
+
+
+@dataclass
+class Truth:
+    """What really happened in a cycle."""
+
+    source: Source
+    action: np.ndarray = field(repr=False)
+
+
+class Play:
+    """Lets everybody take turns at random, each at any moment within a cycle."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.arm = Witness()
+        drives = (Way(self.arm, Limiter(VELOCITY), VELOCITY), Home(self.arm, Limiter(VELOCITY), VELOCITY))
+        self.now_s, self.last_s = 0.0, -1.0
+        self.control = ArmControl(drives, CHECK, ArmTiming(), NEUTRAL_RAD, 0.0)
+        self.episodes: dict[int, Announcement] = {}
+        self.person = self.silent = self.pushed = 0
+        self.truth: dict[int, Truth] = {}
+        self.samples: list[ArmSample] = []
+        self.announce(State.RUNNING)
+
+    def announce(self, state: State) -> None:
+        start, length = self.control.cycle + 1, int(self.rng.integers(5, 60))
+        number = len(self.episodes) + 1 if state == State.RUNNING else 0
+        goal = np.full(3, 0.4, np.float32)
+        self.told = Announcement(state, episode=number, start_cycle=start, length=length, goal=goal)
+        self.ends = start + length
+        if number:
+            self.episodes[number] = self.told
+
+    def cycle(self) -> None:
+        rng, control, start_s = self.rng, self.control, self.now_s
+        if control.cycle >= self.ends - 1:
+            self.announce(State(rng.choice([State.RUNNING, State.RUNNING, State.RESETTING, State.PAUSED])))
+        control.hear(self.told, start_s)
+        events = [(rng.uniform(0.001, 0.02), self.policy)]
+        if not self.person and not self.silent:
+            self.person = int(rng.integers(1, 30)) if rng.random() < 0.06 else 0
+            self.silent = 8 if not self.person and not self.pushed and rng.random() < 0.01 else 0
+        if self.person:
+            self.person, self.pushed = self.person - 1, 6
+            last = self.person == 0 and rng.random() < 0.5
+            events.append((rng.uniform(0.0, 0.0499), self.let_go if last else self.push))
+        self.pushed = max(self.pushed - 1, 0)
+        for after_s, happen in sorted(events, key=lambda event: event[0]):
+            happen(start_s + after_s)
+        self.silent = max(self.silent - 1, 0)
+        while (wake_s := control.wake_s()) < start_s + PERIOD_S:
+            control.pass_time(wake_s)
+        cycle = control.cycle
+        self.now_s = start_s + PERIOD_S
+        report = control.tick(self.now_s)
+        self.note(cycle, report)
+
+    def policy(self, now_s: float) -> None:
+        if not self.silent:
+            told = self.control.timeline.at(self.control.cycle)
+            sign = 1 if (self.control.cycle // 20) % 2 else -1
+            given = replace(GOOD, cycle=self.control.cycle, episode=told.episode, values=sign * POLICY)
+            self.control.receive(given, now_s)
+
+    def push(self, now_s: float) -> None:
+        sign = 1 if (self.control.cycle // 10) % 2 else -1
+        assert self.control.steer(sign * np.array([0, 0.08, 0.03, 0, 0, 0]), now_s) == ""
+
+    def let_go(self, now_s: float) -> None:
+        self.control.steer(np.zeros(6), now_s)
+
+    def note(self, cycle: int, report) -> None:  # type: ignore[no-untyped-def]
+        seen, self.arm.seen = self.arm.seen, []
+        who = {name for name, _, _ in seen}
+        moved = sum(values * substeps for _, values, substeps in seen) / 25
+        found = {"person": Source.HUMAN, "policy": Source.POLICY, "home": Source.RESET}
+        source = next((found[name] for name in found if name in who), Source.NONE)
+        self.truth[cycle] = Truth(source, VELOCITY.to_action(moved))
+        assert sum(substeps for _, _, substeps in seen) == 25
+        reading = self.arm.reading()
+        self.samples.append(
+            ArmSample(
+                self.control.cycle,
+                self.control.cycle * 50_000_000,
+                report.episode,
+                reading.q_rad,
+                reading.qd_rad_s,
+                reading.hand_m,
+                report.executed.action,
+                int(report.source),
+            )
+        )
+
+
+@pytest.fixture(scope="module")
+def play() -> Play:
+    made = Play(seed=5)
+    for _ in range(CYCLES):
+        made.cycle()
+    return made
+
+
+def same(truth: Truth, source: int, action: np.ndarray) -> bool:
+    """A hold by the arm counts as its own, whoever moved it before in that cycle, and nobody learns from it."""
+    if source == Source.SAFETY:
+        return truth.source in (Source.NONE, Source.POLICY)
+    if source == Source.POLICY and truth.source == Source.NONE:  # the last command was for standing still
+        return not action.any()
+    return source == truth.source and np.allclose(action, truth.action, atol=1e-6)
+
+
+def test_every_cycle_says_whose_it_was_and_what_was_done(play: Play) -> None:
+    wrong = [
+        (sample.cycle - 1, Source(sample.source), play.truth[sample.cycle - 1])
+        for sample in play.samples
+        if not same(play.truth[sample.cycle - 1], sample.source, sample.action)
+    ]
+    assert not wrong, f"{len(wrong)} of {CYCLES}: {wrong[:5]}"
+    counts = {source: sum(t.source == source for t in play.truth.values()) for source in Source}
+    assert min(counts[s] for s in (Source.HUMAN, Source.POLICY, Source.RESET)) > 1000, counts
+    hers = {cycle for cycle, truth in play.truth.items() if truth.source == Source.HUMAN}
+    assert hers == {s.cycle - 1 for s in play.samples if s.source == Source.HUMAN}
+    assert sum(s.source == Source.SAFETY for s in play.samples) > 50
+
+
+def test_log_topic_and_replay_have_every_action_with_its_source(play: Play, tmp_path: Path) -> None:
+    channel = LogChannel(TRANSITION_TOPIC, "tdm_ros/msg/Transition", definition("tdm_ros/msg/Transition"))
+    writer, pairing = McapWriter(tmp_path / "0000.mcap", [channel]), Pairing(play.episodes.get)
+    published = []
+    for sample in play.samples:
+        if (made := pairing.add(sample)) is not None:
+            data = serialize_message(to_transition(made, TASK))
+            writer.write(TRANSITION_TOPIC, data, made.stamp_ns)
+            published.append(from_message(deserialize_message(data, Transition)))
+    writer.close()
+    logged = list(read_transitions(tmp_path, TASK.fingerprint))
+    assert pairing.orphans == 0 and [t.cycle for t in logged] == [t.cycle for t in published]
+    for received in (logged, published):
+        assert all(same(play.truth[t.cycle], t.source, t.step.action) for t in received)
+    hers = {cycle for cycle, truth in play.truth.items() if truth.source == Source.HUMAN}
+    first, last = play.samples[0].cycle, play.samples[-1].cycle
+    assert {t.cycle for t in logged if t.source == Source.HUMAN} == {c for c in hers if first <= c < last - 1}
+
+    live = LiveLearning(Learner(TASK, TdmConfig(), 0))
+    live.rebuild(logged)
+    store = live.learner.store
+    learned = [t for t in logged if t.source in (Source.POLICY, Source.HUMAN)][: len(store)]
+    index = np.arange(len(store))
+    assert store.human().tolist() == [i for i, t in enumerate(learned) if t.source == Source.HUMAN]
+    np.testing.assert_array_equal(store.column("action", index), [t.step.action for t in learned])
