@@ -45,7 +45,7 @@ TASK = SAWYER_REACH["velocity"]
 STEPS = 1200
 NEAR_M = 0.05
 GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--webgl-antialiasing-mode=none")
-SIZE = {"width": 1240, "height": 860}
+SIZE = {"width": 1280, "height": 960}
 PICTURES = os.environ.get("TDM_PICTURES", "")
 
 ON_SCREEN = """name => {
@@ -114,6 +114,8 @@ class Stage:
 
     def picture(self, name: str) -> None:
         """Take a picture of the page, on which the arm must be seen."""
+        self.page.mouse.move(SIZE["width"] - 5, SIZE["height"] - 5)
+        self.page.wait_for_timeout(1500)
         path = Path(PICTURES or self.bench.folder) / f"{name}.png"
         self.page.screenshot(path=path)
         image = imageio.v3.imread(path)[..., :3].astype(int)
@@ -239,7 +241,7 @@ def test_key_held_a_person_drives_let_go_the_policy_does_and_what_she_did_is_rec
     driven = sum(state.source == ArmState.SOURCE_HUMAN for state in stage.states)
     recorded = lambda: sum(t.source == ArmState.SOURCE_HUMAN for t in stage.transitions)  # noqa: E731
     stage.see(lambda: recorded() >= driven - 2, 5)
-    stage.see(lambda: f"human\t{recorded()}" in stage.page.inner_text(".recorded"), 5)
+    stage.see(lambda: f"by human\t{recorded()}" in stage.page.inner_text(".recorded"), 5)
     assert recorded() > 5
 
 

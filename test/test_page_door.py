@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ pytestmark = pytest.mark.ros
 
 from geometry_msgs.msg import TwistStamped  # noqa: E402
 from page_for_tests import Door, door  # noqa: E402
+from ros_bench import ROOT, bench  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
@@ -305,3 +308,31 @@ def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_let_go_first(nea
         near.drive(page, SLOW, 0.2, held=False)
         near.bench.spin(0.5)
         assert len(events) == 1, "who lets go hands the arm back"
+
+
+def test_page_whose_port_is_taken_is_served_at_another_and_its_address_is_said(tmp_path: Path, near: Door) -> None:
+    port = int(near.host.rpartition(":")[2])
+    with bench(tmp_path) as made:
+        made.start("console", port=port, run_dir=tmp_path)
+        made.until(lambda: "open http" in made.output("console"), 40)
+        assert f":{port}/" not in made.output("console")
+
+
+@pytest.mark.parametrize("why", ["nicegui is not installed", "Cannot assign requested address"])
+def test_page_that_can_not_be_is_said_in_a_sentence_and_the_node_lives(tmp_path: Path, why: str) -> None:
+    with bench(tmp_path) as made:
+        missing = "nicegui" in why
+        hidden = tmp_path / "hidden"
+        hidden.mkdir()
+        (hidden / "sitecustomize.py").write_text(
+            "import importlib.util as u\nfind = u.find_spec\n"
+            "u.find_spec = lambda name, *a: None if name == 'nicegui' else find(name, *a)\n"
+        )
+        path = f"{hidden}{os.pathsep}{ROOT}" if missing else str(ROOT)
+        made.start(
+            "console", environment={"PYTHONPATH": path}, run_dir=tmp_path, host="127.0.0.1" if missing else "192.0.2.1"
+        )
+        made.until(lambda: why in made.output("console"), 40)
+        assert "the rest goes on" in made.output("console")
+        made.until(lambda: made.values("console").get("port") == "0", 5)
+        assert made.stop("console")[0] == 0

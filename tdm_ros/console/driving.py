@@ -18,7 +18,7 @@ TICK_S = 0.05
 FRESH_S = 0.15
 """A page whose answer to a tick takes longer is too far away, or was asleep [s]."""
 REMEMBERED = 20
-SPEED_MAX_M_S = 0.5
+SPEED_MAX_M_S = 0.3
 MESSAGE_BYTES = 256
 LOST_S = 0.2
 """Who held on and then said nothing for so long is lost [s]: the arm holds, and is paused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from html import escape
 
 from nicegui import ui
 
@@ -30,8 +31,8 @@ WHO = {
 
 BUTTONS = (
     ("start", "Start", "play_arrow", "positive", "begin, or go on"),
-    ("pause", "Pause", "pause", "primary", "stop; start goes on"),
-    ("stop", "Hold", "front_hand", "negative", "stop; the arm holds, and waits to be started"),
+    ("pause", "Pause", "pause", "primary", "the policy stops, a person may take over; start goes on"),
+    ("stop", "Hold", "front_hand", "negative", "the arm holds until it is started, whoever takes over"),
     ("reset", "Reset", "home", "primary", "drive home now, then go on"),
     ("clear_fault", "Clear fault", "healing", "warning", "nothing moves before start"),
 )
@@ -47,7 +48,8 @@ body, .nicegui-content { margin: 0; padding: 0; }
 .page h3 { text-transform: uppercase; }
 .page table { width: 100%; font-size: 12px; border-collapse: collapse; }
 .page td { padding: 1px 4px; } .page td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
-.overlay { position: absolute; left: 12px; top: 12px; right: 12px; pointer-events: none; }
+.overlay { position: absolute; left: 12px; top: 12px; right: 12px; pointer-events: none; display: flex;
+  flex-direction: column; align-items: flex-start; }
 .overlay .who { font-size: 22px; font-weight: 600; padding: 4px 14px; border-radius: 8px; color: white; }
 .overlay .why { margin-top: 6px; background: rgba(255,255,255,.85); border-radius: 6px; padding: 2px 10px; }
 #drive { width: 100%; font-size: 13px; touch-action: none; user-select: none; }
@@ -174,7 +176,7 @@ class Page:
     def _asks(self, name: str, on: bool = True) -> Callable[[], None]:
         return lambda: self._desk.ask(name, on)
 
-    def _on_keep(self, event: object) -> None:
+    def _on_keep(self) -> None:
         wanted, goal = bool(self._keep.value), self._desk.picture.goal_m
         if wanted == self._desk.keeps:
             return
@@ -226,7 +228,8 @@ def _why(picture: Picture, silent: bool) -> str:
 
 def _state(picture: Picture) -> str:
     mode = picture.mode.lower()
-    return f"{picture.state} · {mode} · episode {picture.episode} · {100 * picture.progress:.0f} % of learning"
+    part = f" · {100 * picture.progress:.0f} % of learning" if picture.progress else ""
+    return f"{picture.state} · {mode} · episode {picture.episode}{part}"
 
 
 def _metres(point: tuple[float, float, float]) -> str:
@@ -234,6 +237,4 @@ def _metres(point: tuple[float, float, float]) -> str:
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
-    from html import escape
-
     return "<table>" + "".join(f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows) + "</table>"

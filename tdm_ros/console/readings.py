@@ -50,7 +50,7 @@ def cycle_rows(picture: Picture) -> list[tuple[str, str]]:
 
 def recorded_rows(picture: Picture) -> list[tuple[str, str]]:
     """Transitions by who acted, and the files that they are in."""
-    rows = [(f"transitions: {source.lower()}", str(count)) for source, count in sorted(picture.executed.items())]
+    rows = [(f"transitions by {source.lower()}", str(count)) for source, count in sorted(picture.executed.items())]
     return [*rows, *((name, f"{size / 1e6:.2f} MB") for name, size in picture.log[-4:])]
 
 

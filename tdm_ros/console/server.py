@@ -61,7 +61,7 @@ class Server:
         pages.on_exception(lambda error: desk.refuse("page: malformed event", f"{type(error).__name__}: {error}"[:120]))
         ui.run_with(app, root=make_page(desk), title="tdm_ros", tailwind=False, show_welcome_message=False)
         config = uvicorn.Config(
-            Guard(app, desk.refuse, self.token),  # type: ignore[arg-type]
+            Guard(app, desk.refuse, self.token),
             loop="asyncio",
             ws="websockets-sansio",
             ws_max_size=4 * MESSAGE_BYTES,

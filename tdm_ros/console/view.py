@@ -14,7 +14,7 @@ from nicegui.events import GenericEventArguments, SceneDragEventArguments
 from tdm_ros.console.desk import Desk, Picture, Point
 from tdm_ros.console.shapes import Link, Shape, arm_links, turned
 
-GOAL_RADIUS_M, KNOT_RADIUS_M, WAY_RADIUS_M, TRAIL_M = 0.03, 0.015, 0.004, 0.016
+GOAL_RADIUS_M, KNOT_RADIUS_M, TRAIL_M = 0.03, 0.015, 0.016
 UNCHANGED_RAD = 1e-3
 FRAMES_S = 15
 DRAG_S = 0.1
@@ -71,7 +71,7 @@ class ArmView:
                     group.move(*map(float, link.position_m)).rotate_R(link.rotation.tolist())
             self._trail = scene.point_cloud([[0, 0, 0]], point_size=TRAIL_M).material("#1565c0")
             self.goal = scene.sphere(GOAL_RADIUS_M).material("#2e7d32", 0.9).with_name("goal").draggable()
-        scene.move_camera(1.75, -1.15, 0.95, 0.42, 0.0, 0.12, 0, 0, 1, duration=0)
+        scene.move_camera(1.95, -1.3, 1.0, 0.36, 0.0, 0.22, 0, 0, 1, duration=0)
 
     def _draw_link(self, link: Link) -> Object3D:
         with self.scene.group().with_name(link.name) as group:

@@ -374,8 +374,8 @@ class EpisodeMachine:
     def _next(self, start: int, left: int) -> None:
         """Announce what comes at cycle ``start``, with ``left`` cycles of an episode still to run."""
         run, schedule, kept = self._active, self.schedule, self.goals.kept is not None
-        evaluates = run is not None and run.mode == Mode.EVALUATE
-        pending = int(evaluates and not self._cut and run.episode not in self._for_person)
+        counts = run is not None and not self._cut and run.episode not in self._for_person
+        pending = int(counts and run is not None and run.mode == Mode.EVALUATE)
         over = bool(schedule.duration) and self.robot_cycles + left >= schedule.duration and not kept
         if self.mode == Mode.TRAIN and (over or self._evaluate_asked):
             self._end_training(start)

@@ -82,11 +82,9 @@ class SupervisorNode(Node):
             ("reset", machine.reset),
             ("clear_fault", machine.clear_fault),
         ):
-            self.create_service(Trigger, f"~/{name}", self._service(lambda _, action=action: action()))
+            self.create_service(Trigger, f"~/{name}", self._service(action))
         for name, switch in (("evaluate", machine.evaluate), ("keep_goal", machine.keep_goal)):
-            self.create_service(
-                SetBool, f"~/{name}", self._service(lambda request, switch=switch: switch(request.data))
-            )
+            self.create_service(SetBool, f"~/{name}", self._service(switch))
 
     def _schedule(self) -> Schedule:
         given = self._declared.values
@@ -193,11 +191,11 @@ class SupervisorNode(Node):
         self.get_logger().info(f"a person says: {message.data}")
         self._heartbeat()
 
-    def _service(self, action: Callable[[Any], str]) -> Callable[[Any, Any], Any]:
-        """Make a service of something that returns "" or why it was not done."""
+    def _service(self, action: Callable[..., str]) -> Callable[[Any, Any], Any]:
+        """Make a service of something that returns "" or why it was not done; SetBool's value is its argument."""
 
         def handle(request: Any, response: Any) -> Any:
-            problem = action(request)
+            problem = action(request.data) if isinstance(request, SetBool.Request) else action()
             response.success, response.message = not problem, problem or self._machine.told.state.name
             self._heartbeat()
             return response
