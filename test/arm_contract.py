@@ -18,10 +18,10 @@ from tdm_ros.intera.client import InteraClient
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm import Arm
 from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.kinematics import forward
+from tdm_ros.robot.kinematics import forward, jacobian
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.real_limits import REAL_LIMITS
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
+from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD, QD_MAX_RAD_S
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
 
 CYCLE_S = 0.05
@@ -166,6 +166,9 @@ class ArmContract:
                 cycle.advance(SUBSTEPS)
             executed = cycle.finish()
             assert np.abs(executed.action).max() <= 1 and executed.limited
+            q, qd = bench.truth()
+            assert (np.abs(qd) < 0.25 * QD_MAX_RAD_S + STILL_RAD_S).all()
+            assert np.linalg.norm(jacobian(q)[:3] @ qd) < 0.2 + 0.03
             sum_rad += VELOCITY.to_command(executed.action) * CYCLE_S
         bench.arm.hold()
         self.wait(bench, STANDSTILL_S)

@@ -18,6 +18,8 @@ from ros_bench import Bench, bench  # noqa: E402
 from tdm_ros.msg import ArmState, Episode, Transition  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
+from tdm_ros.data.bag import METADATA  # noqa: E402
+from tdm_ros.data.sources import read  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import doubles, floats, nanoseconds, to_episode, to_stamp  # noqa: E402
 from tdm_ros.replay.log import (  # noqa: E402
@@ -102,6 +104,10 @@ def test_collector_published_equals_logged_and_the_file_is_complete(stage: Stage
     assert status == 0
     (path,) = segments(tmp_path / LOG_FOLDER)
     assert is_finished(path)
+    bag = read(tmp_path)
+    assert bag.problems == bag.notes == () and (path.parent / METADATA).exists()
+    times = [message.log_time for message in bag.messages]
+    assert times == sorted(times)
     logged = list(read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint))
     assert len(logged) == 29 and logged[-1].last  # the one that waited for its successor is written at the end
     assert [t.stamp_ns for t in logged[:28]] == [nanoseconds(t.header.stamp) for t in stage.transitions]
@@ -134,6 +140,7 @@ def test_collector_killed_loses_nothing_that_was_published(stage: Stage, tmp_pat
     stage.bench.start("collector", run_dir=tmp_path)
     stage.ready("0001.mcap")
     assert len(segments(tmp_path / LOG_FOLDER)) == 2
+    assert not (tmp_path / LOG_FOLDER / METADATA).exists()  # a file is being added that it would not name
     assert count_messages(tmp_path / LOG_FOLDER) == 18
     stage.announce(2)
     for _ in range(10):

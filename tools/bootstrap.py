@@ -33,6 +33,7 @@ PINS = [
     "requirements/ros.lock",
     "requirements/runtime.txt",
     "requirements/console.txt",
+    "requirements/data.txt",
     "requirements/dev.txt",
     "requirements/benchmarks.txt",
 ]

@@ -1,4 +1,4 @@
-"""Learn a task in a bare simulation, without ROS.
+"""Learn a task in a bare simulation, without ROS; with --data, from recordings first.
 
 Writes to --out: curve.png, metrics.csv, config.json, checkpoint/ and TensorBoard events. Ctrl-C saves what was
 learned; the same command goes on from there, as it does, with the same result, after a crash. A task of your own:
@@ -32,6 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1000,
         help="steps between checkpoints, which are made between episodes (default: %(default)s)",
     )
+    add(
+        "--data",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="recordings to learn from before the first step: runs, logs, or what `tdm_ros data convert` made; "
+        "--steps 0 learns from them alone",
+    )
+    add(
+        "--offline-steps",
+        type=int,
+        metavar="N",
+        help="gradient updates on the recordings (default: as many as their steps would allow if taken here)",
+    )
     add("--action-noise", type=float, default=0.0, help="standard deviation [action units, the range is 2]")
     add("--observation-noise", type=float, default=0.0, help="standard deviation [parts of that of random play]")
     add("--preset", help="settings to start from: default, or paper, the authors' own (default: default)")
@@ -59,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.validate_every,
             arguments.save_every,
             Noise(arguments.action_noise, arguments.observation_noise) or None,
+            arguments.data,
+            arguments.offline_steps,
         )
         return session.run()
     except (ValueError, FileNotFoundError) as error:

@@ -28,6 +28,7 @@ class BridgedMotors:
     def __init__(self, supers: dict[str, Any], state: Callable[[], tuple[Any, float]]) -> None:
         self._supers, self._state = supers, state
         self._lock = threading.Lock()
+        self._stops = 0
 
     def enable(self) -> str:
         """Switch the motors on, unless the robot is stopped."""
@@ -47,18 +48,23 @@ class BridgedMotors:
             return self._until("reset", Empty(), lambda state: not state.stopped)
 
     def stop(self) -> str:
-        """Switch the motors off and apply the brakes: a software e-stop. It does not wait for the others."""
+        """Switch the motors off and apply the brakes: a software e-stop. It ends the others, and waits for none."""
+        self._stops += 1
         return self._until("stop", Empty(), lambda state: state.stopped)
 
     def _until(self, name: str, message: Any, done: Callable[[Any], bool]) -> str:
         """Say it, at least once, until the robot says, afterwards, that it is so."""
-        begin_s = time.monotonic()
+        begin_s, stops = time.monotonic(), self._stops
         while time.monotonic() < begin_s + CHANGED_S:
+            if self._stops != stops:
+                return "the robot was stopped meanwhile: ask for a reset first"
             self._supers[name].publish(message)
             time.sleep(0.01)
             state, heard_s = self._state()
             if heard_s > begin_s and done(state):
                 return ""
+            if name == "enable" and heard_s > begin_s and state.stopped:
+                self._stops += 1  # somebody else's
         return f"the robot did not {name} within {CHANGED_S:g} s"
 
 

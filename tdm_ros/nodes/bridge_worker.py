@@ -41,8 +41,8 @@ LIMB = "/robot/limb/right/"
 POSITION, VELOCITY, TORQUE = 1, 2, 3  # of JointCommand
 FOUND_S = 5.0
 """How long the robot's topics may take to be heard."""
-STATE_OLD_S = 1.0
-"""The robot's state, collision included, comes many times a second; older than this it is not believed."""
+STATE_OLD_S = 0.3
+"""The robot's state, and that of collision, come many times a second; older than this they are not believed."""
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Hears reliable and best-effort publishers alike, and never more than the newest."""
@@ -97,7 +97,8 @@ class BridgedRobot:
         self._wait_for_all()
         self.motors = BridgedMotors(self._supers, lambda: (self._state, self._state_s))
         self.set_speed_ratio(speed_ratio)
-        self._timeout.publish(Float64(data=COMMAND_TIMEOUT_S))
+        self._node.create_timer(1.0, self._set_timeout)  # again and again: a bridge that starts anew has forgotten it
+        self._set_timeout()
 
     def versions(self) -> tuple[str, str]:
         """Return those of the SDK and of the robot, neither of which is known here."""
@@ -162,6 +163,9 @@ class BridgedRobot:
     def set_speed_ratio(self, ratio: float) -> None:
         """Set the speed of position mode, in (0, 1] of the joints' limits."""
         self._ratio.publish(Float64(data=float(ratio)))
+
+    def _set_timeout(self) -> None:
+        self._timeout.publish(Float64(data=COMMAND_TIMEOUT_S))
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):

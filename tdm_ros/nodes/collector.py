@@ -9,6 +9,7 @@ from rclpy.serialization import serialize_message
 
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.timeline import Announcement, Source
+from tdm_ros.data.bag import describe_log, forget_description
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import StateReader, nanoseconds, to_announcement, to_transition
@@ -57,6 +58,7 @@ class CollectorNode(Node):
     def _open_log(self, folder: Path) -> McapWriter:
         for path in recover_all(folder):
             self.get_logger().info(f"{path.name} was not finished; recovered")
+        forget_description(folder)
         channels = [
             LogChannel(TRANSITION_TOPIC, "tdm_ros/msg/Transition", definition("tdm_ros/msg/Transition"), qos.OFFERED),
             LogChannel(EPISODE_TOPIC, "tdm_ros/msg/Episode", definition("tdm_ros/msg/Episode"), qos.OFFERED),
@@ -115,11 +117,12 @@ class CollectorNode(Node):
         }
 
     def close(self) -> None:
-        """Write the transition that still waits for its successor, and finish the file."""
+        """Write the transition that still waits for its successor, finish the file, and describe it for rosbag2."""
         try:
             self._record(self._pairing.flush())
         finally:
             self._log.close()
+            describe_log(self._log.path.parent)
 
 
 def main() -> int:

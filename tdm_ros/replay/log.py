@@ -103,10 +103,13 @@ class McapWriter:
             qos = {"offered_qos_profiles": channel.qos}
             self._ids[channel.topic] = self._writer.register_channel(channel.topic, "cdr", schema, qos)
         self._file.flush()
-        self.count = 0
+        self.count = self._newest_ns = 0
 
     def write(self, topic: str, data: bytes, stamp_ns: int) -> None:
         """Append one CDR message and hand it to the operating system.
+
+        It counts as published at ``stamp_ns`` and as logged then too, or with the one before it if that is later: a
+        transition is known a cycle late, and players want the times in a file never to go back.
 
         Raises
         ------
@@ -115,21 +118,28 @@ class McapWriter:
         OSError
             If the disk is full or gone.
         """
-        self._writer.add_message(self._ids[topic], stamp_ns, data, stamp_ns, self.count)
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        self._writer.add_message(self._ids[topic], self._newest_ns, data, stamp_ns, self.count)
         self._file.flush()
         self.count += 1
 
     def close(self) -> None:
         """Write the summary that makes the file complete."""
         if not self._file.closed:
-            self._writer.finish()
+            _finish(self._writer)
             self._file.close()
 
 
 def _start(file: Any) -> Writer:
-    writer = Writer(file, use_chunking=False)
+    writer = Writer(file, use_chunking=False, enable_data_crcs=True)
     writer.start(profile="ros2", library=LIBRARY)
     return writer
+
+
+def _finish(writer: Writer) -> None:
+    """Write the summary. Flushed before: the library leaves what is unwritten out of the checksum."""
+    writer.flush()
+    writer.finish()
 
 
 def segments(directory: Path) -> list[Path]:
@@ -181,7 +191,7 @@ def recover(path: Path) -> int:
                     record.sequence,
                 )
                 count += 1
-        writer.finish()
+        _finish(writer)
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
@@ -255,13 +265,15 @@ def read_discarded(directory: Path, task_fingerprint: str) -> tuple[Span, ...]:
         if decode is None:
             raise ValueError(f"log {directory}: schema {schema.name} has encoding {schema.encoding}, expected ros2msg")
         message = decode(record.data)
-        if message.task == task_fingerprint and hasattr(message, "discarded_from"):  # older logs know of none
+        if message.task == task_fingerprint:
             found |= set(spans_of(message))
     return tuple(sorted(found))
 
 
 def spans_of(message: Any) -> Iterator[Span]:
     """The stretches that an `Episode` message, decoded here or received by a node, says are discarded."""
+    if not hasattr(message, "discarded_from"):
+        return  # older logs know of none
     for begin, end in zip(message.discarded_from, message.discarded_to, strict=False):
         yield _nanoseconds(begin), _nanoseconds(end)
 

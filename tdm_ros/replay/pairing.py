@@ -119,3 +119,8 @@ class Joining:
             return None
         follows = transition.cycle == ready.cycle + 1 and transition.episode == ready.episode
         return ready if follows and self._waiting is not None else replace(ready, last=True)
+
+    def flush(self) -> LoggedTransition | None:
+        """The transition that waits for its successor, as the last of its piece: there will be none."""
+        ready, self._waiting = self._waiting, None
+        return replace(ready, last=True) if ready else None

@@ -54,6 +54,8 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         "seed": learner.seed,
         "updates": learner.updates,
         "transitions": learner.transitions,
+        "recorded": learner.recorded,
+        "waived": learner.waived,
         "rng": learner.rng.bit_generator.state,
     }
     part = directory / f"{INDEX}.part"
@@ -85,6 +87,7 @@ def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool =
     index, tensors = _read(directory, task)
     learner = Learner(TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"]), index["seed"], compiled)
     learner.updates = index["updates"]
+    learner.recorded, learner.waived = index.get("recorded", 0), index.get("waived", 0)
     learner.rng.bit_generator.state = index["rng"]
     if learner.updates:
         features = Features.from_tensors(_arrays(tensors))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import torch
 
@@ -16,6 +18,8 @@ OWN_STEPS = 64
 
 CHUNK = 8
 """Batches that are drawn and relabelled together."""
+PORTION = 40
+"""Updates from recordings between two reports of progress."""
 
 
 class Learner:
@@ -41,6 +45,10 @@ class Learner:
         self.store = TrajectoryStore(task)
         self.agent: TdmAgent | None = None
         self.updates = 0
+        self.recorded = 0
+        """Transitions that came from recordings, not from steps of its own."""
+        self.waived = 0
+        """Updates that recordings would allow beyond those that were made from them; negative if more were made."""
         self.losses = Losses(float("nan"), float("nan"))
         self.rng = np.random.default_rng(np.random.SeedSequence([3, seed]))
 
@@ -50,9 +58,14 @@ class Learner:
         return self.store.total
 
     @property
+    def steps(self) -> int:
+        """Steps seen so far that are not from recordings."""
+        return self.transitions - self.recorded
+
+    @property
     def progress(self) -> float:
-        """Part of the schedule that is over, in [0, 1]."""
-        return self.config.progress(self.transitions)
+        """Part of the schedule that is over, in [0, 1]; recordings do not count."""
+        return self.config.progress(self.steps)
 
     def add(self, step: Step, last: bool, human: bool = False) -> None:
         """Store one step; ``last`` says that its episode ends here, ``human`` that a person made it.
@@ -66,11 +79,35 @@ class Learner:
 
     def updates_due(self) -> int:
         """Updates that the experience so far allows and that have not been made."""
-        config = self.config
-        learned_steps = self.transitions - config.random_steps
-        if learned_steps < 0 or not self.store.usable or self._only_human:
+        if self.transitions < self.config.random_steps or not self.store.usable or self._only_human:
             return 0
-        return max(0, config.catch_up_updates + config.updates_per_step * learned_steps - self.updates)
+        return max(0, self._allowed() - self.waived - self.updates)
+
+    def _allowed(self) -> int:
+        config = self.config
+        return config.catch_up_updates + config.updates_per_step * (self.transitions - config.random_steps)
+
+    def learn_recorded(self, steps: Iterable[tuple[Step, bool, bool]], updates: int) -> Iterator[int]:
+        """Store recorded steps, then make so many updates; yields how many were made since the last time.
+
+        Steps of its own allow as many updates afterwards as they would have without: no more, no less. Statistics, if
+        there are none yet, come from all recorded steps instead of from random play.
+
+        Raises
+        ------
+        ValueError
+            If a vector has another size than the task's, or is not finite.
+        """
+        due, before = self.updates_due(), self.transitions
+        for step, last, human in steps:
+            self.add(step, last, human)
+        self.store.close()
+        self.recorded += self.transitions - before
+        for start in range(0, updates, PORTION):
+            count = min(PORTION, updates - start)
+            self.update(count)
+            yield count
+        self.waived = self._allowed() - self.updates - due
 
     def update(self, count: int) -> None:
         """Make ``count`` gradient updates; the first one freezes the observation statistics."""
@@ -118,7 +155,7 @@ class Learner:
         index = np.arange(self.store.total - len(self.store), self.store.total)
         index = index[~self.store.column("discarded", index)]
         human = self.store.column("human", index)
-        index = index if human.any() else index[: config.random_steps]
+        index = index if human.any() else index[: max(config.random_steps, self.recorded)]
         rows = self.store.rows(index)
         last = self.store.end_of(index) == index + 1
         scale = np.asarray(task.goal.scale, np.float32)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tdm_ros.training.calibration import Calibration
 from tdm_ros.training.callbacks import Callback, Watch
 from tdm_ros.training.checkpoint import load_learner, save_checkpoint
 from tdm_ros.training.environment import Source, adopted
+from tdm_ros.training.experience import Experience, read_experience
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.online import OnlineTrainer, Schedule
 from tdm_ros.training.questions import Questions
@@ -107,11 +109,59 @@ class TDM(Questions):
         trainer = OnlineTrainer(
             self.env, self._validation_env(validate_every), learner, self._schedule, watch.on_episode, watch.on_step
         )
-        trainer.episode = len(np.unique(learner.store.end_of(np.arange(self.steps - len(learner.store), self.steps))))
+        held = np.arange(learner.transitions - len(learner.store), learner.transitions)
+        trainer.episode = len(np.unique(learner.store.end_of(held)))
         try:
             watch.run(trainer)
         finally:
             learner.store.close()
+        return self
+
+    def learn_from(
+        self,
+        recordings: Experience | Path | str | Sequence[Path | str],
+        updates: int | None = None,
+        advance: Callable[[int], Any] = lambda count: None,
+    ) -> TDM:
+        """Learn from recordings, without acting; `learn` goes on from there in the environment.
+
+        Parameters
+        ----------
+        recordings : Experience, path, or sequence of paths
+            Runs, logs, or what `tdm_ros data convert` made. What is damaged in them gives a warning and is left out.
+        updates : int, optional
+            Gradient updates; by default as many as their steps would allow if the agent had taken them.
+        advance : callable
+            Told how many updates were made since the last time.
+
+        Returns
+        -------
+        TDM
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If nothing in a recording is whole, it is of another task, or there are fewer transitions than statistics
+            need.
+        """
+        if not isinstance(recordings, Experience):
+            paths = [recordings] if isinstance(recordings, (str, Path)) else recordings
+            recordings = read_experience([Path(path) for path in paths], self.task)
+            for problem in recordings.problems:
+                warnings.warn(problem, stacklevel=2)
+        count, config = len(recordings.steps), self.learner.config
+        if self.learner.transitions + count < config.random_steps:
+            raise ValueError(
+                f"the recordings hold {count} transitions to learn from, statistics need {config.random_steps} "
+                "(random_steps): give more of them"
+            )
+        if updates is not None and updates < 0:
+            raise ValueError(f"updates from recordings must be >= 0, got {updates}")
+        self.calibration = None
+        made = config.updates_per_step * count if updates is None else updates
+        for portion in self.learner.learn_recorded(recordings.steps, made):
+            advance(portion)
         return self
 
     def save(self, directory: Path | str) -> Path:

@@ -84,13 +84,13 @@ class OnlineTrainer:
 
     def run(self) -> None:
         """Train until the schedule's steps are reached; call again after raising them to go on."""
-        while self.learner.transitions < self.schedule.steps:
+        while self.learner.steps < self.schedule.steps:
             self._train_episode()
 
     def _train_episode(self) -> None:
         learner, task = self.learner, self.learner.task
         # Counted by steps, not episodes, so that a resumed run draws what an uninterrupted one would have drawn.
-        start = learner.transitions
+        start = learner.steps
         explore = Exploration(task.action.size, generator("train", learner.seed, start), learner.config.walk)
         noise = learner.config.noise * (1 - learner.progress)
         # Anew, so that a run that goes on from a checkpoint, which is made between two episodes, acts as this one does.
@@ -113,9 +113,9 @@ class OnlineTrainer:
             if last:
                 end = "terminated" if step.terminated else "time_limit"
             every = self.schedule.validate_every
-            if every and learner.transitions % every == 0:
+            if every and learner.steps % every == 0:
                 self._validate()
-            if learner.transitions >= self.schedule.steps:
+            if learner.steps >= self.schedule.steps:
                 break
         learner.store.close()
         if step is not None:
@@ -128,7 +128,7 @@ class OnlineTrainer:
         due = learner.updates_due()
         if due:
             learner.update(due)
-            if self._actor is None or learner.transitions % REFRESH_STEPS == 0:
+            if self._actor is None or learner.steps % REFRESH_STEPS == 0:
                 self._actor = NumpyActor.from_bytes(learner.actor_bytes())
 
     def _validate(self) -> None:
@@ -143,7 +143,7 @@ class OnlineTrainer:
             self._report("validate", distance, "time_limit", None)
 
     def _report(self, mode: str, distance: float, end: str, goal: NDArray[np.float32] | None) -> None:
-        steps = self.learner.transitions
+        steps = self.learner.steps
         text = " ".join(f"{x:.4f}" for x in goal) if goal is not None else ""
         seconds = steps / self.learner.task.rate_hz
         self.on_episode(EpisodeRow(seconds, steps, self.episode, mode, distance, self.learner.updates, end, text))

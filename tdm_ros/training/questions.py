@@ -38,8 +38,8 @@ class Questions:
 
     @property
     def steps(self) -> int:
-        """Environment steps learned from, over all calls."""
-        return self.learner.transitions
+        """Environment steps taken, over all calls; what was learned from recordings does not count."""
+        return self.learner.steps
 
     @property
     def updates(self) -> int:

@@ -20,6 +20,7 @@ from tdm_ros.training.callbacks import Callback, Checkpoints, CsvLogger, Progres
 from tdm_ros.training.checkpoint import INDEX, load_actor, load_learner
 from tdm_ros.training.library import TDM
 from tdm_ros.training.metrics import FILE_NAME, UNSCORED, EpisodeRow, read_metrics
+from tdm_ros.training.recordings import Recordings
 from tdm_ros.training.report import draw_curve
 from tdm_ros.training.saved import CHECKPOINT, checkpoint_folder, recorded_name, recorded_noise, refuse_other_task
 
@@ -46,11 +47,15 @@ class TrainingSession:
         Least number of steps between two checkpoints [steps].
     noise : Noise, optional
         What to add to actions and observations.
+    recordings : sequence of Path
+        What to learn from before the first step.
+    offline_steps : int, optional
+        Gradient updates on the recordings; by default as many as their steps would allow if they had been taken here.
 
     Raises
     ------
     ValueError
-        If the task or a setting is unknown, or ``out`` holds a run of another task, seed or configuration.
+        If the task or a setting is unknown, or ``out`` holds a run of another task, seed, configuration or recordings.
     """
 
     def __init__(
@@ -63,13 +68,18 @@ class TrainingSession:
         validate_every: int = 500,
         save_every: int = 1000,
         noise: Noise | None = None,
+        recordings: Sequence[Path] = (),
+        offline_steps: int | None = None,
     ) -> None:
-        if config.total_steps < 1:
-            raise ValueError(f"steps must be >= 1, got {config.total_steps}")
+        if config.total_steps < (0 if recordings else 1):
+            raise ValueError(f"steps must be >= 1, got {config.total_steps}; 0 will do only with recordings")
+        if offline_steps is not None and not recordings:
+            raise ValueError(f"{offline_steps} updates on recordings were asked for, but no recording was given")
         if save_every < 1:
             raise ValueError(f"save_every must be >= 1 step, got {save_every}")
         self.out, self.validate_every, self.save_every = out, validate_every, save_every
         self.agent = TDM(task_name, config, seed, horizon, noise=noise)
+        self._recordings = Recordings(recordings, offline_steps)
         self._go_on()
 
     def _go_on(self) -> None:
@@ -78,6 +88,7 @@ class TrainingSession:
             return
         found = load_learner(folder)
         refuse_other_task(folder, found.task, fresh.task)
+        self._recordings.refuse_others(self.out)
         pairs = {name: (getattr(found, name), getattr(fresh, name)) for name in ("task", "config", "seed")}
         for name, (old, new) in {**pairs, "noise": (recorded_noise(folder), self.agent.noise)}.items():
             if old != new:
@@ -95,6 +106,8 @@ class TrainingSession:
         ValueError
             If the environment gives numbers that can not be used.
         """
+        if not self._recordings.learn(self.agent, self.out):
+            return 130
         agent, stop, checkpoints = self.agent, _StopOnInterrupt(), Checkpoints(self.out, self.save_every)
         callbacks = [ProgressBar(), CsvLogger(self.out), TensorBoardLogger(self.out / "tensorboard"), checkpoints, stop]
         left = agent.learner.config.total_steps - agent.steps

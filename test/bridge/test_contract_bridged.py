@@ -1,15 +1,23 @@
 """A Sawyer through bridged topics does what every arm must do, and says what is missing."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from arm_contract import RealArmContract, RealBench
+from arm_contract import STILL_RAD_S, RealArmContract, RealBench
 from ros1_bench import SimulatedRobot
 
 from tdm_ros.intera.client import InteraClient, InteraError
 
 pytest.importorskip("rclpy")
-pytestmark = pytest.mark.ros
+pytestmark = [
+    pytest.mark.ros,
+    pytest.mark.flaky(reruns=1),  # in real time, as those of test/intera
+    pytest.mark.timeout(600),  # the messages are built first
+]
 
 
 class TestBridged(RealArmContract):
@@ -18,6 +26,13 @@ class TestBridged(RealArmContract):
         client = start_worker()
         client.wait_ready(20)
         return RealBench(client, robot)
+
+    def test_state_that_is_not_heard_any_more_stops_the_arm(self, bench: RealBench) -> None:
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
+        bench.robot.ask("set", "mute", True)
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.6)
+        assert "state of the robot is" in bench.arm.problem()
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
 
 def test_bridge_that_is_not_there_is_told(start_worker: Callable[..., InteraClient]) -> None:
@@ -49,6 +64,34 @@ def test_motors_are_reset_only_when_they_were_stopped_and_the_button_is_free(
     assert client.enable().result(8).done
     assert client.stop().result(8).done
     assert robot.ask("facts")["stopped"]
+
+
+class Talk:
+    """Keeps what was published."""
+
+    def __init__(self) -> None:
+        self.said = 0
+
+    def publish(self, message: object) -> None:
+        self.said += 1
+
+
+def test_enable_that_waits_ends_with_a_stop() -> None:
+    from tdm_ros.nodes.bridge_motors import BridgedMotors
+
+    deaf = SimpleNamespace(stopped=False, enabled=False, estop_button=0)
+    supers = {name: Talk() for name in ("enable", "reset", "stop")}
+    motors = BridgedMotors(supers, lambda: (deaf, time.monotonic()))
+    with ThreadPoolExecutor() as pool:
+        enabling = pool.submit(motors.enable)
+        time.sleep(0.1)
+        stopping = pool.submit(motors.stop)
+        assert "stopped meanwhile" in enabling.result(2)
+        said = supers["enable"].said
+        time.sleep(0.2)
+        assert supers["enable"].said == said > 0
+        deaf.stopped = True
+        assert stopping.result(2) == ""
 
 
 def wait_for_stop(client: InteraClient) -> InteraClient:

@@ -112,7 +112,7 @@ class Body:
 
     def __init__(self) -> None:
         self.controller = Controller()
-        self.flags = {"frozen": False, "stuck": False, "nan": False, "collided": False, "deaf": False}
+        self.flags = {"frozen": False, "stuck": False, "nan": False, "collided": False, "deaf": False, "mute": False}
         self.lag_s = 0.0
 
     def publish_motion(self) -> None:
@@ -159,7 +159,7 @@ class Body:
             steps += 1
             if steps % PUBLISH_EVERY == 0:
                 self.publish_motion()
-            if steps % (5 * PUBLISH_EVERY) == 0:
+            if steps % (5 * PUBLISH_EVERY) == 0 and not self.flags["mute"]:  # of its state, and of collision
                 self.publish_flags()
             if steps % (20 * PUBLISH_EVERY) == 0:
                 self.publish_devices()

@@ -114,7 +114,7 @@ class SimulatedRobot:
 
     def rest(self) -> None:
         """Take all faults away, and put the arm in neutral, not enabled."""
-        for flag in ("frozen", "stuck", "nan", "collided", "deaf"):
+        for flag in ("frozen", "stuck", "nan", "collided", "deaf", "mute"):
             self.ask("set", flag, False)
         self.ask("clear")
         self.ask("place", NEUTRAL_RAD.tolist())

@@ -1,0 +1,180 @@
+"""Look at recordings, cut, join, check and convert them.
+
+A recording is a run's folder, its log_mcap/, an MCAP file (of `ros2 bag record`, too), or what `convert` made.
+Nothing is overwritten, and a damaged file gives a sentence and whatever is whole in it.
+
+Exit status: 0, all is well; 1, done, but something is damaged or amiss (the sentence is on standard error);
+2, nothing could be done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tdm_ros.data.recording import Recording
+    from tdm_ros.data.table import Table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verbs and their options."""
+    verbs = parser.add_subparsers(dest="action", metavar="verb", required=True)
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+
+    one = verb("list", "list the recordings below some folders")
+    one.add_argument("paths", nargs="*", type=Path, default=[Path("runs")], help="(default: runs)")
+    one.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
+    one = verb("inspect", "count what is in recordings: sources, episodes, goals reached, interventions, gaps")
+    one.add_argument("paths", nargs="+", type=Path)
+    one.add_argument("--json", action="store_true", help="print a JSON list instead of text")
+    one = verb("plot", "draw a recording: who drove when, how it ended, where the hand went")
+    one.add_argument("path", type=Path)
+    one.add_argument("--out", type=Path, required=True, help="the picture, .png")
+    one = verb("merge", "join recordings of one task in the order of time; what is in several is kept once")
+    one.add_argument("paths", nargs="+", type=Path)
+    one.add_argument("--out", type=Path, required=True, help="a new folder")
+    one = verb("trim", "keep a part of a recording")
+    one.add_argument("path", type=Path)
+    one.add_argument("--out", type=Path, required=True, help="a new folder")
+    one.add_argument("--start", type=float, help="seconds after the first transition")
+    one.add_argument("--end", type=float, help="seconds after the first transition")
+    one.add_argument("--episodes", help="their numbers, as 3,5-8; 0 stands for the drives home")
+    one.add_argument(
+        "--sources", nargs="+", metavar="SOURCE", help="who commanded: policy, human, random, reset, safety"
+    )
+    one = verb("validate", "check that recordings are whole, in order, finite and of one known task")
+    one.add_argument("paths", nargs="+", type=Path)
+    one = verb("convert", "make another form of a recording: arrays, a Hugging Face or LeRobot dataset, or MCAP again")
+    one.add_argument("path", type=Path)
+    one.add_argument("--to", required=True, choices=("mcap", "npz", "parquet", "lerobot"))
+    one.add_argument("--out", type=Path, required=True, help="a new folder; for npz a file")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out one of the verbs; return the exit status."""
+    try:
+        return int(globals()[f"_{arguments.action}"](arguments))
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError) as error:
+        print(f"tdm_ros data {arguments.action}: {error}", file=sys.stderr)
+        return 2
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from tdm_ros.data.listing import as_table, overview
+    from tdm_ros.data.sources import find
+
+    rows = [overview(path) for path in find(arguments.paths)]
+    print(json.dumps(rows, indent=1) if arguments.json else as_table(rows))
+    return _status([problem for row in rows for problem in row["problems"]])
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    from tdm_ros.data.summary import summarise
+    from tdm_ros.data.summary_text import as_text
+
+    found = [summarise(recording, _table(recording)) for recording in _read(arguments.paths)]
+    print(
+        json.dumps([one.to_json() for one in found], indent=1) if arguments.json else "\n\n".join(map(as_text, found))
+    )
+    return _status([sentence for one in found for sentence in one.problems], [n for one in found for n in one.notes])
+
+
+def _plot(arguments: argparse.Namespace) -> int:
+    from tdm_ros.data.picture import draw
+    from tdm_ros.data.summary import summarise
+
+    (recording,) = _read([arguments.path])
+    table = _table(recording)
+    print(draw(arguments.out, recording, table, summarise(recording, table)))
+    return _status(recording.problems)
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from tdm_ros.data.bag import write_bag
+    from tdm_ros.data.edit import merge
+
+    whole, repeated = merge(_read(arguments.paths), str(arguments.out))
+    write_bag(arguments.out, whole)
+    print(f"{arguments.out}: {len(whole.messages)} messages, {repeated} that came twice are in it once")
+    return _status(whole.problems)
+
+
+def _trim(arguments: argparse.Namespace) -> int:
+    from tdm_ros.data.bag import write_bag
+    from tdm_ros.data.edit import Cut, numbers, sources, trim
+
+    cut = Cut(
+        arguments.start,
+        arguments.end,
+        None if arguments.episodes is None else numbers(arguments.episodes),
+        None if arguments.sources is None else sources(arguments.sources),
+    )
+    (recording,) = _read([arguments.path])
+    kept = trim(recording, cut)
+    write_bag(arguments.out, kept)
+    print(f"{arguments.out}: {len(kept.messages)} of {len(recording.messages)} messages")
+    return _status(recording.problems)
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from tdm_ros.data.checks import check
+    from tdm_ros.data.recording import DataError
+    from tdm_ros.data.sources import read_whole
+
+    sound = True
+    for path in arguments.paths:
+        try:
+            recording = read_whole(path, progress=True)
+            sentences, notes = check(recording, _table(recording)), recording.notes
+        except DataError as error:
+            sentences, notes = [str(error)], ()
+        sound = sound and not sentences
+        print(
+            "\n".join(
+                [f"{path}: {'not sound' if sentences else 'sound'}", *(f"  {one}" for one in (*sentences, *notes))]
+            )
+        )
+    return 0 if sound else 1
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from tdm_ros.data.convert import convert
+
+    (recording,) = _read([arguments.path])
+    with tqdm(total=len(recording.messages), unit="message", leave=False, disable=None) as bar:
+        made = convert(recording, arguments.to, arguments.out, bar.update)
+    print(f"{made.path}: {made.rows} transitions as columns, {made.carried} other messages as they are")
+    return _status(recording.problems)
+
+
+def _read(paths: Sequence[Path]) -> list[Recording]:
+    from tdm_ros.data.sources import read_whole
+
+    return [read_whole(path, progress=True) for path in paths]
+
+
+def _table(recording: Recording) -> Table:
+    from tqdm import tqdm
+
+    from tdm_ros.data.table import to_table
+
+    with tqdm(total=len(recording.messages), unit="message", leave=False, disable=None) as bar:
+        return to_table(recording, bar.update, exact=False)
+
+
+def _status(problems: Sequence[str], notes: Sequence[str] = ()) -> int:
+    """Say what is amiss on standard error; return the exit status."""
+    for sentence in (*problems, *notes):
+        print(sentence, file=sys.stderr)
+    return 1 if problems else 0

@@ -1,0 +1,170 @@
+"""Join recordings and cut them: whole messages, each as it was."""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tdm_ros.data.pieces import SOURCES
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Message, Recording, joined
+
+
+def tasks_of(recording: Recording) -> list[str]:
+    """Fingerprints of the tasks of its transitions."""
+    return sorted({message.task for _, message in recording.of_type(TRANSITION_TYPE)})
+
+
+def merge(parts: Sequence[Recording], name: str) -> tuple[Recording, int]:
+    """Join recordings of one task in the order of their times.
+
+    Each keeps its own order, so that no two of its messages change places. A message that several of them have is in
+    the result once.
+
+    Returns
+    -------
+    Recording
+    int
+        Messages that were left out because another recording has them.
+
+    Raises
+    ------
+    DataError
+        If they are of different tasks.
+    """
+    tasks = {task: part.name for part in parts for task in tasks_of(part)}
+    if len(tasks) > 1:
+        listed = "; ".join(f"{where} is of {task}" for task, where in tasks.items())
+        raise DataError(f"only recordings of one task can be merged, and {listed}: merge those of each task alone")
+    whole = joined(name, parts)
+    streams, at = [], 0
+    for number, part in enumerate(parts):
+        streams.append(_clocked(whole.messages[at : at + len(part.messages)], number))
+        at += len(part.messages)
+    owner: dict[Message, int] = {}
+    messages = [
+        message
+        for _, number, message in heapq.merge(*streams, key=lambda one: one[:2])
+        if owner.setdefault(message, number) == number
+    ]
+    return whole.with_messages(messages), len(whole.messages) - len(messages)
+
+
+def _clocked(stream: Iterable[Message], number: int) -> Iterator[tuple[int, int, Message]]:
+    """Messages with the latest time so far, which never goes back, whatever the clock did."""
+    newest = 0
+    for message in stream:
+        newest = max(newest, message.log_time)
+        yield newest, number, message
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is to be kept; what is left out keeps everything.
+
+    Parameters
+    ----------
+    start_s, end_s : float or None
+        Counted from the first transition [s].
+    episodes : frozenset of int or None
+        By number; 0 stands for the drives home.
+    sources : frozenset of str or None
+        Who commanded, as `SOURCES` calls it.
+    """
+
+    start_s: float | None = None
+    end_s: float | None = None
+    episodes: frozenset[int] | None = None
+    sources: frozenset[str] | None = None
+
+
+def numbers(text: str) -> frozenset[int]:
+    """Episodes from ``3,5-8``.
+
+    Raises
+    ------
+    DataError
+        If the text is no such list.
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise DataError(f"episodes are given as numbers and ranges, for example 3,5-8, got {text!r}")
+        found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found)
+
+
+def sources(names: Iterable[str]) -> frozenset[str]:
+    """Names of sources, checked.
+
+    Raises
+    ------
+    DataError
+        If one is unknown.
+    """
+    found = frozenset(names)
+    if unknown := sorted(found - set(SOURCES.values())):
+        raise DataError(f"a source is one of {', '.join(SOURCES.values())}, got {', '.join(unknown)}")
+    return found
+
+
+def trim(recording: Recording, cut: Cut) -> Recording:
+    """Keep the transitions that a cut asks for, their episodes' announcements, and what else was recorded meanwhile.
+
+    Raises
+    ------
+    DataError
+        If nothing is left.
+    """
+    transitions = list(recording.of_type(TRANSITION_TYPE))
+    if not transitions:
+        raise DataError(f"{recording.name} has no transition of tdm_ros: there is nothing to trim")
+    begin = recording.messages[transitions[0][0]].log_time
+    kept = [(at, one) for at, one in transitions if _is_wanted(cut, one, recording.messages[at].log_time - begin)]
+    if not kept:
+        span = (max(m.log_time for m in recording.messages) - begin) / 1e9
+        raise DataError(
+            f"no transition of {recording.name} is left: it has {len(transitions)} over {span:.1f} s, episodes "
+            f"{min(o.episode for _, o in transitions)} to {max(o.episode for _, o in transitions)}; ask for others"
+        )
+    positions, episodes = {at for at, _ in kept}, {one.episode for _, one in kept}
+    announced = {at: one.episode for at, one in recording.of_type(EPISODE_TYPE)}
+    spans = _spans(recording, kept)
+    starts = [start for start, _ in spans]
+    of_transitions = {at for at, _ in transitions}
+
+    def stays(at: int, message: Message) -> bool:
+        if at in of_transitions:
+            return at in positions
+        if announced.get(at, 0):
+            return announced[at] in episodes
+        before = bisect_right(starts, message.log_time)
+        return bool(before) and message.log_time <= spans[before - 1][1]
+
+    return recording.with_messages([m for at, m in enumerate(recording.messages) if stays(at, m)])
+
+
+def _is_wanted(cut: Cut, transition: object, after_ns: int) -> bool:
+    episode, source = getattr(transition, "episode", 0), SOURCES.get(getattr(transition, "source", -1), "")
+    return (
+        (cut.start_s is None or after_ns >= cut.start_s * 1e9)
+        and (cut.end_s is None or after_ns <= cut.end_s * 1e9)
+        and (cut.episodes is None or episode in cut.episodes)
+        and (cut.sources is None or source in cut.sources)
+    )
+
+
+def _spans(recording: Recording, kept: Sequence[tuple[int, object]]) -> list[tuple[int, int]]:
+    """First and last time of each run of kept transitions of one episode, in order of time [ns]."""
+    spans: list[list[int]] = []
+    before = None
+    for at, one in kept:
+        time, episode = recording.messages[at].log_time, getattr(one, "episode", 0)
+        if spans and episode == before and time >= spans[-1][1]:
+            spans[-1][1] = time
+        else:
+            spans.append([time, time])
+        before = episode
+    return sorted((start, end) for start, end in spans)

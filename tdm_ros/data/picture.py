@@ -1,0 +1,173 @@
+"""A recording as a picture: who drove when, how it ended, where the hand went, what was commanded."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.data.pieces import SOURCES, commanded_pieces, episodes, is_commanded
+from tdm_ros.data.recording import DataError, Recording
+from tdm_ros.data.summary import Summary, distances, modes_of
+from tdm_ros.data.table import Table
+from tdm_ros.data.tasks import known_tasks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS = {
+    "policy": "tab:blue",
+    "human": "tab:orange",
+    "random": "tab:green",
+    "reset": "0.7",
+    "safety": "tab:red",
+    "none": "0.9",
+}
+OTHER = "tab:purple"
+
+
+def draw(path: Path, recording: Recording, table: Table, summary: Summary) -> Path:
+    """Draw a PNG.
+
+    Raises
+    ------
+    DataError
+        If there is no transition to draw, or the name ends in something that is no picture.
+    """
+    if not len(table):
+        raise DataError(f"{recording.name} has no transition of tdm_ros: there is nothing to draw")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    columns = table.columns
+    time_s = (columns["stamp_ns"] - columns["stamp_ns"].min()) / 1e9
+    figure = Figure(figsize=(12, 9.5), dpi=110, layout="constrained")
+    grid = figure.add_gridspec(3, 3, height_ratios=(0.9, 2.2, 2.4))
+    strip = figure.add_subplot(grid[0, :])
+    ends = figure.add_subplot(grid[1, :], sharex=strip)
+    _draw_strip(strip, columns, time_s)
+    _draw_ends(ends, recording, columns, time_s, summary.unit)
+    names, unit = _goal_axes(columns, summary.unit)
+    for place, pair in zip((0, 1), ((0, 1), (0, 2)), strict=True):
+        _draw_path(figure.add_subplot(grid[2, place]), columns, pair, names, unit)
+    _draw_actions(figure.add_subplot(grid[2, 2]), columns)
+    title = f"{recording.name}: {summary.transitions} transitions of {', '.join(summary.tasks)}, {summary.start}"
+    figure.suptitle(textwrap.shorten(title, 130), fontsize="medium")
+    try:
+        figure.savefig(path)
+    except ValueError as error:
+        raise DataError(f"{path} can not be drawn: {error}; a name that ends in .png will do") from error
+    return path
+
+
+def _draw_strip(axes: Axes, columns: dict[str, NDArray[Any]], time_s: NDArray[np.float64]) -> None:
+    """Who commanded, a row each, over time; the limiter's interventions and lost cycles below."""
+    present = [name for number, name in SOURCES.items() if (columns["source"] == number).any()]
+    numbers = {name: number for number, name in SOURCES.items()}
+    width = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.05
+    rows = [(name, columns["source"] == numbers[name], COLOURS.get(name, OTHER)) for name in present]
+    rows.append(("limited", columns["limited"].astype(bool), "0.25"))
+    missing = _gaps(columns)
+    if missing.any():
+        rows.append(("gaps", missing, "tab:red"))
+    for height, (_, mask, colour) in enumerate(reversed(rows)):
+        axes.broken_barh(_runs(time_s, mask, width), (height - 0.4, 0.8), color=colour)
+    labels = [f"{name}: {mask.sum()}" for name, mask, _ in reversed(rows)]
+    axes.set_yticks(range(len(rows)), labels, fontsize="small")
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_title("who commanded, and when (number of transitions)", fontsize="small", loc="left")
+    axes.tick_params(labelbottom=False)
+
+
+def _gaps(columns: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Transitions after which a cycle of their episode is missing."""
+    found = np.zeros(len(columns["cycle"]), bool)
+    for rows in episodes(columns):
+        found[rows[:-1]] = np.diff(columns["cycle"][rows].astype(np.int64)) > 1
+    return found
+
+
+def _runs(time_s: NDArray[np.float64], mask: NDArray[np.bool_], width: float) -> list[tuple[float, float]]:
+    """Start and length of each run of neighbouring transitions in a mask [s]."""
+    rows = np.flatnonzero(mask)
+    if not len(rows):
+        return []
+    breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(time_s[rows]) > 3 * width)) + 1
+    return [(float(time_s[run[0]]), float(time_s[run[-1]] - time_s[run[0]]) + width) for run in np.split(rows, breaks)]
+
+
+def _draw_ends(
+    axes: Axes, recording: Recording, columns: dict[str, NDArray[Any]], time_s: NDArray[np.float64], unit: str
+) -> None:
+    """Distance to the goal during each episode, and where it ended."""
+    scale, shown = (100, "cm") if unit == "m" else (1, unit or "unit of the goal")
+    distance, modes = scale * distances(columns), modes_of(recording)
+    labelled = set()
+    for rows in episodes(columns):
+        if not np.isfinite(distance[rows]).any():
+            continue
+        axes.plot(time_s[rows], distance[rows], color="0.75", lw=0.6, zorder=1)
+        human = (columns["source"][rows] == 2).any()
+        mode = modes.get(int(columns["episode"][rows[0]]), "train")
+        kind = "a person drove" if human else {"train": "training", "evaluate": "evaluation"}[mode]
+        colour = {"training": "tab:blue", "evaluation": "tab:green", "a person drove": "tab:orange"}[kind]
+        label = None if kind in labelled else f"end of an episode: {kind}"
+        labelled.add(kind)
+        axes.plot(time_s[rows[-1]], distance[rows[-1]], "o", ms=4, color=colour, label=label, zorder=2)
+    task = known_tasks().get(str(columns["task"][0]))
+    if task is not None:
+        axes.axhline(
+            scale * task.success, color="0.3", lw=0.8, ls="--", label=f"reached: {scale * task.success:g} {shown}"
+        )
+    if labelled:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.legend(loc="upper right", fontsize="small", ncols=4, framealpha=0.9)
+    axes.set(xlabel="time [s]", ylabel=f"distance to the goal [{shown}]")
+    axes.set_xlim(0, 1.01 * max(float(time_s.max()), 1e-3))
+
+
+def _goal_axes(columns: dict[str, NDArray[Any]], unit: str) -> tuple[tuple[str, ...], str]:
+    task = known_tasks().get(str(columns["task"][0]))
+    size = columns["next_achieved_goal"].shape[1]
+    return (task.goal.names if task else tuple(f"goal {i}" for i in range(size))), unit
+
+
+def _draw_path(
+    axes: Axes, columns: dict[str, NDArray[Any]], pair: tuple[int, int], names: tuple[str, ...], unit: str
+) -> None:
+    """Two dimensions of the goal space: the way, by who commanded, and the goals."""
+    reached, goals = columns["next_achieved_goal"], columns["desired_goal"]
+    if reached.shape[1] <= max(pair):
+        axes.set_axis_off()
+        return
+    a, b = pair
+    for number, name in SOURCES.items():
+        rows = columns["source"] == number
+        if rows.any():
+            axes.plot(reached[rows, a], reached[rows, b], ".", ms=1.5, color=COLOURS.get(name, OTHER), rasterized=True)
+    ends = [rows[-1] for rows in episodes(columns)]
+    if goals.shape == reached.shape and ends:
+        axes.plot(goals[ends, a], goals[ends, b], "x", ms=5, color="black", label=f"{len(ends)} goals")
+        axes.legend(loc="upper right", fontsize="small")
+    axes.set(xlabel=f"{names[a]} [{unit}]", ylabel=f"{names[b]} [{unit}]", aspect="equal")
+    axes.set_title("where it went, coloured as above", fontsize="small", loc="left")
+
+
+def _draw_actions(axes: Axes, columns: dict[str, NDArray[Any]]) -> None:
+    """How the executed actions of each dimension are spread."""
+    rows = is_commanded(columns["source"])
+    action = columns["action"][rows]
+    task = known_tasks().get(str(columns["task"][0]))
+    names = task.action.names if task and task.action.size == action.shape[1] else range(action.shape[1])
+    pieces = len(commanded_pieces(columns))
+    if len(action):
+        axes.violinplot(list(action.T), orientation="horizontal", showextrema=False, widths=0.9)
+        axes.set_yticks(range(1, action.shape[1] + 1), [str(name).removeprefix("right_") for name in names])
+    axes.set(xlabel="executed action [1]", xlim=(-1.05, 1.05))
+    axes.set_title(f"actions of {rows.sum()} commanded transitions in {pieces} pieces", fontsize="small", loc="left")

@@ -1,0 +1,87 @@
+"""From the paths that a person gives to recordings, whatever form they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tdm_ros.data import lerobot_files, npz_file, parquet_files
+from tdm_ros.data.bag import bag_files
+from tdm_ros.data.mcap_reading import McapFile
+from tdm_ros.data.recording import DataError, Recording, joined
+from tdm_ros.replay.log import LOG_FOLDER
+
+READERS = {
+    npz_file.is_ours: npz_file.read_npz,
+    lerobot_files.is_ours: lerobot_files.read_lerobot,
+    parquet_files.is_ours: parquet_files.read_parquet,
+}
+
+
+def log_folder(path: Path) -> Path:
+    """The folder of the MCAP files: that of a run is inside it."""
+    return path / LOG_FOLDER if (path / LOG_FOLDER).is_dir() else path
+
+
+def is_recording(path: Path) -> bool:
+    """Whether there is something that `read` may read."""
+    if path.is_file() and path.suffix == ".mcap":
+        return True
+    return any(ours(path) for ours in READERS) or (path.is_dir() and bool(bag_files(log_folder(path))))
+
+
+def read(path: Path, progress: bool = False) -> Recording:
+    """Read an MCAP file, a folder of them, a run's folder, or what `tdm_ros data convert` made.
+
+    Raises
+    ------
+    DataError
+        If there is nothing of the kind.
+    """
+    for ours, reader in READERS.items():
+        if ours(path):
+            return reader(path)
+    files = [path] if path.is_file() else bag_files(log_folder(path)) if path.is_dir() else []
+    if not files:
+        raise DataError(_why_nothing(path))
+    from tqdm import tqdm
+
+    total = sum(file.stat().st_size for file in files)
+    with tqdm(total=total, unit="B", unit_scale=True, leave=False, disable=None if progress else True) as bar:
+        return joined(str(path), [McapFile(file, bar.update).read() for file in files])
+
+
+def read_whole(path: Path, progress: bool = False) -> Recording:
+    """The same, for who needs at least one message.
+
+    Raises
+    ------
+    DataError
+        If nothing in it is whole; the sentence says why.
+    """
+    found = read(path, progress)
+    if not found.messages:
+        raise DataError("; ".join(found.problems) or f"{path} holds no message: nothing was recorded")
+    return found
+
+
+def _why_nothing(path: Path) -> str:
+    if not path.exists():
+        return f"{path} does not exist; `tdm_ros data list` shows what was recorded"
+    if any(path.glob("*.db3")):
+        return f"{path} is a rosbag2 in SQLite: `ros2 bag convert` makes MCAP of it (storage_id: mcap)"
+    return f"{path} holds no recording: no .mcap file, no {LOG_FOLDER}/; `tdm_ros data list` shows what was recorded"
+
+
+def find(roots: Sequence[Path]) -> Iterator[Path]:
+    """Every recording below some folders: a run once, not each of its files."""
+    for root in roots:
+        if not root.exists():
+            raise DataError(f"{root} does not exist: give a folder of runs or a recording")
+        if is_recording(root):
+            yield root
+        elif root.is_dir():
+            for path in sorted(root.iterdir()):
+                hidden = path.name.startswith(".") or path.name == "checkpoint" or path.is_symlink()
+                if not hidden and (path.is_dir() or is_recording(path)):
+                    yield from find([path])

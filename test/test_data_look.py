@@ -1,0 +1,149 @@
+"""What is said of a recording is what is in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from recording_for_tests import PARTS, STEPS, Part, changed, messages, recording, write_log
+
+from tdm_ros.control.timeline import Source
+from tdm_ros.data.checks import check
+from tdm_ros.data.listing import as_table, overview
+from tdm_ros.data.picture import draw
+from tdm_ros.data.pieces import commanded_pieces
+from tdm_ros.data.recording import DataError, Recording
+from tdm_ros.data.summary import summarise
+from tdm_ros.data.summary_text import as_text
+from tdm_ros.data.table import to_table
+from tdm_ros.tasks import SAWYER_REACH
+
+RECORDING = recording()
+TASK = SAWYER_REACH["velocity"]
+
+
+def summary_of(made: Recording):
+    return summarise(made, to_table(made))
+
+
+def test_summary_counts_everything() -> None:
+    found = summary_of(RECORDING)
+    assert found.sources == {"policy": 7 + 10, "human": 5 + STEPS, "random": STEPS, "reset": 3, "safety": 2}
+    assert found.transitions == 4 * STEPS + 3 == sum(found.sources.values())
+    assert found.topics == {"/transition": found.transitions, "/episode": 4}
+    assert found.tasks == [TASK.fingerprint] and found.unit == "m" and found.damaged == 0
+    assert found.pieces == 5 and found.takeovers == 2
+    assert found.limited == STEPS and found.limited_share == pytest.approx(STEPS / found.transitions)
+    assert (found.gaps, found.lost_cycles) == (0, 0)
+    assert found.episodes["count"] == 4
+    assert {mode: ends["count"] for mode, ends in found.episodes["modes"].items()} == {"train": 3, "evaluate": 1}
+    assert found.robot_s == pytest.approx(found.transitions / 20)
+    assert json.loads(json.dumps(found.to_json()))["pieces"] == 5
+
+
+def test_summary_final_distances_are_those_of_the_last_steps() -> None:
+    content = messages()
+    goal = next(m for t, m in content if t == "/transition" and m["episode"] == 1)["desired_goal"]
+    near = [goal[0] + 0.015, *goal[1:]]
+    content = changed(content, STEPS - 1, next_achieved_goal=near)
+    last = [m for t, m in content if t == "/transition" and m["step"] == STEPS - 1]
+    wanted = [float(TASK.distance(m["next_achieved_goal"], m["desired_goal"])) for m in last if m["episode"] < 4]
+    train = summary_of(recording(content)).episodes["modes"]["train"]
+    assert train["final_distance"]["median"] == pytest.approx(np.median(wanted))
+    assert train["reached"]["0.02"] == sum(d <= 0.02 for d in wanted) >= 1
+    assert train["reached"]["0.01"] < train["reached"]["0.02"]
+
+
+def test_summary_lost_cycles_are_those_inside_episodes() -> None:
+    content = [one for one in messages() if one[1].get("cycle") not in (108, 109, 112)]
+    found = summary_of(recording(content))
+    assert (found.gaps, found.lost_cycles) == (2, 3)
+    assert len(commanded_pieces(to_table(recording(content)).columns)) == 5 + 2
+
+
+def test_summary_of_foreign_or_damaged_messages_says_so() -> None:
+    data = [m._replace(data=m.data[:40]) if i == 5 else m for i, m in enumerate(RECORDING.messages)]
+    found = summary_of(RECORDING.with_messages(data))
+    assert found.damaged == 1 and "can not be decoded" in as_text(found)
+    assert "no transition of tdm_ros" in as_text(summary_of(Recording("empty")))
+
+
+def test_summary_text_names_sources_goals_and_gaps() -> None:
+    text = as_text(summary_of(RECORDING))
+    for words in ("human 17", "safety 2", "in 5 unbroken pieces", "within 0.02", "2 times", "0 cycles lost"):
+        assert words in text, text
+
+
+def test_picture_shows_something(tmp_path: Path) -> None:
+    table = to_table(RECORDING)
+    path = draw(tmp_path / "it.png", RECORDING, table, summarise(RECORDING, table))
+    with Image.open(path) as image:
+        assert image.size == (1320, 1045)
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
+    assert {(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)} <= colours  # policy, human, random, safety
+    with pytest.raises(DataError, match=r"\.png will do"):
+        draw(tmp_path / "it.nonsense", RECORDING, table, summarise(RECORDING, table))
+    with pytest.raises(DataError, match="nothing to draw"):
+        draw(path, Recording("empty"), to_table(Recording("empty")), summary_of(Recording("empty")))
+
+
+def test_sound_recording_passes_every_check() -> None:
+    assert check(RECORDING, to_table(RECORDING)) == []
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("where", "values", "sentence"),
+    [
+        (3, {"action": [2.0, *[0.0] * 6]}, r"1 commanded actions are outside \[-1, 1\], the largest is 2"),
+        (
+            3,
+            {"observation": [NAN] + [0.0] * 16},
+            "1 commanded transitions lack a finite observation, the first in cycle 108",
+        ),
+        (3, {"desired_goal": []}, "lack a finite desired_goal"),
+        (3, {"source": 99}, "1 transitions have an unknown source"),
+        (3, {"task": "another:1"}, "transitions of 2 tasks"),
+        (3, {"observation": [0.0] * 17}, "1 transitions do not begin where the one before them ended"),
+        (3, {"header": {"stamp": {"sec": 5, "nanosec": 0}, "frame_id": "base"}}, "1 stamps do not come after"),
+        (3, {"action": [0.0] * 9}, "of another shape"),
+    ],
+)
+def test_check_finds_what_is_wrong(where: int, values: dict, sentence: str) -> None:
+    made = recording(changed(messages(), where, **values))
+    found = "\n".join(check(made, to_table(made)))
+    assert re.search(sentence, found), found
+
+
+def test_check_finds_missing_cycles_and_other_sizes() -> None:
+    made = recording([one for one in messages() if one[1].get("cycle") != 110])
+    assert "1 cycles are missing in 1 gaps inside episodes" in check(made, to_table(made))
+    wide = messages(PARTS[:1])
+    for where in range(STEPS):
+        wide = changed(wide, where, action=[0.0] * 9)
+    made = recording(wide)
+    assert f"action has 9 numbers, task {TASK.name} has 7" in check(made, to_table(made))
+    for where in range(STEPS):
+        wide = changed(wide, where, task="another:1")
+    made = recording(wide)
+    assert any("none of this program's" in one for one in check(made, to_table(made)))
+
+
+def test_list_has_a_line_for_each_recording(tmp_path: Path) -> None:
+    write_log(tmp_path / "good" / "log_mcap", RECORDING)
+    write_log(tmp_path / "open" / "log_mcap", recording(messages((Part(1, (Source.HUMAN,) * 3),))), close=False)
+    path = write_log(tmp_path / "torn" / "log_mcap", RECORDING)
+    path.write_bytes(path.read_bytes()[:9000])
+    (tmp_path / "foreign.mcap").write_bytes(b"something else entirely")
+    rows = [overview(tmp_path / name) for name in ("good", "open", "torn", "foreign.mcap")]
+    assert [row["transitions"] for row in rows[:2]] == [4 * STEPS + 3, 3] and 0 < rows[2]["transitions"] < 4 * STEPS
+    assert [row["human"] for row in rows[:2]] == [17, 3] and rows[0]["episodes"] == 4
+    lines = as_table(rows).splitlines()
+    assert [line.split()[-1] for line in lines[1:]] == ["whole", "unfinished", "damaged", "damaged"]
+    assert as_table([]) == "no recording"

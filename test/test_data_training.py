@@ -1,0 +1,177 @@
+"""Learning from recordings: what counts, what is refused, and that a run goes on as if it had not stopped."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recording_for_tests import PARTS, STEPS, Part, changed, messages, recording, write_log
+
+from tdm_ros import TDM
+from tdm_ros.cli import main
+from tdm_ros.control.timeline import Source
+from tdm_ros.data.convert import convert
+from tdm_ros.data.edit import Cut, trim
+from tdm_ros.data.recording import DataError, Recording
+from tdm_ros.replay.log import read_transitions
+from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.training.experience import read_experience
+from tdm_ros.training.learner import Learner
+from tdm_ros.training.live_learning import LiveLearning
+
+TASK = SAWYER_REACH["velocity"]
+SMALL = TdmConfig(hidden=16, batch_size=16, random_steps=30, catch_up_updates=10)
+COMMANDED = 4 * STEPS - 2
+LONG = tuple(Part(n, (Source.POLICY,) * 40) for n in range(1, 4))
+
+
+def log(folder: Path, made: Recording | None = None) -> Path:
+    write_log(folder / "log_mcap", made or recording())
+    return folder
+
+
+def test_experience_is_what_the_live_trainer_makes_of_the_same_log(tmp_path: Path) -> None:
+    path = log(tmp_path / "run")
+    found = read_experience([path], TASK)
+    live = LiveLearning(Learner(TASK, SMALL, 0))
+    live.rebuild(read_transitions(path / "log_mcap", TASK.fingerprint))
+    assert len(found.steps) == COMMANDED and found.problems == [] and found.repeated == 0
+    offline = Learner(TASK, SMALL, 0)
+    for step, last, _ in found.steps:
+        offline.store.add(step, last)
+    kept, seen = live.learner.store.dump(), offline.store.dump()
+    for name in ("observation", "action", "desired", "next_achieved"):  # the live one still waits for its last
+        np.testing.assert_array_equal(seen[name][: len(kept[name])], kept[name])
+    assert [last for _, last, _ in found.steps].count(True) == 5
+
+
+def test_experience_takes_each_transition_once(tmp_path: Path) -> None:
+    whole = log(tmp_path / "run")
+    convert(trim(recording(), Cut(sources=frozenset({"human"}))), "npz", tmp_path / "human.npz")
+    found = read_experience([whole, tmp_path / "human.npz"], TASK)
+    assert len(found.steps) == COMMANDED and found.repeated == 5 + STEPS
+    other = read_experience([tmp_path / "human.npz", whole], TASK)
+    assert len(other.steps) == COMMANDED
+
+
+def test_experience_pieces_end_where_something_is_missing(tmp_path: Path) -> None:
+    content = [one for one in messages(PARTS[:1]) if one[1].get("cycle") != 109]
+    content = changed(content, 8, action=[float("nan")] * 7)
+    found = read_experience([log(tmp_path / "run", recording(content))], TASK)
+    assert [i for i, (_, last, _) in enumerate(found.steps) if last] == [3, 7, STEPS - 3]
+    assert len(found.problems) == 1 and "1 transitions can not be used" in found.problems[0]
+
+
+def test_experience_of_a_torn_log_is_what_is_whole(tmp_path: Path) -> None:
+    path = log(tmp_path / "run") / "log_mcap" / "0000.mcap"
+    path.write_bytes(path.read_bytes()[:12_000])
+    found = read_experience([tmp_path / "run"], TASK)
+    assert 0 < len(found.steps) < COMMANDED and found.steps[-1][1]
+    assert "ends in the middle of a record" in found.problems[0]
+
+
+def test_experience_of_another_task_or_without_any_is_refused(tmp_path: Path) -> None:
+    foreign = log(tmp_path / "other", recording(messages(PARTS[:1], task_name="sawyer_push")))
+    with pytest.raises(DataError, match=r"recorded for task sawyer_push:.*this is sawyer_reach_velocity:"):
+        read_experience([foreign], TASK)
+    resets = log(tmp_path / "resets", recording(messages((Part(0, (Source.RESET,) * 9),))))
+    with pytest.raises(DataError, match="nothing to learn from"):
+        read_experience([resets], TASK)
+
+
+def test_learn_from_makes_its_updates_and_owes_none(tmp_path: Path) -> None:
+    agent = TDM("sawyer_reach", SMALL).learn_from(log(tmp_path / "run"), updates=17)
+    learner = agent.learner
+    assert (agent.steps, agent.updates, learner.transitions, learner.recorded) == (0, 17, COMMANDED, COMMANDED)
+    assert learner.updates_due() == 0 and learner.progress == 0
+    agent.learn(10)
+    assert (agent.steps, agent.updates) == (10, 17 + 10 * SMALL.updates_per_step)
+    agent.learn_from([tmp_path / "run"], updates=0)
+    assert (agent.steps, agent.updates, learner.updates_due()) == (10, 67, 0)
+
+
+def test_learn_from_by_default_makes_the_updates_that_its_steps_allow(tmp_path: Path) -> None:
+    reports: list[int] = []
+    agent = TDM("sawyer_reach", SMALL).learn_from(log(tmp_path / "run"), advance=reports.append)
+    assert agent.updates == sum(reports) == COMMANDED * SMALL.updates_per_step
+    assert len(reports) > 1
+
+
+def test_learn_from_takes_statistics_from_all_that_was_recorded(tmp_path: Path) -> None:
+    agent = TDM("sawyer_reach", SMALL).learn_from(log(tmp_path / "run", recording(messages(LONG))), 1)
+    seen = agent.learner.store.rows(np.arange(120))["observation"]
+    assert agent.learner.agent is not None
+    tensors = agent.learner.agent.actor_tensors()
+    means = [value for value in tensors.values() if np.shape(value) == (17,)]
+    assert any(np.allclose(value, seen.mean(axis=0), atol=1e-5) for value in means)
+
+
+def test_learn_from_warns_of_what_is_damaged_and_refuses_too_little(tmp_path: Path) -> None:
+    path = log(tmp_path / "run") / "log_mcap" / "0000.mcap"
+    path.write_bytes(path.read_bytes()[:-3_000])
+    with pytest.warns(UserWarning, match="ends in the middle of a record"):
+        TDM("sawyer_reach", SMALL).learn_from(tmp_path / "run", updates=1)
+    with warnings.catch_warnings(), pytest.raises(ValueError, match=r"statistics need 300.*give more"):
+        warnings.simplefilter("ignore")
+        TDM("sawyer_reach").learn_from(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"must be >= 0, got -1"):
+        TDM("sawyer_reach", SMALL).learn_from(log(tmp_path / "good"), updates=-1)
+
+
+def test_learn_from_is_kept_by_a_checkpoint(tmp_path: Path) -> None:
+    agent = TDM("sawyer_reach", replace(SMALL, total_steps=60)).learn_from(log(tmp_path / "run"), updates=20)
+    agent.save(tmp_path / "mine")
+    loaded = TDM.load(tmp_path / "mine")
+    assert (loaded.steps, loaded.learner.recorded) == (0, COMMANDED)
+    for one in (agent, loaded):
+        one.learn(60)
+    assert agent.updates == loaded.updates == 20 + 60 * SMALL.updates_per_step
+    assert agent.learner.actor_bytes() == loaded.learner.actor_bytes()
+
+
+def train(out: Path, *more: object) -> int:
+    settings = ["--set", "hidden=16", "--set", "batch_size=16", "--set", "random_steps=30"]
+    given = ["train", "--out", out, "--validate-every", 0, "--save-every", 50, *settings, *more]
+    return main(list(map(str, given)))
+
+
+def test_train_goes_on_from_recordings_and_can_be_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("--data", log(tmp_path / "run"), "--offline-steps", 25)
+    assert train(tmp_path / "out", "--steps", 60, *data) == 0
+    agent = TDM.load(tmp_path / "out")
+    assert (agent.steps, agent.updates, agent.learner.recorded) == (60, 25 + 60 * 5, COMMANDED)
+    assert f"{COMMANDED} transitions from 1 recordings, 25 updates" in capsys.readouterr().err
+    assert train(tmp_path / "out", "--steps", 60, *data) == 0
+    assert TDM.load(tmp_path / "out").updates == agent.updates
+    assert "transitions from" not in capsys.readouterr().err
+    assert train(tmp_path / "out", "--steps", 60) == 2
+    assert "was trained with recordings" in capsys.readouterr().err
+
+
+def test_train_from_recordings_alone(tmp_path: Path) -> None:
+    assert train(tmp_path / "out", "--steps", 0, "--data", log(tmp_path / "run"), "--offline-steps", 5) == 0
+    assert (TDM.load(tmp_path / "out").steps, TDM.load(tmp_path / "out").updates) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--steps", 0), "steps must be >= 1"),
+        (("--steps", 10, "--offline-steps", 5), "no recording was given"),
+        (("--steps", 10, "--data", "nowhere"), "nowhere does not exist"),
+        (("--steps", 10, "--task", "reacher", "--data", "run"), "recorded for task sawyer_reach_velocity"),
+    ],
+)
+def test_train_refuses_with_a_sentence(
+    tmp_path: Path, more: tuple, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log(tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert train(tmp_path / "out", *more) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("tdm_ros train: ") and sentence in err
+    assert not (tmp_path / "out").exists()
