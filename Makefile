@@ -2,6 +2,7 @@
 # make test    ruff, mypy, import-linter and all tests
 # make ros1    set-up of ROS 1 for the tests of that side, which `make test` then runs, too: Debian's packages, as root
 # make test-intera    only these tests, after that set-up
+# make browser set-up of Chromium for the tests of the page, which `make test` then runs, too: Debian's package, as root
 # make lint    only the static checks
 # make build   set-up alone: .venv, packages, messages. Every target does it; the second time it takes a moment
 # make clean   remove all that was made, except runs/
@@ -13,7 +14,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test ros1 test-intera lint build args clean
+.PHONY: help demo test ros1 browser test-intera lint build args clean
 .DEFAULT_GOAL := help
 
 help:
@@ -52,6 +53,11 @@ ros1:
 	@.venv-intera/bin/python -c "import numpy, mujoco, gymnasium" 2>/dev/null \
 	  || { $(ROS1_PYTHON) -m venv --system-site-packages .venv-intera \
 	    && .venv-intera/bin/pip install -q -c constraints.txt numpy mujoco gymnasium; }
+
+browser:
+	@command -v chromium >/dev/null || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	  then apt-get update -q && apt-get install -q -y --no-install-recommends chromium; \
+	  else echo "Chromium was not found: install it (Debian: apt install chromium)."; exit 1; fi; }
 
 test-intera: build ros1
 	INTERA_TESTS=1 ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest test/intera $(ARGS)

@@ -47,7 +47,7 @@ def start_all(context: LaunchContext, table: SystemTable) -> list[Node]:
     texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
     given = {name: table.arguments[name].parse(text) for name, text in texts.items() if text != "auto"}
     values = table.completed(given)
-    return [start(node, values, table) for node in table.nodes]
+    return [start(node, values, table) for node in table.started(values)]
 
 
 def start(node: NodeEntry, values: dict[str, Value], table: SystemTable) -> Node:

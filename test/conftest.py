@@ -35,9 +35,15 @@ class RosCount:
     def __init__(self) -> None:
         self.ran: set[str] = set()
         self.skipped: dict[str, str] = {}
+        self.in_browser: set[str] = set()
+        self.no_browser: dict[str, str] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Note what became of a ROS test."""
+        if "browser" in report.keywords and report.skipped:
+            self.no_browser[report.nodeid] = reason_of(report)
+        elif "browser" in report.keywords and report.when == "call":
+            self.in_browser.add(report.nodeid)
         if "ros" not in report.keywords:
             return
         if report.skipped:
@@ -57,6 +63,10 @@ class RosCount:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the count."""
+        ran, skipped = len(self.in_browser), sorted(set(self.no_browser.values()))
+        if ran or skipped:
+            why = f" ({'; '.join(skipped)})" if skipped else ""
+            terminalreporter.write_line(f"{ran} tests in a real Chromium, {len(self.no_browser)} skipped{why}")
         reasons = "; ".join(sorted(set(self.skipped.values())))
         why = f" ({reasons})" if reasons else ""
         terminalreporter.write_line(

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,15 @@ class Bench:
         self.diagnostics: dict[str, dict[str, str]] = {}
         self._watch_diagnostics()
 
-    def start(self, name: str, **parameters: object) -> subprocess.Popen[bytes]:
+    def start(
+        self, name: str, environment: Mapping[str, str] | None = None, **parameters: object
+    ) -> subprocess.Popen[bytes]:
         """Start a node as a process of its own."""
         arguments = ["--ros-args", "-r", f"__ns:={self.namespace}"]
         for key, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             arguments += ["-p", f"{key}:={text}"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         with (self.folder / f"{name}.out").open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM.format(name), *arguments],

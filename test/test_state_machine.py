@@ -426,3 +426,101 @@ def test_person_on_the_way_home_does_not_use_up_its_time() -> None:
     assert arm.machine.told.state == State.RESETTING
     arm.run(40)
     assert arm.machine.told.state == State.FAULT
+
+
+GOAL, OTHER = np.float32([0.6, 0.1, 0.3]), np.float32([0.5, -0.2, 0.4])
+
+
+def test_machine_goal_that_stays_is_that_of_every_episode_and_another_one_begins_at_once() -> None:
+    arm = Arm(duration=0, reset_every=4)
+    arm.run(60)
+    assert arm.machine.keep_goal(True) == "" and arm.machine.goals.ask(GOAL) == ""
+    arm.run(1)
+    first = arm.machine.told
+    assert np.array_equal(first.goal, GOAL) and first.start_cycle - arm.cycle == 4 and first.exploration == 0.0
+    arm.run(6)
+    assert arm.results[-1].end == "interrupted" and "another goal" in arm.results[-1].why
+    assert arm.results[-1].episode == first.episode - 1
+    arm.run(300)
+    kept = [result for result in arm.results if result.episode >= first.episode]
+    assert len(kept) >= 5 and all(np.array_equal(result.goal, GOAL) for result in kept)
+    assert all(result.end == "time_limit" for result in kept), "and nobody drove home meanwhile"
+    arm.machine.goals.ask(OTHER)
+    arm.run(6)
+    assert np.array_equal(arm.machine.told.goal, OTHER)
+    arm.machine.keep_goal(False)
+    arm.run(60)
+    assert not np.array_equal(arm.machine.told.goal, OTHER)
+
+
+def test_machine_goals_asked_for_every_cycle_begin_one_after_the_other_and_lose_no_cycle() -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    arm.run(60)
+    arm.machine.keep_goal(True)
+    starts = {}
+    for number in range(100):
+        arm.machine.goals.ask(GOAL + np.float32([0.001 * number, 0, 0]))
+        arm.run(1)
+        starts[arm.machine.told.episode] = arm.machine.told.start_cycle
+    assert len(starts) > 15 and set(np.diff(sorted(starts.values())[1:])) == {4}
+    assert [r.episode for r in arm.results] == list(range(1, len(arm.results) + 1))
+
+
+def test_machine_goal_that_stays_puts_off_the_end_of_learning_and_is_not_evaluated_on() -> None:
+    arm = Arm(duration=200, evaluations=3, reset_every=100)
+    arm.machine.keep_goal(True)
+    arm.machine.goals.ask(GOAL)
+    arm.run(400)
+    assert arm.machine.mode == Mode.TRAIN
+    arm.machine.keep_goal(False)
+    arm.run(70)
+    assert arm.machine.mode == Mode.EVALUATE
+    arm.machine.keep_goal(True)
+    arm.machine.goals.ask(GOAL)
+    evaluated = arm.machine.evaluated
+    arm.run(2000)
+    assert arm.machine.evaluated <= evaluated + 1 and not arm.machine.done, "she may go on as long as she likes"
+    arm.machine.keep_goal(False)
+    arm.run(400)
+    assert arm.machine.done
+    scored = [r for r in arm.results if r.mode == Mode.EVALUATE and r.end == "time_limit"]
+    assert len(scored) == 3 and not any(np.array_equal(r.goal, GOAL) for r in scored)
+
+
+def test_machine_reset_drives_home_at_once_and_goes_on() -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    arm.run(60)
+    arm.at_home = False
+    assert arm.machine.reset() == ""
+    arm.run(8)
+    assert arm.machine.told.state == State.RESETTING
+    arm.at_home = True
+    arm.run(10)
+    assert arm.machine.told.state == State.RUNNING
+    arm.machine.pause()
+    arm.run(5)
+    assert "start first" in arm.machine.reset()
+
+
+def test_machine_evaluation_asked_for_is_made_and_learning_goes_on() -> None:
+    arm = Arm(duration=0, evaluations=2, reset_every=1000)
+    arm.run(60)
+    assert arm.machine.evaluate(True) == ""
+    arm.run(160)
+    assert arm.machine.mode == Mode.TRAIN and not arm.machine.done
+    assert [r.mode for r in arm.results if r.end == "time_limit"].count(Mode.EVALUATE) == 2
+    assert arm.machine.evaluate(True) == ""
+    arm.run(20)
+    assert arm.machine.mode == Mode.EVALUATE
+    assert arm.machine.evaluate(False) == ""
+    arm.run(70)
+    assert arm.machine.mode == Mode.TRAIN and arm.machine.told.mode == Mode.TRAIN
+
+
+def test_machine_switch_that_makes_no_sense_is_refused_in_a_sentence() -> None:
+    assert "evaluate_goals" in Arm(duration=0, evaluations=0).machine.evaluate(True)
+    arm = Arm(duration=100, evaluations=3)
+    arm.run(150)
+    assert "time for learning is over" in arm.machine.evaluate(False)
+    arm.run(400)
+    assert arm.machine.done and "DONE" in arm.machine.evaluate(True)

@@ -134,3 +134,14 @@ def test_table_of_the_package_fits_the_parameters_of_its_nodes(path: Path) -> No
             assert set(declared[name].metadata["choices"]) == set(argument.choices)
         shared = set(declared) & set(table.arguments)
         assert shared == set(node.parameters), f"{node.name} has parameters that the table does not pass on"
+
+
+def test_node_with_a_condition_is_started_by_its_argument_alone(tmp_path: Path) -> None:
+    path = tmp_path / "small.system.yaml"
+    path.write_text(SMALL.replace("two: {executable: two}", "two: {executable: two, when: loud}"))
+    table = load_table(path)
+    assert [node.name for node in table.started(table.values([]))] == ["one"]
+    assert [node.name for node in table.started(table.values(["loud:=true"]))] == ["one", "two"]
+    path.write_text(SMALL.replace("two: {executable: two}", "two: {executable: two, when: quiet}"))
+    with pytest.raises(TableError, match="nodes take quiet"):
+        load_table(path)

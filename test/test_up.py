@@ -42,6 +42,7 @@ class System:
         table += [
             "  run_dir: {default: '', description: where}",
             "  gain: {default: 1.5, description: how much}",
+            "  wanted: {default: true, description: whether some start}",
         ]
         table += ["nodes:", *(f"  {name}: {fields}" for name, fields in self.nodes.items())]
         path = self.folder / "fake.system.yaml"
@@ -136,6 +137,20 @@ def test_up_other_node_dies_again_and_again_run_fails(system: System) -> None:
     assert len(system.pids("two")) == 6
 
 
+def test_up_node_that_can_be_done_without_dies_again_and_again_the_others_go_on(system: System) -> None:
+    until = f"while [ $(cat {system.folder}/two.pid 2>/dev/null | wc -l) -lt 6 ]; do sleep 0.02; done; sleep 1.5"
+    system.node("one", until, required=True).node("two", "exit 7", when="wanted")
+    status, output = system.run()
+    assert status == 0
+    assert "two has died for the 6th time within 60 s (exit status 7): the others go on without it" in output
+    assert len(system.pids("two")) == 6
+
+
+def test_up_node_that_is_not_wanted_is_not_started(system: System) -> None:
+    status, _ = system.node("one", "sleep 0.3", required=True).node("two", WAITS, when="wanted").run("wanted:=false")
+    assert status == 0 and not system.pids("two")
+
+
 def test_up_interrupted_everything_is_gone_within_three_seconds(system: System) -> None:
     child = f'sh -c "echo \\$\\$ > {system.folder}/grandchild.pid; {STUBBORN}" &'
     system.node("one", f"{child}\n{WAITS}", required=True).node("two", STUBBORN)
@@ -197,7 +212,7 @@ def test_up_run_folder_holds_configuration_logs_and_the_link(system: System) -> 
     latest = system.folder / "runs" / "latest"
     assert status == 0
     config = json.loads((latest / "config.json").read_text())
-    assert config["arguments"] == {"gain": 2.0, "run_dir": str(latest.resolve())}
+    assert config["arguments"] == {"gain": 2.0, "wanted": True, "run_dir": str(latest.resolve())}
     assert config["versions"]["numpy"]
     assert config["ros"]["ROS_DOMAIN_ID"]
     log = (latest / "log" / "one.log").read_text()

@@ -32,6 +32,7 @@ PINS = [
     "constraints.txt",
     "requirements/ros.lock",
     "requirements/runtime.txt",
+    "requirements/console.txt",
     "requirements/data.txt",
     "requirements/dev.txt",
     "requirements/benchmarks.txt",

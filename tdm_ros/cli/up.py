@@ -49,17 +49,18 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
     OSError
         If a node's executable does not exist, or the folder cannot be made or written.
     """
-    executables = {node.name: _executable(node, environ) for node in table.nodes}
+    nodes = table.started(values)
+    executables = {node.name: _executable(node, environ) for node in nodes}
     folder = new_run_folder(str(values.get("run_dir", "")))
     values = {name: str(folder) if name == "run_dir" else value for name, value in values.items()}
     write_config(folder, configuration(table, values), environ)
     members = [
-        Member(node.name, node_command(node, executables[node.name], table, values), node.required)
-        for node in table.nodes
+        Member(node.name, node_command(node, executables[node.name], table, values), node.required, bool(node.when))
+        for node in nodes
     ]
     logs = folder / "log"
     logs.mkdir(exist_ok=True)
-    console = Console(sys.stdout, logs, width=max(len(node.name) for node in table.nodes))
+    console = Console(sys.stdout, logs, width=max(len(node.name) for node in nodes))
     console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
     ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]
     console.say(f"to look on from another terminal: export {' '.join(ros)}")
@@ -91,7 +92,7 @@ def show_arguments(table: SystemTable) -> str:
 
 def configuration(table: SystemTable, values: dict[str, Value]) -> dict[str, object]:
     """Return what is run: the arguments, and what each node is given."""
-    nodes = {node.name: {name: values[name] for name in node.parameters} for node in table.nodes}
+    nodes = {node.name: {name: values[name] for name in node.parameters} for node in table.started(values)}
     return {
         "system": table.name,
         "arguments": values,

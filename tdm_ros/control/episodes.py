@@ -109,6 +109,9 @@ class EpisodeMachine:
         self._person_drove = False
         self._helped_home = 0
         self._attempts = Attempts()
+        self._cut = ""
+        self._reset_asked = self._evaluate_asked = False
+        self._for_person: set[int] = set()
         self._hold_until = 0
         self._cycle = 0
         self._paused_at = 0
@@ -170,6 +173,36 @@ class EpisodeMachine:
             self._verdict = name
         return ""
 
+    def reset(self) -> str:
+        """Drive home now, then go on."""
+        if self.told.state not in (State.RUNNING, State.HOLD):
+            return f"drives home from RUNNING or HOLD, the state is {self.told.state.name}: start first"
+        self._reset_asked = True
+        return ""
+
+    def evaluate(self, on: bool) -> str:
+        """Evaluate now, or go back to learning."""
+        schedule = self.schedule
+        if on and not schedule.evaluations:
+            return "there are no goals to evaluate on: evaluate_goals is 0"
+        if not on and schedule.duration and self.robot_cycles >= schedule.duration:
+            return "the time for learning is over: duration_min is larger, or 0, in a run that learns on"
+        if self.told.state in (State.FAULT, State.DONE):
+            return f"not now, the state is {self.told.state.name}"
+        self._evaluate_asked = on
+        if not on and self.mode == Mode.EVALUATE:
+            self.mode, self._training_over_s = Mode.TRAIN, None
+        return ""
+
+    def keep_goal(self, on: bool) -> str:
+        """Let the goal that a person asks for stay, and begin with another at once when she asks for it.
+
+        Meanwhile learning does not end and nobody drives home by himself; during the evaluation her episodes count for
+        nothing.
+        """
+        self.goals.keep(on)
+        return ""
+
     @property
     def discarded(self) -> tuple[Span, ...]:
         """Stretches of time of which nobody is to learn."""
@@ -222,7 +255,7 @@ class EpisodeMachine:
         result = self._end_of_episode(sample)
         if self.told.start_cycle <= sample.cycle:
             if self._active is None and self.told.state == State.RUNNING:
-                self._active, self._verdict, self._person_drove = self.told, "", False
+                self._active, self._verdict, self._person_drove, self._cut = self.told, "", False, ""
             self._go_on(around)
         return result
 
@@ -250,15 +283,19 @@ class EpisodeMachine:
             why = "the last state was lost"
         elif sample.cycle < over:
             return None
-        if run.mode == Mode.EVALUATE and (self._person_drove or verdict) and not refused:
+        else:
+            why = self._cut
+        asked = run.episode in self._for_person
+        self._for_person.discard(run.episode)
+        if run.mode == Mode.EVALUATE and (self._person_drove or verdict or asked) and not refused:
             why = why or "a person took part, which is no evaluation of the policy"
         self._active, self._verdict = None, ""
         interrupted = bool(why) and not refused
         end = "interrupted" if interrupted else "refused" if refused else verdict or "time_limit"
         end = "discarded" if verdict == DISCARD else end
-        self._interruptions = self._interruptions + 1 if interrupted else 0
+        self._interruptions = self._interruptions + 1 if interrupted and not (self._cut or asked) else 0
         if run.mode == Mode.EVALUATE:
-            self.evaluated += int(not interrupted)
+            self.evaluated += int(not interrupted and not asked)
             if self._interruptions >= PATIENCE:
                 self._tell(State.DONE, f"gave up after {PATIENCE} interruptions in a row: {why}")
         return EpisodeResult(
@@ -305,7 +342,7 @@ class EpisodeMachine:
 
     def _from_resetting(self, around: Surroundings) -> None:
         if around.at_home:
-            self._since_reset = 0
+            self._since_reset, self._reset_asked = 0, False
             if self.final_weights_wanted:
                 self._tell(State.HOLD, "waiting for the last weights")
             else:
@@ -317,16 +354,34 @@ class EpisodeMachine:
         end = self.told.start_cycle + self.told.length
         if self._cycle >= end - AHEAD:
             self._next(max(end, self._cycle + 1), max(end - self._cycle, 0))
+        elif self._active is not None and (why := self._wish()):
+            start = self._cycle + AHEAD
+            self._active = replace(self._active, length=start - self._active.start_cycle)
+            self._cut = why
+            self._next(start, AHEAD)
+
+    def _wish(self) -> str:
+        """Why a person wants the episode that runs to end now, or ""."""
+        kept = self.goals.kept
+        if kept is not None and not np.array_equal(kept, self.told.goal):
+            return "a person asked for another goal"
+        if self._reset_asked:
+            return "a person asked to drive home"
+        if self._evaluate_asked and self.mode == Mode.TRAIN:
+            return "a person asked for an evaluation"
+        return ""
 
     def _next(self, start: int, left: int) -> None:
         """Announce what comes at cycle ``start``, with ``left`` cycles of an episode still to run."""
-        pending = int(self._active is not None and self._active.mode == Mode.EVALUATE)
-        schedule = self.schedule
-        if self.mode == Mode.TRAIN and schedule.duration and self.robot_cycles + left >= schedule.duration:
+        run, schedule, kept = self._active, self.schedule, self.goals.kept is not None
+        counts = run is not None and not self._cut and run.episode not in self._for_person
+        pending = int(counts and run is not None and run.mode == Mode.EVALUATE)
+        over = bool(schedule.duration) and self.robot_cycles + left >= schedule.duration and not kept
+        if self.mode == Mode.TRAIN and (over or self._evaluate_asked):
             self._end_training(start)
-        elif self.mode == Mode.EVALUATE and self.evaluated + pending >= schedule.evaluations:
-            self._tell(State.DONE, "all done", start)
-        elif self._since_reset >= self._reset_every:
+        elif self.mode == Mode.EVALUATE and self.evaluated + pending >= schedule.evaluations and not kept:
+            self._end_evaluation(start)
+        elif self._reset_asked or (self._since_reset >= self._reset_every and not kept):
             self._tell(State.RESETTING, "driving home", start)
         else:
             self._run(start, pending)
@@ -337,24 +392,36 @@ class EpisodeMachine:
         return schedule.reset_every if self.mode == Mode.TRAIN else schedule.evaluate_reset_every
 
     def _end_training(self, start: int) -> None:
-        self.mode = Mode.EVALUATE
+        self.mode, self.evaluated = Mode.EVALUATE, 0
         self._since_reset = self._reset_every
         self._training_over_s = self._now_s
-        self._tell(State.RESETTING, "learning is over, driving home", start)
+        why = "a person asked for an evaluation" if self._evaluate_asked else "learning is over"
+        self._tell(State.RESETTING, f"{why}, driving home", start)
+
+    def _end_evaluation(self, start: int) -> None:
+        schedule = self.schedule
+        if self._evaluate_asked and not (schedule.duration and self.robot_cycles >= schedule.duration):
+            self._evaluate_asked, self.mode = False, Mode.TRAIN
+            self._run(start, 0)
+        else:
+            self._tell(State.DONE, "all done", start)
 
     def _run(self, start: int, pending: int) -> None:
         self.episode += 1
         self._since_reset += 1
         progress = self.schedule.progress(self.robot_cycles)
         train = self.mode == Mode.TRAIN
-        explore = train and not self.goals.asked  # who asks for a goal wants to see it reached
+        asked = self.goals.asked if train else self.goals.kept is not None
+        explore = train and not asked  # who asks for a goal wants to see it reached
+        if asked:
+            self._for_person.add(self.episode)
         self.told = Announcement(
             State.RUNNING,
             self.mode,
             self.episode,
             start,
             self.schedule.episode_steps if train else self.schedule.evaluate_steps,
-            goal=self.goals.training() if train else self.goals.evaluation(self.evaluated + pending),
+            goal=self.goals.training() if train or asked else self.goals.evaluation(self.evaluated + pending),
             exploration=self.schedule.exploration * (1.0 - progress) if explore else 0.0,
             progress=progress,
         )

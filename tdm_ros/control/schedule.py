@@ -88,11 +88,12 @@ class Goals:
         self._high = np.minimum(task.goal.high, task.goal.high if high is None else high).astype(np.float32)
         self._drawn = 0
         self._asked: NDArray[np.float32] | None = None
+        self._keeps = False
         for evaluation in (False, True):
             self._draw(np.random.default_rng(0), evaluation)
 
     def ask(self, goal: ArrayLike) -> str:
-        """Take a person's goal, (G,), for the next training episode; return "" or why it can not be used."""
+        """Take a person's goal, (G,), for the next episode; return "" or why it can not be used."""
         try:
             asked = self._task.goal.checked(goal, "goal")
         except ValueError as error:
@@ -102,15 +103,26 @@ class Goals:
         self._asked = asked
         return ""
 
+    def keep(self, on: bool) -> None:
+        """Let a person's goal stay for one episode after the other, or go back to drawn ones."""
+        self._keeps = on
+        self._asked = self._asked if on else None
+
     @property
     def asked(self) -> bool:
-        """Whether a person asked for the next training goal."""
+        """Whether a person asked for the next goal."""
         return self._asked is not None
+
+    @property
+    def kept(self) -> NDArray[np.float32] | None:
+        """The goal of a person that stays, (G,) float32; None if there is none."""
+        return self._asked if self._keeps else None
 
     def training(self) -> NDArray[np.float32]:
         """The next training goal, (G,) float32: what a person asked for, else a drawn one."""
         if self._asked is not None:
-            asked, self._asked = self._asked, None
+            asked = self._asked
+            self._asked = asked if self._keeps else None
             return asked
         self._drawn += 1
         return self._draw(generator("train", self._seed, self._drawn - 1), False)

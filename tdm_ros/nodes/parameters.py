@@ -223,6 +223,16 @@ class TrainerParameters(TaskParameters):
 
 
 @dataclass(frozen=True)
+class ConsoleParameters(TaskParameters):
+    """Parameters of `console`."""
+
+    host: str = parameter("127.0.0.1", "Address to listen on; 0.0.0.0: reached from everywhere, with the token.")
+    port: int = parameter(8765, "Port of the page; if it is taken, any other.", bounds=(0, 65535))
+    token: str = parameter("", "What the address must carry; empty: a random one, or none on 127.0.0.1.")
+    run_dir: str = parameter("runs/latest", "Folder of the run, for the learning curve and the list of the log.")
+
+
+@dataclass(frozen=True)
 class TeleopKeyboardParameters:
     """Parameters of `teleop_keyboard`."""
 
@@ -236,6 +246,7 @@ NODES: dict[str, type[Any]] = {
     "supervisor": SupervisorParameters,
     "collector": CollectorParameters,
     "trainer": TrainerParameters,
+    "console": ConsoleParameters,
     "teleop_keyboard": TeleopKeyboardParameters,
 }
 """Parameter class of each node."""

@@ -12,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
+from std_srvs.srv import SetBool, Trigger
 
 from tdm_ros.control.episodes import EpisodeMachine, Surroundings
 from tdm_ros.control.refusals import Refusals
@@ -79,9 +79,12 @@ class SupervisorNode(Node):
             ("start", machine.start),
             ("pause", machine.pause),
             ("stop", machine.stop),
+            ("reset", machine.reset),
             ("clear_fault", machine.clear_fault),
         ):
             self.create_service(Trigger, f"~/{name}", self._service(action))
+        for name, switch in (("evaluate", machine.evaluate), ("keep_goal", machine.keep_goal)):
+            self.create_service(SetBool, f"~/{name}", self._service(switch))
 
     def _schedule(self) -> Schedule:
         given = self._declared.values
@@ -188,11 +191,11 @@ class SupervisorNode(Node):
         self.get_logger().info(f"a person says: {message.data}")
         self._heartbeat()
 
-    def _service(self, action: Callable[[], str]) -> Callable[[Any, Any], Any]:
-        """Make a service of something that returns "" or why it was not done."""
+    def _service(self, action: Callable[..., str]) -> Callable[[Any, Any], Any]:
+        """Make a service of something that returns "" or why it was not done; SetBool's value is its argument."""
 
-        def handle(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-            problem = action()
+        def handle(request: Any, response: Any) -> Any:
+            problem = action(request.data) if isinstance(request, SetBool.Request) else action()
             response.success, response.message = not problem, problem or self._machine.told.state.name
             self._heartbeat()
             return response

@@ -5,6 +5,7 @@ One thread, one loop: it waits for output, notices ends, restarts what may be re
 
 from __future__ import annotations
 
+import math
 import selectors
 import signal
 import time
@@ -27,11 +28,12 @@ STOP = ((0.0, signal.SIGINT), (1.2, signal.SIGTERM), (2.2, signal.SIGKILL))
 
 @dataclass
 class Member:
-    """One program of a system, and what has happened to it."""
+    """One program of a system, and what has happened to it; without an ``optional`` one the others go on."""
 
     name: str
     command: Sequence[str]
     required: bool
+    optional: bool = False
     process: Process | None = None
     start_at_s: float = 0.0
     deaths_s: deque[float] = field(default_factory=lambda: deque(maxlen=RESTARTS + 1))
@@ -128,6 +130,10 @@ class Runner:
         member.deaths_s.append(now)
         if len(member.deaths_s) > RESTARTS and now - member.deaths_s[0] < RESTARTS_WITHIN_S:
             often = f"for the {RESTARTS + 1}th time within {RESTARTS_WITHIN_S:.0f} s"
+            if member.optional:
+                member.start_at_s = math.inf
+                self._console.say(f"{member.name} has died {often} ({describe(status)}): the others go on without it")
+                return
             self._finish(1, f"{member.name} has died {often} ({describe(status)}): the run is over")
             return
         member.start_at_s = now + RESTART_AFTER_S

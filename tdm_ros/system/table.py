@@ -82,6 +82,9 @@ class NodeEntry:
         Whether the system ends with it; others are started again when they die.
     parameters : tuple of str
         Arguments of the system that the node gets as parameters of the same name.
+    when : str
+        Argument of the system, true or false, that the node is started by; empty: it always is. Where there is one,
+        the others go on when the node can not be kept alive.
     """
 
     name: str
@@ -89,6 +92,7 @@ class NodeEntry:
     required: bool = False
     parameters: tuple[str, ...] = ()
     package: str = "tdm_ros"
+    when: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,10 @@ class SystemTable:
                 raise TableError(f"params must be a file with parameters of nodes, there is none at {own}")
             files.append(Path(str(own)).resolve())
         return files
+
+    def started(self, values: Mapping[str, Value]) -> list[NodeEntry]:
+        """The nodes that run with these values."""
+        return [node for node in self.nodes if not node.when or values[node.when]]
 
     def values(self, given: Sequence[str]) -> dict[str, Value]:
         """Return the value of every argument.
@@ -196,7 +204,7 @@ def load_table(path: Path) -> SystemTable:
     except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
         raise TableError(f"{path} is not the table of a system: {error}") from error
     for who, names in (
-        ("nodes take", [name for node in nodes for name in node.parameters]),
+        ("nodes take", [name for node in nodes for name in (*node.parameters, *filter(None, [node.when]))]),
         ("variants name", [name for v in table.variants for name in (v.argument, *v.defaults)]),
     ):
         unknown = sorted(set(names) - set(arguments))

@@ -90,6 +90,8 @@ class RunRecord:
         self._refused += result.end == "refused"
         self._kept_out.on_episode(result)
         self._interrupted += not scored
+        if result.mode == Mode.TRAIN:
+            self._evaluated.clear()  # an evaluation that a person asked for meanwhile is not the one at the end
         if scored:
             self._last.append(result.final_distance_m)
             if result.mode == Mode.EVALUATE:

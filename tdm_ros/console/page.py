@@ -1,0 +1,240 @@
+"""The page: the view, who is in control and why, buttons, driving, the goal, and how learning goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from html import escape
+
+from nicegui import ui
+
+from tdm_ros.console.desk import Desk, Picture
+from tdm_ros.console.driving import SPEED_MAX_M_S
+from tdm_ros.console.readings import curve_options, cycle_rows, recorded_rows
+from tdm_ros.console.view import DRAGS, ArmView
+
+UPDATE_S = 0.1
+SLOW_S = 1.0
+SILENT_S = 1.0
+"""An arm that was last heard so long ago is silent [s]."""
+
+WHO = {
+    "POLICY": ("the policy drives", "#2e7d32"),
+    "RANDOM": ("random exploration drives", "#00796b"),
+    "HUMAN": ("a person drives", "#5e35b1"),
+    "RESET": ("driving home", "#1565c0"),
+    "SAFETY": ("the arm holds", "#c62828"),
+    "NONE": ("the arm stands", "#616161"),
+    "silent": ("the arm is silent", "#000000"),
+}
+"""What is said of each source, and on which ground."""
+
+BUTTONS = (
+    ("start", "Start", "play_arrow", "positive", "begin, or go on"),
+    ("pause", "Pause", "pause", "primary", "the policy stops, a person may take over; start goes on"),
+    ("stop", "Hold", "front_hand", "negative", "the arm holds until it is started, whoever takes over"),
+    ("reset", "Reset", "home", "primary", "drive home now, then go on"),
+    ("clear_fault", "Clear fault", "healing", "warning", "nothing moves before start"),
+)
+EVENTS = (("success", "thumb_up"), ("failure", "thumb_down"), ("discard", "delete"))
+
+STYLE = """
+body, .nicegui-content { margin: 0; padding: 0; }
+.page { display: grid; grid-template-columns: minmax(0, 1fr) 390px; height: 100vh; width: 100vw; }
+.page > .left { position: relative; min-width: 0; overflow: hidden; }
+.page > .right { overflow-y: auto; padding: 8px; background: #f3f5f8; display: flex; flex-direction: column; gap: 8px; }
+.page .q-card { padding: 8px 12px; gap: 4px; width: 100%; box-shadow: none; border: 1px solid #d6dbe2; }
+.page h3 { font-size: 12px; line-height: 1.2; margin: 0; letter-spacing: .06em; color: #667; }
+.page h3 { text-transform: uppercase; }
+.page table { width: 100%; font-size: 12px; border-collapse: collapse; }
+.page td { padding: 1px 4px; } .page td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
+.overlay { position: absolute; left: 12px; top: 12px; right: 12px; pointer-events: none; display: flex;
+  flex-direction: column; align-items: flex-start; }
+.overlay .who { font-size: 22px; font-weight: 600; padding: 4px 14px; border-radius: 8px; color: white; }
+.overlay .why { margin-top: 6px; background: rgba(255,255,255,.85); border-radius: 6px; padding: 2px 10px; }
+#drive { width: 100%; font-size: 13px; touch-action: none; user-select: none; }
+#drive-take { width: 100%; padding: 10px; border: 0; border-radius: 6px; background: #5e35b1; color: white;
+  font-weight: 600; cursor: pointer; } #drive-take:active { background: #311b92; }
+#drive .row { display: grid; grid-template-columns: 76px 1fr 76px; align-items: center; gap: 4px; margin-top: 6px; }
+#drive .row span:last-child { text-align: right; } #drive input[type=range] { width: 100%; }
+#drive-who[data-driver=you] { color: #5e35b1; font-weight: 700; } #drive-who[data-driver=gone] { color: #c62828; }
+@media (max-width: 800px) { .page { grid-template-columns: 1fr; grid-template-rows: 45vh 1fr; } }
+"""
+
+PAD = f"""
+<div id="drive">
+<button id="drive-take" type="button">Hold to take over (space)</button>
+<div class="row"><span>back S</span><input class="drive-pad" data-axis="0" type="range" min="-1" max="1" step="0.05"
+ value="0"><span>forth W</span></div>
+<div class="row"><span>right D</span><input class="drive-pad" data-axis="1" type="range" min="-1" max="1" step="0.05"
+ value="0"><span>left A</span></div>
+<div class="row"><span>down F</span><input class="drive-pad" data-axis="2" type="range" min="-1" max="1" step="0.05"
+ value="0"><span>up R</span></div>
+<div class="row"><span>speed</span><input id="drive-speed" type="range" min="0.02" max="{SPEED_MAX_M_S}" step="0.01"
+ value="0.2"><span id="drive-speed-text"></span></div>
+<div style="display:flex;justify-content:space-between;margin-top:6px">
+<label><input id="drive-keys" type="checkbox" checked> keys drive</label>
+<span id="drive-who" data-driver="gone">not connected</span></div>
+</div>"""
+
+
+def make_page(desk: Desk) -> Callable[[], None]:
+    """The function that builds the page for each browser that opens it."""
+
+    def page() -> None:
+        Page(desk)
+
+    return page
+
+
+class Page:
+    """One open page.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._curve: object = None
+        ui.add_css(STYLE)
+        with ui.element("div").classes("page"):
+            with ui.element("div").classes("left"):
+                self._view = ArmView(desk, desk.ask_goal)
+                with ui.element("div").classes("overlay"):
+                    self._who = ui.label("").classes("who")
+                    self._why = ui.label("").classes("why")
+            with ui.element("div").classes("right"):
+                self._buttons()
+                self._driving()
+                self._goal()
+                self._learning()
+                self._notes_card()
+        ui.add_body_html('<script src="/driving.js" defer></script>')
+        ui.timer(UPDATE_S, self._update)
+        ui.timer(SLOW_S, self._update_slowly)
+        self._update_slowly()
+        client = ui.context.client
+        client.on_connect(lambda: self._count(1))
+        client.on_disconnect(lambda: self._count(-1))
+
+    def _count(self, more: int) -> None:
+        self._desk.pages += more
+
+    def _buttons(self) -> None:
+        with ui.card():
+            with ui.row().style("gap:4px"):
+                for name, text, icon, colour, tip in BUTTONS:
+                    button = ui.button(text, icon=icon, color=colour, on_click=self._asks(name))
+                    button.props("dense no-caps size=sm").classes(f"button-{name}").style("padding: 0 6px").tooltip(tip)
+            with ui.row().style("gap:4px; align-items:center"):
+                for text, on in (("Train", False), ("Evaluate", True)):
+                    button = ui.button(text, on_click=self._asks("evaluate", on))
+                    button.props("dense no-caps outline size=sm").classes(f"button-{text.lower()}").style(
+                        "padding: 0 6px"
+                    )
+                self._state = ui.label("").style("font-size:12px").classes("state")
+
+    def _driving(self) -> None:
+        with ui.card():
+            ui.html("<h3>Take over</h3>", sanitize=False)
+            ui.html(PAD, sanitize=False).style("width:100%")
+            with ui.row().style("gap:4px"):
+                for name, icon in EVENTS:
+                    button = ui.button(name, icon=icon, on_click=self._asks(name))
+                    button.props("dense no-caps flat size=sm").classes(f"button-{name}").tooltip(
+                        "what this episode was"
+                    )
+
+    def _goal(self) -> None:
+        with ui.card():
+            ui.html("<h3>Goal: drag the green ball</h3>", sanitize=False)
+            with ui.row().style("gap:10px; align-items:center"):
+                self._keep = (
+                    ui.switch("stays", value=self._desk.keeps, on_change=self._on_keep).props("dense").classes("keep")
+                )
+                self._keep.tooltip("on: every episode goes for your goal; off: goals are drawn")
+                drags = ui.toggle(list(DRAGS), value="free", on_change=lambda e: self._view.drag_by(e.value))
+                drags.props("dense no-caps size=sm")
+            self._where = ui.label("").style("font-size:12px").classes("where")
+
+    def _learning(self) -> None:
+        with ui.card():
+            ui.html("<h3>Learning</h3>", sanitize=False)
+            self._chart = ui.echart(curve_options(())).style("height:170px; width:100%").classes("curve")
+            self._cycles = ui.html("", sanitize=False).style("width:100%").classes("cycles")
+        with ui.card():
+            ui.html("<h3>Recorded</h3>", sanitize=False)
+            self._recorded = ui.html("", sanitize=False).style("width:100%").classes("recorded")
+
+    def _notes_card(self) -> None:
+        with ui.card():
+            ui.html("<h3>What was asked</h3>", sanitize=False)
+            self._notes = ui.label("").style("white-space:pre-line; font-size:12px").classes("notes")
+
+    def _asks(self, name: str, on: bool = True) -> Callable[[], None]:
+        return lambda: self._desk.ask(name, on)
+
+    def _on_keep(self) -> None:
+        wanted, goal = bool(self._keep.value), self._desk.picture.goal_m
+        if wanted == self._desk.keeps:
+            return
+        if wanted and goal is not None:
+            self._desk.ask_goal(*goal)
+        else:
+            self._desk.ask("keep_goal", wanted)
+
+    def _update(self) -> None:
+        picture = self._desk.picture
+        silent = time.monotonic() - picture.heard_s > SILENT_S
+        text, ground = WHO["silent" if silent else picture.source]
+        self._set(self._who, text, f"background:{ground}")
+        self._set(self._why, _why(picture, silent), "")
+        self._set(self._state, _state(picture), "")
+        goal, hand = picture.goal_m, picture.hand_m
+        at = f"hand {_metres(hand)}" + (f"   goal {_metres(goal)}" if goal else "") + " m"
+        self._set(self._where, at, "")
+        self._view.update(picture)
+
+    def _update_slowly(self) -> None:
+        picture = self._desk.picture
+        if self._keep.value != self._desk.keeps:
+            self._keep.value = self._desk.keeps
+        if picture.curve != self._curve:
+            self._curve = picture.curve
+            self._chart.options.clear()
+            self._chart.options.update(curve_options(picture.curve))
+        self._cycles.content = _table(cycle_rows(picture))
+        self._recorded.content = _table(recorded_rows(picture))
+        self._set(self._notes, "\n".join(reversed(list(self._desk.notes))), "")
+
+    @staticmethod
+    def _set(label: ui.label, text: str, style: str) -> None:
+        if label.text != text:
+            label.text = text
+            if style:
+                label.style(style)
+
+
+def _why(picture: Picture, silent: bool) -> str:
+    """Why the arm holds, is slowed, or what is going on."""
+    if silent:
+        return "nothing was heard of it for a second"
+    reasons = (picture.fault and f"FAULT: {picture.fault}", picture.hold_reason, picture.reason)
+    slowed = f"limited: {picture.limiter}" if picture.limiter else ""
+    return " · ".join(filter(None, (next(filter(None, reasons), ""), slowed))) or f"episode {picture.episode}"
+
+
+def _state(picture: Picture) -> str:
+    mode = picture.mode.lower()
+    part = f" · {100 * picture.progress:.0f} % of learning" if picture.progress else ""
+    return f"{picture.state} · {mode} · episode {picture.episode}{part}"
+
+
+def _metres(point: tuple[float, float, float]) -> str:
+    return " ".join(f"{v:.3f}" for v in point)
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    return "<table>" + "".join(f"<tr><td>{escape(a)}</td><td>{escape(b)}</td></tr>" for a, b in rows) + "</table>"

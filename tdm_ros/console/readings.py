@@ -1,0 +1,69 @@
+"""What the page shows in numbers: the learning curve, how well the loop runs, what is recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tdm_ros.console.desk import Picture
+
+SHOWN = 600
+"""Episodes in the curve; of more, the last."""
+SERIES = (("train", "#1565c0"), ("validate", "#00796b"), ("evaluate", "#ef6c00"))
+
+
+def curve_options(curve: tuple[tuple[float, float, str], ...]) -> dict[str, Any]:
+    """Distance to the goal at the end of each episode, over robot time, as options of ECharts."""
+    series = [
+        {
+            "name": mode,
+            "type": "scatter",
+            "symbolSize": 5,
+            "itemStyle": {"color": colour},
+            "data": [[round(minutes, 3), round(cm, 3)] for minutes, cm, kind in curve[-SHOWN:] if kind == mode],
+        }
+        for mode, colour in SERIES
+    ]
+    name = {"nameLocation": "middle", "nameTextStyle": {"fontSize": 10}, "axisLabel": {"fontSize": 10}}
+    return {
+        "animation": False,
+        "grid": {"left": 44, "right": 8, "top": 22, "bottom": 32},
+        "legend": {"top": 0, "itemHeight": 8, "textStyle": {"fontSize": 10}},
+        "xAxis": {"type": "value", "name": "robot time [min]", "nameGap": 18, "min": 0, **name},
+        "yAxis": {"type": "log", "name": "final distance [cm]", "nameGap": 30, "min": 0.1, **name},
+        "series": series,
+    }
+
+
+def cycle_rows(picture: Picture) -> list[tuple[str, str]]:
+    """How well the loop runs and learning goes, from the nodes' diagnostics."""
+    arm, trainer, planner = (picture.values.get(name, {}) for name in ("arm", "trainer", "planner"))
+    rows = [("commands in time", f"{_number(arm, 'rate_hz', 1)} Hz")]
+    rows.append(("cycles, missed", f"{_number(arm, 'total')}, {_number(arm, 'missed')}"))
+    for title, key in (("period", "period_ms"), ("state to command", "latency_ms")):
+        rows.append((f"{title} p50 / p99 / worst", f"{_spread(arm, key)} ms"))
+    rows.append(("updates, weights", f"{_number(trainer, 'updates')}, version {_number(trainer, 'weights_version')}"))
+    if planner.get("plans", "0") not in ("", "0"):
+        rows.append(("plans", _number(planner, "plans")))
+    refused = sum(_count(v) for node in picture.values.values() for k, v in node.items() if k.startswith("refused: "))
+    return [*rows, ("inputs refused, all nodes", str(refused))]
+
+
+def recorded_rows(picture: Picture) -> list[tuple[str, str]]:
+    """Transitions by who acted, and the files that they are in."""
+    rows = [(f"transitions by {source.lower()}", str(count)) for source, count in sorted(picture.executed.items())]
+    return [*rows, *((name, f"{size / 1e6:.2f} MB") for name, size in picture.log[-4:])]
+
+
+def _number(values: dict[str, str], key: str, digits: int = 0) -> str:
+    try:
+        return f"{float(values[key]):.{digits}f}"
+    except (KeyError, ValueError):
+        return "-"
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+def _spread(values: dict[str, str], key: str) -> str:
+    return " / ".join(_number(values, f"{key}.{part}", 1) for part in ("p50", "p99", "worst"))

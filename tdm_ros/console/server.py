@@ -1,0 +1,110 @@
+"""The web server of the page: in a thread of its own, behind the guard."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, WebSocket
+from fastapi.responses import FileResponse
+from nicegui import app as pages
+from nicegui import ui
+
+from tdm_ros.console.desk import Desk
+from tdm_ros.console.driving import Driving
+from tdm_ros.console.guard import MESSAGE_BYTES, Guard, is_loopback
+from tdm_ros.console.page import make_page
+
+SCRIPT = Path(__file__).with_name("driving.js")
+TOKEN_BYTES = 18
+START_S = 20.0
+
+
+class Server:
+    """Serves the page until it is closed.
+
+    Parameters
+    ----------
+    desk : Desk
+    host : str
+        Address to listen on.
+    port : int
+        Port; if it is taken, any other.
+    token : str
+        What the address must carry; empty: a random one, or none where only this machine reaches the address.
+
+    Raises
+    ------
+    OSError
+        If the address can not be listened on.
+    """
+
+    def __init__(self, desk: Desk, host: str, port: int, token: str = "") -> None:
+        self.token = token or ("" if is_loopback(host) else secrets.token_urlsafe(TOKEN_BYTES))
+        self._socket = _listen(host, port)
+        self.port = int(self._socket.getsockname()[1])
+        self._host = host
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        driving = Driving(desk)
+
+        @app.websocket("/drive")
+        async def drive(page: WebSocket) -> None:
+            await driving.serve(page)
+
+        @app.get("/driving.js")
+        def script() -> FileResponse:
+            return FileResponse(SCRIPT, media_type="text/javascript", headers={"cache-control": "no-cache"})
+
+        pages.on_exception(lambda error: desk.refuse("page: malformed event", f"{type(error).__name__}: {error}"[:120]))
+        ui.run_with(app, root=make_page(desk), title="tdm_ros", tailwind=False, show_welcome_message=False)
+        config = uvicorn.Config(
+            Guard(app, desk.refuse, self.token),
+            loop="asyncio",
+            ws="websockets-sansio",
+            ws_max_size=4 * MESSAGE_BYTES,
+            ws_per_message_deflate=False,
+            log_level="warning",
+            access_log=False,
+            limit_concurrency=128,
+            timeout_graceful_shutdown=1,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> str:
+        """What a person types into the browser."""
+        host = socket.gethostname() if self._host in ("0.0.0.0", "::", "") else self._host
+        shown = f"[{host}]" if ":" in host else host
+        return f"http://{shown}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still serves."""
+        return self._thread.is_alive()
+
+    def close(self) -> None:
+        """Close every page, and end."""
+        self._server.should_exit = True
+        self._thread.join(START_S)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind to a port, or to any other where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for number in (port, 0):
+        made = socket.socket(family, socket.SOCK_STREAM)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            made.bind((host.strip("[]"), number))
+            made.listen(64)
+            return made
+        except OSError as error:
+            made.close()
+            if number == 0 or not isinstance(error, OSError) or error.errno != 98:
+                raise
+    raise AssertionError("unreachable")

@@ -1,0 +1,161 @@
+"""The page's 3-D view: the arm, its goal as something to drag, the plan, keep-outs, and where the hand has been."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from nicegui import ui
+from nicegui.elements.scene.scene_object3d import Object3D
+from nicegui.events import GenericEventArguments, SceneDragEventArguments
+
+from tdm_ros.console.desk import Desk, Picture, Point
+from tdm_ros.console.shapes import Link, Shape, arm_links, turned
+
+GOAL_RADIUS_M, KNOT_RADIUS_M, TRAIL_M = 0.03, 0.015, 0.016
+UNCHANGED_RAD = 1e-3
+FRAMES_S = 15
+DRAG_S = 0.1
+ROUND = 20
+FLOOR_M = -0.912
+DRAGS = {"free": "", "level": "z = {z:.4f}", "upright": "x = {x:.4f}, y = {y:.4f}"}
+"""Ways to drag the goal: in the plane that faces the camera, at its height, or straight up and down."""
+
+_ALONG_Z = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+"""three.js has cylinders along y, MuJoCo along z."""
+
+
+@cache
+def links() -> list[Link]:
+    """The arm, read once a process."""
+    return arm_links()
+
+
+class ArmView:
+    """One page's view.
+
+    Parameters
+    ----------
+    desk : Desk
+    on_goal : callable
+        Is given where the goal was dragged to [m].
+    """
+
+    def __init__(self, desk: Desk, on_goal: Callable[[float, float, float], None]) -> None:
+        self._desk, self._on_goal = desk, on_goal
+        self._dragging = False
+        self._drag = "free"
+        self._q = np.full(len(links()), np.nan)
+        self._shown: dict[str, object] = {}
+        self._made: dict[str, list[Object3D]] = {}
+        self.scene = ui.scene(
+            width=800,
+            height=600,
+            grid=False,
+            background_color="#dfe6ee",
+            fps=FRAMES_S,
+            on_drag_start=self._on_start,
+            on_drag_end=self._on_end,
+            camera=ui.scene.perspective_camera(fov=42),
+        )
+        self.scene.style("width: 100%; height: 100%").classes("view")
+        self.scene.on("drag", self._on_drag, throttle=DRAG_S)
+        with self.scene as scene:
+            scene.box(4, 4, 0.01).move(0, 0, FLOOR_M).material("#aeb4bd")
+            self._groups = [self._draw_link(link) for link in links()]
+            for link, group in zip(links(), self._groups, strict=True):
+                if link.parent >= 0:
+                    group.attach(self._groups[link.parent])
+                    group.move(*map(float, link.position_m)).rotate_R(link.rotation.tolist())
+            self._trail = scene.point_cloud([[0, 0, 0]], point_size=TRAIL_M).material("#1565c0")
+            self.goal = scene.sphere(GOAL_RADIUS_M).material("#2e7d32", 0.9).with_name("goal").draggable()
+        scene.move_camera(1.95, -1.3, 1.0, 0.36, 0.0, 0.22, 0, 0, 1, duration=0)
+
+    def _draw_link(self, link: Link) -> Object3D:
+        with self.scene.group().with_name(link.name) as group:
+            for shape in link.shapes:
+                self._draw(shape)
+        return group
+
+    def _draw(self, shape: Shape) -> None:
+        scene, (a, b, c) = self.scene, map(float, shape.size_m)
+        if shape.kind == "box":
+            self._put(scene.box(2 * a, 2 * b, 2 * c), shape, shape.rotation)
+        elif shape.kind == "ellipsoid":
+            self._put(scene.sphere(1.0).scale(a, b, c), shape, shape.rotation)
+        elif shape.kind == "sphere":
+            self._put(scene.sphere(a, ROUND, ROUND // 2), shape, shape.rotation)
+        else:
+            self._put(scene.cylinder(a, a, 2 * b, ROUND), shape, shape.rotation @ _ALONG_Z)
+            for end in (-b, b) if shape.kind == "capsule" else ():
+                ball = scene.sphere(a, ROUND, ROUND // 2).material(shape.colour)
+                ball.move(*(shape.position_m + end * shape.rotation[:, 2]).tolist())
+
+    def _put(self, made: Object3D, shape: Shape, rotation: np.ndarray) -> None:
+        made.material(shape.colour).move(*shape.position_m.tolist()).rotate_R(rotation.tolist())
+
+    def drag_by(self, way: str) -> None:
+        """Choose how the goal is dragged: one of `DRAGS`."""
+        self._drag = way
+        self._constrain()
+
+    def update(self, picture: Picture) -> None:
+        """Show what is known now."""
+        for index, link in enumerate(links()):
+            if link.joint >= 0 and not abs(picture.q_rad[link.joint] - self._q[index]) < UNCHANGED_RAD:
+                self._q[index] = picture.q_rad[link.joint]
+                self._groups[index].rotate_R(turned(link, self._q[index]).tolist())
+        if self._new("trail", picture.trail_m) and picture.trail_m:
+            self._trail.set_points([list(point) for point in picture.trail_m])
+        if self._new("boxes", picture.boxes_m):
+            self._redraw("boxes", lambda: [self._keep_out(low, high) for low, high in picture.boxes_m])
+        plan = (picture.knots_m, picture.knot_colours)
+        if self._new("plan", plan):
+            self._redraw("plan", lambda: self._plan(*plan))
+        goal = self._desk.wanted_m if self._desk.keeps else picture.goal_m
+        if goal is not None and not self._dragging and self._new("goal", (goal, self._desk.keeps)):
+            self.goal.move(*goal)
+            self.goal.material("#00c853" if self._desk.keeps else "#2e7d32", 1.0 if self._desk.keeps else 0.8)
+            self._constrain()
+
+    def _new(self, name: str, value: object) -> bool:
+        old, self._shown[name] = self._shown.get(name), value
+        return old != value
+
+    def _redraw(self, name: str, make: Callable[[], list[Object3D]]) -> None:
+        for old in self._made.pop(name, []):
+            old.delete()
+        with self.scene:
+            self._made[name] = make()
+
+    def _keep_out(self, low: Point, high: Point) -> Object3D:
+        size = np.subtract(high, low)
+        box = self.scene.box(*size.tolist()).material("#c62828", 0.3)
+        return box.move(*(np.add(low, high) / 2).tolist())
+
+    def _plan(self, knots: tuple[Point, ...], colours: tuple[str, ...]) -> list[Object3D]:
+        made: list[Object3D] = []
+        for knot, colour in zip(knots, colours, strict=True):
+            made.append(self.scene.sphere(KNOT_RADIUS_M).material(colour).move(*knot))
+        for a, b in pairwise(knots):
+            made.append(self.scene.line(list(a), list(b)).material("#37474f"))
+        return made
+
+    def _constrain(self) -> None:
+        at = {"x": self.goal.x, "y": self.goal.y, "z": self.goal.z}
+        self.scene.props["drag-constraints"] = DRAGS[self._drag].format(**at)
+
+    def _on_start(self, event: SceneDragEventArguments) -> None:
+        self._dragging = event.object_name == "goal"
+
+    def _on_drag(self, event: GenericEventArguments) -> None:
+        if self._dragging:
+            self._on_goal(*(float(event.args[axis]) for axis in "xyz"))
+
+    def _on_end(self, event: SceneDragEventArguments) -> None:
+        if self._dragging:
+            self._dragging = False
+            self._on_goal(float(event.x), float(event.y), float(event.z))
+            self._shown.pop("goal", None)

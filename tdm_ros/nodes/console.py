@@ -1,0 +1,264 @@
+"""`console`: a page in the browser. Shows the arm, steers the goal, and lets a person take over."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections import Counter, deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
+from geometry_msgs.msg import PoseStamped, TwistStamped
+from rclpy.node import Node
+from std_msgs.msg import Bool, String
+from std_srvs.srv import SetBool, Trigger
+from visualization_msgs.msg import Marker, MarkerArray
+
+from tdm_ros.console.desk import EVENTS, SWITCHES, TRIGGERS, Desk, Order, Point
+from tdm_ros.control.refusals import Refusals
+from tdm_ros.control.timeline import Source
+from tdm_ros.msg import ArmState, Episode, Transition
+from tdm_ros.nodes import qos
+from tdm_ros.nodes.convert import BASE_FRAME, StateReader, to_announcement
+from tdm_ros.nodes.declare import Declared
+from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics
+from tdm_ros.nodes.node_runner import run
+from tdm_ros.nodes.parameters import ConsoleParameters
+from tdm_ros.replay.log import LOG_FOLDER
+from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.training.metrics import UNSCORED, read_metrics
+
+if TYPE_CHECKING:
+    from tdm_ros.console.server import Server
+
+MISSING = "there is no page, the rest goes on: nicegui is not installed (pip install 'tdm_ros[console]')"
+DRIVE_FRESH_S = 0.1
+"""What a person said of driving longer ago is not passed on [s]."""
+TRAIL_STATES = 120
+ALONE_S = 5.0
+"""A goal that stays is given up when no page has been open for so long [s]."""
+
+
+class ConsoleNode(Node):
+    """Passes what it hears to the desk, and what a person asks for on to the others."""
+
+    def __init__(self) -> None:
+        super().__init__("console")
+        given = Declared(self, ConsoleParameters).values
+        self.task = SAWYER_REACH[given.actuation]
+        self.refusals = Refusals(self.get_logger().warning)
+        self._run_dir = Path(given.run_dir)
+        self._reader = StateReader(self.task)
+        low, high = ([float(v) for v in corner] for corner in (self.task.goal.low, self.task.goal.high))
+        self.desk = Desk((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        self._trail: deque[Point] = deque(maxlen=TRAIL_STATES)
+        self._executed: Counter[str] = Counter()
+        self._values_by_node: dict[str, dict[str, str]] = {}
+        self._metrics_size = -1
+        self._open_s = time.monotonic()
+        self._engaged = False
+        self._driven = 0
+        self._server = self._serve(given)
+        self._subscribe()
+        self._advertise()
+        self._diagnostics = Diagnostics(self, self.refusals, self._values, timer=False)
+        self.create_timer(1.0, self._look)
+
+    def _serve(self, given: ConsoleParameters) -> Server | None:
+        if importlib.util.find_spec("nicegui") is None:
+            self.get_logger().warning(MISSING)
+            return None
+        from tdm_ros.console.server import Server
+
+        try:
+            server = Server(self.desk, given.host, given.port, given.token)
+        except OSError as error:
+            self.get_logger().warning(f"there is no page, the rest goes on: {given.host}:{given.port}: {error}")
+            return None
+        print(f"open {server.address} in a browser", flush=True)
+        return server
+
+    def _subscribe(self) -> None:
+        self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
+        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
+        self.create_subscription(MarkerArray, "plan_markers", self._on_markers, qos.LATCHED)
+        self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
+        self.create_subscription(DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
+
+    def _advertise(self) -> None:
+        self._goals = self.create_publisher(PoseStamped, "goal", qos.GOAL)
+        self._twists = self.create_publisher(TwistStamped, "teleop/twist", qos.TELEOP)
+        self._engagements = self.create_publisher(Bool, "teleop/engaged", qos.TELEOP)
+        self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
+        self._triggers = {name: self.create_client(Trigger, f"supervisor/{name}") for name in TRIGGERS}
+        self._switches = {name: self.create_client(SetBool, f"supervisor/{name}") for name in SWITCHES}
+        self.desk.wake = self.create_guard_condition(self._carry_out).trigger
+
+    # From the page.
+
+    def _carry_out(self) -> None:
+        """Do what a person asked for since the last time."""
+        drive = self.desk.driven()
+        if drive is not None and time.monotonic() - drive.said_s <= DRIVE_FRESH_S:
+            self._engaged = drive.engaged
+            self._driven += drive.engaged
+            twist = TwistStamped()
+            twist.header.stamp = self.get_clock().now().to_msg()
+            twist.header.frame_id = BASE_FRAME
+            twist.twist.linear.x, twist.twist.linear.y, twist.twist.linear.z = drive.velocity_m_s
+            self._engagements.publish(Bool(data=drive.engaged))
+            self._twists.publish(twist)
+        for order in self.desk.orders():
+            self._obey(order)
+
+    def _obey(self, order: Order) -> None:
+        if order.name in TRIGGERS:
+            self._call(self._triggers[order.name], Trigger.Request(), order.name)
+        elif order.name in SWITCHES:
+            self._switch(order.name, order.on)
+        elif order.name in EVENTS:
+            self._events.publish(String(data=order.name))
+            self.desk.note(f"{order.name}: said")
+        elif order.name == "lost":
+            self._events.publish(String(data="pause"))
+            self.desk.note("a page that drove is gone, or silent: paused")
+        elif order.name == "goal":
+            if not self.desk.keeps:
+                self._switch("keep_goal", True)
+            self._publish_goal(order.point_m)
+
+    def _switch(self, name: str, on: bool) -> None:
+        if name == "keep_goal":
+            self.desk.keeps = on
+        self._call(self._switches[name], SetBool.Request(data=on), f"{name} {'on' if on else 'off'}")
+
+    def _call(self, client: Any, request: Any, what: str) -> None:
+        """Call a service of the supervisor; its answer becomes a note."""
+        if not client.service_is_ready():
+            self.desk.note(f"{what}: the supervisor is not there")
+            return
+
+        def tell(future: Any) -> None:
+            answer = future.result()
+            self.desk.note(f"{what}: {answer.message or 'done'}" if answer.success else f"{what}: no, {answer.message}")
+
+        client.call_async(request).add_done_callback(tell)
+
+    def _publish_goal(self, point_m: Point) -> None:
+        message = PoseStamped()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.frame_id = BASE_FRAME
+        message.pose.position.x, message.pose.position.y, message.pose.position.z = point_m
+        message.pose.orientation.w = 1.0
+        self._goals.publish(message)
+
+    # To the page.
+
+    def _on_state(self, message: ArmState) -> None:
+        sample, problem = self._reader.read(message)
+        if sample is None:
+            self.refusals.refuse(f"arm_state: {problem}")
+            return
+        hand = (float(sample.hand_m[0]), float(sample.hand_m[1]), float(sample.hand_m[2]))
+        self._trail.append(hand)
+        source = Source(sample.source).name if sample.source in set(Source) else "NONE"
+        self.desk.show(
+            heard_s=time.monotonic(),
+            q_rad=tuple(map(float, sample.q_rad)),
+            hand_m=hand,
+            trail_m=self.desk.picture.trail_m if sample.cycle % 4 else tuple(self._trail),
+            source=source,
+            hold_reason=sample.hold_reason,
+            limiter=message.limiter if sample.limited else "",
+            fault=sample.fault,
+        )
+
+    def _on_episode(self, message: Episode) -> None:
+        told, problem = to_announcement(self, message, self.task)
+        if told is None:
+            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+            return
+        goal = tuple(map(float, told.goal)) if len(told.goal) == 3 else self.desk.picture.goal_m
+        episode = told.episode or self.desk.picture.episode
+        self.desk.show(
+            state=told.state.name,
+            mode=told.mode.name,
+            reason=told.reason,
+            episode=episode,
+            progress=told.progress,
+            goal_m=goal,
+        )
+
+    def _on_markers(self, message: MarkerArray) -> None:
+        knots, colours, boxes = [], [], []
+        for marker in message.markers:
+            at, size = marker.pose.position, marker.scale
+            if marker.ns == "subgoal" and marker.action == Marker.ADD:
+                knots.append((at.x, at.y, at.z))
+                parts = (marker.color.r, marker.color.g, marker.color.b)
+                colours.append("#" + "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02x}" for part in parts))
+            elif marker.ns == "keep_out" and marker.action == Marker.ADD:
+                half = (size.x / 2, size.y / 2, size.z / 2)
+                low = (at.x - half[0], at.y - half[1], at.z - half[2])
+                boxes.append((low, (at.x + half[0], at.y + half[1], at.z + half[2])))
+        self.desk.show(knots_m=tuple(knots), knot_colours=tuple(colours), boxes_m=tuple(boxes))
+
+    def _on_transition(self, message: Transition) -> None:
+        self._executed[Source(message.source).name if message.source in set(Source) else "NONE"] += 1
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        space = f"{self.get_namespace().rstrip('/')}/"
+        for status in message.status:
+            if status.name.startswith(space) and "/" not in status.name.removeprefix(space):
+                values = {pair.key: pair.value for pair in status.values}
+                self._values_by_node[status.name.removeprefix(space)] = values
+
+    def _look(self) -> None:
+        """Once a second: what is on disk, what was refused, whether anybody looks on."""
+        now_s = time.monotonic()
+        for why, detail, count in self.desk.refused():
+            self.refusals.refuse(why, detail)
+            self.refusals.counts[why] += count - 1
+        if self.desk.pages > 0:
+            self._open_s = now_s
+        elif self.desk.keeps and now_s - self._open_s > ALONE_S:
+            self._switch("keep_goal", False)
+        self.desk.show(executed=dict(self._executed), values=dict(self._values_by_node), log=self._files())
+        self._read_curve()
+        gone = self._server is not None and not self._server.alive
+        self._diagnostics.publish(MISSING if self._server is None else "the page's server has ended" if gone else "")
+
+    def _files(self) -> tuple[tuple[str, int], ...]:
+        folder = self._run_dir / LOG_FOLDER
+        return tuple((path.name, path.stat().st_size) for path in sorted(folder.glob("*.mcap*")))
+
+    def _read_curve(self) -> None:
+        try:
+            size = (self._run_dir / "metrics.csv").stat().st_size
+            if size == self._metrics_size:
+                return
+            rows = [row for row in read_metrics(self._run_dir) if row.end not in UNSCORED]
+        except (OSError, ValueError):
+            return
+        self._metrics_size = size
+        self.desk.show(curve=tuple((row.robot_time_s / 60, 100 * row.final_distance, row.mode) for row in rows))
+
+    def _values(self) -> dict[str, object]:
+        return {
+            "pages": self.desk.pages,
+            "engaged": self._engaged,
+            "driven": self._driven,
+            "keeps_goal": self.desk.keeps,
+            "port": self._server.port if self._server is not None else 0,
+        }
+
+    def close(self) -> None:
+        """Let go, and close the page."""
+        if self._server is not None:
+            self._server.close()
+
+
+def main() -> int:
+    """Run the node until a signal."""
+    return run(ConsoleNode)

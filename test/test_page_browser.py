@@ -1,0 +1,358 @@
+"""The page in a real Chromium, before the whole system: drag the goal, hold, take over, get lost.
+
+`make browser` sets Chromium up. TDM_PICTURES=docs/images keeps the pictures that are taken on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+CHROMIUM = shutil.which("chromium")
+LACKS = [name for name in ("nicegui", "playwright") if importlib.util.find_spec(name) is None]
+LACKS += [] if CHROMIUM else ["Chromium (make browser)"]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(LACKS), reason=f"there is no {' and no '.join(LACKS)}"),
+    pytest.mark.timeout(300),
+]
+
+import imageio.v3  # noqa: E402
+from geometry_msgs.msg import PoseStamped  # noqa: E402
+from page_for_tests import Cable, Door  # noqa: E402
+from ros_bench import bench  # noqa: E402
+from tdm_ros.msg import ArmState, Episode, PolicyWeights, Transition  # noqa: E402
+
+from tdm_ros.nodes import qos  # noqa: E402
+from tdm_ros.sim.goal_env import make_goal_env  # noqa: E402
+from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
+from tdm_ros.tdm.config import TdmConfig  # noqa: E402
+from tdm_ros.training.learner import Learner  # noqa: E402
+from tdm_ros.training.online import OnlineTrainer, Schedule  # noqa: E402
+
+TASK = SAWYER_REACH["velocity"]
+STEPS = 1200
+NEAR_M = 0.05
+GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--webgl-antialiasing-mode=none")
+SIZE = {"width": 1280, "height": 960}
+PICTURES = os.environ.get("TDM_PICTURES", "")
+
+ON_SCREEN = """name => {
+  const element = document.querySelector('.view');
+  const at = window['scene_' + element.id].getObjectByName(name).position.clone();
+  at.project(getElement(Number(element.id.slice(1))).camera);
+  const box = element.querySelector('canvas').getBoundingClientRect();
+  return [box.x + (at.x + 1) / 2 * box.width, box.y + (1 - at.y) / 2 * box.height];
+}"""
+
+
+class Stage:
+    """The system, and a browser before it."""
+
+    def __init__(self, made: Any, browser: Any, weights: bytes) -> None:
+        self.bench = made
+        self.states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
+        self.told = made.collect(Episode, "episode", qos.EPISODE)
+        self.transitions = made.collect(Transition, "transition", qos.TRANSITION)
+        self._asked = made.collect(PoseStamped, "goal")
+        self._weights = made.node.create_publisher(PolicyWeights, "policy_weights", qos.LATCHED)
+        for name in ("arm", "policy", "planner", "collector"):
+            made.start(name, **({"run_dir": made.folder} if name == "collector" else {}))
+        made.start("supervisor", run_dir=made.folder, duration_min=0, evaluate_goals=3)
+        self.door = Door(made)
+        self.cable = Cable(self.door.host)
+        self.mark = f"--mark={made.folder}"
+        self._browser = browser
+        self._weights.publish(PolicyWeights(version=1, task=TASK.fingerprint, data=weights))
+        self.page = self.open()
+
+    def open(self) -> Any:
+        """Open the page, and wait until it shows a living arm."""
+        page = self._browser.new_page(viewport=SIZE)
+        page.set_default_timeout(60_000)
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on(
+            "request", lambda request: self.errors.extend([request.url] if self.cable.host not in request.url else [])
+        )
+        page.goto(f"http://{self.cable.host}/")
+        self.see(lambda: page.inner_text(".who") not in ("", "the arm is silent"), page=page)
+        self.see(lambda: page.inner_text("#drive-who") == "nobody drives", page=page)
+        return page
+
+    def _note(self, url: str) -> None:
+        """The page must need nothing but its own server."""
+        if f"//{self.cable.host}/" not in url and not url.startswith(("data:", "blob:")):
+            self.errors.append(url)
+
+    def see(self, condition: Callable[[], bool], seconds: float = 30.0, page: Any = None) -> None:
+        """Let the browser and the system live until something is true."""
+        end_s = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end_s, "it did not come true; the page says: " + " | ".join(
+                (page or self.page).locator(name).inner_text() for name in (".who", ".why", ".state", ".notes")
+            )
+            (page or self.page).wait_for_timeout(20)
+            self.bench.spin(0.03)
+
+    def running(self) -> None:
+        """Have the policy drive."""
+        if self.told[-1].state in (Episode.PAUSED, Episode.DISABLED):
+            self.page.click(".button-start")
+        self.see(lambda: self.states[-1].source == ArmState.SOURCE_POLICY)
+
+    def picture(self, name: str) -> None:
+        """Take a picture of the page, on which the arm must be seen."""
+        self.page.mouse.move(SIZE["width"] - 5, SIZE["height"] - 5)
+        self.page.wait_for_timeout(1500)
+        path = Path(PICTURES or self.bench.folder) / f"{name}.png"
+        self.page.screenshot(path=path)
+        image = imageio.v3.imread(path)[..., :3].astype(int)
+        red = (image[..., 0] > 90) & (image[..., 1] < 60) & (image[..., 2] < 60)
+        assert red.mean() > 0.005, f"there is no red arm on {path}"
+
+    @property
+    def goal(self) -> np.ndarray:
+        """The goal of the newest episode [m]."""
+        return next((np.array(told.goal) for told in reversed(self.told) if len(told.goal)), np.zeros(3))
+
+    @property
+    def goals(self) -> list[list[float]]:
+        """What the page asked for [m]."""
+        points = [message.pose.position for message in self._asked]
+        return [[point.x, point.y, point.z] for point in points]
+
+    @property
+    def hand(self) -> np.ndarray:
+        """Where the hand is [m]."""
+        at = self.states[-1].hand.position
+        return np.array([at.x, at.y, at.z])
+
+    def held_after_s(self, source: int, since_s: float) -> float:
+        """Time from ``since_s`` [ROS time] to the first state of which ``source`` is not the author [s]."""
+        for state in self.states:
+            stamp_s = state.header.stamp.sec + state.header.stamp.nanosec * 1e-9
+            if stamp_s > since_s and state.source != source:
+                return stamp_s - since_s
+        return float("inf")
+
+
+@pytest.fixture(scope="module")
+def weights() -> bytes:
+    """A policy that reaches, to a centimetre or two: half a minute of learning in the bare simulation."""
+    learner = Learner(TASK, TdmConfig(total_steps=STEPS), seed=0)
+    env, other = make_goal_env("sawyer_reach")[0], make_goal_env("sawyer_reach")[0]
+    OnlineTrainer(env, other, learner, Schedule(STEPS, 0)).run()
+    return learner.actor_bytes()
+
+
+@pytest.fixture(scope="module")
+def stage(weights: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    from playwright.sync_api import sync_playwright
+
+    folder = tmp_path_factory.mktemp("page")
+    slow = folder / "chromium"  # drawing without a GPU must not take the processor from the arm
+    slow.write_text(f'#!/bin/sh\nexec nice -n 10 {CHROMIUM} "$@"\n')
+    slow.chmod(0o755)
+    with bench(folder) as made, sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=slow, args=["--no-sandbox", f"--mark={folder}", *GL])
+        try:
+            yield Stage(made, browser, weights)
+        finally:
+            browser.close()
+
+
+@pytest.fixture(autouse=True)
+def let_go(stage: Stage) -> Iterator[None]:
+    """Nothing stays pressed after a test."""
+    yield
+    stage.page.mouse.up()
+    for key in "wasdrf":
+        stage.page.keyboard.up(key)
+
+
+def test_goal_dragged_the_arm_goes_there_and_stays_with_it(stage: Stage) -> None:
+    stage.running()
+    page = stage.page
+    page.click(".keep")
+    stage.see(lambda: stage.goals and np.allclose(stage.goal, stage.goals[-1]))
+    for shift in ((-130, 60), (110, -70)):
+        page.wait_for_timeout(300)
+        x, y = page.evaluate(ON_SCREEN, "goal")
+        before = stage.goal
+        page.mouse.move(x, y)
+        page.mouse.down()
+        for part in (0.25, 0.5, 0.75, 1.0):
+            page.mouse.move(x + part * shift[0], y + part * shift[1])
+            page.wait_for_timeout(60)
+        page.mouse.up()
+        stage.see(lambda before=before: np.linalg.norm(stage.goal - before) > 0.1)
+        stage.see(lambda: np.allclose(stage.goal, stage.goals[-1]))
+        goal = np.array(stage.goals[-1])
+        stage.see(lambda goal=goal: np.linalg.norm(stage.hand - goal) < NEAR_M)
+        episode = stage.told[-1].episode
+        stage.see(lambda episode=episode: stage.told[-1].episode >= episode + 2)
+        assert np.allclose(stage.goal, goal), "it stays, episode after episode"
+        assert stage.told[-1].exploration == 0.0
+    assert page.locator(".keep").get_attribute("aria-checked") == "true"
+    stage.see(lambda: np.linalg.norm(stage.hand - goal) < NEAR_M)
+    stage.picture("console")
+    page.click(".keep")
+    stage.see(lambda: not np.allclose(stage.goal, goal))
+    assert stage.errors == []
+
+
+def test_hold_pressed_the_arm_holds_until_start(stage: Stage) -> None:
+    stage.running()
+    stage.page.click(".button-stop")
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_NONE, 3)
+    stage.see(lambda: "stopped by a person" in stage.page.inner_text(".why"), 3)
+    at = np.array(stage.states[-1].position)
+    stage.bench.spin(1.0)
+    assert np.abs(np.array(stage.states[-1].position) - at).max() < 1e-3
+    assert all(state.source == ArmState.SOURCE_NONE for state in stage.states[-15:])
+    stage.page.click(".button-start")
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY)
+
+
+def test_key_held_a_person_drives_let_go_the_policy_does_and_what_she_did_is_recorded(stage: Stage) -> None:
+    stage.running()
+    humans = [t for t in stage.transitions if t.source == ArmState.SOURCE_HUMAN]
+    assert not humans
+    stage.page.keyboard.down("r")
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
+    low = stage.hand
+    stage.see(lambda: stage.page.inner_text("#drive-who") == "you drive", 5)
+    stage.see(lambda: stage.hand[2] > low[2] + 0.05, 5)
+    stage.picture("console_drive")
+    stage.page.keyboard.up("r")
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
+    driven = sum(state.source == ArmState.SOURCE_HUMAN for state in stage.states)
+    recorded = lambda: sum(t.source == ArmState.SOURCE_HUMAN for t in stage.transitions)  # noqa: E731
+    stage.see(lambda: recorded() >= driven - 2, 5)
+    stage.see(lambda: f"by human\t{recorded()}" in stage.page.inner_text(".recorded"), 5)
+    assert recorded() > 5
+
+
+def test_slider_and_button_drive_while_they_are_held(stage: Stage) -> None:
+    stage.running()
+    page = stage.page
+    box = page.locator('.drive-pad[data-axis="1"]').bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2, steps=3)
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
+    right = stage.hand[1]
+    stage.see(lambda: stage.hand[1] > right + 0.03, 5)
+    page.mouse.up()
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
+    assert page.locator('.drive-pad[data-axis="1"]').input_value() == "0"
+    page.locator("#drive-take").hover()
+    page.mouse.down()
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
+    stage.bench.spin(0.5)
+    assert np.abs(np.array(stage.states[-1].velocity)).max() < 0.02, "who takes over and asks for nothing holds it"
+    page.mouse.up()
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
+
+
+def freeze(stage: Stage) -> Callable[[], None]:
+    """Stop every process of the browser; return how to wake it."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parents[int(path.name)] = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if stage.mark in (path / "cmdline").read_text():
+                parents[int(path.name)] = -1
+
+    def ours(pid: int) -> bool:
+        return pid == -1 or (pid in parents and ours(parents[pid]))
+
+    pids = [pid for pid in parents if ours(pid)]
+    assert len(pids) > 2
+
+    def send(number: signal.Signals) -> None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    send(signal.SIGSTOP)
+    return lambda: send(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("how", ["closed", "frozen", "cut off"])
+def test_browser_lost_while_it_drives_the_arm_holds_and_is_paused(stage: Stage, how: str) -> None:
+    stage.running()
+    stage.page.keyboard.down("r")
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
+    stage.bench.spin(0.3)
+    stage.states.clear()
+    since_s = time.time()
+    if how == "closed":
+        stage.page.close()
+        mend = lambda: setattr(stage, "page", stage.open())  # noqa: E731
+    elif how == "frozen":
+        mend = freeze(stage)
+    else:
+        stage.cable.cut()
+        mend = stage.cable.mend
+    try:
+        stage.bench.until(lambda: stage.states and stage.states[-1].source == ArmState.SOURCE_NONE, 5)
+        held_s = stage.held_after_s(ArmState.SOURCE_HUMAN, since_s)
+        print(f"{how}: the arm held after {held_s:.3f} s")
+        stage.bench.until(lambda: stage.told[-1].state == Episode.PAUSED, 5)
+        at = np.array(stage.states[-1].position)
+        stage.bench.spin(1.0)
+    finally:
+        mend()
+    stage.bench.spin(1.0)
+    assert np.abs(np.array(stage.states[-1].position) - at).max() < 1e-3, "it stays so, and the old keys are forgotten"
+    assert all(state.source == ArmState.SOURCE_NONE for state in stage.states[-10:])
+    assert held_s < 1.0, "what counts, 0.3 s, is printed: another machine may be slower"
+    stage.see(lambda: stage.page.inner_text("#drive-who") == "nobody drives")
+
+
+def test_buttons_pause_reset_evaluate_and_train(stage: Stage) -> None:
+    stage.running()
+    page = stage.page
+    page.click(".button-pause")
+    stage.see(lambda: stage.told[-1].state == Episode.PAUSED, 5)
+    page.click(".button-reset")
+    stage.see(lambda: "reset: no" in page.inner_text(".notes"), 5)
+    page.click(".button-start")
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY)
+    page.click(".button-reset")
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_RESET, 5)
+    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY)
+    page.click(".button-evaluate")
+    stage.see(lambda: stage.told[-1].mode == Episode.EVALUATE and stage.told[-1].state == Episode.RUNNING)
+    page.click(".button-train")
+    stage.see(lambda: stage.told[-1].mode == Episode.TRAIN and stage.told[-1].state == Episode.RUNNING)
+    page.click(".button-discard")
+    stage.see(lambda: "a person says: discard" in stage.bench.output("supervisor"), 5)
+    page.click(".button-clear_fault")
+    stage.see(lambda: "clear_fault: no" in page.inner_text(".notes"), 5)
+
+
+def test_malformed_event_of_a_page_is_counted_and_harmless(stage: Stage) -> None:
+    stage.page.evaluate(
+        """() => {
+          const id = Number(document.querySelector('.view').id.slice(1));
+          for (const args of [{type: 'drag', object_name: 'goal', x: 'a', y: null, z: 1}, {}, [], 3]) {
+            for (const type of ['dragstart', 'drag', 'dragend']) getElement(id).$emit(type, args);
+          }
+        }"""
+    )
+    stage.see(lambda: stage.bench.refused("console").get("page: malformed event", 0) > 0, 5)
+    assert stage.page.inner_text(".who") != ""

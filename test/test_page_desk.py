@@ -1,0 +1,82 @@
+"""Between the page and ROS: orders, the last word of who drives, refusals; and what is drawn from the model."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+
+from tdm_ros.console.desk import QUEUED, Desk, Picture
+from tdm_ros.console.readings import curve_options, cycle_rows, recorded_rows
+from tdm_ros.console.shapes import arm_links, turned
+from tdm_ros.robot.kinematics import link_frames
+from tdm_ros.robot.sawyer import NEUTRAL_RAD
+
+LOW, HIGH = (0.4, -0.3, 0.1), (0.8, 0.3, 0.6)
+
+
+def test_desk_goal_is_brought_into_the_box_and_one_that_is_not_finite_is_refused() -> None:
+    desk = Desk(LOW, HIGH)
+    desk.ask_goal(5.0, 0.1, -1.0)
+    assert [order.point_m for order in desk.orders()] == [(0.8, 0.1, 0.1)]
+    with pytest.raises(ValueError, match="three finite numbers"):
+        desk.ask_goal(0.5, math.nan, 0.2)
+    assert desk.orders() == []
+
+
+def test_desk_more_orders_than_can_be_carried_out_are_refused_and_counted() -> None:
+    desk = Desk(LOW, HIGH)
+    for _ in range(QUEUED + 5):
+        desk.ask("pause")
+    assert len(desk.orders()) == QUEUED
+    assert [(why, count) for why, _, count in desk.refused()] == [("page: more orders than can be carried out", 5)]
+
+
+def test_desk_of_driving_only_the_last_word_counts_and_once() -> None:
+    desk = Desk(LOW, HIGH)
+    desk.drive((0.1, 0, 0), True)
+    desk.drive((0, 0, 0), False)
+    said = desk.driven()
+    assert said is not None and not said.engaged and time.monotonic() - said.said_s < 1.0
+    assert desk.driven() is None
+
+
+def test_desk_refusals_with_ever_new_details_take_no_more_room() -> None:
+    desk = Desk(LOW, HIGH)
+    for number in range(1000):
+        desk.refuse("page: flood", str(number))
+    told = desk.refused()
+    assert sum(count for _, _, count in told) == 1000 and len(told) <= QUEUED + 1
+
+
+def test_links_of_the_model_are_where_kinematics_says_at_any_posture() -> None:
+    links = arm_links()
+    q = np.array(NEUTRAL_RAD) + np.linspace(-0.4, 0.5, 7)
+    poses = [np.eye(4)]
+    for link in links[1:]:
+        local = np.eye(4)
+        local[:3, :3] = turned(link, q[link.joint] if link.joint >= 0 else 0.0)
+        local[:3, 3] = link.position_m
+        poses.append(poses[link.parent] @ local)
+    moved = {link.joint: pose for link, pose in zip(links, poses, strict=True) if link.joint >= 0}
+    assert sorted(moved) == list(range(7))
+    assert np.allclose([moved[joint] for joint in range(7)], link_frames(q)[:7], atol=1e-6)
+    assert sum(len(link.shapes) for link in links) > 40
+    assert {shape.colour for link in links for shape in link.shapes} >= {"#990a12", "#1f1f21"}
+
+
+def test_readings_of_nothing_and_of_garbled_values_are_dashes() -> None:
+    rows = dict(cycle_rows(Picture(values={"arm": {"rate_hz": "much", "refused: x": "3"}, "planner": {"plans": "7"}})))
+    assert rows["commands in time"] == "- Hz" and rows["plans"] == "7" and rows["inputs refused, all nodes"] == "3"
+    assert recorded_rows(Picture(executed={"HUMAN": 5}, log=(("0000.mcap", 2_500_000),))) == [
+        ("transitions by human", "5"),
+        ("0000.mcap", "2.50 MB"),
+    ]
+
+
+def test_curve_of_a_long_run_shows_its_end() -> None:
+    curve = tuple((float(n), 1.0, "train" if n % 2 else "evaluate") for n in range(5000))
+    data = {series["name"]: series["data"] for series in curve_options(curve)["series"]}
+    assert data["train"][-1] == [4999.0, 1.0] and len(data["train"]) == len(data["evaluate"]) == 300

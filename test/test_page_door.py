@@ -1,0 +1,338 @@
+"""Who may open the page and drive: over real sockets, against the real node. What is refused is counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("nicegui")
+pytestmark = pytest.mark.ros
+
+from geometry_msgs.msg import TwistStamped  # noqa: E402
+from page_for_tests import Door, door  # noqa: E402
+from ros_bench import ROOT, bench  # noqa: E402
+from std_msgs.msg import Bool, String  # noqa: E402
+from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
+
+from tdm_ros.console.guard import COOKIE, is_loopback, well_formed  # noqa: E402
+
+NICEGUI = "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+SLOW = [0.1, 0.0, 0.0]
+
+
+@pytest.fixture(scope="module")
+def near(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with door(tmp_path_factory.mktemp("near")) as made:
+        made.twists = made.bench.collect(TwistStamped, "teleop/twist")
+        made.engaged = made.bench.collect(Bool, "teleop/engaged")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with door(tmp_path_factory.mktemp("far"), host="0.0.0.0") as made:
+        made.host = f"127.0.0.1:{made.host.rpartition(':')[2]}"
+        yield made
+
+
+def closed(page: object) -> ConnectionClosed:
+    """Read until the other side has closed; return how."""
+    with pytest.raises(ConnectionClosed) as caught:
+        while True:
+            page.recv(timeout=10)
+    return caught.value
+
+
+def test_page_on_loopback_needs_no_token_and_is_all_there(near: Door) -> None:
+    status, _, text = near.get()
+    assert near.token == "" and near.host.startswith("127.0.0.1:")
+    assert status == 200 and "driving.js" in text
+    assert near.get("/driving.js")[0] == 200
+    assert "http://" not in text.replace(near.host, "") or "cdn" not in text.lower(), "it works without the internet"
+
+
+def test_page_listens_on_loopback_alone_unless_told_otherwise(near: Door) -> None:
+    port = int(near.host.rpartition(":")[2])
+    others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
+    for address in filter(lambda text: not is_loopback(text), others):
+        with socket.socket() as probe:
+            assert probe.connect_ex((address, port)) != 0
+
+
+@pytest.mark.parametrize("heads", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
+def test_page_of_somebody_else_is_refused_and_counted(near: Door, heads: dict[str, str]) -> None:
+    why = f"page: {'host of another name' if 'Host' in heads else 'another origin'}"
+    before = near.refused(why)
+    assert near.get(**heads)[0] == 403
+    assert near.refused(why) == before + 1
+
+
+@pytest.mark.parametrize("path", ["/drive", NICEGUI])
+def test_socket_of_another_origin_is_refused_and_counted(near: Door, path: str) -> None:
+    before = near.refused("page: another origin")
+    for origin in ("http://evil.example", "null", None):
+        with pytest.raises(InvalidStatus) as caught:
+            near.socket(path, origin)
+        assert caught.value.response.status_code == 403
+    assert near.refused("page: another origin") == before + 3
+
+
+def test_polling_is_refused(near: Door) -> None:
+    assert near.get("/_nicegui_ws/socket.io/?EIO=4&transport=polling")[0] == 403
+
+
+def test_page_off_loopback_draws_a_token_and_lets_only_it_in(far: Door) -> None:
+    assert len(far.token) >= 20
+    why = "page: wrong token, or none"
+    before = far.refused(why)
+    for path in ("/", "/driving.js", "/?token=", "/?token=wrong", f"/?token={far.token[:-1]}", "/_nicegui_ws/x"):
+        assert far.get(path)[0] == 403
+    assert far.get(Cookie=f"{COOKIE}=wrong")[0] == 403
+    assert far.get(Cookie="=;;, a=b c")[0] == 403
+    assert far.refused(why) == before + 8
+    status, heads, _ = far.get(f"/?token={far.token}")
+    assert status == 303 and heads["location"] == "/", "the token leaves the address"
+    assert "HttpOnly" in heads["set-cookie"] and "SameSite=Strict" in heads["set-cookie"]
+    assert far.get(Cookie=heads["set-cookie"].partition(";")[0])[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/drive", NICEGUI])
+def test_socket_without_the_token_is_refused_and_with_it_let_in(far: Door, path: str) -> None:
+    for heads in ({}, {"Cookie": f"{COOKIE}=wrong"}):
+        with pytest.raises(InvalidStatus):
+            far.socket(path, **heads)
+    with pytest.raises(InvalidStatus):
+        far.socket(path, "http://evil.example", Cookie=f"{COOKIE}={far.token}")
+    with far.socket(path, Cookie=f"{COOKIE}={far.token}") as page:
+        assert page.recv(timeout=10)
+
+
+def test_driving_what_is_held_is_published_and_letting_go_too(near: Door) -> None:
+    near.twists.clear(), near.engaged.clear()
+    with near.socket() as page:
+        near.drive(page, SLOW, 1.0)
+        near.drive(page, [0, 0, 0], 0.1, held=False)
+        near.bench.spin(0.3)
+    assert 10 <= sum(twist.twist.linear.x == 0.1 for twist in near.twists) <= 45
+    assert near.twists[-1].twist.linear.x == 0.0 and near.twists[-1].header.frame_id == "base"
+    assert near.engaged[0].data is True and near.engaged[-1].data is False
+
+
+def test_driving_page_gone_lets_go_at_once(near: Door) -> None:
+    page = near.socket()
+    near.drive(page, SLOW, 0.5)
+    near.bench.spin(0.1)
+    assert near.engaged[-1].data is True
+    page.close()
+    near.bench.until(lambda: near.engaged[-1].data is False and near.twists[-1].twist.linear.x == 0.0, 2)
+
+
+def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_refused(near: Door) -> None:
+    with near.socket() as page:
+        near.drive(page, SLOW, 0.3)
+        near.bench.spin(0.2)
+        said = len(near.twists)
+        tick = json.loads(page.recv(timeout=5))["tick"]
+        near.bench.spin(1.0)
+        assert len(near.twists) == said, "nothing moves the arm while the page is silent"
+        near.drive(page, SLOW, 0.1, held=False)
+        said = len(near.twists)
+        before = near.refused("driving: late answer")
+        for _ in range(5):
+            page.send(json.dumps({"tick": tick, "velocity": SLOW, "held": True}))
+        page.send(json.dumps({"tick": 10**9, "velocity": SLOW, "held": True}))
+        assert near.refused("driving: late answer") == before + 6
+        assert len(near.twists) == said
+
+
+def test_driving_two_pages_only_the_first_drives(near: Door) -> None:
+    with near.socket() as first, near.socket() as second:
+        near.drive(first, SLOW, 0.3)
+        near.bench.spin(0.05)
+        before = near.bench.refused("console").get("driving: another page drives", 0)
+        near.twists.clear()
+        for _ in range(5):
+            tick = json.loads(first.recv(timeout=5))["tick"]
+            first.send(json.dumps({"tick": tick, "velocity": SLOW, "held": True}))
+            while True:  # the second one answers its newest tick
+                try:
+                    tick = json.loads(second.recv(timeout=0.001))["tick"]
+                except TimeoutError:
+                    break
+            second.send(json.dumps({"tick": tick, "velocity": [0, 0.2, 0], "held": True}))
+        near.bench.spin(0.1)
+        assert near.twists and all(twist.twist.linear.y == 0.0 for twist in near.twists)
+        assert near.refused("driving: another page drives") > before
+
+
+MALFORMED = [
+    "",
+    "{",
+    "[]",
+    "null",
+    '{"tick": 1}',
+    '{"tick": 1, "velocity": [0, 0], "held": true}',
+    '{"tick": 1, "velocity": [0, 0, NaN], "held": true}',
+    '{"tick": 1, "velocity": [0, 0, 1e400], "held": true}',
+    '{"tick": 1, "velocity": [0, 0, "1"], "held": true}',
+    '{"tick": 1, "velocity": [9, 0, 0], "held": true}',
+    '{"tick": 1, "velocity": [0, 0, 0], "held": 1}',
+    '{"tick": true, "velocity": [0, 0, 0], "held": true}',
+    '{"tick": 1, "velocity": [0, 0, 0], "held": true, "more": 1}',
+    "[" * 200,
+    "x" * 1000,
+    b"\xff\xfe\x00",
+]
+
+
+def test_driving_malformed_message_ends_the_socket_lets_go_and_is_counted(near: Door) -> None:
+    why = "driving: malformed message"
+    before = near.refused(why)
+    for text in MALFORMED:
+        with near.socket() as page:
+            near.drive(page, SLOW, 0.15)
+            page.send(text)
+            assert closed(page).rcvd.code in (1003, 1007), text
+        near.bench.until(lambda: near.engaged[-1].data is False, 2)
+    assert near.refused(why) == before + len(MALFORMED)
+
+
+@pytest.mark.parametrize("path", ["/drive", NICEGUI])
+def test_flood_of_messages_ends_the_socket_and_is_counted(near: Door, path: str) -> None:
+    why = "page: flood of messages"
+    before = near.refused(why)
+    with near.socket(path) as page:
+        if path == "/drive":
+            tick = json.loads(page.recv(timeout=5))["tick"]
+            text = json.dumps({"tick": tick, "velocity": SLOW, "held": True})
+        else:
+            text = "3"
+        with pytest.raises(ConnectionClosed):
+            for _ in range(100_000):
+                page.send(text)
+        assert closed(page).rcvd.code == 1008
+    assert near.refused(why) == before + 1
+    near.bench.until(lambda: near.engaged[-1].data is False, 2)
+    assert near.get()[0] == 200, "others are still served"
+
+
+@pytest.mark.parametrize(("size", "code"), [(20_000, 1008), (200_000, 1009)])
+def test_message_too_large_ends_the_socket_and_is_counted(near: Door, size: int, code: int) -> None:
+    before = near.refused("page: message too large")
+    with near.socket(NICEGUI) as page:
+        page.send("4" + "2" * size)
+        assert closed(page).rcvd.code == code
+    assert near.refused("page: message too large") == before + 1
+
+
+def test_message_malformed_for_the_page_ends_its_socket_and_is_counted(near: Door) -> None:
+    texts = ("", "hello", "42[", '42["event"', "4", "47[1]", '42["event", NaN', b"\x00\x01")
+    before = near.refused("page: malformed message")
+    for text in texts:
+        with near.socket(NICEGUI) as page:
+            page.send(text)
+            assert closed(page).rcvd.code == 1008, text
+    assert near.refused("page: malformed message") == before + len(texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '42["event",{"client_id":"nobody","id":1,"listener_id":"x","args":[1e999]}]',
+        '42["event",{}]',
+        '42["event",7]',
+        '42["handshake",{"client_id":"nobody"}]',
+        '42["javascript_response",[]]',
+        '42["ack",{}]',
+        '42["log"]',
+    ],
+)
+def test_message_well_formed_but_wrong_does_no_harm(near: Door, text: str) -> None:
+    with near.socket(NICEGUI) as page:
+        page.recv(timeout=5)
+        page.send("40")
+        page.recv(timeout=5)
+        page.send(text)
+        near.bench.spin(0.3)
+    assert near.get()[0] == 200
+    with near.socket() as page:
+        near.drive(page, SLOW, 0.2)
+    assert near.bench.processes["console"].poll() is None
+
+
+def test_many_requests_of_one_address_are_slowed(far: Door) -> None:
+    before = far.refused("page: too many requests")
+    statuses = [far.get("/nothing")[0] for _ in range(700)]
+    assert 429 in statuses
+    assert far.refused("page: too many requests") > before
+    time.sleep(1.0)
+    assert far.get(f"/?token={far.token}")[0] == 303, "it is only for a while"
+
+
+@pytest.mark.parametrize(
+    ("text", "good"),
+    [("2", True), ("40", True), ('42["event",{"a":1}]', True), ('4212["a"]', True), ("2probe", True), ("9", False)],
+)
+def test_well_formed_tells_what_the_page_may_send(text: str, good: bool) -> None:
+    assert well_formed(text) is good
+
+
+@pytest.mark.parametrize(
+    ("host", "near_by"), [("127.0.0.1", True), ("::1", True), ("[::1]", True), ("localhost", True), ("0.0.0.0", False)]
+)
+def test_is_loopback(host: str, near_by: bool) -> None:
+    assert is_loopback(host) is near_by
+
+
+def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_let_go_first(near: Door) -> None:
+    events = near.bench.collect(String, "teleop/event")
+    with near.socket() as page:
+        near.drive(page, SLOW, 0.3)
+        near.bench.until(lambda: bool(events), 2)
+        assert [event.data for event in events] == ["pause"]
+        near.bench.spin(0.2)
+        near.twists.clear()
+        near.drive(page, SLOW, 1.5)  # what waited is late; then it answers in time, but still holds on
+        assert near.refused("driving: let go first") > 0
+        assert not near.twists
+        near.drive(page, SLOW, 0.1, held=False)
+        near.drive(page, SLOW, 0.3)
+        near.bench.until(lambda: bool(near.twists), 2)
+        near.drive(page, SLOW, 0.2, held=False)
+        near.bench.spin(0.5)
+        assert len(events) == 1, "who lets go hands the arm back"
+
+
+def test_page_whose_port_is_taken_is_served_at_another_and_its_address_is_said(tmp_path: Path, near: Door) -> None:
+    port = int(near.host.rpartition(":")[2])
+    with bench(tmp_path) as made:
+        made.start("console", port=port, run_dir=tmp_path)
+        made.until(lambda: "open http" in made.output("console"), 40)
+        assert f":{port}/" not in made.output("console")
+
+
+@pytest.mark.parametrize("why", ["nicegui is not installed", "Cannot assign requested address"])
+def test_page_that_can_not_be_is_said_in_a_sentence_and_the_node_lives(tmp_path: Path, why: str) -> None:
+    with bench(tmp_path) as made:
+        missing = "nicegui" in why
+        hidden = tmp_path / "hidden"
+        hidden.mkdir()
+        (hidden / "sitecustomize.py").write_text(
+            "import importlib.util as u\nfind = u.find_spec\n"
+            "u.find_spec = lambda name, *a: None if name == 'nicegui' else find(name, *a)\n"
+        )
+        path = f"{hidden}{os.pathsep}{ROOT}" if missing else str(ROOT)
+        made.start(
+            "console", environment={"PYTHONPATH": path}, run_dir=tmp_path, host="127.0.0.1" if missing else "192.0.2.1"
+        )
+        made.until(lambda: why in made.output("console"), 40)
+        assert "the rest goes on" in made.output("console")
+        made.until(lambda: made.values("console").get("port") == "0", 5)
+        assert made.stop("console")[0] == 0
