@@ -267,8 +267,8 @@ def test_slider_and_button_drive_while_they_are_held(stage: Stage) -> None:
     stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
 
 
-def freeze(stage: Stage) -> Callable[[], None]:
-    """Stop every process of the browser; return how to wake it."""
+def browser_processes(stage: Stage) -> list[int]:
+    """Every process of the browser."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -279,21 +279,21 @@ def freeze(stage: Stage) -> Callable[[], None]:
     def ours(pid: int) -> bool:
         return pid == -1 or (pid in parents and ours(parents[pid]))
 
-    pids = [pid for pid in parents if ours(pid)]
-    assert len(pids) > 2
+    return [pid for pid in parents if ours(pid)]
 
-    def send(number: signal.Signals) -> None:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
 
-    send(signal.SIGSTOP)
-    return lambda: send(signal.SIGCONT)
+def send(pids: list[int], number: signal.Signals) -> None:
+    """Send a signal to each."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 @pytest.mark.parametrize("how", ["closed", "frozen", "cut off"])
 def test_browser_lost_while_it_drives_the_arm_holds_and_is_paused(stage: Stage, how: str) -> None:
     stage.running()
+    pids = browser_processes(stage)
+    assert len(pids) > 2
     stage.page.keyboard.down("r")
     stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
     stage.bench.spin(0.3)
@@ -303,7 +303,8 @@ def test_browser_lost_while_it_drives_the_arm_holds_and_is_paused(stage: Stage, 
         stage.page.close()
         mend = lambda: setattr(stage, "page", stage.open())  # noqa: E731
     elif how == "frozen":
-        mend = freeze(stage)
+        send(pids, signal.SIGSTOP)
+        mend = lambda: send(pids, signal.SIGCONT)  # noqa: E731
     else:
         stage.cable.cut()
         mend = stage.cable.mend
