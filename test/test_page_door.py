@@ -115,7 +115,8 @@ def test_socket_without_the_token_is_refused_and_with_it_let_in(far: Door, path:
 
 
 def test_driving_what_is_held_is_published_and_letting_go_too(near: Door) -> None:
-    near.twists.clear(), near.engaged.clear()
+    near.twists.clear()
+    near.engaged.clear()
     with near.socket() as page:
         near.drive(page, SLOW, 1.0)
         near.drive(page, [0, 0, 0], 0.1, held=False)
@@ -126,12 +127,12 @@ def test_driving_what_is_held_is_published_and_letting_go_too(near: Door) -> Non
 
 
 def test_driving_page_gone_lets_go_at_once(near: Door) -> None:
-    page = near.socket()
-    near.drive(page, SLOW, 0.5)
-    near.bench.spin(0.1)
-    assert near.engaged[-1].data is True
-    page.close()
-    near.bench.until(lambda: near.engaged[-1].data is False and near.twists[-1].twist.linear.x == 0.0, 2)
+    near.engaged.clear()
+    with near.socket() as page:
+        near.drive(page, SLOW, 0.5)
+        page.close()
+        near.bench.until(lambda: near.engaged[-1:] and near.engaged[-1].data is False, 2)
+    assert near.engaged[0].data is True and near.twists[-1].twist.linear.x == 0.0
 
 
 def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_refused(near: Door) -> None:

@@ -20,8 +20,8 @@ FRESH_S = 0.15
 REMEMBERED = 20
 SPEED_MAX_M_S = 0.3
 MESSAGE_BYTES = 256
-LOST_S = 0.2
-"""Who held on and then said nothing for so long is lost [s]: the arm holds, and is paused."""
+LOST_S = 0.15
+"""Who held on and then said nothing for so long is lost [s]: the arm, which lets go by itself then, is paused."""
 UNACCEPTABLE = 1007
 
 
@@ -61,14 +61,12 @@ class Wheel:
 
     def __init__(self) -> None:
         self._holder = 0
-        self._heard_s = -math.inf
 
     def take(self, page: int) -> bool:
         """Whether ``page`` drives from now on."""
-        now_s = time.monotonic()
         if self._holder not in (0, page):
             return False
-        self._holder, self._heard_s = page, now_s
+        self._holder = page
         return True
 
     def let_go(self, page: int) -> bool:
@@ -80,10 +78,6 @@ class Wheel:
     def driver(self, page: int) -> str:
         """Who drives, as ``page`` sees it: you, other or none."""
         return {0: "none", page: "you"}.get(self._holder, "other")
-
-    def silent(self, page: int) -> bool:
-        """Whether ``page`` has the wheel and said nothing for too long."""
-        return self._holder == page and time.monotonic() - self._heard_s >= LOST_S
 
 
 class Driving:
@@ -98,6 +92,7 @@ class Driving:
         self._desk = desk
         self._wheel = Wheel()
         self._lost: set[int] = set()
+        self._patience: asyncio.TimerHandle | None = None
         self._numbers = itertools.count(1)
 
     async def serve(self, socket: WebSocket) -> None:
@@ -128,8 +123,6 @@ class Driving:
             except (WebSocketDisconnect, RuntimeError):  # it is gone, or being closed
                 return
             await asyncio.sleep(TICK_S)
-            if self._wheel.silent(page):
-                self._lose(page)
 
     def _take(self, page: int, answer: Answer, ticks: dict[int, float]) -> None:
         if not answer.held:
@@ -146,6 +139,13 @@ class Driving:
             self._desk.refuse("driving: another page drives")
         else:
             self._desk.drive(answer.velocity_m_s, True)
+            self._be_patient(page)
+
+    def _be_patient(self, page: int | None) -> None:
+        """Lose a page that drives unless it says something in time; None: nobody drives."""
+        if self._patience is not None:
+            self._patience.cancel()
+        self._patience = None if page is None else asyncio.get_running_loop().call_later(LOST_S, self._lose, page)
 
     def _lose(self, page: int) -> None:
         """A page is gone, or silent: if it drove, the arm is not handed back to the policy.
@@ -159,5 +159,6 @@ class Driving:
     def _let_go(self, page: int) -> bool:
         had = self._wheel.let_go(page)
         if had:
+            self._be_patient(None)
             self._desk.drive(ZERO, False)
         return had
