@@ -143,6 +143,36 @@ def test_deadman_not_held_the_drive_home_does_not_even_begin() -> None:
     assert bench.driven[sent:] and not np.any(bench.driven[sent:])
 
 
+@pytest.mark.parametrize("raise_m", [0.0, 0.05])
+def test_drive_home_begins_with_raising_the_hand(raise_m: float) -> None:
+    bench = Bench(raise_m=raise_m)
+    bench.arm.reset(NEUTRAL_RAD + np.array([0.5, 0.3, 0, 0, 0, 0, 0]))
+    start_m = bench.arm.reading().hand_m
+    bench.tell(State.PAUSED)
+    bench.tell(State.RESETTING)
+    way = []
+    for _ in range(120):
+        bench.cycle(answer=False)
+        way.append(bench.arm.reading().hand_m)
+    up, aside = np.array(way)[:, 2] - start_m[2], np.linalg.norm((np.array(way) - start_m)[:, :2], axis=1)
+    if raise_m:
+        assert aside[up < 0.04][:5].max() < 0.01, "straight up at first"
+        assert up.max() > 0.045
+    else:
+        assert aside[:10].max() > 0.02
+    assert np.abs(bench.arm.reading().q_rad - NEUTRAL_RAD).max() < 0.03
+
+
+def test_drive_home_of_a_hand_that_can_not_rise_goes_on_after_a_while() -> None:
+    bench = Bench(raise_m=0.5)
+    bench.arm.reset(NEUTRAL_RAD + 0.2)
+    bench.tell(State.PAUSED)
+    bench.tell(State.RESETTING)
+    for _ in range(260):
+        bench.cycle(answer=False)
+    assert np.abs(bench.arm.reading().q_rad - NEUTRAL_RAD).max() < 0.03
+
+
 def test_deadman_let_go_within_a_cycle_stops_the_arm_then() -> None:
     bench = Bench(require_deadman=True)
     for _ in range(10):

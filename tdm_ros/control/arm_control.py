@@ -18,6 +18,9 @@ from tdm_ros.robot.limiter import ArmReading
 __all__ = ["ArmControl", "ArmTiming", "CycleReport", "Drive"]
 
 UNHEARD = "supervisor not heard"
+RAISE_M_S = 0.1
+RAISE_CYCLES = 100
+"""A hand that the limits let rise no further goes home from where it is after so long."""
 STILL = (State.DISABLED, State.FAULT)
 """Nobody moves the arm in these states, not even a person."""
 
@@ -72,6 +75,7 @@ class ArmControl:
         self._cycle_source = Source.NONE
         self._by: By | None = None
         self._let_go_first = False
+        self._raise_to_m, self._raise_cycles = 0.0, 0
         self._at_wheel = self._drive
         self._begin(now_s)
 
@@ -226,8 +230,16 @@ class ArmControl:
             self._follow(now_s)
         elif resetting and not (self._by or self._held or self._fault):
             self._cycle_source = Source.RESET
-            home = home_velocity(self._home.reading().q_rad, self._home_rad)
-            self._home.command(self.safeguards.scale(now_s) * home)
+            self._home.command(self.safeguards.scale(now_s) * self._way_home())
+
+    def _way_home(self) -> NDArray[np.float64]:
+        """Joint velocities, (7,) [rad/s]: the hand up first, off whatever it is at, then straight home."""
+        reading = self._home.reading()
+        if self._raise_cycles > 0 and reading.hand_m[2] < self._raise_to_m:
+            self._raise_cycles -= 1
+            return joint_velocity(reading.q_rad, [0, 0, RAISE_M_S, 0, 0, 0])
+        self._raise_cycles = 0
+        return home_velocity(reading.q_rad, self._home_rad)
 
     def _governing(self, now_s: float) -> Announcement:
         if now_s - self._heard_s > self._timing.supervisor_timeout_s:
@@ -241,6 +253,10 @@ class ArmControl:
         if goes_on:
             return
         self._held, self._command_s = "", now_s
+        if told.state == State.RESETTING and not leaves_home:
+            raise_m = self.safeguards.settings.raise_m
+            self._raise_to_m = float(self._home.reading().hand_m[2]) + raise_m
+            self._raise_cycles = RAISE_CYCLES if raise_m else 0
         if self._by and not self._bar(now_s):
             return  # she goes on
         self._let_go_first |= self._by is By.STICK

@@ -27,6 +27,8 @@ class SafeguardSettings:
     latch : bool
         Whether a command that is late, missing or refused stops the arm for good (FAULT), and a deadman let go until
         something new is announced.
+    raise_m : float
+        The drive home begins with raising the hand by so much, straight up, as far as the limits allow [m].
     stop_hz : float
         The arm stops for good when commands of their own cycle come less often than this; 0: it never does [Hz].
     """
@@ -38,11 +40,12 @@ class SafeguardSettings:
     deadman_timeout_s: float = 0.2
     latch: bool = False
     stop_hz: float = 0.0
+    raise_m: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.first_scale <= 1:
             raise ValueError(f"first_scale must be in (0, 1], got {self.first_scale}")
-        for name in ("ramp_s", "first_s", "stop_hz"):
+        for name in ("ramp_s", "first_s", "stop_hz", "raise_m"):
             if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name} must be finite and >= 0, got {getattr(self, name)}")
         if not self.deadman_timeout_s > 0:

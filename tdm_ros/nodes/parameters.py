@@ -124,6 +124,7 @@ class ArmParameters(TaskParameters):
     )
     hand_back_s: float = parameter(0.3, "After a person let go, speed rises over this time at least.", "s", (0.0, 10.0))
     latch: bool = parameter(False, "Stop for good (FAULT) when a command is late, missing or refused.")
+    raise_m: float = parameter(0.0, "The drive home begins with raising the hand by so much.", "m", (0.0, 0.5))
     warn_hz: float = parameter(18.0, "Warn when commands come in time less often.", "Hz", (0.0, 20.0))
     stop_hz: float = parameter(0.0, "Stop for good (FAULT) when they come less often; 0: never.", "Hz", (0.0, 20.0))
 
