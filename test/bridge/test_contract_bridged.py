@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,10 +44,8 @@ def test_bridge_that_is_not_there_is_told(start_worker: Callable[..., InteraClie
 
 
 def test_messages_that_were_not_built_are_told(start_worker: Callable[..., InteraClient]) -> None:
-    from conftest import ROOT
-
     with pytest.raises(InteraError, match=r"intera_core_msgs can not be imported .* build it for ROS 2"):
-        start_worker(PYTHONPATH=str(ROOT)).wait_ready(20)
+        start_worker(PYTHONPATH=str(Path(__file__).parents[2])).wait_ready(20)
 
 
 def test_motors_are_reset_only_when_they_were_stopped_and_the_button_is_free(
