@@ -119,7 +119,7 @@ class Stage:
             self.page.keyboard.up(key)
 
     def attempt(self, drive: Callable[[], None]) -> None:
-        """Drive as a person does: where the machine is so busy that the page was taken for gone, start and try again."""
+        """Drive as a person does: where a busy machine had the page taken for gone, start and try again."""
         for left in (3, 2, 1, 0):
             self.running()
             try:

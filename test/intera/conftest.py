@@ -17,7 +17,7 @@ ASKED_FOR = os.environ.get("INTERA_TESTS") == "1"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip all of this folder unless it was asked for; then nothing is skipped, and what failed is tried once more.
+    """Skip all of this folder unless it was asked for; then nothing is skipped, and what failed is tried again.
 
     These are in real time, and a machine that is busy for a tenth of a second is one of the faults that stop the arm.
     pytest prints what was tried again.
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE not in item.path.parents:
             continue
         if ASKED_FOR:
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=2))
         else:
             item.add_marker(pytest.mark.skip(reason="needs ROS 1: run make ros1 first"))
 
