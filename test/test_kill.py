@@ -54,7 +54,8 @@ def test_run_killed_before_and_after_checkpoints_ends_with_the_same_weights_and_
     kill_when(start(killed), lambda: rows(killed) >= 3)  # before the first checkpoint
     finish(undisturbed)
     kill_when(start(killed), lambda: rows(killed) >= 8)
-    for torn_name in ("weights-380-999.safetensors.part", "checkpoint.json.part"):  # as if it had been writing
+    torn_names = "weights-380-999.safetensors.part", "checkpoint.json.part", ".tmpAb1Cd2"
+    for torn_name in torn_names:  # as if it had been writing
         (killed / "checkpoint" / torn_name).write_bytes(b"{")
     kill_when(start(killed), lambda: rows(killed) >= 19)
     with (killed / "metrics.csv").open("a") as torn:

@@ -61,6 +61,8 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
     part = directory / f"{INDEX}.part"
     part.write_text(json.dumps(index, indent=1), encoding="utf-8")
     os.replace(part, directory / INDEX)
+    for torn in directory.glob(".tmp*"):  # safetensors writes its own part first; a kill leaves it behind
+        torn.unlink()
     for old in directory.glob("weights-*"):
         if old.name != name:
             old.unlink()
