@@ -56,6 +56,10 @@ class Stick:
         self.velocity, self.pushed = np.array(velocity), True
         self.say()
 
+    def let_go(self) -> None:
+        self.push(0.0, 0.0, 0.0)
+        self.pushed = False
+
 
 @pytest.fixture
 def commander(tmp_path: Path) -> Iterator[Commander]:
@@ -77,11 +81,24 @@ def test_stick_takes_over_and_let_go_of_the_policy_goes_on(commander: Commander)
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN, 5)
     made.spin(1.0)
     assert commander.states[-1].hand.position.z - start.hand.position.z > 0.04
-    stick.pushed = False
+    stick.let_go()
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_POLICY, 5)
     sources = [state.source for state in commander.states if state.cycle > start.cycle]
     runs = [source for i, source in enumerate(sources) if i == 0 or source != sources[i - 1]]
     assert runs[-2:] == [ArmState.SOURCE_HUMAN, ArmState.SOURCE_POLICY]
+
+
+def test_stick_whose_sender_is_gone_makes_the_arm_hold_and_say_why(commander: Commander) -> None:
+    made, stick = commander.bench, Stick(commander.bench)
+    stick.push(0.0, 0.0, 0.08)
+    made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN, 5)
+    stick.pushed = False
+    made.until(lambda: "fell silent without letting go" in commander.states[-1].hold_reason, 5)
+    begin = commander.states[-1].cycle
+    made.spin(1.0)
+    after = [state for state in commander.states if state.cycle > begin]
+    assert len(after) > 10 and {state.source for state in after} == {ArmState.SOURCE_SAFETY}
+    assert commander.speed() < 0.01
 
 
 def _damage(kind: str, message: TwistStamped) -> TwistStamped:
@@ -204,7 +221,7 @@ def test_system_records_a_person_and_what_she_discards(tmp_path: Path) -> None:
         made.until(lambda: any(t.source == ArmState.SOURCE_RANDOM for t in transitions), 60)
         stick.push(0.02, 0.05, 0.03)
         made.until(lambda: sum(t.source == ArmState.SOURCE_HUMAN for t in transitions) > 20, 30)
-        stick.pushed = False
+        stick.let_go()
         made.until(lambda: states[-1].source == ArmState.SOURCE_RANDOM, 10)
         made.until(lambda: int(made.values("trainer").get("human", 0)) > 20, 60)
         kept = int(made.values("trainer")["human"])

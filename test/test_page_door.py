@@ -126,13 +126,20 @@ def test_driving_what_is_held_is_published_and_letting_go_too(near: Door) -> Non
     assert near.engaged[0].data is True and near.engaged[-1].data is False
 
 
-def test_driving_page_gone_lets_go_at_once(near: Door) -> None:
-    near.engaged.clear()
+def stands_and_has_not_let_go(near: Door) -> None:
+    """The last word of a page that is gone: so the arm holds, and does not go back to the policy."""
+    near.bench.until(lambda: near.twists[-1:] and near.twists[-1].twist.linear.x == 0.0, 2)
+    said = len(near.twists)
+    near.bench.spin(0.3)
+    assert len(near.twists) == said and near.engaged[-1].data is True
+
+
+def test_driving_page_gone_stands_at_once_and_does_not_let_go(near: Door) -> None:
+    near.twists.clear()
     with near.socket() as page:
         near.drive(page, SLOW, 0.5)
         page.close()
-        near.bench.until(lambda: near.engaged[-1:] and near.engaged[-1].data is False, 2)
-    assert near.engaged[0].data is True and near.twists[-1].twist.linear.x == 0.0
+        stands_and_has_not_let_go(near)
 
 
 def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_refused(near: Door) -> None:
@@ -193,7 +200,7 @@ MALFORMED = [
 ]
 
 
-def test_driving_malformed_message_ends_the_socket_lets_go_and_is_counted(near: Door) -> None:
+def test_driving_malformed_message_ends_the_socket_stops_the_hand_and_is_counted(near: Door) -> None:
     why = "driving: malformed message"
     before = near.refused(why)
     for text in MALFORMED:
@@ -201,7 +208,7 @@ def test_driving_malformed_message_ends_the_socket_lets_go_and_is_counted(near: 
             near.drive(page, SLOW, 0.15)
             page.send(text)
             assert closed(page).rcvd.code in (1003, 1007), text
-        near.bench.until(lambda: near.engaged[-1].data is False, 2)
+        stands_and_has_not_let_go(near)
     assert near.refused(why) == before + len(MALFORMED)
 
 
@@ -220,7 +227,7 @@ def test_flood_of_messages_ends_the_socket_and_is_counted(near: Door, path: str)
                 page.send(text)
         assert closed(page).rcvd.code == 1008
     assert near.refused(why) == before + 1
-    near.bench.until(lambda: near.engaged[-1].data is False, 2)
+    stands_and_has_not_let_go(near)
     assert near.get()[0] == 200, "others are still served"
 
 

@@ -194,6 +194,58 @@ def test_hand_back_is_slow_and_the_policy_then_goes_on() -> None:
     assert shares[0] < 0.05 and shares[3] == pytest.approx(0.5, abs=0.06) and shares[7] == pytest.approx(1, abs=0.06)
 
 
+@pytest.mark.parametrize("how", ["silent", "engaged, then silent", "nonsense"])
+@pytest.mark.parametrize("latch", [False, True])
+def test_person_whose_device_is_gone_is_not_followed_by_the_policy(how: str, latch: bool) -> None:
+    bench = Bench(latch=latch)
+    for _ in range(5):
+        if how.startswith("engaged"):
+            bench.control.engage(True, bench.now_s)
+        bench.cycle(np.zeros(6) if how.startswith("engaged") else AHEAD)
+    if how == "nonsense":
+        bench.control.distrust(bench.now_s + 0.001)
+    reports = [bench.cycle()[1] for _ in range(12)]
+    held = [report for report in reports if report.source == Source.SAFETY]
+    assert len(held) >= 8 and reports[-1] is held[-1] and bench.speed() < 0.01
+    assert Source.POLICY not in {report.source for report in reports}
+    words = "makes no sense" if how == "nonsense" else "fell silent without letting go"
+    assert words in reports[-1].hold_reason and (words in reports[-1].fault) == latch
+    for state, episode in ((State.FAULT, 0), (State.DISABLED, 0), (State.RUNNING, 2)):  # a person says otherwise
+        bench.tell(state, episode)
+    bench.cycle()
+    assert bench.cycle()[1].source == Source.POLICY
+
+
+def test_drive_home_that_she_took_over_does_not_go_on_behind_a_hold() -> None:
+    bench = Bench(require_deadman=True)
+    bench.arm.reset(NEUTRAL_RAD + 0.4)
+    bench.tell(State.PAUSED)
+    bench.tell(State.RESETTING)
+    for twist in (None, None, None, AHEAD, AHEAD, AHEAD):
+        bench.control.deadman(True, bench.now_s)
+        report = bench.cycle(twist)[1]
+    assert report.source == Source.HUMAN
+    bench.control.deadman(False, bench.now_s)
+    sent = len(bench.arm.driven)
+    for _ in range(6):
+        report = bench.cycle()[1]
+    assert report.source == Source.SAFETY and not np.any(bench.arm.driven[sent:]), "the old way home came back"
+    assert bench.speed() < 0.01
+
+
+def test_person_whose_device_was_gone_may_come_back_herself() -> None:
+    bench = Bench()
+    for _ in range(5):
+        bench.cycle(AHEAD)
+    for _ in range(6):
+        bench.cycle()
+    assert bench.cycle()[1].source == Source.SAFETY
+    assert bench.cycle(AHEAD)[0] == ""
+    assert bench.cycle(AHEAD)[1].source == Source.HUMAN
+    bench.control.steer(np.zeros(6), bench.now_s)
+    assert bench.cycle()[1].source == Source.POLICY, "now she has let go"
+
+
 def test_cycle_in_which_she_takes_over_is_hers_and_its_action_is_the_mean_of_both() -> None:
     bench = Bench()
     bench.cycle()

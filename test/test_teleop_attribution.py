@@ -114,7 +114,7 @@ class Play:
         control.hear(self.told, start_s)
         events = [(rng.uniform(0.001, 0.02), self.policy)]
         if not self.person and not self.silent:
-            self.person = int(rng.integers(1, 30)) if rng.random() < 0.06 else 0
+            self.person = int(rng.integers(1, 30)) if rng.random() < 0.06 and not self.pushed else 0
             self.silent = 8 if not self.person and not self.pushed and rng.random() < 0.01 else 0
         if self.person:
             self.person, self.pushed = self.person - 1, 6

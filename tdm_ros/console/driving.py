@@ -127,7 +127,7 @@ class Driving:
     def _take(self, page: int, answer: Answer, ticks: dict[int, float]) -> None:
         if not answer.held:
             self._lost.discard(page)
-            self._let_go(page)
+            self._leave(page, engaged=False)
             return
         if page in self._lost:
             self._desk.refuse("driving: let go first")
@@ -148,17 +148,19 @@ class Driving:
         self._patience = None if page is None else asyncio.get_running_loop().call_later(LOST_S, self._lose, page)
 
     def _lose(self, page: int) -> None:
-        """A page is gone, or silent: if it drove, the arm is not handed back to the policy.
+        """A page is gone, or silent: if it drove, the hand stands, and nobody says that she let go.
 
-        One that comes back drives on only after it has let go: what it holds may be long over.
+        So the arm is not handed back to the policy. A page that comes back drives on only after it has let go: what it
+        holds may be long over.
         """
-        if self._let_go(page):
+        if self._leave(page, engaged=True):
             self._lost.add(page)
             self._desk.ask("lost")
 
-    def _let_go(self, page: int) -> bool:
+    def _leave(self, page: int, engaged: bool) -> bool:
+        """Take a page from the wheel and let the hand stand; whether it was at it."""
         had = self._wheel.let_go(page)
         if had:
             self._be_patient(None)
-            self._desk.drive(ZERO, False)
+            self._desk.drive(ZERO, engaged)
         return had

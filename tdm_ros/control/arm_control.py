@@ -29,8 +29,10 @@ class ArmControl:
     """Follows a person, commands while an episode runs, drives home when told, and holds in every other case.
 
     A person comes before the drive home and the policy, and after every reason to hold. She may drive in all states but
-    DISABLED and FAULT, while the supervisor is heard. Who was stopped, or held the stick while she might not drive, has
-    to let go of it first. A cycle counts as hers when she moved the arm in any part of it.
+    DISABLED and FAULT, while the supervisor is heard. To let go is to say so, by a zero or by not being engaged: then
+    the policy goes on. One who merely falls silent may have lost her device, and the arm holds. Who was stopped, or
+    held the stick while she might not drive, has to let go of it first. A cycle counts as hers when she moved the arm
+    in any part of it.
 
     What the drive has a problem with is a fault: the arm stays put until the supervisor has said FAULT, which it does
     on hearing of it, and then something else, which it does when a person clears it.
@@ -74,7 +76,7 @@ class ArmControl:
         self._fault, self._fault_told = "", False
         self._cycle_source = Source.NONE
         self._by: By | None = None
-        self._let_go_first = False
+        self._let_go_first = self._forsaken = False
         self._raise_to_m, self._raise_cycles = 0.0, 0
         self._at_wheel = self._drive
         self._begin(now_s)
@@ -101,7 +103,7 @@ class ArmControl:
         if command.episode != self._told.episode:
             return "another episode"
         self.pass_time(now_s)
-        if self._fault or (self._held and self.safeguards.settings.latch):
+        if self._fault or (self._held and (self.safeguards.settings.latch or self._forsaken)):
             return f"holding: {self._fault or self._held}"
         values, problem = self._check.values(command, self.cycle)
         if self._by:  # a person drives: all there is to say is whether the policy keeps up
@@ -132,20 +134,22 @@ class ArmControl:
 
         Who takes over moves the arm at once; what she asks for meanwhile moves it from the next cycle on.
         """
-        self.stick.push(twist, now_s)
         self.pass_time(now_s)
+        self.stick.push(twist, now_s)
         return self._consult(now_s)
 
     def engage(self, held: bool, now_s: float) -> str:
         """Take in whether a person says that she drives, moving or not; return "" or why she may not."""
-        self.stick.engage(held, now_s)
         self.pass_time(now_s)
+        self.stick.engage(held, now_s)
         return self._consult(now_s)
 
     def distrust(self, now_s: float) -> None:
-        """What came from the person's device makes no sense: nobody drives."""
-        self.stick.let_go()
+        """What came from the person's device makes no sense: nobody drives, and who did has not let go."""
         self.pass_time(now_s)
+        self.stick.let_go()
+        if self._by is By.STICK:
+            self._forsake("what came from the device of the person who drove makes no sense")
         self._consult(now_s)
 
     def wake_s(self) -> float:
@@ -165,7 +169,7 @@ class ArmControl:
             if now_s - expiry_s <= self._timing.period_s:  # else the loop was held up: it is long over
                 self._advance(expiry_s)
             if self._by:
-                self._hand_back(now_s)
+                self._forsake("the person who drove fell silent without letting go")
             else:
                 self._fail(f"no command for {self._timing.command_timeout_s:g} s")
         self._hold_if(self.safeguards.released(now_s))
@@ -178,7 +182,6 @@ class ArmControl:
 
     def fault(self, why: str) -> None:
         """Stop for good."""
-        self._home.hold()
         self._hold(why)
         self._fault, self._fault_told = why, False
 
@@ -252,7 +255,7 @@ class ArmControl:
         self._told = told
         if goes_on:
             return
-        self._held, self._command_s = "", now_s
+        self._held, self._command_s, self._forsaken = "", now_s, False
         if told.state == State.RESETTING and not leaves_home:
             raise_m = self.safeguards.settings.raise_m
             self._raise_to_m = float(self._home.reading().hand_m[2]) + raise_m
@@ -261,9 +264,7 @@ class ArmControl:
             return  # she goes on
         self._let_go_first |= self._by is By.STICK
         self._by = None
-        if leaves_home:
-            self._home.hold()
-        self._drive.hold()
+        self._stand()
         before = self._at_wheel
         self._at_wheel = self._home if told.state == State.RESETTING else self._drive
         self._mixed |= self._done > 0 and self._at_wheel is not before
@@ -277,10 +278,16 @@ class ArmControl:
             self._hold(why)
 
     def _hold(self, why: str) -> None:
-        self._at_wheel.hold()
+        self._stand()
         self._let_go_first |= self._by is By.STICK
-        self._by, self._held = None, why
-        self._in_force, self._cycle_source = Source.NONE, Source.SAFETY
+        self._by, self._held, self._in_force = None, why, Source.NONE
+        if self._cycle_source != Source.HUMAN:
+            self._cycle_source = Source.SAFETY
+
+    def _stand(self) -> None:
+        """Nothing that was commanded, on either way to the arm, is followed any more."""
+        self._drive.hold()
+        self._home.hold()
 
     def _fail(self, why: str) -> None:
         """A command was not as it must be: hold, and where the safeguards say so, for good."""
@@ -288,6 +295,11 @@ class ArmControl:
             self.fault(why)
         else:
             self._hold(why)
+
+    def _forsake(self, why: str) -> None:
+        """Who drove is gone, and has not let go: nobody drives until something new is announced, or she is back."""
+        self._fail(why)
+        self._forsaken = True
 
     def _hold_reason(self) -> str:
         if why := self._fault or self._held:
@@ -302,7 +314,7 @@ class ArmControl:
         share = min(max((until_s - self._start_s) / self._timing.period_s, 0.0), 1.0)
         wanted = int(share * self._timing.substeps)
         if wanted > self._done:
-            if self._by and self._cycle_source != Source.SAFETY:
+            if self._by:
                 self._cycle_source = Source.HUMAN
             self._at_wheel.advance(wanted - self._done)
             self._done = wanted
@@ -313,7 +325,7 @@ class ArmControl:
         """Let a person drive who wants to and may; return why one who wants to may not."""
         if not self.stick.driven(now_s):
             self._let_go_first = False
-            if self._told.state not in (State.RUNNING, State.RESETTING):
+            if self._told.state not in (State.RUNNING, State.RESETTING) and not self._forsaken:
                 self._held = ""
             if self._by is By.STICK:
                 self._hand_back(now_s)
@@ -325,6 +337,7 @@ class ArmControl:
         if self._by or (foreign and self._done):  # hers from the next cycle on: part of this one was another's
             return ""
         self._at_wheel, self._by, self._held, self._in_force = self._drive, By.STICK, "", Source.HUMAN
+        self._forsaken = False
         if not self._done:
             self._cycle_source = Source.NONE
         self.safeguards.begin(now_s)
@@ -352,7 +365,7 @@ class ArmControl:
 
     def _hand_back(self, now_s: float) -> None:
         """Stop; who moves the arm next begins slowly."""
-        self._at_wheel.hold()
+        self._stand()
         self._by, self._in_force, self._command_s = None, Source.NONE, now_s
         self.safeguards.begin(now_s, self.stick.settings.hand_back_s)
 
@@ -362,7 +375,7 @@ class ArmControl:
         if guided and self._drive.actuation.mode != "velocity":
             self.fault("somebody holds the cuff, and what she does can not be told in torques")
         elif guided and self._by is not By.CUFF:
-            self._at_wheel.hold()
+            self._stand()
             self._let_go_first |= self._by is By.STICK
             self._by, self._in_force, self._guided = By.CUFF, Source.HUMAN, True
         elif not guided and self._by is By.CUFF:
