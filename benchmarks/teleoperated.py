@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.arm_control import ArmControl
 from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
+from tdm_ros.control.drive import ArmTiming
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.replay import Step
 from tdm_ros.robot.actuation import ACTUATIONS

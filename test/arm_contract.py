@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.arm_control import ArmControl
 from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
+from tdm_ros.control.drive import ArmTiming
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.intera.client import InteraClient

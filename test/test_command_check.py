@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.arm_control import ArmControl
 from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
+from tdm_ros.control.drive import ArmTiming
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm_cycle import ArmCycle

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.arm_control import ArmControl
+from tdm_ros.control.drive import ArmTiming
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.robot.arm_cycle import ArmCycle

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY
+from test_safeguards import Breakable
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.arm_control import ArmControl
+from tdm_ros.control.drive import ArmTiming
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import Presses, Stick, TeleopSettings, twist_problem
 from tdm_ros.control.timeline import Announcement, Source, State
@@ -16,26 +18,18 @@ from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.limiter import Limiter
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.sim.sawyer_sim import SawyerSim
 
 AHEAD = np.array([0.1, 0, 0, 0, 0, 0])
 SETTINGS = TeleopSettings()
 
 
-class Arm(SawyerSim):
-    """A simulated arm that a person can take hold of, that can be broken, and that keeps what it was told to do."""
+class Arm(Breakable):
+    """One that a person can take hold of, too."""
 
-    cuff, trouble = False, ""
+    cuff = False
 
     def guided(self) -> bool:
         return self.cuff
-
-    def problem(self) -> str:
-        return self.trouble
-
-    def drive(self, mode, values):  # type: ignore[no-untyped-def]
-        self.__dict__.setdefault("driven", []).append(np.asarray(values).tolist())
-        super().drive(mode, values)
 
 
 class Bench:

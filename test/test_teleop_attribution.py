@@ -15,8 +15,9 @@ from rclpy.serialization import deserialize_message, serialize_message  # noqa: 
 from tdm_ros.msg import Transition  # noqa: E402
 from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY  # noqa: E402
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming  # noqa: E402
+from tdm_ros.control.arm_control import ArmControl  # noqa: E402
 from tdm_ros.control.arm_sample import ArmSample  # noqa: E402
+from tdm_ros.control.drive import ArmTiming  # noqa: E402
 from tdm_ros.control.timeline import Announcement, Source, State  # noqa: E402
 from tdm_ros.nodes.convert import to_transition  # noqa: E402
 from tdm_ros.nodes.schemas import definition  # noqa: E402

@@ -15,8 +15,6 @@ from tdm_ros.robot.hand_velocity import joint_velocity
 from tdm_ros.robot.home import home_velocity
 from tdm_ros.robot.limiter import ArmReading
 
-__all__ = ["ArmControl", "ArmTiming", "CycleReport", "Drive"]
-
 UNHEARD = "supervisor not heard"
 RAISE_M_S = 0.1
 RAISE_CYCLES = 100

@@ -63,6 +63,8 @@ class Devices:
         self._gripper: Any = None
         self._lights: Any = None
         self.missing: list[str] = []
+        self.trouble = ""
+        """Why the cuff can not be asked any more, and nobody knows whether somebody holds it; or ""."""
         self.cuff = False
         self.buttons: dict[str, int] = {}
         self._found: dict[str, Any] = {}
@@ -105,16 +107,23 @@ class Devices:
             self.missing.append(f"{name}: {error}")
 
     def _poll(self) -> None:
-        cuff, navigator = self._found.get("cuff"), self._found.get("navigator")
         while True:
-            buttons: dict[str, int] = {}
-            if cuff is not None:
-                self.cuff = bool(cuff.cuff_button())
-                buttons["right_button_lower"] = int(cuff.lower_button())
-                buttons["right_button_upper"] = int(cuff.upper_button())
-            if navigator is not None:
-                for name in navigator.list_all_items():
-                    if "button" in name or "wheel" in name:
-                        buttons[name] = int(navigator.get_button_state(name) or 0)
-            self.buttons = buttons
+            try:
+                self._ask()
+                self.trouble = ""
+            except Exception as error:
+                self.trouble = f"cuff and buttons can not be asked: {type(error).__name__}: {error}"
             time.sleep(POLL_S)
+
+    def _ask(self) -> None:
+        cuff, navigator = self._found.get("cuff"), self._found.get("navigator")
+        buttons: dict[str, int] = {}
+        if cuff is not None:
+            self.cuff = bool(cuff.cuff_button())
+            buttons["right_button_lower"] = int(cuff.lower_button())
+            buttons["right_button_upper"] = int(cuff.upper_button())
+        if navigator is not None:
+            for name in navigator.list_all_items():
+                if "button" in name or "wheel" in name:
+                    buttons[name] = int(navigator.get_button_state(name) or 0)
+        self.buttons = buttons

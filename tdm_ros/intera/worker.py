@@ -107,7 +107,13 @@ class Worker:
     def _tick(self, robot: Robot) -> None:
         now_s = time.monotonic()
         fresh = robot.joints_age_s(now_s) <= STALE_S
-        robot.send(*self._keeper.step(now_s, robot.problem(now_s), fresh))
+        robot.send(*self._keeper.step(now_s, self._problem(now_s), fresh))
+
+    def _problem(self, now_s: float) -> str:
+        """Why the robot can not be moved now, or ""."""
+        if self._robot is None or self._devices is None:
+            return "the worker is not up yet"
+        return self._robot.problem(now_s) or self._devices.trouble
 
     def _wind_down(self, robot: Robot) -> None:
         """Stop the arm and leave velocity mode, if it is in it; ROS needs a moment to send that."""
@@ -145,7 +151,7 @@ class Worker:
             **robot.flags(),
             cuff=devices.cuff,
             buttons=devices.buttons,
-            problem=robot.problem(now_s),
+            problem=self._problem(now_s),
             phase=self._keeper.phase,
             command_seq=self._keeper.command_seq,
             refused=self._keeper.refused,
@@ -175,8 +181,7 @@ class Worker:
     def _take(self, message: wire.Message) -> None:
         now_s = time.monotonic()
         if isinstance(message, wire.Command):
-            problem = self._robot.problem(now_s) if self._robot else "the worker is not up yet"
-            self._keeper.offer(message, now_s, problem)
+            self._keeper.offer(message, now_s, self._problem(now_s))
         elif isinstance(message, wire.Request):
             self._do(message, now_s)
         else:

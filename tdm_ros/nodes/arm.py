@@ -18,8 +18,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming, CycleReport
+from tdm_ros.control.arm_control import ArmControl
 from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
+from tdm_ros.control.drive import ArmTiming, CycleReport
 from tdm_ros.control.pacing import Pacer
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.rotation import quaternion_wxyz

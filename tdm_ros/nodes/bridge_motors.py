@@ -72,6 +72,7 @@ class NoDevices:
     """Cuff, buttons, lights and gripper are not bridged."""
 
     cuff = False
+    trouble = ""
     missing = ("cuff, navigator, gripper, lights: not reached through topics",)
 
     def __init__(self) -> None:

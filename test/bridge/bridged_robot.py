@@ -15,7 +15,6 @@ from std_msgs.msg import Bool, Empty, Float64
 
 from tdm_ros.control.rotation import quaternion_wxyz
 from tdm_ros.robot.kinematics import jacobian
-from tdm_ros.robot.sawyer import JOINT_NAMES
 
 
 class Node(Body):
@@ -29,7 +28,6 @@ class Node(Body):
         self._endpoint = publish(EndpointState, LIMB + "endpoint_state", 1)
         self._collision = publish(CollisionDetectionState, LIMB + "collision_detection_state", 1)
         self._state = publish(RobotAssemblyState, "/robot/state", 1)
-        self._last: JointState | None = None
         kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         for kind, topic, call, profile in (
             (JointCommand, LIMB + "joint_command", self.take, 1),
@@ -43,20 +41,12 @@ class Node(Body):
 
     def publish_motion(self) -> None:
         stamp = self.node.get_clock().now().to_msg()
-        with self.controller.lock:
-            sim = self.controller.sim
-            reading, effort, hand = sim.reading(), sim.effort(), sim.hand_pose()
-        message = JointState(name=["head_pan", *JOINT_NAMES])
+        message = JointState()
         message.header.stamp = stamp
-        message.position, message.velocity = [0.0, *reading.q_rad], [0.0, *reading.qd_rad_s]
-        message.effort = [0.0, *effort]
-        if self.flags["nan"]:
-            message.velocity[3] = float("nan")
-        if self.flags["stuck"] and self._last is not None:
-            message = self._last
-        self._last = message
-        if not self.flags["frozen"]:
-            self._joints.publish(message)
+        if (sample := self.joints(message)) is not None:
+            self._joints.publish(sample)
+        with self.controller.lock:
+            reading, hand = self.controller.sim.reading(), self.controller.sim.hand_pose()
         state = EndpointState(valid=True)
         state.header.stamp = stamp
         at, turned = state.pose.position, state.pose.orientation

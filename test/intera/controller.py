@@ -114,6 +114,7 @@ class Body:
         self.controller = Controller()
         self.flags = {"frozen": False, "stuck": False, "nan": False, "collided": False, "deaf": False, "mute": False}
         self.lag_s = 0.0
+        self._last: Any = None
 
     def publish_motion(self) -> None:
         """Joints and hand."""
@@ -133,6 +134,20 @@ class Body:
     def more_facts(self) -> dict[str, object]:
         """Facts about what not every robot has."""
         return {}
+
+    def joints(self, message: Any) -> Any | None:
+        """Fill a JointState of either ROS, its head's joint included, with what the sensors say; None: they are mute."""
+        with self.controller.lock:
+            reading, effort = self.controller.sim.reading(), self.controller.sim.effort()
+        message.name = ["head_pan", *JOINT_NAMES]
+        message.position, message.velocity = [0.0, *reading.q_rad], [0.0, *reading.qd_rad_s]
+        message.effort = [0.0, *effort]
+        if self.flags["nan"]:
+            message.velocity[3] = float("nan")
+        if self.flags["stuck"] and self._last is not None:
+            message = self._last  # the same sample again and again
+        self._last = message
+        return None if self.flags["frozen"] else message
 
     def take(self, message: Any) -> None:
         """Take a joint command in."""

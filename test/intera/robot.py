@@ -77,7 +77,6 @@ class Node(Body):
         super().__init__()
         self._set_parameters(without)
         rospy.init_node("sawyer", disable_signals=True)
-        self._last: JointState | None = None
         self._make_topics(without)
         self._io = {name: Device(name, signals) for name, signals in DEVICES.items() if name not in without}
         self._announce_gripper()
@@ -125,20 +124,12 @@ class Node(Body):
 
     def publish_motion(self) -> None:
         stamp = rospy.Time.now()
-        with self.controller.lock:
-            sim = self.controller.sim
-            reading, effort, hand = sim.reading(), sim.effort(), sim.hand_pose()
-        message = JointState(name=["head_pan", *JOINT_NAMES])
+        message = JointState()
         message.header.stamp = stamp
-        message.position, message.velocity = [0.0, *reading.q_rad], [0.0, *reading.qd_rad_s]
-        message.effort = [0.0, *effort]
-        if self.flags["nan"]:
-            message.velocity[3] = float("nan")
-        if self.flags["stuck"] and self._last is not None:
-            message = self._last  # the same sample again and again
-        self._last = message
-        if not self.flags["frozen"]:
-            self._joints.publish(message)
+        if (sample := self.joints(message)) is not None:
+            self._joints.publish(sample)
+        with self.controller.lock:
+            reading, hand = self.controller.sim.reading(), self.controller.sim.hand_pose()
         state = _endpoint(reading.q_rad, reading.qd_rad_s, hand)
         state.header.stamp = stamp
         self._endpoint.publish(state)
