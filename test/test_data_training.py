@@ -41,12 +41,28 @@ def test_experience_is_what_the_live_trainer_makes_of_the_same_log(tmp_path: Pat
     live.rebuild(read_transitions(path / "log_mcap", TASK.fingerprint))
     assert len(found.steps) == COMMANDED and found.problems == [] and found.repeated == 0
     offline = Learner(TASK, SMALL, 0)
-    for step, last, _ in found.steps:
-        offline.store.add(step, last)
+    for step, last, human in found.steps:
+        offline.add(step, last, human)
     kept, seen = live.learner.store.dump(), offline.store.dump()
-    for name in ("observation", "action", "desired", "next_achieved"):  # the live one still waits for its last
+    assert seen["human"].sum() == 5 + STEPS
+    for name in ("observation", "action", "desired", "next_achieved", "human"):  # the live one still waits for its last
         np.testing.assert_array_equal(seen[name][: len(kept[name])], kept[name])
     assert [last for _, last, _ in found.steps].count(True) == 5
+
+
+def test_experience_leaves_out_what_a_person_discarded(tmp_path: Path) -> None:
+    content = messages(PARTS[:2])
+    stamps = [one["header"]["stamp"] for _, one in content if "action" in one]
+    first, last = stamps[2], stamps[6]
+    topic, announced = next(one for one in reversed(content) if "state" in one[1])
+    told = (topic, {**announced, "discarded_from": [first], "discarded_to": [last]})
+    path = log(tmp_path / "run", recording([*content, told]))
+    found = read_experience([path], TASK)
+    everything = read_experience([log(tmp_path / "all", recording(content))], TASK)
+    assert found.discarded == 4 and len(found.steps) == len(everything.steps) - 4
+    assert next(i for i, (_, end, _) in enumerate(found.steps) if end) == 1, "no piece goes across the hole"
+    kept = [step.observation.tobytes() for step, _, _ in found.steps]
+    assert kept == [step.observation.tobytes() for step, _, _ in [*everything.steps[:2], *everything.steps[6:]]]
 
 
 def test_experience_takes_each_transition_once(tmp_path: Path) -> None:

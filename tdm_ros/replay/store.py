@@ -66,7 +66,7 @@ class TrajectoryStore:
     def add(self, step: Step, last: bool, human: bool = False) -> None:
         """Append one step; ``last`` closes its trajectory, so that no relabelled goal crosses into the next.
 
-        What a person did, ``human``, can be drawn by itself (`draw_human`), too.
+        What a person did, ``human``, can be drawn by itself (`human`), too.
 
         Raises
         ------

@@ -136,7 +136,7 @@ class Body:
         return {}
 
     def joints(self, message: Any) -> Any | None:
-        """Fill a JointState of either ROS, its head's joint included, with what the sensors say; None: they are mute."""
+        """Fill a JointState of either ROS, that of the head included, with what sensors say; None: mute."""
         with self.controller.lock:
             reading, effort = self.controller.sim.reading(), self.controller.sim.effort()
         message.name = ["head_pan", *JOINT_NAMES]
