@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.plots import plain
+
 
 def needed(results: Sequence[dict[str, Any]], condition: str, with_help: bool) -> list[float]:
     """Steps that each seed needed; infinite where it never got there. ``with_help`` counts the demonstrations, too."""
@@ -42,24 +44,28 @@ def markdown(results: Sequence[dict[str, Any]]) -> str:
 
 
 def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """Mean final distance against own steps, a line a seed, a colour a condition."""
+    """Mean final distance against own steps: a panel a condition, a line a seed."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7.5, 4.0), layout="constrained")
     names = list(dict.fromkeys(["none", *(result["condition"] for result in results)]))
-    for number, name in enumerate(names):
-        lines = [result["rows"] for result in results if result["condition"] == name]
-        for first, rows in enumerate(lines):
-            label = name.replace("_", " ") if not first else None
-            steps, means = [row["steps"] for row in rows], [100 * row["mean"] for row in rows]
-            axes.plot(steps, means, "o-", ms=2, lw=1, color=f"C{number}", label=label)
-    axes.axhline(5, color="k", lw=0.8, ls=":")
-    axes.set(yscale="log", xlabel="steps of the learner's own", ylabel="mean final distance of the puck [cm]")
-    axes.set_title("sawyer_push: each line is a seed, and ends when it stays within 5 cm")
-    axes.grid(True, which="both", alpha=0.2)
-    axes.legend(fontsize=8)
+    figure, panels = plt.subplots(
+        1, len(names), figsize=(2.9 * len(names), 3.4), sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for axes, name in zip(panels[0], names, strict=True):
+        for result in results:
+            if result["condition"] == name:
+                rows = result["rows"]
+                steps, means = [row["steps"] for row in rows], [100 * row["mean"] for row in rows]
+                axes.plot(steps, means, "o-", ms=2, lw=1, label=f"seed {result['seed']}")
+        axes.axhline(5, color="k", lw=0.8, ls=":")
+        axes.set(yscale="log", xlim=(0, None), xlabel="steps of the learner's own", title=name.replace("_", " "))
+        plain(axes.yaxis)
+        axes.grid(True, which="both", alpha=0.2)
+    panels[0][0].set_ylabel("mean final distance of the puck [cm]")
+    panels[0][-1].legend(fontsize=7)
+    figure.suptitle("sawyer_push; a line ends when it stays within 5 cm", fontsize=10)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -32,7 +32,6 @@ def draw(rows: Sequence[dict[str, Any]], runs: Sequence[Run], unit: str, out: Pa
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import LogLocator, NullLocator
 
     task, steps = runs[0].task, runs[0].steps
     marks = sorted({row["steps"] for row in rows})
@@ -46,16 +45,23 @@ def draw(rows: Sequence[dict[str, Any]], runs: Sequence[Run], unit: str, out: Pa
     axes.set(xscale="log", yscale="log", xlim=(left, right), xlabel="environment steps", title=task)
     axes.set_ylabel(f"mean final score [{unit}]")
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_minor_locator(NullLocator())
+        plain(axis)
     axes.xaxis.set_major_formatter(lambda steps, _: short(round(steps)))
-    axes.yaxis.set_major_formatter("{x:g}")
     axes.grid(True, which="both", alpha=0.2)
     axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     path = out / f"{table_name(task, steps)}.png"
     figure.savefig(path, dpi=110)
     plt.close(figure)
     return path
+
+
+def plain(axis: Any) -> None:
+    """Mark a logarithmic axis at 1, 2 and 5 times powers of ten, as plain numbers."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
 
 
 def _draw_paper(axes: Any, task: str, left: float, right: float) -> None:
