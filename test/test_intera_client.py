@@ -155,14 +155,16 @@ def test_a_worker_of_another_version_or_without_a_word_is_refused(start):
 
 def test_nothing_waits_for_a_worker_that_does_not_read(start):
     client = ready(start("deaf"))
-    slowest_s, reasons = 0.0, set()
+    took_s: dict[str, list[float]] = {}
     for _ in range(5000):
         begin_s = time.monotonic()
-        reasons.add(client.command("velocity", np.full(7, 0.123456789)))
+        reason = client.command("velocity", np.full(7, 0.123456789))
         client.hold()
-        slowest_s = max(slowest_s, time.monotonic() - begin_s)
-    assert "the worker does not read: the command was left out" in reasons
-    assert slowest_s < 0.2
+        took_s.setdefault(reason, []).append(time.monotonic() - begin_s)
+    left_out = took_s["the worker does not read: the command was left out"]
+    assert len(left_out) > 2500
+    # A wait would be in each of them. One call alone may be slow wherever the machine is busy with something else.
+    assert np.percentile(left_out, 90) < 20 * np.median(took_s[""])
 
 
 def test_program_or_place_that_is_not_there_is_told():
