@@ -178,8 +178,7 @@ def test_key_moves_the_arm_within_two_cycles_and_space_stops_it(commander: Comma
     made = commander.bench
     terminal = Terminal(made)
     events = made.collect(String, "teleop/event", qos.EVENT)
-    made.until(lambda: made.node.count_publishers(f"{made.namespace}/teleop/twist") == 1)
-    made.spin(0.5)
+    made.until(lambda: made.values("teleop_keyboard").get("arms") == "1")
     taken_s = []
     for _ in range(8):
         made.until(lambda: commander.states[-1].source == ArmState.SOURCE_POLICY, 5)

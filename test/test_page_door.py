@@ -128,6 +128,7 @@ def test_driving_what_is_held_is_published_and_letting_go_too(near: Door) -> Non
 
 def stands_and_has_not_let_go(near: Door) -> None:
     """The last word of a page that is gone: so the arm holds, and does not go back to the policy."""
+    near.bench.spin(0.3)
     near.bench.until(lambda: near.twists[-1:] and near.twists[-1].twist.linear.x == 0.0, 2)
     said = len(near.twists)
     near.bench.spin(0.3)
@@ -204,6 +205,7 @@ def test_driving_malformed_message_ends_the_socket_stops_the_hand_and_is_counted
     why = "driving: malformed message"
     before = near.refused(why)
     for text in MALFORMED:
+        near.twists.clear()
         with near.socket() as page:
             near.drive(page, SLOW, 0.15)
             page.send(text)

@@ -177,6 +177,19 @@ def test_person_lets_go_and_the_arm_stands_within_150_ms(how: str) -> None:
     assert not np.any(bench.arm.driven[-1]) and len(bench.arm.driven) > sent, "zero was commanded, at the latest now"
 
 
+def test_engaged_hand_that_is_stopped_stands_before_the_cycle_is_over() -> None:
+    made = Bench()
+    for _ in range(10):
+        made.cycle(AHEAD)
+        made.control.engage(True, made.now_s)
+    moving = made.speed()
+    assert made.control.steer(np.zeros(6), made.now_s + 0.001) == ""
+    made.control.pass_time(made.now_s + 0.03)
+    assert made.speed() < 0.1 * moving
+    _, report = made.cycle(np.zeros(6))
+    assert report.source == Source.HUMAN and made.speed() < 0.01
+
+
 def test_hand_back_is_slow_and_the_policy_then_goes_on() -> None:
     bench = Bench()
     for _ in range(5):

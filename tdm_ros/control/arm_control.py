@@ -130,10 +130,13 @@ class ArmControl:
     def steer(self, twist: ArrayLike, now_s: float) -> str:
         """Take in the velocity of the hand, (6,) [m/s, rad/s], that a person asks for; return "" or why she may not.
 
-        Who takes over moves the arm at once; what she asks for meanwhile moves it from the next cycle on.
+        Who takes over moves the arm at once, and stops it at once; where else she wants to go counts from the next
+        cycle on.
         """
         self.pass_time(now_s)
         self.stick.push(twist, now_s)
+        if self._by is By.STICK and not self.stick.moves:
+            self._stand()
         return self._consult(now_s)
 
     def engage(self, held: bool, now_s: float) -> str:

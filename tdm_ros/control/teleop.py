@@ -91,9 +91,14 @@ class Stick:
         return self._twist
 
     @property
+    def moves(self) -> bool:
+        """Whether the hand is to move at all."""
+        return _speed(self._twist) > self.settings.threshold_m_s
+
+    @property
     def until_s(self) -> float:
         """Until when somebody drives if nothing more comes [s]; -inf if nobody does."""
-        held_s = np.inf if _speed(self._twist) > self.settings.threshold_m_s else self._engaged_s
+        held_s = np.inf if self.moves else self._engaged_s
         return float(min(self._twist_s, held_s)) + self.settings.timeout_s
 
     def driven(self, now_s: float) -> bool:

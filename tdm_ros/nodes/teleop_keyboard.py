@@ -79,6 +79,8 @@ class TeleopKeyboardNode(Node):
         moves = bool(velocity.any()) or self._keyboard.engaged
         if not (moves or self._moved):
             return
+        if moves and not self._moved and not self._arms():
+            print("no arm listens: is it up, and in this namespace?", flush=True)
         self._moved = moves
         message = TwistStamped()
         message.header.stamp = self.get_clock().now().to_msg()
@@ -88,9 +90,13 @@ class TeleopKeyboardNode(Node):
         self._twists.publish(message)
         self._sent += 1
 
+    def _arms(self) -> int:
+        return self._twists.get_subscription_count()
+
     def _values(self) -> dict[str, object]:
         keyboard = self._keyboard
-        return {"engaged": keyboard.engaged, "speed_m_s": keyboard.speed_m_s, "sent": self._sent}
+        values = {"engaged": keyboard.engaged, "speed_m_s": keyboard.speed_m_s}
+        return {**values, "sent": self._sent, "arms": self._arms()}
 
     def close(self) -> None:
         """Give the terminal back as it was; the arm notices by itself that nobody drives."""

@@ -16,7 +16,6 @@ from tdm_ros.intera.client import InteraClient, InteraError
 pytest.importorskip("rclpy")
 pytestmark = [
     pytest.mark.ros,
-    pytest.mark.flaky(reruns=2, reruns_delay=2),  # in real time, as those of test/intera
     pytest.mark.timeout(600),  # the messages are built first
 ]
 
