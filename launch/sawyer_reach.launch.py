@@ -9,7 +9,14 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable, Shutdown
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -42,12 +49,24 @@ def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
     )
 
 
-def start_all(context: LaunchContext, table: SystemTable) -> list[Node]:
-    """Start the nodes with what was chosen."""
+def start_all(context: LaunchContext, table: SystemTable) -> list[Node | IncludeLaunchDescription]:
+    """Start the nodes with what was chosen, Gazebo where it simulates the arm, and RViz where it is asked for."""
     texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
     given = {name: table.arguments[name].parse(text) for name, text in texts.items() if text != "auto"}
     values = table.completed(given)
-    return [start(node, values, table) for node in table.started(values)]
+    more = []
+    if values["robot"] == "simulated" and values["sim"] == "gazebo":
+        more.append(include("gazebo", {name: values[name] for name in ("scene", "actuation", "headless", "lock_step")}))
+    if values["rviz"]:
+        more.append(include("rviz", {}))
+    return [*more, *(start(node, values, table) for node in table.started(values))]
+
+
+def include(name: str, values: dict[str, Value]) -> IncludeLaunchDescription:
+    """Another launch file of this package."""
+    path = CONFIG.parent / "launch" / f"{name}.launch.py"
+    given = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in values.items()}
+    return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)), launch_arguments=given.items())
 
 
 def start(node: NodeEntry, values: dict[str, Value], table: SystemTable) -> Node:

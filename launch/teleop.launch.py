@@ -6,11 +6,13 @@ terminal no launch file is needed: `tdm_ros teleop`. A sender like MoveIt Servo'
 
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+
+from tdm_ros.system.ros_packages import require
 
 CONFIG = Path(get_package_share_directory("tdm_ros")) / "config"
 DEVICES = {
@@ -43,21 +45,9 @@ def start(context: LaunchContext) -> list[Node]:
         If packages are missing; the text says which, and how to get them.
     """
     device, params = (LaunchConfiguration(name).perform(context) for name in ("device", "params"))
-    missing = [package for package, *_ in DEVICES[device] if not installed(package)]
-    if missing:
-        names = " ".join(f"ros-$ROS_DISTRO-{package.replace('_', '-')}" for package in missing)
-        raise RuntimeError(f"device:={device} needs the ROS packages {', '.join(missing)}: apt install {names}")
+    require([package for package, *_ in DEVICES[device]], f"device:={device}")
     given = [params or str(CONFIG / f"teleop_{device}.yaml")]
     return [
         Node(package=package, executable=executable, name=name, parameters=given, remappings=[*remap.items()])
         for package, executable, name, remap in DEVICES[device]
     ]
-
-
-def installed(package: str) -> bool:
-    """Whether ROS finds a package."""
-    try:
-        get_package_share_directory(package)
-    except PackageNotFoundError:
-        return False
-    return True

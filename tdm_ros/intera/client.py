@@ -199,6 +199,10 @@ class InteraClient:
         """Switch a light on or off."""
         return self._ask("light", float(on), name)
 
+    def step(self, seconds: float) -> Future[wire.Answer]:
+        """Let time pass in a simulated world that waits for it [s]."""
+        return self._ask("step", seconds)
+
     def close(self) -> int | None:
         """Let the worker stop the arm and leave; return its exit status if we started it. May be called twice."""
         self._lose("closed")

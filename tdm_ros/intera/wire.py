@@ -26,7 +26,7 @@ MODES = ("velocity", "torque", "position")
 HOLD_S = 0.15
 """How long a command acts when no other follows [s]; also the most that may be asked for."""
 
-ACTIONS = ("hold", "enable", "reset", "stop", "speed_ratio", "gripper", "light")
+ACTIONS = ("hold", "enable", "reset", "stop", "speed_ratio", "gripper", "light", "step")
 
 _HEADER = struct.Struct(">I")
 
@@ -152,8 +152,8 @@ class Command:
 class Request:
     """Something other than a motion; `action` is one of `ACTIONS`.
 
-    `value` is a ratio for "speed_ratio", metres for "gripper", 0 or 1 for "light" (whose name is in `name`), and
-    unused otherwise.
+    `value` is a ratio for "speed_ratio", metres for "gripper", 0 or 1 for "light" (whose name is in `name`),
+    seconds for "step", and unused otherwise.
     """
 
     number: int

@@ -60,7 +60,7 @@ class Worker:
         self.sender = wire.Sender(link)
         self._robot: Robot | None = None
         self._devices: Devices | None = None
-        self._errands = {name: Errands(name) for name in ("motors", "stop", "devices")}
+        self._errands = {name: Errands(name) for name in ("motors", "stop", "devices", "step")}
         self._leaving = threading.Event()
         self._at_rest = threading.Event()
         self._code = 0
@@ -108,6 +108,13 @@ class Worker:
         now_s = time.monotonic()
         fresh = robot.joints_age_s(now_s) <= STALE_S
         robot.send(*self._keeper.step(now_s, self._problem(now_s), fresh))
+
+    def _step(self, robot: Robot, seconds: float) -> str:
+        """Let time pass in a world that waits for it, after the newest order has gone there."""
+        if not hasattr(robot, "step"):
+            return "the time of this robot passes by itself"
+        self._tick(robot)
+        return str(robot.step(seconds))
 
     def _problem(self, now_s: float) -> str:
         """Why the robot can not be moved now, or ""."""
@@ -213,6 +220,8 @@ class Worker:
             self._errands["devices"].give(lambda: devices.move_gripper(value), done)
         elif request.action == "light":
             self._errands["devices"].give(lambda: devices.switch_light(request.name, bool(value)), done)
+        elif request.action == "step":
+            self._errands["step"].give(lambda: self._step(robot, value), done)
         elif request.action == "speed_ratio" and 0 < value <= 1:
             robot.set_speed_ratio(value)
             done("")

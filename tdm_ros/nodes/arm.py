@@ -31,7 +31,7 @@ from tdm_ros.control.teleop import Presses, TeleopSettings, twist_problem
 from tdm_ros.intera.wire import Answer
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.arms import ARMS, home_limits_of, limits_of
+from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
 from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement, twist_of
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
@@ -62,7 +62,7 @@ class ArmNode(Node):
         self.refusals = Refusals(self.get_logger().warning)
         self.statistics = CycleStatistics()
         self._steal = HostSteal(proc_stat())
-        self._arm = ARMS[given.robot](given)
+        self._arm = make_arm(given, self)
         self._control = self._make_control(given)
         self._pacer = Pacer(1.0 / self.task.rate_hz, time.monotonic())
         self._started_s = time.monotonic()

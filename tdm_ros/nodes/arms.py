@@ -8,9 +8,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 
+from rclpy.node import Node
+
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.intera.client import WORKER, InteraClient, InteraError
 from tdm_ros.intera.ros1_environment import ros1_environment
+from tdm_ros.nodes.gazebo_arm import GazeboArm
+from tdm_ros.nodes.gazebo_topics import JointCommands
 from tdm_ros.nodes.parameters import ArmParameters, point_of
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm import Arm
@@ -42,9 +46,39 @@ def home_limits_of(limits: Limits) -> Limits:
     return replace(limits, box_low_m=low_m, box_high_m=HOME_LIMITS.box_high_m, singular_m=None)
 
 
-def make_sim(given: ArmParameters) -> Arm:
-    """A simulated arm."""
-    return SawyerSim(ACTUATIONS[given.actuation])
+def make_arm(given: ArmParameters, node: Node) -> Arm:
+    """The arm that parameters name, for a node of this process.
+
+    Raises
+    ------
+    ValueError
+        If it is not to be had; the text says why.
+    """
+    if given.robot == "simulated":
+        return make_gazebo(given, node) if given.sim == "gazebo" else SawyerSim(ACTUATIONS[given.actuation])
+    return make_sawyer(given) if given.robot == "sawyer" else make_bridged(given)
+
+
+def make_gazebo(given: ArmParameters, node: Node) -> Arm:
+    """The arm of a Gazebo world that runs already, through a worker that speaks its topics.
+
+    Raises
+    ------
+    ValueError
+        If it is not to be had; the text says why.
+    """
+    by_torque = ACTUATIONS[given.actuation].mode == "torque"
+    if by_torque and given.lock_step:
+        raise ValueError("lock_step needs actuation velocity: torques that hold the arm have to change within a cycle")
+    module = "tdm_ros.nodes.gazebo_worker"
+    command = [sys.executable, "-m", module, "--namespace", node.get_namespace(), *shlex.split(given.worker_arguments)]
+    command += ["--lock-step"] * given.lock_step + ["--by-torque"] * by_torque
+    commands = JointCommands(node, by_torque)
+
+    def arm(client: InteraClient) -> Arm:
+        return GazeboArm(client, commands, given.lock_step)
+
+    return _through("gazebo", given, lambda: InteraClient.start(command, os.environ), arm)
 
 
 def make_sawyer(given: ArmParameters) -> Arm:
@@ -78,7 +112,12 @@ def make_bridged(given: ArmParameters) -> Arm:
     return _through("bridged", given, lambda: InteraClient.start(command, os.environ))
 
 
-def _through(name: str, given: ArmParameters, start: Callable[[], InteraClient]) -> Arm:
+def _through(
+    name: str,
+    given: ArmParameters,
+    start: Callable[[], InteraClient],
+    arm: Callable[[InteraClient], Arm] = SawyerArm,
+) -> Arm:
     try:
         if given.worker_address:
             host, _, port = given.worker_address.rpartition(":")
@@ -88,14 +127,6 @@ def _through(name: str, given: ArmParameters, start: Callable[[], InteraClient])
         else:
             client = start()
         client.wait_ready()
-        return SawyerArm(client)
+        return arm(client)
     except (InteraError, ValueError) as error:
         raise ValueError(f"robot {name}: {error}") from error
-
-
-ARMS: dict[str, Callable[[ArmParameters], Arm]] = {
-    "mujoco": make_sim,
-    "sawyer": make_sawyer,
-    "bridged": make_bridged,
-}
-"""By the name of the parameter ``robot``."""

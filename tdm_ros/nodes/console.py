@@ -23,7 +23,7 @@ from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, StateReader, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics
-from tdm_ros.nodes.node_runner import run
+from tdm_ros.nodes.node_runner import every, run
 from tdm_ros.nodes.parameters import ConsoleParameters
 from tdm_ros.replay.log import LOG_FOLDER
 from tdm_ros.tasks import SAWYER_REACH
@@ -63,7 +63,7 @@ class ConsoleNode(Node):
         self._subscribe()
         self._advertise()
         self._diagnostics = Diagnostics(self, self.refusals, self._values, timer=False)
-        self.create_timer(1.0, self._look)
+        every(self, 1.0, self._look)
 
     def _serve(self, given: ConsoleParameters) -> Server | None:
         if importlib.util.find_spec("nicegui") is None:

@@ -10,6 +10,7 @@ from rclpy.node import Node
 
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.nodes import qos
+from tdm_ros.nodes.node_runner import every
 
 TOPIC = "/diagnostics"
 
@@ -34,7 +35,7 @@ class Diagnostics:
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, qos.DIAGNOSTICS)
         self._refused_before = 0
         if timer:
-            node.create_timer(1.0, self.publish)
+            every(node, 1.0, self.publish)
 
     def publish(self, warning: str = "", error: str = "") -> None:
         """Publish now; the level is ERROR with an error, WARN with a warning or refusals since the last time."""

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import Any
 
 import rclpy
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -46,6 +47,11 @@ class StopSignal:
 def spin_idle(executor: SingleThreadedExecutor) -> None:
     """Handle what is there, or wait a little for it: the loop of a node that only reacts."""
     executor.spin_once(timeout_sec=IDLE_S)
+
+
+def every(node: Node, seconds: float, call: Callable[[], object]) -> None:
+    """Call something again and again, on the steady clock: a simulation that is paused must not stop it [s]."""
+    node.create_timer(seconds, call, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
 
 def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:

@@ -67,10 +67,12 @@ class ArmParameters(TaskParameters):
     """Parameters of `arm`."""
 
     robot: str = parameter(
-        "mujoco",
+        "simulated",
         "Which arm: a simulated one, or a Sawyer, through intera_interface or through bridged topics.",
-        choices=("mujoco", "sawyer", "bridged"),
+        choices=("simulated", "sawyer", "bridged"),
     )
+    sim: str = parameter("mujoco", "What simulates a simulated one.", choices=("mujoco", "gazebo"))
+    lock_step: bool = parameter(False, "Gazebo's world waits, and time passes in it with our cycles alone.")
     master_uri: str = parameter("http://localhost:11311", "The Sawyer's ROS 1 master.")
     host_ip: str = parameter("", "This machine's address in the Sawyer's network; empty: its host name will do.")
     worker_command: str = parameter(
@@ -234,6 +236,14 @@ class ConsoleParameters(TaskParameters):
 
 
 @dataclass(frozen=True)
+class SceneParameters(TaskParameters):
+    """Parameters of `scene`."""
+
+    rate_hz: float = parameter(5.0, "How often the markers are published.", "Hz", (0.5, 20.0))
+    trail_s: float = parameter(10.0, "How much of the hand's way is shown.", "s", (0.0, 600.0))
+
+
+@dataclass(frozen=True)
 class TeleopKeyboardParameters:
     """Parameters of `teleop_keyboard`."""
 
@@ -248,6 +258,7 @@ NODES: dict[str, type[Any]] = {
     "collector": CollectorParameters,
     "trainer": TrainerParameters,
     "console": ConsoleParameters,
+    "scene": SceneParameters,
     "teleop_keyboard": TeleopKeyboardParameters,
 }
 """Parameter class of each node."""

@@ -42,25 +42,26 @@ def markers(
         Lower and upper corners of the keep-outs; those without end are cut.
     stamp : Time
     """
-    made = [_marker(stamp, "clear", 0, Marker.CUBE, (1, 1, 1), WHITE)]
+    made = [shape(stamp, "clear", 0, Marker.CUBE, (1, 1, 1), WHITE)]
     made[0].action = Marker.DELETEALL
     for number, (low, high) in enumerate(np.clip(np.asarray(boxes_m, np.float64).reshape(-1, 2, 3), -2.0, 2.0)):
-        box = _marker(stamp, "keep_out", number, Marker.CUBE, high - low, RED)
-        box.pose.position = _point((low + high) / 2)
+        box = shape(stamp, "keep_out", number, Marker.CUBE, high - low, RED)
+        box.pose.position = point((low + high) / 2)
         made.append(box)
     knots = np.asarray(knots_m, np.float64).reshape(-1, 3)
     for number, (knot, miss) in enumerate(zip(knots, miss_m, strict=True)):
-        ball = _marker(stamp, "subgoal", number, Marker.SPHERE, (KNOT_M,) * 3, colour_of(miss, acceptable_m))
-        ball.pose.position = _point(knot)
+        ball = shape(stamp, "subgoal", number, Marker.SPHERE, (KNOT_M,) * 3, colour_of(miss, acceptable_m))
+        ball.pose.position = point(knot)
         made.append(ball)
     if len(knots):
-        way = _marker(stamp, "way", 0, Marker.LINE_STRIP, (WAY_M, 0, 0), WHITE)
-        way.points = [_point(point) for point in [np.asarray(hand_m, np.float64), *knots]]
+        way = shape(stamp, "way", 0, Marker.LINE_STRIP, (WAY_M, 0, 0), WHITE)
+        way.points = [point(at) for at in [np.asarray(hand_m, np.float64), *knots]]
         made.append(way)
     return MarkerArray(markers=made)
 
 
-def _marker(stamp: Time, space: str, number: int, kind: int, size: ArrayLike, colour: tuple[float, ...]) -> Marker:
+def shape(stamp: Time, space: str, number: int, kind: int, size: ArrayLike, colour: tuple[float, ...]) -> Marker:
+    """A marker in frame base, of a size (3,) [m] and a colour (r, g, b, opacity), each in [0, 1]."""
     marker = Marker(ns=space, id=number, type=kind, action=Marker.ADD)
     marker.header.stamp = stamp
     marker.header.frame_id = BASE_FRAME
@@ -70,5 +71,6 @@ def _marker(stamp: Time, space: str, number: int, kind: int, size: ArrayLike, co
     return marker
 
 
-def _point(values: NDArray[np.float64]) -> Point:
+def point(values: NDArray[np.float64]) -> Point:
+    """A place, (3,) [m], as a message."""
     return Point(x=float(values[0]), y=float(values[1]), z=float(values[2]))

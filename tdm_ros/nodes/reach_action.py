@@ -17,6 +17,7 @@ from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.timeline import Announcement, State
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, floats
+from tdm_ros.nodes.node_runner import every
 from tdm_ros.planning.live import LivePlanner
 from tdm_ros.planning.orders import Order
 from tdm_ros.planning.space import Array
@@ -78,7 +79,7 @@ class ReachAction:
             handle_accepted_callback=self._on_accepted,
             cancel_callback=self._on_cancel,
         )
-        node.create_timer(WATCH_S, self._watch)
+        every(node, WATCH_S, self._watch)
 
     def _on_accepted(self, handle: Any) -> None:
         """Pursue a goal from now on; what rclpy calls its execution comes when it is over, so that nothing waits."""

@@ -23,7 +23,7 @@ from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, nanoseconds, to_episode
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
-from tdm_ros.nodes.node_runner import run
+from tdm_ros.nodes.node_runner import every, run
 from tdm_ros.nodes.parameters import SupervisorParameters, point_of
 from tdm_ros.robot.home import at_home
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
@@ -62,8 +62,8 @@ class SupervisorNode(Node):
         self._published: tuple[object, ...] = ()
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
-        self.create_timer(HEARTBEAT_S, self._heartbeat)
-        self.create_timer(1.0, lambda: print(self._record.line(time.monotonic()), end="", flush=True))
+        every(self, HEARTBEAT_S, self._heartbeat)
+        every(self, 1.0, lambda: print(self._record.line(time.monotonic()), end="", flush=True))
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
 
     def _subscribe(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from interfaces_for_tests import built
 from ros1_bench import SimulatedRobot
 
 from tdm_ros.intera.client import InteraClient
@@ -22,21 +23,9 @@ ROOT = HERE.parents[1]
 def bridged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a process that speaks the bridged topics, in a domain of its own."""
     pytest.importorskip("rclpy")
-    folder, prefix = tmp_path_factory.mktemp("intera_core_msgs"), Path(sys.prefix)
-    command = [str(prefix / "bin" / "colcon"), "--log-base", str(folder / "log"), "build"]
-    command += ["--base-paths", str(HERE / "intera_core_msgs"), "--merge-install"]
-    command += ["--build-base", str(folder / "build"), "--install-base", str(folder / "install")]
-    command += ["--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={sys.executable}"]
-    paths = {"PATH": f"{prefix / 'bin'}:{os.environ['PATH']}", "CMAKE_PREFIX_PATH": str(prefix)}
-    paths["AMENT_PREFIX_PATH"] = str(prefix)
-    built = subprocess.run(command, env={**os.environ, **paths}, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout[-3000:] + built.stderr[-3000:]
-    install = folder / "install"
-    site = next(install.glob("lib/python3*/site-packages"))
-    env = {**os.environ, "ROS_DOMAIN_ID": str(free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-    env["PYTHONPATH"] = os.pathsep.join(map(str, (site, ROOT, HERE.parent / "intera")))
-    env["LD_LIBRARY_PATH"] = f"{install / 'lib'}:{os.environ.get('LD_LIBRARY_PATH', '')}"
-    env["AMENT_PREFIX_PATH"] = f"{install}:{os.environ.get('AMENT_PREFIX_PATH', prefix)}"
+    env = {**os.environ, **built(HERE / "intera_core_msgs", tmp_path_factory.mktemp("intera_core_msgs"))}
+    env |= {"ROS_DOMAIN_ID": str(free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    env["PYTHONPATH"] += os.pathsep + os.pathsep.join(map(str, (ROOT, HERE.parent / "intera")))
     return env
 
 

@@ -1,0 +1,60 @@
+"""The arm process's end of `sim:=gazebo`: stops what a lost worker leaves moving, and may let time pass."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+
+import numpy as np
+
+from tdm_ros.control.sawyer_arm import SawyerArm
+from tdm_ros.intera.client import InteraClient
+from tdm_ros.nodes.gazebo_topics import JointCommands
+from tdm_ros.robot.sawyer import JOINT_NAMES
+
+SUBSTEP_S = 0.002
+STEP_TAKES_S = 1.5
+"""Longest wait for the world to make its steps; a little more than the worker's [s]."""
+
+
+class GazeboArm(SawyerArm):
+    """An `Arm` in a Gazebo world.
+
+    Parameters
+    ----------
+    client : InteraClient
+        Whose worker is up.
+    commands : JointCommands
+        Of this process: Gazebo follows the last word of a worker that is gone, so that somebody else must say zero.
+    lock_step : bool
+        Time passes in the world by `advance` alone, which waits for it; else by itself.
+    """
+
+    def __init__(self, client: InteraClient, commands: JointCommands, lock_step: bool) -> None:
+        super().__init__(client)
+        self._commands, self._lock_step = commands, lock_step
+        self._step_problem = ""
+
+    def advance(self, substeps: int) -> None:
+        """Let ``substeps`` x 2 ms pass."""
+        if not self._lock_step or not substeps or self._step_problem:
+            return
+        try:
+            answer = self.client.step(substeps * SUBSTEP_S).result(STEP_TAKES_S)
+            self._step_problem = answer.reason
+        except concurrent.futures.TimeoutError:
+            self._step_problem = f"the worker did not answer for {STEP_TAKES_S:g} s"
+        self._wait_for_news()
+
+    def problem(self) -> str:
+        """Why the arm must not be driven, or ""."""
+        if self.client.state().problem:
+            self._commands.say(np.zeros(len(JOINT_NAMES)))
+        step_problem, self._step_problem = self._step_problem, ""
+        return super().problem() or step_problem
+
+    def _wait_for_news(self) -> None:
+        """The state after the answer is the first that surely has the joints at the end of the step."""
+        newest, until_s = self.client.state().state, time.monotonic() + 0.1
+        while self.client.state().state is newest and time.monotonic() < until_s:
+            time.sleep(0.001)

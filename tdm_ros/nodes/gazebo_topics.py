@@ -1,0 +1,41 @@
+"""What ros_gz_bridge brings here from a Gazebo world, and what it takes there; `config/gz_bridge.yaml` has the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from std_msgs.msg import Float64
+
+from tdm_ros.robot.sawyer import JOINT_NAMES
+
+JOINT_STATES = "gz/joint_states"
+WORLD_CONTROL = "/world/tdm_sawyer/control"
+
+
+class JointCommands:
+    """A publisher for each joint.
+
+    Parameters
+    ----------
+    node : Node
+    by_torque : bool
+        The world takes forces [N m] instead of velocities [rad/s].
+    """
+
+    def __init__(self, node: Node, by_torque: bool) -> None:
+        end = "cmd_force" if by_torque else "cmd_vel"
+        self._publishers = [
+            node.create_publisher(Float64, f"gz/{name}/{end}", QoSProfile(depth=1)) for name in JOINT_NAMES
+        ]
+
+    def say(self, values: Iterable[float]) -> None:
+        """Publish (7,) [rad/s or N m]."""
+        for publisher, value in zip(self._publishers, values, strict=True):
+            publisher.publish(Float64(data=float(value)))
+
+    def unheard(self) -> str:
+        """Name a topic that nobody listens on, or ""."""
+        silent = [p.topic_name for p in self._publishers if not p.get_subscription_count()]
+        return f"nobody listened on {silent[0]}" if silent else ""

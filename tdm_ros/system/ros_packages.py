@@ -1,0 +1,29 @@
+"""ROS packages that only some launch files need: is each there, and what to say if it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def require(packages: Sequence[str], what: str, instead: str = "") -> None:
+    """Make sure that ROS finds packages.
+
+    Parameters
+    ----------
+    packages : sequence of str
+    what : str
+        What needs them, as a person typed it.
+    instead : str
+        What else she may do, if there is something.
+
+    Raises
+    ------
+    RuntimeError
+        If some are missing; the text says which, and how to get them.
+    """
+    from ament_index_python.packages import get_packages_with_prefixes
+
+    if missing := sorted(set(packages) - set(get_packages_with_prefixes())):
+        names = " ".join(f"ros-$ROS_DISTRO-{package.replace('_', '-')}" for package in missing)
+        other = f", or {instead}" if instead else ""
+        raise RuntimeError(f"{what} needs the ROS packages {', '.join(missing)}: apt install {names}{other}")

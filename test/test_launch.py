@@ -1,0 +1,108 @@
+"""The launch files, built with ROS's own `launch` wherever it can be imported, for each documented argument."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+launch = pytest.importorskip("launch", reason="ROS's launch is not installed (no wheel has it): source a ROS 2")
+launch_ros = pytest.importorskip("launch_ros", reason="ROS's launch_ros is not installed: source a ROS 2")
+
+from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction  # noqa: E402
+from launch_ros.actions import Node  # noqa: E402
+
+from tdm_ros.system.table import load_table  # noqa: E402
+
+FOLDER = Path(__file__).resolve().parents[1] / "launch"
+TABLE = load_table(FOLDER.parent / "config" / "sawyer_reach.system.yaml")
+INSTALLED = set(get_packages_with_prefixes())
+
+
+def described(name: str, **given: str) -> tuple[dict[str, DeclareLaunchArgument], list[Any]]:
+    """Arguments, and the actions that a launch file comes to with what is given."""
+    spec = importlib.util.spec_from_file_location(name.replace(".", "_"), FOLDER / name)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    context = launch.LaunchContext()
+    context.launch_configurations.update(given)
+    arguments, actions = {}, []
+    for entity in module.generate_launch_description().entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            arguments[entity.name] = entity
+        if isinstance(entity, Node | IncludeLaunchDescription):
+            actions.append(entity)
+        else:
+            made = entity.execute(context)
+            actions += made or [] if isinstance(entity, OpaqueFunction) else []
+    return arguments, actions
+
+
+def names(actions: list[Any]) -> set[str]:
+    return {action._Node__node_name for action in actions if isinstance(action, Node)}
+
+
+def included(actions: list[Any]) -> set[str]:
+    sources = [a.launch_description_source for a in actions if isinstance(a, IncludeLaunchDescription)]
+    return {Path(str(source._LaunchDescriptionSource__location[0].text)).name for source in sources}
+
+
+def test_launch_file_has_the_arguments_of_the_table() -> None:
+    arguments, actions = described("sawyer_reach.launch.py")
+    assert set(arguments) == set(TABLE.arguments)
+    assert names(actions) == {node.name for node in TABLE.started(TABLE.values([]))}
+
+
+CHOICES = [(a.name, str(choice)) for a in TABLE.arguments.values() for choice in a.choices]
+SWITCHES = [(a.name, text) for a in TABLE.arguments.values() if a.kind is bool for text in ("true", "false")]
+
+
+@pytest.mark.parametrize(("name", "value"), CHOICES + SWITCHES)
+def test_launch_file_starts_with_each_value_of_each_argument(name: str, value: str) -> None:
+    _, actions = described("sawyer_reach.launch.py", **{name: value})
+    values = TABLE.values([f"{name}:={value}"])
+    assert names(actions) == {node.name for node in TABLE.started(values)}
+    wanted = (
+        {"gazebo.launch.py"}
+        if value == "gazebo"
+        else {"rviz.launch.py"}
+        if (name, value) == ("rviz", "true")
+        else set()
+    )
+    assert included(actions) == wanted
+
+
+@pytest.mark.parametrize("lock_step", ["true", "false"])
+@pytest.mark.parametrize("headless", ["true", "false"])
+@pytest.mark.parametrize(("scene", "actuation"), [("open", "velocity"), ("wall", "torque"), ("push", "velocity")])
+def test_gazebo_is_started_or_it_is_said_what_to_install(
+    scene: str, actuation: str, headless: str, lock_step: str
+) -> None:
+    given = {"scene": scene, "actuation": actuation, "headless": headless, "lock_step": lock_step}
+    if not {"ros_gz_sim", "ros_gz_bridge", "ros_gz_interfaces"} <= INSTALLED:
+        with pytest.raises(RuntimeError, match=r"sim:=gazebo needs .* apt install .* or take sim:=mujoco"):
+            described("gazebo.launch.py", **given)
+        return
+    _, actions = described("gazebo.launch.py", **given)
+    assert names(actions) == {"gz_bridge"} and included(actions) == {"gz_sim.launch.py"}
+
+
+def test_rviz_is_started_or_it_is_said_what_to_install() -> None:
+    if not {"rviz2", "robot_state_publisher"} <= INSTALLED:
+        with pytest.raises(RuntimeError, match="rviz:=true needs the ROS packages"):
+            described("rviz.launch.py")
+        return
+    assert "rviz" in names(described("rviz.launch.py")[1])
+
+
+@pytest.mark.parametrize("device", ["joy", "spacenav"])
+def test_teleop_is_started_or_it_is_said_what_to_install(device: str) -> None:
+    if not {"joy", "teleop_twist_joy", "spacenav"} <= INSTALLED:
+        with pytest.raises(RuntimeError, match=f"device:={device} needs the ROS packages"):
+            described("teleop.launch.py", device=device)
+        return
+    assert names(described("teleop.launch.py", device=device)[1])
