@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tdm_ros.description.markup import WRITTEN_BY
 from tdm_ros.description.sdf import JOINT_STATES, command_topic
 from tdm_ros.description.worlds import PUCK_STATES
-from tdm_ros.description.xml import WRITTEN_BY
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.sawyer import JOINT_NAMES
 

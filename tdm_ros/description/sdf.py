@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from tdm_ros.description.looks import MATERIALS
+from tdm_ros.description.markup import INERTIA, laid_out, pose
 from tdm_ros.description.room import FORK_RADIUS_M
 from tdm_ros.description.shapes import Shape, between, collisions, fork_bars_m, numbers, text, visuals
-from tdm_ros.description.xml import INERTIA, laid_out, pose
 from tdm_ros.robot.actuation import ACTUATIONS, Actuation
 from tdm_ros.robot.sawyer import (
     DAMPING_N_M_S_RAD,

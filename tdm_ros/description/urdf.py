@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from tdm_ros.description.looks import MATERIALS
+from tdm_ros.description.markup import INERTIA, laid_out, pose
 from tdm_ros.description.shapes import Shape, Triple, collisions, numbers, text, visuals
-from tdm_ros.description.xml import INERTIA, laid_out, pose
 from tdm_ros.robot.kinematics import rotation_from_rpy
 from tdm_ros.robot.sawyer import (
     DAMPING_N_M_S_RAD,

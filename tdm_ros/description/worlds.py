@@ -6,9 +6,9 @@ import numpy as np
 
 from tdm_ros.description import room
 from tdm_ros.description.looks import TABLE_PAINT
+from tdm_ros.description.markup import laid_out
 from tdm_ros.description.sdf import SDF_VERSION, coloured, sawyer_model, shapes, system
 from tdm_ros.description.shapes import Shape, seen, text
-from tdm_ros.description.xml import laid_out
 from tdm_ros.tasks import SAWYER_PUSH
 from tdm_ros.tasks.scenes import SCENES
 
