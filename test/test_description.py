@@ -32,6 +32,7 @@ from tdm_ros.robot.sawyer import (
     Q_LOWER_RAD,
     Q_UPPER_RAD,
     QD_MAX_RAD_S,
+    ROTOR_INERTIA_KG_M2,
     facts,
     link,
 )
@@ -203,6 +204,15 @@ def test_sdf_damping_and_friction_are_those_of_the_mujoco_arm(actuation: str) ->
     for key, values in (("damping", model.dof_damping), ("friction", model.dof_frictionloss)):
         read = [float(tree.findtext(f".//joint[@name='{name}']/axis/dynamics/{key}")) for name in JOINT_NAMES]
         np.testing.assert_allclose(read, values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("i", range(7))
+def test_sdf_driven_by_torque_links_carry_the_rotors(i: int) -> None:
+    mass, com, inertia = ByDrake(sawyer_sdf("velocity"), "sdf").inertia(LINKS[i])
+    mass_too, com_too, more = ByDrake(sawyer_sdf("torque"), "sdf").inertia(LINKS[i])
+    assert mass == mass_too
+    np.testing.assert_array_equal(com, com_too)
+    np.testing.assert_allclose(more - inertia, ROTOR_INERTIA_KG_M2[i] * np.diag([0.5, 0.5, 1.0]), atol=1e-8)
 
 
 def test_sdf_every_link_of_the_table_is_a_frame_that_it_knows() -> None:

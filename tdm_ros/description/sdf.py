@@ -18,6 +18,7 @@ from tdm_ros.robot.sawyer import (
     Q_LOWER_RAD,
     Q_UPPER_RAD,
     QD_MAX_RAD_S,
+    ROTOR_INERTIA_KG_M2,
     facts,
 )
 
@@ -64,22 +65,24 @@ def sawyer_model(actuation: str = "velocity", fork: bool = False) -> str:
     -----
     Links with a mass are links, the others frames: SDF takes a link for one of 1 kg if it is not told. Without gravity
     on them they behave as with the robot's compensation. Nothing of it touches itself, pedestal included, unlike in
-    MuJoCo: it is the limiter that keeps it from trying. Rotors weigh nothing here, as SDF has no such number: driven by
-    torque, the wrist is quicker than in MuJoCo.
+    MuJoCo: it is the limiter that keeps it from trying. SDF has no number for the inertia of rotors; see `_rotor`.
     """
-    links = "".join(_link(entry, fork) for entry in facts()["links"] if "mass" in entry or entry["name"] == "base")
+    rotors = ACTUATIONS[actuation].mode == "torque"
+    heavy = (entry for entry in facts()["links"] if "mass" in entry or entry["name"] == "base")
+    links = "".join(_link(entry, fork, rotors) for entry in heavy)
     joints = "".join(_joint(entry, ACTUATIONS[actuation]) for entry in facts()["joints"])
     world = '<joint name="world_to_base" type="fixed"><parent>world</parent><child>base</child></joint>'
     inner = f"<self_collide>false</self_collide>{links}{world}{joints}{_systems(actuation)}"
     return f'<model name="sawyer">{inner}</model>'
 
 
-def _link(entry: dict[str, Any], fork: bool) -> str:
+def _link(entry: dict[str, Any], fork: bool, rotors: bool) -> str:
     name = entry["name"]
     above = next((joint for joint in facts()["joints"] if joint["child"] == name), None)
     inner = f'<pose relative_to="{above["parent"]}">{above["xyz"]} {above["rpy"]}</pose>' if above else ""
     if "mass" in entry:
-        inertia = "".join(f"<{key}>{entry['inertia'][key]}</{key}>" for key in INERTIA)
+        moments = {**entry["inertia"], **(_rotor(entry) if rotors else {})}
+        inertia = "".join(f"<{key}>{moments[key]}</{key}>" for key in INERTIA)
         weight = f"<pose>{entry['com']} 0 0 0</pose><mass>{entry['mass']}</mass><inertia>{inertia}</inertia>"
         inner += f"<inertial>{weight}</inertial>"
     inner += "<gravity>false</gravity>"
@@ -90,6 +93,20 @@ def _link(entry: dict[str, Any], fork: bool) -> str:
         bars = [between("capsule", FORK_RADIUS_M, ends, "steel") for ends in fork_bars_m()]
         touched, drawn = touched + bars, drawn + bars
     return f'<link name="{name}">{inner}{shapes(name, touched, drawn)}</link>'
+
+
+def _rotor(entry: dict[str, Any]) -> dict[str, str]:
+    """The moments of a link with its joint's rotor as a thin disc about the joint's axis, which z is.
+
+    Without it the wrist has all but no inertia, and the dry friction of DART, Gazebo's engine, holds it against any
+    torque of an action. What a torque has to move is 0.7 to 1.4 times what it is in MuJoCo with these discs, less than
+    0.4 times without (in the mean over postures around neutral, other joints free).
+    """
+    if not entry["name"].startswith("right_l"):
+        return {}
+    disc = ROTOR_INERTIA_KG_M2[int(entry["name"][-1])]
+    about = {"ixx": disc / 2, "iyy": disc / 2, "izz": disc}
+    return {key: f"{float(entry['inertia'][key]) + more:.9g}" for key, more in about.items()}
 
 
 def _joint(entry: dict[str, Any], actuation: Actuation) -> str:
