@@ -1,4 +1,4 @@
-"""Write the description's files anew: ``python -m tdm_ros.description``."""
+"""Write the description's files anew, in the root of the repository: ``python -m tdm_ros.description``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from tdm_ros.description.files import write
 def main() -> None:
     """Write them below a folder."""
     parser = argparse.ArgumentParser(description="Write URDF, worlds and the bridge's configuration.")
-    root = Path(__file__).resolve().parent.parent.parent
-    parser.add_argument("folder", nargs="?", type=Path, default=root, help="where to (default: %(default)s)")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="where to (default: here)")
     for path in write(parser.parse_args().folder):
         print(path)
 
