@@ -402,6 +402,12 @@ def test_world_unknown_scene_is_refused_with_those_there_are() -> None:
         world_sdf("cellar")
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".sdf")])
+def test_world_committed_has_the_arm_where_our_kinematics_have_it(name: str) -> None:
+    frames = ByDrake((ROOT / name).read_text(), "sdf").frames(NEUTRAL_RAD)
+    np.testing.assert_allclose(frames, link_frames(NEUTRAL_RAD), atol=1e-6)
+
+
 # ---- bridge -------------------------------------------------------------------------------------------------------
 
 BRIDGE_KEYS = {
