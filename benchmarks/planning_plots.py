@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tdm_ros.description.room import TABLE_NEAR_M
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.sim.mujoco_env import Block, Marker, View
-from tdm_ros.sim.sawyer_mjcf import TABLE_NEAR_M
 from tdm_ros.sim.sawyer_sim import SawyerSim
 from tdm_ros.tasks import SCENES
 

@@ -21,6 +21,16 @@ def facts() -> dict[str, Any]:
     return data
 
 
+def link(name: str) -> dict[str, Any]:
+    """The table's entry of a link; one that does not exist raises StopIteration."""
+    return next(entry for entry in facts()["links"] if entry["name"] == name)
+
+
+def joint_above(link_name: str) -> dict[str, Any]:
+    """The table's entry of the joint that a link hangs on; where there is none it raises StopIteration."""
+    return next(entry for entry in facts()["joints"] if entry["child"] == link_name)
+
+
 JOINT_NAMES: tuple[str, ...] = tuple(f"right_j{i}" for i in range(7))
 
 _LIMITS = {

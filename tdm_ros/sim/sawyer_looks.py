@@ -1,92 +1,39 @@
-"""What is only seen of the simulated Sawyer; what touches is in `robot.capsules`."""
+"""What is only seen of the simulated Sawyer, as MuJoCo has it; the data is in `description.looks`."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tdm_ros.description import looks
+from tdm_ros.description.looks import Paint
 
 MATERIALS = """
 <texture type="skybox" builtin="gradient" rgb1=".95 .96 .98" rgb2=".66 .72 .79" width="64" height="64"/>
 <texture name="tiles" type="2d" builtin="checker" rgb1=".6 .6 .65" rgb2=".56 .56 .6" width="64" height="64"/>
-<material name="tiles" texture="tiles" texrepeat="10 10" specular=".1"/>
-<material name="red" rgba=".60 .04 .07 1" specular=".5" shininess=".6"/>
-<material name="dark" rgba=".12 .12 .13 1" specular=".4" shininess=".5"/>
-<material name="grey" rgba=".30 .31 .33 1" specular=".4" shininess=".5"/>
-<material name="steel" rgba=".72 .73 .75 1" specular=".8" shininess=".8"/>
-<material name="screen" rgba=".20 .42 .58 1" emission=".35"/>
-<material name="white" rgba=".97 .97 .97 1" emission=".5"/>
-<material name="wood" rgba=".80 .70 .55 1" specular=".1" shininess=".2"/>"""
+<material name="tiles" texture="tiles" texrepeat="10 10" specular=".1"/>""" + "".join(
+    f'\n<material name="{name}" ' + " ".join(f'{key}="{value}"' for key, value in values.items()) + "/>"
+    for name, values in looks.MATERIALS.items()
+)
 
 
-def _paint(shape: str, material: str, size: str, where: str) -> str:
-    """One geom that is seen and never touched; ``where`` holds its ``pos``, ``fromto`` or ``euler``."""
-    looks = f'type="{shape}" material="{material}" size="{size}" {where}'
-    return f'\n<geom {looks} contype="0" conaffinity="0" group="2"/>'
+def _geoms(paints: Iterable[Paint]) -> str:
+    """Geoms that are seen and never touched."""
+    return "".join(map(_geom, paints))
 
 
-def _tube(material: str, radius_m: float, fromto: str, shape: str = "capsule") -> str:
-    return _paint(shape, material, str(radius_m), f'fromto="{fromto}"')
+def _geom(paint: Paint) -> str:
+    where = f'fromto="{paint.ends}"' if paint.ends else f'pos="{paint.pos}"'
+    turned = f' euler="{paint.euler}"' if paint.euler else ""
+    drawn = f'type="{paint.shape}" material="{paint.material}" size="{paint.size}" {where}{turned}'
+    return f'\n<geom {drawn} contype="0" conaffinity="0" group="2"/>'
 
 
-def _disc(material: str, radius_m: float, low_m: float, high_m: float) -> str:
-    """A flat cylinder around z of its link: the caps and rings of the joints."""
-    return _tube(material, radius_m, f"0 0 {low_m} 0 0 {high_m}", "cylinder")
-
-
-def _box(material: str, half_sizes: str, pos: str) -> str:
-    return _paint("box", material, half_sizes, f'pos="{pos}"')
-
-
-PAINT: dict[str, str] = {
-    "right_arm_base_link": _disc("grey", 0.105, -0.005, 0.03) + _disc("dark", 0.088, 0.03, 0.075),
-    "right_l0": _disc("red", 0.082, 0.0, 0.06)
-    + _disc("steel", 0.083, 0.06, 0.066)
-    + _tube("dark", 0.078, "0 0 .066 0 0 .235")
-    + _tube("dark", 0.07, "0 0 .225 .081 .02 .235"),
-    "head": _disc("grey", 0.045, -0.01, 0.05)
-    + _paint("ellipsoid", "red", ".05 .135 .10", 'pos="0 0 .11"')
-    + _box("dark", ".016 .142 .096", "0.036 0 .11")
-    + _box("screen", ".002 .126 .080", "0.052 0 .11")
-    + "".join(
-        _paint("cylinder", "white", ".034 .002", f'pos=".055 {y} .115" euler="0 1.5708 0"')
-        + _paint("cylinder", "dark", ".017 .002", f'pos=".057 {y} .110" euler="0 1.5708 0"')
-        for y in (-0.052, 0.052)
-    )
-    + _paint("cylinder", "dark", ".014 .02", 'pos=".025 0 .216" euler="0 1.5708 0"'),
-    "right_l1": _tube("dark", 0.07, "0 0 -.045 0 0 .10")
-    + _disc("red", 0.062, -0.122, -0.09)
-    + _disc("steel", 0.0715, -0.05, -0.043)
-    + _tube("dark", 0.066, "0 0 .10 0 -.09 .1425"),
-    "right_l2": _disc("steel", 0.0665, -0.052, -0.045)
-    + _tube("dark", 0.064, "0 0 -.12 0 0 -.052", "cylinder")
-    + _tube("red", 0.06, "0 0 -.045 0 0 .16")
-    + _tube("dark", 0.057, "0 0 .2 0 -.01 .26"),
-    "right_l3": _tube("dark", 0.058, "0 0 -.10 0 0 .0")
-    + _disc("red", 0.05, 0.045, 0.063)
-    + _disc("steel", 0.0595, -0.004, 0.002)
-    + _tube("dark", 0.054, "0 0 -.1265 0 -.08 -.1265"),
-    "right_l4": _disc("steel", 0.0535, -0.036, -0.03)
-    + _tube("red", 0.05, "0 0 0 0 0 .18")
-    + _tube("dark", 0.047, "0 0 .19 0 .012 .272"),
-    "right_l5": _tube("dark", 0.048, "0 0 -.015 0 0 .10")
-    + _disc("red", 0.041, -0.07, -0.055)
-    + _disc("steel", 0.0495, 0.03, 0.035)
-    + _tube("dark", 0.046, "0 0 .105 0 -.06 .105"),
-    "right_l6": _disc("grey", 0.044, -0.035, 0.008) + _disc("steel", 0.036, 0.008, 0.0245),
-}
-"""What is seen of each link, in its frame: red tubes, dark joint barrels, steel rings."""
-
-_WHEELS = ((0.2, 0.28), (0.2, -0.28), (-0.44, 0.28), (-0.44, -0.28))
-_LEGS = ((0.36, 0.58), (0.36, -0.58), (1.04, 0.58), (1.04, -0.58))
+PAINT: dict[str, str] = {link: _geoms(paints) for link, paints in looks.PAINT.items()}
+"""What is seen of each link, in its frame."""
 
 ROOM_PAINT = (
     '<light type="directional" pos="1 -1 3" dir="-.35 .35 -1" diffuse=".5 .5 .5" specular=".3 .3 .3"/>'
     + '<light type="directional" dir="-.6 -.7 -.6" diffuse=".25 .25 .27" castshadow="false"/>'
-    + _paint("plane", "tiles", "5 5 .1", 'pos="0 0 -.912"')
-    + _box("wood", ".4 .65 .018", ".7 0 -.018")
-    + "".join(_box("grey", ".025 .025 .438", f"{x} {y} -.474") for x, y in _LEGS)
-    + _tube("dark", 0.165, "-.02 0 -.60 -.02 0 -.03", "cylinder")
-    + _tube("grey", 0.18, "-.02 0 -.03 -.02 0 -.005", "cylinder")
-    + _box("dark", ".10 .17 .24", "-.285 0 -.38")
-    + _box("red", ".102 .172 .02", "-.285 0 -.2")
-    + _box("grey", ".36 .32 .05", "-.12 0 -.80")
-    + _box("dark", ".20 .22 .09", "-.10 0 -.67")
-    + "".join(_paint("sphere", "dark", ".045", f'pos="{x} {y} -.868"') for x, y in _WHEELS)
+    + _geom(Paint("plane", "tiles", "5 5 .1", "0 0 -.912"))
+    + _geoms(looks.TABLE_PAINT + looks.PEDESTAL_PAINT)
 )

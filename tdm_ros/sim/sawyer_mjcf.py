@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tdm_ros.description.room import TABLE_FAR_M, TABLE_HALF_WIDTH_M, TABLE_NEAR_M
 from tdm_ros.robot.capsules import CAPSULES
 from tdm_ros.robot.sawyer import (
     DAMPING_N_M_S_RAD,
@@ -13,16 +14,14 @@ from tdm_ros.robot.sawyer import (
     Q_LOWER_RAD,
     Q_UPPER_RAD,
     ROTOR_INERTIA_KG_M2,
-    facts,
+    joint_above,
+    link,
 )
 from tdm_ros.sim.sawyer_looks import MATERIALS, PAINT, ROOM_PAINT
 
 TIMESTEP_S = 0.002
 VELOCITY_GROUP, TORQUE_GROUP = 1, 2
 """Actuator groups: one is switched off while the other drives."""
-
-TABLE_NEAR_M, TABLE_FAR_M, TABLE_HALF_WIDTH_M = 0.3, 1.1, 0.65
-"""The table top is at z = 0 in frame base and begins in front of the pedestal."""
 
 # Contact bits (contype, conaffinity). The robot's body and the room touch the moving links; the wrist also
 # touches the upper arm. Neighbouring links overlap by construction, so those of a group never touch.
@@ -46,8 +45,7 @@ def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str
     for name, factor in (("damping_factor", damping_factor), ("friction_factor", friction_factor)):
         if not factor >= 0:
             raise ValueError(f"{name} must be >= 0, got {factor}")
-    joints = {j["child"]: j for j in facts()["joints"]}
-    chain = _body("right_l6", _site(joints["right_hand"]), damping_factor, friction_factor)
+    chain = _body("right_l6", _site(joint_above("right_hand")), damping_factor, friction_factor)
     for i in reversed(range(6)):
         inner = chain + (_body("head", "", 0, 0) if i == 0 else "")
         chain = _body(f"right_l{i}", inner, damping_factor, friction_factor)
@@ -65,20 +63,14 @@ def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str
 </mujoco>"""
 
 
-def _link(name: str) -> dict[str, Any]:
-    entry: dict[str, Any] = next(entry for entry in facts()["links"] if entry["name"] == name)
-    return entry
-
-
 def _body(name: str, inner: str, damping_factor: float, friction_factor: float) -> str:
     """One link with its joint, inertia, shapes and what hangs on it."""
-    joint = next(j for j in facts()["joints"] if j["child"] == name)
-    link = _link(name)
-    inertia = " ".join(link["inertia"][k] for k in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
+    joint, facts = joint_above(name), link(name)
+    inertia = " ".join(facts["inertia"][k] for k in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
     hinge = _hinge(joint["name"], damping_factor, friction_factor) if joint["name"] in JOINT_NAMES else ""
     return f"""
 <body name="{name}" pos="{joint["xyz"]}" euler="{joint["rpy"]}" gravcomp="1">{hinge}
-<inertial pos="{link["com"]}" mass="{link["mass"]}" fullinertia="{inertia}"/>{_shapes(name)}{inner}</body>"""
+<inertial pos="{facts["com"]}" mass="{facts["mass"]}" fullinertia="{inertia}"/>{_shapes(name)}{inner}</body>"""
 
 
 def _hinge(name: str, damping_factor: float, friction_factor: float) -> str:

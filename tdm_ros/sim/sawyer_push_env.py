@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.description.room import HAND_HEIGHT_M, PUCK_HALF_HEIGHT_M
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.robot.arm_cycle import ArmCycle
 from tdm_ros.robot.hand_velocity import joint_velocity
@@ -14,7 +15,7 @@ from tdm_ros.robot.kinematics import forward, jacobian
 from tdm_ros.robot.limiter import Limiter, Limits
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
 from tdm_ros.sim.mujoco_env import Array, Marker, MujocoGoalEnv, View
-from tdm_ros.sim.sawyer_push_mjcf import HAND_HEIGHT_M, PUCK_HALF_HEIGHT_M, sawyer_push_model
+from tdm_ros.sim.sawyer_push_mjcf import sawyer_push_model
 from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
 from tdm_ros.tasks import SAWYER_PUSH, TaskSpec, ask
 
