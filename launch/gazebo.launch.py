@@ -19,7 +19,7 @@ from tdm_ros.system.ros_packages import require
 SHARE = Path(get_package_share_directory("tdm_ros"))
 ARGUMENTS = {
     "scene": ("open", ["open", "wall", "push"], "what stands beside the arm"),
-    "actuation": ("velocity", ["velocity", "torque", "torque_low_damping"], "what a command means to the joints"),
+    "actuation": ("velocity", ["velocity", "torque"], "what a command means to the joints"),
     "headless": ("false", ["true", "false"], "whether Gazebo runs without a window"),
     "lock_step": ("false", ["true", "false"], "whether the world is paused, and makes steps when the node arm asks"),
 }
@@ -46,7 +46,7 @@ def start(context: LaunchContext) -> list[object]:
     """
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     require(("ros_gz_sim", "ros_gz_bridge", "ros_gz_interfaces"), "sim:=gazebo", "take sim:=mujoco")
-    torque = "" if given["actuation"] == "velocity" else "_torque"
+    torque = {"velocity": "", "torque": "_torque"}[given["actuation"]]
     world = SHARE / "worlds" / f"sawyer_{given['scene']}{torque}.sdf"
     if not world.exists():
         raise RuntimeError(f"there is no world for scene:={given['scene']} with torques: take actuation:=velocity")

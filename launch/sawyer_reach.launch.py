@@ -56,6 +56,8 @@ def start_all(context: LaunchContext, table: SystemTable) -> list[Node | Include
     values = table.completed(given)
     more = []
     if values["robot"] == "simulated" and values["sim"] == "gazebo":
+        if values["actuation"] == "torque_low_damping":
+            raise RuntimeError("sim:=gazebo has no world with low damping: take actuation:=velocity or torque")
         more.append(include("gazebo", {name: values[name] for name in ("scene", "actuation", "headless", "lock_step")}))
     if values["rviz"]:
         more.append(include("rviz", {}))

@@ -15,8 +15,6 @@ from tdm_ros.robot.actuation import Mode
 from tdm_ros.robot.kinematics import HandPose, forward
 from tdm_ros.robot.limits import ArmReading, Array
 
-MAX_AGE_S = 0.1
-"""Joint states that are older are no ground to move on [s]."""
 FIRST_STATE_S = 2.0
 HAND_OFF_M = 0.03
 """The robot's own pose of its hand carries no time. When it no longer follows the joints by this much, it is not
@@ -38,6 +36,9 @@ class SawyerArm:
     InteraError
         If no state comes.
     """
+
+    max_age_s = 0.1
+    """Joint states that are older are no ground to move on [s]."""
 
     def __init__(self, client: InteraClient, clock: Callable[[], float] = time.monotonic) -> None:
         self.client = client
@@ -88,7 +89,7 @@ class SawyerArm:
             return problem
         if state.problem:
             return state.problem
-        if age_s > MAX_AGE_S:
+        if age_s > self.max_age_s:
             return f"joint states are {age_s:.2f} s old"
         off_m = float(np.linalg.norm(_tip(state) - self._tip_m))
         if off_m > HAND_OFF_M:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.intera.client import InteraClient
-from tdm_ros.nodes.gazebo_topics import JointCommands
+from tdm_ros.nodes.gazebo_topics import STALE_S, JointCommands
 from tdm_ros.robot.sawyer import JOINT_NAMES
 
 SUBSTEP_S = 0.002
@@ -29,6 +29,8 @@ class GazeboArm(SawyerArm):
     lock_step : bool
         Time passes in the world by `advance` alone, which waits for it; else by itself.
     """
+
+    max_age_s = STALE_S
 
     def __init__(self, client: InteraClient, commands: JointCommands, lock_step: bool) -> None:
         super().__init__(client)

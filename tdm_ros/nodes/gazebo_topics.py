@@ -11,6 +11,8 @@ from std_msgs.msg import Float64
 from tdm_ros.robot.sawyer import JOINT_NAMES
 
 JOINT_STATES = "gz/joint_states"
+STALE_S = 0.25
+"""Joint states that are older are no ground to move on [s]; more than for a real arm, since a simulator may stutter."""
 WORLD_CONTROL = "/world/tdm_sawyer/control"
 
 

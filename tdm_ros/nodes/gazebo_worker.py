@@ -21,6 +21,7 @@ import numpy as np
 import rclpy
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 
@@ -29,19 +30,21 @@ from tdm_ros.intera.sdk import JOINT_NAMES, NO_ROBOT, NO_ROS, ComingUpError, Joi
 from tdm_ros.intera.worker import leave_now, main
 from tdm_ros.nodes.bridge_motors import NoDevices
 from tdm_ros.nodes.bridge_worker import NEWEST
-from tdm_ros.nodes.gazebo_topics import JOINT_STATES, WORLD_CONTROL, JointCommands
+from tdm_ros.nodes.gazebo_topics import JOINT_STATES, STALE_S, WORLD_CONTROL, JointCommands
 from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.sawyer import EFFORT_MAX_N_M
+from tdm_ros.robot.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M
 
 FOUND_S = 20.0
 """How long Gazebo may take to come up and be heard."""
 REPEAT_S = 0.1
+READ_EVERY_S = 0.004
 STEP_S = 0.001
 """Physics step of our worlds."""
+AT_REST_S = 0.05
 STEP_TAKES_S = 1.0
 """A step of the world that takes longer has failed."""
 SERVO_N_M_S_RAD = np.array([40.0, 40.0, 20.0, 20.0, 3.0, 2.0, 2.0])
-"""What holds an arm that is driven by torques: torque against each rad/s off the velocity that is asked for."""
+"""How an arm that is driven by torques follows a velocity, zero too: torque for each rad/s that it is off."""
 
 
 class GazeboRobot:
@@ -74,10 +77,10 @@ class GazeboRobot:
         self._stamp_s = -math.inf
         self._new = threading.Condition()
         self._pending_since_s: float | None = None
-        self._said_s = -math.inf
+        self._said_s = self._next_s = -math.inf
         self._shutdown_calls: list[Callable[[], None]] = []
         self._commands = JointCommands(self._node, by_torque)
-        self._node.create_subscription(JointState, JOINT_STATES, self._hear_joints, NEWEST)
+        self._node.create_subscription(JointState, JOINT_STATES, self._hear, NEWEST, raw=True)
         self._world: Client[Any, Any, Any] | None = None
         if self._control_world is not None:
             self._world = self._node.create_client(self._control_world, WORLD_CONTROL)
@@ -96,8 +99,10 @@ class GazeboRobot:
         self._shutdown_calls.append(call)
 
     def shut_down(self) -> None:
-        """Leave the graph."""
+        """Leave the graph, and a world whose arm is at rest."""
         self._shutdown_calls.clear()
+        if self._lock_step:
+            self.step(AT_REST_S)
         self._executor.shutdown(0.2)
         rclpy.try_shutdown()
 
@@ -130,7 +135,8 @@ class GazeboRobot:
 
     def problem(self, now_s: float) -> str:
         """Return why the arm can not be moved now; empty if it can."""
-        return self.motors.stopped or trouble(self.flags(), self.joints_age_s(now_s))
+        age_s = self.joints_age_s(now_s)
+        return self.motors.stopped or trouble(self.flags(), 0.0 if age_s <= STALE_S else age_s)
 
     def send(self, kind: str, values: tuple[float, ...]) -> None:
         """Send one order of the keeper; zero velocity where there is none."""
@@ -142,7 +148,8 @@ class GazeboRobot:
         wanted = np.array(values if moves else np.zeros(len(JOINT_NAMES)))
         if self._by_torque and kind != "torque":
             assert self._joints is not None
-            wanted = SERVO_N_M_S_RAD * (wanted - np.array(self._joints.qd_rad_s))
+            losses = DAMPING_N_M_S_RAD * wanted + FRICTION_N_M * np.sign(wanted)
+            wanted = losses + SERVO_N_M_S_RAD * (wanted - np.array(self._joints.qd_rad_s))
             wanted = np.clip(wanted, -EFFORT_MAX_N_M, EFFORT_MAX_N_M)
         self._commands.say(wanted)
 
@@ -194,6 +201,13 @@ class GazeboRobot:
         if self._joints is None:
             return f"{JOINT_STATES} said nothing whole and finite"
         return self._commands.unheard()
+
+    def _hear(self, data: bytes) -> None:
+        """Read one in a few of the thousand that come each second, but all of those that a step makes."""
+        now_s = time.monotonic()
+        if self._lock_step or now_s >= self._next_s:
+            self._next_s = now_s + READ_EVERY_S
+            self._hear_joints(deserialize_message(data, JointState))
 
     def _hear_joints(self, message: JointState) -> None:
         stamp_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9

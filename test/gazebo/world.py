@@ -42,7 +42,7 @@ class World:
         self.frozen = self.nan = False
         self.command = np.zeros(7)
         self.trace: deque[tuple[float, list[float], list[float]]] = deque(maxlen=30000)
-        self.sim.reset(NEUTRAL_RAD)
+        self.sim.reset(np.zeros(7))  # Gazebo knows no other posture to begin with
         self.node = rclpy.create_node("gazebo", namespace=namespace)
         self._joints = self.node.create_publisher(JointState, "gz/joint_states", 10)
         self._clock = self.node.create_publisher(Clock, "/clock", 10)
@@ -85,7 +85,7 @@ class World:
         stamp = Time(sec=self.steps // 1000, nanosec=self.steps % 1000 * 1_000_000)
         if self.steps % 10 == 0:
             self._clock.publish(Clock(clock=stamp))
-        if self.frozen:
+        if self.frozen or (not self.paused and self.steps % 4):  # 250 Hz: a thousand are too much for this Python
             return
         message = JointState(name=list(JOINT_NAMES), position=reading.q_rad.tolist(), effort=effort.tolist())
         message.velocity = [float("nan")] * 7 if self.nan else reading.qd_rad_s.tolist()
