@@ -1,6 +1,7 @@
 # make demo    learn to reach, live: a simulated Sawyer, genuine ROS 2 nodes, three minutes of robot time
 # make test    ruff, mypy, import-linter and all tests
 # make ros1    set-up of ROS 1 for the tests of that side, which `make test` then runs, too: Debian's packages, as root
+# make models  set-up of the parsers of URDF and SDF for the tests of these files, which `make test` then runs, too
 # make test-intera    only these tests, after that set-up
 # make browser set-up of Chromium for the tests of the page, which `make test` then runs, too: Debian's package, as root
 # make lint    only the static checks
@@ -14,7 +15,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test ros1 browser test-intera lint build args clean
+.PHONY: help demo test ros1 browser models test-intera lint build args clean
 .DEFAULT_GOAL := help
 
 help:
@@ -58,6 +59,15 @@ browser:
 	@command -v chromium >/dev/null || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	  then apt-get update -q && apt-get install -q -y --no-install-recommends chromium; \
 	  else echo "Chromium was not found: install it (Debian: apt install chromium)."; exit 1; fi; }
+
+MODEL_PACKAGES := sdformat-sdf libsdformat-dev ignition-tools liburdfdom-tools
+
+models: build
+	@$(BIN)/python -c "import pydrake" 2>/dev/null || $(BIN)/pip install -q -c constraints.txt -r requirements/models.txt
+	@if ! command -v ign >/dev/null || ! command -v check_urdf >/dev/null; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	  then apt-get update -q && apt-get install -q -y --no-install-recommends $(MODEL_PACKAGES); \
+	  else echo "ign or check_urdf was not found: install them (Debian 12: apt install $(MODEL_PACKAGES))."; exit 1; fi; fi
 
 test-intera: build ros1
 	INTERA_TESTS=1 ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest test/intera $(ARGS)

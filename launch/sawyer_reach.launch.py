@@ -22,7 +22,7 @@ from launch_ros.actions import Node
 
 from tdm_ros.system.environment import ONE_THREAD
 from tdm_ros.system.runner import RESTART_AFTER_S
-from tdm_ros.system.table import Argument, NodeEntry, SystemTable, Value, load_table
+from tdm_ros.system.table import Argument, Include, NodeEntry, SystemTable, Value, load_table
 
 CONFIG = Path(get_package_share_directory("tdm_ros")) / "config"
 RUN_DIR = time.strftime("runs/%Y%m%d-%H%M%S")
@@ -50,25 +50,19 @@ def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
 
 
 def start_all(context: LaunchContext, table: SystemTable) -> list[Node | IncludeLaunchDescription]:
-    """Start the nodes with what was chosen, Gazebo where it simulates the arm, and RViz where it is asked for."""
+    """Start the nodes with what was chosen, and what the launch file alone can start, Gazebo and RViz."""
     texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
     given = {name: table.arguments[name].parse(text) for name, text in texts.items() if text != "auto"}
     values = table.completed(given)
-    more = []
-    if values["robot"] == "simulated" and values["sim"] == "gazebo":
-        if values["actuation"] == "torque_low_damping":
-            raise RuntimeError("sim:=gazebo has no world with low damping: take actuation:=velocity or torque")
-        more.append(include("gazebo", {name: values[name] for name in ("scene", "actuation", "headless", "lock_step")}))
-    if values["rviz"]:
-        more.append(include("rviz", {}))
-    return [*more, *(start(node, values, table) for node in table.started(values))]
+    nodes = [start(node, values, table) for node in table.started(values)]
+    return [*(include(part, values) for part in table.included(values)), *nodes]
 
 
-def include(name: str, values: dict[str, Value]) -> IncludeLaunchDescription:
-    """Another launch file of this package."""
-    path = CONFIG.parent / "launch" / f"{name}.launch.py"
-    given = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in values.items()}
-    return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)), launch_arguments=given.items())
+def include(part: Include, values: dict[str, Value]) -> IncludeLaunchDescription:
+    """Another launch file of this package, with some of our arguments."""
+    given = [(name, str(values[name]).lower()) for name in part.arguments]
+    path = str(CONFIG.parent / "launch" / part.launch_file)
+    return IncludeLaunchDescription(PythonLaunchDescriptionSource(path), launch_arguments=given)
 
 
 def start(node: NodeEntry, values: dict[str, Value], table: SystemTable) -> Node:

@@ -80,7 +80,7 @@ class ByDrake:
     """A model as Drake reads it; SDF through the genuine libsdformat."""
 
     def __init__(self, xml: str, kind: str) -> None:
-        reason = "the parser of SDF is in the wheel `drake`: pip install -r requirements/dev.txt"
+        reason = "the parser of SDF is in the wheel `drake`: make models"
         parsing = pytest.importorskip("pydrake.multibody.parsing", reason=reason)
         from pydrake.multibody.plant import MultibodyPlant
 

@@ -116,6 +116,25 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Include:
+    """A launch file of the package that the system's own one includes; the runner can not.
+
+    Attributes
+    ----------
+    launch_file : str
+        Its name.
+    when : mapping
+        Values that arguments must have for it.
+    arguments : tuple of str
+        Arguments of the system that it gets under the same names.
+    """
+
+    launch_file: str
+    when: Mapping[str, Value]
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class SystemTable:
     """A system: what a person may choose, which nodes it has, and the file with their other parameters."""
 
@@ -125,6 +144,7 @@ class SystemTable:
     nodes: Sequence[NodeEntry]
     params_file: Path
     variants: Sequence[Variant] = ()
+    includes: Sequence[Include] = ()
 
     def params_files(self, values: Mapping[str, Value]) -> list[Path]:
         """The files with the nodes' other parameters; later ones win, the one of the argument ``params`` over all.
@@ -144,6 +164,10 @@ class SystemTable:
     def started(self, values: Mapping[str, Value]) -> list[NodeEntry]:
         """The nodes that run with these values."""
         return [node for node in self.nodes if not node.when or values[node.when]]
+
+    def included(self, values: Mapping[str, Value]) -> list[Include]:
+        """The launch files that are included with these values."""
+        return [part for part in self.includes if all(values[name] == value for name, value in part.when.items())]
 
     def values(self, given: Sequence[str]) -> dict[str, Value]:
         """Return the value of every argument.
@@ -200,11 +224,13 @@ def load_table(path: Path) -> SystemTable:
             nodes=nodes,
             params_file=path.parent / content["params_file"],
             variants=tuple(_variants(content.get("variants", {}), path.parent)),
+            includes=tuple(_include(name, entry) for name, entry in content.get("includes", {}).items()),
         )
     except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
         raise TableError(f"{path} is not the table of a system: {error}") from error
     for who, names in (
         ("nodes take", [name for node in nodes for name in (*node.parameters, *filter(None, [node.when]))]),
+        ("includes name", [name for part in table.includes for name in (*part.when, *part.arguments)]),
         ("variants name", [name for v in table.variants for name in (v.argument, *v.defaults)]),
     ):
         unknown = sorted(set(names) - set(arguments))
@@ -228,6 +254,10 @@ def _variants(content: Mapping[str, Mapping[Value, Mapping[str, Any]]], folder: 
         for value, entry in entries.items():
             fields = {"defaults": {}, **entry}
             yield Variant(argument, value, folder / fields.pop("params_file"), **fields)
+
+
+def _include(name: str, entry: Mapping[str, Any]) -> Include:
+    return Include(name, entry["when"], tuple(entry.get("arguments", ())))
 
 
 def _node(name: str, entry: Mapping[str, Any]) -> NodeEntry:

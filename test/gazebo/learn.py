@@ -1,0 +1,41 @@
+"""A whole run in a world that stands in for Gazebo's: python test/gazebo/learn.py [lock_step] [name:=value ...]
+
+Arguments go to `tdm_ros up sawyer_reach`. In lock-step ros_gz_interfaces must be on the path.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tdm_ros.system.environment import free_domain, ros_environment
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+def main(arguments: list[str]) -> int:
+    """Start the world and the system; return the system's exit status."""
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain())
+    env = {**os.environ, **ros_environment(os.environ)}
+    env["PYTHONPATH"] = os.pathsep.join([str(HERE.parent / "intera"), str(ROOT), env.get("PYTHONPATH", "")])
+    paused = ["paused"] if "lock_step" in arguments else []
+    world = subprocess.Popen(
+        [sys.executable, str(HERE / "world.py"), "/", *paused],
+        env=env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        given = [word for word in arguments if word != "lock_step"] + ["lock_step:=true"] * bool(paused)
+        command = [sys.executable, "-m", "tdm_ros", "up", "sawyer_reach", "sim:=gazebo", "console:=false", *given]
+        return subprocess.run(command, env=env, cwd=ROOT, check=False).returncode
+    finally:
+        world.terminate()
+        world.wait(10)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
