@@ -21,6 +21,7 @@ import numpy as np
 import rclpy
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
@@ -36,6 +37,7 @@ from tdm_ros.robot.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M
 
 FOUND_S = 20.0
 """How long Gazebo may take to come up and be heard."""
+EVERY = QoSProfile(depth=10)
 REPEAT_S = 0.1
 READ_EVERY_S = 0.004
 STEP_S = 0.001
@@ -80,7 +82,8 @@ class GazeboRobot:
         self._said_s = self._next_s = -math.inf
         self._shutdown_calls: list[Callable[[], None]] = []
         self._commands = JointCommands(self._node, by_torque)
-        self._node.create_subscription(JointState, JOINT_STATES, self._hear, NEWEST, raw=True)
+        profile = EVERY if lock_step else NEWEST  # a step's last sample must not be lost
+        self._node.create_subscription(JointState, JOINT_STATES, self._hear, profile, raw=True)
         self._world: Client[Any, Any, Any] | None = None
         if self._control_world is not None:
             self._world = self._node.create_client(self._control_world, WORLD_CONTROL)

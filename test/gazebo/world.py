@@ -2,7 +2,7 @@
 
 Gazebo is on no registry that tests can reach. What is kept of it here: joint controllers follow the last command for
 ever; a world may run, or be paused and make steps; the answer to a request for steps comes before they are done; a
-paused world publishes no joint states; a reset sets the time back, and makes the controllers forget.
+paused world says the same joint states again; a reset sets the time back, and makes the controllers forget.
 """
 
 from __future__ import annotations
@@ -80,12 +80,19 @@ class World:
                 self.sim.drive("velocity", self.command)
             self.sim.advance(1)
             self.steps += 1
-            reading, effort = self.sim.reading(), self.sim.effort()
+            reading = self.sim.reading()
             self.trace.append((time.monotonic(), reading.q_rad.tolist(), reading.qd_rad_s.tolist()))
+        if self.paused or self.steps % 4 == 0:  # else 250 Hz: a thousand are too much for this Python
+            self.publish()
+
+    def publish(self) -> None:
+        """Publish joint states, and sometimes the time."""
+        with self.lock:
+            reading, effort = self.sim.reading(), self.sim.effort()
         stamp = Time(sec=self.steps // 1000, nanosec=self.steps % 1000 * 1_000_000)
         if self.steps % 10 == 0:
             self._clock.publish(Clock(clock=stamp))
-        if self.frozen or (not self.paused and self.steps % 4):  # 250 Hz: a thousand are too much for this Python
+        if self.frozen:
             return
         message = JointState(name=list(JOINT_NAMES), position=reading.q_rad.tolist(), effort=effort.tolist())
         message.velocity = [float("nan")] * 7 if self.nan else reading.qd_rad_s.tolist()
@@ -94,13 +101,16 @@ class World:
 
     def run(self) -> None:
         """In real time when it runs; at once when it makes steps."""
-        due_s = time.monotonic()
+        due_s, idle = time.monotonic(), 0
         while rclpy.ok():
             with self.lock:
                 stepping, runs = self.steps_left > 0, not self.paused
                 self.steps_left -= stepping
             if not (stepping or runs):
                 time.sleep(0.0005)
+                idle += 1
+                if idle % 20 == 0:
+                    self.publish()
                 due_s = time.monotonic()
                 continue
             self.step()
