@@ -6,6 +6,7 @@ Arguments go to `tdm_ros up sawyer_reach`. In lock-step ros_gz_interfaces must b
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,11 +29,17 @@ def main(arguments: list[str]) -> int:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    system = None
     try:
         given = [word for word in arguments if word != "lock_step"] + ["lock_step:=true"] * bool(paused)
         command = [sys.executable, "-m", "tdm_ros", "up", "sawyer_reach", "sim:=gazebo", "console:=false", *given]
-        return subprocess.run(command, env=env, cwd=ROOT, check=False).returncode
+        system = subprocess.Popen(command, env=env, cwd=ROOT)
+        return system.wait()
     finally:
+        if system is not None and system.poll() is None:
+            system.send_signal(signal.SIGINT)
+            system.wait(30)
         world.terminate()
         world.wait(10)
 
