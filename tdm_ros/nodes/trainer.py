@@ -216,6 +216,7 @@ class TrainerNode(Node):
             self.refusals.refuse("log: what was missed can not be read", str(error))
 
     def _on_episode(self, arm: str, message: Episode) -> None:
+        self._received += 1
         told, problem = to_announcement(self, message, self.task)
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
