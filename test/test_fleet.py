@@ -16,8 +16,12 @@ import pytest
 pytest.importorskip("rclpy")
 
 from ros_bench import ROOT, Bench, bench
+from tdm_ros.msg import Transition
+from test_live_learning import transition
 
 from tdm_ros.control.timeline import COMMANDED
+from tdm_ros.nodes import qos
+from tdm_ros.nodes.convert import to_transition
 from tdm_ros.replay.log import LOG_FOLDER, read_transitions
 from tdm_ros.tasks import SAWYER_REACH
 
@@ -87,6 +91,19 @@ def test_fleet_arm_joins_late_another_is_killed_and_nothing_that_was_recorded_is
         assert left - 1 <= taken(made, "arm1") <= left
         arms = set(made.values("trainer")) & {"transitions of arm1", "transitions of arm2"}
         assert len(arms) == 2 and count(made, "transitions") >= taken(made, "arm1")
+
+
+@pytest.mark.ros
+@pytest.mark.timeout(120)
+def test_fleet_trainer_that_is_behind_reads_all_its_mail_before_it_learns_on(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        start_trainer(made)
+        mail = made.node.create_publisher(Transition, "arm1/transition", qos.TRANSITION)
+        made.until(lambda: mail.get_subscription_count() > 0 and "transitions" in made.values("trainer"), 60)
+        for cycle in range(1, 801):
+            mail.publish(to_transition(transition(cycle), TASK))
+        made.until(lambda: taken(made, "arm1") == 799, 60)
+        assert count(made, "updates") < 600, "one message each 20 ms of learning would be some thousand updates"
 
 
 IP = shutil.which("ip") or "/usr/sbin/ip"

@@ -221,7 +221,7 @@ class TrainerParameters(TaskParameters):
         3.0, "Length of the learning rate's schedule, in robot time of an arm; 0: constant.", "min", (0.0, 1e5)
     )
     compiled: bool = parameter(
-        False, "Let torch compile the updates: nearly twice as many a second, after some seconds. Needs a C++ compiler."
+        False, "Let torch compile the updates: twice as many a second, after some ten seconds. Needs a C++ compiler."
     )
     publish_every_s: float = parameter(1.0, "Time between two publications of weights.", "s", (0.1, 60.0))
     checkpoint_every_s: float = parameter(10.0, "Time between two checkpoints.", "s", (1.0, 3600.0))

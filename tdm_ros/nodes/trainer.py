@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from rclpy.executors import SingleThreadedExecutor
@@ -60,7 +60,8 @@ class TrainerNode(Node):
         # Subscribed before the logs are read: what comes meanwhile waits in the queue.
         self._arms: set[str] = set()
         self._join("")
-        self._import_learning()
+        if self.given.arms:
+            self._look_around_while_importing()
         self._live = self._make_learning()
         self._version = self._read_version()
         self._published_s = self._saved_s = time.monotonic()
@@ -71,8 +72,6 @@ class TrainerNode(Node):
 
     def _look_around(self) -> None:
         """Learn from the arms that have joined, too: whoever publishes transitions one namespace below ours."""
-        if not self.given.arms:
-            return
         own = self.get_namespace().rstrip("/") + "/"
         for topic, _ in self.get_topic_names_and_types():
             arm, _, name = topic.removeprefix(own).partition("/")
@@ -92,16 +91,16 @@ class TrainerNode(Node):
     def _log_of(self, arm: str) -> Path:
         return self._run_dir / arm / LOG_FOLDER
 
-    def _import_learning(self) -> None:
-        """Import torch, which takes seconds: the others know us before, and who begins meanwhile is not missed."""
-        with ThreadPoolExecutor(1) as pool:
-            importing = pool.submit(import_module, "tdm_ros.training.live_learning")
-            while not importing.done():
-                self._look_around()
-                wait([importing], timeout=LOOK_AROUND_S)
-            importing.result()
+    def _look_around_while_importing(self) -> None:
+        """Importing torch takes seconds, in which arms begin: none of their steps is to be missed."""
+        importing = Thread(target=import_module, args=["tdm_ros.training.live_learning"], daemon=True)
+        importing.start()
+        while importing.is_alive():
+            self._look_around()
+            importing.join(LOOK_AROUND_S)
 
     def _make_learning(self) -> LiveLearning:
+        # Importing torch takes seconds: the node is known to the others before.
         from tdm_ros.tdm.config import TdmConfig
         from tdm_ros.training.checkpoint import load_learner
         from tdm_ros.training.learner import Learner
@@ -134,10 +133,11 @@ class TrainerNode(Node):
 
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Read the mail, learn for a while, publish and save when it is time."""
-        before = -1
-        while before != self._received:
+        silent = 0
+        while silent < 2:  # one silent turn only ends a round in which each topic was asked for one message
             before = self._received
             executor.spin_once(timeout_sec=0.0)
+            silent = silent + 1 if before == self._received else 0
         learned = self._live.learn(self.given.drain_every_ms * 1e-3) if self._may_learn() else 0
         self._publish_and_save(time.monotonic())
         if not learned:
