@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     pytest prints what was tried again.
     """
     for item in items:
-        if item.get_closest_marker("ros") or item.get_closest_marker("browser"):
+        if any(map(item.get_closest_marker, ("ros", "browser", "netns"))):
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=2))
         if not HAS_ROS and item.get_closest_marker("ros"):
             item.add_marker(pytest.mark.skip(reason="rclpy is not installed"))

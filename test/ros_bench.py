@@ -45,13 +45,16 @@ class Bench:
     def start(
         self, name: str, environment: Mapping[str, str] | None = None, **parameters: object
     ) -> subprocess.Popen[bytes]:
-        """Start a node as a process of its own."""
-        arguments = ["--ros-args", "-r", f"__ns:={self.namespace}"]
+        """Start a node as a process of its own; ``arm2/policy`` is one of an arm that shares our trainer."""
+        whole, (arm, _, name) = name, name.rpartition("/")
+        arguments = ["--ros-args", "-r", f"__ns:={self.namespace}/{arm}".removesuffix("/")]
+        arguments += ["-r", f"policy_weights:={self.namespace}/policy_weights"] if arm else []
         for key, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             arguments += ["-p", f"{key}:={text}"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
-        with (self.folder / f"{name}.out").open("ab") as out:
+        (self.folder / arm).mkdir(exist_ok=True)
+        with (self.folder / f"{whole}.out").open("ab") as out:
             process = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM.format(name), *arguments],
                 stdout=out,
@@ -59,7 +62,7 @@ class Bench:
                 cwd=ROOT,
                 env=environment,
             )
-        self.processes[name] = process
+        self.processes[whole] = process
         return process
 
     def stop(self, name: str, number: signal.Signals = signal.SIGINT) -> tuple[int, float]:
@@ -112,8 +115,8 @@ class Bench:
 
         def note(message: DiagnosticArray) -> None:
             for status in message.status:
-                space, _, name = status.name.rpartition("/")
-                if space == self.namespace:
+                if status.name.startswith(f"{self.namespace}/"):
+                    name = status.name.removeprefix(f"{self.namespace}/")
                     self.diagnostics[name] = {pair.key: pair.value for pair in status.values}
 
         self.node.create_subscription(DiagnosticArray, "/diagnostics", note, 100)

@@ -36,6 +36,20 @@ def test_plain_line_on_terminal_keeps_the_live_line_below(tmp_path: Path) -> Non
     assert shown_on_terminal(tmp_path, "\r1 s", "hello") == "\r\x1b[2K1 s\r\x1b[2Karm   | hello\n1 s\n"
 
 
+def test_live_lines_of_several_arms_stand_one_below_the_other(tmp_path: Path) -> None:
+    reader, writer = os.openpty()
+    with open(writer, "w") as terminal:
+        console = Console(terminal, tmp_path, width=5)
+        for name, line in (("arm1/a", "\r1 s"), ("arm2/a", "\r2 s"), ("arm1/a", "\r3 s"), ("b", "hello")):
+            console.show(name, line)
+        console.close()
+    both = "\r\x1b[2K\x1b[1A\x1b[2Karm1 | {}\narm2 | 2 s"
+    shown = b"".join(read_to_the_end(reader)).decode().replace("\r\n", "\n")
+    assert both.format("3 s") in shown
+    assert shown.endswith("\x1b[2Kb     | hello\narm1 | 3 s\narm2 | 2 s\n")
+    assert (tmp_path / "arm1" / "a.log").read_text() == "1 s\n3 s\n"
+
+
 def test_live_line_longer_than_the_terminal_is_cut(tmp_path: Path) -> None:
     assert len(shown_on_terminal(tmp_path, "\r" + "x" * 1000)) < 300
 

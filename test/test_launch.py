@@ -15,10 +15,10 @@ from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
 
-from tdm_ros.system.table import load_table  # noqa: E402
+from tdm_ros.system.table import SystemTable, load_table  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parents[1] / "launch"
-TABLE = load_table(FOLDER.parent / "config" / "sawyer_reach.system.yaml")
+TABLES = [load_table(path) for path in sorted((FOLDER.parent / "config").glob("*.system.yaml"))]
 INSTALLED = set(get_packages_with_prefixes())
 
 
@@ -43,7 +43,8 @@ def described(name: str, **given: str) -> tuple[dict[str, DeclareLaunchArgument]
 
 
 def names(actions: list[Any]) -> set[str]:
-    return {action._Node__node_name for action in actions if isinstance(action, Node)}
+    nodes = [action for action in actions if isinstance(action, Node)]
+    return {f"{a._Node__node_namespace or ''}/{a._Node__node_name}".removeprefix("/") for a in nodes}
 
 
 def included(actions: list[Any]) -> set[str]:
@@ -51,29 +52,29 @@ def included(actions: list[Any]) -> set[str]:
     return {Path(str(source._LaunchDescriptionSource__location[0].text)).name for source in sources}
 
 
-def test_launch_file_has_the_arguments_of_the_table() -> None:
-    arguments, actions = described("sawyer_reach.launch.py")
-    assert set(arguments) == set(TABLE.arguments)
-    assert names(actions) == {node.name for node in TABLE.started(TABLE.values([]))}
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_launch_file_has_the_arguments_of_the_table(table: SystemTable) -> None:
+    arguments, actions = described(f"{table.name}.launch.py")
+    assert set(arguments) == set(table.arguments)
+    assert names(actions) == {node.full_name for node in table.started(table.values([]))}
 
 
-CHOICES = [(a.name, str(choice)) for a in TABLE.arguments.values() for choice in a.choices]
-SWITCHES = [(a.name, text) for a in TABLE.arguments.values() if a.kind is bool for text in ("true", "false")]
-
-
-@pytest.mark.parametrize(("name", "value"), CHOICES + SWITCHES)
-def test_launch_file_starts_with_each_value_of_each_argument(name: str, value: str) -> None:
-    _, actions = described("sawyer_reach.launch.py", **{name: value})
-    values = TABLE.values([f"{name}:={value}"])
-    assert names(actions) == {node.name for node in TABLE.started(values)}
-    wanted = (
-        {"gazebo.launch.py"}
-        if value == "gazebo"
-        else {"rviz.launch.py"}
-        if (name, value) == ("rviz", "true")
-        else set()
-    )
-    assert included(actions) == wanted
+@pytest.mark.parametrize(
+    ("table", "name", "value"),
+    [
+        pytest.param(table, argument.name, text, id=f"{table.name} {argument.name}:={text}")
+        for table in TABLES
+        for argument in table.arguments.values()
+        for text in (("true", "false") if argument.kind is bool else map(str, argument.choices))
+    ],
+)
+def test_launch_file_starts_with_each_value_of_each_argument(table: SystemTable, name: str, value: str) -> None:
+    _, actions = described(f"{table.name}.launch.py", **{name: value})
+    values = table.values([f"{name}:={value}"])
+    assert names(actions) == {node.full_name for node in table.started(values)}
+    assert included(actions) == {part.launch_file for part in table.included(values)}
+    wanted = {("sim", "gazebo"): {"gazebo.launch.py"}, ("rviz", "true"): {"rviz.launch.py"}}
+    assert included(actions) == wanted.get((name, value), set())
 
 
 @pytest.mark.parametrize("lock_step", ["true", "false"])

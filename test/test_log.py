@@ -76,7 +76,7 @@ def serialised(number: int, task: str = TASK) -> bytes:
 def write(path: Path, count: int, close: bool = True) -> McapWriter:
     writer = McapWriter(path, CHANNELS)
     for number in range(count):
-        writer.write("/transition", serialised(number), number)
+        writer.write("/transition", serialised(number), (100 + number) * 1_000_000_000 + 7)
     if close:
         writer.close()
     return writer
@@ -91,6 +91,13 @@ def test_log_round_trip_gives_the_same_numbers(tmp_path: Path) -> None:
     assert third.stamp_ns == 102_000_000_007 and third.limited and third.source == 1
     np.testing.assert_array_equal(third.step.next_observation, np.full(17, 3, np.float32))
     assert third.step.action.dtype == np.float32 and not third.step.terminated
+
+
+def test_log_is_read_from_where_one_was_on(tmp_path: Path) -> None:
+    write(tmp_path / "0000.mcap", 4)
+    stamps = [t.stamp_ns for t in read_transitions(tmp_path, TASK)]
+    assert [t.cycle for t in read_transitions(tmp_path, TASK, after_ns=stamps[1])] == [2, 3]
+    assert not list(read_transitions(tmp_path, TASK, after_ns=stamps[3]))
 
 
 def test_log_finished_file_is_read_by_the_mcap_reader_with_its_schema(tmp_path: Path) -> None:

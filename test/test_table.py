@@ -145,3 +145,52 @@ def test_node_with_a_condition_is_started_by_its_argument_alone(tmp_path: Path) 
     path.write_text(SMALL.replace("two: {executable: two}", "two: {executable: two, when: quiet}"))
     with pytest.raises(TableError, match="nodes take quiet"):
         load_table(path)
+
+
+FLEET = """
+description: many
+params_file: none.yaml
+arguments:
+  arms: {default: 2, description: how many}
+  first: {default: 1, description: which}
+  seed: {default: 7, description: seed}
+  run_dir: {default: "", description: where}
+nodes:
+  trainer: {executable: trainer, parameters: [seed, run_dir, arms]}
+  arm: {executable: arm, per_arm: true, required: true}
+  policy: {executable: policy, per_arm: true, parameters: [seed, run_dir], remaps: {weights: /weights}}
+"""
+
+
+def test_each_arm_has_its_nodes_in_its_namespace_and_its_own_seed_and_folder(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.system.yaml"
+    path.write_text(FLEET)
+    table = load_table(path)
+    values = table.values(["run_dir:=runs/x"])
+    nodes = table.started(values)
+    assert [node.full_name for node in nodes] == ["trainer", "arm1/arm", "arm1/policy", "arm2/arm", "arm2/policy"]
+    assert [node.namespace for node in nodes] == ["", "arm1", "arm1", "arm2", "arm2"]
+    given = {node.full_name: table.given(node, values) for node in nodes}
+    assert given["trainer"] == {"seed": 7, "run_dir": "runs/x", "arms": 2}
+    assert given["arm1/policy"] == {"seed": 7, "run_dir": "runs/x/arm1"}
+    assert given["arm2/policy"] == {"seed": 8, "run_dir": "runs/x/arm2"}
+    joined = table.started(table.values(["arms:=1", "first:=4"]))
+    assert [node.full_name for node in joined] == ["trainer", "arm4/arm", "arm4/policy"]
+
+
+def test_nodes_of_each_arm_need_to_know_how_many_arms_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.system.yaml"
+    path.write_text(FLEET.replace("  first: {default: 1, description: which}\n", ""))
+    with pytest.raises(TableError, match="nodes of each arm take first, which is no argument"):
+        load_table(path)
+
+
+def test_fleet_can_be_joined_without_a_second_trainer() -> None:
+    table = load_table(CONFIG / "fleet.system.yaml")
+    values = table.values(["arms:=1", "first:=4", "trainer:=false"])
+    nodes = table.started(values)
+    assert {node.namespace for node in nodes} == {"arm4"}
+    assert {node.name for node in nodes if node.remaps} == {"policy", "planner", "supervisor"}, "who uses weights"
+    assert all(node.remaps == {"policy_weights": "/policy_weights"} for node in nodes if node.remaps)
+    alone = load_table(CONFIG / "sawyer_reach.system.yaml")
+    assert {node.name for node in table.nodes} == {node.name for node in alone.nodes} - {"scene"}, "RViz is for one arm"

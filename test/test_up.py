@@ -43,6 +43,8 @@ class System:
             "  run_dir: {default: '', description: where}",
             "  gain: {default: 1.5, description: how much}",
             "  wanted: {default: true, description: whether some start}",
+            "  arms: {default: 2, description: how many}",
+            "  first: {default: 1, description: which}",
         ]
         table += ["nodes:", *(f"  {name}: {fields}" for name, fields in self.nodes.items())]
         path = self.folder / "fake.system.yaml"
@@ -151,6 +153,54 @@ def test_up_node_that_is_not_wanted_is_not_started(system: System) -> None:
     assert status == 0 and not system.pids("two")
 
 
+WHICH = 'case "$*" in *__ns:=/arm1*) n=1;; *) n=2;; esac; '
+
+
+def test_up_arm_that_finishes_is_over_and_the_others_go_on_to_their_own_end(system: System) -> None:
+    until = f"[ $n = 2 ] && while [ ! -e {system.folder}/enough ]; do sleep 0.02; done; exit 0"
+    system.node("lead", WHICH + until, required=True, per_arm=True)
+    system.node("other", WHICH + f"echo $$ > {system.folder}/other$n.pid; {STUBBORN}", per_arm=True)
+    system.node("shared", WAITS)
+    runner = system.start()
+    system.wait_for("other1", "other2", "shared")
+    (first,), (second,), (shared,) = (system.pids(name) for name in ("other1", "other2", "shared"))
+    wait_until(lambda: not alive(first), 5.0)
+    assert alive(second) and alive(shared)
+    (system.folder / "enough").touch()
+    output, _ = runner.communicate(timeout=10)
+    assert runner.returncode == 0
+    assert "arm1/lead has finished: arm1 is over, arm2 goes on" in output
+    assert not [pid for pid in system.all_pids() if alive(pid)]
+
+
+def test_up_arm_that_dies_is_over_without_a_restart_and_the_status_tells_at_the_end(system: System) -> None:
+    until = f"[ $n = 1 ] && exit 3; while [ ! -e {system.folder}/enough ]; do sleep 0.02; done"
+    system.node("lead", WHICH + until, required=True, per_arm=True).node("shared", WAITS)
+    runner = system.start()
+    system.wait_for("lead", "shared")
+    time.sleep(1.5)
+    (system.folder / "enough").touch()
+    output, _ = runner.communicate(timeout=10)
+    assert runner.returncode == 1
+    assert "arm1/lead has died (exit status 3): arm1 is over, arm2 goes on" in output
+    assert len(system.pids("lead")) == 2 and "starting it again" not in output
+
+
+def test_up_node_that_all_arms_share_can_not_be_kept_alive_run_fails(system: System) -> None:
+    system.node("lead", WAITS, required=True, per_arm=True).node("shared", "exit 7")
+    status, output = system.run()
+    assert status == 1
+    assert "shared has died for the 6th time within 60 s (exit status 7): the run is over" in output
+
+
+def test_up_folder_that_is_used_again_keeps_the_older_configuration(system: System) -> None:
+    system.node("one", "true", required=True).run("gain:=2")
+    system.run("gain:=3", "run_dir:=runs/latest")
+    latest = system.folder / "runs" / "latest"
+    gains = [json.loads((latest / f"config{n}.json").read_text())["arguments"]["gain"] for n in ("", "-1")]
+    assert gains == [3.0, 2.0]
+
+
 def test_up_interrupted_everything_is_gone_within_three_seconds(system: System) -> None:
     child = f'sh -c "echo \\$\\$ > {system.folder}/grandchild.pid; {STUBBORN}" &'
     system.node("one", f"{child}\n{WAITS}", required=True).node("two", STUBBORN)
@@ -212,7 +262,10 @@ def test_up_run_folder_holds_configuration_logs_and_the_link(system: System) -> 
     latest = system.folder / "runs" / "latest"
     assert status == 0
     config = json.loads((latest / "config.json").read_text())
-    assert config["arguments"] == {"gain": 2.0, "wanted": True, "run_dir": str(latest.resolve())}
+    assert config["arguments"] == {
+        **{"gain": 2.0, "wanted": True, "run_dir": str(latest.resolve())},
+        **{"arms": 2, "first": 1},
+    }
     assert config["versions"]["numpy"]
     assert config["ros"]["ROS_DOMAIN_ID"]
     log = (latest / "log" / "one.log").read_text()

@@ -75,7 +75,8 @@ def _topic_rows(path: Path) -> list[tuple[str, str, str, str]]:
             continue
         kind, topic, profile = call.args[0], call.args[1], call.args[-1]
         assert isinstance(kind, ast.Name) and isinstance(profile, ast.Attribute)
-        name = topic.value if isinstance(topic, ast.Constant) else "/diagnostics"
+        end = topic.values[-1] if isinstance(topic, ast.JoinedStr) else topic  # f"{space}episode": of each arm
+        name = end.value if isinstance(end, ast.Constant) else "/diagnostics"
         rows.append((_MAKERS[call.func.attr], str(name), kind.id, profile.attr))
     return rows
 

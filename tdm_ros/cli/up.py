@@ -2,7 +2,8 @@
 
 The system's table, config/<system>.system.yaml, is the one that the launch file of the same name uses; this
 is the way to start it where `ros2 launch` does not exist. Ctrl-C ends it. A required node that dies ends it
-too; any other is started again. All that is printed and recorded is kept in the run's folder, runs/latest.
+too, of several arms its own arm; any other is started again. All that is printed and recorded is kept in the run's
+folder, runs/latest.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from tdm_ros.system.table import SUFFIX, NodeEntry, SystemTable, TableError, Val
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the verb's arguments."""
-    parser.add_argument("system", help="name of a system (sawyer_reach), or a path to the table of your own")
+    parser.add_argument("system", help="name of a system (sawyer_reach, fleet), or a path to the table of your own")
     parser.add_argument("values", nargs="*", metavar="name:=value", help="arguments of the system")
     parser.add_argument("--show-args", action="store_true", help="list the arguments of the system, and end")
 
@@ -50,17 +51,23 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
         If a node's executable does not exist, or the folder cannot be made or written.
     """
     nodes = table.started(values)
-    executables = {node.name: _executable(node, environ) for node in nodes}
+    executables = {node.full_name: _executable(node, environ) for node in nodes}
     folder = new_run_folder(str(values.get("run_dir", "")))
     values = {name: str(folder) if name == "run_dir" else value for name, value in values.items()}
     write_config(folder, configuration(table, values), environ)
     members = [
-        Member(node.name, node_command(node, executables[node.name], table, values), node.required, bool(node.when))
+        Member(
+            node.full_name,
+            node_command(node, executables[node.full_name], table, values),
+            node.required,
+            bool(node.when),
+            node.namespace,
+        )
         for node in nodes
     ]
     logs = folder / "log"
     logs.mkdir(exist_ok=True)
-    console = Console(sys.stdout, logs, width=max(len(node.name) for node in nodes))
+    console = Console(sys.stdout, logs, width=max(len(node.full_name) for node in nodes))
     console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
     ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]
     console.say(f"to look on from another terminal: export {' '.join(ros)}")
@@ -73,10 +80,14 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
 def node_command(node: NodeEntry, executable: Path, table: SystemTable, values: dict[str, Value]) -> list[str]:
     """Return the command line of a node: the same remaps and parameters that `ros2 launch` gives it."""
     command = [str(executable), "--ros-args", "-r", f"__node:={node.name}"]
+    if node.namespace:
+        command += ["-r", f"__ns:=/{node.namespace}"]
+    for name, topic in node.remaps.items():
+        command += ["-r", f"{name}:={topic}"]
     for path in table.params_files(values):
         command += ["--params-file", str(path)]
-    for name in node.parameters:
-        command += ["-p", f"{name}:={as_ros_text(values[name])}"]
+    for name, value in table.given(node, values).items():
+        command += ["-p", f"{name}:={as_ros_text(value)}"]
     return command
 
 
@@ -92,7 +103,7 @@ def show_arguments(table: SystemTable) -> str:
 
 def configuration(table: SystemTable, values: dict[str, Value]) -> dict[str, object]:
     """Return what is run: the arguments, and what each node is given."""
-    nodes = {node.name: {name: values[name] for name in node.parameters} for node in table.started(values)}
+    nodes = {node.full_name: table.given(node, values) for node in table.started(values)}
     return {
         "system": table.name,
         "arguments": values,

@@ -210,9 +210,10 @@ class ConsoleNode(Node):
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         space = f"{self.get_namespace().rstrip('/')}/"
         for status in message.status:
-            if status.name.startswith(space) and "/" not in status.name.removeprefix(space):
-                values = {pair.key: pair.value for pair in status.values}
-                self._values_by_node[status.name.removeprefix(space)] = values
+            its_space, _, name = status.name.rpartition("/")
+            shared = name == "trainer" and space.startswith(f"{its_space}/")  # several arms have one
+            if f"{its_space}/" == space or shared:
+                self._values_by_node[name] = {pair.key: pair.value for pair in status.values}
 
     def _look(self) -> None:
         """Once a second: what is on disk, what was refused, whether anybody looks on."""

@@ -213,7 +213,18 @@ class TrainerParameters(TaskParameters):
 
     run_dir: str = parameter("runs/latest", "Folder of the run; reads the log, writes checkpoint/ below it.")
     seed: int = parameter(0, "Of initial weights and sampling.", bounds=(0, 2**31 - 1))
-    duration_min: float = parameter(3.0, "Length of the learning rate's schedule; 0: constant.", "min", (0.0, 1e5))
+    arms: int = parameter(
+        0,
+        "Learn from every arm one namespace below, too; the schedule is for so many. 0: from the one beside it.",
+        "arms",
+        (0, 100),
+    )
+    duration_min: float = parameter(
+        3.0, "Length of the learning rate's schedule, in robot time of an arm; 0: constant.", "min", (0.0, 1e5)
+    )
+    compiled: bool = parameter(
+        False, "Let torch compile the updates: twice as many a second, after some ten seconds. Needs a C++ compiler."
+    )
     publish_every_s: float = parameter(1.0, "Time between two publications of weights.", "s", (0.1, 60.0))
     checkpoint_every_s: float = parameter(10.0, "Time between two checkpoints.", "s", (1.0, 3600.0))
     drain_every_ms: float = parameter(

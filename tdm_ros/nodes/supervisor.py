@@ -68,7 +68,8 @@ class SupervisorNode(Node):
 
     def _subscribe(self) -> None:
         self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
-        self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED)
+        weights = self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED)
+        self._trainer = weights.topic_name.rpartition("/")[0] + "/trainer"
         self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
         self.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
         self.create_subscription(DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
@@ -175,7 +176,7 @@ class SupervisorNode(Node):
         for name in NEEDED:
             if (values_of(message, f"{space}/{name}") or {}).get("ready") == "True":
                 self._ready_s[name] = time.monotonic()
-        if (values := values_of(message, f"{space}/trainer")) is not None:
+        if (values := values_of(message, self._trainer)) is not None:
             self._record.on_trainer(values, time.monotonic())
 
     def _on_goal(self, message: PoseStamped) -> None:

@@ -1,9 +1,13 @@
-"""`trainer`: rebuilds its replay from the log, learns beside the moving arm, publishes versioned weights."""
+"""`trainer`: rebuilds its replay from the logs, learns beside the moving arms, publishes versioned weights."""
 
 from __future__ import annotations
 
+import shutil
 import time
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from rclpy.executors import SingleThreadedExecutor
@@ -16,7 +20,7 @@ from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import age_s, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.node_runner import run, spin_idle
+from tdm_ros.nodes.node_runner import every, run, spin_idle
 from tdm_ros.nodes.parameters import TrainerParameters
 from tdm_ros.replay.log import LOG_FOLDER, from_message, read_discarded, read_transitions
 from tdm_ros.tasks import SAWYER_REACH
@@ -26,12 +30,20 @@ if TYPE_CHECKING:
 
 CHECKPOINT_FOLDER = "checkpoint"
 VERSION_FILE = "weights_version"
+COMPILERS = ("g++", "clang++")
+LOOK_AROUND_S = 0.25
+"""Time between two looks for arms that have joined."""
+GONE_S = 3.0
+"""A supervisor speaks four times a second; the arm of one that was last heard this long ago is gone."""
 LAST_MAIL_S = 0.5
 """The collector is one cycle late: wait this long for the last transitions before the last updates."""
 
 
 class TrainerNode(Node):
-    """Learns between two looks at its mail."""
+    """Learns between two looks at its mail.
+
+    An arm's name is its namespace below ours, and its log is in the folder of that name; the arm beside us has none.
+    """
 
     def __init__(self) -> None:
         super().__init__("trainer")
@@ -40,17 +52,52 @@ class TrainerNode(Node):
         self.refusals = Refusals(self.get_logger().warning)
         self._run_dir = Path(self.given.run_dir)
         self._received = 0
+        self._modes: dict[str, tuple[Mode, float]] = {}
+        """What each arm was last heard to do, and when [s]."""
         self._learning_over_s: float | None = None
         self._final = False
         self._weights = self.create_publisher(PolicyWeights, "policy_weights", qos.LATCHED)
-        # Subscribed before the log is read: what comes meanwhile waits in the queue.
-        self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
-        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
+        # Subscribed before the logs are read: what comes meanwhile waits in the queue.
+        self._arms: set[str] = set()
+        self._join("")
+        if self.given.arms:
+            self._look_around_while_importing()
         self._live = self._make_learning()
         self._version = self._read_version()
         self._published_s = self._saved_s = time.monotonic()
         self._published_updates = self._live.learner.updates
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
+        if self.given.arms:
+            every(self, LOOK_AROUND_S, self._look_around)
+
+    def _look_around(self) -> None:
+        """Learn from the arms that have joined, too: whoever publishes transitions one namespace below ours."""
+        own = self.get_namespace().rstrip("/") + "/"
+        for topic, _ in self.get_topic_names_and_types():
+            arm, _, name = topic.removeprefix(own).partition("/")
+            if topic.startswith(own) and name == "transition":
+                self._join(arm)
+
+    def _join(self, arm: str) -> None:
+        if arm in self._arms:
+            return
+        self._arms.add(arm)
+        space = f"{arm}/" if arm else ""
+        self.create_subscription(Transition, f"{space}transition", partial(self._on_transition, arm), qos.TRANSITION)
+        self.create_subscription(Episode, f"{space}episode", partial(self._on_episode, arm), qos.EPISODE)
+        if arm:
+            self.get_logger().info(f"{arm} has joined")
+
+    def _log_of(self, arm: str) -> Path:
+        return self._run_dir / arm / LOG_FOLDER
+
+    def _look_around_while_importing(self) -> None:
+        """Importing torch takes seconds, in which arms begin: none of their steps is to be missed."""
+        importing = Thread(target=import_module, args=["tdm_ros.training.live_learning"], daemon=True)
+        importing.start()
+        while importing.is_alive():
+            self._look_around()
+            importing.join(LOOK_AROUND_S)
 
     def _make_learning(self) -> LiveLearning:
         # Importing torch takes seconds: the node is known to the others before.
@@ -59,17 +106,24 @@ class TrainerNode(Node):
         from tdm_ros.training.learner import Learner
         from tdm_ros.training.live_learning import LiveLearning
 
-        folder = self._run_dir / CHECKPOINT_FOLDER
+        folder, compiled = self._run_dir / CHECKPOINT_FOLDER, self.given.compiled
+        if compiled and not any(map(shutil.which, COMPILERS)):
+            self.get_logger().warning(f"no C++ compiler ({', '.join(COMPILERS)}) was found: updates are not compiled")
+            compiled = False
         try:
-            learner = load_learner(folder, self.task)
+            learner = load_learner(folder, self.task, compiled)
             self.get_logger().info(f"goes on from {folder}: {learner.updates} updates")
         except FileNotFoundError:
-            steps = round(self.given.duration_min * 60 * self.task.rate_hz)
+            steps = round(self.given.duration_min * 60 * self.task.rate_hz) * max(self.given.arms, 1)
             config = TdmConfig(total_steps=steps, human_share=self.given.human_share)
-            learner = Learner(self.task, config, self.given.seed)
+            learner = Learner(self.task, config, self.given.seed, compiled)
         live = LiveLearning(learner)
-        live.discard(read_discarded(self._run_dir / LOG_FOLDER, self.task.fingerprint))
-        if known := live.rebuild(read_transitions(self._run_dir / LOG_FOLDER, self.task.fingerprint)):
+        logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.arms else ()
+        for arm in ["", *sorted(log.parent.name for log in logs)]:
+            live.discard(read_discarded(self._log_of(arm), self.task.fingerprint), arm)
+            live.rebuild(read_transitions(self._log_of(arm), self.task.fingerprint), arm)
+        live.settle()
+        if known := live.learner.transitions:
             self.get_logger().info(f"{known} transitions from the log")
         return live
 
@@ -79,10 +133,11 @@ class TrainerNode(Node):
 
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Read the mail, learn for a while, publish and save when it is time."""
-        before = -1
-        while before != self._received:
+        silent = 0
+        while silent < 2:  # one silent turn only ends a round in which each topic was asked for one message
             before = self._received
             executor.spin_once(timeout_sec=0.0)
+            silent = silent + 1 if before == self._received else 0
         learned = self._live.learn(self.given.drain_every_ms * 1e-3) if self._may_learn() else 0
         self._publish_and_save(time.monotonic())
         if not learned:
@@ -97,6 +152,8 @@ class TrainerNode(Node):
         if learner.agent is None or self._final:
             return
         over_s = self._learning_over_s
+        if over_s is not None and now_s - over_s > LAST_MAIL_S:
+            self._live.settle()
         finished = (
             over_s is not None
             and now_s - over_s > LAST_MAIL_S
@@ -132,7 +189,7 @@ class TrainerNode(Node):
         save_checkpoint(self._run_dir / CHECKPOINT_FOLDER, self._live.learner, with_replay=False)
         self._saved_s = now_s
 
-    def _on_transition(self, message: Transition) -> None:
+    def _on_transition(self, arm: str, message: Transition) -> None:
         self._received += 1
         if message.task != self.task.fingerprint:
             self.refusals.refuse("transition: another task", message.task or "none")
@@ -143,21 +200,39 @@ class TrainerNode(Node):
         if self._final:
             return
         try:
-            self._live.add(from_message(message))
+            transition = from_message(message)
+            if not self._live.follows(transition, arm):
+                self._catch_up(arm)
+            self._live.add(transition, arm)
         except ValueError as error:
             self.refusals.refuse("transition: wrong size or not finite", str(error))
 
-    def _on_episode(self, message: Episode) -> None:
+    def _catch_up(self, arm: str) -> None:
+        """Read what we missed of an arm, if its log is on this machine: it may have moved before we knew of it."""
+        missed = read_transitions(self._log_of(arm), self.task.fingerprint, self._live.newest_ns(arm))
+        try:
+            self._live.rebuild(missed, arm)
+        except ValueError as error:
+            self.refusals.refuse("log: what was missed can not be read", str(error))
+
+    def _on_episode(self, arm: str, message: Episode) -> None:
+        self._received += 1
         told, problem = to_announcement(self, message, self.task)
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        if dropped := self._live.discard(told.discarded):
+        if dropped := self._live.discard(told.discarded, arm):
             self.get_logger().info(f"{dropped} transitions discarded by a person")
-        if told.mode == Mode.TRAIN:
+        now_s = time.monotonic()
+        self._modes[arm] = told.mode, now_s
+        if Mode.TRAIN in self._present(now_s).values():
             self._learning_over_s, self._final = None, False
         elif self._learning_over_s is None:
-            self._learning_over_s = time.monotonic()
+            self._learning_over_s = now_s
+
+    def _present(self, now_s: float) -> dict[str, Mode]:
+        """What the arms do that are there."""
+        return {arm: mode for arm, (mode, heard_s) in self._modes.items() if now_s - heard_s < GONE_S}
 
     def _values(self) -> dict[str, object]:
         learner = self._live.learner
@@ -170,6 +245,8 @@ class TrainerNode(Node):
             "repeated": self._live.repeated,
             "weights_version": self._version,
             "final": self._final,
+            "arms": len(self._present(time.monotonic())),
+            **{f"transitions of {arm}": count for arm, count in self._live.taken.items() if arm},
         }
 
     def close(self) -> None:

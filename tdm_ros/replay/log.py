@@ -224,8 +224,8 @@ def count_messages(directory: Path, topic: str = TRANSITION_TOPIC) -> int:
     return sum(1 for _ in _messages(directory, topic))
 
 
-def read_transitions(directory: Path, task_fingerprint: str) -> Iterator[LoggedTransition]:
-    """Read every transition of a log, oldest first; a torn tail is left out.
+def read_transitions(directory: Path, task_fingerprint: str, after_ns: int = -1) -> Iterator[LoggedTransition]:
+    """Read every transition of a log that is stamped later than ``after_ns``, oldest first; a torn tail is left out.
 
     Raises
     ------
@@ -234,6 +234,8 @@ def read_transitions(directory: Path, task_fingerprint: str) -> Iterator[LoggedT
     """
     decoders: dict[bytes, Any] = {}
     for schema, record in _messages(directory, TRANSITION_TOPIC):
+        if record.publish_time <= after_ns:
+            continue
         decode = decoders.get(schema.data)
         if decode is None:
             decode = decoders[schema.data] = DecoderFactory().decoder_for("cdr", schema)

@@ -104,21 +104,27 @@ class Joining:
 
     def __init__(self) -> None:
         self._waiting: LoggedTransition | None = None
-        self._newest_ns = -1
+        self.newest_ns = -1
+        """Stamp of the newest transition that was seen [ns]; -1: none was."""
+        self._newest_cycle = -1
         self.repeated = 0
         """Transitions that came again."""
 
     def add(self, transition: LoggedTransition) -> LoggedTransition | None:
         """Take the next transition in; return the one before it, its ``last`` now certain, or None."""
-        if transition.stamp_ns <= self._newest_ns:
+        if transition.stamp_ns <= self.newest_ns:
             self.repeated += 1
             return None
-        self._newest_ns = transition.stamp_ns
+        self.newest_ns, self._newest_cycle = transition.stamp_ns, transition.cycle
         ready, self._waiting = self._waiting, transition if transition.source in COMMANDED else None
         if ready is None:
             return None
         follows = transition.cycle == ready.cycle + 1 and transition.episode == ready.episode
         return ready if follows and self._waiting is not None else replace(ready, last=True)
+
+    def follows(self, transition: LoggedTransition) -> bool:
+        """Whether nothing can lie between this transition and what was seen before it."""
+        return transition.stamp_ns <= self.newest_ns or transition.cycle == self._newest_cycle + 1
 
     def flush(self) -> LoggedTransition | None:
         """The transition that waits for its successor, as the last of its piece: there will be none."""

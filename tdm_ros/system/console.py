@@ -1,9 +1,10 @@
-"""What the nodes print, on one terminal: each line with its node's name, live lines drawn in place."""
+"""What the nodes print, on one terminal: each line with its node's name, live lines drawn in place below them."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +12,7 @@ LIVE_EVERY = 10
 """Where the output is no terminal, one live line in this many is printed."""
 
 _ERASE = "\r\x1b[2K"
+_ERASE_ABOVE = "\x1b[1A\x1b[2K"
 _ERASE_REST = "\x1b[K"  # what a live line may end with, for terminals that see it directly
 
 
@@ -22,7 +24,7 @@ class Console:
     out : TextIO
         Where to print.
     folder : Path
-        Where `<node>.log` is written; must exist.
+        Where `<node>.log` is written, `<namespace>/<node>.log` where it has one; must exist.
     width : int
         Columns of the longest name.
     """
@@ -32,8 +34,8 @@ class Console:
         self._folder = folder
         self._width = width
         self._files: dict[str, TextIO] = {}
-        self._live = ""
-        self._live_count = 0
+        self._live: dict[str, str] = {}
+        self._live_count: Counter[str] = Counter()
 
     def show(self, name: str, line: str) -> None:
         """Print a line of a node; one that begins with a carriage return is live: drawn in place."""
@@ -41,12 +43,16 @@ class Console:
         self._file(name).write(text + "\n")
         if not live:
             self._print(f"{name:{self._width}} | {text}")
-        elif self._out.isatty():
-            self._live = text[: shutil.get_terminal_size().columns - 1]
-            self._write(_ERASE + self._live)
+            return
+        if space := name.rpartition("/")[0]:
+            text = f"{space} | {text}"
+        if self._out.isatty():
+            erase = self._erase() or _ERASE
+            self._live[name] = text[: shutil.get_terminal_size().columns - 1]
+            self._write(erase + "\n".join(self._live.values()))
         else:
-            self._live_count += 1
-            if self._live_count % LIVE_EVERY == 1:
+            self._live_count[name] += 1
+            if self._live_count[name] % LIVE_EVERY == 1:
                 self._write(text + "\n")
 
     def say(self, text: str) -> None:
@@ -58,13 +64,18 @@ class Console:
         """Leave the live line standing, and close the files."""
         if self._live:
             self._write("\n")
-            self._live = ""
+            self._live.clear()
         for file in self._files.values():
             file.close()
         self._files.clear()
 
     def _print(self, text: str) -> None:
-        self._write(f"{_ERASE}{text}\n{self._live}" if self._live else f"{text}\n")
+        live = "\n".join(self._live.values())
+        self._write(f"{self._erase()}{text}\n{live}")
+
+    def _erase(self) -> str:
+        """What clears the live lines, and the one that the cursor is in."""
+        return _ERASE + _ERASE_ABOVE * (len(self._live) - 1) if self._live else ""
 
     def _write(self, text: str) -> None:
         try:
@@ -77,5 +88,7 @@ class Console:
 
     def _file(self, name: str) -> TextIO:
         if name not in self._files:
-            self._files[name] = open(self._folder / f"{name}.log", "a", buffering=1)  # noqa: SIM115
+            path = self._folder / f"{name}.log"
+            path.parent.mkdir(exist_ok=True)
+            self._files[name] = open(path, "a", buffering=1)  # noqa: SIM115
         return self._files[name]

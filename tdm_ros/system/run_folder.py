@@ -46,7 +46,10 @@ def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
 
 
 def write_config(folder: Path, content: dict[str, Any], environ: dict[str, str]) -> None:
-    """Write `config.json`: what is given, and the versions, machine and commit that it is run on."""
+    """Write `config.json`: what is given, and the versions, machine and commit that it is run on.
+
+    One that is there already, of who else runs or ran in this folder, is kept as `config-1.json` and so on.
+    """
     record = content | {
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "python": sys.version,
@@ -55,7 +58,10 @@ def write_config(folder: Path, content: dict[str, Any], environ: dict[str, str])
         "commit": _commit(),
         "ros": {name: value for name, value in sorted(environ.items()) if name.startswith(("ROS_", "RMW_"))},
     }
-    (folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
+    path = folder / "config.json"
+    if path.exists():
+        path.rename(folder / f"config-{len(list(folder.glob('config*.json')))}.json")
+    path.write_text(json.dumps(record, indent=2) + "\n")
 
 
 def _make_unique(parent: Path, now: time.struct_time | None) -> Path:

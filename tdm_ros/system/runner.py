@@ -10,7 +10,7 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tdm_ros.system.console import Console
@@ -28,15 +28,32 @@ STOP = ((0.0, signal.SIGINT), (1.2, signal.SIGTERM), (2.2, signal.SIGKILL))
 
 @dataclass
 class Member:
-    """One program of a system, and what has happened to it; without an ``optional`` one the others go on."""
+    """One program of a system, and what has happened to it; without an ``optional`` one the others go on.
+
+    Members of a ``group`` end together, when a required one of them ends; with the last group that has one, the run.
+    """
 
     name: str
     command: Sequence[str]
     required: bool
     optional: bool = False
+    group: str = ""
     process: Process | None = None
     start_at_s: float = 0.0
     deaths_s: deque[float] = field(default_factory=lambda: deque(maxlen=RESTARTS + 1))
+
+
+class _End:
+    """Which signals are due, the longer something takes to end."""
+
+    def __init__(self, steps: Sequence[tuple[float, signal.Signals]] = STOP) -> None:
+        self._begin_s = time.monotonic()
+        self._steps = deque(steps)
+
+    def due(self) -> Iterator[signal.Signals]:
+        """Yield each signal once, when it is time for it."""
+        while self._steps and time.monotonic() - self._begin_s >= self._steps[0][0]:
+            yield self._steps.popleft()[1]
 
 
 class Runner:
@@ -58,6 +75,9 @@ class Runner:
         self._selector = selectors.DefaultSelector()
         self._caught: list[int] = []
         self._status: int | None = None
+        self._lasting = {member.group for member in members if member.required}
+        self._failed = 0
+        self._ending: dict[str, _End] = {}
 
     def run(self) -> int:
         """Run the system; return the exit status.
@@ -65,8 +85,8 @@ class Runner:
         Returns
         -------
         int
-            0 when a required member ended with status 0; 1 when one failed, or another could not be kept
-            alive; 128 + n after signal n.
+            0 when a required member of each group ended with status 0; 1 when one failed, or another could not be
+            kept alive; 128 + n after signal n.
         """
         previous = {number: signal.signal(number, self._on_signal) for number in _ENDING}
         try:
@@ -74,6 +94,7 @@ class Runner:
                 self._start_due()
                 self._pump()
                 self._look_for_ends()
+                self._end_groups()
                 self._look_for_signals()
             return self._status
         finally:
@@ -85,7 +106,8 @@ class Runner:
         for member in self._members:
             if self._caught or self._status is not None:
                 return
-            if member.process is None and time.monotonic() >= member.start_at_s:
+            due = member.process is None and time.monotonic() >= member.start_at_s
+            if due and member.group not in self._ending:
                 self._start(member)
 
     def _start(self, member: Member) -> None:
@@ -120,11 +142,11 @@ class Runner:
 
     def _after_end(self, member: Member, status: int) -> None:
         """Decide what the end of a member means."""
-        if self._status is not None:
+        if self._status is not None or member.group in self._ending:
             return
         if member.required:
-            end = "has finished" if status == 0 else f"has died ({describe(status)}): the run is over"
-            self._finish(min(abs(status), 1), f"{member.name} {end}")
+            end = "has finished" if status == 0 else f"has died ({describe(status)})"
+            self._end(member.group, min(abs(status), 1), f"{member.name} {end}", silent=status == 0)
             return
         now = time.monotonic()
         member.deaths_s.append(now)
@@ -134,10 +156,32 @@ class Runner:
                 member.start_at_s = math.inf
                 self._console.say(f"{member.name} has died {often} ({describe(status)}): the others go on without it")
                 return
-            self._finish(1, f"{member.name} has died {often} ({describe(status)}): the run is over")
+            self._end(member.group, 1, f"{member.name} has died {often} ({describe(status)})")
             return
         member.start_at_s = now + RESTART_AFTER_S
         self._console.say(f"{member.name} has died ({describe(status)}): starting it again in {RESTART_AFTER_S:g} s")
+
+    def _end(self, group: str, status: int, reason: str, silent: bool = False) -> None:
+        """End a group; the run is over with a group that nobody can do without, or with the last one that lasts."""
+        self._failed = max(self._failed, status)
+        lasted = group in self._lasting
+        self._lasting.discard(group)
+        if not lasted or not self._lasting:
+            self._finish(self._failed, reason if silent else f"{reason}: the run is over")
+            return
+        self._ending[group] = _End()
+        others = ", ".join(sorted(self._lasting))
+        self._console.say(f"{reason}: {group} is over, {others} {'goes' if len(self._lasting) == 1 else 'go'} on")
+
+    def _end_groups(self) -> None:
+        """Send what is due to the members of groups that end."""
+        for group, end in self._ending.items():
+            for number in end.due():
+                for process in self._running(group):
+                    process.signal(number)
+
+    def _running(self, group: str) -> list[Process]:
+        return [m.process for m in self._members if m.process is not None and m.group == group]
 
     def _look_for_signals(self) -> None:
         if self._caught and self._status is None:
@@ -150,17 +194,14 @@ class Runner:
 
     def _stop(self) -> None:
         """End every member, whatever it takes; a further signal from a person skips the patience."""
-        begin = time.monotonic()
-        steps = deque(STOP)
+        for group in {member.group for member in self._members}:
+            self._ending.setdefault(group, _End())
         patience = len(self._caught)
-        while running := [member.process for member in self._members if member.process is not None]:
+        while any(member.process is not None for member in self._members):
             if len(self._caught) > max(patience, 1):
-                steps = deque([(0.0, signal.SIGKILL)])
+                self._ending = {group: _End(((0.0, signal.SIGKILL),)) for group in self._ending}
                 patience = len(self._caught)
-            while steps and time.monotonic() - begin >= steps[0][0]:
-                _, number = steps.popleft()
-                for process in running:
-                    process.signal(number)
+            self._end_groups()
             self._pump()
             self._look_for_ends()
         self._selector.close()

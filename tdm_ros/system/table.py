@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ import yaml
 Value = float | int | str | bool
 
 SUFFIX = ".system.yaml"
+NAMESPACE = "arm"
+"""The arms of a fleet live in the namespaces arm1, arm2, ...: a node of each is started in each of them."""
+COUNTED = ("seed", "port")
+"""Arguments of which arm n gets n - 1 more, so that no two arms do, or take, the same."""
 WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -85,6 +89,13 @@ class NodeEntry:
     when : str
         Argument of the system, true or false, that the node is started by; empty: it always is. Where there is one,
         the others go on when the node can not be kept alive.
+    per_arm : bool
+        Whether each arm has one: as many as the argument ``arms`` says, from the one numbered ``first`` on. An arm ends
+        with its required nodes; the system ends with the last arm.
+    remaps : mapping
+        Topics that are to be found elsewhere, by the name that the node has for them.
+    number : int
+        Of the arm that it belongs to; 0: none.
     """
 
     name: str
@@ -93,6 +104,19 @@ class NodeEntry:
     parameters: tuple[str, ...] = ()
     package: str = "tdm_ros"
     when: str = ""
+    per_arm: bool = False
+    remaps: Mapping[str, str] = field(default_factory=dict)
+    number: int = 0
+
+    @property
+    def namespace(self) -> str:
+        """Namespace that it is started in; empty: that of the system."""
+        return f"{NAMESPACE}{self.number}" if self.number else ""
+
+    @property
+    def full_name(self) -> str:
+        """Name with the namespace, such as arm1/policy."""
+        return "/".join(filter(None, (self.namespace, self.name)))
 
 
 @dataclass(frozen=True)
@@ -162,8 +186,22 @@ class SystemTable:
         return files
 
     def started(self, values: Mapping[str, Value]) -> list[NodeEntry]:
-        """The nodes that run with these values."""
-        return [node for node in self.nodes if not node.when or values[node.when]]
+        """The nodes that run with these values: those that all arms share, then arm by arm."""
+        nodes = [node for node in self.nodes if not node.when or values[node.when]]
+        shared, each = ([node for node in nodes if node.per_arm is per_arm] for per_arm in (False, True))
+        if not each:
+            return shared
+        first, arms = int(values["first"]), int(values["arms"])
+        return shared + [replace(node, number=number) for number in range(first, first + arms) for node in each]
+
+    def given(self, node: NodeEntry, values: Mapping[str, Value]) -> dict[str, Value]:
+        """The parameters of one of the nodes that are `started`; each arm has its own seed, port and folder."""
+        given = {name: values[name] for name in node.parameters}
+        if node.number:
+            given |= {name: int(given[name]) + node.number - 1 for name in COUNTED if name in given}
+            if "run_dir" in given:
+                given["run_dir"] = str(Path(str(given["run_dir"])) / node.namespace)
+        return given
 
     def included(self, values: Mapping[str, Value]) -> list[Include]:
         """The launch files that are included with these values."""
@@ -231,6 +269,7 @@ def load_table(path: Path) -> SystemTable:
     for who, names in (
         ("nodes take", [name for node in nodes for name in (*node.parameters, *filter(None, [node.when]))]),
         ("includes name", [name for part in table.includes for name in (*part.when, *part.arguments)]),
+        ("nodes of each arm take", ["arms", "first"] if any(node.per_arm for node in nodes) else []),
         ("variants name", [name for v in table.variants for name in (v.argument, *v.defaults)]),
     ):
         unknown = sorted(set(names) - set(arguments))

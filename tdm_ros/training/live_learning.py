@@ -1,15 +1,18 @@
-"""Learning beside a moving arm: experience comes when it comes, updates are made in between."""
+"""Learning beside moving arms: experience comes when it comes, updates are made in between."""
 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from tdm_ros.control.attempts import Span
 from tdm_ros.control.timeline import COMMANDED, Source
 from tdm_ros.replay import Step
+from tdm_ros.replay.interleave import Interleave
 from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.replay.pairing import Joining
 from tdm_ros.tasks import TaskSpec
@@ -33,8 +36,21 @@ def check_step(step: Step, task: TaskSpec) -> None:
         channels.checked(getattr(step, name), name)
 
 
+@dataclass
+class _Arm:
+    """What came from one arm: the stamp [ns] and the number in the store of each transition, and what is discarded."""
+
+    joining: Joining = field(default_factory=Joining)
+    stamps_ns: list[int] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    discarded: set[Span] = field(default_factory=set)
+
+
 class LiveLearning:
-    """Feeds a learner from a stream of transitions, and learns within a budget of time.
+    """Feeds a learner from streams of transitions, one for each arm, and learns within a budget of time.
+
+    Arms are told apart by name; a single one needs none. Cycles, episodes and discarded stretches are those of an arm,
+    and no trajectory is made of the steps of two.
 
     Parameters
     ----------
@@ -46,21 +62,33 @@ class LiveLearning:
     def __init__(self, learner: Learner, clock: Callable[[], float] = time.monotonic) -> None:
         self.learner = learner
         self._clock = clock
-        self._joining = Joining()
-        self._stamps_ns: list[int] = []
-        self._discarded: set[Span] = set()
+        self._arms: defaultdict[str, _Arm] = defaultdict(_Arm)
+        self._interleave = Interleave(self._write, learner.store.close)
 
     @property
     def repeated(self) -> int:
         """Transitions that were seen before."""
-        return self._joining.repeated
+        return sum(arm.joining.repeated for arm in self._arms.values())
+
+    @property
+    def taken(self) -> dict[str, int]:
+        """How many transitions of each arm the replay was given."""
+        return {name: len(arm.numbers) for name, arm in self._arms.items()}
 
     @property
     def discarded(self) -> int:
         """Transitions that a person discarded, among those that are held."""
         return len(self.learner.store) - self.learner.store.usable
 
-    def add(self, transition: LoggedTransition) -> None:
+    def newest_ns(self, arm: str = "") -> int:
+        """Stamp of an arm's newest transition [ns]; -1: there is none."""
+        return self._arms[arm].joining.newest_ns
+
+    def follows(self, transition: LoggedTransition, arm: str = "") -> bool:
+        """Whether nothing of the arm can be missing before this transition."""
+        return self._arms[arm].joining.follows(transition)
+
+    def add(self, transition: LoggedTransition, arm: str = "") -> None:
         """Take one transition in, from the log or live; one that was seen before is left out.
 
         Raises
@@ -70,29 +98,38 @@ class LiveLearning:
         """
         if transition.source in COMMANDED:
             check_step(transition.step, self.learner.task)
-        ready = self._joining.add(transition)
+        ready = self._arms[arm].joining.add(transition)
         if ready is not None:
-            self._stamps_ns.append(ready.stamp_ns)
-            self.learner.add(ready.step, ready.last, ready.source == Source.HUMAN)
-            if any(begin <= ready.stamp_ns < end for begin, end in self._discarded):
-                self.learner.store.discard(np.array([self.learner.transitions - 1]))
+            self._interleave.add(arm, ready)
 
-    def discard(self, spans: Iterable[Span]) -> int:
-        """Learn no more from what happened in these stretches, nor from what still comes of them; return how many."""
-        store, fresh = self.learner.store, set(spans) - self._discarded
+    def _write(self, name: str, ready: LoggedTransition) -> None:
+        arm, number = self._arms[name], self.learner.transitions
+        self.learner.add(ready.step, ready.last, ready.source == Source.HUMAN)
+        arm.stamps_ns.append(ready.stamp_ns)
+        arm.numbers.append(number)
+        if any(begin <= ready.stamp_ns < end for begin, end in arm.discarded):
+            self.learner.store.discard(np.array([number]))
+
+    def settle(self) -> None:
+        """Hand over what still waits because another arm's trajectory is not over."""
+        self._interleave.settle()
+
+    def discard(self, spans: Iterable[Span], arm: str = "") -> int:
+        """Learn no more from what an arm did in these stretches, nor from what still comes of it; return how many."""
+        held = self._arms[arm]
+        fresh = set(spans) - held.discarded
         if not fresh:
             return 0
-        self._discarded |= fresh
-        stamps = np.array(self._stamps_ns, np.int64)
-        first = self.learner.transitions - len(stamps)
-        found = [first + np.flatnonzero((stamps >= begin) & (stamps < end)) for begin, end in fresh]
-        store.discard(np.concatenate(found))
+        held.discarded |= fresh
+        stamps, numbers = np.array(held.stamps_ns, np.int64), np.array(held.numbers, np.int64)
+        found = [numbers[(stamps >= begin) & (stamps < end)] for begin, end in fresh]
+        self.learner.store.discard(np.concatenate(found))
         return sum(map(len, found))
 
-    def rebuild(self, transitions: Iterable[LoggedTransition]) -> int:
-        """Take a whole log in; return how many transitions the replay holds now."""
+    def rebuild(self, transitions: Iterable[LoggedTransition], arm: str = "") -> int:
+        """Take an arm's log in; return how many transitions the replay holds now."""
         for transition in transitions:
-            self.add(transition)
+            self.add(transition, arm)
         return self.learner.transitions
 
     def learn(self, budget_s: float) -> int:

@@ -172,7 +172,7 @@ class RunRecord:
         summary = self.summary()
         write_summary(self._run_dir, summary)
         print("\n" + end_table(summary), flush=True)
-        if summary["finished"]:
+        if summary["finished"] and self._scored:
             from tdm_ros.training.report import draw_curve
 
             draw_curve(self._run_dir, f"{self._task.name}, live, seed {self._seed}")

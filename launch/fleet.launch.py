@@ -1,0 +1,19 @@
+"""Several simulated Sawyer arms, each in a namespace of its own, learn together from one trainer.
+
+`ros2 launch tdm_ros fleet.launch.py --show-args` lists the arguments. They and the nodes come from
+`config/fleet.system.yaml`; `tdm_ros up fleet` starts the same where there is no `ros2 launch`.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+
+from tdm_ros.system.launching import describe_system
+
+CONFIG = Path(get_package_share_directory("tdm_ros")) / "config"
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the arguments and the nodes of the table, as launch actions."""
+    return describe_system(CONFIG / "fleet.system.yaml")
