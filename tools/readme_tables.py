@@ -4,7 +4,8 @@
     python tools/readme_tables.py --check    # exit 1 if one is out of date
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. NAME is `parameters NODE` (from the dataclasses in
-`tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py`), `message NAME` (from `msg/`),
+`tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py` and its `PARTS`; services and
+actions from `SERVICES`, which test_interfaces compares with the living nodes), `message NAME` (from `msg/`),
 `qos` (from `tdm_ros/nodes/qos.py`), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules ROOM` (from the
 first lines of docstrings), or `results` (from docs/results/).
 """
@@ -40,9 +41,44 @@ RATES = {
     "teleop/event": "whenever a person says so",
     "keep_out": "whenever somebody says so",
     "plan_markers": "on each new subgoal",
+    "scene_markers": "5 Hz",
+    "goal_marker/update": "on each new goal, and 2 Hz",
+    "goal_marker/feedback": "while a person drags it in RViz",
+    "gz/right_jN/cmd_vel": "100 Hz while it moves, `sim:=gazebo` (torques: `cmd_force`)",
     "/diagnostics": "1 Hz",
 }
 """How often a topic is published; the one column that the code does not spell out."""
+
+PARTS = {"arm": ["gazebo_topics"], "planner": ["reach_action"], "scene": ["goal_marker"]}
+"""Modules in which a node's topics are, besides its own."""
+
+_TRIGGER, _SWITCH = "std_srvs/Trigger", "std_srvs/SetBool"
+SERVICES = {
+    "arm": [
+        ("~/enable", _TRIGGER, "a robot or Gazebo: switch the motors on"),
+        ("~/reset", _TRIGGER, "a robot or Gazebo: clear a stop; the motors stay off"),
+        ("~/stop", _TRIGGER, "a robot or Gazebo: a software e-stop"),
+    ],
+    "supervisor": [
+        ("~/start", _TRIGGER, "begin, or go on after a pause"),
+        ("~/pause", _TRIGGER, "hold; the episode does not count"),
+        ("~/stop", _TRIGGER, "hold, and take the permission to move away"),
+        ("~/reset", _TRIGGER, "drive home next"),
+        ("~/clear_fault", _TRIGGER, "forget a fault; never starts motion"),
+        ("~/evaluate", _SWITCH, "evaluate on fresh goals now; false: train again"),
+        ("~/keep_goal", _SWITCH, "keep going to the goal that was asked for"),
+    ],
+    "policy": [("~/change_state", "lifecycle_msgs/ChangeState", "and the others of a lifecycle node")],
+    "planner": [("reach_goal", "[ReachGoal](action/ReachGoal.action)", "an action: go to a goal, with feedback")],
+    "scene": [
+        (
+            "goal_marker/get_interactive_markers",
+            "visualization_msgs/GetInteractiveMarkers",
+            "RViz asks for the goal's marker",
+        )
+    ],
+}
+"""What each node offers: name, type, and what it does."""
 
 _MAKERS = {
     "create_publisher": "publishes",
@@ -60,12 +96,18 @@ def parameters(node: str) -> str:
 
 def topics(node: str) -> str:
     """The topics of a node."""
-    rows = _topic_rows(ROOT / "tdm_ros" / "nodes" / f"{node}.py")
+    names = [node, *PARTS.get(node, [])]
+    rows = [row for name in names for row in _topic_rows(ROOT / "tdm_ros" / "nodes" / f"{name}.py")]
     rows.append(("publishes", "/diagnostics", "DiagnosticArray", "DIAGNOSTICS"))
     lines = ["| | topic | type | QoS | rate |", "|---|---|---|---|---|"]
     for direction, topic, kind, profile in sorted(set(rows)):
         lines.append(f"| {direction} | `{topic}` | {_full_type(kind)} | {profile} | {RATES[topic]} |")
+    lines += [f"| offers | `{name}` | {kind} | service | {what} |" for name, kind, what in SERVICES.get(node, [])]
     return "\n".join(lines)
+
+
+NAMES = {"TOPIC": "/diagnostics", "topic": "gz/right_jN/cmd_vel"}
+"""Topics that a variable names."""
 
 
 def _topic_rows(path: Path) -> list[tuple[str, str, str, str]]:
@@ -76,7 +118,7 @@ def _topic_rows(path: Path) -> list[tuple[str, str, str, str]]:
         kind, topic, profile = call.args[0], call.args[1], call.args[-1]
         assert isinstance(kind, ast.Name) and isinstance(profile, ast.Attribute)
         end = topic.values[-1] if isinstance(topic, ast.JoinedStr) else topic  # f"{space}episode": of each arm
-        name = end.value if isinstance(end, ast.Constant) else "/diagnostics"
+        name = end.value if isinstance(end, ast.Constant) else NAMES[ast.unparse(end)]
         rows.append((_MAKERS[call.func.attr], str(name), kind.id, profile.attr))
     return rows
 
@@ -86,6 +128,9 @@ def _full_type(kind: str) -> str:
         return f"[{kind}](msg/{kind}.msg)"
     package = {
         "Bool": "std_msgs",
+        "Float64": "std_msgs",
+        "InteractiveMarkerFeedback": "visualization_msgs",
+        "InteractiveMarkerUpdate": "visualization_msgs",
         "String": "std_msgs",
         "TwistStamped": "geometry_msgs",
         "JointState": "sensor_msgs",

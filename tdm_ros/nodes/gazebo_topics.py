@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from std_msgs.msg import Float64
 
+from tdm_ros.nodes import qos
 from tdm_ros.robot.sawyer import JOINT_NAMES
 
 JOINT_STATES = "gz/joint_states"
@@ -28,9 +28,8 @@ class JointCommands:
 
     def __init__(self, node: Node, by_torque: bool) -> None:
         end = "cmd_force" if by_torque else "cmd_vel"
-        self._publishers = [
-            node.create_publisher(Float64, f"gz/{name}/{end}", QoSProfile(depth=1)) for name in JOINT_NAMES
-        ]
+        topics = [f"gz/{name}/{end}" for name in JOINT_NAMES]
+        self._publishers = [node.create_publisher(Float64, topic, qos.COMMAND) for topic in topics]
 
     def say(self, values: Iterable[float]) -> None:
         """Publish (7,) [rad/s or N m]."""

@@ -50,9 +50,9 @@ class GoalMarker:
         self._seq = 0
         self._at_m: NDArray[np.float64] = np.zeros(3)
         self._dragged = False
-        self._updates = node.create_publisher(InteractiveMarkerUpdate, "goal_marker/update", 100)
+        self._updates = node.create_publisher(InteractiveMarkerUpdate, "goal_marker/update", qos.MARKER)
         self._goals = node.create_publisher(PoseStamped, "goal", qos.GOAL)
-        node.create_subscription(InteractiveMarkerFeedback, "goal_marker/feedback", self._on_feedback, 10)
+        node.create_subscription(InteractiveMarkerFeedback, "goal_marker/feedback", self._on_feedback, qos.MARKER)
         node.create_service(GetInteractiveMarkers, "goal_marker/get_interactive_markers", self._on_get)
         every(node, KEEP_ALIVE_S, lambda: self._publish(InteractiveMarkerUpdate.KEEP_ALIVE))
 

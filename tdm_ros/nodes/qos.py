@@ -42,6 +42,9 @@ TELEOP = _reliable(1)
 EVENT = _reliable(10)
 """teleop/event: each press of a button counts."""
 
+MARKER = _reliable(100)
+"""goal_marker: what RViz's interactive markers expect."""
+
 DIAGNOSTICS = _reliable(10)
 """/diagnostics: the usual profile of diagnostic tools."""
 
