@@ -42,6 +42,7 @@ RATES = {
     "keep_out": "whenever somebody says so",
     "plan_markers": "on each new subgoal",
     "scene_markers": "5 Hz",
+    "reachability_markers": "1 Hz while somebody listens",
     "goal_marker/update": "on each new goal, and 2 Hz",
     "goal_marker/feedback": "while a person drags it in RViz",
     "gz/right_jN/cmd_vel": "100 Hz while it moves, `sim:=gazebo` (torques: `cmd_force`)",

@@ -234,6 +234,9 @@ class TrainerParameters(TaskParameters):
         0.25, "Part of each batch that is drawn from what a person did, if anybody did anything.", "1", (0.0, 0.5)
     )
     finish_s: float = parameter(10.0, "Longest time for the updates still due when learning ends.", "s", (0.0, 600.0))
+    map_steps: int = parameter(
+        15, "Horizon of the reachability map, which is published while somebody listens.", "steps", (1, 1000)
+    )
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from visualization_msgs.msg import MarkerArray
 
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.timeline import Mode
@@ -22,7 +23,8 @@ from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import every, run, spin_idle
 from tdm_ros.nodes.parameters import TrainerParameters
-from tdm_ros.replay.log import LOG_FOLDER, from_message, read_discarded, read_transitions
+from tdm_ros.nodes.reach_markers import CELLS, reach_markers
+from tdm_ros.replay.log import LOG_FOLDER, LoggedTransition, from_message, read_discarded, read_transitions
 from tdm_ros.tasks import SAWYER_REACH
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ VERSION_FILE = "weights_version"
 COMPILERS = ("g++", "clang++")
 LOOK_AROUND_S = 0.25
 """Time between two looks for arms that have joined."""
+MAP_EVERY_S = 1.0
 GONE_S = 3.0
 """A supervisor speaks four times a second; the arm of one that was last heard this long ago is gone."""
 LAST_MAIL_S = 0.5
@@ -66,6 +69,9 @@ class TrainerNode(Node):
         self._version = self._read_version()
         self._published_s = self._saved_s = time.monotonic()
         self._published_updates = self._live.learner.updates
+        self._newest: LoggedTransition | None = None
+        self._map = self.create_publisher(MarkerArray, "reachability_markers", qos.LATCHED)
+        every(self, MAP_EVERY_S, self._draw)
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
         if self.given.arms:
             every(self, LOOK_AROUND_S, self._look_around)
@@ -204,6 +210,7 @@ class TrainerNode(Node):
             if not self._live.follows(transition, arm):
                 self._catch_up(arm)
             self._live.add(transition, arm)
+            self._newest = transition
         except ValueError as error:
             self.refusals.refuse("transition: wrong size or not finite", str(error))
 
@@ -233,6 +240,18 @@ class TrainerNode(Node):
     def _present(self, now_s: float) -> dict[str, Mode]:
         """What the arms do that are there."""
         return {arm: mode for arm, (mode, heard_s) in self._modes.items() if now_s - heard_s < GONE_S}
+
+    def _draw(self) -> None:
+        """Show what was learned, from the newest state and at the height of its goal, to whoever looks on."""
+        agent, newest = self._live.learner.agent, self._newest
+        if agent is None or newest is None or not self._map.get_subscription_count():
+            return
+        from tdm_ros.training.reach_map import reach_map
+
+        step = newest.step
+        height_m, steps = float(step.desired[2]), self.given.map_steps
+        found = reach_map(agent, self.task, step.next_observation, step.next_achieved, height_m, steps, CELLS)
+        self._map.publish(reach_markers(*found, self.get_clock().now().to_msg()))
 
     def _values(self) -> dict[str, object]:
         learner = self._live.learner
