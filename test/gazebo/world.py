@@ -82,7 +82,8 @@ class World:
             self.steps += 1
             reading = self.sim.reading()
             self.trace.append((time.monotonic(), reading.q_rad.tolist(), reading.qd_rad_s.tolist()))
-        if self.paused or self.steps % 4 == 0:  # else 250 Hz: a thousand are too much for this Python
+            last = self.paused and not self.steps_left
+        if last or self.steps % 5 == 0:  # Gazebo does after each step; a thousand a second are too much for this Python
             self.publish()
 
     def publish(self) -> None:
