@@ -10,32 +10,25 @@ import argparse
 import math
 import os
 import sys
-import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-import rclpy
 from geometry_msgs.msg import Point, Quaternion, Vector3
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty, Float64
 
 from tdm_ros.intera.sdk import (
     COMMAND_TIMEOUT_S,
     JOINT_NAMES,
-    NO_ROBOT,
     NO_ROS,
     ComingUpError,
-    Joints,
     joints_of,
     trouble,
 )
 from tdm_ros.intera.worker import leave_now, main
 from tdm_ros.nodes.bridge_motors import PRESSED, BridgedMotors, NoDevices
+from tdm_ros.nodes.topics_robot import NEWEST, TopicsRobot
 
 LIMB = "/robot/limb/right/"
 POSITION, VELOCITY, TORQUE = 1, 2, 3  # of JointCommand
@@ -44,14 +37,12 @@ FOUND_S = 5.0
 STATE_OLD_S = 0.3
 """The robot's state, and that of collision, come many times a second; older than this they are not believed."""
 
-NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-"""Hears reliable and best-effort publishers alike, and never more than the newest."""
 KEPT = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Latched, as the robot expects its settings."""
 
 
-class BridgedRobot:
-    """The arm, connected but not enabled; the same to a worker as `tdm_ros.intera.sdk.Robot`.
+class BridgedRobot(TopicsRobot):
+    """The arm, connected but not enabled.
 
     Parameters
     ----------
@@ -64,20 +55,14 @@ class BridgedRobot:
         If intera_core_msgs has not been built for ROS 2, or the robot's topics are not heard.
     """
 
-    names = JOINT_NAMES
-    interface = "topics"
-
     def __init__(self, speed_ratio: float) -> None:
         self._msgs = _messages()
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # the worker has its own
-        self._node = rclpy.create_node("sawyer_bridge_worker", enable_rosout=False)
-        self._joints: Joints | None = None
+        super().__init__("sawyer_bridge_worker")
         self._state: Any = None
         self._state_s = self._collision_s = -math.inf
         self._collided = False
         self._stamp: tuple[int, int] = (0, 0)
         self._pose: tuple[Any, ...] | None = None
-        self._shutdown_calls: list[Callable[[], None]] = []
         make = self._node.create_publisher
         self._commands = make(self._msgs.JointCommand, LIMB + "joint_command", 1)
         self._timeout = make(Float64, LIMB + "joint_command_timeout", KEPT)
@@ -91,36 +76,17 @@ class BridgedRobot:
         hear(self._msgs.RobotAssemblyState, "/robot/state", self._hear_state, NEWEST)
         hear(self._msgs.EndpointState, LIMB + "endpoint_state", self._hear_hand, NEWEST)
         hear(self._msgs.CollisionDetectionState, LIMB + "collision_detection_state", self._hear_collision, NEWEST)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
-        threading.Thread(target=self._spin, name="topics", daemon=True).start()
-        self._wait_for_all()
+        self._read_mail()
+        domain = os.environ.get("ROS_DOMAIN_ID", "0")
+        self._wait_for_all(
+            FOUND_S,
+            "does the bridge run, with this topic and with intera_core_msgs, in "
+            f"ROS_DOMAIN_ID {domain}, and is the robot on?",
+        )
         self.motors = BridgedMotors(self._supers, lambda: (self._state, self._state_s))
         self.set_speed_ratio(speed_ratio)
         self._node.create_timer(1.0, self._set_timeout)  # again and again: a bridge that starts anew has forgotten it
         self._set_timeout()
-
-    def versions(self) -> tuple[str, str]:
-        """Return those of the SDK and of the robot, neither of which is known here."""
-        return "none", "unknown"
-
-    def on_shutdown(self, call: Callable[[], None]) -> None:
-        """Have something done when ROS 2 ends the node."""
-        self._shutdown_calls.append(call)
-
-    def shut_down(self) -> None:
-        """Leave the graph."""
-        self._shutdown_calls.clear()
-        self._executor.shutdown(0.2)
-        rclpy.try_shutdown()
-
-    def joints(self) -> Joints | None:
-        """Return the newest sample."""
-        return self._joints
-
-    def joints_age_s(self, now_s: float) -> float:
-        """Return how long ago it came [s]."""
-        return now_s - self._joints.arrived_s if self._joints else 1e6
 
     def hand(self) -> tuple[Any, ...]:
         """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand; the last that were finite."""
@@ -166,24 +132,6 @@ class BridgedRobot:
 
     def _set_timeout(self) -> None:
         self._timeout.publish(Float64(data=COMMAND_TIMEOUT_S))
-
-    def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
-        for call in self._shutdown_calls:
-            call()
-
-    def _wait_for_all(self) -> None:
-        deadline_s = time.monotonic() + FOUND_S
-        while missing := self._missing():
-            if time.monotonic() > deadline_s:
-                domain = os.environ.get("ROS_DOMAIN_ID", "0")
-                raise ComingUpError(
-                    f"{missing} for {FOUND_S:g} s: does the bridge run, with this topic and with intera_core_msgs, in "
-                    f"ROS_DOMAIN_ID {domain}, and is the robot on?",
-                    NO_ROBOT,
-                )
-            time.sleep(0.01)
 
     def _missing(self) -> str:
         heard = {

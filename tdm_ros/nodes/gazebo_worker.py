@@ -13,31 +13,27 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import rclpy
 from rclpy.client import Client
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 
 from tdm_ros.control.rotation import quaternion_wxyz
-from tdm_ros.intera.sdk import JOINT_NAMES, NO_ROBOT, NO_ROS, ComingUpError, Joints, joints_of, trouble
+from tdm_ros.intera.sdk import JOINT_NAMES, NO_ROS, ComingUpError, joints_of, trouble
 from tdm_ros.intera.worker import leave_now, main
 from tdm_ros.nodes.bridge_motors import NoDevices
-from tdm_ros.nodes.bridge_worker import NEWEST
 from tdm_ros.nodes.gazebo_topics import JOINT_STATES, STALE_S, WORLD_CONTROL, JointCommands
+from tdm_ros.nodes.topics_robot import NEWEST, TopicsRobot
 from tdm_ros.robot.kinematics import forward, jacobian
 from tdm_ros.robot.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M
 
 FOUND_S = 20.0
 """How long Gazebo may take to come up and be heard."""
 EVERY = QoSProfile(depth=10)
+REMEDY = "start Gazebo and its bridge (ros2 launch tdm_ros gazebo.launch.py), with this actuation, lock_step and namespace"
 REPEAT_S = 0.1
 READ_EVERY_S = 0.004
 STEP_S = 0.001
@@ -49,8 +45,8 @@ SERVO_N_M_S_RAD = np.array([40.0, 40.0, 20.0, 20.0, 3.0, 2.0, 2.0])
 """How an arm that is driven by torques follows a velocity, zero too: torque for each rad/s that it is off."""
 
 
-class GazeboRobot:
-    """The arm in a world that runs, or waits for steps; the same to a worker as `tdm_ros.intera.sdk.Robot`.
+class GazeboRobot(TopicsRobot):
+    """The arm in a world that runs, or waits for steps.
 
     Parameters
     ----------
@@ -67,58 +63,38 @@ class GazeboRobot:
         If ros_gz_interfaces is missing where it is needed, or the bridge's topics are not heard.
     """
 
-    names = JOINT_NAMES
     interface = "gazebo"
 
     def __init__(self, namespace: str, lock_step: bool, by_torque: bool) -> None:
         self._control_world = _control_world() if lock_step else None
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # the worker has its own
-        self._node = rclpy.create_node("gazebo_worker", namespace=namespace, enable_rosout=False)
+        super().__init__("gazebo_worker", namespace)
         self._lock_step, self._by_torque = lock_step, by_torque
-        self._joints: Joints | None = None
         self._stamp_s = -math.inf
         self._new = threading.Condition()
         self._pending_since_s: float | None = None
         self._said_s = self._next_s = -math.inf
-        self._shutdown_calls: list[Callable[[], None]] = []
         self._commands = JointCommands(self._node, by_torque)
         profile = EVERY if lock_step else NEWEST  # a step's last sample must not be lost
         self._node.create_subscription(JointState, JOINT_STATES, self._hear, profile, raw=True)
         self._world: Client[Any, Any, Any] | None = None
         if self._control_world is not None:
             self._world = self._node.create_client(self._control_world, WORLD_CONTROL)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
-        threading.Thread(target=self._spin, name="topics", daemon=True).start()
-        self._wait_for_all()
+        self._read_mail()
+        self._wait_for_all(FOUND_S, REMEDY, self._stand)
         self.motors = GazeboMotors()
-
-    def versions(self) -> tuple[str, str]:
-        """Return those of the SDK, of which there is none, and of the robot."""
-        return "none", "gazebo"
-
-    def on_shutdown(self, call: Callable[[], None]) -> None:
-        """Have something done when ROS 2 ends the node."""
-        self._shutdown_calls.append(call)
 
     def shut_down(self) -> None:
         """Leave the graph, and a world whose arm is at rest."""
-        self._shutdown_calls.clear()
         if self._lock_step:
             self.step(AT_REST_S)
-        self._executor.shutdown(0.2)
-        rclpy.try_shutdown()
-
-    def joints(self) -> Joints | None:
-        """Return the newest sample."""
-        return self._joints
+        super().shut_down()
 
     def joints_age_s(self, now_s: float) -> float:
         """Return how long ago it came [s]; where time passes by steps alone, how long one has been waited for."""
         if self._lock_step:
             since_s = self._pending_since_s
             return now_s - since_s if since_s is not None else 0.0
-        return now_s - self._joints.arrived_s if self._joints else 1e6
+        return super().joints_age_s(now_s)
 
     def hand(self) -> tuple[Any, ...]:
         """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand, from the joints."""
@@ -177,26 +153,11 @@ class GazeboRobot:
         self._pending_since_s = None
         return ""
 
-    def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
-        for call in self._shutdown_calls:
-            call()
-
-    def _wait_for_all(self) -> None:
+    def _stand(self) -> None:
         """Say zero from the start: a world that is there already may follow what a lost worker said last."""
-        deadline_s = time.monotonic() + FOUND_S
-        while missing := self._missing():
-            if time.monotonic() > deadline_s:
-                raise ComingUpError(
-                    f"{missing} for {FOUND_S:g} s: start Gazebo and its bridge (ros2 launch tdm_ros gazebo.launch.py), "
-                    "with the same lock_step and namespace",
-                    NO_ROBOT,
-                )
-            self._commands.say(np.zeros(len(JOINT_NAMES)))
-            if self._world is not None and self._world.service_is_ready() and self._joints is None:
-                self.step(STEP_S)  # a paused world has said nothing yet
-            time.sleep(0.05)
+        self._commands.say(np.zeros(len(JOINT_NAMES)))
+        if self._world is not None and self._world.service_is_ready() and self._joints is None:
+            self.step(STEP_S)  # a paused world may have said nothing yet
 
     def _missing(self) -> str:
         if self._world is not None and not self._world.service_is_ready():
