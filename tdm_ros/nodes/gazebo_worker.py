@@ -33,7 +33,7 @@ from tdm_ros.robot.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M
 FOUND_S = 20.0
 """How long Gazebo may take to come up and be heard."""
 EVERY = QoSProfile(depth=10)
-REMEDY = "start Gazebo and its bridge (ros2 launch tdm_ros gazebo.launch.py), with this actuation, lock_step and namespace"
+REMEDY = "start Gazebo and its bridge (ros2 launch tdm_ros gazebo.launch.py), with this actuation and lock_step, here"
 REPEAT_S = 0.1
 READ_EVERY_S = 0.004
 STEP_S = 0.001
