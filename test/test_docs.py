@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -65,3 +66,24 @@ def test_links_to_files_lead_somewhere():
     for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_arguments_of_every_launch_file_are_in_the_readme() -> None:
+    """Those of systems are in tables of their own; here are the others, as their source declares them."""
+    readme = (ROOT / "README.md").read_text()
+    for path in sorted((ROOT / "launch").glob("*.launch.py")):
+        if (ROOT / "config" / path.name.replace(".launch.py", ".system.yaml")).exists():
+            continue
+        assert f"| `{path.name}` |" in readme, path.name
+        table = readme.split(f"| `{path.name}` |")[1].split("\n| `")[0]
+        tree = ast.parse(path.read_text())
+        calls = [
+            n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "DeclareLaunchArgument"
+        ]
+        names = [call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)]
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ARGUMENTS":
+                names += ast.literal_eval(node.value)
+        assert len(names) >= len(calls)
+        for name in names:
+            assert f"`{name}`" in table, f"{path.name}: {name}"

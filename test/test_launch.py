@@ -13,6 +13,7 @@ launch_ros = pytest.importorskip("launch_ros", reason="ROS's launch_ros is not i
 
 from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction  # noqa: E402
+from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
 
 from tdm_ros.system.table import SystemTable, load_table  # noqa: E402
@@ -75,6 +76,18 @@ def test_launch_file_starts_with_each_value_of_each_argument(table: SystemTable,
     assert included(actions) == {part.launch_file for part in table.included(values)}
     wanted = {("sim", "gazebo"): {"gazebo.launch.py"}, ("rviz", "true"): {"rviz.launch.py"}}
     assert included(actions) == wanted.get((name, value), set())
+
+
+@pytest.mark.timeout(240)
+def test_launch_file_runs_the_system_to_its_end(tmp_path: Path) -> None:
+    """The real thing: every node a process of ROS's launch, a few seconds of learning, and an exit status of 0."""
+    given = {"duration_min": "0.1", "evaluate_goals": "1", "console": "false", "run_dir": str(tmp_path)}
+    source = PythonLaunchDescriptionSource(str(FOLDER / "sawyer_reach.launch.py"))
+    service = launch.LaunchService()
+    description = IncludeLaunchDescription(source, launch_arguments=given.items())
+    service.include_launch_description(launch.LaunchDescription([description]))
+    assert service.run() == 0
+    assert (tmp_path / "summary.json").exists()
 
 
 @pytest.mark.parametrize("lock_step", ["true", "false"])

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]  # the messages are bui
 
 import rclpy  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Episode  # noqa: E402
 
 from tdm_ros.nodes import qos  # noqa: E402
@@ -210,18 +211,23 @@ def test_ros_gz_that_is_missing_is_told() -> None:
 
 
 class TestWholeSystem:
-    """The nodes live, with the arm in a world."""
+    """The nodes live, with the arm in a world that begins with it stretched out; from there it drives home."""
 
-    @pytest.fixture
+    @pytest.fixture(params=[False, True], ids=["wall clock", "use_sim_time"])
     def made(
-        self, start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str], tmp_path: Any
+        self,
+        start_world: Callable[..., SimulatedRobot],
+        gazebo_env: dict[str, str],
+        tmp_path: Any,
+        request: pytest.FixtureRequest,
     ) -> Iterator[Any]:
         with bench(tmp_path) as made:
             made.world = start_world(made.namespace)
-            made.start("arm", environment=gazebo_env, sim="gazebo")
+            both = {"use_sim_time": request.param}
+            made.start("arm", environment=gazebo_env, sim="gazebo", **both)
             for node in ("policy", "planner", "collector"):
-                made.start(node, **({"run_dir": tmp_path} if node == "collector" else {}))
-            made.start("supervisor", run_dir=tmp_path, duration_min=0, evaluate_goals=0, reset_every=1000)
+                made.start(node, **both, **({"run_dir": tmp_path} if node == "collector" else {}))
+            made.start("supervisor", run_dir=tmp_path, duration_min=0, evaluate_goals=0, reset_every=1000, **both)
             made.states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
             made.told = made.collect(Episode, "episode", qos.EPISODE)
             made.until(lambda: made.states and made.states[-1].source == ArmState.SOURCE_RANDOM, 60)
@@ -238,3 +244,23 @@ class TestWholeSystem:
         print(f"arm {number.name}: the joints stood after {took_s:.3f} s")
         made.processes["arm"].send_signal(signal.SIGCONT)
         assert 0 < took_s < STANDSTILL_S
+
+    def test_world_that_is_paused_is_a_fault_that_a_person_clears(self, made: Bench) -> None:
+        """Time stands still, with `use_sim_time` for the nodes, too; their heartbeats and watchdogs go on."""
+        world: SimulatedRobot = made.world  # type: ignore[attr-defined]
+        states, told = made.states, made.told  # type: ignore[attr-defined]
+        world.ask("set", "paused", True)
+        made.until(lambda: "old" in states[-1].fault, 5)
+        made.until(lambda: told[-1].state == Episode.FAULT, 5)
+        at = world.trace().q_rad[-1]
+        made.spin(0.5)
+        world.ask("set", "paused", False)
+        made.spin(0.5)
+        assert told[-1].state == Episode.FAULT and np.abs(world.trace().q_rad[-1] - at).max() < 0.02
+        for name in ("clear_fault", "start"):
+            client = made.node.create_client(Trigger, f"supervisor/{name}")
+            made.until(client.service_is_ready)
+            answer = client.call_async(Trigger.Request())
+            made.until(answer.done)
+            assert answer.result().success, answer.result().message
+        made.until(lambda: states[-1].source == ArmState.SOURCE_RANDOM, 30)
