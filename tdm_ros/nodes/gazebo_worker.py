@@ -69,6 +69,7 @@ class GazeboRobot(TopicsRobot):
         self._control_world = _control_world() if lock_step else None
         super().__init__("gazebo_worker", namespace)
         self._lock_step, self._by_torque = lock_step, by_torque
+        self.motors = GazeboMotors()
         self._stamp_s = -math.inf
         self._new = threading.Condition()
         self._pending_since_s: float | None = None
@@ -81,7 +82,6 @@ class GazeboRobot(TopicsRobot):
             self._world = self._node.create_client(self._control_world, WORLD_CONTROL)
         self._read_mail()
         self._wait_for_all(FOUND_S, REMEDY, self._stand)
-        self.motors = GazeboMotors()
 
     def shut_down(self) -> None:
         """Leave the graph, and a world whose arm is at rest."""
