@@ -160,7 +160,7 @@ def ensure_messages() -> None:
     """Build msg/ and action/ with colcon and install it, and the node executables, into .venv. Raises SetupError."""
     sources = ["CMakeLists.txt", "package.xml", *names_in("msg"), *names_in("action")]
     # Of these, links are installed: their names matter here, not their text.
-    linked = [*names_in("tdm_ros"), *names_in("config"), *names_in("launch")]
+    linked = [name for folder in ("tdm_ros", "config", "launch", "urdf", "worlds") for name in names_in(folder)]
     key = digest(sources, [*linked, (STAMPS / "packages").read_text()])
     if is_done("messages", key):
         return
