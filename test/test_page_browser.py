@@ -254,9 +254,8 @@ def test_key_held_a_person_drives_let_go_the_policy_does_and_what_she_did_is_rec
         stage.page.keyboard.down("r")
         stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
         hers = next(s.header.stamp for s in stage.states[-20:] if s.source == ArmState.SOURCE_HUMAN)
-        print(
-            f"key to the end of the first cycle that it moved the arm in: {hers.sec + hers.nanosec * 1e-9 - since_s:.3f} s"
-        )
+        took_s = hers.sec + hers.nanosec * 1e-9 - since_s
+        print(f"key to the end of the first cycle that it moved the arm in: {took_s:.3f} s")
         low = stage.hand
         stage.see(lambda: stage.page.inner_text("#drive-who") == "you drive", 5)
         stage.see(lambda: stage.hand[2] > low[2] + 0.05, 5)
