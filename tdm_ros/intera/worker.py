@@ -189,6 +189,8 @@ class Worker:
         now_s = time.monotonic()
         if isinstance(message, wire.Command):
             self._keeper.offer(message, now_s, self._problem(now_s))
+            if self._robot is not None and getattr(self._robot, "prompt", False):
+                self._tick(self._robot)
         elif isinstance(message, wire.Request):
             self._do(message, now_s)
         else:

@@ -64,6 +64,8 @@ class GazeboRobot(TopicsRobot):
     """
 
     interface = "gazebo"
+    prompt = True
+    """A command goes out at once, not only at the worker's next tick: a world that runs does not wait."""
 
     def __init__(self, namespace: str, lock_step: bool, by_torque: bool) -> None:
         self._control_world = _control_world() if lock_step else None
