@@ -12,6 +12,7 @@ process sees within 0.1 s that the worker is silent.
 from __future__ import annotations
 
 import argparse
+import gc
 import ipaddress
 import os
 import signal
@@ -73,6 +74,8 @@ class Worker:
         hello = wire.Hello(wire.VERSION, robot.interface, sdk, version, tuple(robot.names), tuple(devices.missing))
         self._devices, self._robot = devices, robot
         robot.on_shutdown(self._node_ends)
+        gc.collect()
+        gc.freeze()  # what is there by now need not be looked through again, which takes a tenth of a second
         try:
             self.sender.send(hello)
             self._loop(robot, devices)

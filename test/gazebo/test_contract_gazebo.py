@@ -19,7 +19,7 @@ from tdm_ros.robot.sawyer import NEUTRAL_RAD
 from tdm_ros.sim.sawyer_sim import SUBSTEPS
 
 pytest.importorskip("rclpy")
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]  # the messages are built first
+pytestmark = pytest.mark.timeout(600)  # the messages are built first
 
 import rclpy  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
@@ -69,7 +69,7 @@ class GazeboBench:
             self.arm.advance(SUBSTEPS)
 
     def truth(self) -> tuple[np.ndarray, np.ndarray]:
-        _, q, qd = self.world.ask("trace")[-1]
+        q, qd = self.world.ask("truth")
         return np.array(q), np.array(qd)
 
 
@@ -91,6 +91,14 @@ def opened(world: SimulatedRobot, namespace: str, env: dict[str, str], *words: s
     made.close()
 
 
+REAL_TIME = pytest.mark.skipif(
+    os.environ.get("GAZEBO_TESTS") != "1",
+    reason="in real time, and Fast DDS may let the stand-in stand for 0.33 s when somebody joins: run make test-gazebo",
+)
+
+
+@REAL_TIME
+@pytest.mark.flaky(reruns=2, reruns_delay=2)
 class TestFreeRunning(ArmContract):
     @pytest.fixture
     def bench(self, running: SimulatedRobot, gazebo_env: dict[str, str]) -> Iterator[GazeboBench]:
@@ -146,6 +154,7 @@ class TestFreeRunning(ArmContract):
         assert "stopped" in bench.arm.problem() and np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
 
+@pytest.mark.ros
 class TestLockStep(ArmContract):
     @pytest.fixture
     def bench(self, paused: SimulatedRobot, gazebo_env: dict[str, str]) -> Iterator[GazeboBench]:
@@ -178,6 +187,7 @@ class TestLockStep(ArmContract):
         assert np.abs(bench.world.ask("facts")["command"]).max() == 0
 
 
+@pytest.mark.ros
 class TestByTorque:
     def test_torque_moves_the_joint_and_hold_stands(
         self, start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str]
@@ -196,6 +206,7 @@ class TestByTorque:
             assert made.truth()[0][0] - before[0] > 0.1, "the way home is by velocities, in this world too"
 
 
+@pytest.mark.ros
 def test_gazebo_that_is_not_there_is_told(gazebo_env: dict[str, str]) -> None:
     client = InteraClient.start([*WORKER, "--namespace", "/nowhere"], gazebo_env)
     with pytest.raises(InteraError, match=r"gz/joint_states said nothing .*ros2 launch tdm_ros gazebo\.launch\.py"):
@@ -203,6 +214,7 @@ def test_gazebo_that_is_not_there_is_told(gazebo_env: dict[str, str]) -> None:
     client.close()
 
 
+@pytest.mark.ros
 def test_ros_gz_that_is_missing_is_told() -> None:
     client = InteraClient.start([*WORKER, "--lock-step"], os.environ)
     with pytest.raises(InteraError, match=r"install ros_gz .* or take lock_step:=false"):
@@ -210,24 +222,21 @@ def test_ros_gz_that_is_missing_is_told() -> None:
     client.close()
 
 
+@REAL_TIME
+@pytest.mark.flaky(reruns=2, reruns_delay=2)
 class TestWholeSystem:
     """The nodes live, with the arm in a world that begins with it stretched out; from there it drives home."""
 
-    @pytest.fixture(params=[False, True], ids=["wall clock", "use_sim_time"])
+    @pytest.fixture
     def made(
-        self,
-        start_world: Callable[..., SimulatedRobot],
-        gazebo_env: dict[str, str],
-        tmp_path: Any,
-        request: pytest.FixtureRequest,
+        self, start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str], tmp_path: Any
     ) -> Iterator[Any]:
         with bench(tmp_path) as made:
             made.world = start_world(made.namespace)
-            both = {"use_sim_time": request.param}
-            made.start("arm", environment=gazebo_env, sim="gazebo", **both)
+            made.start("arm", environment=gazebo_env, sim="gazebo")
             for node in ("policy", "planner", "collector"):
-                made.start(node, **both, **({"run_dir": tmp_path} if node == "collector" else {}))
-            made.start("supervisor", run_dir=tmp_path, duration_min=0, evaluate_goals=0, reset_every=1000, **both)
+                made.start(node, **({"run_dir": tmp_path} if node == "collector" else {}))
+            made.start("supervisor", run_dir=tmp_path, duration_min=0, evaluate_goals=0, reset_every=1000)
             made.states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
             made.told = made.collect(Episode, "episode", qos.EPISODE)
             made.until(lambda: made.states and made.states[-1].source == ArmState.SOURCE_RANDOM, 60)
@@ -246,7 +255,7 @@ class TestWholeSystem:
         assert 0 < took_s < STANDSTILL_S
 
     def test_world_that_is_paused_is_a_fault_that_a_person_clears(self, made: Bench) -> None:
-        """Time stands still, with `use_sim_time` for the nodes, too; their heartbeats and watchdogs go on."""
+        """Its time stands still; our heartbeats and watchdogs go on."""
         world: SimulatedRobot = made.world  # type: ignore[attr-defined]
         states, told = made.states, made.told  # type: ignore[attr-defined]
         world.ask("set", "paused", True)
