@@ -21,9 +21,15 @@ def require(packages: Sequence[str], what: str, instead: str = "") -> None:
     RuntimeError
         If some are missing; the text says which, and how to get them.
     """
-    from ament_index_python.packages import get_packages_with_prefixes
+    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
-    if missing := sorted(set(packages) - set(get_packages_with_prefixes())):
+    missing = []
+    for package in packages:
+        try:
+            get_package_share_directory(package)
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
         names = " ".join(f"ros-$ROS_DISTRO-{package.replace('_', '-')}" for package in missing)
         other = f", or {instead}" if instead else ""
         raise RuntimeError(f"{what} needs the ROS packages {', '.join(missing)}: apt install {names}{other}")
