@@ -4,7 +4,6 @@
 # make models  set-up of the parsers of URDF and SDF for the tests of these files, which `make test` then runs, too
 # make test-intera    only these tests, after that set-up
 # make browser set-up of Chromium for the tests of the page, which `make test` then runs, too: Debian's package, as root
-# make test-gazebo    the arm in a world that stands in for Gazebo's, the tests in real time, too, which `make test` skips
 # make lint    only the static checks
 # make build   set-up alone: .venv, packages, messages. Every target does it; the second time it takes a moment
 # make clean   remove all that was made, except runs/
@@ -16,7 +15,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test ros1 browser models test-intera test-gazebo lint build args clean
+.PHONY: help demo test ros1 browser models test-intera lint build args clean
 .DEFAULT_GOAL := help
 
 help:
@@ -72,9 +71,6 @@ models: build
 
 test-intera: build ros1
 	INTERA_TESTS=1 ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest test/intera $(ARGS)
-
-test-gazebo: build
-	GAZEBO_TESTS=1 $(BIN)/python -m pytest test/gazebo $(ARGS)
 
 clean:
 	rm -rf .venv .venv-intera build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

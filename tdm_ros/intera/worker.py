@@ -62,6 +62,7 @@ class Worker:
         self._robot: Robot | None = None
         self._devices: Devices | None = None
         self._errands = {name: Errands(name) for name in ("motors", "stop", "devices", "step")}
+        self._ticking = threading.Lock()
         self._leaving = threading.Event()
         self._at_rest = threading.Event()
         self._code = 0
@@ -110,7 +111,8 @@ class Worker:
     def _tick(self, robot: Robot) -> None:
         now_s = time.monotonic()
         fresh = robot.joints_age_s(now_s) <= STALE_S
-        robot.send(*self._keeper.step(now_s, self._problem(now_s), fresh))
+        with self._ticking:  # else an order of one thread might go out after a later one of another
+            robot.send(*self._keeper.step(now_s, self._problem(now_s), fresh))
 
     def _step(self, robot: Robot, seconds: float) -> str:
         """Let time pass in a world that waits for it, after the newest order has gone there."""

@@ -10,6 +10,7 @@ import numpy as np
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.intera.client import InteraClient
 from tdm_ros.nodes.gazebo_topics import STALE_S, JointCommands
+from tdm_ros.robot.limits import ArmReading
 from tdm_ros.robot.sawyer import JOINT_NAMES
 
 SUBSTEP_S = 0.002
@@ -48,12 +49,21 @@ class GazeboArm(SawyerArm):
             self._step_problem = f"the worker did not answer for {STEP_TAKES_S:g} s"
         self._wait_for_news()
 
+    def reading(self) -> ArmReading:
+        """What the robot said last, and how long ago. It is asked for in each cycle, fault or not."""
+        self._stand_in()
+        return super().reading()
+
     def problem(self) -> str:
         """Why the arm must not be driven, or ""."""
-        if self.client.state().problem:
-            self._commands.say(np.zeros(len(JOINT_NAMES)))
+        self._stand_in()
         step_problem, self._step_problem = self._step_problem, ""
         return super().problem() or step_problem
+
+    def _stand_in(self) -> None:
+        """Say zero for a worker that is lost, again and again: what it said last may come later than our first word."""
+        if self.client.state().problem:
+            self._commands.say(np.zeros(len(JOINT_NAMES)))
 
     def _wait_for_news(self) -> None:
         """The state after the answer is the first that surely has the joints at the end of the step."""

@@ -6,6 +6,8 @@ It speaks the topics of ROS's `interactive_markers` (``<name>/update``, ``<name>
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ from tdm_ros.nodes.plan_markers import point, shape
 
 NAME = "goal"
 KEEP_ALIVE_S = 0.5
+HELD_S = 5.0
+"""An RViz that was last heard so long ago holds the marker no more: it may be gone."""
 SCALE_M, BALL_M = 0.15, 0.04
 YELLOW = (1.0, 0.8, 0.1, 0.9)
 HALF = float(np.sqrt(0.5))
@@ -49,7 +53,7 @@ class GoalMarker:
         self._node = node
         self._seq = 0
         self._at_m: NDArray[np.float64] = np.zeros(3)
-        self._dragged = False
+        self._dragged_s = -math.inf
         self._updates = node.create_publisher(InteractiveMarkerUpdate, "goal_marker/update", qos.MARKER)
         self._goals = node.create_publisher(PoseStamped, "goal", qos.GOAL)
         node.create_subscription(InteractiveMarkerFeedback, "goal_marker/feedback", self._on_feedback, qos.MARKER)
@@ -67,6 +71,10 @@ class GoalMarker:
         pose.pose = self._marker().pose
         self._publish(InteractiveMarkerUpdate.UPDATE, [pose])
 
+    @property
+    def _dragged(self) -> bool:
+        return time.monotonic() - self._dragged_s < HELD_S
+
     def _publish(self, kind: int, poses: list[InteractiveMarkerPose] | None = None) -> None:
         update = InteractiveMarkerUpdate(server_id=self._node.get_name(), seq_num=self._seq, type=kind)
         update.poses = poses or []
@@ -81,9 +89,9 @@ class GoalMarker:
         if message.marker_name != NAME:
             return
         if message.event_type in (InteractiveMarkerFeedback.MOUSE_DOWN, InteractiveMarkerFeedback.POSE_UPDATE):
-            self._dragged = True
+            self._dragged_s = time.monotonic()
         elif message.event_type == InteractiveMarkerFeedback.MOUSE_UP and self._dragged:
-            self._dragged = False
+            self._dragged_s = -math.inf
             goal = PoseStamped(pose=message.pose)
             goal.header.frame_id = message.header.frame_id or BASE_FRAME
             goal.header.stamp = self._node.get_clock().now().to_msg()

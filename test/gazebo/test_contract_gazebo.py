@@ -19,7 +19,7 @@ from tdm_ros.robot.sawyer import NEUTRAL_RAD
 from tdm_ros.sim.sawyer_sim import SUBSTEPS
 
 pytest.importorskip("rclpy")
-pytestmark = pytest.mark.timeout(600)  # the messages are built first
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]  # the messages are built first
 
 import rclpy  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
@@ -91,14 +91,6 @@ def opened(world: SimulatedRobot, namespace: str, env: dict[str, str], *words: s
     made.close()
 
 
-REAL_TIME = pytest.mark.skipif(
-    os.environ.get("GAZEBO_TESTS") != "1",
-    reason="in real time, and Fast DDS may let the stand-in stand for 0.33 s when somebody joins: run make test-gazebo",
-)
-
-
-@REAL_TIME
-@pytest.mark.flaky(reruns=2, reruns_delay=2)
 class TestFreeRunning(ArmContract):
     @pytest.fixture
     def bench(self, running: SimulatedRobot, gazebo_env: dict[str, str]) -> Iterator[GazeboBench]:
@@ -154,7 +146,6 @@ class TestFreeRunning(ArmContract):
         assert "stopped" in bench.arm.problem() and np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
 
-@pytest.mark.ros
 class TestLockStep(ArmContract):
     @pytest.fixture
     def bench(self, paused: SimulatedRobot, gazebo_env: dict[str, str]) -> Iterator[GazeboBench]:
@@ -187,7 +178,6 @@ class TestLockStep(ArmContract):
         assert np.abs(bench.world.ask("facts")["command"]).max() == 0
 
 
-@pytest.mark.ros
 class TestByTorque:
     def test_torque_moves_the_joint_and_hold_stands(
         self, start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str]
@@ -206,7 +196,6 @@ class TestByTorque:
             assert made.truth()[0][0] - before[0] > 0.1, "the way home is by velocities, in this world too"
 
 
-@pytest.mark.ros
 def test_gazebo_that_is_not_there_is_told(gazebo_env: dict[str, str]) -> None:
     client = InteraClient.start([*WORKER, "--namespace", "/nowhere"], gazebo_env)
     with pytest.raises(InteraError, match=r"gz/joint_states said nothing .*ros2 launch tdm_ros gazebo\.launch\.py"):
@@ -214,7 +203,6 @@ def test_gazebo_that_is_not_there_is_told(gazebo_env: dict[str, str]) -> None:
     client.close()
 
 
-@pytest.mark.ros
 def test_ros_gz_that_is_missing_is_told() -> None:
     client = InteraClient.start([*WORKER, "--lock-step"], os.environ)
     with pytest.raises(InteraError, match=r"install ros_gz .* or take lock_step:=false"):
@@ -222,8 +210,6 @@ def test_ros_gz_that_is_missing_is_told() -> None:
     client.close()
 
 
-@REAL_TIME
-@pytest.mark.flaky(reruns=2, reruns_delay=2)
 class TestWholeSystem:
     """The nodes live, with the arm in a world that begins with it stretched out; from there it drives home."""
 
