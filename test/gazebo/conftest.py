@@ -18,7 +18,7 @@ ROOT = HERE.parents[1]
 
 @pytest.fixture(scope="module", autouse=True)
 def by_udp() -> Iterator[None]:
-    """No shared memory: there Fast DDS lets a publisher wait for 0.33 s when somebody joins, and the world would stand."""
+    """No shared memory: there Fast DDS lets a publisher wait for 0.33 s when somebody joins."""
     settings = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings.items():

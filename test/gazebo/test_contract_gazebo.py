@@ -122,6 +122,10 @@ class TestFreeRunning(ArmContract):
         print(f"worker {number.name}: the joints stood after {took_s:.3f} s")
         assert took_s < STANDSTILL_S
         assert "worker" in bench.arm.problem()
+        bench.world.ask("set", "command", [0.2] * 7)  # its last word, which comes late
+        bench.arm.reading()
+        self.wait(bench, STANDSTILL_S)
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
         if number == signal.SIGSTOP:
             os.kill(bench.client._process.pid, signal.SIGCONT)
         self.wait(bench, 0.5)

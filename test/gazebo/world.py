@@ -126,7 +126,8 @@ class World:
         """Do what the test says."""
         with self.lock:
             if name == "set":
-                setattr(self, str(arguments[0]), arguments[1])
+                value = np.array(arguments[1]) if arguments[0] == "command" else arguments[1]
+                setattr(self, str(arguments[0]), value)
             elif name == "place":
                 self.sim.reset(arguments[0])
                 self.command = np.zeros(7)
