@@ -250,7 +250,11 @@ class TrainerNode(Node):
 
         step = newest.step
         height_m, steps = float(step.desired[2]), self.given.map_steps
-        found = reach_map(agent, self.task, step.next_observation, step.next_achieved, height_m, steps, CELLS)
+        try:  # whoever looks on must not end the learning
+            found = reach_map(agent, self.task, step.next_observation, step.next_achieved, height_m, steps, CELLS)
+        except ValueError as error:
+            self.refusals.refuse("reachability map", str(error))
+            return
         self._map.publish(reach_markers(*found, self.get_clock().now().to_msg()))
 
     def _values(self) -> dict[str, object]:
