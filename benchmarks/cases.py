@@ -77,6 +77,8 @@ class Run:
     seed, steps : int
     compiled : bool
         Whether a TDM's update is compiled (`TdmAgent`): faster, and the same but for rounding. Others take no notice.
+    device : str
+        Where a TDM learns (`TdmAgent`); the others learn on the CPU.
     """
 
     task: str
@@ -84,6 +86,7 @@ class Run:
     seed: int
     steps: int
     compiled: bool = False
+    device: str = "cpu"
 
     @property
     def label(self) -> str:

@@ -50,7 +50,7 @@ def measured(out: Path) -> list[Run]:
     runs = []
     for path in sorted(out.glob(f"*/*/seed_*/{RESULT}")):
         result = json.loads(path.read_text(encoding="utf-8"))
-        runs.append(Run(**{spec.name: result[spec.name] for spec in fields(Run)}))
+        runs.append(Run(**{spec.name: result.get(spec.name, spec.default) for spec in fields(Run)}))
     return sorted(runs, key=lambda run: (run.task, run.steps, run.agent, run.seed))
 
 

@@ -49,6 +49,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--compiled", action="store_true", help="compile the update of a TDM: faster, needs a C++ compiler"
     )
+    parser.add_argument("--device", default="cpu", help="where a TDM learns: cpu, or cuda, cuda:1 for a GPU")
     parser.add_argument("--ray", metavar="ADDRESS", help='run on a Ray cluster; "local" starts one on this machine')
     parser.add_argument("--table", action="store_true", help="measure nothing, only write tables and plots")
     return parser.parse_args(words)
@@ -66,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> int:
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     tables = [
         [
-            Run(task, agent, seed, asked.steps or case_of(task).steps, asked.compiled)
+            Run(task, agent, seed, asked.steps or case_of(task).steps, asked.compiled, asked.device)
             for seed in seeds
             for agent in asked.agents
         ]

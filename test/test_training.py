@@ -70,6 +70,12 @@ def test_compiled_training_resumes_to_the_same_bytes_and_is_the_eager_one_but_fo
     assert resumed.actor_bytes() == whole.actor_bytes()
 
 
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cuda:x", "cpu:1"])
+def test_device_that_is_not_there_is_refused_in_a_sentence(tmp_path, capsys, device):
+    assert main(["train", "--task", TASK, "--out", str(tmp_path / "run"), "--device", device]) == 2
+    assert f'device must be "cpu", "cuda" or "cuda:N", got "{device}"' in capsys.readouterr().err
+
+
 def test_checkpoint_of_another_task_is_refused_in_a_sentence(tmp_path):
     save_checkpoint(tmp_path, trained(fresh(), 80))
     with pytest.raises(ValueError, match=r"was learned for .*give the matching task"):

@@ -62,12 +62,12 @@ class TemporalDifference:
         run, folder = trial.run, trial.folder / "checkpoint"
         config = self.configured(run.steps)
         if (folder / INDEX).exists():
-            learner = load_learner(folder, trial.task, run.compiled)
+            learner = load_learner(folder, trial.task, run.compiled, run.device)
             if (learner.config, learner.seed) != (config, run.seed):
                 raise ValueError(f"{folder} was made with other settings; remove it or give another --out")
             trial.go_on(learner.transitions)
         else:
-            learner = Learner(trial.task, config, run.seed, run.compiled)
+            learner = Learner(trial.task, config, run.seed, run.compiled, run.device)
         saved = learner.transitions
 
         def policy() -> Policy | None:

@@ -49,6 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--action-noise", type=float, default=0.0, help="standard deviation [action units, the range is 2]")
     add("--observation-noise", type=float, default=0.0, help="standard deviation [parts of that of random play]")
+    add("--compiled", action="store_true", help="let torch.compile make the update: faster, needs a C++ compiler")
+    add("--device", default="cpu", help="where to learn: cpu, or cuda, cuda:1 for a GPU (default: %(default)s)")
     add("--preset", help="settings to start from: default, or paper, the authors' own (default: default)")
     add(
         "--set",
@@ -76,6 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
             Noise(arguments.action_noise, arguments.observation_noise) or None,
             arguments.data,
             arguments.offline_steps,
+            arguments.compiled,
+            arguments.device,
         )
         return session.run()
     except (ValueError, FileNotFoundError) as error:

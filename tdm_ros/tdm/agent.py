@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tdm_ros.replay import Batch
 from tdm_ros.tasks import TaskSpec
+from tdm_ros.tdm.captured import CapturedStep, Step
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
 from tdm_ros.tdm.networks import MlpStack
@@ -19,6 +20,23 @@ from tdm_ros.tdm.update import Inputs, Update
 
 _SHIFTS = (0, 32, 64, 96)
 """A generator's 128 bit numbers are kept as four words of 32 bit each."""
+
+
+def usable_device(name: str) -> str:
+    """``name``, if PyTorch has that device here: "cpu", "cuda" or "cuda:N".
+
+    Raises
+    ------
+    ValueError
+        If not.
+    """
+    kind, _, number = name.partition(":")
+    found = torch.cuda.device_count()
+    if name == "cpu" or (kind == "cuda" and (number or "0").isdecimal() and int(number or 0) < found):
+        return name
+    has = f'"cpu" and {found} of CUDA' if found else '"cpu" alone'
+    here = f"PyTorch {torch.__version__} has {has} here"
+    raise ValueError(f'device must be "cpu", "cuda" or "cuda:N", got "{name}"; {here}')
 
 
 class Losses(NamedTuple):
@@ -45,11 +63,15 @@ class TdmAgent:
     seed : int
         Of the initial weights.
     compiled : bool
-        Whether `torch.compile` makes one kernel of the update (about a third faster on a CPU, a captured graph on a
-        GPU; the first call then takes half a minute, a few seconds when PyTorch's cache is warm, and needs a C++
-        compiler).
+        Whether `torch.compile` makes one kernel of the update (about a third faster on a CPU; the first call then
+        takes half a minute, a few seconds when PyTorch's cache is warm, and needs a C++ compiler).
     device : str
-        Where to learn: "cpu", "cuda".
+        Where to learn: "cpu", or "cuda", "cuda:1" for a GPU, where the update is captured as a graph.
+
+    Raises
+    ------
+    ValueError
+        If PyTorch has no such device here.
 
     Source: arXiv 1802.09081, equation 3 and section 5; docs/algorithm.md numbers the differences.
     """
@@ -63,7 +85,7 @@ class TdmAgent:
         compiled: bool = False,
         device: str = "cpu",
     ) -> None:
-        self.task, self.config, self.features, self.device = task, config, features, device
+        self.task, self.config, self.features, self.device = task, config, features, usable_device(device)
         goals, actions = task.goal.size, task.action.size
         outputs = goals if config.vector or config.critic != "unstructured" else 1
         per_action = 2 if config.backbone == "sac" else 1
@@ -76,17 +98,19 @@ class TdmAgent:
         self._state = {name: value.to(device) for name, value in self._update.start(learned).items()}
         self._noise = np.random.default_rng(np.random.SeedSequence([4, seed]))
         self.updates = 0
-        mode = "reduce-overhead" if device.startswith("cuda") else "default"
-        self._step = torch.compile(self._update.step_functional, mode=mode) if compiled else self._update.step
+        self._step: Step = torch.compile(self._update.step_functional) if compiled else self._update.step
+        if self.device.startswith("cuda"):
+            self._step = CapturedStep(self._step)
 
     def update(self, batches: Batch, progress: float = 0.0) -> Losses:
         """Make one gradient update from each of N batches; ``progress`` in [0, 1] sets the learning rate."""
         rate = self.config.learning_rate * (1 - progress * (1 - self.config.final_learning_rate))
-        losses = []
-        for parts in zip(*self._inputs(batches), strict=True):
+        losses, inputs = [], self._inputs(batches)
+        counts = range(self.updates + 1, self.updates + 1 + len(inputs.now))
+        numbers = torch.tensor([(rate, count, count % self.config.actor_every == 0) for count in counts])
+        for *parts, number in zip(*inputs, numbers.to(self.device), strict=True):
             self.updates += 1
-            numbers = torch.tensor([rate, self.updates, self.updates % self.config.actor_every == 0])
-            self._state, loss = self._step(self._state, Inputs(*parts), numbers.to(self.device))
+            self._state, loss = self._step(self._state, Inputs(*parts), number)
             losses.append(loss)
         critic, actor = torch.stack(losses).mean(dim=0).tolist()
         return Losses(critic, actor)

@@ -153,7 +153,7 @@ class Update:
         else:  # The farther vector as a whole: a maximum for each dimension would grow with their number.
             size = misses.square().sum(-1, keepdim=True)
             miss = torch.where(size[0] > size[1], misses[0], misses[1])
-        now = x.miss_later if self.config.vector else x.miss_later.norm(dim=-1, keepdim=True)
+        now = x.miss_later if self.config.vector else _length(x.miss_later)[:, None]
         return torch.where(x.pays_now, now, miss) * (x.reach_later / x.reach)
 
     def _miss(self, predicted: Tensor, aim: Tensor, reach: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ class Update:
         if self.config.critic == "structured":
             predicted = predicted / reach
         gap = predicted - aim
-        return gap.abs() if self.config.vector else gap.norm(dim=-1, keepdim=True)
+        return gap.abs() if self.config.vector else _length(gap)[..., None]
 
     def _critic_loss(self, flat: Tensor, x: Inputs, target: Tensor) -> Tensor:
         miss = self._miss(self.critic(flat, torch.cat([x.now, x.action], -1)), x.aim, x.reach)
@@ -179,7 +179,7 @@ class Update:
             return self.config.loss_scale * predicted.sum(-1)
         if self.config.critic == "structured":
             predicted = predicted / x.reach
-        return self.config.loss_scale * (predicted - x.aim).norm(dim=-1)
+        return self.config.loss_scale * _length(predicted - x.aim)
 
     def _act(self, flat: Tensor, x: Tensor, noise: Tensor) -> Tensor:
         """Actions (B, A); of a stochastic actor a sample and its log density (B, A + 1)."""
@@ -192,6 +192,11 @@ class Update:
         bend = 2 * (math.log(2) - raw - functional.softplus(-2 * raw))
         density = (-0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi) - bend).sum(-1, keepdim=True)
         return torch.cat([raw.tanh(), density], -1)
+
+
+def _length(gap: Tensor) -> Tensor:
+    """Euclidean norm of the last dimension; of one number its size, for which PyTorch 2.11 can not compile a norm."""
+    return gap.abs().squeeze(-1) if gap.shape[-1] == 1 else gap.norm(dim=-1)
 
 
 def _adam(state: State, name: str, gradient: Tensor, rate: Tensor, count: Tensor) -> None:

@@ -68,7 +68,7 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
             old.unlink()
 
 
-def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool = False) -> Learner:
+def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool = False, device: str = "cpu") -> Learner:
     """Rebuild the learner of a checkpoint, ready to go on.
 
     Parameters
@@ -77,23 +77,25 @@ def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool =
     task : TaskSpec, optional
         The task it must have been learned for.
     compiled : bool
-        As `TdmAgent` takes it.
+    device : str
+        As `TdmAgent` takes them.
 
     Raises
     ------
     FileNotFoundError
         If there is no checkpoint.
     ValueError
-        If it is of another schema or task, or damaged.
+        If it is of another schema or task, or damaged, or there is no such device.
     """
     index, tensors = _read(directory, task)
-    learner = Learner(TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"]), index["seed"], compiled)
+    found, config = TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"])
+    learner = Learner(found, config, index["seed"], compiled, device)
     learner.updates = index["updates"]
     learner.recorded, learner.waived = index.get("recorded", 0), index.get("waived", 0)
     learner.rng.bit_generator.state = index["rng"]
     if learner.updates:
         features = Features.from_tensors(_arrays(tensors))
-        learner.agent = TdmAgent(learner.task, learner.config, features, learner.seed, compiled)
+        learner.agent = TdmAgent(found, config, features, learner.seed, compiled, device)
         try:
             learner.agent.load_state(_below(tensors, "learned."), learner.updates)
         except (KeyError, RuntimeError) as error:

@@ -9,7 +9,7 @@ import torch
 
 from tdm_ros.replay import Step, TrajectoryStore, sample_batches
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.tdm.agent import Losses, TdmAgent
+from tdm_ros.tdm.agent import Losses, TdmAgent, usable_device
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features, measure_reaches
 
@@ -34,13 +34,18 @@ class Learner:
     compiled : bool
     device : str
         As `TdmAgent` takes them.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
     """
 
     def __init__(
         self, task: TaskSpec, config: TdmConfig, seed: int, compiled: bool = False, device: str = "cpu"
     ) -> None:
         torch.set_num_threads(1)
-        self.compiled, self.device = compiled, device
+        self.compiled, self.device = compiled, usable_device(device)
         self.task, self.config, self.seed = task, config, seed
         self.store = TrajectoryStore(task)
         self.agent: TdmAgent | None = None

@@ -54,11 +54,15 @@ class TDM(Questions):
         Only for validation while learning; made by itself where ``env`` is a name.
     noise : Noise, optional
         What to add to actions and observations, in learning, validation and evaluation alike.
+    compiled : bool
+        Whether `torch.compile` makes one kernel of the update; needs a C++ compiler.
+    device : str
+        Where to learn: "cpu", or "cuda", "cuda:1" for a GPU. Acting is done on the CPU.
 
     Raises
     ------
     ValueError
-        If the environment is unknown, or no goal environment with a finite box of actions.
+        If the environment is unknown, or no goal environment with a finite box of actions; if there is no such device.
     """
 
     def __init__(
@@ -69,11 +73,13 @@ class TDM(Questions):
         horizon: int | None = None,
         test_env: Source | None = None,
         noise: Noise | None = None,
+        compiled: bool = False,
+        device: str = "cpu",
     ) -> None:
         self.task_name, self.noise = env if isinstance(env, str) else None, noise
         self.env, self.task, self._actions = adopted(env, horizon, noise)
         self._test_env = None if test_env is None else adopted(test_env, horizon, noise)[0]
-        self.learner = Learner(self.task, config or TdmConfig(), seed)
+        self.learner = Learner(self.task, config or TdmConfig(), seed, compiled, device)
         self.last_step = 0
         """Where the running call of `learn` ends, counted from the first step ever [steps]."""
         self._schedule: Schedule | None = None
@@ -181,7 +187,14 @@ class TDM(Questions):
         return directory
 
     @classmethod
-    def load(cls, directory: Path | str, env: Source | None = None, test_env: Source | None = None) -> TDM:
+    def load(
+        cls,
+        directory: Path | str,
+        env: Source | None = None,
+        test_env: Source | None = None,
+        compiled: bool = False,
+        device: str = "cpu",
+    ) -> TDM:
         """Read what `save` or `tdm_ros train` wrote, ready to act and to go on learning.
 
         Parameters
@@ -189,16 +202,17 @@ class TDM(Questions):
         directory : Path or str
         env, test_env : as for `TDM`, optional
             Needed where the agent was made from an environment object, not from a name.
+        compiled, device : as for `TDM`
 
         Raises
         ------
         FileNotFoundError
             If there is no checkpoint.
         ValueError
-            If it is damaged, of another schema, or of another task than ``env``.
+            If it is damaged, of another schema, or of another task than ``env``; if there is no such device.
         """
         folder = checkpoint_folder(Path(directory))
-        learner = load_learner(folder)
+        learner = load_learner(folder, compiled=compiled, device=device)
         agent = cls(
             recorded_name(folder, learner.task) if env is None else env,
             learner.config,

@@ -51,11 +51,15 @@ class TrainingSession:
         What to learn from before the first step.
     offline_steps : int, optional
         Gradient updates on the recordings; by default as many as their steps would allow if they had been taken here.
+    compiled : bool
+    device : str
+        As `TDM` takes them.
 
     Raises
     ------
     ValueError
-        If the task or a setting is unknown, or ``out`` holds a run of another task, seed, configuration or recordings.
+        If the task, a setting or the device is unknown, or ``out`` holds a run of another task, seed, configuration or
+        recordings.
     """
 
     def __init__(
@@ -70,6 +74,8 @@ class TrainingSession:
         noise: Noise | None = None,
         recordings: Sequence[Path] = (),
         offline_steps: int | None = None,
+        compiled: bool = False,
+        device: str = "cpu",
     ) -> None:
         if config.total_steps < (0 if recordings else 1):
             raise ValueError(f"steps must be >= 1, got {config.total_steps}; 0 will do only with recordings")
@@ -78,7 +84,7 @@ class TrainingSession:
         if save_every < 1:
             raise ValueError(f"save_every must be >= 1 step, got {save_every}")
         self.out, self.validate_every, self.save_every = out, validate_every, save_every
-        self.agent = TDM(task_name, config, seed, horizon, noise=noise)
+        self.agent = TDM(task_name, config, seed, horizon, noise=noise, compiled=compiled, device=device)
         self._recordings = Recordings(recordings, offline_steps)
         self._go_on()
 
@@ -86,7 +92,7 @@ class TrainingSession:
         folder, fresh = self.out / CHECKPOINT, self.agent.learner
         if not (folder / INDEX).exists():
             return
-        found = load_learner(folder)
+        found = load_learner(folder, compiled=fresh.compiled, device=fresh.device)
         refuse_other_task(folder, found.task, fresh.task)
         self._recordings.refuse_others(self.out)
         pairs = {name: (getattr(found, name), getattr(fresh, name)) for name in ("task", "config", "seed")}
