@@ -14,7 +14,21 @@ import numpy as np
 from benchmarks.cases import Run, table_name
 from benchmarks.trial import RESULT, SCHEMA
 
-COLUMNS = ("task", "agent", "seed", "steps", "mean", "median", "p95", "success", "goals", "updates", "wall_s", "cpu_s")
+COLUMNS = (
+    "task",
+    "agent",
+    "seed",
+    "steps",
+    "mean",
+    "median",
+    "p95",
+    "success",
+    "goals",
+    "updates",
+    "wall_s",
+    "cpu_s",
+    "device",
+)
 
 
 class Spread(NamedTuple):
@@ -60,7 +74,7 @@ def tidy(runs: Sequence[Run], out: Path) -> list[dict[str, Any]]:
     for run in runs:
         result = read_result(run, out)
         for row in result["rows"] if result else ():
-            every = {**asdict(run), **row}
+            every = {**asdict(run), "device": result.get("device", "cpu"), **row}
             rows.append({name: every[name] for name in COLUMNS})
     return rows
 

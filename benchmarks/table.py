@@ -55,7 +55,8 @@ def _measured(
         return [*cells, "-", "-", "-", "-" if targets else ""]
     goals = "/".join(str(n) for n in sorted({row["goals"] for row in own}))
     last = max(row["steps"] for row in own)
-    updates, wall_s = spread(rows, agent, last, "updates"), spread(rows, agent, last, "wall_s")
+    on_cpu = [row for row in own if row["device"] == "cpu"] or own  # minutes on a GPU are other minutes
+    updates, wall_s = spread(rows, agent, last, "updates"), spread(on_cpu, agent, last, "wall_s")
     assert updates and wall_s
     return [*cells, goals, f"{updates.median:.0f}", f"{wall_s.median / 60:.1f}", _met(rows, agent, targets)]
 

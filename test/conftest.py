@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tdm_ros.system.environment import ros_environment
+from tdm_ros.system.environment import ros_environment, without_shared_memory
 
 os.environ.pop("ROS_DOMAIN_ID", None)  # never the one that a person's robot is on
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # else a wrong type in a message aborts the process
 os.environ.update(ros_environment(os.environ))
+os.environ.update(without_shared_memory(os.environ))
 
 # A shell that starts us in the background makes us, and every process that we test, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)

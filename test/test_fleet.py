@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy")
 
+from hosts_for_tests import IP, hosts  # noqa: F401
 from ros_bench import ROOT, Bench, bench
 from tdm_ros.msg import Transition
 from test_live_learning import transition
@@ -23,6 +22,7 @@ from tdm_ros.control.timeline import COMMANDED
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import to_transition
 from tdm_ros.replay.log import LOG_FOLDER, read_transitions
+from tdm_ros.system.environment import PROFILES, RANGE
 from tdm_ros.tasks import SAWYER_REACH
 
 TASK = SAWYER_REACH["velocity"]
@@ -106,54 +106,10 @@ def test_fleet_trainer_that_is_behind_reads_all_its_mail_before_it_learns_on(tmp
         assert count(made, "updates") < 600, "one message each 20 ms of learning would be some thousand updates"
 
 
-IP = shutil.which("ip") or "/usr/sbin/ip"
-HOSTS = ("tdmA", "tdmB")
-
-
-def ip(*words: str) -> str:
-    """Run `ip`; return what it complained about, or ""."""
-    try:
-        done = subprocess.run([IP, *words], capture_output=True, text=True, timeout=10)
-    except OSError as error:
-        return str(error)
-    return "" if done.returncode == 0 else done.stderr.strip() or f"exit status {done.returncode}"
-
-
-@pytest.fixture
-def hosts() -> Iterator[tuple[str, str]]:
-    """Two network namespaces with a cable between them: two hosts, as far as DDS can tell."""
-    first, second = (f"{name}{os.getpid()}" for name in HOSTS)
-    cable = f"ve{os.getpid()}"
-    steps = [
-        ("netns", "add", first),
-        ("netns", "add", second),
-        ("link", "add", f"{cable}a", "netns", first, "type", "veth", "peer", "name", f"{cable}b", "netns", second),
-    ]
-    for host, end, number in ((first, "a", 1), (second, "b", 2)):
-        steps += [
-            ("-n", host, "addr", "add", f"10.213.0.{number}/24", "dev", f"{cable}{end}"),
-            ("-n", host, "link", "set", f"{cable}{end}", "up"),
-            ("-n", host, "link", "set", "lo", "up"),
-        ]
-    try:
-        for step in steps:
-            if problem := ip(*step):
-                pytest.skip(f"no network namespaces here: ip {' '.join(step)}: {problem}")
-        yield first, second
-    finally:
-        for host in (first, second):
-            ip("netns", "delete", host)
-
-
 def up(host: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a fleet on a host, in a terminal of its own."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "ROS_DOMAIN_ID": "7",
-        "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET",
-        "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4",  # hosts share no memory
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in PROFILES}
+    environment |= {"PYTHONPATH": str(ROOT), "ROS_DOMAIN_ID": "7", RANGE: "SUBNET"}
     folder.mkdir()
     command = [IP, "netns", "exec", host, sys.executable, "-m", "tdm_ros", "up"]
     command += [
@@ -170,7 +126,10 @@ def up(host: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.netns
 @pytest.mark.timeout(240)
-def test_fleet_arm_on_another_host_is_learned_from_and_learns(tmp_path: Path, hosts: tuple[str, str]) -> None:
+def test_fleet_arm_on_another_host_is_learned_from_and_learns(
+    tmp_path: Path,
+    hosts: tuple[str, str],  # noqa: F811
+) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     runs = [up(hosts[0], here, "duration_min:=0.6")]
     runs.append(up(hosts[1], there, "duration_min:=0.5", "first:=2", "trainer:=false"))

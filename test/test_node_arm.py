@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ import yaml
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
+from builtin_interfaces.msg import Time  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 
@@ -33,10 +35,11 @@ TASK = SAWYER_REACH["velocity"]
 
 
 class Commander:
-    """Plays supervisor and policy: announces one long episode and answers every state."""
+    """Plays supervisor and policy: announces one long episode, with the time of ``now``, and answers every state."""
 
-    def __init__(self, made: Bench) -> None:
+    def __init__(self, made: Bench, now: Callable[[], Time] | None = None) -> None:
         self.bench = made
+        self.now = now or (lambda: made.node.get_clock().now().to_msg())
         self.states: list[ArmState] = []
         self.answering = True
         self.change = lambda command: command
@@ -47,7 +50,7 @@ class Commander:
         made.node.create_timer(0.2, self.announce)
 
     def announce(self) -> None:
-        self.episodes.publish(to_episode(self.told, TASK, self.bench.node.get_clock().now().to_msg()))
+        self.episodes.publish(to_episode(self.told, TASK, self.now()))
 
     def _on_state(self, state: ArmState) -> None:
         self.states.append(state)
@@ -100,6 +103,38 @@ def test_arm_commands_stop_holds_within_150_ms(commander: Commander) -> None:
     commander.bench.spin(0.2)
     assert commander.speed() < 0.01
     assert "no command" in commander.states[-1].hold_reason
+
+
+class PlayedClock:
+    """Says a time of its own on /clock, a tenth slower than the wall's, until it stands still."""
+
+    def __init__(self, made: Bench) -> None:
+        self._publisher = made.node.create_publisher(Clock, "/clock", 10)
+        self._s, self.stands = 1000.0, False
+        made.node.create_timer(0.01, self._tick)
+
+    def now(self) -> Time:
+        return to_stamp(round(self._s * 1e9))
+
+    def _tick(self) -> None:
+        self._s += 0.0 if self.stands else 0.009
+        self._publisher.publish(Clock(clock=self.now()))
+
+
+def test_arm_in_simulated_time_stamps_with_it_and_is_held_by_the_walls(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        clock = PlayedClock(made)
+        made.start("arm", use_sim_time=True)
+        player = Commander(made, clock.now)
+        made.until(lambda: bool(player.states) and player.states[-1].source == ArmState.SOURCE_POLICY)
+        assert 1000 <= player.states[-1].header.stamp.sec < 1100
+        clock.stands = True
+        made.spin(1.0)
+        assert player.states[-1].source == ArmState.SOURCE_POLICY, "a world that pauses stops no heartbeat"
+        player.answering = False
+        begin_s = time.monotonic()
+        made.until(lambda: player.states[-1].source == ArmState.SOURCE_SAFETY, 5)
+        assert time.monotonic() - begin_s < 0.25
 
 
 def _damage(kind: str, command: Command) -> Command:

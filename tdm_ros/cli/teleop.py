@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from tdm_ros.system.environment import find_in_prefixes, ros_environment
+from tdm_ros.system.environment import find_in_prefixes, ros_environment, without_shared_memory
 
 EXECUTABLE = "lib/tdm_ros/teleop_keyboard"
 
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     words = ["--ros-args", "-p", f"speed_m_s:={arguments.speed}", "-r", f"__ns:={arguments.namespace}"]
     sys.stdout.flush()
-    os.execve(program, [program, *words], environ)
+    os.execve(program, [program, *words], environ | without_shared_memory(environ))
 
 
 def domain_of(run_dir: Path, environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:

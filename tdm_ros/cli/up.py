@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from tdm_ros.system.console import Console
-from tdm_ros.system.environment import find_in_prefixes, ros_environment
+from tdm_ros.system.environment import find_in_prefixes, ros_environment, without_shared_memory
 from tdm_ros.system.run_folder import new_run_folder, write_config
 from tdm_ros.system.runner import Member, Runner
 from tdm_ros.system.table import SUFFIX, NodeEntry, SystemTable, TableError, Value, as_ros_text, load_table
@@ -71,7 +71,8 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
     console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
     ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]
     console.say(f"to look on from another terminal: export {' '.join(ros)}")
-    status = Runner(members, environ | {"PYTHONUNBUFFERED": "1"}, console).run()
+    started_in = environ | without_shared_memory(environ) | {"PYTHONUNBUFFERED": "1"}
+    status = Runner(members, started_in, console).run()
     console.say(f"run folder: {os.path.relpath(folder)}")
     console.close()
     return status

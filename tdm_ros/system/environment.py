@@ -11,6 +11,9 @@ from pathlib import Path
 
 # Many small processes on few cores: a thread pool in each of them would only fight the others.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second one for Fast DDS before 3
+LOOPBACK = Path(__file__).with_name("loopback.xml")
 DOMAINS = range(1, 101)  # above, the ports of DDS run into those that Linux hands out by itself
 
 
@@ -28,12 +31,39 @@ def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
     scripts = str(Path(sys.prefix) / "bin")
     if scripts not in env.get("PATH", "").split(os.pathsep):
         env["PATH"] = os.pathsep.join([scripts, env.get("PATH", os.defpath)])
-    env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    env.setdefault(RANGE, "LOCALHOST")
     if "ROS_DOMAIN_ID" not in env:
         env["ROS_DOMAIN_ID"] = str(free_domain())
     for name in ONE_THREAD:
         env.setdefault(name, "1")
     return env
+
+
+def without_shared_memory(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what must be set so that nodes talk by UDP alone; nothing where the environment says how they talk.
+
+    Through shared memory, a publisher that meets a new listener waits until that one is seen to be awake: 0.33 s and
+    more, in which an arm is not looked after. The range LOCALHOST can not be had without it (ROS gives Fast DDS its
+    own transports then), so it is put in other words: any range, but on the loopback interface alone.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the package is not whole.
+
+    Source: Fast DDS 2.14, `SharedMemGlobal::Port::healthy_check`; rmw_fastrtps 8.4, `participant.cpp`.
+    """
+    rmw = environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    if "fastrtps" not in rmw or any(
+        name in environ for name in (*PROFILES, "FASTDDS_BUILTIN_TRANSPORTS", "ROS_STATIC_PEERS")
+    ):
+        return {}
+    if environ.get(RANGE) == "LOCALHOST":
+        if not LOOPBACK.is_file():  # without it they would talk to the whole network
+            raise FileNotFoundError(f"{LOOPBACK} is missing: run `make build`, or `colcon build`, again")
+        bound = {"RMW_IMPLEMENTATION": rmw}  # another one knows no such profile
+        return {RANGE: "SUBNET", **dict.fromkeys(PROFILES, str(LOOPBACK)), **bound}
+    return {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
 
 
 def ament_prefixes(environ: Mapping[str, str]) -> list[Path]:

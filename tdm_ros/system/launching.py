@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
-from tdm_ros.system.environment import ONE_THREAD
+from tdm_ros.system.environment import ONE_THREAD, without_shared_memory
 from tdm_ros.system.runner import RESTART_AFTER_S
 from tdm_ros.system.table import Argument, Include, NodeEntry, SystemTable, Value, load_table
 
@@ -37,8 +38,9 @@ def describe_system(path: Path) -> LaunchDescription:
     """
     table = load_table(path)
     threads = [SetEnvironmentVariable(name, EnvironmentVariable(name, default_value="1")) for name in ONE_THREAD]
+    by_udp = [SetEnvironmentVariable(*setting) for setting in without_shared_memory(os.environ).items()]
     arguments = [declare(argument, table) for argument in table.arguments.values()]
-    return LaunchDescription([*threads, *arguments, OpaqueFunction(function=start_all, args=[table])])
+    return LaunchDescription([*threads, *by_udp, *arguments, OpaqueFunction(function=start_all, args=[table])])
 
 
 def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:

@@ -24,7 +24,7 @@ def bridged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a process that speaks the bridged topics, in a domain of its own."""
     pytest.importorskip("rclpy")
     env = {**os.environ, **built(HERE / "intera_core_msgs", tmp_path_factory.mktemp("intera_core_msgs"))}
-    env |= {"ROS_DOMAIN_ID": str(free_domain()), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    env |= {"ROS_DOMAIN_ID": str(free_domain())}
     env["PYTHONPATH"] += os.pathsep + os.pathsep.join(map(str, (ROOT, HERE.parent / "intera")))
     return env
 

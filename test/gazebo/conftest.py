@@ -16,16 +16,6 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def by_udp() -> Iterator[None]:
-    """No shared memory: there Fast DDS lets a publisher wait for 0.33 s when somebody joins."""
-    settings = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in settings.items():
-            patch.setenv(name, value)
-        yield
-
-
 @pytest.fixture(scope="module")
 def gazebo_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of all processes around a world."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tdm_ros.system.environment import free_domain, ros_environment
+from tdm_ros.system.environment import free_domain, ros_environment, without_shared_memory
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -20,7 +20,8 @@ ROOT = HERE.parents[1]
 def main(arguments: list[str]) -> int:
     """Start the world and the system; return the system's exit status."""
     os.environ["ROS_DOMAIN_ID"] = str(free_domain())
-    env = {**os.environ, **ros_environment(os.environ)}
+    env = ros_environment(os.environ)
+    env |= without_shared_memory(env)
     env["PYTHONPATH"] = os.pathsep.join([str(HERE.parent / "intera"), str(ROOT), env.get("PYTHONPATH", "")])
     paused = ["paused"] if "lock_step" in arguments else []
     world = subprocess.Popen(

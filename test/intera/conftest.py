@@ -98,7 +98,7 @@ def operate(tmp_path: Path, messages: dict, monkeypatch: pytest.MonkeyPatch) -> 
     from tdm_ros.system.environment import free_domain
 
     domain, people = free_domain(), []
-    ros = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_HOME": str(tmp_path)}
+    ros = {"ROS_DOMAIN_ID": str(domain), "ROS_HOME": str(tmp_path)}
     for name, value in ros.items():
         monkeypatch.setenv(name, value)
 

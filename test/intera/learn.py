@@ -46,7 +46,7 @@ def learn(path: str, seed: int, asked: argparse.Namespace) -> dict[str, object]:
     folder = (asked.out / f"{path}_seed_{seed}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     domain = free_domain()
-    os.environ |= {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    os.environ["ROS_DOMAIN_ID"] = str(domain)
     words = [f"seed:={seed}", f"duration_min:={asked.minutes}", f"evaluate_goals:={asked.goals}", "reset_every:=5"]
     given = {
         key.removeprefix("/**/"): value["ros__parameters"] for key, value in yaml.safe_load(REAL.read_text()).items()
