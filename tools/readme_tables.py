@@ -233,7 +233,9 @@ def _best(rows: list[dict[str, str]], agent: str) -> str:
         return "-"
     name = min(scores, key=lambda key: float(np.median(scores[key])))
     which = f"{name.removeprefix('tdm_').replace(',running=', ', ')}; " if name not in COLUMNS.values() else ""
-    return f"{np.median(scores[name]):.3g} ({which}n = {len(scores[name])})"
+    low, middle, high = np.percentile(scores[name], [25, 50, 75])
+    quartiles = f"{low:.3g} to {high:.3g}; " if len(scores[name]) > 1 else ""
+    return f"{middle:.3g} ({which}{quartiles}n = {len(scores[name])})"
 
 
 def rewritten(text: str) -> str:
