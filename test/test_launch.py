@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Opaq
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
 
+from tdm_ros.system.environment import PROFILES, RANGE  # noqa: E402
 from tdm_ros.system.table import SystemTable, load_table  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parents[1] / "launch"
@@ -120,3 +122,12 @@ def test_teleop_is_started_or_it_is_said_what_to_install(device: str) -> None:
             described("teleop.launch.py", device=device)
         return
     assert names(described("teleop.launch.py", device=device)[1])
+
+
+def test_launch_keeps_shared_memory_from_the_nodes_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*PROFILES, "FASTDDS_BUILTIN_TRANSPORTS"):
+        monkeypatch.setenv(name, "")  # so that what launch sets is put back
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(RANGE, "SUBNET")
+    described("sawyer_reach.launch.py")
+    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "UDPv4"
