@@ -214,6 +214,16 @@ def test_ros_gz_that_is_missing_is_told() -> None:
     client.close()
 
 
+def start_again(made: Bench) -> None:
+    """What a person does about a fault."""
+    for name in ("clear_fault", "start"):
+        client = made.node.create_client(Trigger, f"supervisor/{name}")
+        made.until(client.service_is_ready)
+        answer = client.call_async(Trigger.Request())
+        made.until(answer.done)
+        assert answer.result().success, answer.result().message
+
+
 class TestWholeSystem:
     """The nodes live, with the arm in a world that begins with it stretched out; from there it drives home."""
 
@@ -229,7 +239,15 @@ class TestWholeSystem:
             made.start("supervisor", run_dir=tmp_path, duration_min=0, evaluate_goals=0, reset_every=1000)
             made.states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
             made.told = made.collect(Episode, "episode", qos.EPISODE)
-            made.until(lambda: made.states and made.states[-1].source == ArmState.SOURCE_RANDOM, 60)
+
+            def runs() -> bool:
+                return bool(made.states) and made.states[-1].source == ArmState.SOURCE_RANDOM
+
+            made.until(lambda: runs() or (made.told and made.told[-1].state == Episode.FAULT), 60)
+            if not runs():  # six processes that start on two busy cores may hold the worker up, which is a fault
+                made.spin(3.0)
+                start_again(made)
+            made.until(runs, 60)
             made.spin(1.0)
             yield made
 
@@ -256,10 +274,5 @@ class TestWholeSystem:
         world.ask("set", "paused", False)
         made.spin(0.5)
         assert told[-1].state == Episode.FAULT and np.abs(world.trace().q_rad[-1] - at).max() < 0.02
-        for name in ("clear_fault", "start"):
-            client = made.node.create_client(Trigger, f"supervisor/{name}")
-            made.until(client.service_is_ready)
-            answer = client.call_async(Trigger.Request())
-            made.until(answer.done)
-            assert answer.result().success, answer.result().message
+        start_again(made)
         made.until(lambda: states[-1].source == ArmState.SOURCE_RANDOM, 30)
