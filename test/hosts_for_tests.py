@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -42,7 +43,18 @@ def hosts() -> Iterator[tuple[str, str]]:
         for step in steps:
             if problem := ip(*step):
                 pytest.skip(f"no network namespaces here: ip {' '.join(step)}: {problem}")
+        _wait_for_addresses((first, second))
         yield first, second
     finally:
         for host in (first, second):
             ip("netns", "delete", host)
+
+
+def _wait_for_addresses(names: tuple[str, ...]) -> None:
+    """For a second or two a new interface checks that its address is nobody else's: DDS is deaf if it starts then."""
+    end_s = time.monotonic() + 10.0
+    while time.monotonic() < end_s:
+        said = [subprocess.run([IP, "-n", name, "addr"], capture_output=True, text=True).stdout for name in names]
+        if not any("tentative" in text for text in said):
+            return
+        time.sleep(0.1)
