@@ -28,13 +28,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Become the keyboard's node; return the exit status if that is impossible."""
     try:
         environ = ros_environment(os.environ | domain_of(arguments.run_dir, os.environ))
+        environ |= without_shared_memory(environ)
         program = str(find_in_prefixes(EXECUTABLE, environ))
     except (OSError, ValueError) as error:
         print(f"tdm_ros teleop: {error}", file=sys.stderr)
         return 1
     words = ["--ros-args", "-p", f"speed_m_s:={arguments.speed}", "-r", f"__ns:={arguments.namespace}"]
     sys.stdout.flush()
-    os.execve(program, [program, *words], environ | without_shared_memory(environ))
+    os.execve(program, [program, *words], environ)
 
 
 def domain_of(run_dir: Path, environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:

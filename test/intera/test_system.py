@@ -98,7 +98,8 @@ def test_system_gives_way_to_a_person_at_the_cuff_and_hears_her_buttons(
     robot.ask("press", "robot/navigator", "right_button_ok", 1)
     wait_until(lambda: operator.told.reason == "a person says: success", 3, "the button ends the episode")
     robot.ask("press", "robot/navigator", "right_button_ok", 0)
-    for _ in range(12):  # a busy machine may be a fault of its own
+    held = []
+    for _ in range(4):  # a busy machine may be a fault of its own
         operator.go()
         robot.ask("press", "robot/cuff", "right_cuff", 1)
         wait_until(lambda: operator.arm.source == ArmState.SOURCE_HUMAN, 3, "what happens is the person's")
@@ -106,16 +107,18 @@ def test_system_gives_way_to_a_person_at_the_cuff_and_hears_her_buttons(
         begin_s, before = time.monotonic(), robot.ask("facts")["commands"]
         time.sleep(0.5)
         assert robot.ask("facts")["commands"] == before, "nothing is commanded meanwhile"
-        fault, end_s = operator.arm.fault, time.monotonic()
+        held.append((begin_s, time.monotonic()))
+        fault = operator.arm.fault
         assert fault or operator.arm.source == ArmState.SOURCE_HUMAN
         robot.ask("press", "robot/cuff", "right_cuff", 0)
         operator.wait_for("PAUSED", "FAULT")
-        # Only now: while it tells its whole trace, the robot sends no joint states, for 0.1 s and more.
-        assert robot.trace().speed_rad_s(begin_s, end_s) < 0.02
         if operator.state == "PAUSED":
             break
     assert operator.told.reason == "the arm was guided by hand"
     begin_s = time.monotonic()
     time.sleep(1.0)
-    assert robot.trace().speed_rad_s(begin_s, time.monotonic()) < 0.02, "nothing goes on by itself beside a person"
+    end_s = time.monotonic()
+    trace = robot.trace()  # only now: while the robot tells it, joint states are late, which is a fault
+    assert all(trace.speed_rad_s(*span) < 0.02 for span in held)
+    assert trace.speed_rad_s(begin_s, end_s) < 0.02, "nothing goes on by itself beside a person"
     operator.go()
