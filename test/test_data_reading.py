@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mcap.records import Chunk
 from mcap.stream_reader import StreamReader
@@ -70,6 +70,7 @@ def test_reading_truncated_file_gives_every_whole_message(share: float) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(share=st.floats(0, 1), junk=st.binary(min_size=1, max_size=600))
+@example(share=0.26073189786358314, junk=b"\0\0\0\0\0\0\x80R")  # a record of a foreign kind that is a byte too long
 def test_reading_damaged_file_never_fails_and_never_keeps_quiet(share: float, junk: bytes) -> None:
     at = int(share * (len(log()) - len(junk)))
     damaged = log()[:at] + junk + log()[at + len(junk) :]
@@ -92,6 +93,16 @@ def test_reading_damaged_spot_loses_that_message_alone() -> None:
     found = read_bytes(log()[: at + 1] + b"\xff" * 8 + log()[at + 9 :])
     assert [m.data for m in found.messages] == [m.data for m in RECORDING.messages if m is not lost]
     assert f"{len(lost.data) + 31} bytes from byte {at} on can not be read, what follows them can" in found.problems[0]
+
+
+@pytest.mark.parametrize("more", [1, 5, 30, 200])
+def test_reading_message_that_claims_to_be_longer_does_not_take_the_next_with_it(more: int) -> None:
+    lost = RECORDING.messages[7]
+    at = log().index(lost.data) - 30
+    length = int.from_bytes(log()[at : at + 8], "little") + more
+    found = read_bytes(log()[:at] + length.to_bytes(8, "little") + log()[at + 8 :])
+    assert [m.data for m in found.messages] == [m.data for m in RECORDING.messages if m is not lost]
+    assert f"bytes from byte {at - 1} on can not be read" in found.problems[0]
 
 
 def test_reading_single_changed_bit_is_noticed() -> None:

@@ -22,7 +22,8 @@ from tdm_ros.data import recording as data
 HEADER = struct.Struct("<BQ")
 LONGEST = 1 << 30
 """No record of a log is longer [bytes]."""
-_SPOT = re.compile(rb"[\x02-\x0f].{4}\x00{4}", re.DOTALL)
+_SPOT = re.compile(rb"(?=[\x02-\x0f].{4}\x00{4})", re.DOTALL)
+"""Where a record may begin: its kind, and a length below 4 GiB; looked ahead for, as such places may overlap."""
 _BROKEN = (McapError, EOFError, ValueError, LookupError, StopIteration, struct.error, MemoryError, RuntimeError)
 
 
@@ -83,10 +84,15 @@ class McapFile:
     def _records(self) -> Iterator[Any]:
         """Records one after the other; what can not be read is skipped up to where it goes on."""
         at, size, crc_since = len(MCAP0_MAGIC), len(self._bytes), 0
+        before, last = at, None
         while at < size:
             record, end = self._record(at)
             if record is None:
-                end = self._resume(at)
+                end = self._resume(before, at)
+                if end < at:
+                    at = before
+                    if isinstance(last, Message):
+                        self._messages.pop()
                 self._say_lost(at, end)
                 crc_since = -1
             elif isinstance(record, DataEnd) and record.data_section_crc and crc_since == 0:
@@ -98,7 +104,7 @@ class McapFile:
                 return
             else:
                 yield record
-            at = end
+            at, before, last = end, at, record
         if size == at and not self._problems:
             self._notes.append(f"{self._path} is not finished: it is still being written, or its writer was killed")
 
@@ -123,12 +129,23 @@ class McapFile:
         known = 0 < opcode <= max(Opcode) or opcode >= 0x80
         return end if known and length <= LONGEST and end <= len(self._bytes) else None
 
-    def _resume(self, at: int) -> int:
-        """Where a record begins again that is followed by another, or by the end."""
-        for spot in _SPOT.finditer(self._bytes, at + 1):
-            record, end = self._record(spot.start())
-            if record and (end == len(self._bytes) or self._end(end) is not None or isinstance(record, Footer)):
-                return spot.start()
+    def _resume(self, before: int, at: int) -> int:
+        """Where a record begins again that is followed by another, or by the end.
+
+        The record ``before`` may have a wrong length, so that it is looked for in that one, too. There it must be
+        followed by one that is whole: what a message holds must not be taken for records.
+        """
+        for spot in _SPOT.finditer(self._bytes, before + 1):
+            start = spot.start()
+            record, end = self._record(start)
+            if not record or start == at:
+                continue
+            if start < at:
+                follows = self._record(end)[0] is not None
+            else:
+                follows = end == len(self._bytes) or self._end(end) is not None or isinstance(record, Footer)
+            if follows:
+                return start
         return len(self._bytes)
 
     def _say_lost(self, at: int, end: int) -> None:
