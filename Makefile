@@ -37,8 +37,17 @@ lint: build
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# First what needs no processor for itself, on all cores, then what is in real time, one at a time. With ARGS, what they say.
+PYTEST = INTERA_TESTS=$$(.venv-intera/bin/python -c "import rospy, mujoco" 2>/dev/null && echo 1) \
+  ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest
+
 test: lint
-	INTERA_TESTS=$$(.venv-intera/bin/python -c "import rospy, mujoco" 2>/dev/null && echo 1) ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest $(ARGS)
+ifneq ($(strip $(ARGS)),)
+	$(PYTEST) $(ARGS)
+else
+	failed=0; $(PYTEST) -m "not real_time" -n logical --dist loadfile || failed=$$?; \
+	$(PYTEST) -m real_time && exit $$failed
+endif
 
 # A ROS 1 Python of its own: the wheels of ROS 2 in .venv have packages of the same names.
 ROS1_PYTHON ?= /usr/bin/python3

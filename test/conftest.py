@@ -23,13 +23,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
 
+REAL_TIME = ("ros", "browser", "netns", "real_time")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the ROS tests where there is no ROS 2; try those in real time again, which any load can spoil.
 
     pytest prints what was tried again.
     """
     for item in items:
-        if any(map(item.get_closest_marker, ("ros", "browser", "netns"))):
+        if any(map(item.get_closest_marker, REAL_TIME)):
+            item.add_marker(pytest.mark.real_time)
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=2))
         if not HAS_ROS and item.get_closest_marker("ros"):
             item.add_marker(pytest.mark.skip(reason="rclpy is not installed"))
@@ -75,9 +80,10 @@ class RosCount:
             terminalreporter.write_line(f"{ran} tests in a real Chromium, {len(self.no_browser)} skipped{why}")
         reasons = "; ".join(sorted(set(self.skipped.values())))
         why = f" ({reasons})" if reasons else ""
-        terminalreporter.write_line(
-            f"{len(self.ran)} tests on genuine rclpy over DDS, {len(self.skipped)} skipped{why}"
-        )
+        if self.ran or self.skipped:
+            terminalreporter.write_line(
+                f"{len(self.ran)} tests on genuine rclpy over DDS, {len(self.skipped)} skipped{why}"
+            )
         if HAS_ROS and self.skipped:
             terminalreporter.write_line("FAILED: rclpy is installed, so that none of these may be skipped", red=True)
 

@@ -80,6 +80,7 @@ def test_launch_file_starts_with_each_value_of_each_argument(table: SystemTable,
     assert included(actions) == wanted.get((name, value), set())
 
 
+@pytest.mark.real_time
 @pytest.mark.timeout(240)
 def test_launch_file_runs_the_system_to_its_end(tmp_path: Path) -> None:
     """The real thing: every node a process of ROS's launch, a few seconds of learning, and an exit status of 0."""

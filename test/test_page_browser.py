@@ -110,6 +110,7 @@ class Stage:
 
     def running(self) -> None:
         """Have the policy drive."""
+        self.see(lambda: bool(self.told))
         if self.told[-1].state in (Episode.PAUSED, Episode.DISABLED):
             self.page.click(".button-start")
         self.see(lambda: self.states[-1].source == ArmState.SOURCE_POLICY)

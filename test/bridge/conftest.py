@@ -29,7 +29,7 @@ def bridged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return env
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer than it is asked for: it takes an eighth of a core
 def whole_robot(bridged: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatedRobot]:
     """A robot that lacks nothing."""
     pipe = subprocess.PIPE

@@ -16,24 +16,23 @@ HERE = Path(__file__).parent
 ASKED_FOR = os.environ.get("INTERA_TESTS") == "1"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip all of this folder unless it was asked for; then nothing is skipped, and what failed is tried again.
 
     These are in real time, and a machine that is busy for a tenth of a second is one of the faults that stop the arm.
-    pytest prints what was tried again.
     """
     for item in items:
         if HERE not in item.path.parents:
             continue
-        if ASKED_FOR:
-            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=2))
-        else:
+        item.add_marker(pytest.mark.real_time)
+        if not ASKED_FOR:
             item.add_marker(pytest.mark.skip(reason="needs ROS 1: run make ros1 first"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was measured, and which intera_interface the workers had."""
-    if not ASKED_FOR:
+    if not INTERFACES:
         return
     for line in table(TABLE):
         terminalreporter.write_line(line)
@@ -58,7 +57,7 @@ def ros1(tmp_path_factory: pytest.TempPathFactory, messages: dict) -> Iterator[R
     ros1.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer than it is asked for: it takes an eighth of a core
 def whole_robot(ros1: Ros1) -> Iterator[SimulatedRobot]:
     """A robot that lacks nothing."""
     robot = ros1.robot()
