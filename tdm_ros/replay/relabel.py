@@ -68,12 +68,18 @@ class Batch(NamedTuple):
 
 
 def sample_batches(
-    store: TrajectoryStore, mix: GoalMix, shape: tuple[int, int], rng: np.random.Generator, human_share: float = 0.0
+    store: TrajectoryStore,
+    mix: GoalMix,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    human_share: float = 0.0,
+    horizon: int | None = None,
 ) -> Batch:
     """Draw ``shape = (N, B)`` transitions and relabel their goals and horizons.
 
     Several batches are drawn at once because the cost is mostly per call. A part of ``human_share``, in [0, 1], is
-    drawn from what a person did, if anybody did anything, and the rest from all.
+    drawn from what a person did, if anybody did anything, and the rest from all. ``horizon`` is the longest
+    ``steps_left``, by default the task's [steps].
 
     Raises
     ------
@@ -87,7 +93,7 @@ def sample_batches(
         by_person = rng.random(shape) < human_share
         index[by_person] = rng.choice(human, int(by_person.sum()))
     rows = store.rows(index)
-    horizon = store.task.horizon
+    horizon = store.task.horizon if horizon is None else horizon
     goal = _future(store, index, int(mix.span * (horizon + 1)), rng)
     kind = rng.random(shape)
     edges = np.cumsum([mix.future, mix.buffer, mix.box, mix.near])

@@ -83,6 +83,9 @@ class TdmConfig:
     human_share : float
         Part of each batch, in [0, 0.5], that is drawn from what a person did, if anybody did anything; the rest is
         drawn from all, hers included.
+    one_step : bool
+        Whether a one-step model learns beside, from the same experience, and acts if its training episodes end nearer
+        (`tdm_ros.training.one_step`). Not in a live system, where an episode is what a person asks for.
     goals : GoalMix
     """
 
@@ -114,6 +117,7 @@ class TdmConfig:
     walk: Walk = "gaussian"
     running: Running = "align"
     human_share: float = 0.25
+    one_step: bool = False
     goals: GoalMix = field(default_factory=GoalMix)
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from tdm_ros.training.learner import Learner
 
 SCHEMA = 2
 INDEX = "checkpoint.json"
-_REPLAY = "replay."
+_REPLAY, _ONE_STEP = "replay.", "one_step."
 
 
 def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True) -> None:
@@ -37,9 +37,11 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
-    if learner.agent:
-        tensors = {name: torch.from_numpy(array) for name, array in learner.agent.actor_tensors().items()}
-        tensors |= {f"learned.{name}": value.contiguous() for name, value in learner.agent.state().items()}
+    beside = learner.one_step
+    for prefix, agent in (("", learner.agent), (_ONE_STEP, beside and beside.agent)):
+        if agent:
+            tensors |= {prefix + name: torch.from_numpy(array) for name, array in agent.actor_tensors().items()}
+            tensors |= {f"{prefix}learned.{name}": value.contiguous() for name, value in agent.state().items()}
     if with_replay:
         tensors |= {_REPLAY + name: torch.from_numpy(a) for name, a in learner.store.dump().items()}
     name = f"weights-{learner.transitions}-{learner.updates}.safetensors"
@@ -57,6 +59,7 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         "recorded": learner.recorded,
         "waived": learner.waived,
         "rng": learner.rng.bit_generator.state,
+        "one_step": beside and beside.to_json(),
     }
     part = directory / f"{INDEX}.part"
     part.write_text(json.dumps(index, indent=1), encoding="utf-8")
@@ -93,11 +96,17 @@ def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool =
     learner.updates = index["updates"]
     learner.recorded, learner.waived = index.get("recorded", 0), index.get("waived", 0)
     learner.rng.bit_generator.state = index["rng"]
+    beside = learner.race() if index.get("one_step") else None
+    if beside:
+        beside.restore(index["one_step"])
     if learner.updates:
         features = Features.from_tensors(_arrays(tensors))
         learner.agent = TdmAgent(found, config, features, learner.seed, compiled, device)
         try:
             learner.agent.load_state(_below(tensors, "learned."), learner.updates)
+            if beside:
+                made = beside.start(features, config, compiled, device)
+                made.load_state(_below(tensors, f"{_ONE_STEP}learned."), index["one_step"]["updates"])
         except (KeyError, RuntimeError) as error:
             raise ValueError(f"{directory} is damaged: {error}") from error
     replay = _below(tensors, _REPLAY)
@@ -117,6 +126,8 @@ def load_actor(directory: Path, task: TaskSpec | None = None) -> tuple[NumpyActo
         If it is of another schema or task, damaged, or was written before learning began.
     """
     index, tensors = _read(directory, task)
+    if (index.get("one_step") or {}).get("acts"):
+        tensors = _below(tensors, _ONE_STEP)
     return NumpyActor(_arrays(tensors)), TaskSpec.from_json(index["task"])
 
 

@@ -80,7 +80,9 @@ class OnlineTrainer:
         self.learner, self.schedule = learner, schedule
         self.on_episode, self.on_step = on_episode, on_step
         self.episode = 0
-        self._actor = NumpyActor.from_bytes(learner.actor_bytes()) if learner.agent else None
+        self._actor: NumpyActor | None = None
+        self._turn = 0
+        learner.race()
 
     def run(self) -> None:
         """Train until the schedule's steps are reached; call again after raising them to go on."""
@@ -94,7 +96,10 @@ class OnlineTrainer:
         explore = Exploration(task.action.size, generator("train", learner.seed, start), learner.config.walk)
         noise = learner.config.noise * (1 - learner.progress)
         # Anew, so that a run that goes on from a checkpoint, which is made between two episodes, acts as this one does.
-        self._actor = None if learner.agent is None else NumpyActor.from_bytes(learner.actor_bytes())
+        beside = learner.one_step
+        self._turn = beside.turn if beside else 0
+        self._actor = self._fresh()
+        chosen, noiseless = self._actor is not None, task.horizon + 1 if beside else 0
         dice = generator("train", learner.seed, start)
 
         def act(now: Situation) -> NDArray[np.float32]:
@@ -103,11 +108,14 @@ class OnlineTrainer:
             if self._actor.stochastic:  # It is its own exploration.
                 self._actor.rng = dice
                 return actor_policy(self._actor)(now)
-            return explore.noisy(actor_policy(self._actor)(now), noise)
+            action = actor_policy(self._actor)(now)
+            return action if now.steps_left < noiseless else explore.noisy(action, noise)
 
         end, step = "interrupted", None
         for step, last in play(self.env, task, act, reset_seed("train", learner.seed, start)):
-            learner.add(step, last, by_person(self.env))
+            human = by_person(self.env)
+            chosen = chosen and not human
+            learner.add(step, last, human)
             self._learn()
             self.on_step()
             if last:
@@ -121,6 +129,8 @@ class OnlineTrainer:
         if step is not None:
             distance = float(task.distance(step.next_achieved, judged_goal(self.env, step.desired)))
             self._report("train", distance, end, step.desired)
+            if beside and chosen and end != "interrupted":
+                beside.judge(self._turn, distance)
         self.episode += 1
 
     def _learn(self) -> None:
@@ -129,7 +139,12 @@ class OnlineTrainer:
         if due:
             learner.update(due)
             if self._actor is None or learner.steps % REFRESH_STEPS == 0:
-                self._actor = NumpyActor.from_bytes(learner.actor_bytes())
+                self._actor = self._fresh()
+
+    def _fresh(self) -> NumpyActor | None:
+        """What acts in this episode, as it is now."""
+        learner = self.learner
+        return NumpyActor.from_bytes(learner.actor_bytes(self._turn)) if learner.agent else None
 
     def _validate(self) -> None:
         learner = self.learner

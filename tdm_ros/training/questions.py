@@ -34,7 +34,7 @@ class Questions:
     calibration: Calibration | None = None
     """The result of `calibrate`, until the agent learns on."""
     _actions: tuple[NDArray[Any], NDArray[Any]]
-    _actor: tuple[int, NumpyActor] | None = None
+    _actor: tuple[tuple[int, bool], NumpyActor] | None = None
 
     @property
     def steps(self) -> int:
@@ -77,7 +77,7 @@ class Questions:
         actor, most = self.actor(), self.task.horizon
         states, single = as_states(self.task, observation, goal, most if steps_left is None else steps_left)
         if steps_left is None and actor.critic is not None:
-            rows = [actor.options(*state[:3], most)[0] for state in zip(*states, strict=True)]
+            rows = [actor.options(*state[:3], actor.features.horizon)[0] for state in zip(*states, strict=True)]
         else:
             rows = [actor.act(*state[:3], int(state[3])) for state in zip(*states, strict=True)]
         actions = np.stack(rows)
@@ -94,8 +94,10 @@ class Questions:
             Before the first update.
         """
         self._learned()
-        if self._actor is None or self._actor[0] != self.updates:
-            self._actor = self.updates, NumpyActor.from_bytes(self.learner.actor_bytes())
+        beside = self.learner.one_step
+        version = self.updates, beside is not None and beside.acts
+        if self._actor is None or self._actor[0] != version:
+            self._actor = version, NumpyActor.from_bytes(self.learner.actor_bytes())
         return self._actor[1]
 
     def policy(self) -> Policy:
