@@ -137,7 +137,9 @@ class Learner:
             self._copy_targets(number)
             config = self.config
             shape = (number, config.batch_size)
-            batches = sample_batches(self.store, config.goals, shape, self.rng, config.human_share)
+            batches = sample_batches(
+                self.store, config.goals, shape, self.rng, config.human_share, config.short_horizons
+            )
             self.losses = self.agent.update(batches, self.progress)
             if self.one_step:
                 self.one_step.update(self.store, number, self.progress, config.human_share)
