@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +90,9 @@ def test_end_of_an_episode_is_without_noise_so_that_it_tells_the_two_apart(monke
     agent = TDM(NAME, SMALL).learn(400)
     with_it = len(noisy)
     steps, horizon = agent.task.episode_steps, agent.task.horizon
+    assert agent.learner.one_step is not None and agent.learner.one_step.winner is None
     episodes = -(-(400 - SMALL.random_steps) // steps)
     assert 0 < with_it <= episodes * (steps - horizon - 1)
-    TDM(NAME, replace(SMALL, one_step=False)).learn(400)
-    assert len(noisy) - with_it >= 400 - SMALL.random_steps - steps
+    agent.learner.one_step.winner = 0
+    agent.learn(100)
+    assert len(noisy) - with_it == 100, "once it is settled, exploration goes on to the end"

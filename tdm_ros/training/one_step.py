@@ -24,8 +24,8 @@ class OneStep:
     """The one-step model, and who of the two ends nearer.
 
     Training episodes go to the two in turn, the last part of each without noise, until the ends of one are nearer
-    beyond doubt (rank-sum test). From then on that one acts. A one-step model that has lost learns no more; the TDM
-    always does.
+    beyond doubt (rank-sum test). From then on that one acts, with noise to the end. A one-step model that has lost
+    learns no more; the TDM always does.
 
     Parameters
     ----------

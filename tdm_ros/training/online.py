@@ -99,7 +99,7 @@ class OnlineTrainer:
         beside = learner.one_step
         self._turn = beside.turn if beside else 0
         self._actor = self._fresh()
-        chosen, noiseless = self._actor is not None, task.horizon + 1 if beside else 0
+        chosen, noiseless = self._actor is not None, task.horizon + 1 if beside and beside.winner is None else 0
         dice = generator("train", learner.seed, start)
 
         def act(now: Situation) -> NDArray[np.float32]:
