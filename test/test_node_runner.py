@@ -14,6 +14,8 @@ pytestmark = pytest.mark.ros
 from ros_bench import bench  # noqa: E402
 
 from tdm_ros.nodes.parameters import NODES  # noqa: E402
+from tdm_ros.tdm.config import TdmConfig  # noqa: E402
+from tdm_ros.training.library import TDM  # noqa: E402
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
@@ -41,6 +43,16 @@ def test_trainer_signalled_while_it_starts_leaves_no_traceback(tmp_path: Path, d
         _, took_s = made.stop("trainer", signal.SIGTERM)
         assert took_s < 1.5
         assert "RCLError" not in made.output("trainer")
+
+
+def test_trainer_does_not_save_over_the_experience_of_a_run_without_ros(tmp_path: Path) -> None:
+    config = TdmConfig(hidden=16, batch_size=8, random_steps=50, catch_up_updates=2, one_step=True)
+    TDM("sawyer_reach", config).learn(60).save(tmp_path)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "checkpoint").iterdir()}
+    with bench(tmp_path) as made:
+        assert made.start("trainer", run_dir=tmp_path).wait(30) == 1
+        assert "is of a run without ROS, which keeps its experience there" in made.output("trainer")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "checkpoint").iterdir()} == before
 
 
 def test_node_parameter_out_of_range_ends_with_a_sentence(tmp_path: Path) -> None:

@@ -119,6 +119,11 @@ class TrainerNode(Node):
         try:
             learner = load_learner(folder, self.task, compiled)
             self.get_logger().info(f"goes on from {folder}: {learner.updates} updates")
+            if len(learner.store):
+                raise ValueError(
+                    f"{folder} is of a run without ROS, which keeps its experience there, expected that of a live run: "
+                    "give another run_dir, or it would be saved over"
+                )
         except FileNotFoundError:
             steps = round(self.given.duration_min * 60 * self.task.rate_hz) * max(self.given.arms, 1)
             config = TdmConfig(total_steps=steps, human_share=self.given.human_share)
