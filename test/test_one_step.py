@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +13,12 @@ import pytest
 from tdm_ros.sim.goal_env import make_goal_env
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.tdm.exploration import Exploration
 from tdm_ros.training.checkpoint import load_actor, load_learner, save_checkpoint
+from tdm_ros.training.learner import Learner
 from tdm_ros.training.library import TDM
 from tdm_ros.training.one_step import LEAST, OneStep
+from tdm_ros.training.online import OnlineTrainer, Schedule
 
 NAME = "tasks_for_tests:make_point"
 SMALL = TdmConfig(hidden=16, batch_size=32, random_steps=60, catch_up_updates=40, updates_per_step=1, one_step=True)
@@ -50,7 +56,7 @@ def test_alike_is_not_settled_and_too_few_episodes_say_nothing() -> None:
     alike = judged((list(rng.lognormal(size=60)), list(rng.lognormal(size=60))))
     assert alike.winner is None and "so far" in alike.sentence()
     few = judged(([1.0] * (LEAST - 1), [0.01] * (LEAST - 1)))
-    assert few.winner is None and not few.acts and few.sentence().startswith("the TDM acts")
+    assert few.winner is None and not few.acts and "are too few to tell" in few.sentence()
 
 
 def test_one_step_model_answers_for_one_step_and_the_tdm_for_all(tmp_path: Path) -> None:
@@ -82,17 +88,53 @@ def test_one_step_model_that_has_lost_learns_no_more_and_the_tdm_always_does() -
         assert (beside.agent.updates - before, agent.updates - whole) == (more, 100)
 
 
-def test_end_of_an_episode_is_without_noise_so_that_it_tells_the_two_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("backbone", ["td3", "sac"])
+def test_end_of_an_episode_is_without_noise_until_it_is_settled(backbone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     noisy = []
-    monkeypatch.setattr(
-        "tdm_ros.tdm.exploration.Exploration.noisy", lambda self, action, std: noisy.append(1) or action
-    )
-    agent = TDM(NAME, SMALL).learn(400)
-    with_it = len(noisy)
+    act, disturb = NumpyActor.act, Exploration.noisy
+
+    def acted(self: NumpyActor, *given: Any) -> np.ndarray:
+        noisy.extend([1] if self.stochastic and self.rng is not None else [])
+        return act(self, *given)
+
+    def disturbed(self: Exploration, *given: Any) -> np.ndarray:
+        noisy.append(1)
+        return disturb(self, *given)
+
+    monkeypatch.setattr(NumpyActor, "act", acted)
+    monkeypatch.setattr(Exploration, "noisy", disturbed)
+    agent = TDM(NAME, replace(SMALL, backbone=backbone)).learn(400)
+    beside, with_it = agent.learner.one_step, len(noisy)
     steps, horizon = agent.task.episode_steps, agent.task.horizon
-    assert agent.learner.one_step is not None and agent.learner.one_step.winner is None
     episodes = -(-(400 - SMALL.random_steps) // steps)
+    assert beside is not None and beside.winner is None
     assert 0 < with_it <= episodes * (steps - horizon - 1)
-    agent.learner.one_step.winner = 0
+    beside.winner = 0
     agent.learn(100)
     assert len(noisy) - with_it == 100, "once it is settled, exploration goes on to the end"
+
+
+def test_run_goes_on_from_a_checkpoint_of_any_episodes_end_as_if_it_had_never_stopped(tmp_path: Path) -> None:
+    def learned(learner: Learner, on_episode: Callable[[Any], None] = lambda row: None) -> Learner:
+        env, test_env = make_goal_env(NAME)[0], make_goal_env(NAME)[0]
+        OnlineTrainer(env, test_env, learner, Schedule(600, 0), on_episode).run()
+        return learner
+
+    whole = Learner(make_goal_env(NAME)[1], replace(SMALL, total_steps=600), 0)
+    saved: list[int] = []
+
+    def save(row: Any) -> None:
+        if whole.one_step and len(whole.one_step.ends[0]) == 3 and not saved:
+            saved.append(whole.transitions)
+            save_checkpoint(tmp_path, whole)
+
+    learned(whole, save)
+    resumed = learned(load_learner(tmp_path))
+    assert saved and saved[0] < 600 and whole.one_step and resumed.one_step
+    assert resumed.one_step.ends == whole.one_step.ends
+    assert [resumed.actor_bytes(turn) for turn in (0, 1)] == [whole.actor_bytes(turn) for turn in (0, 1)]
+
+
+def test_one_step_beside_a_horizon_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"one_step needs a horizon of 1 step or more, got 0: leave it out"):
+        TDM(NAME, SMALL, horizon=0).learn(100)

@@ -83,24 +83,11 @@ def test_goal_mix_that_does_not_sum_to_one_is_refused(shares):
         GoalMix(**shares)
 
 
-def test_horizons_are_uniform_and_a_part_of_them_short_without_any_change_else(store):
-    plain, mixed = (
-        sample_batches(store, GoalMix(), (40, 400), np.random.default_rng(3), short_horizons=share)
-        for share in (0.0, 0.5)
-    )
-    counts = [
-        np.bincount(batch.steps_left.astype(int).ravel(), minlength=POINT.horizon + 1) for batch in (plain, mixed)
-    ]
-    short = 1 / np.arange(1, POINT.horizon + 2)
-    expected = [
-        np.full(POINT.horizon + 1, 1 / (POINT.horizon + 1)),
-        0.5 / (POINT.horizon + 1) + 0.5 * short / short.sum(),
-    ]
-    for found, share in zip(counts, expected, strict=True):
-        np.testing.assert_allclose(found / found.sum(), share, atol=0.012)
-    np.testing.assert_array_equal(plain.goal, mixed.goal)
-    one = sample_batches(store, GoalMix(), (4, 40), np.random.default_rng(3), short_horizons=0.5, horizon=0)
-    assert not one.steps_left.any()
+def test_horizons_are_uniform_up_to_the_tasks_or_to_one_that_is_given(store):
+    for given, longest in ((None, POINT.horizon), (3, 3), (0, 0)):
+        left = sample_batches(store, GoalMix(), (40, 400), np.random.default_rng(3), horizon=given).steps_left
+        shares = np.bincount(left.astype(int).ravel()) / left.size
+        np.testing.assert_allclose(shares, np.full(longest + 1, 1 / (longest + 1)), atol=0.012)
 
 
 def test_human_share_is_drawn_from_what_a_person_did_and_without_her_nothing_changes():

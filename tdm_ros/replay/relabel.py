@@ -62,7 +62,7 @@ class Batch(NamedTuple):
     goal: NDArray[np.float32]
     """(N, B, G) relabelled goal [goal unit]."""
     steps_left: NDArray[np.float32]
-    """(N, B) horizon, drawn independently of the goal [steps]."""
+    """(N, B) horizon, uniform over 0 .. horizon and independent of the goal [steps]."""
     terminated: NDArray[np.bool_]
     """(N, B) the world ended here: the distance is paid now, whatever ``steps_left`` says."""
 
@@ -73,15 +73,13 @@ def sample_batches(
     shape: tuple[int, int],
     rng: np.random.Generator,
     human_share: float = 0.0,
-    short_horizons: float = 0.0,
     horizon: int | None = None,
 ) -> Batch:
     """Draw ``shape = (N, B)`` transitions and relabel their goals and horizons.
 
     Several batches are drawn at once because the cost is mostly per call. A part of ``human_share``, in [0, 1], is
-    drawn from what a person did, if anybody did anything, and the rest from all. Horizons are uniform over 0 ..
-    ``horizon``, by default the task's [steps]; those of a part ``short_horizons``, in [0, 1], in proportion to
-    1 / (steps_left + 1).
+    drawn from what a person did, if anybody did anything, and the rest from all. ``horizon`` is the longest
+    ``steps_left``, by default the task's [steps].
 
     Raises
     ------
@@ -116,18 +114,9 @@ def sample_batches(
         rows["achieved"],
         rows["next_achieved"],
         goal,
-        _steps_left(horizon, shape, rng, short_horizons),
+        rng.integers(0, horizon + 1, shape).astype(np.float32),
         rows["terminated"],
     )
-
-
-def _steps_left(horizon: int, shape: tuple[int, int], rng: np.random.Generator, short: float) -> NDArray[np.float32]:
-    left = rng.integers(0, horizon + 1, shape)
-    if short:
-        weights = 1 / np.arange(1, horizon + 2)
-        count = round(short * shape[1])
-        left[:, :count] = rng.choice(horizon + 1, (shape[0], count), p=weights / weights.sum())
-    return left.astype(np.float32)
 
 
 def _future(

@@ -83,9 +83,6 @@ class TdmConfig:
     human_share : float
         Part of each batch, in [0, 0.5], that is drawn from what a person did, if anybody did anything; the rest is
         drawn from all, hers included.
-    short_horizons : float
-        Part of each batch, in [0, 1], whose horizons are drawn in proportion to 1 / (steps_left + 1), so that the last
-        steps are learned the more exactly; the rest uniformly.
     one_step : bool
         Whether a one-step model learns beside, from the same experience, and acts if its training episodes end nearer
         (`tdm_ros.training.one_step`). Not in a live system, where an episode is what a person asks for.
@@ -120,7 +117,6 @@ class TdmConfig:
     walk: Walk = "gaussian"
     running: Running = "align"
     human_share: float = 0.25
-    short_horizons: float = 0.0
     one_step: bool = False
     goals: GoalMix = field(default_factory=GoalMix)
 
@@ -143,8 +139,6 @@ class TdmConfig:
                 raise ValueError(f"TdmConfig.{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.human_share <= 0.5:
             raise ValueError(f"TdmConfig.human_share must be in [0, 0.5], got {self.human_share}")
-        if not 0 <= self.short_horizons <= 1:
-            raise ValueError(f"TdmConfig.short_horizons must be in [0, 1], got {self.short_horizons}")
         if self.critic == "unstructured" and self.running == "align":
             raise ValueError('TdmConfig.running "align" needs a critic that predicts a point: residual or structured')
 

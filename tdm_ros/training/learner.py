@@ -118,7 +118,17 @@ class Learner:
         self.waived = self._allowed() - self.updates - due
 
     def race(self) -> OneStep | None:
-        """Have a one-step model learn beside, if that is configured; to be called before the first update."""
+        """Have a one-step model learn beside, if that is configured; to be called before the first update.
+
+        Raises
+        ------
+        ValueError
+            If the horizon is 0: the TDM is that model itself.
+        """
+        if self.config.one_step and self.task.horizon == 0:
+            raise ValueError(
+                "one_step needs a horizon of 1 step or more, got 0: leave it out, this TDM is such a model"
+            )
         if self.config.one_step and self.one_step is None and self.agent is None:
             self.one_step = OneStep(self.task, self.seed)
         return self.one_step
@@ -137,12 +147,10 @@ class Learner:
             self._copy_targets(number)
             config = self.config
             shape = (number, config.batch_size)
-            batches = sample_batches(
-                self.store, config.goals, shape, self.rng, config.human_share, config.short_horizons
-            )
+            batches = sample_batches(self.store, config.goals, shape, self.rng, config.human_share)
             self.losses = self.agent.update(batches, self.progress)
             if self.one_step:
-                self.one_step.update(self.store, number, self.progress, config.human_share)
+                self.one_step.update(self.store, number, self.progress)
             self.updates += number
             count -= number
 

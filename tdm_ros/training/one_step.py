@@ -64,12 +64,12 @@ class OneStep:
 
     def sentence(self) -> str:
         """Who acts, and why."""
+        had = f"{len(self.ends[0])} training episodes of the TDM and {len(self.ends[1])} of the one-step model"
+        if self.winner is None and min(map(len, self.ends)) < LEAST:
+            return f"the TDM acts: {had} are too few to tell whose ends are nearer, it takes {LEAST} of each"
         name, other = ("one-step model", "TDM") if self.acts else ("TDM", "one-step model")
         how = "beyond doubt" if self.winner is not None else "so far"
-        return (
-            f"the {name} acts: of {len(self.ends[0])} training episodes of the TDM and {len(self.ends[1])} of the "
-            f"one-step model, its ends were nearer than those of the {other}, {how}"
-        )
+        return f"the {name} acts: its ends were nearer than those of the {other}, {how} ({had})"
 
     def start(self, features: Features, config: TdmConfig, compiled: bool, device: str) -> TdmAgent:
         """Make the model, with the statistics that the TDM has."""
@@ -77,13 +77,13 @@ class OneStep:
         self.agent = TdmAgent(self.task, config, own, self._seed, compiled, device)
         return self.agent
 
-    def update(self, store: TrajectoryStore, count: int, progress: float, human_share: float) -> None:
+    def update(self, store: TrajectoryStore, count: int, progress: float) -> None:
         """Make ``count`` updates from its own draw of the experience; none if it has lost."""
         if self.winner == 0 or self.agent is None:
             return
         config = self.agent.config
         shape = (count, config.batch_size)
-        batches = sample_batches(store, config.goals, shape, self._rng, human_share, horizon=0)
+        batches = sample_batches(store, config.goals, shape, self._rng, config.human_share, horizon=0)
         self.agent.update(batches, progress)
 
     def to_json(self) -> dict[str, Any]:

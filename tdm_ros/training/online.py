@@ -105,11 +105,12 @@ class OnlineTrainer:
         def act(now: Situation) -> NDArray[np.float32]:
             if self._actor is None:
                 return explore.random()
+            noisy = now.steps_left >= noiseless
             if self._actor.stochastic:  # It is its own exploration.
-                self._actor.rng = dice
+                self._actor.rng = dice if noisy else None
                 return actor_policy(self._actor)(now)
             action = actor_policy(self._actor)(now)
-            return action if now.steps_left < noiseless else explore.noisy(action, noise)
+            return explore.noisy(action, noise) if noisy else action
 
         end, step = "interrupted", None
         for step, last in play(self.env, task, act, reset_seed("train", learner.seed, start)):
@@ -128,9 +129,9 @@ class OnlineTrainer:
         learner.store.close()
         if step is not None:
             distance = float(task.distance(step.next_achieved, judged_goal(self.env, step.desired)))
-            self._report("train", distance, end, step.desired)
-            if beside and chosen and end != "interrupted":
+            if beside and chosen and end != "interrupted":  # before the report, with which a checkpoint may be made
                 beside.judge(self._turn, distance)
+            self._report("train", distance, end, step.desired)
         self.episode += 1
 
     def _learn(self) -> None:
