@@ -21,7 +21,7 @@ from tdm_ros.training.one_step import LEAST, OneStep
 from tdm_ros.training.online import OnlineTrainer, Schedule
 
 NAME = "tasks_for_tests:make_point"
-SMALL = TdmConfig(hidden=16, batch_size=32, random_steps=60, catch_up_updates=40, updates_per_step=1)
+SMALL = TdmConfig(hidden=16, batch_size=32, random_steps=60, catch_up_updates=40, updates_per_step=1, one_step=True)
 
 
 def judged(ends: tuple[list[float], list[float]]) -> OneStep:
@@ -135,8 +135,6 @@ def test_run_goes_on_from_a_checkpoint_of_any_episodes_end_as_if_it_had_never_st
     assert [resumed.actor_bytes(turn) for turn in (0, 1)] == [whole.actor_bytes(turn) for turn in (0, 1)]
 
 
-def test_nothing_learns_beside_a_horizon_of_zero_the_published_setting_or_a_live_run() -> None:
-    assert TdmConfig().one_step and not TdmConfig.preset("paper").one_step
-    assert TDM(NAME, SMALL, horizon=0).learn(100).learner.one_step is None
-    live = Learner(make_goal_env(NAME)[1], SMALL, 0)
-    assert live.one_step is None, "it begins with `race`, which nothing of a live run calls"
+def test_one_step_beside_a_horizon_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"one_step needs a horizon of 1 step or more, got 0: leave it out"):
+        TDM(NAME, SMALL, horizon=0).learn(100)

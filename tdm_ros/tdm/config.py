@@ -85,8 +85,7 @@ class TdmConfig:
         drawn from all, hers included.
     one_step : bool
         Whether a one-step model learns beside, from the same experience, and acts if its training episodes end nearer
-        (`tdm_ros.training.one_step`). Without effect in a live system, where an episode is what a person asks for, and
-        where the horizon is 0, as that is such a model.
+        (`tdm_ros.training.one_step`). Not in a live system, where an episode is what a person asks for.
     goals : GoalMix
     """
 
@@ -118,7 +117,7 @@ class TdmConfig:
     walk: Walk = "gaussian"
     running: Running = "align"
     human_share: float = 0.25
-    one_step: bool = True
+    one_step: bool = False
     goals: GoalMix = field(default_factory=GoalMix)
 
     def __post_init__(self) -> None:
@@ -206,7 +205,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         noise=0.1,
         walk="ou",
         running="cycle",
-        one_step=False,
         goals=GoalMix(future=0.75, buffer=0.0, box=0.0, near=0.0, rollout=0.25, span=0),
     ),
 }

@@ -120,9 +120,16 @@ class Learner:
     def race(self) -> OneStep | None:
         """Have a one-step model learn beside, if that is configured; to be called before the first update.
 
-        With a horizon of 0 there is none: the TDM is that model itself.
+        Raises
+        ------
+        ValueError
+            If the horizon is 0: the TDM is that model itself.
         """
-        if self.config.one_step and self.task.horizon > 0 and self.one_step is None and self.agent is None:
+        if self.config.one_step and self.task.horizon == 0:
+            raise ValueError(
+                "one_step needs a horizon of 1 step or more, got 0: leave it out, this TDM is such a model"
+            )
+        if self.config.one_step and self.one_step is None and self.agent is None:
             self.one_step = OneStep(self.task, self.seed)
         return self.one_step
 
