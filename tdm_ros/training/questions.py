@@ -60,7 +60,8 @@ class Questions:
             Where to be; by default the ``desired_goal``.
         steps_left : int or (B,), optional
             Be there after ``steps_left + 1`` more steps, 0 means at the very next state [steps]; it may be longer than
-            the horizon that was learned. By default the policy chooses the horizon that promises most.
+            the horizon that was learned. By default the policy chooses the horizon that promises most. A one-step model
+            that acts (`TdmConfig.one_step`) goes for the goal at once, whatever this is.
 
         Returns
         -------
