@@ -248,7 +248,9 @@ def test_agent_names_choose_horizon_updates_preset_and_settings():
     assert make_agent("tdm").configured(7) == TdmConfig(total_steps=7)
     agent = make_agent("tdm_T0_u2,critic=structured,vector=False")
     assert agent.horizon == 0
-    assert agent.configured(7) == TdmConfig(total_steps=7, updates_per_step=2, critic="structured", vector=False)
+    changed = {"updates_per_step": 2, "critic": "structured", "vector": False, "race": False}
+    assert agent.configured(7) == TdmConfig(total_steps=7, **changed), "a horizon that is named stands by itself"
+    assert make_agent("tdm_T3,race=True").configured(7).race
     paper = make_agent("tdm_paper").configured(7)
     assert paper.hidden == TdmConfig.preset("paper").hidden == 300
     baseline = make_agent("ddpg_her_plain_u5")

@@ -44,7 +44,7 @@ VARIANTS = {
     "default": SMALL,
     "preset paper": PAPER,
     "sac": replace(SMALL, backbone="sac"),
-    "one step beside": replace(SMALL, one_step=True),
+    "no race": replace(SMALL, race=False),
     "noisy target": replace(SMALL, target_noise=0.2, actor_every=3),
 }
 

@@ -126,7 +126,7 @@ class TrainerNode(Node):
                 )
         except FileNotFoundError:
             steps = round(self.given.duration_min * 60 * self.task.rate_hz) * max(self.given.arms, 1)
-            config = TdmConfig(total_steps=steps, human_share=self.given.human_share)
+            config = TdmConfig(total_steps=steps, human_share=self.given.human_share, race=False)
             learner = Learner(self.task, config, self.given.seed, compiled)
         live = LiveLearning(learner)
         logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.arms else ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,17 @@ LOG_STD = (-5.0, 1.0)
 Array = NDArray[np.float32]
 MARGIN = 0.1
 """The shortest horizon is chosen that promises all but this part of what the best one gains over a single step."""
+
+
+Running = Literal["align", "fine", "hold", "cycle"]
+"""How the horizon goes while acting; `TdmConfig.running` says it in words."""
+PARTS: dict[str, int] = {"align": 1, "fine": 3}
+"""Into how many the last part of an episode is gone again, by the name of the way to run."""
+
+
+def running_tensor(running: Running) -> dict[str, NDArray[Any]]:
+    """What tells a `NumpyActor` how to run: as `Running`."""
+    return {"actor.running": np.frombuffer(running.encode(), np.uint8).copy()}
 
 
 class NumpyActor:
@@ -42,8 +53,8 @@ class NumpyActor:
         self.rng: np.random.Generator | None = None
         """With one, a stochastic policy samples its actions."""
         self.running = bytes(tensors["actor.running"]).decode()
-        if self.running not in ("align", "hold", "cycle"):
-            raise ValueError(f"actor.running must be align, hold or cycle, got {self.running!r}")
+        if self.running not in get_args(Running):
+            raise ValueError(f"actor.running must be one of {', '.join(get_args(Running))}, got {self.running!r}")
         self.layer_norm = bool(tensors["actor.layer_norm"][0])
         self.residual = bool(tensors["critic.residual"][0])
         self.layers = read_layers(tensors, "actor", self.features.size)
@@ -51,7 +62,7 @@ class NumpyActor:
         per_action = 2 if self.stochastic else 1
         self._actions = self.layers[-1][1].shape[-1] // per_action
         self.critic: Layers | None = None
-        if self.running == "align":
+        if self.running in PARTS:
             self.critic = read_layers(tensors, "critic", self.features.size + self._actions)
             goals, outputs = len(self.features.goal_scale), self.critic[-1][1].shape[-1]
             if outputs != goals:
@@ -88,7 +99,10 @@ class NumpyActor:
             return max(longest - 1 - time, 0)
         whole = time + max(remaining, 0) + 1
         parts = -(-whole // longest)
-        ends = (whole * part // parts for part in range(1, parts + 1))
+        last = whole * (parts - 1) // parts
+        again = PARTS[self.running]
+        ends = [whole * part // parts for part in range(1, parts)]
+        ends += [last + (whole - last) * part // again for part in range(1, again + 1)]
         return next(end for end in ends if end > time) - time - 1
 
     def act(self, observation: Array, achieved: Array, goal: Array, steps_left: int) -> Array:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tdm_ros.replay import Batch
 from tdm_ros.tasks import TaskSpec
+from tdm_ros.tdm.actor import PARTS, Running, running_tensor
 from tdm_ros.tdm.captured import CapturedStep, Step
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
@@ -187,12 +188,16 @@ class TdmAgent:
             point = features.goal_centre + out * features.goal_scale
         return point.astype(np.float32)
 
-    def actor_tensors(self) -> dict[str, NDArray[Any]]:
-        """What acts, as arrays for `NumpyActor`: the averaged actor, the normaliser, the critics that choose."""
+    def actor_tensors(self, running: Running | None = None) -> dict[str, NDArray[Any]]:
+        """What acts, as arrays for `NumpyActor`: the averaged actor, the normaliser, the critics that choose.
+
+        It is run as ``running`` says, by default as the configuration does.
+        """
         tensors = self.features.tensors()
-        tensors["actor.running"] = np.frombuffer(self.config.running.encode(), np.uint8).copy()
+        running = running or self.config.running
+        tensors |= running_tensor(running)
         networks = {"actor": (self.actor, "average_actor")}
-        if self.config.running == "align":
+        if running in PARTS:
             networks["critic"] = (self.critic, "target_critic")
         for name, (shape, key) in networks.items():
             for number, part in enumerate(shape.layers(self._state[key].detach())):
@@ -203,9 +208,9 @@ class TdmAgent:
         tensors["critic.residual"] = np.array([self.config.critic == "residual"])
         return tensors
 
-    def actor_bytes(self) -> bytes:
+    def actor_bytes(self, running: Running | None = None) -> bytes:
         """The same as a safetensors blob, for `NumpyActor.from_bytes`."""
-        return save(self.actor_tensors())
+        return save(self.actor_tensors(running))
 
     def state(self) -> dict[str, Tensor]:
         """Every number that learning changes, by name; `load_state` puts them back."""

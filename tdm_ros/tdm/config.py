@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 from tdm_ros.replay.relabel import GoalMix
+from tdm_ros.tdm.actor import PARTS, Running
 
 Critic = Literal["residual", "structured", "unstructured"]
 Backbone = Literal["td3", "ddpg", "sac"]
-Running = Literal["align", "hold", "cycle"]
 Walk = Literal["gaussian", "ou"]
 
 
@@ -76,16 +76,18 @@ class TdmConfig:
         Standard deviation of the exploration noise [action units].
     walk : "gaussian" or "ou"
         Independent noise and now and then a uniform action, or an Ornstein-Uhlenbeck process.
-    running : "align", "hold" or "cycle"
+    running : "align", "fine", "hold" or "cycle"
         The horizon while acting. An episode is gone in equal parts, as few as the horizon allows, and it runs down in
-        each; or, where no end is known, it is the one that promises most (`Pursuit`). Or it runs down once and is held
-        at 0. Or it runs down and begins again (the paper).
+        each; or, where no end is known, it is the one that promises most (`Pursuit`). Or the same with a fine end: the
+        last part is gone in three again. Or it runs down once and is held at 0. Or it runs down and begins again (the
+        paper).
     human_share : float
         Part of each batch, in [0, 0.5], that is drawn from what a person did, if anybody did anything; the rest is
         drawn from all, hers included.
-    one_step : bool
-        Whether a one-step model learns beside, from the same experience, and acts if its training episodes end nearer
-        (`tdm_ros.training.one_step`). Not in a live system, where an episode is what a person asks for.
+    race : bool
+        Whether equal parts, a fine end and a one-step model that learns beside, from the same experience, are raced in
+        training, so that what ends nearest acts (`tdm_ros.training.race`). Not where the horizon is 0, nor where
+        ``running`` names another way, nor in a live system, where an episode is what a person asks for.
     goals : GoalMix
     """
 
@@ -117,7 +119,7 @@ class TdmConfig:
     walk: Walk = "gaussian"
     running: Running = "align"
     human_share: float = 0.25
-    one_step: bool = False
+    race: bool = True
     goals: GoalMix = field(default_factory=GoalMix)
 
     def __post_init__(self) -> None:
@@ -139,8 +141,10 @@ class TdmConfig:
                 raise ValueError(f"TdmConfig.{name} must be >= 0, got {getattr(self, name)}")
         if not 0 <= self.human_share <= 0.5:
             raise ValueError(f"TdmConfig.human_share must be in [0, 0.5], got {self.human_share}")
-        if self.critic == "unstructured" and self.running == "align":
-            raise ValueError('TdmConfig.running "align" needs a critic that predicts a point: residual or structured')
+        if self.critic == "unstructured" and self.running in PARTS:
+            raise ValueError(
+                f'TdmConfig.running "{self.running}" needs a critic that predicts a point: residual or structured'
+            )
 
     @property
     def critics(self) -> int:
@@ -205,6 +209,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         noise=0.1,
         walk="ou",
         running="cycle",
+        race=False,
         goals=GoalMix(future=0.75, buffer=0.0, box=0.0, near=0.0, rollout=0.25, span=0),
     ),
 }

@@ -133,7 +133,7 @@ class Decider:
         left = aim.left_at(sample.cycle)
         hand = sample.hand_m.astype(np.float32)
         seen = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
-        if self._actor.running == "align" and not (aim.planned and left >= 0):
+        if self._actor.critic is not None and not (aim.planned and left >= 0):
             action = self._pursuit.act(self._actor, seen, hand, aim.goal)
         else:
             action = self._actor.act(seen, hand, aim.goal, max(left, 0))

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.tdm.actor import NumpyActor
+from tdm_ros.tdm.actor import NumpyActor, running_tensor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
@@ -37,8 +37,8 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
-    beside = learner.one_step
-    for prefix, agent in (("", learner.agent), (_ONE_STEP, beside and beside.agent)):
+    race = learner.race
+    for prefix, agent in (("", learner.agent), (_ONE_STEP, race and race.agent)):
         if agent:
             tensors |= {prefix + name: torch.from_numpy(array) for name, array in agent.actor_tensors().items()}
             tensors |= {f"{prefix}learned.{name}": value.contiguous() for name, value in agent.state().items()}
@@ -59,7 +59,7 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         "recorded": learner.recorded,
         "waived": learner.waived,
         "rng": learner.rng.bit_generator.state,
-        "one_step": beside and beside.to_json(),
+        "race": race and race.to_json(),
     }
     part = directory / f"{INDEX}.part"
     part.write_text(json.dumps(index, indent=1), encoding="utf-8")
@@ -96,17 +96,17 @@ def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool =
     learner.updates = index["updates"]
     learner.recorded, learner.waived = index.get("recorded", 0), index.get("waived", 0)
     learner.rng.bit_generator.state = index["rng"]
-    beside = learner.race() if index.get("one_step") else None
-    if beside:
-        beside.restore(index["one_step"])
+    race = learner.start_race() if index.get("race") else None
+    if race:
+        race.restore(index["race"])
     if learner.updates:
         features = Features.from_tensors(_arrays(tensors))
         learner.agent = TdmAgent(found, config, features, learner.seed, compiled, device)
         try:
             learner.agent.load_state(_below(tensors, "learned."), learner.updates)
-            if beside:
-                made = beside.start(features, config, compiled, device)
-                made.load_state(_below(tensors, f"{_ONE_STEP}learned."), index["one_step"]["updates"])
+            if race:
+                made = race.start(features, config, compiled, device)
+                made.load_state(_below(tensors, f"{_ONE_STEP}learned."), index["race"]["updates"])
         except (KeyError, RuntimeError) as error:
             raise ValueError(f"{directory} is damaged: {error}") from error
     replay = _below(tensors, _REPLAY)
@@ -126,9 +126,11 @@ def load_actor(directory: Path, task: TaskSpec | None = None) -> tuple[NumpyActo
         If it is of another schema or task, damaged, or was written before learning began.
     """
     index, tensors = _read(directory, task)
-    if (index.get("one_step") or {}).get("acts"):
-        tensors = _below(tensors, _ONE_STEP)
-    return NumpyActor(_arrays(tensors)), TaskSpec.from_json(index["task"])
+    way = index["race"]["acts"] if index.get("race") else None
+    arrays = _arrays(_below(tensors, _ONE_STEP) if way == "one_step" else tensors)
+    if way == "fine":
+        arrays |= running_tensor(way)
+    return NumpyActor(arrays), TaskSpec.from_json(index["task"])
 
 
 def _read(directory: Path, task: TaskSpec | None) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -12,7 +12,7 @@ from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.agent import Losses, TdmAgent, usable_device
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features, measure_reaches
-from tdm_ros.training.one_step import OneStep
+from tdm_ros.training.race import Race, Way
 
 OWN_STEPS = 64
 """What a person did is too much alike to normalise observations by: so many other steps have to be there as well."""
@@ -50,8 +50,8 @@ class Learner:
         self.task, self.config, self.seed = task, config, seed
         self.store = TrajectoryStore(task)
         self.agent: TdmAgent | None = None
-        self.one_step: OneStep | None = None
-        """What learns beside, once `race` has been called."""
+        self.race: Race | None = None
+        """Between ways to act, once `start_race` has been called."""
         self.updates = 0
         self.recorded = 0
         """Transitions that came from recordings, not from steps of its own."""
@@ -117,21 +117,15 @@ class Learner:
             yield count
         self.waived = self._allowed() - self.updates - due
 
-    def race(self) -> OneStep | None:
-        """Have a one-step model learn beside, if that is configured; to be called before the first update.
+    def start_race(self) -> Race | None:
+        """Race ways to act, if that is configured; to be called before the first update.
 
-        Raises
-        ------
-        ValueError
-            If the horizon is 0: the TDM is that model itself.
+        There is none with a horizon of 0, where the TDM is a one-step model, nor where ``running`` names a way.
         """
-        if self.config.one_step and self.task.horizon == 0:
-            raise ValueError(
-                "one_step needs a horizon of 1 step or more, got 0: leave it out, this TDM is such a model"
-            )
-        if self.config.one_step and self.one_step is None and self.agent is None:
-            self.one_step = OneStep(self.task, self.seed)
-        return self.one_step
+        config = self.config
+        if config.race and config.running == "align" and self.task.horizon > 0 and not self.race and not self.agent:
+            self.race = Race(self.task, self.seed)
+        return self.race
 
     def update(self, count: int) -> None:
         """Make ``count`` gradient updates; the first one freezes the observation statistics."""
@@ -140,8 +134,8 @@ class Learner:
         if self.agent is None:
             features = self._statistics()
             self.agent = TdmAgent(self.task, self.config, features, self.seed, self.compiled, self.device)
-            if self.one_step:
-                self.one_step.start(features, self.config, self.compiled, self.device)
+            if self.race:
+                self.race.start(features, self.config, self.compiled, self.device)
         while count > 0:
             number = min(count, CHUNK)
             self._copy_targets(number)
@@ -149,8 +143,8 @@ class Learner:
             shape = (number, config.batch_size)
             batches = sample_batches(self.store, config.goals, shape, self.rng, config.human_share)
             self.losses = self.agent.update(batches, self.progress)
-            if self.one_step:
-                self.one_step.update(self.store, number, self.progress)
+            if self.race:
+                self.race.update(self.store, number, self.progress)
             self.updates += number
             count -= number
 
@@ -160,8 +154,8 @@ class Learner:
         if every and self.agent and (self.updates + number) // every > self.updates // every:
             self.agent.copy_targets()
 
-    def actor_bytes(self, turn: int | None = None) -> bytes:
-        """Weights for `NumpyActor.from_bytes`: of the one to act, or in training of whose turn it is (`OneStep`).
+    def actor_bytes(self, way: Way | None = None) -> bytes:
+        """Weights for `NumpyActor.from_bytes`: of the way to act, or of the one that is asked for (`Race`).
 
         Raises
         ------
@@ -170,10 +164,12 @@ class Learner:
         """
         if self.agent is None:
             raise RuntimeError("there is no actor before the first update; call update() when updates_due() > 0")
-        beside = self.one_step
-        if beside and beside.agent and (beside.acts if turn is None else turn == 1):
-            return beside.agent.actor_bytes()
-        return self.agent.actor_bytes()
+        if self.race and way is None:
+            way = self.race.acts
+        if way == "one_step":
+            assert self.race and self.race.agent, "only a race has a one-step model"
+            return self.race.agent.actor_bytes()
+        return self.agent.actor_bytes(way)
 
     @property
     def _only_human(self) -> bool:

@@ -165,7 +165,7 @@ class TDM(Questions):
         if updates is not None and updates < 0:
             raise ValueError(f"updates from recordings must be >= 0, got {updates}")
         self.calibration = None
-        self.learner.race()
+        self.learner.start_race()
         made = config.updates_per_step * count if updates is None else updates
         for portion in self.learner.learn_recorded(recordings.steps, made):
             advance(portion)

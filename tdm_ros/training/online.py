@@ -15,6 +15,7 @@ from tdm_ros.training.episode import GoalEnv, Situation, play
 from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate, judged_goal
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.metrics import EpisodeRow
+from tdm_ros.training.race import Way
 
 REFRESH_STEPS = 25
 """The acting policy takes new weights about as often as the live system does: once a second."""
@@ -81,8 +82,8 @@ class OnlineTrainer:
         self.on_episode, self.on_step = on_episode, on_step
         self.episode = 0
         self._actor: NumpyActor | None = None
-        self._turn = 0
-        learner.race()
+        self._way: Way | None = None
+        learner.start_race()
 
     def run(self) -> None:
         """Train until the schedule's steps are reached; call again after raising them to go on."""
@@ -96,10 +97,10 @@ class OnlineTrainer:
         explore = Exploration(task.action.size, generator("train", learner.seed, start), learner.config.walk)
         noise = learner.config.noise * (1 - learner.progress)
         # Anew, so that a run that goes on from a checkpoint, which is made between two episodes, acts as this one does.
-        beside = learner.one_step
-        self._turn = beside.turn if beside else 0
+        race = learner.race
+        self._way = race.turn if race else None
         self._actor = self._fresh()
-        chosen, noiseless = self._actor is not None, task.horizon + 1 if beside and beside.winner is None else 0
+        chosen, noiseless = self._actor is not None, task.horizon + 1 if race and not race.over else 0
         dice = generator("train", learner.seed, start)
 
         def act(now: Situation) -> NDArray[np.float32]:
@@ -129,8 +130,9 @@ class OnlineTrainer:
         learner.store.close()
         if step is not None:
             distance = float(task.distance(step.next_achieved, judged_goal(self.env, step.desired)))
-            if beside and chosen and end != "interrupted":  # before the report, with which a checkpoint may be made
-                beside.judge(self._turn, distance)
+            # Before the report, with which a checkpoint may be made.
+            if race and self._way and chosen and end != "interrupted":
+                race.judge(self._way, distance, learner.progress)
             self._report("train", distance, end, step.desired)
         self.episode += 1
 
@@ -145,7 +147,7 @@ class OnlineTrainer:
     def _fresh(self) -> NumpyActor | None:
         """What acts in this episode, as it is now."""
         learner = self.learner
-        return NumpyActor.from_bytes(learner.actor_bytes(self._turn)) if learner.agent else None
+        return NumpyActor.from_bytes(learner.actor_bytes(self._way)) if learner.agent else None
 
     def _validate(self) -> None:
         learner = self.learner

@@ -90,8 +90,7 @@ class _Walk:
     def __init__(self, agent: TdmAgent, env: GoalEnv, task: TaskSpec, seed: int, goals: int) -> None:
         self._agent, self._env, self._task, self._seed = agent, Judged(env), task, seed
         # The policy itself, without the choice of a shorter horizon: that is whom the critics speak of.
-        hold = {"actor.running": np.frombuffer(b"hold", np.uint8)}
-        self._actor = NumpyActor(agent.actor_tensors() | hold)
+        self._actor = NumpyActor(agent.actor_tensors("hold"))
         self._goals = [np.asarray(self._reset(number)["desired_goal"], np.float32) for number in range(goals)]
         self._played = dict.fromkeys(horizons_of(task), 0)
 

@@ -19,6 +19,7 @@ from tdm_ros.training.episode import Policy
 from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.outcomes import outcomes
+from tdm_ros.training.race import Way
 from tdm_ros.training.reachability import Reachability, reachability
 from tdm_ros.training.saved import CALIBRATION, write_json
 from tdm_ros.training.states import as_states
@@ -34,7 +35,7 @@ class Questions:
     calibration: Calibration | None = None
     """The result of `calibrate`, until the agent learns on."""
     _actions: tuple[NDArray[Any], NDArray[Any]]
-    _actor: tuple[tuple[int, bool], NumpyActor] | None = None
+    _actor: tuple[tuple[int, Way | None], NumpyActor] | None = None
 
     @property
     def steps(self) -> int:
@@ -61,7 +62,7 @@ class Questions:
         steps_left : int or (B,), optional
             Be there after ``steps_left + 1`` more steps, 0 means at the very next state [steps]; it may be longer than
             the horizon that was learned. By default the policy chooses the horizon that promises most. A one-step model
-            that acts (`TdmConfig.one_step`) goes for the goal at once, whatever this is.
+            that acts (`TdmConfig.race`) goes for the goal at once, whatever this is.
 
         Returns
         -------
@@ -95,8 +96,8 @@ class Questions:
             Before the first update.
         """
         self._learned()
-        beside = self.learner.one_step
-        version = self.updates, beside is not None and beside.acts
+        race = self.learner.race
+        version = self.updates, race.acts if race else None
         if self._actor is None or self._actor[0] != version:
             self._actor = version, NumpyActor.from_bytes(self.learner.actor_bytes())
         return self._actor[1]

@@ -124,8 +124,8 @@ class TrainingSession:
                 print(f"stopped; the same command goes on from step {checkpoints.saved_at}", file=sys.stderr)
                 return 130
             agent.save(self.out)
-        if agent.learner.one_step:
-            print(agent.learner.one_step.sentence(), file=sys.stderr)
+        if agent.learner.race:
+            print(agent.learner.race.sentence(), file=sys.stderr)
         if stop.asked:
             print(f"stopped at step {agent.steps}; the same command goes on from there", file=sys.stderr)
         if (self.out / FILE_NAME).exists() and any(row.end not in UNSCORED for row in read_metrics(self.out)):
