@@ -134,6 +134,19 @@ def test_update_the_actor_descends_the_distance_and_is_pulled_to_rest():
     assert (torch.sign(moved[clear]) == -torch.sign(flat.grad[clear])).all()
 
 
+@pytest.mark.parametrize("over", [0.0, 0.25])
+def test_averaged_actor_follows_the_last_updates_or_a_part_of_all(over):
+    agent = an_agent(config=replace(CONFIG, average=0.5, average_over=over))
+    expected = agent._state["average_actor"].clone()
+    for number in range(1, 41):
+        agent.update(a_batch(1, seed=number))
+        rate = min(0.5, 1 / (over * number)) if over else 0.5
+        expected = expected.lerp(agent._state["actor"], max(10 / (number + 9), rate))
+        assert torch.allclose(agent._state["average_actor"], expected, atol=1e-6), number
+    with pytest.raises(ValueError, match=r"TdmConfig.average_over must be in \[0, 1\), got 1"):
+        replace(CONFIG, average_over=1)
+
+
 def test_numpy_actor_equals_the_torch_actor():
     agent = an_agent()
     agent.update(a_batch(2))
@@ -170,7 +183,7 @@ def test_actor_with_nan_weights_is_refused():
     [
         ("features.reaches", lambda a: a[:-1], r"features.reaches must have 6 entries, got 5"),
         ("features.std", lambda a: a * np.nan, r"features.std is not finite"),
-        ("actor.running", lambda a: a[:-1], r"actor.running must be align, hold or cycle, got 'alig'"),
+        ("actor.running", lambda a: a[:-1], r"actor.running must be one of align, fine, hold, cycle, got 'alig'"),
         ("critic.bias2", lambda a: np.tile(a, 2), r"critic layer 2 must take 32 inputs"),
         ("critic.weight1", lambda a: a * np.inf, r"critic.weight1 is not finite"),
     ],
