@@ -20,7 +20,7 @@ START = 100
 class Asked:
     """Stands for an actor that chooses its horizon; notes the most that it was allowed, and by which way."""
 
-    running = "align"
+    critic = ()
     sizes = (TASK.observation.size, 3, 7)
 
     class features:  # noqa: N801 - the attribute of that name

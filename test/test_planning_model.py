@@ -102,7 +102,7 @@ def test_pull_agrees_with_autograd(layer_norm):
 
 def test_model_of_weights_without_critics_is_refused():
     agent, model = agent_and_model()
-    tensors = agent.actor_tensors() | {"actor.running": np.frombuffer(b"hold", np.uint8)}
+    tensors = agent.actor_tensors("hold")
     assert model.horizon == PLANE.horizon
     with pytest.raises(ValueError, match="hold none"):
         ReachModel(NumpyActor(tensors))

@@ -192,8 +192,8 @@ def modules(room: str) -> str:
 
 COLUMNS = {
     "`tdm`": "tdm",
-    "fixed T": r"tdm_T[1-9]\d*(,running=\w+)?",
-    "T = 0": "tdm_T0",
+    "fixed T": r"tdm_T[1-9]\d*(,running=\w+)?(,average_over=0)?",
+    "T = 0": r"tdm_T0(,average_over=0)?",
     "`--preset paper`": r"tdm_paper_T\d+",
     "SAC + HER": "sac_her",
     "TD3 + HER": "td3_her",
@@ -232,7 +232,8 @@ def _best(rows: list[dict[str, str]], agent: str) -> str:
     if not scores:
         return "-"
     name = min(scores, key=lambda key: float(np.median(scores[key])))
-    which = f"{name.removeprefix('tdm_').replace(',running=', ', ')}; " if name not in COLUMNS.values() else ""
+    horizon = re.match(r"tdm_(?:paper_)?(T[1-9]\d*)(?:,running=(\w+))?", name)
+    which = f"{', '.join(filter(None, horizon.groups()))}; " if horizon else ""
     low, middle, high = np.percentile(scores[name], [25, 50, 75])
     quartiles = f"{low:.3g} to {high:.3g}; " if len(scores[name]) > 1 else ""
     return f"{middle:.3g} ({which}{quartiles}n = {len(scores[name])})"
