@@ -81,4 +81,5 @@ def _draw_ours(axes: Any, rows: Sequence[dict[str, Any]], agents: Sequence[str],
         x, colour = list(found), _COLOURS[number % len(_COLOURS)]
         axes.fill_between(x, [s.low for s in found.values()], [s.high for s in found.values()], color=colour, alpha=0.2)
         label = f"{agent} (n={max(s.seeds for s in found.values())})"
-        axes.plot(x, [s.median for s in found.values()], "o-", ms=3, color=colour, label=label, zorder=3)
+        style = "o-" if number < len(_COLOURS) else "s:"
+        axes.plot(x, [s.median for s in found.values()], style, ms=3, color=colour, label=label, zorder=3)

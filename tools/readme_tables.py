@@ -233,10 +233,12 @@ def _best(rows: list[dict[str, str]], agent: str) -> str:
         return "-"
     name = min(scores, key=lambda key: float(np.median(scores[key])))
     horizon = re.match(r"tdm_(?:paper_)?(T[1-9]\d*)(?:,running=(\w+))?", name)
-    which = f"{', '.join(filter(None, horizon.groups()))}; " if horizon else ""
+    which = [*filter(None, horizon.groups())] if horizon else []
+    which += ["average_over=0"] if name.endswith(",average_over=0") else []
+    label = f"{', '.join(which)}; " if which else ""
     low, middle, high = np.percentile(scores[name], [25, 50, 75])
     quartiles = f"{low:.3g} to {high:.3g}; " if len(scores[name]) > 1 else ""
-    return f"{middle:.3g} ({which}{quartiles}n = {len(scores[name])})"
+    return f"{middle:.3g} ({label}{quartiles}n = {len(scores[name])})"
 
 
 def rewritten(text: str) -> str:
