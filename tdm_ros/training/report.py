@@ -73,7 +73,7 @@ def _draw_training(axes: Axes, rows: Sequence[EpisodeRow]) -> None:
     if not rows:
         return
     time, distance = np.array([r.robot_time_s for r in rows]), _distances(rows)
-    axes.plot(time, distance, ".", color="0.7", ms=5, label="training episodes, with exploration noise")
+    axes.plot(time, distance, ".", color="0.7", ms=5, label="training episodes, as they explore")
     median = [np.median(distance[max(0, i - WINDOW + 1) : i + 1]) for i in range(len(distance))]
     axes.plot(time, median, color="tab:blue", lw=1.5, label=f"median of the last {WINDOW} of them")
 
