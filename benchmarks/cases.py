@@ -12,7 +12,7 @@ from typing import Any
 EVALUATION_SEED = 1000
 """Of the goals and starts that every agent and every seed is judged on; neither training nor tuning draws from them."""
 GOALS = 50
-"""How many of them."""
+"""How many of them, where the case does not say otherwise."""
 _MANTISSAS = (1, 2, 3, 5)
 
 
@@ -28,17 +28,21 @@ class Case:
         Name of its curves in paper_curves.json; "" where the paper has none.
     targets : dict of int to float
         Score to be reached at so many steps [unit of the score].
+    goals : int
+        Evaluation goals. More where few of them make most of the mean: of 50 half-cheetahs ten are asked for more than
+        4.6 m/s, and one that falls adds 0.1 m/s.
     """
 
     steps: int
     paper: str = ""
     targets: dict[int, float] = field(default_factory=dict)
+    goals: int = GOALS
 
 
 CASES: dict[str, Case] = {
     "reacher": Case(20_000, "reacher_7dof", {10_000: 0.05, 20_000: 0.03}),
     "pusher": Case(20_000, "pusher_planar", {20_000: 0.2}),
-    "cheetah": Case(20_000, "half_cheetah_velocity", {20_000: 0.5}),
+    "cheetah": Case(20_000, "half_cheetah_velocity", {20_000: 0.5}, goals=200),
     "ant_position": Case(100_000, "ant_position", {100_000: 2.3}),
     "ant_position_velocity": Case(50_000, "ant_position_velocity", {50_000: 0.013}),
     "sawyer_reach": Case(5_000),

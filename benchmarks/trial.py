@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from benchmarks.cases import EVALUATION_SEED, Run, marks
+from benchmarks.cases import EVALUATION_SEED, Run, case_of, marks
 from tdm_ros.sim.goal_env import GoalEnv, make_goal_env
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.training.episode import Policy
@@ -36,8 +36,8 @@ class Agent(Protocol):
         """Whether it learns from rewards that add up over an episode."""
 
     @property
-    def goals(self) -> int:
-        """Evaluation goals, from the first on; fewer than all only where judging is slow."""
+    def goals(self) -> int | None:
+        """Evaluation goals, from the first on; None: all of the case. Fewer only where judging is slow."""
 
     def train(self, trial: Trial) -> None:
         """Learn for ``trial.run.steps`` environment steps and call `Trial.after_step` after each of them."""
@@ -67,7 +67,8 @@ class Trial:
         for env in (self.env.unwrapped, self._judge_env.unwrapped):
             if hasattr(env, "puck_stays"):  # see `tdm_ros.tasks.ask`
                 env.puck_stays = not agent.sums_rewards
-        self._goals, self._report, self._told_s = agent.goals, report, 0.0
+        self._goals = agent.goals or case_of(run.task).goals
+        self._report, self._told_s = report, 0.0
         self._marks = frozenset(marks(run.task, run.steps))
         self.rows: list[dict[str, Any]] = []
         self._wall_s, self._cpu_s = -time.perf_counter(), -time.process_time()

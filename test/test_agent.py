@@ -134,17 +134,13 @@ def test_update_the_actor_descends_the_distance_and_is_pulled_to_rest():
     assert (torch.sign(moved[clear]) == -torch.sign(flat.grad[clear])).all()
 
 
-@pytest.mark.parametrize("over", [0.0, 0.25])
-def test_averaged_actor_follows_the_last_updates_or_a_part_of_all(over):
-    agent = an_agent(config=replace(CONFIG, average=0.5, average_over=over))
+def test_averaged_actor_follows_the_last_updates():
+    agent = an_agent(config=replace(CONFIG, average=0.5))
     expected = agent._state["average_actor"].clone()
     for number in range(1, 41):
         agent.update(a_batch(1, seed=number))
-        rate = min(0.5, 1 / (over * number)) if over else 0.5
-        expected = expected.lerp(agent._state["actor"], max(10 / (number + 9), rate))
+        expected = expected.lerp(agent._state["actor"], max(10 / (number + 9), 0.5))
         assert torch.allclose(agent._state["average_actor"], expected, atol=1e-6), number
-    with pytest.raises(ValueError, match=r"TdmConfig.average_over must be in \[0, 1\), got 1"):
-        replace(CONFIG, average_over=1)
 
 
 def test_numpy_actor_equals_the_torch_actor():

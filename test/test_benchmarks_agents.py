@@ -13,7 +13,7 @@ from benchmarks.agents.model_based import DeltaModel, ModelBased
 from benchmarks.agents.same_inputs import Inputs, SameInputs
 from benchmarks.agents.sb3 import Baseline, HindsightEnv, policy_of
 from benchmarks.agents.temporal_difference import TemporalDifference
-from benchmarks.cases import EVALUATION_SEED, Run
+from benchmarks.cases import CASES, EVALUATION_SEED, GOALS, Case, Run
 from benchmarks.trial import PARTIAL, Trial, measure
 from tdm_ros.sim.goal_env import make_goal_env
 from tdm_ros.tasks.seeds import reset_seed
@@ -158,7 +158,15 @@ def test_judging_does_not_disturb_learning(tmp_path, agent, monkeypatch):
         finals.append(trial.rows[-1]["finals"])
     if not isinstance(agent, ModelBased):  # its planner draws anew whenever it is judged, from numbers of its own
         assert finals[0] == finals[1]
-    assert len(finals[0]) == agent.goals
+    assert len(finals[0]) == (agent.goals or GOALS)
+
+
+def test_case_says_how_many_goals_are_judged_unless_the_agent_judges_slowly(tmp_path, monkeypatch):
+    monkeypatch.setitem(CASES, TASK, Case(80, goals=3))
+    for agent, judged in ((SMALL_TDM, 3), (Baseline("td3", config=SMALL), 3), (replace(SMALL_TDM, goals=2), 2)):
+        trial = Trial(Run(TASK, "x", 0, 80), agent, tmp_path / f"{type(agent).__name__}{agent.goals}")
+        agent.train(trial)
+        assert trial.rows[-1]["goals"] == len(trial.rows[-1]["finals"]) == judged
 
 
 def test_every_agent_and_seed_is_judged_on_the_same_goals(tmp_path, monkeypatch):

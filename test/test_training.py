@@ -87,7 +87,7 @@ def test_checkpoint_of_another_schema_is_refused(tmp_path):
     save_checkpoint(tmp_path, fresh())
     index = json.loads((tmp_path / INDEX).read_text())
     (tmp_path / INDEX).write_text(json.dumps(index | {"schema": 99}))
-    with pytest.raises(ValueError, match="schema 99, this version reads 3"):
+    with pytest.raises(ValueError, match="schema 99, this version reads 4"):
         load_learner(tmp_path)
 
 

@@ -108,7 +108,7 @@ class ModelBased:
     sequences: int = 512
     length: int = 15
     config: TdmConfig = field(default_factory=TdmConfig)
-    goals: int = 10
+    goals: int | None = 10
     horizon: int | None = None
     sums_rewards: ClassVar[bool] = True
 

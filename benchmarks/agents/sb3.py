@@ -13,7 +13,6 @@ from stable_baselines3 import DDPG, SAC, TD3, HerReplayBuffer
 from stable_baselines3.common.noise import NormalActionNoise
 
 from benchmarks.agents.same_inputs import Inputs, SameInputs
-from benchmarks.cases import GOALS
 from benchmarks.trial import Trial
 from tdm_ros.sim.goal_env import GoalEnv
 from tdm_ros.tasks import TaskSpec
@@ -161,7 +160,7 @@ class Baseline:
     plain: bool = False
     updates_per_step: int = 1
     config: TdmConfig = field(default_factory=TdmConfig)
-    goals: int = GOALS
+    goals: int | None = None
     horizon: int | None = None
     sums_rewards: ClassVar[bool] = True
 

@@ -6,7 +6,6 @@ import shutil
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from benchmarks.cases import GOALS
 from benchmarks.trial import Trial
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
@@ -44,7 +43,7 @@ class TemporalDifference:
     sums_rewards: ClassVar[bool] = False
     preset: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
-    goals: int = GOALS
+    goals: int | None = None
 
     def __post_init__(self) -> None:
         try:

@@ -50,8 +50,6 @@ class TdmConfig:
         Instead of that, copy the learned networks into the target ones every so many environment steps; 0: never.
     average : float
         Polyak rate of the averaged actor, the one that acts; 1: the learned actor itself.
-    average_over : float
-        Part of all updates so far that it averages over, as soon as these are more than ``1 / average``; 0: never.
     huber : bool
         Whether the critics' squared errors grow linearly beyond one.
     loss_scale : float
@@ -107,7 +105,6 @@ class TdmConfig:
     polyak: float = 0.01
     copy_every: int = 0
     average: float = 0.002
-    average_over: float = 0.02
     huber: bool = False
     loss_scale: float = 5.0
     effort: float = 0.5
@@ -142,8 +139,6 @@ class TdmConfig:
         for name in ("total_steps", "noise", "effort", "catch_up_updates", "target_noise", "copy_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"TdmConfig.{name} must be >= 0, got {getattr(self, name)}")
-        if not 0 <= self.average_over < 1:
-            raise ValueError(f"TdmConfig.average_over must be in [0, 1), got {self.average_over}")
         if not 0 <= self.human_share <= 0.5:
             raise ValueError(f"TdmConfig.human_share must be in [0, 0.5], got {self.human_share}")
         if self.critic == "unstructured" and self.running in PARTS:
@@ -205,7 +200,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         final_learning_rate=1.0,
         polyak=0.001,
         average=1.0,
-        average_over=0.0,
         huber=True,
         loss_scale=10.0,
         effort=0.0,

@@ -133,14 +133,9 @@ class Update:
         if not self.config.copy_every:
             for name in ("critic", "actor"):
                 new[f"target_{name}"] = state[f"target_{name}"].lerp(new[name], self.config.polyak)
-        weight = torch.maximum(AVERAGE_WARM_UP / (count + AVERAGE_WARM_UP - 1), self._least_weight(count))
+        weight = torch.clamp(AVERAGE_WARM_UP / (count + AVERAGE_WARM_UP - 1), self.config.average, 1.0)
         new["average_actor"] = state["average_actor"].lerp(new["actor"], weight)
         return new, torch.stack([critic_loss, distance / self.config.loss_scale])
-
-    def _least_weight(self, count: Tensor) -> Tensor:
-        """The rate of the averaged actor in update ``count`` once it has warmed up, both ()."""
-        config, least = self.config, torch.full_like(count, self.config.average)
-        return torch.minimum(least, 1 / (config.average_over * count)) if config.average_over else least
 
     def _target(self, state: State, x: Inputs) -> Tensor:
         if self.stochastic:

@@ -19,7 +19,7 @@ from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
 from tdm_ros.training.learner import Learner
 
-SCHEMA = 3
+SCHEMA = 4
 INDEX = "checkpoint.json"
 _REPLAY, _ONE_STEP = "replay.", "one_step."
 
