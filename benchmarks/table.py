@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ def markdown(rows: Sequence[dict[str, Any]], runs: Sequence[Run], steps_shown: S
     missing = [f"{run.agent} seed {run.seed}" for run in runs if (run.agent, run.seed) not in have]
     if missing:
         lines += ["", f"Not measured: {', '.join(missing)}."]
+    lines += [line for agent in agents for line in _acting(rows, agent)]
     return "\n".join(lines) + "\n"
 
 
@@ -59,6 +61,14 @@ def _measured(
     updates, wall_s = spread(rows, agent, last, "updates"), spread(on_cpu, agent, last, "wall_s")
     assert updates and wall_s
     return [*cells, goals, f"{updates.median:.0f}", f"{wall_s.median / 60:.1f}", _met(rows, agent, targets)]
+
+
+def _acting(rows: Sequence[dict[str, Any]], agent: str) -> list[str]:
+    """Who acts at the end of the runs of an agent that races ways to act."""
+    last = max((row["steps"] for row in rows), default=0)
+    ways = Counter(row["acts"] for row in rows if row["agent"] == agent and row["steps"] == last and row["acts"])
+    found = ", ".join(f"{way} ({seeds})" for way, seeds in ways.most_common())
+    return ["", f"Who acts at the end of {agent}, and with how many seeds: {found}."] if found else []
 
 
 def _score(found: Spread | None, seeds: int) -> str:

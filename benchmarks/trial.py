@@ -71,6 +71,8 @@ class Trial:
         self._report, self._told_s = report, 0.0
         self._marks = frozenset(marks(run.task, run.steps))
         self.rows: list[dict[str, Any]] = []
+        self.acts = ""
+        """The way to act that the learner has found best, where it raced some (`tdm_ros.training.race`)."""
         self._wall_s, self._cpu_s = -time.perf_counter(), -time.process_time()
 
     def after_step(self, steps: int, updates: int, policy: Callable[[], Policy | None]) -> None:
@@ -107,6 +109,7 @@ class Trial:
                     "updates": updates,
                     "wall_s": wall_s,
                     "cpu_s": cpu_s,
+                    "acts": self.acts,
                     "finals": [float(f"{distance:.6g}") for distance in finals],
                 }
             )

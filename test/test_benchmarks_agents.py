@@ -249,7 +249,10 @@ def test_measure_leaves_a_result_and_nothing_half_done(tmp_path):
     assert json.loads((tmp_path / "result.json").read_text()) == json.loads(json.dumps(result))
     assert [row["steps"] for row in result["rows"]] == [75, 100]
     assert result["task_spec"]["horizon"] == 2 and result["rows"][-1]["goals"] == 50
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json"]
+    assert result["rows"][-1]["acts"] == "", "a horizon that is named races nothing"
+    raced = measure(Run(TASK, f"tdm,{settings}", 1, 100), tmp_path / "raced")
+    assert raced["rows"][-1]["acts"] == "align", "the first, before there are enough episodes to tell"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["result.json"]
 
 
 def test_agent_names_choose_horizon_updates_preset_and_settings():

@@ -26,10 +26,10 @@ TASK = "tasks_for_tests:make_point"
 TINY = "tdm,hidden=8,batch_size=8,random_steps=40,catch_up_updates=2,updates_per_step=1"
 
 
-def canned(out, run, means, goals=50, schema=SCHEMA, fingerprint="reacher:0"):
+def canned(out, run, means, goals=50, schema=SCHEMA, fingerprint="reacher:0", acts=""):
     rows = [
         dict(steps=steps, mean=mean, median=mean / 2, p95=2 * mean, success=0.5, goals=goals, updates=5 * steps)
-        | dict(wall_s=0.06 * steps, cpu_s=0.05 * steps, finals=[mean] * goals)
+        | dict(wall_s=0.06 * steps, cpu_s=0.05 * steps, finals=[mean] * goals, acts=acts)
         for steps, mean in means.items()
     ]
     result = asdict(run) | {"schema": schema, "unit": "m", "rows": rows, "fingerprint": fingerprint}
@@ -77,6 +77,14 @@ def test_table_shows_scores_paper_targets_and_what_is_missing(reacher):
     assert cells["target"][2:5] == ["", "<= 0.05", "<= 0.03"]
     assert lines[-1] == "Not measured: mpc seed 0, sac_her seed 0, sac_her seed 1, mpc seed 2, sac_her seed 2."
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
+
+
+def test_table_says_who_acts_at_the_end_of_an_agent_that_raced(tmp_path):
+    runs = [Run("reacher", "tdm", seed, 20_000) for seed in range(3)]
+    for run, acts in zip(runs, ("fine", "align", "fine"), strict=True):
+        canned(tmp_path, run, {10_000: 0.2, 20_000: 0.1}, acts=acts)
+    text = markdown(tidy(runs, tmp_path), runs, (20_000,), "m")
+    assert text.endswith("Who acts at the end of tdm, and with how many seeds: fine (2), align (1).\n")
 
 
 def test_csv_is_tidy_one_row_a_run_and_mark(reacher):

@@ -70,6 +70,7 @@ class TemporalDifference:
         saved = learner.transitions
 
         def policy() -> Policy | None:
+            trial.acts = learner.race.acts if learner.race else ""
             return actor_policy(NumpyActor.from_bytes(learner.actor_bytes())) if learner.agent else None
 
         def on_episode(row: EpisodeRow) -> None:
