@@ -7,9 +7,15 @@ import importlib.util
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tdm_ros.nodes.parameters import NODES
+from tdm_ros.sim.goal_env import make_goal_env
+from tdm_ros.tdm.actor import NumpyActor
+from tdm_ros.tdm.agent import TdmAgent
+from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.tdm.features import Features
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -87,3 +93,17 @@ def test_arguments_of_every_launch_file_are_in_the_readme() -> None:
         assert len(names) >= len(calls)
         for name in names:
             assert f"`{name}`" in table, f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("task", readme_tables.WHOLE_PARTS)
+def test_equal_parts_are_the_fixed_horizon_that_the_table_of_results_calls_them(task):
+    spec = make_goal_env(task)[1]
+    assert readme_tables.WHOLE_PARTS[task] == f"T{spec.horizon}"
+    features = Features.fit(spec, np.zeros((2, spec.observation.size), np.float32), 0.15)
+    align, cycle = (
+        NumpyActor(TdmAgent(spec, TdmConfig(running=running, reach=False), features, 0).actor_tensors())
+        for running in ("align", "cycle")
+    )
+    for time in range(spec.episode_steps):
+        left = spec.episode_steps - 1 - time
+        assert align.steps_left(time, left) == cycle.steps_left(time, left), time
