@@ -124,9 +124,9 @@ def test_one_step_model_that_is_out_learns_no_more_and_the_tdm_always_does() -> 
         assert (race.agent.updates - before, agent.updates - whole) == (more, 100)
 
 
-@pytest.mark.parametrize("backbone", ["td3", "sac"])
-def test_end_of_an_episode_is_without_noise_until_the_race_is_over(
-    backbone: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("backbone", "horizon"), [("td3", 15), ("sac", 15), ("td3", 49)])
+def test_end_of_an_episode_at_most_half_is_without_noise_until_the_race_is_over(
+    backbone: Any, horizon: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noisy = []
     act, disturb = NumpyActor.act, Exploration.noisy
@@ -141,12 +141,12 @@ def test_end_of_an_episode_is_without_noise_until_the_race_is_over(
 
     monkeypatch.setattr(NumpyActor, "act", acted)
     monkeypatch.setattr(Exploration, "noisy", disturbed)
-    agent = TDM(NAME, replace(SMALL, backbone=backbone)).learn(400)
+    agent = TDM(NAME, replace(SMALL, backbone=backbone), horizon=horizon).learn(400)
     race, with_it = agent.learner.race, len(noisy)
-    steps, horizon = agent.task.episode_steps, agent.task.horizon
+    steps, ending = agent.task.episode_steps, agent.task.horizon + 1
     episodes = -(-(400 - SMALL.random_steps) // steps)
     assert race is not None and not race.over
-    assert 0 < with_it <= episodes * (steps - horizon - 1)
+    assert 0 < with_it <= episodes * (steps - min(ending, steps // 2))
     race.left = ["align"]
     agent.learn(100)
     assert len(noisy) - with_it == 100, "once it is over, exploration goes on to the end"

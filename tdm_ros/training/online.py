@@ -100,7 +100,8 @@ class OnlineTrainer:
         race = learner.race
         self._way = race.turn if race else None
         self._actor = self._fresh()
-        chosen, noiseless = self._actor is not None, task.horizon + 1 if race and not race.over else 0
+        chosen = self._actor is not None
+        noiseless = min(task.horizon + 1, task.episode_steps // 2) if race and not race.over else 0
         dice = generator("train", learner.seed, start)
 
         def act(now: Situation) -> NDArray[np.float32]:
