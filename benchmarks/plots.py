@@ -80,6 +80,12 @@ def _draw_ours(axes: Any, rows: Sequence[dict[str, Any]], agents: Sequence[str],
             continue
         x, colour = list(found), _COLOURS[number % len(_COLOURS)]
         axes.fill_between(x, [s.low for s in found.values()], [s.high for s in found.values()], color=colour, alpha=0.2)
-        label = f"{agent} (n={max(s.seeds for s in found.values())})"
+        label = f"{agent} (n={max(s.seeds for s in found.values())}{_fewer_goals(rows, agent)})"
         style = "o-" if number < len(_COLOURS) else "s:"
         axes.plot(x, [s.median for s in found.values()], style, ms=3, color=colour, label=label, zorder=3)
+
+
+def _fewer_goals(rows: Sequence[dict[str, Any]], agent: str) -> str:
+    """How many goals an agent was judged on, where others were judged on more: its scores are means of others."""
+    fewest = min(row["goals"] for row in rows if row["agent"] == agent)
+    return f", {fewest} goals" if fewest < max(row["goals"] for row in rows) else ""

@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from benchmarks.cases import Run, marks
 from benchmarks.fan_out import Event, run_locally, run_on_ray
-from benchmarks.plots import draw
+from benchmarks.plots import _draw_ours, draw
 from benchmarks.progress import Progress
 from benchmarks.results import COLUMNS, read_result, spread, tidy, write_csv
 from benchmarks.sample_efficiency import main
@@ -100,6 +101,13 @@ def test_plot_holds_ours_in_colour_and_the_paper_in_grey(reacher):
     with Image.open(draw(tidy(runs, out), runs, "m", out)) as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20)}
     assert {(31, 119, 180), (153, 153, 153), (0, 0, 0)} <= colours
+
+
+def test_legend_says_who_was_judged_on_fewer_goals(reacher):
+    out, runs = reacher
+    figure = Figure()
+    _draw_ours(axes := figure.subplots(), tidy(runs, out), ["tdm", "mpc", "sac_her"], [1000, 10_000, 20_000])
+    assert axes.get_legend_handles_labels()[1] == ["tdm (n=3)", "mpc (n=1, 10 goals)"]
 
 
 def test_result_of_another_schema_is_refused(tmp_path):
