@@ -93,11 +93,6 @@ class Stage:
         self.see(lambda: page.inner_text("#drive-who") == "nobody drives", page=page)
         return page
 
-    def _note(self, url: str) -> None:
-        """The page must need nothing but its own server."""
-        if f"//{self.cable.host}/" not in url and not url.startswith(("data:", "blob:")):
-            self.errors.append(url)
-
     def see(self, condition: Callable[[], bool], seconds: float = 30.0, page: Any = None) -> None:
         """Let the browser and the system live until something is true."""
         end_s = time.monotonic() + seconds
@@ -110,7 +105,7 @@ class Stage:
 
     def running(self) -> None:
         """Have the policy drive."""
-        self.see(lambda: bool(self.told))
+        self.see(lambda: bool(self.told and self.states))
         if self.told[-1].state in (Episode.PAUSED, Episode.DISABLED):
             self.page.click(".button-start")
         self.see(lambda: self.states[-1].source == ArmState.SOURCE_POLICY)
