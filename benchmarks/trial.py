@@ -21,6 +21,8 @@ from tdm_ros.training.evaluation import evaluate
 
 SCHEMA = 1
 RESULT, PARTIAL = "result.json", "partial.json"
+PACKAGES = ("tdm_ros", "torch", "numpy", "mujoco", "gymnasium", "stable-baselines3")
+"""Whose versions a result tells."""
 _REPORT_EVERY_S = 0.5
 
 
@@ -69,6 +71,7 @@ class Trial:
                 env.puck_stays = not agent.sums_rewards
         self._goals = agent.goals or case_of(run.task).goals
         self._report, self._told_s = report, 0.0
+        self._versions = {name: version(name) for name in PACKAGES}  # a missing one ends the run before it begins
         self._marks = frozenset(marks(run.task, run.steps))
         self.rows: list[dict[str, Any]] = []
         self.acts = ""
@@ -134,7 +137,6 @@ class Trial:
 
     def result(self) -> dict[str, Any]:
         """Everything that is kept of the run, plain data."""
-        packages = ("tdm_ros", "torch", "numpy", "mujoco", "gymnasium", "stable-baselines3")
         return {
             "schema": SCHEMA,
             **asdict(self.run),
@@ -143,7 +145,7 @@ class Trial:
             "unit": "weighted" if len(self.task.score) > 1 else self.task.goal.unit,
             "evaluation_seed": EVALUATION_SEED,
             "rows": self.rows,
-            "versions": {name: version(name) for name in packages},
+            "versions": self._versions,
         }
 
 

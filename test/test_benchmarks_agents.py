@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -253,6 +254,15 @@ def test_measure_leaves_a_result_and_nothing_half_done(tmp_path):
     raced = measure(Run(TASK, f"tdm,{settings}", 1, 100), tmp_path / "raced")
     assert raced["rows"][-1]["acts"] == "align", "the first, before there are enough episodes to tell"
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["result.json"]
+
+
+def test_a_run_whose_versions_cannot_be_told_ends_before_it_learns(tmp_path, monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("benchmarks.trial.version", missing)
+    with pytest.raises(PackageNotFoundError):
+        measure(Run(TASK, "tdm", 0, 10**9), tmp_path)
 
 
 def test_agent_names_choose_horizon_updates_preset_and_settings():
