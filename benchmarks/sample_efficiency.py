@@ -3,8 +3,8 @@
     python -m benchmarks.sample_efficiency --tasks reacher cheetah --agents tdm tdm_T0 sac_her td3_her mpc \\
         --seeds 5 --out runs/sample_efficiency
 
-A finished run is kept; a TDM that was killed goes on from its checkpoint, other learners begin anew. Tables and plots
-hold all that was ever measured in the folder, beside what was asked for.
+A finished run is kept, unless its task is judged on more goals now; a TDM that was killed goes on from its checkpoint,
+other learners begin anew. Tables and plots hold all that was ever measured in the folder, beside what was asked for.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from benchmarks.plots import draw
 from benchmarks.progress import Progress
 from benchmarks.results import measured, read_result, tidy, write_csv
 from benchmarks.table import markdown
+from benchmarks.trial import goals_of
 
 HEAD = """\
 # Results
@@ -77,12 +78,18 @@ def main(words: Sequence[str] | None = None) -> int:
     if not asked.table:
         # Seed by seed, so that a benchmark that is stopped early has some of everything.
         runs = sorted((run for table in tables for run in table), key=lambda run: run.seed)
-        status = _measure([run for run in runs if read_result(run, asked.out) is None], asked)
+        status = _measure([run for run in runs if _missing(run, asked.out)], asked)
     asked.out.mkdir(parents=True, exist_ok=True)
     text = "\n".join(_report(table, asked.out) for table in _with_measured(tables, asked.out))
     (asked.out / "tables.md").write_text(HEAD + text, encoding="utf-8")
     print(text)
     return status
+
+
+def _missing(run: Run, out: Path) -> bool:
+    """Whether a run never was measured, or on fewer goals than it is to be now."""
+    result = read_result(run, out)
+    return result is None or any(row["goals"] < goals_of(run.task, make_agent(run.agent)) for row in result["rows"])
 
 
 def _with_measured(tables: Sequence[Sequence[Run]], out: Path) -> list[list[Run]]:

@@ -45,6 +45,11 @@ class Agent(Protocol):
         """Learn for ``trial.run.steps`` environment steps and call `Trial.after_step` after each of them."""
 
 
+def goals_of(task: str, agent: Agent) -> int:
+    """How many evaluation goals an agent is judged on."""
+    return agent.goals or case_of(task).goals
+
+
 class Trial:
     """What an agent learns in and is judged by.
 
@@ -69,7 +74,7 @@ class Trial:
         for env in (self.env.unwrapped, self._judge_env.unwrapped):
             if hasattr(env, "puck_stays"):  # see `tdm_ros.tasks.ask`
                 env.puck_stays = not agent.sums_rewards
-        self._goals = agent.goals or case_of(run.task).goals
+        self._goals = goals_of(run.task, agent)
         self._report, self._told_s = report, 0.0
         self._versions = {name: version(name) for name in PACKAGES}  # a missing one ends the run before it begins
         self._marks = frozenset(marks(run.task, run.steps))

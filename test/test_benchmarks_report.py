@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import os
 import signal
 import subprocess
@@ -149,6 +150,11 @@ def test_command_measures_resumes_and_reports(tmp_path, capsys):
     assert f"| {TINY} | 1 |" in capsys.readouterr().out
     assert main([*words, "--jobs", "1"]) == 0
     assert kept.stat().st_mtime_ns == written
+    result = json.loads(kept.read_text())
+    result["rows"][-1]["goals"] = 49
+    write_json(kept, result)
+    assert main([*words, "--jobs", "1"]) == 0
+    assert json.loads(kept.read_text())["rows"][-1]["goals"] == 50, "measured anew: its task is judged on 50"
     names = {path.name for path in tmp_path.iterdir() if path.is_file()}
     stem = "tasks_for_tests_make_point-44"
     assert names == {f"{stem}.csv", f"{stem}.png", "tables.md"}
