@@ -24,18 +24,75 @@ HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
 
 REAL_TIME = ("ros", "browser", "netns", "real_time")
+RETRIES = 3
+"""Second attempts that one run of pytest has for its tests marked `retry`, all together."""
+
+
+class Retries:
+    """Budget of second attempts. Tests without the marker `retry` run once, whatever happens.
+
+    As the condition of pytest-rerunfailures it is true while attempts are left.
+    """
+
+    def __init__(self) -> None:
+        self.used: list[str] = []
+        self.eligible: set[str] = set()
+        self.once: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return len(self.used) < RETRIES
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count the attempts, and the tests in real time that have one only."""
+        if report.outcome == "rerun":
+            self.used.append(report.nodeid)
+        elif report.when == "call" and "real_time" in report.keywords:
+            (self.eligible if "retry" in report.keywords else self.once).add(report.nodeid)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Let the run fail when a test was retried that must not be."""
+        if self.forbidden():
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print which tests were retried, and that the others were not."""
+        if not (self.once or self.eligible or self.used):
+            return
+        terminalreporter.write_line(
+            f"{len(self.once)} real-time tests, safety tests among them, ran once: {len(self.forbidden())} of them retried"
+        )
+        terminalreporter.write_line(
+            f"{len(self.eligible)} tests that may be retried: {len(self.used)} of {RETRIES} retries used"
+            + "".join(f"\n  retried: {name}" for name in self.used)
+        )
+
+    def forbidden(self) -> list[str]:
+        """Tests that were retried and that are not marked `retry`."""
+        return [name for name in self.used if name in self.once]
+
+
+RETRY_BUDGET = Retries()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the ROS tests where there is no ROS 2; try those in real time again, which any load can spoil.
+    """Skip the ROS tests where there is no ROS 2; give a second attempt to tests marked `retry`, to no others.
 
-    pytest prints what was tried again.
+    Raises
+    ------
+    pytest.UsageError
+        If a test asks for reruns by any other marker.
     """
     for item in items:
+        if item.get_closest_marker("flaky"):
+            raise pytest.UsageError(
+                f"{item.nodeid} is marked flaky, expected no rerun: mark it `retry` if it asserts no stop, hold, "
+                "rejection or loss, else mend it"
+            )
         if any(map(item.get_closest_marker, REAL_TIME)):
             item.add_marker(pytest.mark.real_time)
-            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=2))
+        if item.get_closest_marker("retry"):
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2, condition=RETRY_BUDGET))
         if not HAS_ROS and item.get_closest_marker("ros"):
             item.add_marker(pytest.mark.skip(reason="rclpy is not installed"))
 
@@ -95,8 +152,9 @@ def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start counting."""
+    """Start to count."""
     config.pluginmanager.register(RosCount(), "ros-count")
+    config.pluginmanager.register(RETRY_BUDGET, "retry-budget")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tdm_ros.intera import wire
 from tdm_ros.intera.client import InteraClient, InteraError
 from tdm_ros.intera.ros1_environment import ros1_environment
 
-pytestmark = pytest.mark.flaky(reruns=2)  # processes in real time, which any load can spoil
+pytestmark = pytest.mark.real_time
 HERE = Path(__file__).parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(HERE.parent)}
 

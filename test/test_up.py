@@ -239,7 +239,6 @@ def test_up_interrupted_twice_patience_ends(system: System) -> None:
     assert not [pid for pid in system.all_pids() if alive(pid)]
 
 
-@pytest.mark.flaky(reruns=1)  # once in a hundred or so an import of Python's own swallows the interruption
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.1, 0.2, 0.3])
 def test_up_interrupted_while_starting_leaves_none(system: System, delay_s: float) -> None:
     runner = system.node("one", WAITS, required=True).node("two", WAITS).node("three", WAITS).start()
