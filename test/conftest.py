@@ -59,7 +59,7 @@ class Retries:
         if not (self.once or self.eligible or self.used):
             return
         terminalreporter.write_line(
-            f"{len(self.once)} real-time tests, safety tests among them, ran once: {len(self.forbidden())} of them retried"
+            f"{len(self.once)} real-time tests ran once, all safety tests among them; retried: {len(self.forbidden())}"
         )
         terminalreporter.write_line(
             f"{len(self.eligible)} tests that may be retried: {len(self.used)} of {RETRIES} retries used"
