@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from lifecycle_msgs.srv import ChangeState
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
+from rclpy.subscription import Subscription
 
 from tdm_ros.control.arm_sample import ArmSample, check_vector
 from tdm_ros.control.refusals import Refusals
@@ -39,12 +41,30 @@ class PolicyNode(LifecycleNode):
         rng = np.random.default_rng([4, self.given.seed])
         self._decider = Decider(self.task, Exploration(self.task.action.size, rng))
         self._active = False
+        self._commands: LifecyclePublisher | None = None
+        self._inputs: list[Subscription] = []
         self._answers = 0
         self._heard: set[str] = set()
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
+        self._refuse_unlawful_transitions()
         if self.given.autostart:
             self.trigger_configure()
             self.trigger_activate()
+
+    def _refuse_unlawful_transitions(self) -> None:
+        """Answer a request for a transition that this state has not with a refusal: rclpy would end the node."""
+        service = self._service_change_state
+        change = service.callback
+
+        def handle(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change(request, response)
+            except RuntimeError as error:  # RCLError is one
+                self.refusals.refuse("transition", f"id {request.transition.id}: {error}")
+                response.success = False
+                return response
+
+        service.callback = handle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Make publisher and subscriptions."""
@@ -58,21 +78,35 @@ class PolicyNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to answer."""
-        self._active = True
-        return super().on_activate(state)
+        """Begin to answer, once everything is ready."""
+        result = super().on_activate(state)
+        self._active = result == TransitionCallbackReturn.SUCCESS
+        return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Fall silent; the arm then holds."""
+        """Stop answering; the arm then holds."""
         self._active = False
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Undo `on_configure`."""
+        """Stop answering and undo `on_configure`, whatever part of it was done."""
+        self._active = False
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        self.destroy_publisher(self._commands)
+        self._inputs = []
+        if self._commands is not None:
+            self.destroy_lifecycle_publisher(self._commands)
+        self._commands = None
         return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop answering for good, from whatever state."""
+        return self.on_cleanup(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop answering after a transition that failed; the node can then be configured again."""
+        self.get_logger().error(f"the transition from {state.label} failed: no command is sent until it is activated")
+        return self.on_cleanup(state)
 
     def _on_state(self, message: ArmState) -> None:
         sample, problem = self._reader.read(message)
@@ -84,16 +118,17 @@ class PolicyNode(LifecycleNode):
             self.refusals.refuse("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
             return
         self._heard.add("arm_state")
-        if not self._active:
+        if not self._active or self._commands is None:
             return
         decision, problem = self._decider.decide(sample)
         if problem:
             self.refusals.refuse(f"no command: {problem}")
         if decision is not None:
-            self._answer(message, sample, decision)
+            self._commands.publish(self._answer(message, sample, decision))
+            self._answers += 1
 
-    def _answer(self, message: ArmState, sample: ArmSample, decision: Decision) -> None:
-        command = Command(
+    def _answer(self, message: ArmState, sample: ArmSample, decision: Decision) -> Command:
+        return Command(
             header=message.header,
             cycle=sample.cycle,
             episode=decision.episode,
@@ -103,8 +138,6 @@ class PolicyNode(LifecycleNode):
             source=int(decision.source),
             weights_version=decision.weights_version,
         )
-        self._commands.publish(command)
-        self._answers += 1
 
     def _on_episode(self, message: Episode) -> None:
         told, problem = to_announcement(self, message, self.task)
@@ -139,7 +172,7 @@ class PolicyNode(LifecycleNode):
 
     def _values(self) -> dict[str, object]:
         heard_all = {"arm_state", "episode"} <= self._heard
-        ready = self._active and heard_all and self._commands.get_subscription_count() > 0
+        ready = self._active and heard_all and bool(self._commands and self._commands.get_subscription_count())
         version = self._decider.version
         return {"ready": ready, "active": self._active, "answers": self._answers, "weights_version": version}
 
