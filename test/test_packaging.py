@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 import socket
@@ -82,13 +83,57 @@ def test_messages_are_at_most_seven() -> None:
     assert 1 <= len(list((ROOT / "msg").iterdir())) <= 7
 
 
-def test_every_locked_wheel_has_a_hash_and_the_version_of_the_constraints() -> None:
-    lock = (ROOT / "requirements" / "ros.lock").read_text()
-    entries = [entry for entry in re.split(r"\n(?=\S)", lock) if "==" in entry and not entry.startswith("#")]
-    assert len(entries) > 100
-    assert all("--hash=sha256:" in entry for entry in entries)
-    constraints = pins("constraints.txt")
-    assert {name: constraints.get(name) for name in pins("requirements/ros.lock")} == pins("requirements/ros.lock")
+def locked(name: str) -> dict[str, list[str]]:
+    """Return the hashes in a lock, by `name==version`; every other line is a comment."""
+    text = (ROOT / "requirements" / f"{name}.lock").read_text()
+    lines = [line.rstrip(" \\") for line in text.splitlines() if line and not line.startswith("#")]
+    found: dict[str, list[str]] = {}
+    for line in lines:
+        if pin := re.fullmatch(r"([a-z0-9-]+==[\w.]+)( ; python_version .*)?", line):
+            found[pin[1]] = []
+        else:
+            hash_ = re.fullmatch(r"    --hash=sha256:([0-9a-f]{64})", line)
+            assert hash_, f"{name}.lock: {line}"
+            found[list(found)[-1]].append(hash_[1])
+    return found
+
+
+def test_every_pinned_distribution_has_hashes_and_no_lock_another_version() -> None:
+    locks = {name: locked(name) for name in ("setup", "ros", "python", "cuda")}
+    pinned = {f"{name.replace('.', '-')}=={version}" for name, version in pins("constraints.txt").items()}
+    entries = [entry for lock in locks.values() for entry in lock]
+    assert len(entries) == len(set(entries)) and all(hashes for lock in locks.values() for hashes in lock.values())
+    assert set(entries) - set(locks["cuda"]) <= pinned, "a version that constraints.txt does not name"
+    # What is pinned and not locked belongs to make models alone, which set-up does not run.
+    assert {entry.partition("==")[0] for entry in pinned - set(entries)} <= {"drake", "mosek", "pydot"}
+    assert len(next(hashes for entry, hashes in locks["python"].items() if entry.startswith("torch=="))) >= 4
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "requirements").glob("*.txt")), ids=lambda path: path.stem)
+def test_every_requirement_is_locked(path: Path) -> None:
+    names = {entry.partition("==")[0] for name in ("setup", "ros", "python") for entry in locked(name)}
+    wanted = {name.lower() for name in re.findall(r"^[A-Za-z][\w.-]*", path.read_text(), re.MULTILINE)}
+    assert wanted <= names or path.stem == "models"
+
+
+def test_set_up_installs_nothing_without_a_hash() -> None:
+    """Set-up asks pip for the locks and for this checkout, and nothing else."""
+    installs: list[list[str]] = []
+    spec = importlib.util.spec_from_file_location("bootstrap_for_packaging", ROOT / "tools" / "bootstrap.py")
+    assert spec is not None and spec.loader is not None
+    bootstrap = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bootstrap)
+    bootstrap.is_done = lambda *_: False
+    bootstrap.mark_done = bootstrap.relocate_exports = lambda *_: None
+    bootstrap.VENV = ROOT / "there is none"
+    bootstrap.run = installs.append
+    bootstrap.ensure_packages()
+    installs = [command for command in installs if "install" in command]
+    for command in installs:
+        assert "--no-build-isolation" in command, "pip would download what a package is built with"
+        hashed = "--require-hashes" in command and command[command.index("-r") + 1].endswith(".lock")
+        assert hashed or command[-2:] == ["-e", "."]
+    assert [command[-1] for command in installs] == [*bootstrap.LOCKS, bootstrap.CUDA_LOCK, "."]
 
 
 def test_every_requirement_is_pinned_and_none_names_a_registry() -> None:

@@ -26,17 +26,10 @@ PYTHON = VENV / "bin" / "python3"
 LOG = ROOT / "build" / "setup.log"
 STAMPS = VENV / ".tdm_ros"
 
-PYTHONS = ((3, 11), (3, 13))  # first and last version that requirements/ros.lock has wheels for
+PYTHONS = ((3, 11), (3, 13))  # first and last version that the locks in requirements/ have wheels for
 DISK_GB = 3  # the environment takes 1.7 GB, with a torch for CUDA 5.4; pip unpacks beside it
-PINS = [
-    "constraints.txt",
-    "requirements/ros.lock",
-    "requirements/runtime.txt",
-    "requirements/console.txt",
-    "requirements/data.txt",
-    "requirements/dev.txt",
-    "requirements/benchmarks.txt",
-]
+LOCKS = [f"requirements/{name}.lock" for name in ("setup", "ros", "python")]
+CUDA_LOCK = "requirements/cuda.lock"  # what a torch with CUDA needs besides
 
 # Why a command failed, told from what it printed: where one of the words occurs, this is what to say.
 CAUSES = {
@@ -45,7 +38,7 @@ CAUSES = {
         "command again."
     ),
     ("DO NOT MATCH THE HASHES",): (
-        "a downloaded file is not the one in requirements/ros.lock: empty pip's cache (pip cache purge) and "
+        "a downloaded file is not one that the locks in requirements/ name: empty pip's cache (pip cache purge) and "
         "run the same command again; if it stays, the package registry in use offers other files than PyPI."
     ),
     (
@@ -117,7 +110,7 @@ def check_machine() -> None:
 
 def ensure_packages() -> None:
     """Create .venv with every pinned package, unless it is there already. Raises SetupError."""
-    key = digest(PINS, [platform.python_version(), str(ROOT)])
+    key = digest([*LOCKS, CUDA_LOCK], [platform.python_version(), str(ROOT)])
     if is_done("packages", key):
         return
     free_gb = shutil.disk_usage(ROOT).free / 1e9
@@ -129,12 +122,18 @@ def ensure_packages() -> None:
     say("1/4 virtual environment")
     run([sys.executable, "-m", "venv", str(VENV)])
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar=off"]
-    run([*pip, "-c", "constraints.txt", "pip", "setuptools", "wheel"])
+    # Without build isolation: it would download what a source package is built with, unchecked.
+    locked = [*pip, "--no-build-isolation", "--no-deps", "--require-hashes"]
+    setup, ros, python = LOCKS
+    run([*locked, "-r", setup])
     say("2/4 ROS 2 Jazzy wheels, each checked against its hash (a minute or so)")
-    run([*pip, "--no-build-isolation", "--require-hashes", "-r", "requirements/ros.lock"])
-    say("3/4 torch, mujoco, gymnasium and the rest (a minute or so, longer where torch comes with CUDA)")
-    run([*pip, "-c", "constraints.txt", *(part for file in PINS[2:] for part in ("-r", file))])
+    run([*locked, "-r", ros])
+    say("3/4 torch, mujoco, gymnasium and the rest, by hash, too (a minute or so, longer where torch comes with CUDA)")
+    run([*locked, "-r", python])
+    if not any(VENV.glob("lib/python*/site-packages/torch-*+cpu.dist-info")):
+        run([*locked, "-r", CUDA_LOCK])
     run([*pip, "--no-build-isolation", "--no-deps", "-e", "."])
+    run([str(PYTHON), "-m", "pip", "--disable-pip-version-check", "check"])  # that the locks lack nothing
     relocate_exports()
     mark_done("packages", key)
 
