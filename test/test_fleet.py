@@ -108,13 +108,14 @@ def test_fleet_trainer_that_is_behind_reads_all_its_mail_before_it_learns_on(tmp
 
 def up(host: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     """Start a fleet on a host, in a terminal of its own."""
-    environment = {name: value for name, value in os.environ.items() if name not in PROFILES}
-    environment |= {"PYTHONPATH": str(ROOT), "ROS_DOMAIN_ID": "7", RANGE: "SUBNET"}
+    environment = {name: value for name, value in os.environ.items() if name not in (*PROFILES, RANGE)}
+    environment |= {"PYTHONPATH": str(ROOT), "ROS_DOMAIN_ID": "7"}
     folder.mkdir()
     command = [IP, "netns", "exec", host, sys.executable, "-m", "tdm_ros", "up"]
     command += [
         str(ROOT / "config" / "fleet.system.yaml"),
         "arms:=1",
+        "network:=subnet",
         "compiled:=false",
         "run_dir:=run",
         "evaluate_goals:=0",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ launch = pytest.importorskip("launch", reason="ROS's launch is not installed (no
 launch_ros = pytest.importorskip("launch_ros", reason="ROS's launch_ros is not installed: source a ROS 2")
 
 from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction  # noqa: E402
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, SetEnvironmentVariable  # noqa: E402
 from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
 
-from tdm_ros.system.environment import PROFILES, RANGE  # noqa: E402
+from tdm_ros.system.environment import LOOPBACK, PEERS, PROFILES, RANGE  # noqa: E402
 from tdm_ros.system.table import SystemTable, load_table  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parents[1] / "launch"
@@ -125,10 +124,36 @@ def test_teleop_is_started_or_it_is_said_what_to_install(device: str) -> None:
     assert names(described("teleop.launch.py", device=device)[1])
 
 
-def test_launch_keeps_shared_memory_from_the_nodes_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*PROFILES, "FASTDDS_BUILTIN_TRANSPORTS"):
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a terminal that says nothing about DDS."""
+    for name in (*PROFILES, RANGE, PEERS, "FASTDDS_BUILTIN_TRANSPORTS", "RMW_IMPLEMENTATION"):
         monkeypatch.setenv(name, "")  # so that what launch sets is put back
         monkeypatch.delenv(name)
+
+
+def set_by(actions: list[Any]) -> dict[str, str]:
+    """Variables that these actions set."""
+    return {
+        "".join(part.text for part in action.name): "".join(part.text for part in action.value)
+        for action in actions
+        if isinstance(action, SetEnvironmentVariable)
+    }
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_launch_keeps_nodes_to_this_machine_unless_the_argument_says_otherwise(table: SystemTable) -> None:
+    _, actions = described(f"{table.name}.launch.py")
+    assert set_by(actions)[PROFILES[0]] == str(LOOPBACK)
+    _, actions = described(f"{table.name}.launch.py", network="subnet")
+    assert set_by(actions) == {RANGE: "SUBNET", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
+    first = next(index for index, action in enumerate(actions) if isinstance(action, Node))
+    assert not set_by(actions[first:]), "set before the first node"
+
+
+@pytest.mark.usefixtures("bare")
+def test_launch_with_the_range_subnet_in_the_environment_alone_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(RANGE, "SUBNET")
-    described("sawyer_reach.launch.py")
-    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "UDPv4"
+    with pytest.raises(ValueError, match="give network:=subnet"):
+        described("sawyer_reach.launch.py")

@@ -13,7 +13,7 @@ import pytest
 from hosts_for_tests import IP, hosts  # noqa: F401
 
 from tdm_ros.system import environment
-from tdm_ros.system.environment import LOOPBACK, PROFILES, RANGE, free_domain, without_shared_memory
+from tdm_ros.system.environment import LOOPBACK, PEERS, PROFILES, RANGE, discovery, free_domain, without_shared_memory
 
 TALKER = """
 import rclpy
@@ -70,6 +70,36 @@ def test_profile_that_is_missing_is_an_error_and_not_an_open_door(monkeypatch: p
     with pytest.raises(FileNotFoundError, match=r"gone\.xml is missing"):
         without_shared_memory({RANGE: "LOCALHOST"})
     assert without_shared_memory({RANGE: "SUBNET"}), "who asked for the network needs no profile"
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {RANGE: "SUBNET"},
+        {RANGE: "SYSTEM_DEFAULT"},
+        {RANGE: "localhost"},  # no value that ROS knows: it takes SUBNET then
+        {PEERS: "10.0.0.2"},
+        {RANGE: "SUBNET", "RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"},
+    ],
+)
+def test_environment_alone_does_not_open_a_system_to_other_hosts(environ: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"would let other hosts .* give network:=subnet"):
+        discovery(environ, "localhost")
+    assert discovery(environ, "subnet")[RANGE] == environ.get(RANGE, "SUBNET")
+
+
+def test_discovery_is_on_this_machine_unless_the_argument_says_otherwise() -> None:
+    assert discovery({}, "localhost") == {RANGE: "LOCALHOST"}
+    assert discovery({}, "subnet") == discovery({RANGE: "LOCALHOST"}, "subnet") == {RANGE: "SUBNET"}
+
+
+def test_profile_of_an_operator_is_kept_and_ours_contradicts_the_network() -> None:
+    own = {RANGE: "SUBNET", PROFILES[0]: "mine.xml"}
+    assert own | discovery(own, "localhost") == own | discovery(own, "subnet") == own
+    ours = {RANGE: "SUBNET", PROFILES[0]: str(LOOPBACK)}
+    assert ours | discovery(ours, "localhost") == ours, "what up gives its nodes, and a node that starts up again"
+    with pytest.raises(ValueError, match=rf"{PROFILES[0]} names the profile for localhost: unset it"):
+        discovery(ours, "subnet")
 
 
 def bare(domain: int, **settings: str) -> dict[str, str]:

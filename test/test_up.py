@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tdm_ros.system.environment import PROFILES, RANGE
+
 ROOT = Path(__file__).parent.parent
 WAITS = "while :; do sleep 0.05; done"
 STUBBORN = f"trap '' INT TERM; {WAITS}"
@@ -328,3 +330,19 @@ def test_up_show_args_lists_every_argument_and_starts_nothing(system: System) ->
     assert "gain:=1.5" in output
     assert "how much" in output
     assert not system.pids("one")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET"), ("ROS_STATIC_PEERS", "10.0.0.2")]
+)
+def test_up_with_other_hosts_let_in_by_the_environment_alone_starts_nothing(
+    system: System, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for profile in PROFILES:
+        monkeypatch.delenv(profile, raising=False)
+    monkeypatch.delenv(RANGE, raising=False)
+    monkeypatch.setenv(name, value)
+    status, output = system.node("a", "exit 0", required=True).run()
+    assert status == 1 and not system.pids("a")
+    assert f"{name}={value} would let other hosts discover and command this system" in output
+    assert "give network:=subnet" in output and "Traceback" not in output

@@ -12,7 +12,15 @@ import os
 import sys
 from pathlib import Path
 
-from tdm_ros.system.environment import find_in_prefixes, ros_environment, without_shared_memory
+from tdm_ros.system.environment import (
+    CLOSED,
+    NETWORKS,
+    RANGE,
+    discovery,
+    find_in_prefixes,
+    ros_environment,
+    without_shared_memory,
+)
 
 EXECUTABLE = "lib/tdm_ros/teleop_keyboard"
 
@@ -21,13 +29,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define the verb's arguments."""
     parser.add_argument("run_dir", type=Path, nargs="?", default=Path("runs/latest"), help="run folder (runs/latest)")
     parser.add_argument("--speed", type=float, default=0.1, help="how fast a key moves the hand [m/s] (default 0.1)")
+    parser.add_argument(
+        "--network",
+        choices=NETWORKS,
+        default="localhost",
+        help="who may discover this node, as the argument network of the system; of a run folder, what it was",
+    )
     parser.add_argument("--namespace", default="/", help="of the system's nodes (default /)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Become the keyboard's node; return the exit status if that is impossible."""
     try:
-        environ = ros_environment(os.environ | domain_of(arguments.run_dir, os.environ))
+        recorded = domain_of(arguments.run_dir, os.environ)
+        environ = ros_environment(os.environ | recorded)
+        opened = recorded.get(RANGE, "LOCALHOST") not in CLOSED  # by the system's own argument
+        environ |= discovery(environ, "subnet" if opened else arguments.network)
         environ |= without_shared_memory(environ)
         program = str(find_in_prefixes(EXECUTABLE, environ))
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from tdm_ros.system.console import Console
-from tdm_ros.system.environment import find_in_prefixes, ros_environment, without_shared_memory
+from tdm_ros.system.environment import discovery, find_in_prefixes, ros_environment, without_shared_memory
 from tdm_ros.system.run_folder import new_run_folder, write_config
 from tdm_ros.system.runner import Member, Runner
 from tdm_ros.system.table import SUFFIX, NodeEntry, SystemTable, TableError, Value, as_ros_text, load_table
@@ -34,8 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
         table = load_table(_table_path(arguments.system, environ))
         values = table.values(arguments.values)
         if not arguments.show_args:
-            return start(table, values, environ)
-    except (TableError, OSError) as error:
+            return start(table, values, environ | discovery(environ, str(values.get("network", "localhost"))))
+    except (ValueError, OSError) as error:
         print(f"tdm_ros up: {error}", file=sys.stderr)
         return 1
     print(show_arguments(table))

@@ -14,6 +14,11 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second one for Fast DDS before 3
 LOOPBACK = Path(__file__).with_name("loopback.xml")
+PEERS = "ROS_STATIC_PEERS"
+CLOSED = ("LOCALHOST", "OFF")
+"""Discovery ranges that let no other host in."""
+NETWORKS = ("localhost", "subnet")
+"""Values of the argument `network`: who may discover a system's nodes, this machine alone or every host."""
 DOMAINS = range(1, 101)  # above, the ports of DDS run into those that Linux hands out by itself
 
 
@@ -37,6 +42,33 @@ def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
     for name in ONE_THREAD:
         env.setdefault(name, "1")
     return env
+
+
+def discovery(environ: Mapping[str, str], network: str) -> dict[str, str]:
+    """Return the discovery range that belongs to a value of the argument `network`.
+
+    The nodes obey whoever discovers them, so that the environment alone never lets other hosts in. What a profile of
+    Fast DDS that an operator has set says is left to the operator.
+
+    Raises
+    ------
+    ValueError
+        If the environment and the argument do not agree; the text says what to do.
+    """
+    asked = environ.get(RANGE, "LOCALHOST")
+    opened = [f"{RANGE}={asked}"] if asked not in CLOSED else []
+    opened += [f"{PEERS}={environ[PEERS]}"] if environ.get(PEERS) else []
+    profiles = [name for name in PROFILES if name in environ]
+    if network == "subnet":
+        if any(environ[name] == str(LOOPBACK) for name in profiles):
+            raise ValueError(f"network:=subnet was given, but {profiles[0]} names the profile for localhost: unset it")
+        return {RANGE: "SUBNET" if asked in CLOSED else asked}
+    if opened and not profiles:
+        raise ValueError(
+            f"{' and '.join(opened)} would let other hosts discover and command this system, and the argument network "
+            "is localhost: unset the variable, or give network:=subnet on every host (SECURITY.md says what that opens)"
+        )
+    return {RANGE: asked}
 
 
 def without_shared_memory(environ: Mapping[str, str]) -> dict[str, str]:

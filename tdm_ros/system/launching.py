@@ -21,7 +21,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
-from tdm_ros.system.environment import ONE_THREAD, without_shared_memory
+from tdm_ros.system.environment import ONE_THREAD, discovery, without_shared_memory
 from tdm_ros.system.runner import RESTART_AFTER_S
 from tdm_ros.system.table import Argument, Include, NodeEntry, SystemTable, Value, load_table
 
@@ -38,9 +38,8 @@ def describe_system(path: Path) -> LaunchDescription:
     """
     table = load_table(path)
     threads = [SetEnvironmentVariable(name, EnvironmentVariable(name, default_value="1")) for name in ONE_THREAD]
-    by_udp = [SetEnvironmentVariable(*setting) for setting in without_shared_memory(os.environ).items()]
     arguments = [declare(argument, table) for argument in table.arguments.values()]
-    return LaunchDescription([*threads, *by_udp, *arguments, OpaqueFunction(function=start_all, args=[table])])
+    return LaunchDescription([*threads, *arguments, OpaqueFunction(function=start_all, args=[table])])
 
 
 def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
@@ -55,14 +54,19 @@ def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
     )
 
 
-def start_all(context: LaunchContext, table: SystemTable) -> list[Node | IncludeLaunchDescription]:
+def start_all(
+    context: LaunchContext, table: SystemTable
+) -> list[SetEnvironmentVariable | Node | IncludeLaunchDescription]:
     """Start the nodes with what was chosen, and what only a launch file can start."""
     texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
     values = table.completed({n: table.arguments[n].parse(text) for n, text in texts.items() if text != "auto"})
     entries = table.started(values)
     ends = Ends({entry.namespace for entry in entries if entry.required})
     nodes = [start(entry, values, table, ends) for entry in entries]
-    return [*(include(part, values, table) for part in table.included(values)), *nodes]
+    found = discovery(os.environ, str(values.get("network", "localhost")))
+    found |= without_shared_memory(os.environ | found)
+    talking = [SetEnvironmentVariable(*setting) for setting in found.items()]
+    return [*talking, *(include(part, values, table) for part in table.included(values)), *nodes]
 
 
 def include(part: Include, values: dict[str, Value], table: SystemTable) -> IncludeLaunchDescription:
