@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from ros_bench import Bench, bench
 from websockets.sync.client import ClientConnection, connect
@@ -36,7 +37,7 @@ class Door:
         found = re.search(r"open (http://([^/\s]+)/\S*) in a browser", made.output("console"))
         assert found is not None
         self.address, self.host = found[1], found[2]
-        self.token = self.address.partition("token=")[2]
+        self.token = unquote(self.address.partition("token=")[2])
 
     def get(self, path: str = "/", **heads: str) -> tuple[int, dict[str, str], str]:
         """Ask for a path, redirections not followed; return status, headers and text."""

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import math
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tdm_ros.console.desk import QUEUED, Desk, Picture
-from tdm_ros.console.readings import curve_options, cycle_rows, recorded_rows
+from tdm_ros.console.readings import (
+    REMEDIES,
+    TEXT,
+    VALUES,
+    NodeValues,
+    curve_options,
+    cycle_rows,
+    fault_of,
+    recorded_rows,
+    remedy_of,
+)
 from tdm_ros.console.shapes import arm_links, turned
+from tdm_ros.intera.sdk import trouble
 from tdm_ros.robot.kinematics import link_frames
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
 
@@ -80,3 +92,37 @@ def test_curve_of_a_long_run_shows_its_end() -> None:
     curve = tuple((float(n), 1.0, "train" if n % 2 else "evaluate") for n in range(5000))
     data = {series["name"]: series["data"] for series in curve_options(curve)["series"]}
     assert data["train"][-1] == [4999.0, 1.0] and len(data["train"]) == len(data["evaluate"]) == 300
+
+
+def test_values_of_made_up_nodes_and_without_end_take_no_more_room() -> None:
+    values = NodeValues(("arm", "trainer"))
+    for number in range(1000):
+        values.take(f"made_up_{number}", [("rate_hz", "20")])
+        values.take("arm", ((f"{number} {key}" + "k" * 1000, "v" * 100_000) for key in range(1000)))
+    assert set(values.by_node) == {"arm"}
+    assert len(values.by_node["arm"]) == VALUES
+    assert max(map(len, (*values.by_node["arm"], *values.by_node["arm"].values()))) == TEXT
+    values.take("arm", [("rate_hz", "20")])
+    assert values.by_node == {"arm": {"rate_hz": "20"}}
+
+
+def test_fault_is_what_the_arm_says_or_else_the_supervisor() -> None:
+    assert fault_of(Picture(state="RUNNING", reason="episode 3", hold_reason="no command")) == ""
+    assert fault_of(Picture(state="FAULT", reason="the arm: silent")) == "the arm: silent"
+    assert fault_of(Picture(state="RUNNING", fault="the robot reports an error")) == "the robot reports an error"
+
+
+def test_remedy_of_every_fault_ends_with_clear_fault_and_start_and_is_in_the_documentation() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "real_robot.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ")]
+    for words, todo in REMEDIES:
+        assert any(words in row.split("|")[1] for row in rows), words
+        assert remedy_of(f"the arm: {words} ...") == f"What to do: {todo}; then Clear fault, then Start."
+    assert remedy_of("something else").startswith("What to do: remove the cause; then Clear fault")
+
+
+@pytest.mark.parametrize("flag", ["estop", "stopped", "error", "collided", "motors off"])
+def test_remedy_is_known_for_whatever_the_robot_reports(flag: str) -> None:
+    flags = dict.fromkeys(("estop", "stopped", "error", "collided"), False) | {"enabled": flag != "motors off"}
+    said = trouble(flags | ({flag: True} if flag in flags else {}), 0.0)
+    assert said and "remove the cause;" not in remedy_of(said)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
+import re
 import socket
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,10 @@ from ros_bench import ROOT, bench  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
-from tdm_ros.console.guard import COOKIE, is_loopback, well_formed  # noqa: E402
+from tdm_ros.console.connections import CONNECTIONS  # noqa: E402
+from tdm_ros.console.guard import is_loopback, well_formed  # noqa: E402
+from tdm_ros.console.rate import ADDRESSES, Buckets, network_of  # noqa: E402
+from tdm_ros.console.session import COOKIE, SESSION_S, Sessions  # noqa: E402
 
 NICEGUI = "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
 SLOW = [0.1, 0.0, 0.0]
@@ -92,25 +97,37 @@ def test_page_off_loopback_draws_a_token_and_lets_only_it_in(far: Door) -> None:
     assert len(far.token) >= 20
     why = "page: wrong token, or none"
     before = far.refused(why)
+    name = f"{COOKIE}_{port_of(far)}"
     for path in ("/", "/driving.js", "/?token=", "/?token=wrong", f"/?token={far.token[:-1]}", "/_nicegui_ws/x"):
         assert far.get(path)[0] == 403
-    assert far.get(Cookie=f"{COOKIE}=wrong")[0] == 403
-    assert far.get(Cookie="=;;, a=b c")[0] == 403
-    assert far.refused(why) == before + 8
+    for cookie in (f"{name}=wrong", f"{name}={far.token}", f"{name}=9999999999.{'0' * 64}", "=;;, a=b c"):
+        assert far.get(Cookie=cookie)[0] == 403
+    assert far.refused(why) == before + 10
     status, heads, _ = far.get(f"/?token={far.token}")
     assert status == 303 and heads["location"] == "/", "the token leaves the address"
     assert "HttpOnly" in heads["set-cookie"] and "SameSite=Strict" in heads["set-cookie"]
-    assert far.get(Cookie=heads["set-cookie"].partition(";")[0])[0] == 200
+    assert far.get(Cookie=session(far))[0] == 200
+    assert far.get(Cookie=f'other="a, b"; {{odd}}; x[y]=1; {session(far)}')[0] == 200, "beside cookies of other servers"
+
+
+def port_of(door: Door) -> int:
+    return int(door.host.rpartition(":")[2])
+
+
+def session(door: Door) -> str:
+    """Open the address with the token; return the cookie."""
+    return door.get(f"/?token={door.token}")[1]["set-cookie"].partition(";")[0]
 
 
 @pytest.mark.parametrize("path", ["/drive", NICEGUI])
 def test_socket_without_the_token_is_refused_and_with_it_let_in(far: Door, path: str) -> None:
-    for heads in ({}, {"Cookie": f"{COOKIE}=wrong"}):
+    cookie = session(far)
+    for heads in ({}, {"Cookie": cookie[:-1] + ("0" if cookie[-1] != "0" else "1")}):
         with pytest.raises(InvalidStatus):
             far.socket(path, **heads)
     with pytest.raises(InvalidStatus):
-        far.socket(path, "http://evil.example", Cookie=f"{COOKIE}={far.token}")
-    with far.socket(path, Cookie=f"{COOKIE}={far.token}") as page:
+        far.socket(path, "http://evil.example", Cookie=cookie)
+    with far.socket(path, Cookie=cookie) as page:
         assert page.recv(timeout=10)
 
 
@@ -282,8 +299,20 @@ def test_many_requests_of_one_address_are_slowed(far: Door) -> None:
     statuses = [far.get("/nothing")[0] for _ in range(700)]
     assert 429 in statuses
     assert far.refused("page: too many requests") > before
-    time.sleep(1.0)
-    assert far.get(f"/?token={far.token}")[0] == 303, "it is only for a while"
+    far.bench.until(lambda: far.get(f"/?token={far.token}")[0] == 303, 10)  # it is only for a while
+
+
+def test_made_up_forwarded_addresses_do_not_defeat_the_rate_limit(far: Door) -> None:
+    far.bench.until(lambda: far.get(f"/?token={far.token}")[0] == 303, 10)
+    forged = [far.get("/nothing", **{"X-Forwarded-For": f"10.0.{i // 250}.{i % 250}"})[0] for i in range(900)]
+    assert 429 in forged
+    far.bench.until(lambda: far.get(f"/?token={far.token}")[0] == 303, 20)
+
+
+def test_address_that_one_host_may_change_is_counted_as_one() -> None:
+    assert network_of("127.0.0.1") == network_of("127.9.9.9") == network_of("::1") == network_of("::ffff:127.0.0.2")
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1%eth0") != network_of("2001:db8:0:1::1")
+    assert network_of("10.0.0.1") == network_of("::ffff:10.0.0.1") != network_of("10.0.0.2")
 
 
 @pytest.mark.parametrize(
@@ -346,3 +375,175 @@ def test_page_that_can_not_be_is_said_in_a_sentence_and_the_node_lives(tmp_path:
         assert "the rest goes on" in made.output("console")
         made.until(lambda: made.values("console").get("port") == "0", 5)
         assert made.stop("console")[0] == 0
+
+
+def test_more_addresses_than_are_remembered_share_one_bucket_and_gain_no_new_burst() -> None:
+    buckets = Buckets(rate=0.0, burst=1.0)
+    assert sum(buckets.take(f"10.0.{i // 250}.{i % 250}") for i in range(4 * ADDRESSES)) == ADDRESSES + 1
+    assert not buckets.take("10.0.0.0"), "who is limited is not forgotten"
+
+
+def test_session_expires_and_is_of_one_token_and_one_port() -> None:
+    now_s = [1e9]
+    sessions = Sessions("secret", clock=lambda: now_s[0])
+    cookie = sessions.new_cookie("lab:8765").partition(";")[0]
+    assert sessions.has_cookie(f"a=1;{cookie}; b", "lab:8765")
+    assert not sessions.has_cookie(cookie, "lab:8766")
+    assert not Sessions("other", clock=lambda: now_s[0]).has_cookie(cookie, "lab:8765")
+    later = cookie.replace("=1", "=2", 1)
+    assert later != cookie and not sessions.has_cookie(later, "lab:8765")
+    now_s[0] += SESSION_S - 1
+    assert sessions.has_cookie(cookie, "lab:8765")
+    now_s[0] += 1
+    assert not sessions.has_cookie(cookie, "lab:8765")
+
+
+def test_two_consoles_on_one_host_have_cookies_of_their_own(far: Door, tmp_path: Path) -> None:
+    with door(tmp_path, host="0.0.0.0") as other:
+        other.host = f"127.0.0.1:{port_of(other)}"
+        jar = dict(session(one).split("=", 1) for one in (far, other))  # as a browser keeps them: by name, not by port
+        cookies = "; ".join(f"{name}={value}" for name, value in jar.items())
+        assert [one.get(Cookie=cookies)[0] for one in (far, other)] == [200, 200]
+
+
+@pytest.mark.parametrize("token", ["a&b", 'ä=1;"x"#%20+/?', "123456"])
+def test_token_with_any_characters_is_printed_so_that_the_address_opens_the_page(token: str, tmp_path: Path) -> None:
+    text = token.replace("\\", "\\\\").replace('"', '\\"')
+    with door(tmp_path, token=f'"{text}"') as made:
+        assert made.get()[0] == 403
+        status, heads, _ = made.get(made.address.partition(made.host)[2])
+        assert status == 303
+        assert made.get(Cookie=heads["set-cookie"].partition(";")[0])[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("token:=123456", "console.token must be text, got 123456: write it in quotes"),
+        ("port:=70000", "console.port: Invalid parameter value (70000)"),
+        ("port:=abc", "console.port must be a whole number, got 'abc'"),
+    ],
+)
+def test_parameter_of_another_type_or_out_of_range_ends_the_node_with_a_sentence(
+    given: str, sentence: str, tmp_path: Path
+) -> None:
+    name, _, value = given.partition(":=")
+    with bench(tmp_path) as made:
+        process = made.start("console", run_dir=tmp_path, **{name: value})
+        made.until(lambda: process.poll() is not None, 40)
+        assert process.returncode == 1
+        assert sentence in made.output("console") and "Traceback" not in made.output("console")
+
+
+def raw(door: Door, text: str, seconds: float = 10.0) -> bytes:
+    """Send bytes; return the whole answer."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port_of(door)), timeout=seconds) as connection:
+        connection.sendall(text.encode())
+        while data := connection.recv(65536):
+            answer += data
+    return answer
+
+
+def test_idle_connections_do_not_keep_the_operator_out(near: Door) -> None:
+    before = near.refused("page: too many connections")
+    idle = [socket.create_connection(("127.0.0.1", port_of(near))) for _ in range(2 * CONNECTIONS)]
+    slow = [socket.create_connection(("127.0.0.1", port_of(near))) for _ in range(CONNECTIONS)]
+    try:
+        for connection in slow:  # a request that never ends
+            with suppress(OSError):
+                connection.sendall(f"GET / HTTP/1.1\r\nHost: {near.host}\r\nX: ".encode())
+        assert [near.get(path)[0] for path in ("/", "/driving.js")] == [200, 200]
+        with near.socket() as page:
+            near.drive(page, SLOW, 0.2)
+            assert near.get()[0] == 200
+        assert near.refused("page: too many connections") > before
+    finally:
+        for connection in (*idle, *slow):
+            connection.close()
+
+
+def test_operator_who_drives_is_not_cut_off_by_a_crowd_of_connections(near: Door) -> None:
+    with near.socket() as page:
+        near.drive(page, SLOW, 0.1)
+        crowd = [socket.create_connection(("127.0.0.1", port_of(near))) for _ in range(3 * CONNECTIONS)]
+        near.twists.clear()
+        near.drive(page, SLOW, 0.5)
+        near.bench.spin(0.2)
+        assert sum(twist.twist.linear.x == 0.1 for twist in near.twists) > 3
+        for connection in crowd:
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("GET / HTTP/1.1\r\nHost: [\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 403),
+        ("GET / HTTP/1.1\r\nHost: 127.0.0.1:x\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nHost: evil.example\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nOrigin: http://[\r\n\r\n", 403),
+        ("GET / HTTP/1.1\r\nHost: {host}\r\nSec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\n\r\n", 403),
+        ("GET / HTTP/1.0\r\n\r\n", 400),
+        ("GET /nothing HTTP/1.1\r\nHost: {host}\r\n\r\n", 404),
+        ("GET http://evil.example/ HTTP/1.1\r\nHost: {host}\r\n\r\n", 404),
+        ("POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1\r\n\r\na", 405),
+        ("nonsense\r\n\r\n", 400),
+    ],
+)
+def test_request_that_no_page_of_ours_makes_is_rejected_and_the_connection_closed(
+    near: Door, text: str, status: int
+) -> None:
+    answer = raw(near, text.replace("{host}", near.host))
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert "Traceback" not in near.bench.output("console")
+
+
+def test_head_of_a_request_without_end_is_cut_off(near: Door) -> None:
+    with socket.create_connection(("127.0.0.1", port_of(near)), timeout=10) as connection, pytest.raises(OSError):
+        connection.sendall(f"GET / HTTP/1.1\r\nHost: {near.host}\r\n".encode())
+        for _ in range(1000):
+            connection.sendall(b"X: " + b"a" * 50_000 + b"\r\n")
+
+
+def test_path_out_of_the_folders_is_not_served(near: Door) -> None:
+    static = re.search(r"/_nicegui/[^/]+/", near.get()[2])
+    assert static is not None
+    ups = ("../" * 9, "%2e%2e/" * 9, "..%2f" * 9, "%2e%2e%2f" * 9, "/", "%2f", "....//" * 9, "..%5c" * 9, "%00/")
+    for folder in ("static/", "resources/x/", "esm/nicegui-scene/", "components/", "libraries/", "dynamic_resources/"):
+        for up in ups:
+            text = f"GET {static[0]}{folder}{up}etc/passwd HTTP/1.1\r\nHost: {near.host}\r\nConnection: close\r\n\r\n"
+            answer = raw(near, text)
+            served = answer.startswith(b"HTTP/1.1 200") and b"x-nicegui-content: page" not in answer
+            assert b"root:" not in answer and not served, (folder, up)
+
+
+def test_page_cannot_be_framed_and_repeats_no_forwarded_header(near: Door) -> None:
+    _, heads, text = near.get(**{"X-Forwarded-Prefix": "//evil.example", "X-Forwarded-Host": "evil.example"})
+    assert heads["x-frame-options"] == "DENY" and "frame-ancestors 'none'" in heads["content-security-policy"]
+    assert heads["x-content-type-options"] == "nosniff" and heads["referrer-policy"] == "no-referrer"
+    assert "evil.example" not in text
+
+
+def test_pages_that_are_fetched_and_never_opened_take_no_more_memory(near: Door) -> None:
+    def memory_mb() -> float:
+        status = Path(f"/proc/{near.bench.processes['console'].pid}/status").read_text()
+        found = re.search(r"VmRSS:\s+(\d+)", status)
+        assert found is not None
+        return int(found[1]) / 1024
+
+    def fetch(count: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port_of(near), timeout=30)
+        while count:
+            connection.request("GET", "/")
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status == 429:
+                near.bench.spin(0.2)
+            else:
+                count -= 1
+
+    fetch(150)
+    before = memory_mb()
+    fetch(250)
+    assert memory_mb() - before < 50, "250 pages that are kept take 100 MB"

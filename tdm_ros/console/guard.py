@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
 import json
 import re
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+from tdm_ros.console.rate import Bucket, Buckets
+from tdm_ros.console.session import Sessions
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-COOKIE = "tdm_ros_console"
 MESSAGE_BYTES = 16_384
 MESSAGES_S, MESSAGES_BURST = 80.0, 240.0
 REQUESTS_S, REQUESTS_BURST = 40.0, 400.0
 """A page takes about 60 requests to load."""
 SOCKETS = 32
-ADDRESSES = 256
 POLICY_VIOLATION = 1008
 TOO_LARGE = 1009
 SOCKET_PATH = "/_nicegui_ws/"
+PATHS = ("/", "/driving.js", "/drive", "/favicon.ico")
+FOLDERS = ("/_nicegui/", SOCKET_PATH)
+"""What there is; NiceGUI would build a page for any other path, too."""
+IGNORED = b"x-forwarded-"
+"""Beginning of headers that only a proxy may set, and there is none: NiceGUI would put the prefix into the page."""
+SECURITY = [
+    (b"content-security-policy", b"frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+"""Headers of every answer: no page of another origin frames, opens or embeds this one."""
 _PACKET = re.compile(r"4[0-6](?:/[^,]*,)?\d*(?P<json>[\[{].*)?", re.DOTALL)
 """Of Socket.IO, in a message of Engine.IO: type, namespace, number, data."""
 
@@ -37,24 +49,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-class Bucket:
-    """Lets ``rate`` things a second pass, and ``burst`` at once."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate, self._burst, self._left = rate, burst, burst
-        self._at_s = time.monotonic()
-
-    def take(self) -> bool:
-        """Whether one more may pass now."""
-        now_s = time.monotonic()
-        self._left = min(self._left + (now_s - self._at_s) * self._rate, self._burst)
-        self._at_s = now_s
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class Guard:
@@ -71,9 +65,10 @@ class Guard:
     """
 
     def __init__(self, app: App, refuse: Callable[[str, str], None], token: str) -> None:
-        self.app, self._refuse, self._token = app, refuse, token
+        self.app, self._refuse = app, refuse
+        self._sessions = Sessions(token) if token else None
         self._sockets = 0
-        self._requests: dict[str, Bucket] = {}
+        self._requests = Buckets(REQUESTS_S, REQUESTS_BURST)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a connection."""
@@ -83,49 +78,48 @@ class Guard:
         heads = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         status, why = self._problem(scope, heads)
         if why:
-            self._refuse(f"page: {why}", str((scope.get("client") or ("?",))[0]))
+            self._refuse(f"page: {why}", _address(scope))
             await _deny(scope, receive, send, status, why)
-        elif scope["type"] == "websocket":
+            return
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(IGNORED)]
+        if scope["type"] == "websocket":
             await self._watched(scope, receive, send)
-        elif self._token and "token" in parse_qs(scope["query_string"].decode("latin-1")):
-            await _admit(scope, send, self._token)
+        elif self._sessions and self._sessions.has_token(scope["query_string"]):
+            await _admit(send, self._sessions.new_cookie(heads.get("host", "")))
         else:
-            await self.app(scope, receive, send)
+            await self.app(scope, receive, _secured(send))
 
     def _problem(self, scope: Scope, heads: dict[str, str]) -> tuple[int, str]:
         """Status and reason of a refusal; "" if there is none."""
         socket = scope["type"] == "websocket"
-        if not self._bucket(str((scope.get("client") or ("?",))[0])).take():
+        if not self._requests.take(_address(scope)):
             return 429, "too many requests"
-        host = heads.get("host", "")
-        if not self._token and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        host, origin = heads.get("host", ""), heads.get("origin")
+        name = _name_of(host)
+        if name is None:
+            return 400, "malformed host"
+        if self._sessions is None and not is_loopback(name):
             return 403, "host of another name"
-        origin = heads.get("origin")
-        if (origin is None and socket) or (origin is not None and urlsplit(origin).netloc != host):
+        if (origin is None and socket) or (origin is not None and origin not in (f"http://{host}", f"https://{host}")):
             return 403, "another origin"
-        if self._token and not self._knows(scope, heads):
+        if heads.get("sec-fetch-site") == "cross-site" and heads.get("sec-fetch-mode") != "navigate":
+            return 403, "another origin"
+        if self._sessions and not self._knows(scope, heads, host):
             return 403, "wrong token, or none"
         if socket and self._sockets >= SOCKETS:
             return 429, "too many sockets"
+        if not socket and scope["method"] not in ("GET", "HEAD"):
+            return 405, "another method than GET"
         if not socket and scope["path"].startswith(SOCKET_PATH):
             return 403, "polling instead of a socket"
+        if scope["path"] not in PATHS and not scope["path"].startswith(FOLDERS):
+            return 404, "no such path"
         return 200, ""
 
-    def _bucket(self, address: str) -> Bucket:
-        bucket = self._requests.pop(address, None) or Bucket(REQUESTS_S, REQUESTS_BURST)
-        self._requests[address] = bucket  # the last one used is the last to be forgotten
-        if len(self._requests) > ADDRESSES:
-            del self._requests[next(iter(self._requests))]
-        return bucket
-
-    def _knows(self, scope: Scope, heads: dict[str, str]) -> bool:
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [])
-        try:
-            cookie = SimpleCookie(heads.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            cookie = None
-        given += [cookie.value] if cookie else []
-        return any(hmac.compare_digest(text.encode(), self._token.encode()) for text in given)
+    def _knows(self, scope: Scope, heads: dict[str, str], host: str) -> bool:
+        assert self._sessions is not None
+        cookies = heads.get("cookie", "")
+        return self._sessions.has_cookie(cookies, host) or self._sessions.has_token(scope["query_string"])
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass messages on as long as they are few, small and well-formed."""
@@ -181,10 +175,34 @@ def well_formed(data: str | bytes) -> bool:
     return True
 
 
-async def _admit(scope: Scope, send: Send, token: str) -> None:
-    """Put the token into a cookie, and send the browser to the address without it."""
-    cookie = f"{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"
-    headers = [(b"location", scope["path"].encode()), (b"set-cookie", cookie.encode()), (b"cache-control", b"no-store")]
+def _address(scope: Scope) -> str:
+    return str((scope.get("client") or ("?",))[0])
+
+
+def _name_of(host: str) -> str | None:
+    """Return the name in a Host header; None if it is malformed."""
+    try:
+        parts = urlsplit(f"//{host}")
+        parts.port  # noqa: B018 (it raises)
+    except ValueError:
+        return None
+    return parts.hostname if parts.netloc == host else None
+
+
+def _secured(send: Send) -> Send:
+    """Return a ``send`` that adds our headers to an answer."""
+
+    async def secured(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *SECURITY]}
+        await send(message)
+
+    return secured
+
+
+async def _admit(send: Send, cookie: str) -> None:
+    """Open a session, and send the browser to the address without the token."""
+    headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"cache-control", b"no-store"), *SECURITY]
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 
@@ -194,6 +212,6 @@ async def _deny(scope: Scope, receive: Receive, send: Send, status: int, why: st
         await receive()  # websocket.connect
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": why})
         return
-    headers = [(b"content-type", b"text/plain; charset=utf-8")]
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *SECURITY]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": f"Refused: {why}.\n".encode()})

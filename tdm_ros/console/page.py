@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable
 from html import escape
 
-from nicegui import ui
+from nicegui import Client, ui
 
 from tdm_ros.console.desk import Desk, Picture
 from tdm_ros.console.driving import SPEED_MAX_M_S
-from tdm_ros.console.readings import curve_options, cycle_rows, recorded_rows
+from tdm_ros.console.readings import curve_options, cycle_rows, fault_of, recorded_rows, remedy_of
 from tdm_ros.console.view import DRAGS, ArmView
 
 UPDATE_S = 0.1
 SLOW_S = 1.0
+WAITING_PAGES = 100
+"""Pages that a browser has fetched and not connected to; each takes some 0.4 MB until NiceGUI drops it, 60 s later."""
+TEXT_SHOWN = 500
 SILENT_S = 1.0
 """An arm that was last heard so long ago is silent [s]."""
 
@@ -26,8 +29,9 @@ WHO = {
     "SAFETY": ("the arm holds", "#c62828"),
     "NONE": ("the arm stands", "#616161"),
     "silent": ("the arm is silent", "#000000"),
+    "fault": ("FAULT: the arm is stopped", "#b71c1c"),
 }
-"""What is said of each source, and on which ground."""
+"""Text and background for each source of the last cycle, for an arm that is silent, and for a fault."""
 
 BUTTONS = (
     ("start", "Start", "play_arrow", "positive", "begin, or go on"),
@@ -52,6 +56,8 @@ body, .nicegui-content { margin: 0; padding: 0; }
   flex-direction: column; align-items: flex-start; }
 .overlay .who { font-size: 22px; font-weight: 600; padding: 4px 14px; border-radius: 8px; color: white; }
 .overlay .why { margin-top: 6px; background: rgba(255,255,255,.85); border-radius: 6px; padding: 2px 10px; }
+.overlay .remedy { margin-top: 6px; background: #b71c1c; color: white; font-weight: 600; border-radius: 6px;
+  padding: 4px 14px; } .overlay .remedy:empty { display: none; }
 #drive { width: 100%; font-size: 13px; touch-action: none; user-select: none; }
 #drive-take { width: 100%; padding: 10px; border: 0; border-radius: 6px; background: #5e35b1; color: white;
   font-weight: 600; cursor: pointer; } #drive-take:active { background: #311b92; }
@@ -82,6 +88,9 @@ def make_page(desk: Desk) -> Callable[[], None]:
     """The function that builds the page for each browser that opens it."""
 
     def page() -> None:
+        waiting = [client for client in Client.instances.values() if not client.has_socket_connection]
+        for client in waiting[:-WAITING_PAGES]:
+            client.delete()
         Page(desk)
 
     return page
@@ -105,6 +114,7 @@ class Page:
                 with ui.element("div").classes("overlay"):
                     self._who = ui.label("").classes("who")
                     self._why = ui.label("").classes("why")
+                    self._remedy = ui.label("").classes("remedy")
             with ui.element("div").classes("right"):
                 self._buttons()
                 self._driving()
@@ -188,9 +198,11 @@ class Page:
     def _update(self) -> None:
         picture = self._desk.picture
         silent = time.monotonic() - picture.heard_s > SILENT_S
-        text, ground = WHO["silent" if silent else picture.source]
+        fault = fault_of(picture)
+        text, ground = WHO["fault" if fault else "silent" if silent else picture.source]
         self._set(self._who, text, f"background:{ground}")
         self._set(self._why, _why(picture, silent), "")
+        self._set(self._remedy, remedy_of(fault) if fault else "", "")
         self._set(self._state, _state(picture), "")
         goal, hand = picture.goal_m, picture.hand_m
         at = f"hand {_metres(hand)}" + (f"   goal {_metres(goal)}" if goal else "") + " m"
@@ -211,6 +223,7 @@ class Page:
 
     @staticmethod
     def _set(label: ui.label, text: str, style: str) -> None:
+        text = text[:TEXT_SHOWN]  # what nodes say has any length
         if label.text != text:
             label.text = text
             if style:
@@ -218,10 +231,11 @@ class Page:
 
 
 def _why(picture: Picture, silent: bool) -> str:
-    """Why the arm holds, is slowed, or what is going on."""
+    """Why the arm is stopped, holds or is slowed, or what is going on."""
+    fault = fault_of(picture)
     if silent:
-        return "nothing was heard of it for a second"
-    reasons = (picture.fault and f"FAULT: {picture.fault}", picture.hold_reason, picture.reason)
+        return " · ".join(filter(None, (fault, "no state of the arm was received for a second")))
+    reasons = (fault, picture.hold_reason, picture.reason)
     slowed = f"limited: {picture.limiter}" if picture.limiter else ""
     return " · ".join(filter(None, (next(filter(None, reasons), ""), slowed))) or f"episode {picture.episode}"
 

@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from tdm_ros.console.desk import Picture
 
 SHOWN = 600
 """Episodes in the curve; of more, the last."""
+VALUES, TEXT = 256, 200
+"""Kept of one node: so many values, of so many characters."""
+REMEDIES = (
+    ("the e-stop is pressed", "release it, call arm/reset, then arm/enable"),
+    ("the robot is stopped", "call arm/reset, then arm/enable"),
+    ("the robot reports an error", "read it on the robot's screen, remove its cause, call arm/reset, then arm/enable"),
+    ("the robot reports a collision", "look what the arm hit"),
+    ("the motors are off", "call arm/enable"),
+    ("the worker", "read the log of arm, start again"),
+)
+"""What to do about a fault besides clearing it, by what it says; docs/real_robot.md has all of them."""
 SERIES = (("train", "#1565c0"), ("validate", "#00796b"), ("evaluate", "#ef6c00"))
+
+
+class NodeValues:
+    """Newest diagnostics of each node, bounded whatever is published.
+
+    Parameters
+    ----------
+    names : collection of str
+        Nodes whose values are kept.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = frozenset(names)
+        self.by_node: dict[str, dict[str, str]] = {}
+
+    def take(self, name: str, values: Iterable[tuple[str, str]]) -> None:
+        """Keep the newest values of a node; of another one, nothing."""
+        if name in self._names:
+            self.by_node[name] = {key[:TEXT]: value[:TEXT] for key, value in itertools.islice(values, VALUES)}
 
 
 def curve_options(curve: tuple[tuple[float, float, str], ...]) -> dict[str, Any]:
@@ -67,3 +99,14 @@ def _count(text: str) -> int:
 
 def _spread(values: dict[str, str], key: str) -> str:
     return " / ".join(_number(values, f"{key}.{part}", 1) for part in ("p50", "p99", "worst"))
+
+
+def fault_of(picture: Picture) -> str:
+    """Why the arm is stopped until an operator clears it; "" if it is not."""
+    return picture.fault or (picture.state == "FAULT" and picture.reason) or ""
+
+
+def remedy_of(fault: str) -> str:
+    """What an operator does about a fault, in one sentence."""
+    first = next((todo for words, todo in REMEDIES if words in fault), "remove the cause")
+    return f"What to do: {first}; then Clear fault, then Start."

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import threading
+from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI, WebSocket
@@ -13,6 +16,7 @@ from fastapi.responses import FileResponse
 from nicegui import app as pages
 from nicegui import ui
 
+from tdm_ros.console.connections import HEAD_BYTES, BoundedHttp
 from tdm_ros.console.desk import Desk
 from tdm_ros.console.driving import Driving
 from tdm_ros.console.guard import MESSAGE_BYTES, Guard, is_loopback
@@ -21,6 +25,8 @@ from tdm_ros.console.page import make_page
 SCRIPT = Path(__file__).with_name("driving.js")
 TOKEN_BYTES = 18
 START_S = 20.0
+DETAIL = 120
+MALFORMED = "page: malformed event"
 
 
 class Server:
@@ -58,17 +64,25 @@ class Server:
         def script() -> FileResponse:
             return FileResponse(SCRIPT, media_type="text/javascript", headers={"cache-control": "no-cache"})
 
-        pages.on_exception(lambda error: desk.refuse("page: malformed event", f"{type(error).__name__}: {error}"[:120]))
+        pages.on_exception(
+            lambda error: desk.refuse("page: malformed event", f"{type(error).__name__}: {error}"[:DETAIL])
+        )
+        for name in ("engineio.server", "socketio.server", "asyncio"):  # a traceback for each malformed event
+            logger = logging.getLogger(name)
+            logger.handlers, logger.propagate = [Counting(desk)], False
         ui.run_with(app, root=make_page(desk), title="tdm_ros", tailwind=False, show_welcome_message=False)
         config = uvicorn.Config(
             Guard(app, desk.refuse, self.token),
             loop="asyncio",
+            http=partial(BoundedHttp, desk.refuse),  # type: ignore[arg-type]
+            h11_max_incomplete_event_size=HEAD_BYTES,
+            proxy_headers=False,  # they would say any address, and there is no proxy
             ws="websockets-sansio",
             ws_max_size=4 * MESSAGE_BYTES,
             ws_per_message_deflate=False,
-            log_level="warning",
+            log_level="error",  # what is rejected is counted
             access_log=False,
-            limit_concurrency=128,
+            server_header=False,
             timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
@@ -80,7 +94,7 @@ class Server:
         """What a person types into the browser."""
         host = socket.gethostname() if self._host in ("0.0.0.0", "::", "") else self._host
         shown = f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{self.port}/" + (f"?token={self.token}" if self.token else "")
+        return f"http://{shown}:{self.port}/" + (f"?token={quote(self.token, safe='')}" if self.token else "")
 
     @property
     def alive(self) -> bool:
@@ -91,6 +105,25 @@ class Server:
         """Close every page, and end."""
         self._server.should_exit = True
         self._thread.join(START_S)
+
+
+class Counting(logging.Handler):
+    """Counts what a library would log, since a page could make it log without end.
+
+    Parameters
+    ----------
+    desk : Desk
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count a record."""
+        error = record.exc_info[1] if record.exc_info else None
+        what = f"{type(error).__name__}: {error}" if error else record.getMessage()
+        self._desk.refuse(MALFORMED, what[:DETAIL])
 
 
 def _listen(host: str, port: int) -> socket.socket:

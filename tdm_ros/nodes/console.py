@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.console.desk import EVENTS, SWITCHES, TRIGGERS, Desk, Order, Point
+from tdm_ros.console.readings import NodeValues
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.timeline import Source
 from tdm_ros.msg import ArmState, Episode, Transition
@@ -24,7 +25,7 @@ from tdm_ros.nodes.convert import BASE_FRAME, StateReader, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics
 from tdm_ros.nodes.node_runner import every, run
-from tdm_ros.nodes.parameters import ConsoleParameters
+from tdm_ros.nodes.parameters import NODES, ConsoleParameters
 from tdm_ros.replay.log import LOG_FOLDER
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.training.metrics import UNSCORED, read_metrics
@@ -54,7 +55,7 @@ class ConsoleNode(Node):
         self.desk = Desk((low[0], low[1], low[2]), (high[0], high[1], high[2]))
         self._trail: deque[Point] = deque(maxlen=TRAIL_STATES)
         self._executed: Counter[str] = Counter()
-        self._values_by_node: dict[str, dict[str, str]] = {}
+        self._node_values = NodeValues(NODES)
         self._metrics_size = -1
         self._open_s = time.monotonic()
         self._engaged = False
@@ -213,7 +214,7 @@ class ConsoleNode(Node):
             its_space, _, name = status.name.rpartition("/")
             shared = name == "trainer" and space.startswith(f"{its_space}/")  # several arms have one
             if f"{its_space}/" == space or shared:
-                self._values_by_node[name] = {pair.key: pair.value for pair in status.values}
+                self._node_values.take(name, ((pair.key, pair.value) for pair in status.values))
 
     def _look(self) -> None:
         """Once a second: what is on disk, what was refused, whether anybody looks on."""
@@ -225,7 +226,7 @@ class ConsoleNode(Node):
             self._open_s = now_s
         elif self.desk.keeps and now_s - self._open_s > ALONE_S:
             self._switch("keep_goal", False)
-        self.desk.show(executed=dict(self._executed), values=dict(self._values_by_node), log=self._files())
+        self.desk.show(executed=dict(self._executed), values=dict(self._node_values.by_node), log=self._files())
         self._read_curve()
         gone = self._server is not None and not self._server.alive
         self._diagnostics.publish(MISSING if self._server is None else "the page's server has ended" if gone else "")

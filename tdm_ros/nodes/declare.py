@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
@@ -32,12 +33,16 @@ class Declared(Generic[P]):
     def __init__(self, node: Node, kind: type[P]) -> None:
         self._owner = node.get_name()
         self._specs = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
-        values = {
-            name: check(self._owner, name, spec, node.declare_parameter(name, spec.default, _descriptor(spec)).value)
-            for name, spec in self._specs.items()
-        }
+        values = {name: self._declare(node, name, spec) for name, spec in self._specs.items()}
         self.values: P = kind(**values)
         node.add_on_set_parameters_callback(self._on_set)
+
+    def _declare(self, node: Node, name: str, spec: Any) -> Any:
+        try:
+            value = node.declare_parameter(name, spec.default, _descriptor(spec)).value
+        except ParameterException as error:  # out of range: rclpy's own sentence says which value and bounds
+            raise ValueError(f"{self._owner}.{name}: {error}") from None
+        return check(self._owner, name, spec, value)
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         changes = {}
@@ -59,8 +64,7 @@ def _descriptor(spec: Any) -> ParameterDescriptor:
         description=spec.metadata["description"] + (f" [{unit}]" if unit else ""),
         additional_constraints=f"one of {', '.join(choices)}" if choices else "",
         read_only=spec.metadata["read_only"],
-        # `name:=3` gives an integer where 3.0 is meant; `check` settles the type.
-        dynamic_typing=isinstance(spec.default, float),
+        dynamic_typing=True,  # `check` settles the type: `name:=3` is an integer where 3.0 is meant
     )
     if bounds and isinstance(spec.default, float):
         descriptor.floating_point_range = [FloatingPointRange(from_value=float(bounds[0]), to_value=float(bounds[1]))]

@@ -11,6 +11,7 @@ from tdm_ros.tasks import SCENES
 PLANNERS = ("direct", "graph", "cem", "mppi", "gradient")
 """Names of ways to plan; direct, and those of `planning.OPTIMISERS`."""
 Value = bool | int | float | str
+NOUN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
 def parameter(
@@ -44,7 +45,10 @@ def check(owner: str, name: str, spec: Any, value: Any) -> Value:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise ValueError(f"{owner}.{name} must be a {kind.__name__}, got {value!r}")
+        remedy = (
+            f""": write it in quotes, {name}: "..." in a file, -p '{name}:="..."' in a shell""" if kind is str else ""
+        )
+        raise ValueError(f"{owner}.{name} must be {NOUN[kind]}, got {value!r}{remedy}")
     bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))
     if bounds and not bounds[0] <= value <= bounds[1]:
         raise ValueError(
@@ -245,7 +249,7 @@ class ConsoleParameters(TaskParameters):
 
     host: str = parameter("127.0.0.1", "Address to listen on; 0.0.0.0: reached from everywhere, with the token.")
     port: int = parameter(8765, "Port of the page; if it is taken, any other.", bounds=(0, 65535))
-    token: str = parameter("", "What the address must carry; empty: a random one, or none on 127.0.0.1.")
+    token: str = parameter("", "Text that the address must carry; empty: a random one, or none on 127.0.0.1.")
     run_dir: str = parameter("runs/latest", "Folder of the run, for the learning curve and the list of the log.")
 
 
