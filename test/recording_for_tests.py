@@ -35,6 +35,7 @@ QOS = """\
 """
 CYCLE_NS = 50_000_000
 START_NS = 1_700_000_000_000_000_007
+RUN = "0123456789abcdef"
 STEPS = 12
 """Steps of an episode here; what is left is cut off."""
 
@@ -167,7 +168,14 @@ def _transition(
         "terminated": False,
         "truncated": number == len(part.sources) - 1,
         "task": task.fingerprint,
+        "run": RUN,
+        "arm": "",
     }
+
+
+def discarding(begin: int, end: int) -> dict[str, Any]:
+    """Fields of an announcement by which a person discards cycles."""
+    return {"discarded_run": [RUN], "discarded_from_cycle": [begin], "discarded_to_cycle": [end]}
 
 
 def recording(content: Sequence[tuple[str, dict[str, Any]]] | None = None, seed: int = 0) -> Recording:

@@ -26,6 +26,7 @@ def sample(cycle: int, episode: int = 1, source: Source = Source.POLICY) -> ArmS
         np.full(3, float(cycle)),
         np.full(7, cycle / 1000, np.float32),
         int(source),
+        run="run",
     )
 
 
@@ -90,7 +91,8 @@ def test_pairing_same_state_twice_changes_nothing() -> None:
 
 
 def test_pairing_arm_restarted_ends_the_piece() -> None:
-    found = collect([sample(10), sample(11), sample(1), sample(2)])
+    restarted = [replace(sample(cycle), run="another") for cycle in (1, 2)]
+    found = collect([sample(10), sample(11), *restarted])
     assert [(t.cycle, t.last) for t in found] == [(10, True), (1, True)]
 
 
@@ -119,7 +121,7 @@ def test_joining_log_and_live_overlap_counts_once() -> None:
 
 def test_joining_resets_and_holds_are_left_out() -> None:
     stream = collect([sample(10), sample(11), sample(12, 1, Source.SAFETY), sample(13)])
-    joined = join([*stream, replace(stream[-1], stamp_ns=10**12, cycle=99)])
+    joined = join([*stream, replace(stream[-1], cycle=99)])
     assert {t.source for t in joined} == {1} and all(t.last for t in joined)
 
 

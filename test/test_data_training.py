@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recording_for_tests import PARTS, STEPS, Part, changed, messages, recording, write_log
+from recording_for_tests import PARTS, STEPS, Part, changed, discarding, messages, recording, write_log
 
 from tdm_ros import TDM
 from tdm_ros.cli import main
@@ -52,10 +52,10 @@ def test_experience_is_what_the_live_trainer_makes_of_the_same_log(tmp_path: Pat
 
 def test_experience_leaves_out_what_a_person_discarded(tmp_path: Path) -> None:
     content = messages(PARTS[:2])
-    stamps = [one["header"]["stamp"] for _, one in content if "action" in one]
-    first, last = stamps[2], stamps[6]
+    cycles = [one["cycle"] for _, one in content if "action" in one]
+    first, last = cycles[2], cycles[6]
     topic, announced = next(one for one in reversed(content) if "state" in one[1])
-    told = (topic, {**announced, "discarded_from": [first], "discarded_to": [last]})
+    told = (topic, {**announced, **discarding(first, last)})
     path = log(tmp_path / "run", recording([*content, told]))
     found = read_experience([path], TASK)
     everything = read_experience([log(tmp_path / "all", recording(content))], TASK)

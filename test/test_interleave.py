@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from test_live_learning import CONFIG, TASK, transition
 
+from tdm_ros.control.identity import CycleRange
 from tdm_ros.replay.interleave import PATIENCE, Interleave
 from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.training.learner import Learner
@@ -92,7 +93,7 @@ def test_live_learning_arms_with_the_same_cycles_stay_apart() -> None:
 
 def test_live_learning_what_is_discarded_of_one_arm_is_kept_of_the_other() -> None:
     live = LiveLearning(Learner(TASK, CONFIG, 0))
-    span = (10 * 50_000_000, 20 * 50_000_000)
+    span = CycleRange("run", 10, 20)
     for cycle in range(1, 61):
         for arm in ("arm1", "arm2"):
             live.add(transition(cycle), arm)
@@ -107,4 +108,4 @@ def test_live_learning_knows_when_something_may_be_missing() -> None:
     live.add(transition(5), "arm1")
     assert live.follows(transition(6), "arm1") and live.follows(transition(5), "arm1")
     assert not live.follows(transition(8), "arm1") and not live.follows(transition(6), "arm2")
-    assert live.newest_ns("arm1") == 5 * 50_000_000 and live.newest_ns("arm2") == -1
+    assert live.has(transition(5), "arm1") and not live.has(transition(5), "arm2")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tdm_ros.control.identity import CycleRange
 from tdm_ros.control.timeline import Source
 from tdm_ros.replay import Step
 from tdm_ros.replay.log import LoggedTransition
@@ -26,7 +27,7 @@ def transition(cycle: int, source: Source = Source.POLICY, size: int = 17) -> Lo
     seen = rng.normal(size=(2, size)).astype(np.float32)
     goal = np.full(3, 0.4, np.float32)
     step = Step(seen[0], np.zeros(7, np.float32), seen[1], seen[0][-3:], seen[1][-3:], goal, False)
-    return LoggedTransition(step, 1, cycle, cycle, cycle * 50_000_000, int(source), False, cycle % 50 == 49)
+    return LoggedTransition(step, 1, cycle, cycle, cycle * 50_000_000, int(source), False, cycle % 50 == 49, "run")
 
 
 def test_live_learning_log_then_overlapping_stream_counts_each_once() -> None:
@@ -106,7 +107,7 @@ def test_live_learning_knows_a_persons_transitions_and_forgets_what_she_discards
     live.rebuild(transition(c, source) for c, source in enumerate(sources, start=1))
     store = live.learner.store
     assert len(store.human()) == 10 and live.learner.transitions == 40
-    span = (15 * 50_000_000, 25 * 50_000_000)
+    span = CycleRange("run", 15, 25)
     assert live.discard([span]) == 10 and live.discard([span]) == 0
     assert len(store.human()) == 5 and live.discarded == 10
     assert live.learner.transitions == 40, "what was seen was seen"
@@ -115,7 +116,7 @@ def test_live_learning_knows_a_persons_transitions_and_forgets_what_she_discards
 
 def test_live_learning_what_comes_later_of_a_discarded_stretch_is_left_out_too() -> None:
     live = LiveLearning(Learner(TASK, CONFIG, 0))
-    live.discard([(0, 5 * 50_000_000)])
+    live.discard([CycleRange("run", 0, 5)])
     live.rebuild(transition(c) for c in range(1, 12))
     assert live.learner.transitions == 10 and live.discarded == 4
 
@@ -124,5 +125,5 @@ def test_live_learning_all_discarded_there_is_nothing_to_learn() -> None:
     live = LiveLearning(Learner(TASK, CONFIG, 0))
     live.rebuild(transition(c) for c in range(1, 40))
     assert live.learner.updates_due() > 0
-    live.discard([(0, 10**18)])
+    live.discard([CycleRange("run", 0, 10**6)])
     assert live.learner.updates_due() == 0

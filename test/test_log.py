@@ -14,6 +14,7 @@ from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from mcap_ros2.writer import Writer as TextWriter
 
+from tdm_ros.control.identity import CycleRange
 from tdm_ros.replay.log import (
     LogChannel,
     McapWriter,
@@ -91,13 +92,6 @@ def test_log_round_trip_gives_the_same_numbers(tmp_path: Path) -> None:
     assert third.stamp_ns == 102_000_000_007 and third.limited and third.source == 1
     np.testing.assert_array_equal(third.step.next_observation, np.full(17, 3, np.float32))
     assert third.step.action.dtype == np.float32 and not third.step.terminated
-
-
-def test_log_is_read_from_where_one_was_on(tmp_path: Path) -> None:
-    write(tmp_path / "0000.mcap", 4)
-    stamps = [t.stamp_ns for t in read_transitions(tmp_path, TASK)]
-    assert [t.cycle for t in read_transitions(tmp_path, TASK, after_ns=stamps[1])] == [2, 3]
-    assert not list(read_transitions(tmp_path, TASK, after_ns=stamps[3]))
 
 
 def test_log_finished_file_is_read_by_the_mcap_reader_with_its_schema(tmp_path: Path) -> None:
@@ -192,7 +186,7 @@ EPISODE = SEPARATOR.join(
 )
 
 
-def announced(text: str, *spans: tuple[int, int], task: str = TASK) -> tuple[LogChannel, bytes]:
+def announced(text: str, *cycles: tuple[str, int, int], task: str = TASK) -> tuple[LogChannel, bytes]:
     """A channel of announcements, and one of them, made by another library from the same text."""
     import io
 
@@ -206,28 +200,23 @@ def announced(text: str, *spans: tuple[int, int], task: str = TASK) -> tuple[Log
     names = [line.split()[1] for line in text.split(SEPARATOR)[0].splitlines() if line and line[0] not in "# "]
     numbers = {name: 0 for name in names if "=" not in name and name not in (*content, "reason")}
     content |= numbers | {"reason": ""}
-    if spans:
-        content["discarded_from"] = [{"sec": begin, "nanosec": 0} for begin, _ in spans]
-        content["discarded_to"] = [{"sec": end, "nanosec": 0} for _, end in spans]
+    fields = ("discarded_run", "discarded_from_cycle", "discarded_to_cycle")
+    content |= {name: [one[at] for one in cycles] for at, name in enumerate(fields)}
     writer.write_message("/episode", writer.register_msgdef("tdm_ros/msg/Episode", text), content)
     writer.finish()
     message = next(make_reader(io.BytesIO(buffer.getvalue())).iter_messages())[2]
     return LogChannel("/episode", "tdm_ros/msg/Episode", text), message.data
 
 
-def test_discarded_stretches_are_read_from_the_announcements_and_older_logs_have_none(tmp_path: Path) -> None:
-    older = EPISODE.replace("builtin_interfaces/Time[] discarded_from", "# ").replace(
-        "builtin_interfaces/Time[] discarded_to", "# "
-    )
+def test_discarded_cycles_are_read_from_the_announcements(tmp_path: Path) -> None:
     said = [
-        announced(older),
-        announced(EPISODE, (3, 5)),
-        announced(EPISODE, (3, 5), (7, 9)),
-        announced(EPISODE, (1, 99), task="another"),
+        announced(EPISODE),
+        announced(EPISODE, ("a", 3, 5)),
+        announced(EPISODE, ("a", 3, 5), ("b", 7, 9)),
+        announced(EPISODE, ("a", 1, 99), task="another"),
     ]
     for number, (channel, data) in enumerate(said):
         writer = McapWriter(tmp_path / f"{number:04d}.mcap", [channel])
         writer.write("/episode", data, number)
         writer.close()
-    second = 1_000_000_000
-    assert read_discarded(tmp_path, TASK) == ((3 * second, 5 * second), (7 * second, 9 * second))
+    assert read_discarded(tmp_path, TASK) == (CycleRange("a", 3, 5), CycleRange("b", 7, 9))

@@ -62,6 +62,7 @@ class Commander:
         names = list(JOINT_NAMES)
         return Command(
             header=state.header,
+            run=state.run,
             cycle=state.cycle,
             episode=1,
             joint_names=names,

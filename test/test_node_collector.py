@@ -56,6 +56,7 @@ class Stage:
     def state(self, episode: int, source: int = ArmState.SOURCE_POLICY, **changes: object) -> None:
         self.cycle += 1
         message = ArmState(
+            run="test",
             cycle=self.cycle,
             episode=episode,
             joint_names=list(reversed(JOINT_NAMES)),
@@ -157,9 +158,9 @@ def test_collector_killed_loses_nothing_that_was_published(stage: Stage, tmp_pat
         {"velocity": doubles([0.0] * 2)},
         {"executed_action": floats([np.inf] * 7)},
         {"joint_names": ["left"] * 7},
-        {"header": ArmState().header},
+        {"run": ""},
     ],
-    ids=["nan", "sizes", "infinite action", "names", "old stamp"],
+    ids=["nan", "sizes", "infinite action", "names", "no run"],
 )
 def test_collector_bad_state_is_refused_and_nothing_is_glued(stage: Stage, changes: dict[str, object]) -> None:
     stage.announce(1)
@@ -173,3 +174,25 @@ def test_collector_bad_state_is_refused_and_nothing_is_glued(stage: Stage, chang
     hole = next(i for i in range(6) if cycles[i + 1] != cycles[i] + 1)
     assert cycles[hole + 1] == cycles[hole] + 3 and stage.transitions[hole].truncated
     stage.bench.until(lambda: any("arm_state" in why for why in stage.bench.refused("collector")))
+
+
+def test_collector_records_on_whatever_clock_the_states_are_stamped_with(stage: Stage, tmp_path: Path) -> None:
+    hour_ns = 3600 * 10**9
+    stage.announce(1)
+    for _ in range(10):
+        stage.state(1)
+    foreign = ArmState().header
+    foreign.stamp.sec = to_stamp(stage._start_ns).sec + 10 * 365 * 24 * 3600
+    cycle = stage.cycle
+    stage.state(0, ArmState.SOURCE_NONE, header=foreign, run="foreign")
+    stage.cycle = cycle  # the arm itself goes on
+    for _ in range(10):
+        stage.state(1)
+    stage._start_ns -= hour_ns  # the wall clock is set back
+    for _ in range(10):
+        stage.state(1)
+    stage.bench.until(lambda: len(stage.transitions) == 28)
+    assert [t.cycle for t in stage.transitions] == list(range(stage.transitions[0].cycle, stage.cycle - 1))
+    assert {t.run for t in stage.transitions} == {"test"}
+    logged = list(read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint))
+    assert [t.cycle for t in logged] == [t.cycle for t in stage.transitions]

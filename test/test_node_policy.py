@@ -55,6 +55,7 @@ class Stage:
     def _tick(self) -> None:
         self.cycle += 1
         state = ArmState(
+            run="test",
             cycle=self.cycle,
             joint_names=list(JOINT_NAMES),
             position=doubles(NEUTRAL_RAD),

@@ -228,7 +228,7 @@ def test_system_records_a_person_and_what_she_discards(tmp_path: Path) -> None:
         made.until(lambda: told[-1].state == Episode.RUNNING and states[-1].episode == told[-1].episode, 20)
         episode = states[-1].episode
         events.publish(String(data="discard"))
-        made.until(lambda: len(told[-1].discarded_from) == 1, 10)
+        made.until(lambda: len(told[-1].discarded_run) == 1, 10)
         events.publish(String(data="dance"))
         made.until(lambda: made.refused("supervisor").get("teleop/event", 0) == 1, 10)
         made.until(lambda: int(made.values("trainer").get("discarded", 0)) > 0, 30)

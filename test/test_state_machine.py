@@ -7,6 +7,7 @@ import pytest
 
 from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult, Surroundings
+from tdm_ros.control.identity import CycleRange
 from tdm_ros.control.schedule import Goals, Schedule
 from tdm_ros.control.timeline import Mode, Source, State, Timeline
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
@@ -21,7 +22,7 @@ class Arm:
     def __init__(self, **schedule: object) -> None:
         self.machine = EpisodeMachine(TASK, Schedule(**schedule), Goals(TASK, seed=3))  # type: ignore[arg-type]
         self.timeline = Timeline()
-        self.cycle = 0
+        self.cycle, self.arm_run = 0, ""
         self.results: list[EpisodeResult] = []
         self.missing, self.final_weights, self.any_weights = "", True, True
         self.at_home = True
@@ -52,6 +53,7 @@ class Arm:
                 int(source),
                 hold_reason="no command for 0.1 s" if source == Source.SAFETY else "",
                 fault=self.fault,
+                run=self.arm_run,
             )
             if self.skip:
                 self.skip -= 1
@@ -201,9 +203,9 @@ def test_machine_policy_gone_for_good_gives_up_evaluating() -> None:
 def test_machine_arm_restarted_is_a_fault_until_cleared() -> None:
     arm = Arm(duration=1000)
     arm.run(100)
-    arm.cycle = 3
+    arm.cycle, arm.arm_run = 3, "another"
     arm.run(5)
-    assert arm.machine.told.state == State.FAULT
+    assert arm.machine.told.state == State.FAULT and "restarted" in arm.machine.told.reason
     assert "clear" not in arm.machine.told.reason and arm.machine.start() != ""
     assert arm.machine.clear_fault() == ""
     arm.run(5)
@@ -362,12 +364,11 @@ def test_discard_covers_the_whole_episode_and_none_beside_it() -> None:
     run = arm.machine._active
     assert run is not None
     arm.machine.event("discard")
-    ((begin_ns, end_ns),) = arm.machine.discarded
+    ((_, begin, end),) = arm.machine.discarded
     arm.run(40)
-    assert begin_ns == run.start_cycle * 50_000_000, "the state in which it began"
+    assert begin == run.start_cycle, "the state in which it began"
     following = arm.machine._active
-    assert following is not None and end_ns <= following.start_cycle * 50_000_000
-    assert end_ns > arm.results[-1].robot_cycles  # sanity: a stamp, not a count
+    assert following is not None and run.start_cycle < end <= following.start_cycle
 
 
 def test_discard_between_episodes_means_the_newest_attempt_a_persons_too_and_only_once() -> None:
@@ -379,8 +380,7 @@ def test_discard_between_episodes_means_the_newest_attempt_a_persons_too_and_onl
     person(arm, 8)
     arm.run(5)
     assert arm.machine.event("discard") == ""
-    ((begin_ns, end_ns),) = arm.machine.discarded
-    assert (begin_ns, end_ns) == (begin * 50_000_000, (begin + 8) * 50_000_000)
+    assert arm.machine.discarded == (CycleRange("", begin, begin + 8),)
     assert "nothing was done" in arm.machine.event("discard")
 
 

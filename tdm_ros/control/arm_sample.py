@@ -18,7 +18,7 @@ class ArmSample:
     Parameters
     ----------
     cycle, stamp_ns : int
-        Number and time of sampling [ns, ROS time].
+        Number and time of sampling [ns, ROS time]; the time identifies nothing.
     episode : int
         Episode of the last cycle; 0 for none.
     q_rad, qd_rad_s : (J,) float64 [rad], [rad/s]
@@ -32,6 +32,8 @@ class ArmSample:
         Why the arm holds; empty while it moves.
     fault : str
         Why it stopped for good; empty if it did not.
+    run, arm : str
+        Run of the node `arm`, which with the cycle identifies the state; and the name of the arm.
     """
 
     cycle: int
@@ -45,6 +47,8 @@ class ArmSample:
     limited: bool = False
     hold_reason: str = ""
     fault: str = ""
+    run: str = ""
+    arm: str = ""
 
 
 def check_vector(values: ArrayLike, size: int) -> str:

@@ -1,17 +1,18 @@
-"""Which stretch of time a person means when she says "discard": the newest attempt, hers or the policy's."""
+"""Cycles that a person discards: those of the newest attempt, of the policy or of a person."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.identity import CycleRange
 from tdm_ros.control.timeline import Source
 
-Span = tuple[int, int]
-"""From, and up to but without, a stamp [ns, ROS time]: the transitions whose first states lie in it."""
+MORE_CYCLES = 5
+"""Cycles for which the arm may continue an attempt until it receives that it is over; no other begins meanwhile."""
 
-HEARD_NS = 250_000_000
-"""The arm may go on with an attempt for this long until it hears that it is over; no other begins meanwhile."""
+KEPT = 100
+"""Newest discarded ranges that are announced. A reader takes each in when it is announced, or reads it from the log."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Attempt:
     """An episode, or what a person did between two of them."""
 
     episode: int
-    begin_ns: int
-    end_ns: int
+    cycles: CycleRange
+    """Cycles of the first states of its transitions."""
 
 
 class Attempts:
@@ -28,28 +29,30 @@ class Attempts:
 
     def __init__(self) -> None:
         self._newest: Attempt | None = None
-        self._before_ns = -1
-        self.discarded: tuple[Span, ...] = ()
-        """What was discarded so far."""
+        self._before: tuple[str, int] | None = None
+        self.discarded: tuple[CycleRange, ...] = ()
+        """Newest ranges that were discarded, `KEPT` at most."""
 
     def on_sample(self, sample: ArmSample) -> None:
-        """Take a state in; it tells of the cycle that has just ended."""
-        began_ns, self._before_ns = self._before_ns, sample.stamp_ns
+        """Take a state in; its source and episode are those of the cycle that has just ended."""
+        ended = sample.cycle - 1
+        known, self._before = self._before == (sample.run, ended), (sample.run, sample.cycle)
         acted = sample.episode > 0 or sample.source == Source.HUMAN
-        if began_ns < 0 or not acted:
+        if not known or not acted:
             return
         newest = self._newest
         # What a person does in the cycle in which an episode is cut, or just before one, is a piece of its own.
-        begin_ns = began_ns
-        if newest and newest.episode == sample.episode and (sample.episode or newest.end_ns == began_ns):
-            begin_ns = newest.begin_ns
-        self._newest = Attempt(sample.episode, begin_ns, sample.stamp_ns)
+        begin = ended
+        if newest and newest.cycles.run == sample.run and newest.episode == sample.episode:
+            begin = newest.cycles.begin if sample.episode or newest.cycles.end == ended else ended
+        self._newest = Attempt(sample.episode, CycleRange(sample.run, begin, sample.cycle))
 
     def discard(self, running: bool) -> str:
         """Discard the newest attempt, which may still be ``running``; return "" or why there is none."""
         newest, self._newest = self._newest, None
         if newest is None:
             return "nothing was done since the last attempt was discarded"
-        end_ns = newest.end_ns + (HEARD_NS if running else 0)
-        self.discarded = (*self.discarded, (newest.begin_ns, end_ns))
+        run, begin, end = newest.cycles
+        cycles = CycleRange(run, begin, end + (MORE_CYCLES if running else 0))
+        self.discarded = (*self.discarded, cycles)[-KEPT:]
         return ""

@@ -43,6 +43,7 @@ class ReceivedCommand:
     age_s: float
     joint_names: Sequence[str]
     values: ArrayLike
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,14 @@ class CommandCheck:
         Number of the mode in `Command.msg` that the arm is driven in.
     max_age_s : float
         Oldest allowed stamp of the answered state [s]; one this far in the future is refused as well.
+    run : str
+        Run of the arm; a command for another one is rejected.
     """
 
     joints: JointOrder
     mode: int
     max_age_s: float = 0.1
+    run: str = ""
 
     def values(self, command: ReceivedCommand, cycle: int) -> tuple[NDArray[np.float64] | None, str]:
         """Return the values in our joint order, (J,) float64, and "", or None and why not."""
@@ -70,6 +74,8 @@ class CommandCheck:
             return None, "unknown source"
         if not abs(command.age_s) <= self.max_age_s:
             return None, "stamp too old" if command.age_s > 0 else "stamp in the future"
+        if command.run != self.run:
+            return None, "for another run of the arm"
         if command.cycle not in (cycle, cycle - 1):
             return None, "cycle neither current nor previous"
         order = self.joints.index(command.joint_names)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.arm_sample import ArmSample
-from tdm_ros.control.attempts import Attempts, Span
+from tdm_ros.control.attempts import Attempts
+from tdm_ros.control.identity import CycleRange
 from tdm_ros.control.schedule import Goals, Schedule
 from tdm_ros.control.teleop import DISCARD, EVENTS, FAILURE, PAUSE, RESUME, SUCCESS
 from tdm_ros.control.timeline import Announcement, Mode, Source, State
@@ -113,6 +114,7 @@ class EpisodeMachine:
         self._reset_asked = self._evaluate_asked = False
         self._for_person: set[int] = set()
         self._hold_until = 0
+        self._arm_run: str | None = None
         self._cycle = 0
         self._paused_at = 0
         self._cleared_at = -CLEARING
@@ -204,8 +206,8 @@ class EpisodeMachine:
         return ""
 
     @property
-    def discarded(self) -> tuple[Span, ...]:
-        """Stretches of time of which nobody is to learn."""
+    def discarded(self) -> tuple[CycleRange, ...]:
+        """Cycles of whose transitions nobody is to learn; the newest of them."""
         return self._attempts.discarded
 
     def stop(self) -> str:
@@ -236,11 +238,14 @@ class EpisodeMachine:
 
     def on_sample(self, sample: ArmSample, around: Surroundings) -> EpisodeResult | None:
         """Take one state of the arm in; return the result of the episode that ended with it."""
-        if sample.cycle <= self._cycle:
-            if sample.cycle < self._cycle:
-                self.fault(f"the arm went back from cycle {self._cycle} to {sample.cycle}: it was restarted")
+        restarted = self._arm_run not in (None, sample.run)
+        self._arm_run = sample.run
+        if restarted:
             self._cycle = sample.cycle
+            self.fault("another run of the arm than before: it was restarted")
             return None
+        if sample.cycle <= self._cycle:
+            return None  # it was here before
         self._cycle, self._now_s = sample.cycle, around.now_s
         self._attempts.on_sample(sample)
         if sample.fault and sample.cycle > self._cleared_at + CLEARING:

@@ -8,6 +8,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from tdm_ros.control.identity import CycleRange
 from tdm_ros.tasks import TaskSpec
 
 
@@ -49,7 +50,7 @@ COMMANDED = frozenset({Source.POLICY, Source.HUMAN, Source.RANDOM})
 class Announcement:
     """One message of the supervisor, without ROS. It holds from ``start_cycle`` on.
 
-    ``discarded`` are the stretches, from and up to a stamp [ns], of which nobody is to learn.
+    ``discarded`` are the cycles of whose transitions nobody is to learn.
     """
 
     state: State
@@ -61,7 +62,7 @@ class Announcement:
     exploration: float = 0.0
     progress: float = 0.0
     reason: str = ""
-    discarded: tuple[tuple[int, int], ...] = ()
+    discarded: tuple[CycleRange, ...] = ()
 
     def key(self) -> tuple[int, int, int, int]:
         """What tells two announcements apart; a heartbeat repeats it."""

@@ -6,9 +6,13 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from tdm_ros.data.pieces import SOURCES
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Message, Recording, joined
+
+SET_BACK_NS = 1_000_000_000
+"""Messages are out of order by less than this; where times fall by more, the clock was set back [ns]."""
 
 
 def tasks_of(recording: Recording) -> list[str]:
@@ -121,17 +125,17 @@ def trim(recording: Recording, cut: Cut) -> Recording:
     transitions = list(recording.of_type(TRANSITION_TYPE))
     if not transitions:
         raise DataError(f"{recording.name} has no transition of tdm_ros: there is nothing to trim")
-    begin = recording.messages[transitions[0][0]].log_time
-    kept = [(at, one) for at, one in transitions if _is_wanted(cut, one, recording.messages[at].log_time - begin)]
+    passed = _passed_ns(recording, transitions[0][0])
+    kept = [(at, one) for at, one in transitions if _is_wanted(cut, one, passed[at])]
     if not kept:
-        span = (max(m.log_time for m in recording.messages) - begin) / 1e9
+        span = passed[-1] / 1e9
         raise DataError(
             f"no transition of {recording.name} is left: it has {len(transitions)} over {span:.1f} s, episodes "
             f"{min(o.episode for _, o in transitions)} to {max(o.episode for _, o in transitions)}; ask for others"
         )
     positions, episodes = {at for at, _ in kept}, {one.episode for _, one in kept}
     announced = {at: one.episode for at, one in recording.of_type(EPISODE_TYPE)}
-    spans = _spans(recording, kept)
+    spans = _spans(kept)
     starts = [start for start, _ in spans]
     of_transitions = {at for at, _ in transitions}
 
@@ -140,8 +144,8 @@ def trim(recording: Recording, cut: Cut) -> Recording:
             return at in positions
         if announced.get(at, 0):
             return announced[at] in episodes
-        before = bisect_right(starts, message.log_time)
-        return bool(before) and message.log_time <= spans[before - 1][1]
+        before = bisect_right(starts, at)
+        return bool(before) and at <= spans[before - 1][1]
 
     return recording.with_messages([m for at, m in enumerate(recording.messages) if stays(at, m)])
 
@@ -156,15 +160,23 @@ def _is_wanted(cut: Cut, transition: object, after_ns: int) -> bool:
     )
 
 
-def _spans(recording: Recording, kept: Sequence[tuple[int, object]]) -> list[tuple[int, int]]:
-    """First and last time of each run of kept transitions of one episode, in order of time [ns]."""
+def _passed_ns(recording: Recording, first: int) -> list[int]:
+    """Time from the message at ``first`` to each message [ns]. Where the clock was set back, no time has passed."""
+    times = [message.log_time for message in recording.messages]
+    steps = [after - before for before, after in pairwise(times)]
+    passed = list(accumulate((step if step > -SET_BACK_NS else 0 for step in steps), initial=0))
+    return [time - passed[first] for time in passed]
+
+
+def _spans(kept: Sequence[tuple[int, object]]) -> list[tuple[int, int]]:
+    """Positions of the first and the last transition of each sequence of kept transitions of one episode."""
     spans: list[list[int]] = []
     before = None
     for at, one in kept:
-        time, episode = recording.messages[at].log_time, getattr(one, "episode", 0)
-        if spans and episode == before and time >= spans[-1][1]:
-            spans[-1][1] = time
+        episode = getattr(one, "episode", 0)
+        if spans and episode == before:
+            spans[-1][1] = at
         else:
-            spans.append([time, time])
+            spans.append([at, at])
         before = episode
-    return sorted((start, end) for start, end in spans)
+    return [(start, end) for start, end in spans]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import fields
@@ -62,6 +63,7 @@ class ArmNode(Node):
         self.refusals = Refusals(self.get_logger().warning)
         self.statistics = CycleStatistics()
         self._steal = HostSteal(proc_stat())
+        self._run = secrets.token_hex(8)
         self._arm = make_arm(given, self)
         self._control = self._make_control(given)
         self._pacer = Pacer(1.0 / self.task.rate_hz, time.monotonic())
@@ -90,7 +92,7 @@ class ArmNode(Node):
         )
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)
-        check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s)
+        check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s, run=self._run)
         settings = {spec.name: getattr(given, spec.name) for spec in fields(SafeguardSettings)}
         safeguards = Safeguards(SafeguardSettings(**settings), self.task.rate_hz)
         return ArmControl(drives, check, timing, NEUTRAL_RAD, time.monotonic(), safeguards, _teleop_of(given))
@@ -164,6 +166,8 @@ class ArmNode(Node):
             limiter=report.executed.layer,
             hold_reason=report.hold_reason,
             fault=report.fault,
+            run=self._run,
+            arm=self.get_namespace().strip("/"),
         )
         state.header.stamp = self.get_clock().now().to_msg()
         state.header.frame_id = BASE_FRAME
@@ -188,6 +192,7 @@ class ArmNode(Node):
             age_s=old_s,
             joint_names=message.joint_names,
             values=message.values,
+            run=message.run,
         )
         problem = self._control.receive(command, now_s)
         if problem:

@@ -45,8 +45,8 @@ class CollectorNode(Node):
         self.refusals = Refusals(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._episodes: dict[int, Announcement] = {}
-        self._newest_ns = -1
-        self._told_key: tuple[int, ...] = ()
+        self._any_state = False
+        self._told_key: tuple[object, ...] = ()
         self._pairing = Pairing(self._episodes.get)
         self._log = self._open_log(Path(given.run_dir) / LOG_FOLDER)
         self._logged = self._published = self._human = 0
@@ -70,7 +70,7 @@ class CollectorNode(Node):
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        key = (*told.key(), len(told.discarded))
+        key = (*told.key(), told.discarded[-1:])
         if key == self._told_key:
             return
         self._told_key = key
@@ -85,10 +85,7 @@ class CollectorNode(Node):
         if sample is None:
             self.refusals.refuse(f"arm_state: {problem}")
             return
-        if sample.stamp_ns <= self._newest_ns:
-            self.refusals.refuse("arm_state: stamp went back", f"cycle {sample.cycle}")
-            return
-        self._newest_ns = sample.stamp_ns
+        self._any_state = True
         orphans = self._pairing.orphans
         self._record(self._pairing.add(sample))
         if self._pairing.orphans > orphans:
@@ -105,7 +102,7 @@ class CollectorNode(Node):
         self._published += 1
 
     def _values(self) -> dict[str, object]:
-        heard_all = self._newest_ns > 0 and bool(self._told_key)
+        heard_all = self._any_state and bool(self._told_key)
         ready = heard_all and self._transitions.get_subscription_count() > 0
         return {
             "ready": ready,

@@ -12,9 +12,10 @@ from rclpy.node import Node
 
 from tdm_ros.control.arm_sample import ArmSample, SampleCheck
 from tdm_ros.control.command_check import JointOrder
+from tdm_ros.control.identity import CycleRange
 from tdm_ros.control.timeline import Announcement, Mode, State, check_announcement
 from tdm_ros.msg import ArmState, Episode, KeepOut, Subgoal, Transition
-from tdm_ros.replay.log import LoggedTransition, spans_of
+from tdm_ros.replay.log import LoggedTransition, discarded_of
 from tdm_ros.tasks import TaskSpec
 
 BASE_FRAME = "base"
@@ -63,6 +64,8 @@ class StateReader:
         order, problem = self._check.order(message.joint_names, {"position": q, "velocity": qd}, point, action)
         if order is None:
             return None, problem
+        if not message.run:
+            return None, "run is empty"
         sample = ArmSample(
             cycle=int(message.cycle),
             stamp_ns=nanoseconds(message.header.stamp),
@@ -75,6 +78,8 @@ class StateReader:
             limited=bool(message.limited),
             hold_reason=message.hold_reason,
             fault=message.fault,
+            run=message.run,
+            arm=message.arm,
         )
         return sample, ""
 
@@ -104,7 +109,7 @@ def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Annou
         float(message.exploration),
         float(message.progress),
         message.reason,
-        tuple(spans_of(message)),
+        tuple(one for one in discarded_of(message) if isinstance(one, CycleRange)),
     )
     problem = check_announcement(told, task)
     return (None, problem) if problem else (told, "")
@@ -123,8 +128,9 @@ def to_episode(told: Announcement, task: TaskSpec, stamp: Time) -> Episode:
         progress=float(told.progress),
         task=task.fingerprint,
         reason=told.reason,
-        discarded_from=[to_stamp(begin_ns) for begin_ns, _ in told.discarded],
-        discarded_to=[to_stamp(end_ns) for _, end_ns in told.discarded],
+        discarded_run=[cycles.run for cycles in told.discarded],
+        discarded_from_cycle=[cycles.begin for cycles in told.discarded],
+        discarded_to_cycle=[cycles.end for cycles in told.discarded],
     )
     message.header.stamp = stamp
     message.header.frame_id = BASE_FRAME
@@ -149,6 +155,8 @@ def to_transition(logged: LoggedTransition, task: TaskSpec) -> Transition:
         terminated=bool(step.terminated),
         truncated=bool(logged.last and not step.terminated),
         task=task.fingerprint,
+        run=logged.run,
+        arm=logged.arm,
     )
     message.header.stamp = to_stamp(logged.stamp_ns)
     message.header.frame_id = BASE_FRAME

@@ -129,6 +129,7 @@ class PolicyNode(LifecycleNode):
 
     def _answer(self, message: ArmState, sample: ArmSample, decision: Decision) -> Command:
         return Command(
+            run=sample.run,
             header=message.header,
             cycle=sample.cycle,
             episode=decision.episode,

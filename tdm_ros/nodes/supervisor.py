@@ -20,7 +20,7 @@ from tdm_ros.control.schedule import Goals, Schedule
 from tdm_ros.control.timeline import State
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, nanoseconds, to_episode
+from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, to_episode
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
 from tdm_ros.nodes.node_runner import every, run
@@ -156,10 +156,7 @@ class SupervisorNode(Node):
         if message.task != self.task.fingerprint:
             self.refusals.refuse("transition: another task", message.task or "none")
             return
-        if age_s(self, message.header.stamp) < -MAX_STATE_AGE_S:
-            self.refusals.refuse("transition: stamp in the future")
-            return
-        self._record.on_transition(nanoseconds(message.header.stamp))
+        self._record.on_transition(message.run, int(message.cycle))
 
     def _on_subgoal(self, message: Subgoal) -> None:
         if message.task != self.task.fingerprint:

@@ -18,7 +18,7 @@ from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.timeline import Mode
 from tdm_ros.msg import Episode, PolicyWeights, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import age_s, to_announcement
+from tdm_ros.nodes.convert import to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import every, run, spin_idle
@@ -205,9 +205,6 @@ class TrainerNode(Node):
         if message.task != self.task.fingerprint:
             self.refusals.refuse("transition: another task", message.task or "none")
             return
-        if age_s(self, message.header.stamp) < -1.0:
-            self.refusals.refuse("transition: stamp in the future")
-            return
         if self._final:
             return
         try:
@@ -221,9 +218,9 @@ class TrainerNode(Node):
 
     def _catch_up(self, arm: str) -> None:
         """Read what we missed of an arm, if its log is on this machine: it may have moved before we knew of it."""
-        missed = read_transitions(self._log_of(arm), self.task.fingerprint, self._live.newest_ns(arm))
+        logged = read_transitions(self._log_of(arm), self.task.fingerprint)
         try:
-            self._live.rebuild(missed, arm)
+            self._live.rebuild((one for one in logged if one.run and not self._live.has(one, arm)), arm)
         except ValueError as error:
             self.refusals.refuse("log: what was missed can not be read", str(error))
 

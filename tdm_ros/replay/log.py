@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from mcap.exceptions import McapError
@@ -19,7 +19,7 @@ from mcap.stream_reader import StreamReader
 from mcap.writer import Writer
 from mcap_ros2.decoder import DecoderFactory
 
-from tdm_ros.control.attempts import Span
+from tdm_ros.control.identity import CycleRange
 from tdm_ros.replay.store import Step
 
 LOG_FOLDER = "log_mcap"
@@ -38,13 +38,15 @@ class LoggedTransition:
     episode, number, cycle : int
         Episode (0 for drives home), step within it, and the arm's cycle of the first state.
     stamp_ns : int
-        Time of the first state [ns, ROS time]; no two transitions share one.
+        Time of the first state [ns, ROS time]. It identifies nothing and orders nothing: clocks are set.
     source : int
         Who commanded it, `ArmState.SOURCE_*`.
     limited : bool
         The limiter changed the command.
     last : bool
         Nothing that follows belongs to the same piece: time limit, terminal state, interruption, lost cycle.
+    run, arm : str
+        Run of the node `arm`, which with the cycle identifies the transition, and the arm's name; "" in older logs.
     """
 
     step: Step
@@ -55,6 +57,21 @@ class LoggedTransition:
     source: int
     limited: bool
     last: bool
+    run: str = ""
+    arm: str = ""
+
+
+class TimeSpan(NamedTuple):
+    """What a person discarded, as older logs have it: stamps from ``begin_ns`` up to, but without, ``end_ns`` [ns].
+
+    It applies to transitions that name no run, and to no others.
+    """
+
+    begin_ns: int
+    end_ns: int
+
+
+Discarded = CycleRange | TimeSpan
 
 
 @dataclass(frozen=True)
@@ -224,8 +241,8 @@ def count_messages(directory: Path, topic: str = TRANSITION_TOPIC) -> int:
     return sum(1 for _ in _messages(directory, topic))
 
 
-def read_transitions(directory: Path, task_fingerprint: str, after_ns: int = -1) -> Iterator[LoggedTransition]:
-    """Read every transition of a log that is stamped later than ``after_ns``, oldest first; a torn tail is left out.
+def read_transitions(directory: Path, task_fingerprint: str) -> Iterator[LoggedTransition]:
+    """Read every transition of a log in the order in which they were written; a torn tail is left out.
 
     Raises
     ------
@@ -234,8 +251,6 @@ def read_transitions(directory: Path, task_fingerprint: str, after_ns: int = -1)
     """
     decoders: dict[bytes, Any] = {}
     for schema, record in _messages(directory, TRANSITION_TOPIC):
-        if record.publish_time <= after_ns:
-            continue
         decode = decoders.get(schema.data)
         if decode is None:
             decode = decoders[schema.data] = DecoderFactory().decoder_for("cdr", schema)
@@ -250,15 +265,15 @@ def read_transitions(directory: Path, task_fingerprint: str, after_ns: int = -1)
         yield from_message(message)
 
 
-def read_discarded(directory: Path, task_fingerprint: str) -> tuple[Span, ...]:
-    """Read which stretches of a log a person discarded; their transitions are still in it.
+def read_discarded(directory: Path, task_fingerprint: str) -> tuple[Discarded, ...]:
+    """Read which transitions of a log a person discarded; they are still in it.
 
     Raises
     ------
     ValueError
         If the announcements can not be decoded.
     """
-    found: set[Span] = set()
+    found: set[Discarded] = set()
     decoders: dict[bytes, Any] = {}
     for schema, record in _messages(directory, EPISODE_TOPIC):
         if schema.data not in decoders:
@@ -268,16 +283,19 @@ def read_discarded(directory: Path, task_fingerprint: str) -> tuple[Span, ...]:
             raise ValueError(f"log {directory}: schema {schema.name} has encoding {schema.encoding}, expected ros2msg")
         message = decode(record.data)
         if message.task == task_fingerprint:
-            found |= set(spans_of(message))
-    return tuple(sorted(found))
+            found |= set(discarded_of(message))
+    return tuple(sorted(found, key=str))
 
 
-def spans_of(message: Any) -> Iterator[Span]:
-    """The stretches that an `Episode` message, decoded here or received by a node, says are discarded."""
-    if not hasattr(message, "discarded_from"):
-        return  # older logs know of none
-    for begin, end in zip(message.discarded_from, message.discarded_to, strict=False):
-        yield _nanoseconds(begin), _nanoseconds(end)
+def discarded_of(message: Any) -> Iterator[Discarded]:
+    """Which transitions an `Episode` message, decoded here or received by a node, says are discarded."""
+    if hasattr(message, "discarded_run"):
+        columns = (message.discarded_run, message.discarded_from_cycle, message.discarded_to_cycle)
+        for run, begin, end in zip(*columns, strict=False):
+            yield CycleRange(run, int(begin), int(end))
+    elif hasattr(message, "discarded_from"):
+        for first, last in zip(message.discarded_from, message.discarded_to, strict=False):
+            yield TimeSpan(_nanoseconds(first), _nanoseconds(last))
 
 
 def _nanoseconds(stamp: Any) -> int:
@@ -308,4 +326,6 @@ def from_message(message: Any) -> LoggedTransition:
         source=int(message.source),
         limited=bool(message.limited),
         last=bool(message.terminated or message.truncated),
+        run=str(getattr(message, "run", "")),
+        arm=str(getattr(message, "arm", "")),
     )

@@ -1,4 +1,4 @@
-"""Two states from consecutive cycles make one transition; nothing is glued across a gap."""
+"""Two states of consecutive cycles of one run are one transition; a piece never spans a gap."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.identity import CycleRange, CycleSet, RunNames
 from tdm_ros.control.timeline import COMMANDED, Announcement, Source
 from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.replay.store import Step
@@ -18,6 +19,10 @@ from tdm_ros.tasks import observe
 def _kind(source: int) -> Source:
     """Transitions of one piece are of one kind: commanded, driven home, or held."""
     return Source.POLICY if source in COMMANDED else Source(source)
+
+
+RUNS = 4
+"""Runs of an arm whose newest states are kept: a foreign state on the topic does not interrupt the recording."""
 
 
 class Pairing:
@@ -31,7 +36,7 @@ class Pairing:
 
     def __init__(self, find: Callable[[int], Announcement | None]) -> None:
         self._find = find
-        self._before: ArmSample | None = None
+        self._before: dict[str, ArmSample] = {}
         self._waiting: LoggedTransition | None = None
         self.gaps = 0
         """Cycles that were lost between two states."""
@@ -40,12 +45,15 @@ class Pairing:
 
     def add(self, sample: ArmSample) -> LoggedTransition | None:
         """Take the next state in; return the transition that is complete now, if one is."""
-        before, self._before = self._before, sample
-        if before is not None and sample.cycle <= before.cycle:
-            self._before = before if sample.cycle == before.cycle else sample
-            return self.flush() if sample.cycle < before.cycle else None
+        before = self._before.pop(sample.run, None)
+        if before is not None and sample.cycle == before.cycle:
+            self._before[sample.run] = before
+            return None
+        self._before[sample.run] = sample
+        if len(self._before) > RUNS:
+            del self._before[next(iter(self._before))]
         if before is None or sample.cycle != before.cycle + 1:
-            self.gaps += 0 if before is None else sample.cycle - before.cycle - 1
+            self.gaps += 0 if before is None else max(sample.cycle - before.cycle - 1, 0)
             return self.flush()
         ready, self._waiting = self._waiting, self._pair(before, sample)
         if ready is None:
@@ -59,7 +67,9 @@ class Pairing:
 
     def _goes_on(self, ready: LoggedTransition) -> bool:
         after = self._waiting
-        return after is not None and after.episode == ready.episode and _kind(after.source) == _kind(ready.source)
+        if after is None or (after.run, after.cycle) != (ready.run, ready.cycle + 1):
+            return False
+        return after.episode == ready.episode and _kind(after.source) == _kind(ready.source)
 
     def _pair(self, before: ArmSample, after: ArmSample) -> LoggedTransition | None:
         """Make a transition, or None for a cycle that belongs to no episode, no drive home and no person."""
@@ -92,6 +102,8 @@ class Pairing:
             int(after.source),
             after.limited,
             last=False,
+            run=after.run,
+            arm=after.arm,
         )
 
 
@@ -104,27 +116,31 @@ class Joining:
 
     def __init__(self) -> None:
         self._waiting: LoggedTransition | None = None
-        self.newest_ns = -1
-        """Stamp of the newest transition that was seen [ns]; -1: none was."""
-        self._newest_cycle = -1
+        self._seen, self._names = CycleSet(), RunNames()
+        self._next: tuple[str, int] | None = None
         self.repeated = 0
         """Transitions that came again."""
 
     def add(self, transition: LoggedTransition) -> LoggedTransition | None:
         """Take the next transition in; return the one before it, its ``last`` now certain, or None."""
-        if transition.stamp_ns <= self.newest_ns:
+        run, cycle = self._names.of(transition.run, transition.cycle), transition.cycle
+        if not self._seen.add(CycleRange(run, cycle, cycle + 1)):
             self.repeated += 1
             return None
-        self.newest_ns, self._newest_cycle = transition.stamp_ns, transition.cycle
+        adjacent, self._next = self._next == (run, cycle), (run, cycle + 1)
         ready, self._waiting = self._waiting, transition if transition.source in COMMANDED else None
         if ready is None:
             return None
-        follows = transition.cycle == ready.cycle + 1 and transition.episode == ready.episode
-        return ready if follows and self._waiting is not None else replace(ready, last=True)
+        follows = adjacent and transition.episode == ready.episode and self._waiting is not None
+        return ready if follows else replace(ready, last=True)
+
+    def has(self, transition: LoggedTransition) -> bool:
+        """Whether a transition, which names its run, was seen before."""
+        return self._seen.has(transition.run, transition.cycle)
 
     def follows(self, transition: LoggedTransition) -> bool:
         """Whether nothing can lie between this transition and what was seen before it."""
-        return transition.stamp_ns <= self.newest_ns or transition.cycle == self._newest_cycle + 1
+        return self._next == (transition.run, transition.cycle) or self.has(transition)
 
     def flush(self) -> LoggedTransition | None:
         """The transition that waits for its successor, as the last of its piece: there will be none."""

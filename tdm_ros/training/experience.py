@@ -1,16 +1,23 @@
-"""Recordings as experience to learn from: of the right task, each transition once, no piece across a hole."""
+"""Recordings as experience to learn from: of the right task, each transition once, no piece across a hole.
+
+A transition is identified by its run and cycle. In recordings of older versions it names no run: there the topic's
+namespace and the order of the cycles tell the runs apart, and the same content twice is one transition.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from tdm_ros.control.identity import CycleRange, CycleSet, RunNames
 from tdm_ros.control.timeline import COMMANDED, Source
-from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording
 from tdm_ros.data.sources import read_whole
 from tdm_ros.replay import Step
-from tdm_ros.replay.log import LoggedTransition, from_message, spans_of
+from tdm_ros.replay.log import LoggedTransition, TimeSpan, discarded_of, from_message
 from tdm_ros.replay.pairing import Joining
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.training.live_learning import check_step
@@ -39,26 +46,28 @@ class Experience:
 
 
 def read_experience(paths: Sequence[Path], task: TaskSpec, progress: bool = False) -> Experience:
-    """Read the commanded transitions of recordings, one recording after the other.
+    """Read the commanded transitions of recordings, one recording after the other, each run in the order of its cycles.
 
     Raises
     ------
     DataError
         If there is none in one of them, nothing in it is whole, or it is of another task.
     """
-    found, seen = Experience(), set[tuple[int, int]]()
+    found, seen = Experience(), set[Hashable]()
     for path in paths:
-        _read(path, task, found, seen, progress)
+        recording = read_whole(path, progress)
+        found.problems += recording.problems
+        _read(recording, path, task, found, seen)
     return found
 
 
-def _read(path: Path, task: TaskSpec, found: Experience, seen: set[tuple[int, int]], progress: bool) -> None:
-    recording = read_whole(path, progress)
-    found.problems += recording.problems
-    told = (message for _, message in recording.of_type(EPISODE_TYPE) if message.task == task.fingerprint)
-    discarded = {span for message in told for span in spans_of(message)}
-    joining, decoded, unusable, why, before = Joining(), 0, 0, "", len(seen)
-    for _, message in recording.of_type(TRANSITION_TYPE):
+def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, seen: set[Hashable]) -> None:
+    discarded = _Discarded(recording, task)
+    runs: defaultdict[tuple[str, str], list[LoggedTransition]] = defaultdict(list)
+    names: defaultdict[str, RunNames] = defaultdict(RunNames)
+    decoded = commanded = unusable = 0
+    why = ""
+    for arm, message in _of_type(recording, TRANSITION_TYPE):
         decoded += 1
         if message.task != task.fingerprint:
             raise DataError(
@@ -66,33 +75,74 @@ def _read(path: Path, task: TaskSpec, found: Experience, seen: set[tuple[int, in
                 "task, or learn the one that they are of"
             )
         transition = from_message(message)
-        if transition.source not in COMMANDED:
-            _keep(joining.add(transition), found)
-            continue
-        key = (transition.stamp_ns, transition.cycle)
+        is_commanded, key = transition.source in COMMANDED, _identity(transition)
+        commanded += is_commanded
         if key in seen:
-            found.repeated += 1
+            found.repeated += is_commanded
             continue
-        if any(begin <= transition.stamp_ns < end for begin, end in discarded):
+        seen.add(key)
+        run = names[arm].of(transition.run, transition.cycle)
+        if not is_commanded:
+            continue
+        if discarded.has(arm, transition):
             found.discarded += 1
-            seen.add(key)
             continue
         try:
             check_step(transition.step, task)
         except ValueError as error:
             unusable, why = unusable + 1, why or str(error)
             continue
-        seen.add(key)
-        _keep(joining.add(transition), found)
-    _keep(joining.flush(), found)
+        runs[arm, run].append(transition)
+    for transitions in runs.values():
+        found.steps += _in_pieces(transitions)
     if undecoded := recording.count(TRANSITION_TYPE) - decoded:
         found.problems.append(f"{path}: {undecoded} transitions can not be decoded and are left out")
     if unusable:
         found.problems.append(f"{path}: {unusable} transitions can not be used and are left out, the first: {why}")
-    if len(seen) == before and not found.repeated:
+    if commanded == unusable:
         raise DataError(f"{path} has no commanded transition of tdm_ros: there is nothing to learn from")
 
 
-def _keep(transition: LoggedTransition | None, found: Experience) -> None:
-    if transition is not None:
-        found.steps.append((transition.step, transition.last, transition.source == Source.HUMAN))
+def _of_type(recording: Recording, type_name: str) -> Iterator[tuple[str, Any]]:
+    """Namespace of the topic and content of each message of a type."""
+    for position, message in recording.of_type(type_name):
+        topic = recording.channels[recording.messages[position].channel].topic
+        yield topic.rpartition("/")[0], message
+
+
+def _identity(transition: LoggedTransition) -> Hashable:
+    """What two transitions share only if one is a copy of the other."""
+    if transition.run:
+        return transition.run, transition.cycle
+    step = transition.step
+    arrays = (step.observation, step.action, step.next_observation, step.desired)
+    return hash((transition.cycle, transition.stamp_ns, *(array.tobytes() for array in arrays)))
+
+
+class _Discarded:
+    """What a person discarded of a recording."""
+
+    def __init__(self, recording: Recording, task: TaskSpec) -> None:
+        self._cycles = CycleSet()
+        self._times: defaultdict[str, set[TimeSpan]] = defaultdict(set)
+        for arm, message in _of_type(recording, EPISODE_TYPE):
+            for one in discarded_of(message) if message.task == task.fingerprint else ():
+                if isinstance(one, CycleRange):
+                    self._cycles.add(one)
+                else:
+                    self._times[arm].add(one)
+
+    def has(self, arm: str, transition: LoggedTransition) -> bool:
+        """Whether a transition from the topics of an arm is discarded."""
+        if transition.run:
+            return self._cycles.has(transition.run, transition.cycle)
+        return any(begin <= transition.stamp_ns < end for begin, end in self._times[arm])
+
+
+def _in_pieces(transitions: list[LoggedTransition]) -> Iterator[tuple[Step, bool, bool]]:
+    """Transitions of one run in the order of their cycles: each with whether its piece ends, and a person made it."""
+    joining = Joining()
+    ordered = sorted(transitions, key=lambda transition: transition.cycle)
+    for ready in (*map(joining.add, ordered), joining.flush()):
+        if ready is not None:
+            yield ready.step, ready.last, ready.source == Source.HUMAN

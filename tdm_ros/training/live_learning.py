@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from tdm_ros.control.attempts import Span
+from tdm_ros.control.identity import CycleRange, CycleSet
 from tdm_ros.control.timeline import COMMANDED, Source
 from tdm_ros.replay import Step
 from tdm_ros.replay.interleave import Interleave
-from tdm_ros.replay.log import LoggedTransition
+from tdm_ros.replay.log import Discarded, LoggedTransition, TimeSpan
 from tdm_ros.replay.pairing import Joining
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.training.learner import Learner
@@ -38,12 +39,51 @@ def check_step(step: Step, task: TaskSpec) -> None:
 
 @dataclass
 class _Arm:
-    """What came from one arm: the stamp [ns] and the number in the store of each transition, and what is discarded."""
+    """What came from one arm: which transitions, how many are in the store, and what is discarded."""
 
     joining: Joining = field(default_factory=Joining)
-    stamps_ns: list[int] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
-    discarded: set[Span] = field(default_factory=set)
+    taken: int = 0
+    discarded: CycleSet = field(default_factory=CycleSet)
+    discarded_times: set[TimeSpan] = field(default_factory=set)
+
+    def discards(self, transition: LoggedTransition) -> bool:
+        """Whether nobody is to learn from a transition."""
+        if transition.run:
+            return self.discarded.has(transition.run, transition.cycle)
+        return any(begin <= transition.stamp_ns < end for begin, end in self.discarded_times)
+
+
+class _Held:
+    """Identity of each transition in a store, by its number there; it needs no more memory than the store.
+
+    Parameters
+    ----------
+    capacity : int
+        Of the store.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._rows = np.zeros(min(capacity, 4096), [("run", np.int64), ("cycle", np.int64), ("stamp_ns", np.int64)])
+        self._total = 0
+
+    def put(self, number: int, arm: str, transition: LoggedTransition) -> None:
+        """Note what the transition with this number in the store is."""
+        slot = number % self._capacity
+        if slot >= len(self._rows):
+            self._rows = np.resize(self._rows, min(2 * len(self._rows), self._capacity))
+        self._rows[slot] = (hash((arm, transition.run)), transition.cycle, transition.stamp_ns)
+        self._total = number + 1
+
+    def find(self, arm: str, discarded: Discarded) -> NDArray[np.int64]:
+        """Numbers of the transitions of an arm that are in a range, (N,)."""
+        rows = self._rows[: min(self._total, self._capacity)]
+        older = isinstance(discarded, TimeSpan)
+        run, begin, end = ("", *discarded) if isinstance(discarded, TimeSpan) else discarded
+        values = rows["stamp_ns" if older else "cycle"]
+        slots = np.flatnonzero((rows["run"] == hash((arm, run))) & (values >= begin) & (values < end))
+        newest = self._total - 1
+        return np.asarray(newest - (newest - slots) % self._capacity, np.int64)
 
 
 class LiveLearning:
@@ -63,6 +103,7 @@ class LiveLearning:
         self.learner = learner
         self._clock = clock
         self._arms: defaultdict[str, _Arm] = defaultdict(_Arm)
+        self._held = _Held(learner.store.capacity)
         self._interleave = Interleave(self._write, learner.store.close)
 
     @property
@@ -73,16 +114,16 @@ class LiveLearning:
     @property
     def taken(self) -> dict[str, int]:
         """How many transitions of each arm the replay was given."""
-        return {name: len(arm.numbers) for name, arm in self._arms.items()}
+        return {name: arm.taken for name, arm in self._arms.items()}
 
     @property
     def discarded(self) -> int:
         """Transitions that a person discarded, among those that are held."""
         return len(self.learner.store) - self.learner.store.usable
 
-    def newest_ns(self, arm: str = "") -> int:
-        """Stamp of an arm's newest transition [ns]; -1: there is none."""
-        return self._arms[arm].joining.newest_ns
+    def has(self, transition: LoggedTransition, arm: str = "") -> bool:
+        """Whether a transition of an arm was taken in before."""
+        return self._arms[arm].joining.has(transition)
 
     def follows(self, transition: LoggedTransition, arm: str = "") -> bool:
         """Whether nothing of the arm can be missing before this transition."""
@@ -105,26 +146,29 @@ class LiveLearning:
     def _write(self, name: str, ready: LoggedTransition) -> None:
         arm, number = self._arms[name], self.learner.transitions
         self.learner.add(ready.step, ready.last, ready.source == Source.HUMAN)
-        arm.stamps_ns.append(ready.stamp_ns)
-        arm.numbers.append(number)
-        if any(begin <= ready.stamp_ns < end for begin, end in arm.discarded):
+        self._held.put(number, name, ready)
+        arm.taken += 1
+        if arm.discards(ready):
             self.learner.store.discard(np.array([number]))
 
     def settle(self) -> None:
         """Hand over what still waits because another arm's trajectory is not over."""
         self._interleave.settle()
 
-    def discard(self, spans: Iterable[Span], arm: str = "") -> int:
-        """Learn no more from what an arm did in these stretches, nor from what still comes of it; return how many."""
-        held = self._arms[arm]
-        fresh = set(spans) - held.discarded
-        if not fresh:
-            return 0
-        held.discarded |= fresh
-        stamps, numbers = np.array(held.stamps_ns, np.int64), np.array(held.numbers, np.int64)
-        found = [numbers[(stamps >= begin) & (stamps < end)] for begin, end in fresh]
-        self.learner.store.discard(np.concatenate(found))
-        return sum(map(len, found))
+    def discard(self, discarded: Iterable[Discarded], arm: str = "") -> int:
+        """Learn no more from these transitions of an arm, be they here or still to come; return how many are here."""
+        known, count = self._arms[arm], 0
+        for one in discarded:
+            if isinstance(one, CycleRange):
+                fresh = known.discarded.add(one)
+            else:
+                fresh = one not in known.discarded_times
+                known.discarded_times.add(one)
+            if fresh:
+                found = self._held.find(arm, one)
+                self.learner.store.discard(found)
+                count += len(found)
+        return count
 
     def rebuild(self, transitions: Iterable[LoggedTransition], arm: str = "") -> int:
         """Take an arm's log in; return how many transitions the replay holds now."""

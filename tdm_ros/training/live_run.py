@@ -9,6 +9,7 @@ from typing import Any
 
 from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
+from tdm_ros.control.identity import CycleRange, CycleSet
 from tdm_ros.control.timeline import Mode, Source, State
 from tdm_ros.replay.log import LOG_FOLDER, count_messages
 from tdm_ros.tasks import SCENES, Scene, TaskSpec
@@ -44,7 +45,7 @@ class RunRecord:
         self._evaluated: list[float] = []
         self._scored = self._interrupted = self._refused = self._published = self._unrecorded = 0
         self._silent = self._by_person = 0
-        self._newest_ns = -1
+        self._seen = CycleSet()
         self._cycles = self._cycles_before = 0
         self._line_s = time.monotonic()
         self._trainer = (0.0, 0, 0.0)
@@ -67,12 +68,10 @@ class RunRecord:
         if self._silent > SILENT_CYCLES:
             self._unrecorded += 1
 
-    def on_transition(self, stamp_ns: int) -> None:
+    def on_transition(self, run: str, cycle: int) -> None:
         """Count a published transition once."""
         self._silent = 0
-        if stamp_ns > self._newest_ns:
-            self._newest_ns = stamp_ns
-            self._published += 1
+        self._published += self._seen.add(CycleRange(run, cycle, cycle + 1))
 
     def on_trainer(self, values: dict[str, str], now_s: float) -> None:
         """Take in how many updates the trainer has made."""
