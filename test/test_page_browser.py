@@ -390,3 +390,22 @@ def test_malformed_event_of_a_page_is_counted_and_harmless(stage: Stage) -> None
     )
     stage.see(lambda: stage.bench.refused("console").get("page: malformed event", 0) > 0, 5)
     assert stage.page.inner_text(".who") != ""
+
+
+def test_arm_dead_is_shown_and_its_fault_with_what_to_do_until_it_is_cleared(stage: Stage) -> None:
+    stage.running()
+    page = stage.page
+    assert page.inner_text(".remedy") == ""
+    stage.bench.stop("arm", signal.SIGKILL)
+    stage.see(lambda: page.inner_text(".who") == "the arm is silent", 5)
+    assert "no state of the arm was received" in page.inner_text(".why")
+    stage.bench.start("arm")
+    stage.see(lambda: stage.told[-1].state == Episode.FAULT)
+    stage.see(lambda: page.inner_text(".who").startswith("FAULT"), 5)
+    stage.see(lambda: "it was restarted" in page.inner_text(".why"), 5)
+    assert page.inner_text(".remedy") == "What to do: remove the cause; then Clear fault, then Start."
+    stage.picture("console_fault")
+    page.click(".button-clear_fault")
+    stage.see(lambda: not page.inner_text(".who").startswith("FAULT"))
+    assert page.inner_text(".remedy") == ""
+    stage.running()

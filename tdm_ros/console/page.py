@@ -71,7 +71,7 @@ PAD = f"""
 <div id="drive">
 <button id="drive-take" type="button">Hold to take over (space)</button>
 <div class="row"><span>back S</span><input class="drive-pad" data-axis="0" type="range" min="-1" max="1" step="0.05"
- value="0"><span>forth W</span></div>
+ value="0"><span>forward W</span></div>
 <div class="row"><span>right D</span><input class="drive-pad" data-axis="1" type="range" min="-1" max="1" step="0.05"
  value="0"><span>left A</span></div>
 <div class="row"><span>down F</span><input class="drive-pad" data-axis="2" type="range" min="-1" max="1" step="0.05"

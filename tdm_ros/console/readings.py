@@ -77,7 +77,7 @@ def cycle_rows(picture: Picture) -> list[tuple[str, str]]:
     if planner.get("plans", "0") not in ("", "0"):
         rows.append(("plans", _number(planner, "plans")))
     refused = sum(_count(v) for node in picture.values.values() for k, v in node.items() if k.startswith("refused: "))
-    return [*rows, ("inputs refused, all nodes", str(refused))]
+    return [*rows, ("inputs rejected, all nodes", str(refused))]
 
 
 def recorded_rows(picture: Picture) -> list[tuple[str, str]]:
