@@ -213,8 +213,8 @@ def test_evaluate_command_prints_one_json_object_on_stdout(tmp_path):
     [
         ("nonsense", "task must be one of sawyer_reach"),
         ("gym:CartPole-v1", "must have a dict observation"),
-        ("gym:NoSuch-v7", "can not be made"),
-        ("no_such_module:factory", "can not be made"),
+        ("gym:NoSuch-v7", "cannot be made"),
+        ("no_such_module:factory", "cannot be made"),
     ],
 )
 def test_train_command_with_an_unusable_task_says_why(task, message, tmp_path, capsys):

@@ -17,7 +17,9 @@ GoalEnv = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
 
 
 class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
-    """Hands on what an environment says, if it is finite.
+    """Passes on copies of what an environment returns, if all of it is finite.
+
+    Copies, because an environment may return the same arrays at every step and write into them.
 
     Parameters
     ----------
@@ -42,8 +44,7 @@ class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], A
         """
         seen, info = self.env.reset(seed=seed, options=options)
         self._step = 0
-        self._check(seen)
-        return seen, info
+        return self._checked(seen), info
 
     def step(
         self, action: NDArray[np.float32]
@@ -55,21 +56,22 @@ class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], A
         ValueError
             If a value is not finite.
         """
-        result = self.env.step(action)
+        seen, reward, terminated, truncated, info = self.env.step(action)
         self._step += 1
-        self._check(result[0])
-        return result
+        return self._checked(seen), reward, terminated, truncated, info
 
-    def _check(self, seen: dict[str, NDArray[Any]]) -> None:
-        for key in KEYS:
+    def _checked(self, seen: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        copies = {key: np.array(seen[key]) for key in KEYS}
+        for key, values in copies.items():
             # The sum of finite numbers is finite, and a sum is cheap.
-            if not math.isfinite(np.add.reduce(seen[key])) and not np.isfinite(seen[key]).all():
-                which = np.flatnonzero(~np.isfinite(seen[key])).tolist()
+            if not math.isfinite(np.add.reduce(values)) and not np.isfinite(values).all():
+                which = np.flatnonzero(~np.isfinite(values)).tolist()
                 raise ValueError(
-                    f"{self._name} must return finite numbers, got {np.asarray(seen[key])[which].tolist()} in {key} "
+                    f"{self._name} must return finite numbers, got {values[which].tolist()} in {key} "
                     f"at {which}, step {self._step} of the episode: repair its simulation or its sensor there, or let "
                     "it terminate the episode one step earlier"
                 )
+        return {**seen, **copies}
 
 
 def check_goal_env(name: str, env: GoalEnv) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import importlib
 from dataclasses import replace
+from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
 from tdm_ros.sim import TASKS
 from tdm_ros.sim.checked_env import CheckedGoalEnv, GoalEnv, check_goal_env, check_sizes
 from tdm_ros.sim.describe import TIME_LIMIT, describe
 from tdm_ros.sim.noise import Noise, NoisyGoalEnv
+from tdm_ros.sim.unit_actions import UnitActions
 from tdm_ros.tasks import TaskSpec
 
-__all__ = ["GoalEnv", "adopt", "make_goal_env"]
+__all__ = ["GoalEnv", "adopt", "make_env", "make_goal_env"]
 
 ROBOTICS = "gymnasium_robotics"
 """Where an id that Gymnasium does not know is looked for: Fetch, Shadow Hand, AntMaze and others."""
@@ -49,7 +50,7 @@ def make_goal_env(
     ValueError
         If there is no such task, or it is not goal-conditioned with a finite box of actions.
     """
-    return adopt(_make(name, render_mode), name, horizon, task, noise)
+    return adopt(make_env(name, render_mode), name, horizon, task, noise)
 
 
 def adopt(
@@ -78,7 +79,7 @@ def adopt(
     check_goal_env(name, env)
     if not isinstance(task, TaskSpec):
         task = env.get_wrapper_attr("task") if env.has_wrapper_attr("task") else None
-    env = CheckedGoalEnv(_unit_actions(env), name)
+    env = CheckedGoalEnv(UnitActions(env, name), name)
     if not isinstance(task, TaskSpec):
         task = describe(name, env)
     check_sizes(name, env, task)
@@ -89,34 +90,36 @@ def adopt(
     return env, replace(task, horizon=task.horizon if horizon is None else horizon)
 
 
-def _unit_actions(env: GoalEnv) -> GoalEnv:
-    space = env.action_space
-    if isinstance(space, gym.spaces.Box) and (space.low == -1).all() and (space.high == 1).all():
-        return env
-    return gym.wrappers.RescaleAction(env, np.float32(-1.0), np.float32(1.0))
+def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
+    """Make an environment by its name, as `make_goal_env` takes it, and leave it as it is.
 
-
-def _make(name: str, render_mode: str | None) -> GoalEnv:
+    Raises
+    ------
+    ValueError
+        If there is none of that name, or its constructor fails.
+    """
     kind, _, rest = name.partition(":")
     try:
+        # Only if it is asked for: some constructors do not take it, others refuse None.
+        mode: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
         if name in TASKS:
-            return gym.make(TASKS[name], render_mode=render_mode)
+            return gym.make(TASKS[name], **mode)
         if kind == "gym" and rest:
-            return _registered(rest, render_mode)
+            return _registered(rest, mode)
         if rest:
             made: GoalEnv = getattr(importlib.import_module(kind), rest)()
             return made
-    except (gym.error.Error, ImportError, AttributeError) as error:
-        raise ValueError(f"task {name!r} can not be made: {error}") from error
+    except (gym.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"task {name!r} cannot be made: {error}") from error
     close = difflib.get_close_matches(name, TASKS, n=2)
     meant = f" (did you mean {' or '.join(close)}?)" if close else ""
     raise ValueError(f"task must be one of {', '.join(TASKS)}, gym:ID or module:factory, got {name!r}{meant}")
 
 
-def _registered(gym_id: str, render_mode: str | None) -> GoalEnv:
-    """Make an environment by its id, if need be after registering those of Gymnasium-Robotics."""
+def _registered(gym_id: str, mode: dict[str, Any]) -> GoalEnv:
+    """Make an environment by its id; an id that is not registered is looked for in Gymnasium-Robotics."""
     try:
-        return gym.make(gym_id, render_mode=render_mode)
+        return gym.make(gym_id, **mode)
     except gym.error.UnregisteredEnv as error:
         if ":" in gym_id:
             raise
@@ -127,4 +130,4 @@ def _registered(gym_id: str, render_mode: str | None) -> GoalEnv:
                 f"{error} If another package registers it, name its module, gym:MODULE:{gym_id}; "
                 "Fetch, Shadow Hand and the mazes come with `pip install gymnasium-robotics`"
             ) from error
-        return gym.make(gym_id, render_mode=render_mode)
+        return gym.make(gym_id, **mode)

@@ -35,7 +35,8 @@ class Evaluation:
     success_task : float or None
         Share of the episodes that end within the task's own ``success``.
     success_env : float or None
-        Share of the episodes whose last ``info["is_success"]`` is true, where the environment gives one.
+        Share of the episodes whose last ``info["is_success"]``, or else ``info["success"]``, is true, where the
+        environment gives one.
     """
 
     seed: int
@@ -111,7 +112,7 @@ def evaluate(
         finals.append(distances[-1])
         times.append(next((t + 1 for t, distance in enumerate(distances) if distance <= REACHED), None))
         if judged.success is not None:
-            successes.append(bool(judged.success))
+            successes.append(judged.success)
         each(finals[-1])
     within = float(np.mean(np.array(finals) <= task.success))
     return Evaluation(seed, tuple(finals), tuple(times), within, float(np.mean(successes)) if successes else None)
@@ -128,7 +129,9 @@ class Judged(gym.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         result = super().step(action)
-        self.success = result[4].get("is_success")
+        info = result[4]
+        said = info.get("is_success", info.get("success"))
+        self.success = None if said is None else bool(np.all(said))
         return result
 
     def achieved(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:

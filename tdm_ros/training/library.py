@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from tdm_ros.sim.goal_env import GoalEnv, make_goal_env
 from tdm_ros.sim.noise import Noise
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.calibration import Calibration
 from tdm_ros.training.callbacks import Callback, Watch
 from tdm_ros.training.checkpoint import load_learner, save_checkpoint
-from tdm_ros.training.environment import Source, adopted
+from tdm_ros.training.environment import Adopted, Source, adopted
 from tdm_ros.training.experience import Experience, read_experience
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.online import OnlineTrainer, Schedule
@@ -29,7 +28,6 @@ from tdm_ros.training.saved import (
     checkpoint_folder,
     recorded_name,
     recorded_noise,
-    refuse_other_task,
     versions,
     write_json,
 )
@@ -51,7 +49,8 @@ class TDM(Questions):
     horizon : int, optional
         Longest ``steps_left`` [steps]; by default the task's own.
     test_env : as ``env``, optional
-        Only for validation while learning; made by itself where ``env`` is a name.
+        For validation, `evaluate` and `calibrate`, which never act in the environment that is learned in; made by
+        itself where ``env`` is a name.
     noise : Noise, optional
         What to add to actions and observations, in learning, validation and evaluation alike.
     compiled : bool
@@ -67,7 +66,7 @@ class TDM(Questions):
 
     def __init__(
         self,
-        env: Source,
+        env: Source | Adopted,
         config: TdmConfig | None = None,
         seed: int = 0,
         horizon: int | None = None,
@@ -76,9 +75,10 @@ class TDM(Questions):
         compiled: bool = False,
         device: str = "cpu",
     ) -> None:
-        self.task_name, self.noise = env if isinstance(env, str) else None, noise
-        self.env, self.task, self._actions = adopted(env, horizon, noise)
-        self._test_env = None if test_env is None else adopted(test_env, horizon, noise)[0]
+        self.noise = noise
+        made = env if isinstance(env, Adopted) else adopted(env, horizon, noise)
+        self.env, self.task, self._box, self.task_name = made
+        self._test_env = None if test_env is None else adopted(test_env, horizon, noise).env
         self.learner = Learner(self.task, config or TdmConfig(), seed, compiled, device)
         self.last_step = 0
         """Where the running call of `learn` ends, counted from the first step ever [steps]."""
@@ -103,23 +103,27 @@ class TDM(Questions):
         Raises
         ------
         ValueError
-            If ``steps`` is not positive, validation has no environment, or the environment gives numbers that can
-            not be used.
+            If ``steps`` is not positive, validation has no environment, or the environment gives numbers that cannot
+            be used.
+        RuntimeError
+            If it is called from a callback.
         """
         if steps < 1:
             raise ValueError(f"steps must be >= 1, got {steps}")
+        if self._learning:
+            raise RuntimeError("learn() runs already: a callback must not call it")
         learner, self.last_step, self.calibration = self.learner, self.steps + steps, None
         learner.config = replace(learner.config, total_steps=max(learner.config.total_steps, self.last_step))
         self._schedule = Schedule(self.last_step, validate_every)
-        watch = Watch(self, callbacks)
-        trainer = OnlineTrainer(
-            self.env, self._validation_env(validate_every), learner, self._schedule, watch.on_episode, watch.on_step
-        )
-        held = np.arange(learner.transitions - len(learner.store), learner.transitions)
-        trainer.episode = len(np.unique(learner.store.end_of(held)))
+        watch, self._learning = Watch(self, callbacks), True
         try:
+            test_env = self._separate_env() if validate_every else self.env
+            trainer = OnlineTrainer(self.env, test_env, learner, self._schedule, watch.on_episode, watch.on_step)
+            held = np.arange(learner.transitions - len(learner.store), learner.transitions)
+            trainer.episode = len(np.unique(learner.store.end_of(held)))
             watch.run(trainer)
         finally:
+            self._learning = False
             learner.store.close()
         return self
 
@@ -214,33 +218,15 @@ class TDM(Questions):
         """
         folder = checkpoint_folder(Path(directory))
         learner = load_learner(folder, compiled=compiled, device=device)
-        agent = cls(
-            recorded_name(folder, learner.task) if env is None else env,
-            learner.config,
-            learner.seed,
-            learner.task.horizon,
-            test_env,
-            recorded_noise(folder),
-        )
-        refuse_other_task(folder, learner.task, agent.task)
+        source, noise = recorded_name(folder, learner.task) if env is None else env, recorded_noise(folder)
+        made = adopted(source, learner.task.horizon, noise, (folder, learner.task))
+        agent = cls(made, learner.config, learner.seed, learner.task.horizon, test_env, noise)
         agent.learner = learner
         measured = folder.parent / CALIBRATION
         if measured.exists():
             found = Calibration.from_json(json.loads(measured.read_text(encoding="utf-8")))
             agent.calibration = found if found.updates == agent.updates else None
         return agent
-
-    def _validation_env(self, validate_every: int) -> GoalEnv:
-        if not validate_every:
-            return self.env
-        if self._test_env is None:
-            if self.task_name is None:
-                raise ValueError(
-                    "validation needs an environment of its own, so as not to disturb learning: "
-                    f"give TDM a test_env, or leave validate_every at 0; got {validate_every}"
-                )
-            self._test_env = make_goal_env(self.task_name, self.task.horizon, self.noise)[0]
-        return self._test_env
 
     def _record(self) -> dict[str, Any]:
         return {

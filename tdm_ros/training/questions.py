@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from gymnasium.spaces import Box
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.sim.goal_env import GoalEnv
+from tdm_ros.sim.goal_env import GoalEnv, make_env
+from tdm_ros.sim.noise import Noise
+from tdm_ros.sim.unit_actions import to_box
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.training.calibration import Calibration, calibration
 from tdm_ros.training.calibration_plot import draw_calibration
+from tdm_ros.training.environment import adopted
 from tdm_ros.training.episode import Policy
 from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate
 from tdm_ros.training.learner import Learner
@@ -34,7 +37,12 @@ class Questions:
     learner: Learner
     calibration: Calibration | None = None
     """The result of `calibrate`, until the agent learns on."""
-    _actions: tuple[NDArray[Any], NDArray[Any]]
+    task_name: str | None
+    """What the environment was made from, if not an object."""
+    noise: Noise | None
+    _box: Box
+    _test_env: GoalEnv | None
+    _learning: bool = False
     _actor: tuple[tuple[int, Way | None], NumpyActor] | None = None
 
     @property
@@ -66,8 +74,8 @@ class Questions:
 
         Returns
         -------
-        (A,) or (B, A) float32
-            In the units of the environment that was given (a name: [-1, 1]).
+        (A,) or (B, A)
+            In the units and the dtype of the environment that was given (a name: [-1, 1], float32).
 
         Raises
         ------
@@ -83,8 +91,7 @@ class Questions:
         else:
             rows = [actor.act(*state[:3], int(state[3])) for state in zip(*states, strict=True)]
         actions = np.stack(rows)
-        low, high = self._actions
-        actions = np.clip(low + (actions + 1) / 2 * (high - low), low, high).astype(np.float32)
+        actions = to_box(self._box, actions)
         return actions[0] if single else actions
 
     def actor(self) -> NumpyActor:
@@ -107,8 +114,17 @@ class Questions:
         return actor_policy(self.actor())
 
     def evaluate(self, episodes: int = 50, seed: int = 0) -> Evaluation:
-        """Reach for ``episodes`` fresh goals without noise; the goals of ``seed`` are never those of training."""
-        return evaluate(self.policy(), self.env, self.task, episodes, seed)
+        """Reach for ``episodes`` fresh goals without noise; the goals of ``seed`` are never those of training.
+
+        Raises
+        ------
+        ValueError
+            While `learn` runs, if the environment is an object and there is no ``test_env``: two episodes cannot run
+            in one environment.
+        RuntimeError
+            Before the first update.
+        """
+        return evaluate(self.policy(), self._separate_env(), self.task, episodes, seed)
 
     def reachability(
         self, observation: Mapping[str, ArrayLike], goal: ArrayLike | None = None, steps: ArrayLike | None = None
@@ -172,12 +188,25 @@ class Questions:
         RuntimeError
             Before the first update.
         """
-        found = outcomes(self._learned(), self.env, self.task, episodes, seed, each)
+        found = outcomes(self._learned(), self._separate_env(), self.task, episodes, seed, each)
         self.calibration = result = calibration(found, self.task, self.updates, seed)
         if directory is not None:
             write_json(Path(directory) / CALIBRATION, result.to_json())
             draw_calibration(Path(directory), result, found, f"{self.task.name}, {self.updates} updates")
         return result
+
+    def _separate_env(self) -> GoalEnv:
+        """An environment in which nothing is learned; of an object, between two calls of `learn`, that object."""
+        if self._test_env is None:
+            if self.task_name is None:
+                if not self._learning:
+                    return self.env
+                raise ValueError(
+                    "evaluation while learning needs an environment of its own, so as not to disturb learning: "
+                    "give TDM a test_env"
+                )
+            self._test_env = adopted((make_env(self.task_name), self.task), self.task.horizon, self.noise).env
+        return self._test_env
 
     def _learned(self) -> TdmAgent:
         if self.learner.agent is None:

@@ -9,13 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import tdm_ros
 from tdm_ros.sim.noise import Noise
-from tdm_ros.tasks import TaskSpec
+from tdm_ros.tasks import Channels, TaskSpec
 
 CHECKPOINT = "checkpoint"
 CONFIG = "config.json"
 CALIBRATION = "calibration.json"
+_MEANING = ("name", "observation", "action", "goal", "rate_hz")
 _PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "safetensors")
 
 
@@ -59,20 +62,43 @@ def refuse_other_task(folder: Path, learned: TaskSpec, given: TaskSpec) -> None:
     ValueError
         If it does not; the message says in what they differ.
     """
-    if learned.fingerprint == given.fingerprint:
-        return
-    for part in ("observation", "action", "goal"):
-        old, new = getattr(learned, part), getattr(given, part)
-        if old.size != new.size:
+    refuse_other_sizes(folder, learned, given.name, given.observation.size, given.goal.size, given.action.size)
+    pairs = {name: (getattr(learned, name), getattr(given, name)) for name in _MEANING}
+    parts = [name for name, (old, new) in pairs.items() if not _agree(old, new)]
+    if parts:
+        raise ValueError(
+            f"{folder} was learned for {learned.fingerprint}, the environment is {given.fingerprint} "
+            f"(another {', '.join(parts)}); give the environment that it was trained in"
+        )
+
+
+def refuse_other_sizes(folder: Path, learned: TaskSpec, name: str, observation: int, goal: int, action: int) -> None:
+    """Raise unless an environment has the sizes, and if both are registered the id, of the task that was learned.
+
+    Raises
+    ------
+    ValueError
+        If it does not; the message says in what they differ.
+    """
+    remedy = "give the environment that it was trained in"
+    for part, size in (("observation", observation), ("goal", goal), ("action", action)):
+        old = getattr(learned, part).size
+        if old != size:
             raise ValueError(
-                f"{folder} was learned for task {learned.name} with {part}s of {old.size} numbers, task "
-                f"{given.name} has {new.size}; give the environment that it was trained in"
+                f"{folder} was learned for task {learned.name} with {part}s of {old} numbers, task {name} has {size}; "
+                f"{remedy}"
             )
-    parts = ("name", "observation", "action", "goal", "rate_hz")
-    differ = ", ".join(part for part in parts if getattr(learned, part) != getattr(given, part))
-    raise ValueError(
-        f"{folder} was learned for {learned.fingerprint}, the environment is {given.fingerprint} (another {differ}); "
-        "give the environment that it was trained in"
+    if learned.name != name and all(each.startswith("gym:") for each in (learned.name, name)):
+        raise ValueError(f"{folder} was learned for {learned.name}, the environment is {name}; {remedy}")
+
+
+def _agree(old: Any, new: Any) -> bool:
+    """Whether two parts of a description mean the same; the numbers of channels may differ by rounding."""
+    if not isinstance(old, Channels):
+        return bool(old == new)
+    words = all(getattr(old, key) == getattr(new, key) for key in ("names", "unit", "wrap"))
+    return words and all(
+        np.allclose(getattr(old, key), getattr(new, key), rtol=1e-6, atol=1e-9) for key in ("low", "high", "scale")
     )
 
 

@@ -11,18 +11,20 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tdm_ros.sim.goal_env import GoalEnv, make_goal_env
+from tdm_ros.sim.goal_env import GoalEnv
 from tdm_ros.sim.noise import Noise
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.callbacks import Callback, Checkpoints, CsvLogger, ProgressBar, TensorBoardLogger
 from tdm_ros.training.checkpoint import INDEX, load_actor, load_learner
+from tdm_ros.training.environment import adopted
+from tdm_ros.training.learner import Learner
 from tdm_ros.training.library import TDM
 from tdm_ros.training.metrics import FILE_NAME, UNSCORED, EpisodeRow, read_metrics
 from tdm_ros.training.recordings import Recordings
 from tdm_ros.training.report import draw_curve
-from tdm_ros.training.saved import CHECKPOINT, checkpoint_folder, recorded_name, recorded_noise, refuse_other_task
+from tdm_ros.training.saved import CHECKPOINT, checkpoint_folder, recorded_name, recorded_noise
 
 
 class TrainingSession:
@@ -84,16 +86,16 @@ class TrainingSession:
         if save_every < 1:
             raise ValueError(f"save_every must be >= 1 step, got {save_every}")
         self.out, self.validate_every, self.save_every = out, validate_every, save_every
-        self.agent = TDM(task_name, config, seed, horizon, noise=noise, compiled=compiled, device=device)
+        folder = out / CHECKPOINT
+        found = load_learner(folder, compiled=compiled, device=device) if (folder / INDEX).exists() else None
+        made = adopted(task_name, horizon, noise, (folder, found.task) if found else None)
+        self.agent = TDM(made, config, seed, horizon, noise=noise, compiled=compiled, device=device)
         self._recordings = Recordings(recordings, offline_steps)
-        self._go_on()
+        if found:
+            self._go_on(folder, found)
 
-    def _go_on(self) -> None:
-        folder, fresh = self.out / CHECKPOINT, self.agent.learner
-        if not (folder / INDEX).exists():
-            return
-        found = load_learner(folder, compiled=fresh.compiled, device=fresh.device)
-        refuse_other_task(folder, found.task, fresh.task)
+    def _go_on(self, folder: Path, found: Learner) -> None:
+        fresh = self.agent.learner
         self._recordings.refuse_others(self.out)
         pairs = {name: (getattr(found, name), getattr(fresh, name)) for name in ("task", "config", "seed")}
         for name, (old, new) in {**pairs, "noise": (recorded_noise(folder), self.agent.noise)}.items():
@@ -169,13 +171,12 @@ def load_run(run_dir: Path) -> tuple[GoalEnv, TaskSpec, NumpyActor]:
     FileNotFoundError
         If there is no checkpoint.
     ValueError
-        If it is damaged, or its environment can not be made.
+        If it is damaged, or its environment cannot be made.
     """
     folder = checkpoint_folder(run_dir)
     actor, task = load_actor(folder)
-    env, found = make_goal_env(recorded_name(folder, task), task.horizon, recorded_noise(folder))
-    refuse_other_task(folder, task, found)
-    return env, task, actor
+    made = adopted(recorded_name(folder, task), task.horizon, recorded_noise(folder), (folder, task))
+    return made.env, task, actor
 
 
 def configured(settings: Sequence[str], steps: int, preset: str | None = None) -> TdmConfig:
