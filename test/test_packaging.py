@@ -143,6 +143,8 @@ def test_every_requirement_is_pinned_and_none_names_a_registry() -> None:
     for path in sorted((ROOT / "requirements").glob("*.txt")):
         wanted = re.findall(r"^[A-Za-z][\w.-]*", path.read_text(), re.MULTILINE)
         assert {name.lower() for name in wanted} <= set(constraints)
+        bounded = re.findall(r"^([A-Za-z][\w.-]*)(?:\[\w+\])?>=[\d.]+$", path.read_text(), re.MULTILINE)
+        assert path.stem == "ros" or bounded == wanted, f"{path.name}: each requirement needs a lower bound"
 
 
 def test_only_nodes_import_ros() -> None:
