@@ -61,6 +61,7 @@ def test_launch_file_has_the_arguments_of_the_table(table: SystemTable) -> None:
     assert names(actions) == {node.full_name for node in table.started(table.values([]))}
 
 
+@pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("table", "name", "value"),
     [
