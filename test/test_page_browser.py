@@ -392,6 +392,20 @@ def test_malformed_event_of_a_page_is_counted_and_harmless(stage: Stage) -> None
     assert stage.page.inner_text(".who") != ""
 
 
+def test_page_that_is_cut_off_says_so_instead_of_what_it_knew_last(stage: Stage) -> None:
+    banner = "getComputedStyle(document.querySelector('.overlay'), '::before').content"
+    stage.running()
+    assert stage.page.is_visible(".who") and stage.page.evaluate(banner) == "none"
+    stage.cable.cut()
+    try:
+        stage.see(lambda: "Not connected" in stage.page.evaluate(banner), 10)
+        assert not stage.page.is_visible(".who")
+        stage.picture("console_lost")
+    finally:
+        stage.cable.mend()
+    stage.see(lambda: stage.page.is_visible(".who") and stage.page.evaluate(banner) == "none")
+
+
 def test_arm_dead_is_shown_and_its_fault_with_what_to_do_until_it_is_cleared(stage: Stage) -> None:
     stage.running()
     page = stage.page

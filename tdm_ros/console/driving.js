@@ -10,6 +10,8 @@
   let tick = 0;
   let taken = false;
   let held = false;
+  let heardMs = 0;
+  const SILENT_MS = 1000;
 
   const by = (name) => document.getElementById(`drive-${name}`);
   const speed = () => Number(by("speed")?.value ?? 0);
@@ -48,6 +50,7 @@
 
   function show(driver) {
     const texts = { you: "you drive", other: "another page drives", none: "nobody drives" };
+    document.body.classList.toggle("lost", !(driver in texts) && driver !== "lost"); // what the page shows is old
     const label = by("who");
     if (label && label.dataset.driver !== driver) {
       label.dataset.driver = driver;
@@ -62,6 +65,7 @@
     socket.onmessage = (event) => {
       const said = JSON.parse(event.data);
       tick = said.tick;
+      heardMs = performance.now();
       show(said.driver);
       if (said.driver === "lost") letGo();
       else answer();
@@ -116,5 +120,6 @@
     if (event.target.closest?.("#drive")) event.preventDefault();
   });
 
+  setInterval(() => performance.now() - heardMs > SILENT_MS && show("gone"), SILENT_MS / 4);
   connect();
 })();

@@ -58,6 +58,9 @@ body, .nicegui-content { margin: 0; padding: 0; }
 .overlay .why { margin-top: 6px; background: rgba(255,255,255,.85); border-radius: 6px; padding: 2px 10px; }
 .overlay .remedy { margin-top: 6px; background: #b71c1c; color: white; font-weight: 600; border-radius: 6px;
   padding: 4px 14px; } .overlay .remedy:empty { display: none; }
+.lost .overlay > * { display: none; }
+.lost .overlay::before { content: "Not connected: what is shown is old"; background: black; color: white;
+  font-size: 22px; font-weight: 600; padding: 4px 14px; border-radius: 8px; }
 #drive { width: 100%; font-size: 13px; touch-action: none; user-select: none; }
 #drive-take { width: 100%; padding: 10px; border: 0; border-radius: 6px; background: #5e35b1; color: white;
   font-weight: 600; cursor: pointer; } #drive-take:active { background: #311b92; }
