@@ -58,7 +58,7 @@ body, .nicegui-content { margin: 0; padding: 0; }
 .overlay .why { margin-top: 6px; background: rgba(255,255,255,.85); border-radius: 6px; padding: 2px 10px; }
 .overlay .remedy { margin-top: 6px; background: #b71c1c; color: white; font-weight: 600; border-radius: 6px;
   padding: 4px 14px; } .overlay .remedy:empty { display: none; }
-.lost .overlay > * { display: none; }
+.lost .overlay > * { display: none; } .lost .right { opacity: .4; }
 .lost .overlay::before { content: "Not connected: what is shown is old"; background: black; color: white;
   font-size: 22px; font-weight: 600; padding: 4px 14px; border-radius: 8px; }
 #drive { width: 100%; font-size: 13px; touch-action: none; user-select: none; }
