@@ -15,7 +15,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 _NUMBERS = itertools.count(1)
-PROGRAM = "import sys; from tdm_ros.nodes.{0} import main; sys.exit(main())"
+PROGRAM = "import sys; from tdm_ros.system.starting import start; sys.exit(start('{0}'))"
+"""What the node's executable does."""
 
 
 class Bench:
@@ -43,9 +44,12 @@ class Bench:
         self._watch_diagnostics()
 
     def start(
-        self, name: str, environment: Mapping[str, str] | None = None, **parameters: object
+        self, name: str, environment: Mapping[str, str] | None = None, out: int | None = None, **parameters: object
     ) -> subprocess.Popen[bytes]:
-        """Start a node as a process of its own; ``arm2/policy`` is one of an arm that shares our trainer."""
+        """Start a node as a process of its own; ``arm2/policy`` is one of an arm that shares our trainer.
+
+        Its output goes to a file, or to the descriptor ``out``.
+        """
         whole, (arm, _, name) = name, name.rpartition("/")
         arguments = ["--ros-args", "-r", f"__ns:={self.namespace}/{arm}".removesuffix("/")]
         arguments += ["-r", f"policy_weights:={self.namespace}/policy_weights"] if arm else []
@@ -54,10 +58,10 @@ class Bench:
             arguments += ["-p", f"{key}:={text}"]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
         (self.folder / arm).mkdir(exist_ok=True)
-        with (self.folder / f"{whole}.out").open("ab") as out:
+        with (self.folder / f"{whole}.out").open("ab") as file:
             process = subprocess.Popen(
                 [sys.executable, "-c", PROGRAM.format(name), *arguments],
-                stdout=out,
+                stdout=file if out is None else out,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
                 env=environment,

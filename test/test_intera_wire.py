@@ -141,10 +141,10 @@ def test_limits_of_the_worker_are_those_of_the_robot():
     np.testing.assert_allclose(UPPER_RAD, Q_UPPER_RAD)
 
 
-@pytest.mark.parametrize("name", ["wire", "keeper", "master", "sdk", "devices", "worker"])
+@pytest.mark.parametrize("name", ["wire", "keeper", "master", "sdk", "devices", "output", "worker"])
 def test_files_of_the_worker_need_the_standard_library_ros_and_the_sdk_alone(name):
     allowed = {*sys.stdlib_module_names, "rospy", "sensor_msgs", "intera_interface"}
-    siblings = {"wire", "keeper", "master", "sdk", "devices"}
+    siblings = {"wire", "keeper", "master", "sdk", "devices", "output"}
     for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text(), feature_version=(3, 8))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []

@@ -1,9 +1,15 @@
-"""Every node ends with status 0 on SIGINT and SIGTERM, within a second, at any moment."""
+"""How every node starts and ends: a sentence when it can not start, status 0 within a second on a signal."""
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,14 +17,15 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
-from ros_bench import bench  # noqa: E402
+import rclpy  # noqa: E402
+from ros_bench import PROGRAM, bench  # noqa: E402
 
 from tdm_ros.nodes.parameters import NODES  # noqa: E402
 from tdm_ros.tdm.config import TdmConfig  # noqa: E402
 from tdm_ros.training.library import TDM  # noqa: E402
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 @pytest.mark.parametrize("name", [name for name in NODES if name != "teleop_keyboard"])  # which needs a terminal
 def test_node_signalled_while_it_runs_ends_with_zero_within_a_second(
     tmp_path: Path, name: str, number: signal.Signals
@@ -66,3 +73,115 @@ def test_node_whole_number_for_a_float_parameter_is_accepted(tmp_path: Path) -> 
     with bench(tmp_path) as made:
         made.start("supervisor", run_dir=tmp_path, duration_min=2)
         made.until(lambda: "supervisor" in made.diagnostics)
+
+
+def humble(folder: Path) -> dict[str, str]:
+    """The environment of a terminal in which a ROS 2 of another Python is sourced."""
+    place = folder / "humble" / "lib" / "python3.5" / "site-packages"
+    shutil.copytree(Path(rclpy.__file__).parent, place / "rclpy")
+    for path in (place / "rclpy").glob("*.so"):
+        path.rename(path.with_name(path.name.replace(f"cpython-{sys.version_info[0]}", "cpython-9")))
+    return {"PYTHONPATH": f"{place}:{Path(__file__).parents[1]}", "ROS_DISTRO": "humble"}
+
+
+@pytest.mark.parametrize(
+    ("node", "environment", "words"),
+    [
+        ("policy", {"ROS_DOMAIN_ID": "abc"}, "ROS_DOMAIN_ID must be a whole number in [0, 232], got 'abc'"),
+        ("policy", {"ROS_DOMAIN_ID": "5x"}, "got '5x': export another, or unset it"),
+        ("policy", {"ROS_DOMAIN_ID": "233"}, "got '233'"),
+        ("policy", {"RMW_IMPLEMENTATION": "rmw_foo_cpp"}, "apt install ros-$ROS_DISTRO-rmw-foo-cpp"),
+        ("policy", {"HOME": "/proc/none", "ROS_LOG_DIR": ""}, "set ROS_LOG_DIR to a folder that you may write"),
+        ("policy", {"ROS_SECURITY_ENABLE": "true", "ROS_SECURITY_STRATEGY": "Enforce"}, "See ROS_*"),
+        ("policy", {"PYTHONPATH": "humble"}, "the ROS 2 that is sourced (humble) is for another Python"),
+        ("arm", {"MUJOCO_GL": "somewhere"}, "unset MUJOCO_GL, which only pictures need"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else " ".join(f"{key}={text}" for key, text in value.items()),
+)
+def test_node_that_can_not_start_says_in_a_sentence_what_to_do(
+    tmp_path: Path, node: str, environment: dict[str, str], words: str
+) -> None:
+    if environment.get("PYTHONPATH") == "humble":
+        environment = humble(tmp_path)
+    with bench(tmp_path) as made:
+        assert made.start(node, environment).wait(40) == 1, made.output(node)
+        assert words in made.output(node)
+        assert "Traceback" not in made.output(node)
+
+
+@pytest.mark.parametrize("module", ["rclpy", "torch", "mujoco", "tdm_ros.msg"])
+def test_node_without_a_package_says_where_it_comes_from(module: str) -> None:
+    """Where the package is missing, Python says so in the same way as for a module that is blocked."""
+    node = {"torch": "trainer", "mujoco": "arm"}.get(module, "policy")
+    block = f"import sys; sys.modules[{module!r}] = None; "
+    program = [sys.executable, "-c", block + PROGRAM.format(node), "--ros-args", "-p", "run_dir:=/proc/none"]
+    ran = subprocess.run(program, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1 and "Traceback" not in ran.stderr
+    remedy = {"rclpy": "source ROS 2's setup.bash", "tdm_ros.msg": "colcon build"}.get(module, "pip install -r require")
+    assert module in ran.stderr and remedy in ran.stderr
+
+
+@pytest.fixture
+def full_pipe() -> Iterator[int]:
+    """A pipe that holds what it can, and that nobody reads."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(writer, False)
+    while True:
+        try:
+            os.write(writer, b"x")
+        except BlockingIOError:
+            break
+    os.set_blocking(writer, True)
+    yield writer
+    os.close(writer)
+    os.close(reader)
+
+
+@pytest.mark.parametrize("name", [name for name in NODES if name != "teleop_keyboard"])
+def test_node_whose_output_nobody_reads_works_and_ends_on_a_signal(tmp_path: Path, full_pipe: int, name: str) -> None:
+    environment = {"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"], "RCUTILS_LOGGING_BUFFERED_STREAM": "0"}
+    with bench(tmp_path) as made:
+        made.start(name, environment, full_pipe, **({"run_dir": tmp_path} if name not in NO_FOLDER else {}))
+        made.until(lambda: name in made.diagnostics, 40)
+        seen = made.diagnostics.pop(name)  # and again: what it prints each second did not stop it
+        made.until(lambda: name in made.diagnostics, 5)
+        assert seen
+        status, took_s = made.stop(name)
+        assert status == 0 and took_s < 1.0
+
+
+NO_FOLDER = ("arm", "policy", "scene")
+
+
+def test_node_does_not_change_the_pipe_for_others(tmp_path: Path, full_pipe: int) -> None:
+    with bench(tmp_path) as made:
+        made.start("policy", out=full_pipe)
+        made.until(lambda: "policy" in made.diagnostics, 40)
+        assert os.get_blocking(full_pipe), "the shell that has the same terminal would read and write in another way"
+
+
+def test_node_whose_reader_has_ended_ends_too(tmp_path: Path) -> None:
+    """Nobody supervises it any more; the arm holds."""
+    reader, writer = os.pipe()
+    with bench(tmp_path) as made:
+        process = made.start("supervisor", out=writer, run_dir=tmp_path)
+        os.close(writer)
+        made.until(lambda: "supervisor" in made.diagnostics, 40)
+        os.close(reader)
+        made.until(lambda: process.poll() is not None, 10)
+        assert process.returncode == 0 and (tmp_path / "summary.json").exists()
+
+
+def test_node_under_nohup_does_not_end_with_its_terminal(tmp_path: Path) -> None:
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with bench(tmp_path) as made:
+            process = made.start("policy")
+            made.until(lambda: "policy" in made.diagnostics, 40)
+            process.send_signal(signal.SIGHUP)
+            del made.diagnostics["policy"]
+            made.until(lambda: "policy" in made.diagnostics, 5)
+            assert process.poll() is None
+    finally:
+        signal.signal(signal.SIGHUP, previous)

@@ -10,6 +10,7 @@ import argparse
 import ast
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         parsed = build_parser(arguments).parse_args(arguments)
-        return int(importlib.import_module(f"{__name__}.{parsed.verb}").run(parsed))
+        run = importlib.import_module(f"{__name__}.{parsed.verb}").run
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as `tdm_ros.__main__` left it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        return int(run(parsed))
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader (head, less) has seen enough

@@ -27,11 +27,13 @@ if __package__:
     from tdm_ros.intera import wire
     from tdm_ros.intera.devices import Devices, Errands
     from tdm_ros.intera.keeper import Caps, Keeper
+    from tdm_ros.intera.output import never_wait
     from tdm_ros.intera.sdk import STALE_S, UNUSABLE, ComingUpError, Robot
 else:  # as a file, our folder is on the path
     import wire  # type: ignore[import-not-found,no-redef]
     from devices import Devices, Errands  # type: ignore[import-not-found,no-redef]
     from keeper import Caps, Keeper  # type: ignore[import-not-found,no-redef]
+    from output import never_wait  # type: ignore[import-not-found,no-redef]
     from sdk import STALE_S, UNUSABLE, ComingUpError, Robot  # type: ignore[import-not-found,no-redef]
 
 PERIOD_S = 0.01
@@ -247,6 +249,7 @@ def connect(arguments: argparse.Namespace) -> tuple[Robot, Devices]:
 
 def main(argv: Sequence[str] | None = None, connect: Callable[[argparse.Namespace], tuple[Any, Any]] = connect) -> int:
     """Come up, serve one client, and leave with an exit code. Another way to the robot may be given."""
+    never_wait()  # output is the node's, which may be read by nobody
     arguments = parser().parse_args(argv)
     try:
         link = open_link(arguments)

@@ -1,4 +1,4 @@
-"""Start, loop and end, the same for every node: SIGINT or SIGTERM at any moment ends it with status 0."""
+"""Start, loop and end, the same for every node: a signal at any moment ends it with status 0."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -15,6 +16,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+
+from tdm_ros.intera.output import never_wait
+from tdm_ros.system.starting import report
 
 try:
     from rclpy._rclpy_pybind11 import RCLError
@@ -26,13 +30,22 @@ IDLE_S = 0.1
 
 
 class StopSignal:
-    """SIGINT and SIGTERM as a flag, so that nothing stops half-way; during start-up an exception."""
+    """SIGINT, SIGTERM and SIGHUP as a flag, so that nothing stops half-way; during start-up an exception.
+
+    An exception may be swallowed by what is just being imported: the flag counts. SIGHUP stays ignored where it was
+    (nohup); SIGINT does not: a shell lets what it starts in the background ignore it, and launch stops nodes by it.
+    """
 
     def __init__(self) -> None:
         self.requested = False
         self._starting = True
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
+
+    def request(self) -> None:
+        """Ask for the end, as a signal does after start-up."""
+        self.requested = True
 
     def started(self) -> None:
         """From now on signals only set the flag."""
@@ -57,17 +70,20 @@ def every(node: Node, seconds: float, call: Callable[[], object]) -> None:
 def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
     """Make a node, spin it until a signal or its own end, and close it.
 
-    A node may have ``step(executor)``, its own loop body; ``done``, true when it has nothing left to do; and
-    ``close()``, called once at the end, when publishing may no longer be possible.
+    A node may have ``step(executor)``, its own loop body; ``done``, true when it has nothing left to do; ``close()``,
+    called once at the end, when publishing may no longer be possible; and ``failure``, after that, why it did not do
+    what it was started for.
 
     Returns
     -------
     int
-        Exit status: 0, or 1 after an error, which is printed.
+        Exit status: 0, or 1 after an error or failure, which is printed.
     """
     stop = StopSignal()
-    node: Node | None = None
-    status = 0
+    never_wait(on_closed=stop.request)
+    node: Any = None
+    failure: Exception | None = None
+    running = False
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
@@ -77,23 +93,23 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
         stop.started()
         gc.collect()
         gc.freeze()
+        running = True
         while not stop.requested and rclpy.ok() and not getattr(node, "done", False):
             step(executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except RCLError:
-        if rclpy.ok():
-            traceback.print_exc()
-            status = 1
     except Exception as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        if not isinstance(error, ValueError | OSError):
-            traceback.print_exc()
-        status = 1
+        # What an interruption breaks while the node starts, or a shutdown while it spins, is no failure.
+        if not (stop.requested if not running else isinstance(error, RCLError) and not rclpy.ok()):
+            failure = error
     finally:
         stop.started()
-        _end(node)
-    return status
+    if failure is not None:
+        report(node.get_name() if node else Path(sys.argv[0]).name, failure)
+    _end(node)
+    if sentence := getattr(node, "failure", ""):
+        print(sentence, file=sys.stderr, flush=True)
+    return 1 if failure is not None or sentence else 0
 
 
 def _end(node: Any) -> None:

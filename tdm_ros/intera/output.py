@@ -1,0 +1,81 @@
+"""Standard output and error that never make a program wait: what nobody reads is left out, and counted."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+
+class _Unwaiting(io.RawIOBase):
+    """Writes to a file descriptor what it takes at once, and leaves out the rest."""
+
+    def __init__(self, number: int, on_closed: Callable[[], object] | None) -> None:
+        self._number, self._on_closed, self._left_out = number, on_closed, 0
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._number
+
+    def isatty(self) -> bool:
+        return os.isatty(self._number)
+
+    def write(self, data: object) -> int:
+        given = bytes(data)  # type: ignore[call-overload]
+        try:
+            if self._left_out:
+                os.write(self._number, b"\n[%d bytes of output that nobody read were left out]\n" % self._left_out)
+                self._left_out = 0
+            return os.write(self._number, given)
+        except BlockingIOError:
+            self._left_out += len(given)
+        except OSError:  # the reader is there no more
+            on_closed, self._on_closed = self._on_closed, None
+            if on_closed is not None:
+                on_closed()
+        return len(given)
+
+
+def never_wait(on_closed: Callable[[], object] | None = None) -> None:
+    """Let no write to standard output or error wait for a reader, be it by Python or by a C library.
+
+    Without this, a pipe that nobody reads or a terminal that was stopped (Ctrl-S) stops the whole process, its signals
+    included. Other processes that have the same pipe or terminal are not affected.
+
+    Parameters
+    ----------
+    on_closed : callable, optional
+        Called once when something is written and the reader is there no more.
+    """
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if (present := getattr(sys, name)) is not None and _open_again(number):
+            present.flush()
+            raw = io.BufferedWriter(_Unwaiting(number, on_closed))
+            setattr(sys, name, io.TextIOWrapper(raw, "utf-8", "backslashreplace", line_buffering=True))
+
+
+def _open_again(number: int) -> bool:
+    """Open the pipe or terminal of a descriptor once more, non-blocking, in its place; False for what never blocks.
+
+    The flag O_NONBLOCK belongs to what was opened, which others share: setting it there would change it for them.
+    """
+    try:
+        mode = os.fstat(number).st_mode
+        if stat.S_ISSOCK(mode):  # a socket can not be opened again
+            os.set_blocking(number, False)
+            return True
+        if not (stat.S_ISFIFO(mode) or os.isatty(number)):
+            return False
+        fresh = os.open(f"/proc/self/fd/{number}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:  # a pipe without a reader; or closed, or a terminal that is another user's
+        return error.errno == errno.ENXIO
+    os.dup2(fresh, number)
+    with suppress(OSError):
+        os.close(fresh)
+    return True
