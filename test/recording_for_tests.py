@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from mcap.records import Message as McapMessage
 from mcap.stream_reader import StreamReader
+from mcap.writer import Writer as FileWriter
 from mcap_ros2.writer import Writer
 
 from tdm_ros.control.timeline import Source
 from tdm_ros.data.recording import Channel, Message, Recording
-from tdm_ros.replay.log import EPISODE_TOPIC, TRANSITION_TOPIC, LogChannel, McapWriter
+from tdm_ros.replay.log import EPISODE_TOPIC, TRANSITION_TOPIC
+from tdm_ros.replay.log_file import LogChannel, McapWriter
 from tdm_ros.sim.goal_env import make_goal_env
 from tdm_ros.training.episode import play
 
@@ -203,6 +205,23 @@ def write_log(folder: Path, made: Recording, close: bool = True) -> Path:
     if close:
         writer.close()
     return path
+
+
+def write_file(path: Path, made: Recording, close: bool = True, **form: Any) -> bytes:
+    """Write a recording as any other program may, in the form that the library's writer is given; return the bytes."""
+    with path.open("xb") as file:
+        writer = FileWriter(file, **form)
+        writer.start("ros2", "test")
+        channels = []
+        for one in made.channels:
+            schema = writer.register_schema(one.type_name, one.schema_encoding, one.schema)
+            channels.append(writer.register_channel(one.topic, one.encoding, schema, dict(one.metadata)))
+        for m in made.messages:
+            writer.add_message(channels[m.channel], m.log_time, m.data, m.publish_time, m.sequence)
+        writer.flush()
+        if close:
+            writer.finish()
+    return path.read_bytes()
 
 
 def changed(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from mcap.records import Chunk
 from mcap.stream_reader import StreamReader
 from mcap.writer import CompressionType, Writer
-from recording_for_tests import PARTS, messages, recording, write_log
+from recording_for_tests import PARTS, messages, recording, write_file, write_log
 
-from tdm_ros.data.mcap_reading import McapFile
+from tdm_ros.data.mcap_reading import read_mcap
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.sources import find, read, read_whole
 
@@ -30,16 +30,16 @@ def is_part_of(found: list, whole: list) -> bool:
 
 @cache
 def log() -> bytes:
-    """A file as the collector leaves it."""
+    """A file without chunks, as the collector left it once and others do."""
     with TemporaryDirectory() as folder:
-        return write_log(Path(folder), RECORDING).read_bytes()
+        return write_file(Path(folder) / "some.mcap", RECORDING, use_chunking=False, enable_data_crcs=True)
 
 
 def read_bytes(data: bytes) -> Recording:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "some.mcap"
         path.write_bytes(data)
-        return McapFile(path).read()
+        return read_mcap(path)
 
 
 def test_reading_log_of_the_collector_gives_its_messages() -> None:
@@ -51,7 +51,7 @@ def test_reading_log_of_the_collector_gives_its_messages() -> None:
 
 
 def test_reading_log_that_is_being_written_is_whole_with_a_note(tmp_path: Path) -> None:
-    found = McapFile(write_log(tmp_path, RECORDING, close=False)).read()
+    found = read_mcap(write_log(tmp_path, RECORDING, close=False))
     assert len(found.messages) == len(RECORDING.messages)
     assert found.problems == () and "not finished" in found.notes[0]
 
@@ -123,14 +123,14 @@ def test_reading_damaged_chunk_loses_that_chunk_alone(tmp_path: Path, compressio
         for number in range(100):
             writer.add_message(channel, number, bytes([number]) * 100, number, number)
         writer.finish()
-    assert len(McapFile(path).read().messages) == 100
+    assert len(read_mcap(path).messages) == 100
     data = bytearray(path.read_bytes())
     with path.open("rb") as file:
         chunks = [one for one in StreamReader(file, emit_chunks=True).records if isinstance(one, Chunk)]
     middle = chunks[len(chunks) // 2].data
     data[data.index(middle) + len(middle) // 2] ^= 0xFF
     path.write_bytes(bytes(data))
-    found = McapFile(path).read()
+    found = read_mcap(path)
     assert 50 < len(found.messages) < 100
     assert is_part_of([m.sequence for m in found.messages], list(range(100)))
     assert any("chunk is damaged" in problem for problem in found.problems)

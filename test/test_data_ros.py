@@ -18,7 +18,7 @@ from tdm_ros.msg import Episode, Transition  # noqa: E402
 
 from tdm_ros.data.bag import METADATA, describe_log, write_bag  # noqa: E402
 from tdm_ros.data.convert import convert  # noqa: E402
-from tdm_ros.data.mcap_reading import McapFile  # noqa: E402
+from tdm_ros.data.mcap_reading import read_mcap  # noqa: E402
 from tdm_ros.data.recording import Channel, Message, Recording  # noqa: E402
 from tdm_ros.data.sources import read  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
@@ -38,7 +38,10 @@ def serialised_by_rclpy(folder: Path) -> Recording:
     transitions = iter(read_transitions(folder / "plain", TASK.fingerprint))
     channels = tuple(
         Channel(
-            c.topic, c.type_name, definition(c.type_name).encode(), metadata=(("offered_qos_profiles", qos.OFFERED),)
+            c.topic,
+            c.type_name,
+            definition(c.type_name).encode(),
+            metadata=(("offered_qos_profiles", qos.offered(qos.TRANSITION)),),
         )
         for c in made.channels
     )
@@ -113,7 +116,7 @@ def test_bag_that_is_played_over_dds_is_heard_as_it_was_recorded(tmp_path: Path)
 
 def test_log_that_is_played_in_file_order_has_times_that_never_go_back(tmp_path: Path) -> None:
     write_log(tmp_path, recording())
-    times = [message.log_time for message in McapFile(tmp_path / "0000.mcap").read().messages]
+    times = [message.log_time for message in read_mcap(tmp_path / "0000.mcap").messages]
     assert times == sorted(times)
     describe_log(tmp_path)
     assert (tmp_path / METADATA).exists()

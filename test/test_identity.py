@@ -23,7 +23,7 @@ from tdm_ros.control.timeline import COMMANDED
 from tdm_ros.data.edit import Cut, trim
 from tdm_ros.data.recording import TRANSITION_TYPE, Recording
 from tdm_ros.data.sources import read
-from tdm_ros.replay.log import LOG_FOLDER, LoggedTransition, TimeSpan, read_discarded, read_transitions
+from tdm_ros.replay.log import LOG_FOLDER, LoggedTransition, TimeSpan, TransitionLog, read_transitions
 from tdm_ros.replay.pairing import Pairing
 from tdm_ros.training.experience import read_experience
 from tdm_ros.training.learner import Learner
@@ -213,9 +213,10 @@ def test_trim_by_time_counts_time_that_passed_where_the_clock_was_set_back() -> 
 
 
 def test_older_log_is_read_live_with_what_was_discarded(older_log: Path) -> None:
-    logged = list(read_transitions(older_log / LOG_FOLDER, TASK.fingerprint))
+    log = TransitionLog(older_log / LOG_FOLDER, TASK.fingerprint)
+    logged = list(log.read())
     assert len(logged) == 255 and {one.run for one in logged} == {""}
-    discarded = read_discarded(older_log / LOG_FOLDER, TASK.fingerprint)
+    discarded = log.discarded
     assert [type(one) for one in discarded] == [TimeSpan]
     commanded = sum(one.source in COMMANDED for one in logged)
     live = LiveLearning(Learner(TASK, CONFIG, 0))

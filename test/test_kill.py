@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -29,7 +30,8 @@ def finish(run: subprocess.Popen) -> None:
 
 
 def weights(out: Path) -> dict[str, bytes]:
-    tensors = load_file(next((out / "checkpoint").glob("weights-*.safetensors")))
+    folder = out / "checkpoint"
+    tensors = load_file(folder / json.loads((folder / "checkpoint.json").read_text())["weights"])
     return {name: tensor.tobytes() for name, tensor in tensors.items()}
 
 
@@ -62,5 +64,7 @@ def test_run_killed_before_and_after_checkpoints_ends_with_the_same_weights_and_
         torn.write("99.0,1980,")
     finish(start(killed))
     assert weights(killed) == weights(whole)
-    assert len(list((killed / "checkpoint").iterdir())) == 2, "nothing torn is left behind"
+    left = {path.name.partition("-")[0] for path in (killed / "checkpoint").iterdir()}
+    assert left == {"checkpoint.json", "checkpoint.previous.json", "weights"}, "nothing torn is left behind"
+    assert len(list((killed / "checkpoint").iterdir())) == 4, "two generations"
     assert (killed / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()

@@ -15,18 +15,10 @@ from mcap_ros2.decoder import DecoderFactory
 from mcap_ros2.writer import Writer as TextWriter
 
 from tdm_ros.control.identity import CycleRange
-from tdm_ros.replay.log import (
-    LogChannel,
-    McapWriter,
-    count_messages,
-    is_finished,
-    next_segment,
-    read_discarded,
-    read_transitions,
-    recover,
-    recover_all,
-    segments,
-)
+from tdm_ros.replay.log import TransitionLog, count_messages, read_transitions
+from tdm_ros.replay.log_file import LogChannel, McapWriter
+from tdm_ros.replay.mcap_files import mcap_files, next_segment
+from tdm_ros.replay.recovery import recover_all
 
 ROOT = Path(__file__).resolve().parents[1]
 SEPARATOR = "\n" + "=" * 80 + "\n"
@@ -117,35 +109,6 @@ def test_log_while_it_is_written_is_readable(tmp_path: Path) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("cut", [1, 9, 40, 200])
-def test_log_torn_tail_loses_only_the_torn_message(tmp_path: Path, cut: int) -> None:
-    path = tmp_path / "0000.mcap"
-    write(path, 3, close=False)
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-cut])
-    assert not is_finished(path)
-    assert [t.cycle for t in read_transitions(tmp_path, TASK)] == [0, 1]
-    assert recover(path) == 2
-    assert is_finished(path) and count_messages(tmp_path) == 2
-
-
-def test_log_recover_all_leaves_finished_files_alone(tmp_path: Path) -> None:
-    write(tmp_path / "0000.mcap", 2)
-    write(tmp_path / "0001.mcap", 2, close=False)
-    before = (tmp_path / "0000.mcap").stat().st_ino
-    assert recover_all(tmp_path) == [tmp_path / "0001.mcap"]
-    assert (tmp_path / "0000.mcap").stat().st_ino == before
-    assert count_messages(tmp_path) == 4
-    assert recover_all(tmp_path) == []
-
-
-def test_log_empty_or_garbled_file_is_recovered_as_empty(tmp_path: Path) -> None:
-    (tmp_path / "0000.mcap").write_bytes(b"")
-    (tmp_path / "0001.mcap").write_bytes(b"not an mcap file at all, much longer than its magic")
-    assert len(recover_all(tmp_path)) == 2
-    assert count_messages(tmp_path) == 0
-
-
 def test_log_next_segment_never_overwrites(tmp_path: Path) -> None:
     assert next_segment(tmp_path).name == "0000.mcap"
     write(tmp_path / "0000.mcap", 1)
@@ -172,9 +135,9 @@ def test_log_writer_killed_loses_nothing_that_was_written(tmp_path: Path) -> Non
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"written\n"
         os.kill(process.pid, signal.SIGKILL)
-    assert recover_all(tmp_path) == [path]
+    assert [found.messages for found in recover_all(tmp_path)] == [20]
     assert [t.cycle for t in read_transitions(tmp_path, TASK)] == list(range(20))
-    assert segments(tmp_path) == [path]
+    assert mcap_files(tmp_path) == [path]
 
 
 EPISODE = SEPARATOR.join(
@@ -219,4 +182,6 @@ def test_discarded_cycles_are_read_from_the_announcements(tmp_path: Path) -> Non
         writer = McapWriter(tmp_path / f"{number:04d}.mcap", [channel])
         writer.write("/episode", data, number)
         writer.close()
-    assert read_discarded(tmp_path, TASK) == (CycleRange("a", 3, 5), CycleRange("b", 7, 9))
+    log = TransitionLog(tmp_path, TASK)
+    assert list(log.read()) == []
+    assert log.discarded == {CycleRange("a", 3, 5), CycleRange("b", 7, 9)}

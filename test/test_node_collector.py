@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
+from geometry_msgs.msg import Point, Pose, Quaternion  # noqa: E402
 from mcap.reader import make_reader  # noqa: E402
 from mcap_ros2.decoder import DecoderFactory  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
@@ -20,16 +22,12 @@ from tdm_ros.msg import ArmState, Episode, Transition  # noqa: E402
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.data.bag import METADATA  # noqa: E402
 from tdm_ros.data.sources import read  # noqa: E402
+from tdm_ros.folder_lock import IN_USE_STATUS  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import doubles, floats, nanoseconds, to_episode, to_stamp  # noqa: E402
-from tdm_ros.replay.log import (  # noqa: E402
-    EPISODE_TOPIC,
-    LOG_FOLDER,
-    count_messages,
-    is_finished,
-    read_transitions,
-    segments,
-)
+from tdm_ros.replay.log import EPISODE_TOPIC, LOG_FOLDER, count_messages, read_transitions  # noqa: E402
+from tdm_ros.replay.mcap_files import mcap_files  # noqa: E402
+from tdm_ros.replay.mcap_summary import is_finished, read_summary  # noqa: E402
 from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
@@ -103,7 +101,7 @@ def test_collector_published_equals_logged_and_the_file_is_complete(stage: Stage
     stage.bench.until(lambda: len(stage.transitions) == 28)
     status, _ = stage.bench.stop("collector")
     assert status == 0
-    (path,) = segments(tmp_path / LOG_FOLDER)
+    (path,) = mcap_files(tmp_path / LOG_FOLDER)
     assert is_finished(path)
     bag = read(tmp_path)
     assert bag.problems == bag.notes == () and (path.parent / METADATA).exists()
@@ -121,13 +119,19 @@ def test_collector_log_is_read_by_others_with_the_installed_definitions(stage: S
     for _ in range(5):
         stage.state(1)
     stage.bench.stop("collector")
-    (path,) = segments(tmp_path / LOG_FOLDER)
+    (path,) = mcap_files(tmp_path / LOG_FOLDER)
     with path.open("rb") as file:
         reader = make_reader(file, decoder_factories=[DecoderFactory()])
         found = [(c.topic, s.name, m) for s, c, _, m in reader.iter_decoded_messages()]
     topics = [topic for topic, _, _ in found]
     assert topics.count("/transition") == 4 and topics.count("/episode") >= 1
-    assert {name for _, name, _ in found} == {"tdm_ros/msg/Transition", "tdm_ros/msg/Episode"}
+    assert {name for _, name, _ in found} == {
+        "tdm_ros/msg/Transition",
+        "tdm_ros/msg/Episode",
+        "sensor_msgs/msg/JointState",
+        "tf2_msgs/msg/TFMessage",
+        "visualization_msgs/msg/MarkerArray",
+    }
     episode = next(m for topic, _, m in found if topic == "/episode")
     assert episode.task == TASK.fingerprint
 
@@ -140,7 +144,7 @@ def test_collector_killed_loses_nothing_that_was_published(stage: Stage, tmp_pat
     stage.bench.stop("collector", signal.SIGKILL)
     stage.bench.start("collector", run_dir=tmp_path)
     stage.ready("0001.mcap")
-    assert len(segments(tmp_path / LOG_FOLDER)) == 2
+    assert len(mcap_files(tmp_path / LOG_FOLDER)) == 2
     assert not (tmp_path / LOG_FOLDER / METADATA).exists()  # a file is being added that it would not name
     assert count_messages(tmp_path / LOG_FOLDER) == 18
     stage.announce(2)
@@ -196,3 +200,82 @@ def test_collector_records_on_whatever_clock_the_states_are_stamped_with(stage: 
     assert {t.run for t in stage.transitions} == {"test"}
     logged = list(read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint))
     assert [t.cycle for t in logged] == [t.cycle for t in stage.transitions]
+
+
+def test_collector_records_what_draws_the_arm_and_how_each_topic_was_offered(stage: Stage, tmp_path: Path) -> None:
+    stage.announce(1)
+    for _ in range(5):
+        stage.state(1, hand=Pose(position=Point(x=0.5, y=-0.25, z=0.125), orientation=Quaternion(w=1.0)))
+    stage.bench.until(lambda: len(stage.transitions) == 3)
+    stage.bench.stop("collector")
+    (path,) = mcap_files(tmp_path / LOG_FOLDER)
+    with path.open("rb") as file:
+        reader = make_reader(file, decoder_factories=[DecoderFactory()])
+        found = [(c.topic, m) for _, c, _, m in reader.iter_decoded_messages()]
+    joints = [m for topic, m in found if topic == "/joint_states"]
+    assert len(joints) == 5 and joints[0].name == list(reversed(JOINT_NAMES))
+    assert joints[0].position == list(NEUTRAL_RAD[::-1])
+    (frame,) = next(m for topic, m in found if topic == "/tf").transforms
+    assert (frame.header.frame_id, frame.child_frame_id) == ("base", "hand")
+    at, turn = frame.transform.translation, frame.transform.rotation
+    assert (at.x, at.y, at.z, turn.w) == (0.5, -0.25, 0.125, 1.0)
+    (ball,) = next(m for topic, m in found if topic == "/goal_markers").markers
+    assert ball.header.frame_id == "base" and ball.pose.position.x == pytest.approx(0.4)
+    summary = read_summary(path)
+    assert summary is not None
+    offered = {c.topic: c.metadata["offered_qos_profiles"] for c in summary.definitions.channels.values()}
+    latched = {topic for topic, profile in offered.items() if "durability: transient_local" in profile}
+    assert latched == {"/episode", "/goal_markers"}
+
+
+def test_collector_second_in_a_folder_ends_with_a_sentence_and_the_first_loses_nothing(
+    stage: Stage, tmp_path: Path
+) -> None:
+    first = stage.bench.processes.pop("collector")
+    stage.bench.processes["first"] = first
+    (tmp_path / "first.out").write_text("")
+    second = stage.bench.start("collector", run_dir=tmp_path)
+    assert second.wait(20) == IN_USE_STATUS
+    said = stage.bench.output("collector")
+    assert f"is being written by collector, pid {first.pid} on host" in said and "give another run_dir" in said
+    stage.announce(1)
+    for _ in range(10):
+        stage.state(1)
+    stage.bench.until(lambda: len(stage.transitions) == 8)
+    assert count_messages(tmp_path / LOG_FOLDER) == 8 and len(mcap_files(tmp_path / LOG_FOLDER)) == 1
+
+
+def test_collector_whose_folder_is_removed_says_so_at_once_and_records_on(stage: Stage, tmp_path: Path) -> None:
+    stage.announce(1)
+    for _ in range(5):
+        stage.state(1)
+    stage.bench.until(lambda: len(stage.transitions) == 3)
+    shutil.rmtree(tmp_path / LOG_FOLDER)
+    for _ in range(5):
+        stage.state(1)
+    stage.bench.until(lambda: len(stage.transitions) == 8)
+    logged = {t.cycle for t in read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint)}
+    assert {t.cycle for t in stage.transitions} <= logged, "nothing is published that is not logged"
+    stage.bench.until(lambda: "was removed while it was being written" in stage.bench.values("collector")["alarm"])
+    assert "ERROR" in stage.bench.output("collector")
+
+
+def test_collector_that_can_not_write_publishes_nothing_until_it_can(stage: Stage, tmp_path: Path) -> None:
+    folder = tmp_path / LOG_FOLDER
+    stage.announce(1)
+    for _ in range(5):
+        stage.state(1)
+    stage.bench.until(lambda: len(stage.transitions) == 3)
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    for _ in range(5):
+        stage.state(1)
+    stage.bench.until(lambda: "NOT RECORDED" in stage.bench.values("collector")["alarm"])
+    assert stage.bench.values("collector")["ready"] == "False"
+    assert len(stage.transitions) == 3
+    folder.unlink()
+    for _ in range(5):
+        stage.state(1)
+    stage.bench.until(lambda: len(stage.transitions) > 3 and stage.bench.values("collector")["ready"] == "True")
+    logged = [t.cycle for t in read_transitions(folder, TASK.fingerprint)]
+    assert len(logged) == 13 == len(set(logged)), "what was not published meanwhile is in the log, too"

@@ -21,7 +21,8 @@ from tdm_ros.control.drive import ArmTiming  # noqa: E402
 from tdm_ros.control.timeline import Announcement, Source, State  # noqa: E402
 from tdm_ros.nodes.convert import to_transition  # noqa: E402
 from tdm_ros.nodes.schemas import definition  # noqa: E402
-from tdm_ros.replay.log import TRANSITION_TOPIC, LogChannel, McapWriter, from_message, read_transitions  # noqa: E402
+from tdm_ros.replay.log import TRANSITION_TOPIC, from_message, read_transitions  # noqa: E402
+from tdm_ros.replay.log_file import LogChannel, McapWriter  # noqa: E402
 from tdm_ros.replay.pairing import Pairing  # noqa: E402
 from tdm_ros.robot.arm_cycle import ArmCycle  # noqa: E402
 from tdm_ros.robot.limiter import Limiter  # noqa: E402

@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; return the exit status."""
+    from tdm_ros.folder_lock import FolderInUseError
     from tdm_ros.sim.noise import Noise
     from tdm_ros.training.session import TrainingSession, configured
 
@@ -82,6 +83,6 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.device,
         )
         return session.run()
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, FolderInUseError) as error:
         print(f"tdm_ros train: {error}", file=sys.stderr)
         return 2

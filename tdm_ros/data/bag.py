@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
-import struct
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from mcap.exceptions import McapError
-from mcap.reader import make_reader
 from mcap.writer import CompressionType, Writer
 
-from tdm_ros.data.mcap_reading import McapFile
+from tdm_ros.data.mcap_reading import read_mcap
 from tdm_ros.data.recording import Channel, Recording
+from tdm_ros.durable import sync_folder, write_durably
+from tdm_ros.replay.mcap_files import mcap_files
+from tdm_ros.replay.mcap_summary import read_summary
 
 METADATA = "metadata.yaml"
 VERSION = 9
 """Of rosbag2's metadata: that of Jazzy."""
 FIRST = "0000.mcap"
-
-
-def bag_files(folder: Path) -> list[Path]:
-    """The MCAP files of a folder, in the order of the numbers in their names."""
-
-    def key(path: Path) -> list[Any]:
-        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
-
-    return sorted(folder.glob("*.mcap"), key=key)
 
 
 def write_bag(folder: Path, recording: Recording) -> Path:
@@ -49,6 +39,7 @@ def write_bag(folder: Path, recording: Recording) -> Path:
     _write_mcap(part / FIRST, recording)
     write_metadata(part, [described(FIRST, recording)])
     part.rename(folder)
+    sync_folder(folder.parent)
     return folder
 
 
@@ -109,38 +100,33 @@ def described(name: str, recording: Recording) -> BagFile:
     return BagFile(name, min(times, default=0), max(times, default=0), topics)
 
 
-def _summarised(path: Path) -> BagFile:
-    """The same from the summary at the end of a finished file, however long it is."""
-    with path.open("rb") as file:
-        summary = make_reader(file).get_summary()
+def describe_file(path: Path) -> BagFile | None:
+    """The same of a file on disk: from the summary at its end, however long it is; None if there is no MCAP in it."""
+    summary = read_summary(path)
     if summary is None or summary.statistics is None:
-        raise McapError("no summary")
-    said = summary.statistics
-    topics = tuple(
-        (
-            Channel(
-                one.topic, summary.schemas[one.schema_id].name, b"", "", one.message_encoding, _pairs(one.metadata)
-            ),
-            said.channel_message_counts.get(number, 0),
-        )
-        for number, one in summary.channels.items()
-    )
-    return BagFile(path.name, said.message_start_time, said.message_end_time, topics)
+        found = read_mcap(path)
+        return described(path.name, found) if found.channels or not found.problems else None
+    said, schemas = summary.statistics, summary.definitions.schemas
+    topics = []
+    for number, one in summary.definitions.channels.items():
+        kind = schemas[one.schema_id].name if one.schema_id in schemas else ""
+        channel = Channel(one.topic, kind, b"", "", one.message_encoding, tuple(one.metadata.items()))
+        topics.append((channel, said.channel_message_counts.get(number, 0)))
+    return BagFile(path.name, said.message_start_time, said.message_end_time, tuple(topics))
 
 
-def _pairs(metadata: dict[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(metadata.items())
+def describe_log(folder: Path, known: Mapping[str, BagFile | None] | None = None) -> Path:
+    """Write metadata.yaml beside the files of a log, so that `ros2 bag` plays the folder; return its path.
 
-
-def describe_log(folder: Path) -> Path:
-    """Write metadata.yaml beside the files of a log, so that `ros2 bag` plays the folder; return its path."""
-    files = []
-    for path in bag_files(folder):
-        try:
-            files.append(_summarised(path))
-        except (McapError, EOFError, ValueError, LookupError, struct.error):  # not finished
-            files.append(described(path.name, McapFile(path).read()))
-    return write_metadata(folder, files)
+    Parameters
+    ----------
+    folder : Path
+    known : mapping of str to BagFile or None
+        What `describe_file` gave for files by name, where it was called already.
+    """
+    known = known or {}
+    files = [known[path.name] if path.name in known else describe_file(path) for path in mcap_files(folder)]
+    return write_metadata(folder, [file for file in files if file is not None])
 
 
 def forget_description(folder: Path) -> None:
@@ -178,9 +164,8 @@ def write_metadata(folder: Path, files: Sequence[BagFile]) -> Path:
         "custom_data": {},
         "ros_distro": "jazzy",
     }
-    path, part = folder / METADATA, folder / f"{METADATA}.part"
-    part.write_text(yaml.safe_dump({"rosbag2_bagfile_information": content}, sort_keys=False), encoding="utf-8")
-    os.replace(part, path)
+    path = folder / METADATA
+    write_durably(path, yaml.safe_dump({"rosbag2_bagfile_information": content}, sort_keys=False))
     return path
 
 

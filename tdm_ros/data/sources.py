@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tdm_ros.data import lerobot_files, npz_file, parquet_files
-from tdm_ros.data.bag import bag_files
-from tdm_ros.data.mcap_reading import McapFile
+from tdm_ros.data.mcap_reading import read_mcap
 from tdm_ros.data.recording import DataError, Recording, joined
 from tdm_ros.replay.log import LOG_FOLDER
+from tdm_ros.replay.mcap_files import mcap_files
 
 READERS = {
     npz_file.is_ours: npz_file.read_npz,
@@ -27,7 +27,7 @@ def is_recording(path: Path) -> bool:
     """Whether there is something that `read` may read."""
     if path.is_file() and path.suffix == ".mcap":
         return True
-    return any(ours(path) for ours in READERS) or (path.is_dir() and bool(bag_files(log_folder(path))))
+    return any(ours(path) for ours in READERS) or (path.is_dir() and bool(mcap_files(log_folder(path))))
 
 
 def read(path: Path, progress: bool = False) -> Recording:
@@ -41,14 +41,14 @@ def read(path: Path, progress: bool = False) -> Recording:
     for ours, reader in READERS.items():
         if ours(path):
             return reader(path)
-    files = [path] if path.is_file() else bag_files(log_folder(path)) if path.is_dir() else []
+    files = [path] if path.is_file() else mcap_files(log_folder(path)) if path.is_dir() else []
     if not files:
         raise DataError(_why_nothing(path))
     from tqdm import tqdm
 
     total = sum(file.stat().st_size for file in files)
     with tqdm(total=total, unit="B", unit_scale=True, leave=False, disable=None if progress else True) as bar:
-        return joined(str(path), [McapFile(file, bar.update).read() for file in files])
+        return joined(str(path), [read_mcap(file, bar.update) for file in files])
 
 
 def read_whole(path: Path, progress: bool = False) -> Recording:

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 
 from tdm_ros.control.refusals import Refusals
-from tdm_ros.control.timeline import Announcement, Source
-from tdm_ros.data.bag import describe_log, forget_description
+from tdm_ros.control.timeline import Announcement, Source, State
+from tdm_ros.data.bag import BagFile, describe_file, describe_log, forget_description
+from tdm_ros.folder_lock import FolderInUseError
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import StateReader, nanoseconds, to_announcement, to_transition
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
+from tdm_ros.nodes.drawn import FRAMES_TOPIC, GOAL_TOPIC, JOINTS_TOPIC, drawn_channels, frames_of, goal_of, joints_of
 from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import CollectorParameters
 from tdm_ros.nodes.schemas import definition
-from tdm_ros.replay.log import (
-    EPISODE_TOPIC,
-    LOG_FOLDER,
-    TRANSITION_TOPIC,
-    LogChannel,
-    LoggedTransition,
-    McapWriter,
-    next_segment,
-    recover_all,
-)
+from tdm_ros.replay.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC, LoggedTransition
+from tdm_ros.replay.log_file import LogChannel
+from tdm_ros.replay.log_writer import LogWriter
 from tdm_ros.replay.pairing import Pairing
 from tdm_ros.tasks import SAWYER_REACH
 
 REMEMBERED = 8
 """Episodes whose goals are kept; two overlap at most."""
+ALARM_S = 30.0
+"""How long an error is shown that is over."""
 
 
 class CollectorNode(Node):
@@ -48,22 +46,32 @@ class CollectorNode(Node):
         self._any_state = False
         self._told_key: tuple[object, ...] = ()
         self._pairing = Pairing(self._episodes.get)
+        self._described: dict[str, BagFile | None] = {}
+        self._alarmed = "", 0.0
         self._log = self._open_log(Path(given.run_dir) / LOG_FOLDER)
         self._logged = self._published = self._human = 0
         self._transitions = self.create_publisher(Transition, "transition", qos.TRANSITION)
         self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
         self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE_HISTORY)
-        self._diagnostics = Diagnostics(self, self.refusals, self._values)
+        self._diagnostics = Diagnostics(self, self.refusals, self._values, problem=self._present_alarm)
 
-    def _open_log(self, folder: Path) -> McapWriter:
-        for path in recover_all(folder):
-            self.get_logger().info(f"{path.name} was not finished; recovered")
-        forget_description(folder)
+    def _open_log(self, folder: Path) -> LogWriter:
         channels = [
-            LogChannel(TRANSITION_TOPIC, "tdm_ros/msg/Transition", definition("tdm_ros/msg/Transition"), qos.OFFERED),
-            LogChannel(EPISODE_TOPIC, "tdm_ros/msg/Episode", definition("tdm_ros/msg/Episode"), qos.OFFERED),
+            LogChannel(topic, kind, definition(kind), qos.offered(profile))
+            for topic, kind, profile in (
+                (TRANSITION_TOPIC, "tdm_ros/msg/Transition", qos.TRANSITION),
+                (EPISODE_TOPIC, "tdm_ros/msg/Episode", qos.LATCHED),
+            )
         ]
-        return McapWriter(next_segment(folder), channels)
+        forget_description(folder)
+        log = LogWriter(folder, channels + drawn_channels(), on_finished=self._describe)
+        for sentence in log.recovered:
+            self.get_logger().warning(sentence)
+        return log
+
+    def _describe(self, path: Path) -> None:
+        """Remember what is in a file, in the log's thread: at the end there is no time to look into all of them."""
+        self._described[path.name] = describe_file(path)
 
     def _on_episode(self, message: Episode) -> None:
         told, problem = to_announcement(self, message, self.task)
@@ -78,7 +86,11 @@ class CollectorNode(Node):
             self._episodes[told.episode] = told
             for old in list(self._episodes)[:-REMEMBERED]:
                 del self._episodes[old]
-        self._log.write(EPISODE_TOPIC, serialize_message(message), nanoseconds(message.header.stamp))
+        stamp_ns = nanoseconds(message.header.stamp)
+        if told.state == State.RUNNING:
+            self._log.write(GOAL_TOPIC, goal_of(message.header.stamp, told.goal), stamp_ns, flush=False)
+        self._write(EPISODE_TOPIC, serialize_message(message), stamp_ns)
+        self._log.sync_soon()
 
     def _on_state(self, message: ArmState) -> None:
         sample, problem = self._reader.read(message)
@@ -86,6 +98,9 @@ class CollectorNode(Node):
             self.refusals.refuse(f"arm_state: {problem}")
             return
         self._any_state = True
+        if sample.source not in (Source.NONE, Source.SAFETY):
+            self._log.write(JOINTS_TOPIC, joints_of(message), sample.stamp_ns, flush=False)
+            self._log.write(FRAMES_TOPIC, frames_of(message.header.stamp, message.hand), sample.stamp_ns, flush=False)
         orphans = self._pairing.orphans
         self._record(self._pairing.add(sample))
         if self._pairing.orphans > orphans:
@@ -95,15 +110,43 @@ class CollectorNode(Node):
         if transition is None:
             return
         message = to_transition(transition, self.task)
-        self._log.write(TRANSITION_TOPIC, serialize_message(message), transition.stamp_ns)
+        if not self._write(TRANSITION_TOPIC, serialize_message(message), transition.stamp_ns):
+            return
         self._logged += 1
         self._human += transition.source == Source.HUMAN
         self._transitions.publish(message)
         self._published += 1
 
+    def _write(self, topic: str, data: bytes, stamp_ns: int) -> bool:
+        """Whether a message is with the operating system now. One that is not yet is kept, and not published."""
+        problem = self._log.problem
+        try:
+            self._log.write(topic, data, stamp_ns)
+        except FolderInUseError:
+            raise
+        except OSError:
+            if not problem:
+                self._alarm(f"NOT RECORDED: {self._log.problem}")
+            return False
+        while self._log.reports:
+            self._alarm(self._log.reports.popleft())
+        return True
+
+    def _alarm(self, sentence: str) -> None:
+        """Say at once, and for a while, what an operator has to know."""
+        self.get_logger().error(sentence)
+        self._alarmed = sentence, time.monotonic() + ALARM_S
+        self._diagnostics.publish()
+
+    def _present_alarm(self) -> str:
+        if problem := self._log.problem:
+            return f"NOT RECORDED: {problem}"
+        sentence, until_s = self._alarmed
+        return sentence if time.monotonic() < until_s else ""
+
     def _values(self) -> dict[str, object]:
         heard_all = self._any_state and bool(self._told_key)
-        ready = heard_all and self._transitions.get_subscription_count() > 0
+        ready = heard_all and self._transitions.get_subscription_count() > 0 and not self._log.problem
         return {
             "ready": ready,
             "published": self._published,
@@ -111,6 +154,9 @@ class CollectorNode(Node):
             "human": self._human,
             "lost_cycles": self._pairing.gaps,
             "segment": self._log.path.name,
+            "first_segment": self._log.first,
+            "lost": self._log.lost,
+            "alarm": self._present_alarm(),
         }
 
     def close(self) -> None:
@@ -119,7 +165,7 @@ class CollectorNode(Node):
             self._record(self._pairing.flush())
         finally:
             self._log.close()
-            describe_log(self._log.path.parent)
+            describe_log(self._log.path.parent, self._described)
 
 
 def main() -> int:

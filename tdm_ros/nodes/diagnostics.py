@@ -26,12 +26,19 @@ class Diagnostics:
         Gives the present values: flat, key -> number or text.
     timer : bool
         Publish by a timer each second; False: the node calls `publish` itself.
+    problem : callable
+        Gives what is wrong with the node now, for the level ERROR; "" while nothing is.
     """
 
     def __init__(
-        self, node: Node, refusals: Refusals, values: Callable[[], Mapping[str, Any]], timer: bool = True
+        self,
+        node: Node,
+        refusals: Refusals,
+        values: Callable[[], Mapping[str, Any]],
+        timer: bool = True,
+        problem: Callable[[], str] = lambda: "",
     ) -> None:
-        self._node, self._refusals, self._values = node, refusals, values
+        self._node, self._refusals, self._values, self._problem = node, refusals, values, problem
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, qos.DIAGNOSTICS)
         self._refused_before = 0
         if timer:
@@ -39,6 +46,7 @@ class Diagnostics:
 
     def publish(self, warning: str = "", error: str = "") -> None:
         """Publish now; the level is ERROR with an error, WARN with a warning or refusals since the last time."""
+        error = error or self._problem()
         refused = self._refusals.total
         fresh, self._refused_before = refused > self._refused_before, refused
         values = dict(self._values()) | {f"refused: {why}": n for why, n in sorted(self._refusals.counts.items())}

@@ -17,6 +17,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from tdm_ros.folder_lock import IN_USE_STATUS, FolderInUseError
 from tdm_ros.intera.output import never_wait
 from tdm_ros.system.starting import report
 
@@ -77,7 +78,8 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
     Returns
     -------
     int
-        Exit status: 0, or 1 after an error or failure, which is printed.
+        Exit status: 0, or 1 after an error or failure, which is printed; `IN_USE_STATUS` if another process writes its
+        folder.
     """
     stop = StopSignal()
     never_wait(on_closed=stop.request)
@@ -109,6 +111,8 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
     _end(node)
     if sentence := getattr(node, "failure", ""):
         print(sentence, file=sys.stderr, flush=True)
+    if isinstance(failure, FolderInUseError):
+        return IN_USE_STATUS
     return 1 if failure is not None or sentence else 0
 
 

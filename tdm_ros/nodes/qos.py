@@ -48,15 +48,17 @@ MARKER = _reliable(100)
 DIAGNOSTICS = _reliable(10)
 """/diagnostics: the usual profile of diagnostic tools."""
 
-OFFERED = """\
+
+def offered(profile: QoSProfile) -> str:
+    """A profile as rosbag2 writes it beside a recorded topic; durations are infinite."""
+    return f"""\
 - history: keep_last
-  depth: 1000
+  depth: {profile.depth}
   reliability: reliable
-  durability: volatile
-  deadline: {sec: 9223372036, nsec: 854775807}
-  lifespan: {sec: 9223372036, nsec: 854775807}
+  durability: {"transient_local" if profile.durability == DurabilityPolicy.TRANSIENT_LOCAL else "volatile"}
+  deadline: {{sec: 9223372036, nsec: 854775807}}
+  lifespan: {{sec: 9223372036, nsec: 854775807}}
   liveliness: automatic
-  liveliness_lease_duration: {sec: 9223372036, nsec: 854775807}
+  liveliness_lease_duration: {{sec: 9223372036, nsec: 854775807}}
   avoid_ros_namespace_conventions: false
 """
-"""TRANSITION as rosbag2 writes it beside a recorded topic; durations are infinite."""

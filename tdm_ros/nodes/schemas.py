@@ -8,7 +8,8 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 
 SEPARATOR = "\n" + "=" * 80 + "\n"
-_FIELD = re.compile(r"^\s*([A-Za-z]\w*)/(?:msg/)?([A-Za-z]\w*)\b")
+_FIELD = re.compile(r"^\s*(?:([A-Za-z]\w*)/(?:msg/)?)?([A-Z]\w*)(?:\[[^\]]*\])?\s+\w")
+"""A field of another message: the package, where it is another one, and the name."""
 
 
 def _text(package: str, name: str) -> str:
@@ -26,11 +27,13 @@ def definition(type_name: str) -> str:
     package, _, name = type_name.split("/")
     parts = [_text(package, name)]
     known = [(package, name)]
-    for text in parts:  # grows while we read it
+    for (within, _), text in zip(known, parts, strict=False):  # both grow while we read them
         for line in text.splitlines():
-            if (match := _FIELD.match(line)) and match.groups() not in known:
-                known.append((match.group(1), match.group(2)))
-                parts.append(_text(*known[-1]))
+            if match := _FIELD.match(line):
+                used = match.group(1) or within, match.group(2)
+                if used not in known:
+                    known.append(used)
+                    parts.append(_text(*used))
     blocks = [parts[0]]
     blocks += [f"MSG: {p}/{n}\n{text}" for (p, n), text in zip(known[1:], parts[1:], strict=True)]
     return SEPARATOR.join(blocks)

@@ -170,6 +170,8 @@ class SupervisorNode(Node):
             self._record.arm_values = values
         if (values := values_of(message, f"{space}/planner")) is not None:
             self._record.planner_values = values
+        if (values := values_of(message, f"{space}/collector")) is not None:
+            self._record.on_collector(values)
         for name in NEEDED:
             if (values_of(message, f"{space}/{name}") or {}).get("ready") == "True":
                 self._ready_s[name] = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,8 @@ from visualization_msgs.msg import MarkerArray
 
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.timeline import Mode
+from tdm_ros.durable import write_durably
+from tdm_ros.folder_lock import FolderLock
 from tdm_ros.msg import Episode, PolicyWeights, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import to_announcement
@@ -24,7 +27,7 @@ from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import every, run, spin_idle
 from tdm_ros.nodes.parameters import TrainerParameters
 from tdm_ros.nodes.reach_markers import CELLS, reach_markers
-from tdm_ros.replay.log import LOG_FOLDER, LoggedTransition, from_message, read_discarded, read_transitions
+from tdm_ros.replay.log import LOG_FOLDER, LoggedTransition, TransitionLog, from_message
 from tdm_ros.tasks import SAWYER_REACH
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ class TrainerNode(Node):
         self.task = SAWYER_REACH[self.given.actuation]
         self.refusals = Refusals(self.get_logger().warning)
         self._run_dir = Path(self.given.run_dir)
+        self._lock = FolderLock(self._run_dir / CHECKPOINT_FOLDER, "trainer")
         self._received = 0
         self._modes: dict[str, tuple[Mode, float]] = {}
         """What each arm was last heard to do, and when [s]."""
@@ -72,7 +76,8 @@ class TrainerNode(Node):
         self._newest: LoggedTransition | None = None
         self._map = self.create_publisher(MarkerArray, "reachability_markers", qos.LATCHED)
         every(self, MAP_EVERY_S, self._draw)
-        self._diagnostics = Diagnostics(self, self.refusals, self._values)
+        self._unsaved = ""
+        self._diagnostics = Diagnostics(self, self.refusals, self._values, problem=lambda: self._unsaved)
         if self.given.arms:
             every(self, LOOK_AROUND_S, self._look_around)
 
@@ -94,8 +99,8 @@ class TrainerNode(Node):
         if arm:
             self.get_logger().info(f"{arm} has joined")
 
-    def _log_of(self, arm: str) -> Path:
-        return self._run_dir / arm / LOG_FOLDER
+    def _log_of(self, arm: str) -> TransitionLog:
+        return TransitionLog(self._run_dir / arm / LOG_FOLDER, self.task.fingerprint)
 
     def _look_around_while_importing(self) -> None:
         """Importing torch takes seconds, in which arms begin: none of their steps is to be missed."""
@@ -108,7 +113,7 @@ class TrainerNode(Node):
     def _make_learning(self) -> LiveLearning:
         # Importing torch takes seconds: the node is known to the others before.
         from tdm_ros.tdm.config import TdmConfig
-        from tdm_ros.training.checkpoint import load_learner
+        from tdm_ros.training.checkpoint import DamagedCheckpointError, load_learner, set_aside
         from tdm_ros.training.learner import Learner
         from tdm_ros.training.live_learning import LiveLearning
 
@@ -124,15 +129,18 @@ class TrainerNode(Node):
                     f"{folder} is of a run without ROS, which keeps its experience there, expected that of a live run: "
                     "give another run_dir, or it would be saved over"
                 )
-        except FileNotFoundError:
+        except (FileNotFoundError, DamagedCheckpointError) as error:
+            if isinstance(error, DamagedCheckpointError):
+                self.get_logger().error(f"{error}: kept in {set_aside(folder)}, learning begins anew from the log")
             steps = round(self.given.duration_min * 60 * self.task.rate_hz) * max(self.given.arms, 1)
             config = TdmConfig(total_steps=steps, human_share=self.given.human_share, race=False)
             learner = Learner(self.task, config, self.given.seed, compiled)
         live = LiveLearning(learner)
         logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.arms else ()
         for arm in ["", *sorted(log.parent.name for log in logs)]:
-            live.discard(read_discarded(self._log_of(arm), self.task.fingerprint), arm)
-            live.rebuild(read_transitions(self._log_of(arm), self.task.fingerprint), arm)
+            log = self._log_of(arm)
+            live.rebuild(log.read(), arm)
+            live.discard(log.discarded, arm)
         live.settle()
         if known := live.learner.transitions:
             self.get_logger().info(f"{known} transitions from the log")
@@ -160,6 +168,8 @@ class TrainerNode(Node):
 
     def _publish_and_save(self, now_s: float) -> None:
         learner = self._live.learner
+        if self._final and self._unsaved and now_s - self._saved_s >= self.given.checkpoint_every_s:
+            self._save(now_s)
         if learner.agent is None or self._final:
             return
         over_s = self._learning_over_s
@@ -180,8 +190,7 @@ class TrainerNode(Node):
     def _publish(self, final: bool, now_s: float) -> None:
         learner = self._live.learner
         self._version += 1
-        self._run_dir.mkdir(parents=True, exist_ok=True)
-        (self._run_dir / VERSION_FILE).write_text(str(self._version))
+        self._try_to_write(VERSION_FILE, lambda: write_durably(self._run_dir / VERSION_FILE, str(self._version)))
         message = PolicyWeights(
             version=self._version,
             updates=int(learner.updates),
@@ -197,8 +206,24 @@ class TrainerNode(Node):
     def _save(self, now_s: float) -> None:
         from tdm_ros.training.checkpoint import save_checkpoint
 
-        save_checkpoint(self._run_dir / CHECKPOINT_FOLDER, self._live.learner, with_replay=False)
+        folder = self._run_dir / CHECKPOINT_FOLDER
+        self._try_to_write(CHECKPOINT_FOLDER, lambda: save_checkpoint(folder, self._live.learner, with_replay=False))
         self._saved_s = now_s
+
+    def _try_to_write(self, name: str, write: Callable[[], None]) -> None:
+        """Write to the run's folder; where that fails, say so and learn on: there may be room the next time."""
+        try:
+            self._run_dir.mkdir(parents=True, exist_ok=True)
+            write()
+        except OSError as error:
+            sentence = f"{name} is not saved: {error}; learning goes on, make room in {self._run_dir}"
+            if sentence != self._unsaved:
+                self.get_logger().error(sentence)
+            self._unsaved = sentence
+            return
+        if self._unsaved.startswith(f"{name} "):
+            self._unsaved = ""
+            self.get_logger().info(f"{name} is saved again")
 
     def _on_transition(self, arm: str, message: Transition) -> None:
         self._received += 1
@@ -218,9 +243,10 @@ class TrainerNode(Node):
 
     def _catch_up(self, arm: str) -> None:
         """Read what we missed of an arm, if its log is on this machine: it may have moved before we knew of it."""
-        logged = read_transitions(self._log_of(arm), self.task.fingerprint)
+        live = self._live
+        missed = self._log_of(arm).read_after(lambda one: not one.run or live.has(one, arm))
         try:
-            self._live.rebuild((one for one in logged if one.run and not self._live.has(one, arm)), arm)
+            live.rebuild((one for one in missed if one.run and not live.has(one, arm)), arm)
         except ValueError as error:
             self.refusals.refuse("log: what was missed can not be read", str(error))
 
@@ -276,7 +302,7 @@ class TrainerNode(Node):
 
     def close(self) -> None:
         """Save what was learned since the last checkpoint."""
-        if self._live.learner.agent is not None and not self._final:
+        if self._live.learner.agent is not None and (self._unsaved or not self._final):
             self._save(time.monotonic())
 
 

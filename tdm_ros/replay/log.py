@@ -1,31 +1,27 @@
-"""The durable log: transitions in MCAP, readable by `ros2 bag` and Foxglove, and by plain Python without ROS.
-
-A message is with the operating system before `McapWriter.write` returns, so that killing the process loses
-nothing that was written. Files are not chunked for the same reason.
-"""
+"""What a run recorded: transitions and announcements, read back from its files, by plain Python without ROS."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from mcap.exceptions import McapError
-from mcap.records import Channel, Footer, Message, Schema
-from mcap.stream_reader import StreamReader
-from mcap.writer import Writer
+from mcap.records import Message, Schema
 from mcap_ros2.decoder import DecoderFactory
 
 from tdm_ros.control.identity import CycleRange
+from tdm_ros.replay.mcap_files import mcap_files, number_of
+from tdm_ros.replay.mcap_records import RecordReader
+from tdm_ros.replay.mcap_summary import read_summary
 from tdm_ros.replay.store import Step
 
 LOG_FOLDER = "log_mcap"
 TRANSITION_TOPIC = "/transition"
 EPISODE_TOPIC = "/episode"
-LIBRARY = "tdm_ros"
 
 
 @dataclass(frozen=True)
@@ -74,217 +70,142 @@ class TimeSpan(NamedTuple):
 Discarded = CycleRange | TimeSpan
 
 
-@dataclass(frozen=True)
-class LogChannel:
-    """A topic of the log.
+class TransitionLog:
+    """The log of one arm, with all that is whole in damaged files.
 
     Parameters
     ----------
-    topic, type_name : str
-        For example ``/transition`` and ``tdm_ros/msg/Transition``.
-    definition : str
-        Text of the message definition, dependencies included (``ros2msg`` encoding).
-    qos : str
-        Offered QoS profiles as YAML, for replay.
+    folder : Path
+        May not exist yet.
+    task_fingerprint : str
     """
 
-    topic: str
-    type_name: str
-    definition: str
-    qos: str = ""
+    def __init__(self, folder: Path, task_fingerprint: str) -> None:
+        self._folder, self._task = folder, task_fingerprint
+        self._decoders: dict[bytes, Any] = {}
+        self._others: Counter[str] = Counter()
+        self.unreadable = 0
+        """Messages that can not be decoded: some byte of them was changed."""
+        self.discarded: set[Discarded] = set()
+        """What a person discarded, as far as the announcements were read."""
 
-
-class McapWriter:
-    """Appends serialised messages to one new MCAP file.
-
-    Parameters
-    ----------
-    path : Path
-        Must not exist yet.
-    channels : list of LogChannel
-
-    Raises
-    ------
-    FileExistsError
-        If the file exists: a log is never overwritten.
-    """
-
-    def __init__(self, path: Path, channels: list[LogChannel]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._file = path.open("xb")
-        self._writer = _start(self._file)
-        self._ids = {}
-        for channel in channels:
-            schema = self._writer.register_schema(channel.type_name, "ros2msg", channel.definition.encode())
-            qos = {"offered_qos_profiles": channel.qos}
-            self._ids[channel.topic] = self._writer.register_channel(channel.topic, "cdr", schema, qos)
-        self._file.flush()
-        self.count = self._newest_ns = 0
-
-    def write(self, topic: str, data: bytes, stamp_ns: int) -> None:
-        """Append one CDR message and hand it to the operating system.
-
-        It counts as published at ``stamp_ns`` and as logged then too, or with the one before it if that is later: a
-        transition is known a cycle late, and players want the times in a file never to go back.
+    def read(self) -> Iterator[LoggedTransition]:
+        """Read every transition, oldest first.
 
         Raises
         ------
-        KeyError
-            If the topic is not among the channels.
-        OSError
-            If the disk is full or gone.
+        ValueError
+            If they belong to another task, or can not be decoded.
         """
-        self._newest_ns = max(self._newest_ns, stamp_ns)
-        self._writer.add_message(self._ids[topic], self._newest_ns, data, stamp_ns, self.count)
-        self._file.flush()
-        self.count += 1
+        matched = False
+        for path in mcap_files(self._folder):
+            for topic, schema, record in _wanted(path, TRANSITION_TOPIC, EPISODE_TOPIC):
+                if topic == EPISODE_TOPIC:
+                    message = self._decode(schema, record)
+                    if message is not None and message.task == self._task:
+                        self.discarded |= set(discarded_of(message))
+                elif (found := self._transition(schema, record)) is not None:
+                    matched = True
+                    yield found
+        if not matched:
+            self._reject_other_task(least=1)
 
-    def close(self) -> None:
-        """Write the summary that makes the file complete."""
-        if not self._file.closed:
-            _finish(self._writer)
-            self._file.close()
+    def read_after(self, known: Callable[[LoggedTransition], bool]) -> Iterator[LoggedTransition]:
+        """Read the transitions behind those that are known, without reading those.
 
+        Parameters
+        ----------
+        known : callable
+            Whether a transition is known; then so are all before it.
 
-def _start(file: Any) -> Writer:
-    writer = Writer(file, use_chunking=False, enable_data_crcs=True)
-    writer.start(profile="ros2", library=LIBRARY)
-    return writer
+        Raises
+        ------
+        ValueError
+            As `read`.
+        """
+        later: list[list[tuple[str, Schema, Message]]] = []
+        for path in reversed(mcap_files(self._folder)):
+            later.append(list(_wanted(path, TRANSITION_TOPIC)))
+            first = next(filter(None, (self._transition(*one[1:]) for one in later[-1])), None)
+            if first is not None and known(first):
+                break
+        for found in reversed(later):
+            start = bisect_left(found, True, key=lambda one: not self._is_known(one, known))
+            yield from filter(None, (self._transition(schema, record) for _, schema, record in found[start:]))
 
+    def _is_known(self, one: tuple[str, Schema, Message], known: Callable[[LoggedTransition], bool]) -> bool:
+        found = self._transition(*one[1:])
+        return found is None or known(found)
 
-def _finish(writer: Writer) -> None:
-    """Write the summary. Flushed before: the library leaves what is unwritten out of the checksum."""
-    writer.flush()
-    writer.finish()
+    def _transition(self, schema: Schema, record: Message) -> LoggedTransition | None:
+        message = self._decode(schema, record)
+        if message is None:
+            return None
+        if message.task == self._task:
+            return from_message(message)
+        self._others[message.task] += 1
+        self._reject_other_task(least=2)
+        return None
 
-
-def segments(directory: Path) -> list[Path]:
-    """The files of a log in the order in which they were written."""
-    return sorted(directory.glob("[0-9]*.mcap"))
-
-
-def next_segment(directory: Path) -> Path:
-    """Where the next file of a log goes."""
-    numbers = [int(path.stem) for path in segments(directory) if path.stem.isdigit()]
-    return directory / f"{max(numbers, default=-1) + 1:04d}.mcap"
-
-
-def _records(path: Path) -> Iterator[Any]:
-    """Every whole record of a file; a torn tail, or what is being written right now, ends it quietly."""
-    with path.open("rb") as file:
-        try:
-            yield from StreamReader(file, record_size_limit=1 << 28).records
-        except (McapError, EOFError, ValueError, IndexError, KeyError):
-            return
-
-
-def is_finished(path: Path) -> bool:
-    """Whether the file was closed properly."""
-    return any(isinstance(record, Footer) for record in _records(path))
-
-
-def recover(path: Path) -> int:
-    """Rewrite the file of a killed writer as a finished one, atomically; return how many messages it has."""
-    part = path.with_suffix(".part")
-    schema_ids: dict[int, int] = {}
-    channel_ids: dict[int, int] = {}
-    count = 0
-    with part.open("wb") as file:
-        writer = _start(file)
-        for record in _records(path):
-            if isinstance(record, Schema) and record.id not in schema_ids:
-                schema_ids[record.id] = writer.register_schema(record.name, record.encoding, record.data)
-            elif isinstance(record, Channel) and record.id not in channel_ids:
-                channel_ids[record.id] = writer.register_channel(
-                    record.topic, record.message_encoding, schema_ids[record.schema_id], record.metadata
+    def _reject_other_task(self, least: int) -> None:
+        """Raise if so many transitions are of one other task; a single one may be a byte that was changed."""
+        for task, count in self._others.items():
+            if count >= least:
+                raise ValueError(
+                    f"log {self._folder} was recorded for task {task}, this is {self._task}; "
+                    "choose another run directory"
                 )
-            elif isinstance(record, Message):
-                writer.add_message(
-                    channel_ids[record.channel_id],
-                    record.log_time,
-                    record.data,
-                    record.publish_time,
-                    record.sequence,
-                )
-                count += 1
-        _finish(writer)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    return count
 
-
-def recover_all(directory: Path) -> list[Path]:
-    """Finish every torn file of a log and return which they were. Only the log's one writer may call this."""
-    torn = [path for path in segments(directory) if not is_finished(path)]
-    for path in torn:
-        recover(path)
-    return torn
-
-
-def _messages(directory: Path, topic: str) -> Iterator[tuple[Schema, Message]]:
-    for path in segments(directory):
-        schemas: dict[int, Schema] = {}
-        wanted: dict[int, Schema] = {}
-        for record in _records(path):
-            if isinstance(record, Schema):
-                schemas[record.id] = record
-            elif isinstance(record, Channel) and record.topic == topic:
-                wanted[record.id] = schemas[record.schema_id]
-            elif isinstance(record, Message) and record.channel_id in wanted:
-                yield wanted[record.channel_id], record
-
-
-def count_messages(directory: Path, topic: str = TRANSITION_TOPIC) -> int:
-    """Number of whole messages of a topic in a log."""
-    return sum(1 for _ in _messages(directory, topic))
-
-
-def read_transitions(directory: Path, task_fingerprint: str) -> Iterator[LoggedTransition]:
-    """Read every transition of a log in the order in which they were written; a torn tail is left out.
-
-    Raises
-    ------
-    ValueError
-        If a transition belongs to another task, or can not be decoded.
-    """
-    decoders: dict[bytes, Any] = {}
-    for schema, record in _messages(directory, TRANSITION_TOPIC):
-        decode = decoders.get(schema.data)
+    def _decode(self, schema: Schema, record: Message) -> Any:
+        if schema.data not in self._decoders:
+            self._decoders[schema.data] = DecoderFactory().decoder_for("cdr", schema)
+        decode = self._decoders[schema.data]
         if decode is None:
-            decode = decoders[schema.data] = DecoderFactory().decoder_for("cdr", schema)
-        if decode is None:
-            raise ValueError(f"log {directory}: schema {schema.name} has encoding {schema.encoding}, expected ros2msg")
-        message = decode(record.data)
-        if message.task != task_fingerprint:
             raise ValueError(
-                f"log {directory} was recorded for task {message.task}, this is {task_fingerprint}; "
-                "choose another run directory"
+                f"log {self._folder}: schema {schema.name} has encoding {schema.encoding}, expected ros2msg"
             )
-        yield from_message(message)
+        try:
+            return decode(record.data)
+        except Exception:  # damaged bytes do anything to it: a length of gigabytes, no UTF-8, past the end
+            self.unreadable += 1
+            return None
 
 
-def read_discarded(directory: Path, task_fingerprint: str) -> tuple[Discarded, ...]:
-    """Read which transitions of a log a person discarded; they are still in it.
+def _wanted(path: Path, *topics: str) -> Iterator[tuple[str, Schema, Message]]:
+    reader = RecordReader(path)
+    for record in reader:
+        if not isinstance(record, Message):
+            continue
+        channel = reader.definitions.channels[record.channel_id]
+        schema = reader.definitions.schemas.get(channel.schema_id)
+        if channel.topic in topics and schema is not None:
+            yield channel.topic, schema, record
 
-    Raises
-    ------
-    ValueError
-        If the announcements can not be decoded.
+
+def count_messages(folder: Path, topic: str = TRANSITION_TOPIC, since: str = "") -> int:
+    """Number of whole messages of a topic in a log.
+
+    Finished files say how many they have, so that only those that are not finished are read.
+
+    Parameters
+    ----------
+    folder : Path
+    topic : str
+    since : str
+        Name of the first file that counts.
     """
-    found: set[Discarded] = set()
-    decoders: dict[bytes, Any] = {}
-    for schema, record in _messages(directory, EPISODE_TOPIC):
-        if schema.data not in decoders:
-            decoders[schema.data] = DecoderFactory().decoder_for("cdr", schema)
-        decode = decoders[schema.data]
-        if decode is None:
-            raise ValueError(f"log {directory}: schema {schema.name} has encoding {schema.encoding}, expected ros2msg")
-        message = decode(record.data)
-        if message.task == task_fingerprint:
-            found |= set(discarded_of(message))
-    return tuple(sorted(found, key=str))
+    total = 0
+    for path in mcap_files(folder):
+        if number_of(path) >= number_of(Path(since)):
+            summary = read_summary(path)
+            count = summary.count(topic) if summary else None
+            total += sum(1 for _ in _wanted(path, topic)) if count is None else count
+    return total
+
+
+def read_transitions(folder: Path, task_fingerprint: str) -> Iterator[LoggedTransition]:
+    """Read every transition of a log, oldest first; `TransitionLog` gives more."""
+    yield from TransitionLog(folder, task_fingerprint).read()
 
 
 def discarded_of(message: Any) -> Iterator[Discarded]:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tdm_ros.folder_lock import IN_USE_STATUS
 from tdm_ros.system.console import Console
 from tdm_ros.system.process import Process, describe
 
@@ -147,6 +148,9 @@ class Runner:
         if member.required:
             end = "has finished" if status == 0 else f"has died ({describe(status)})"
             self._end(member.group, min(abs(status), 1), f"{member.name} {end}", silent=status == 0)
+            return
+        if status == IN_USE_STATUS:
+            self._end(member.group, 1, f"{member.name} can not write its folder: another run does")
             return
         now = time.monotonic()
         member.deaths_s.append(now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -149,16 +150,26 @@ class Checkpoints(Callback):
         self.directory, self.every_steps = Path(directory), every_steps
         self.saved_at = 0
         """Step of the last one [steps]."""
+        self._tried_at = 0
 
     def on_start(self, agent: TDM) -> None:
         """Count from here."""
-        self.saved_at = agent.steps
+        self.saved_at = self._tried_at = agent.steps
 
     def on_episode(self, agent: TDM, row: EpisodeRow) -> None:
-        """Save when it is time."""
-        if agent.steps - self.saved_at >= self.every_steps:
+        """Save when it is time; where that fails, warn and learn on: there may be room the next time."""
+        if agent.steps - self._tried_at < self.every_steps:
+            return
+        self._tried_at = agent.steps
+        try:
             agent.save(self.directory)
             self.saved_at = agent.steps
+        except OSError as error:
+            warnings.warn(
+                f"no checkpoint at step {agent.steps} ({error}): learning goes on, the last one is of step "
+                f"{self.saved_at}; make room in {self.directory}",
+                stacklevel=2,
+            )
 
 
 class _StopError(Exception):

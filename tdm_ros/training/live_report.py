@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tdm_ros.durable import write_durably
 
 SUMMARY = "summary.json"
 
@@ -127,6 +128,4 @@ def numbers_of(values: dict[str, str]) -> dict[str, float]:
 
 def write_summary(run_dir: Path, summary: dict[str, Any]) -> None:
     """Write summary.json, so that a crash leaves the old file or the new one."""
-    part = run_dir / f"{SUMMARY}.part"
-    part.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, run_dir / SUMMARY)
+    write_durably(run_dir / SUMMARY, json.dumps(summary, indent=1) + "\n")

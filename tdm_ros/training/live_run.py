@@ -11,6 +11,7 @@ from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
 from tdm_ros.control.identity import CycleRange, CycleSet
 from tdm_ros.control.timeline import Mode, Source, State
+from tdm_ros.folder_lock import FolderLock
 from tdm_ros.replay.log import LOG_FOLDER, count_messages
 from tdm_ros.tasks import SCENES, Scene, TaskSpec
 from tdm_ros.training.kept_out import KeptOut
@@ -39,8 +40,11 @@ class RunRecord:
     ) -> None:
         self._run_dir, self._task, self._seed, self._machine = run_dir, task, seed, machine
         self._kept_out = KeptOut(scene)
+        self._lock = FolderLock(run_dir, "supervisor")
         self._metrics = MetricsFile(run_dir)
-        self._logged_before = count_messages(run_dir / LOG_FOLDER)
+        self._unwritten = ""
+        self._first_segment = ""
+        """The file of the log that this run's collector began with."""
         self._last: deque[float] = deque(maxlen=10)
         self._evaluated: list[float] = []
         self._scored = self._interrupted = self._refused = self._published = self._unrecorded = 0
@@ -52,6 +56,7 @@ class RunRecord:
         self.updates = 0
         self.arm_values: dict[str, str] = {}
         self.planner_values: dict[str, str] = {}
+        self._alarm = ""
 
     @property
     def robot_s(self) -> float:
@@ -82,6 +87,11 @@ class RunRecord:
         self._trainer = (now_s, updates, rate)
         self.updates = max(self.updates, updates)
 
+    def on_collector(self, values: dict[str, str]) -> None:
+        """Take in where the collector began to write, and what an operator has to know of it."""
+        self._first_segment = self._first_segment or values.get("first_segment", "")
+        self._alarm = values.get("alarm", "")
+
     def on_episode(self, result: EpisodeResult) -> None:
         """Write an episode's row; those that were interrupted or discarded are not scored."""
         scored = result.end not in UNSCORED
@@ -96,18 +106,21 @@ class RunRecord:
             if result.mode == Mode.EVALUATE:
                 self._evaluated.append(result.final_distance_m)
         goal = " ".join(f"{x:.4f}" for x in result.goal)
-        self._metrics.append(
-            EpisodeRow(
-                result.robot_cycles / self._task.rate_hz,
-                result.robot_cycles,
-                result.episode,
-                result.mode.name.lower(),
-                result.final_distance_m,
-                self.updates,
-                result.end,
-                goal,
-            )
+        row = EpisodeRow(
+            result.robot_cycles / self._task.rate_hz,
+            result.robot_cycles,
+            result.episode,
+            result.mode.name.lower(),
+            result.final_distance_m,
+            self.updates,
+            result.end,
+            goal,
         )
+        try:
+            self._metrics.append(row)
+            self._unwritten = ""
+        except OSError as error:  # the row waits for the next one
+            self._unwritten = f"metrics are not written: {error.strerror or error}"
 
     def line(self, now_s: float) -> str:
         """The live line of this second."""
@@ -116,7 +129,8 @@ class RunRecord:
         self._cycles_before, self._line_s = self._cycles, now_s
         schedule, told = machine.schedule, machine.told
         state = told.state.name.lower() if told.state != State.RUNNING else told.mode.name.lower()
-        note = "collector silent: NOT RECORDED" if self._silent > SILENT_CYCLES else ""
+        silent = "collector silent: NOT RECORDED" if self._silent > SILENT_CYCLES else ""
+        note = self._alarm or silent or self._unwritten
         cycles = cycles_of(self.arm_values)
         if told.mode == Mode.EVALUATE:
             left = f"{schedule.evaluations - len(self._evaluated)} of {schedule.evaluations} goals left"
@@ -141,7 +155,7 @@ class RunRecord:
     def summary(self) -> dict[str, Any]:
         """Everything that is known now."""
         machine = self._machine
-        logged = count_messages(self._run_dir / LOG_FOLDER) - self._logged_before
+        logged = count_messages(self._run_dir / LOG_FOLDER, since=self._first_segment) if self._first_segment else 0
         return {
             "finished": machine.done and machine.evaluated >= machine.schedule.evaluations,
             "reason": machine.told.reason,
@@ -167,9 +181,13 @@ class RunRecord:
 
     def finish(self) -> None:
         """Write the summary; print the table. The curve comes last: it may take a second."""
-        self._metrics.close()
         summary = self.summary()
-        write_summary(self._run_dir, summary)
+        try:
+            write_summary(self._run_dir, summary)
+            self._metrics.close()
+        except OSError as error:
+            print(f"\n{self._run_dir}: summary or metrics can not be written: {error}", flush=True)
+        self._lock.release()
         print("\n" + end_table(summary), flush=True)
         if summary["finished"] and self._scored:
             from tdm_ros.training.report import draw_curve

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import tdm_ros
+from tdm_ros.durable import write_durably
 from tdm_ros.sim.noise import Noise
 from tdm_ros.tasks import Channels, TaskSpec
 
@@ -104,9 +104,7 @@ def _agree(old: Any, new: Any) -> bool:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a file that a crash leaves as it was or as it will be."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(part, path)
+    write_durably(path, json.dumps(content, indent=1))
 
 
 def versions() -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tdm_ros.folder_lock import FolderLock
 from tdm_ros.sim.goal_env import GoalEnv
 from tdm_ros.sim.noise import Noise
 from tdm_ros.tasks import TaskSpec
@@ -62,6 +63,8 @@ class TrainingSession:
     ValueError
         If the task, a setting or the device is unknown, or ``out`` holds a run of another task, seed, configuration or
         recordings.
+    FolderInUseError
+        If another process writes ``out``.
     """
 
     def __init__(
@@ -87,12 +90,17 @@ class TrainingSession:
             raise ValueError(f"save_every must be >= 1 step, got {save_every}")
         self.out, self.validate_every, self.save_every = out, validate_every, save_every
         folder = out / CHECKPOINT
-        found = load_learner(folder, compiled=compiled, device=device) if (folder / INDEX).exists() else None
-        made = adopted(task_name, horizon, noise, (folder, found.task) if found else None)
-        self.agent = TDM(made, config, seed, horizon, noise=noise, compiled=compiled, device=device)
         self._recordings = Recordings(recordings, offline_steps)
-        if found:
-            self._go_on(folder, found)
+        self._lock = FolderLock(out, "tdm_ros train")
+        try:
+            found = load_learner(folder, compiled=compiled, device=device) if (folder / INDEX).exists() else None
+            made = adopted(task_name, horizon, noise, (folder, found.task) if found else None)
+            self.agent = TDM(made, config, seed, horizon, noise=noise, compiled=compiled, device=device)
+            if found:
+                self._go_on(folder, found)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def _go_on(self, folder: Path, found: Learner) -> None:
         fresh = self.agent.learner
@@ -104,7 +112,7 @@ class TrainingSession:
         self.agent.learner = found
 
     def run(self) -> int:
-        """Train to the end; return 0, or 130 after Ctrl-C.
+        """Train to the end; return 0, 130 after Ctrl-C, or 1 if the result could not be saved.
 
         The first Ctrl-C ends the run after the present episode, with checkpoint and curve; a second one ends it at
         once, and what was learned since the last checkpoint is learned again by the same command.
@@ -114,6 +122,12 @@ class TrainingSession:
         ValueError
             If the environment gives numbers that can not be used.
         """
+        try:
+            return self._run()
+        finally:
+            self._lock.release()
+
+    def _run(self) -> int:
         if not self._recordings.learn(self.agent, self.out):
             return 130
         agent, stop, checkpoints = self.agent, _StopOnInterrupt(), Checkpoints(self.out, self.save_every)
@@ -125,7 +139,15 @@ class TrainingSession:
             except KeyboardInterrupt:
                 print(f"stopped; the same command goes on from step {checkpoints.saved_at}", file=sys.stderr)
                 return 130
-            agent.save(self.out)
+            try:
+                agent.save(self.out)
+            except OSError as error:
+                print(
+                    f"{self.out} could not be saved ({error}): make room; the same command goes on from step "
+                    f"{checkpoints.saved_at}",
+                    file=sys.stderr,
+                )
+                return 1
         if agent.learner.race:
             print(agent.learner.race.sentence(), file=sys.stderr)
         if stop.asked:

@@ -1,0 +1,463 @@
+"""The one writer of a log: locked, recovered, in segments, on the disk in time, and robust against what others do."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from power_cut_for_tests import Disk
+from recording_for_tests import CHANNELS, messages, recording, write_file, write_log
+
+from tdm_ros.folder_lock import NAME, FolderInUseError, FolderLock
+from tdm_ros.replay import log as log_module
+from tdm_ros.replay.log import TRANSITION_TOPIC, TransitionLog, count_messages, read_transitions
+from tdm_ros.replay.log_writer import LogLimits, LogWriter
+from tdm_ros.replay.mcap_files import mcap_files
+from tdm_ros.replay.mcap_records import RecordReader
+from tdm_ros.replay.mcap_summary import is_finished, read_summary
+from tdm_ros.tasks import SAWYER_REACH
+
+TASK = SAWYER_REACH["velocity"].fingerprint
+RECORDING = recording()
+TRANSITIONS = [m for m in RECORDING.messages if RECORDING.channels[m.channel].topic == TRANSITION_TOPIC]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def put(writer: LogWriter, numbers: range | list[int]) -> None:
+    for number in numbers:
+        message = TRANSITIONS[number % len(TRANSITIONS)]
+        writer.write(TRANSITION_TOPIC, message.data, message.publish_time)
+
+
+def held(folder: Path) -> list[bytes]:
+    return [one.data for path in mcap_files(folder) for one in RecordReader(path) if hasattr(one, "data")]
+
+
+def expected(count: int) -> list[bytes]:
+    return [TRANSITIONS[number % len(TRANSITIONS)].data for number in range(count)]
+
+
+# Recovery
+
+
+def flipped(path: Path, at: int) -> bytes:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(bytes(data))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_recovery_leaves_a_finished_log_with_a_wrong_length_alone(tmp_path: Path, chunked: bool) -> None:
+    """Once the reader for datasets found all but one, and recovery left 28 of 10,000."""
+    path = tmp_path / "0000.mcap"
+    if chunked:
+        write_log(tmp_path, RECORDING)
+    else:
+        write_file(path, RECORDING, use_chunking=False, enable_data_crcs=True)
+    before = flipped(path, path.read_bytes().index(TRANSITIONS[2].data) - 30)
+    LogWriter(tmp_path, CHANNELS).close()
+    assert path.read_bytes() == before
+    assert len(held(tmp_path)) == len(RECORDING.messages) - 1
+
+
+@pytest.mark.parametrize("byte", range(8))
+def test_recovery_of_a_file_with_a_wrong_magic_byte_loses_nothing(tmp_path: Path, byte: int) -> None:
+    for close in (True, False):
+        folder = tmp_path / str(close)
+        path = write_log(folder, RECORDING, close)
+        before = flipped(path, byte)
+        LogWriter(folder, CHANNELS).close()
+        assert held(folder) == [m.data for m in RECORDING.messages]
+        original = path if close else folder / "0000.mcap.torn"
+        assert original.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"a text, by somebody else", b"\0" * 5000, b"SQLite format 3\0" + bytes(100)])
+def test_recovery_leaves_a_foreign_file_alone_and_says_so(tmp_path: Path, content: bytes) -> None:
+    write_log(tmp_path, RECORDING)
+    (tmp_path / "0002.mcap").write_bytes(content)
+    writer = LogWriter(tmp_path, CHANNELS)
+    assert (tmp_path / "0002.mcap").read_bytes() == content and writer.path.name == "0003.mcap"
+    (sentence,) = writer.recovered
+    assert "0002.mcap" in sentence and "left as it is" in sentence
+    put(writer, range(3))
+    writer.close()
+    assert len(list(read_transitions(tmp_path, TASK))) == len(TRANSITIONS) + 3
+
+
+@pytest.mark.parametrize("cut", [*range(1, 100, 7), 500, 5000])
+def test_recovery_keeps_every_whole_record_and_the_original(tmp_path: Path, cut: int) -> None:
+    path = write_log(tmp_path, RECORDING, close=False)
+    torn = path.read_bytes()[:-cut]
+    path.write_bytes(torn)
+    readable = held(tmp_path)
+    writer = LogWriter(tmp_path, CHANNELS)
+    assert is_finished(path) and held(tmp_path) == readable
+    assert (tmp_path / "0000.mcap.torn").read_bytes() == torn
+    assert f"{len(readable)} messages are recovered, the original is 0000.mcap.torn" in writer.recovered[0]
+    writer.close()
+    LogWriter(tmp_path, CHANNELS).close()
+    assert held(tmp_path) == readable, "neither twice nor less, however often it is started"
+
+
+def test_recovery_twice_keeps_both_originals(tmp_path: Path) -> None:
+    for number in range(2):
+        path = write_log(tmp_path / str(number), RECORDING, close=False)
+        path.rename(tmp_path / "0000.mcap")
+        LogWriter(tmp_path, CHANNELS).close()
+    assert {one.name for one in tmp_path.glob("*.torn*")} == {"0000.mcap.torn", "0000.mcap.torn-1"}
+
+
+def test_recovery_without_room_leaves_the_file_and_the_writer_begins(tmp_path: Path) -> None:
+    path = write_log(tmp_path, RECORDING, close=False)
+    before = path.read_bytes()
+    with room_for(len(before) // 2):
+        writer = LogWriter(tmp_path, CHANNELS)
+        assert "can not be recovered now" in writer.recovered[0]
+        assert path.read_bytes() == before and not list(tmp_path.glob("*.part"))
+    writer.close()
+
+
+def test_log_of_the_version_without_chunks_is_still_read_and_recovered(tmp_path: Path) -> None:
+    data = gzip.decompress((Path(__file__).parent / "recordings" / "without_run.mcap.gz").read_bytes())
+    torn = data[:-30_000]
+    (tmp_path / "0000.mcap").write_bytes(data)
+    (tmp_path / "0001.mcap").write_bytes(torn)
+    before = [t.cycle for t in read_transitions(tmp_path, TASK)]
+    assert len(before) > 255 + 100
+    writer = LogWriter(tmp_path, CHANNELS)
+    put(writer, range(5))
+    writer.close()
+    assert [t.cycle for t in read_transitions(tmp_path, TASK)][:-5] == before
+    assert (tmp_path / "0000.mcap").read_bytes() == data
+    assert (tmp_path / "0001.mcap.torn").read_bytes() == torn
+
+
+# One writer
+
+
+def test_second_writer_is_rejected_by_name_and_the_first_goes_on(tmp_path: Path) -> None:
+    first = LogWriter(tmp_path, CHANNELS)
+    with pytest.raises(FolderInUseError) as error:
+        LogWriter(tmp_path, CHANNELS)
+    host = os.uname().nodename
+    assert f"is being written by collector, pid {os.getpid()} on host {host}, since " in str(error.value)
+    assert "end that run first, or give another run_dir" in str(error.value)
+    put(first, range(4))
+    first.close()
+    LogWriter(tmp_path, CHANNELS).close()
+    assert held(tmp_path) == expected(4)
+
+
+def test_writer_that_is_killed_releases_the_folder(tmp_path: Path) -> None:
+    program = (
+        "import sys, time; sys.path[:0] = sys.argv[1:3]\n"
+        "from pathlib import Path; from test_log_writer import *\n"
+        "w = LogWriter(Path(sys.argv[3]), CHANNELS); put(w, range(20)); print('written', flush=True); time.sleep(60)\n"
+    )
+    arguments = [sys.executable, "-c", program, str(ROOT), str(ROOT / "test"), str(tmp_path)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"written\n"
+        with pytest.raises(FolderInUseError, match=f"pid {process.pid} on host"):
+            LogWriter(tmp_path, CHANNELS)
+        os.kill(process.pid, signal.SIGKILL)
+    LogWriter(tmp_path, CHANNELS).close()
+    assert held(tmp_path) == expected(20)
+
+
+def test_lock_whose_file_was_removed_is_not_held_any_more(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path, "one")
+    (tmp_path / NAME).unlink()
+    assert not lock.is_held()
+    other = FolderLock(tmp_path, "another")
+    assert other.is_held()
+    lock.release()
+    assert other.is_held()
+    other.release()
+
+
+# What others do to the folder
+
+
+def test_folder_removed_while_it_is_written_is_told_and_nothing_of_the_file_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "log_mcap"
+    writer = LogWriter(folder, CHANNELS)
+    put(writer, range(10))
+    shutil.rmtree(tmp_path / "run")
+    put(writer, range(10, 15))
+    assert held(folder) == expected(15), "what was acknowledged is on disk, before and after"
+    (sentence,) = writer.reports
+    assert "0000.mcap was removed while it was being written" in sentence and "0001.mcap" in sentence
+    with pytest.raises(FolderInUseError):
+        LogWriter(folder, CHANNELS)
+    writer.close()
+    assert held(folder) == expected(15) and all(map(is_finished, mcap_files(folder)))
+
+
+def test_file_that_was_removed_alone_or_replaced_is_written_again(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, CHANNELS)
+    put(writer, range(4))
+    (tmp_path / "0000.mcap").unlink()
+    (tmp_path / "0000.mcap").write_text("somebody's")
+    put(writer, range(4, 8))
+    writer.close()
+    assert (tmp_path / "0000.mcap").read_text() == "somebody's"
+    assert held(tmp_path) == expected(8)
+
+
+def test_folder_that_can_not_be_made_again_acknowledges_nothing_until_it_can(tmp_path: Path) -> None:
+    folder = tmp_path / "log_mcap"
+    writer = LogWriter(folder, CHANNELS)
+    put(writer, range(3))
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    for number in (3, 4):
+        with pytest.raises(OSError):
+            put(writer, [number])
+    assert "log_mcap" in writer.problem
+    folder.unlink()
+    put(writer, range(5, 8))
+    assert writer.problem == "" and writer.lost == 0
+    assert held(folder) == expected(8)
+    writer.close()
+
+
+# A full disk
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Files of this process get no larger [bytes]: the kernel refuses as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_full_disk_acknowledges_nothing_and_loses_nothing_once_there_is_room(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, CHANNELS)
+    put(writer, range(3))
+    with room_for(writer.path.stat().st_size + 100):  # a part of the next message fits
+        for number in range(3, 30):
+            with pytest.raises(OSError):
+                put(writer, [number])
+        assert "can not be written" in writer.problem
+        assert held(tmp_path) == expected(3)
+    put(writer, range(30, 33))
+    assert writer.problem == ""
+    writer.close()
+    assert held(tmp_path) == expected(33)
+    assert not [problem for path in mcap_files(tmp_path) for problem in whole(path).problems]
+
+
+def whole(path: Path) -> RecordReader:
+    reader = RecordReader(path)
+    list(reader)
+    return reader
+
+
+def test_full_disk_for_long_counts_what_finds_no_memory_any_more(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, CHANNELS, LogLimits(waiting_bytes=2000))
+    put(writer, range(1))
+    with room_for(writer.path.stat().st_size):
+        for number in range(1, 21):
+            with pytest.raises(OSError):
+                put(writer, [number])
+    put(writer, [21])
+    writer.close()
+    assert 10 < writer.lost < 19
+    assert len(held(tmp_path)) == 22 - writer.lost and held(tmp_path)[-1] == TRANSITIONS[21].data
+
+
+def test_full_disk_at_the_end_is_an_error_and_the_next_writer_finishes_the_file(tmp_path: Path) -> None:
+    writer = LogWriter(tmp_path, CHANNELS)
+    put(writer, range(5))
+    with room_for(writer.path.stat().st_size + 20):
+        writer.close()
+        assert "is not on the disk" in writer.problem
+    LogWriter(tmp_path, CHANNELS).close()
+    assert held(tmp_path) == expected(5) and all(map(is_finished, mcap_files(tmp_path)))
+
+
+# Segments
+
+
+def test_segments_end_by_size_and_by_age(tmp_path: Path) -> None:
+    now = [0.0]
+    writer = LogWriter(tmp_path / "size", CHANNELS, LogLimits(segment_bytes=20_000))
+    put(writer, range(200))
+    writer.close()
+    files = mcap_files(tmp_path / "size")
+    assert len(files) > 3 and all(map(is_finished, files))
+    assert all(path.stat().st_size < 30_000 for path in files)
+    writer = LogWriter(tmp_path / "age", CHANNELS, LogLimits(segment_s=60.0), clock=lambda: now[0])
+    for number in range(200):
+        now[0] += 1.0
+        put(writer, [number])
+    writer.close()
+    assert [read_summary(path).count(TRANSITION_TOPIC) for path in mcap_files(tmp_path / "age")] == [60, 60, 60, 20]
+    for folder in ("size", "age"):
+        assert held(tmp_path / folder) == expected(200)
+
+
+def test_finished_segments_are_reported_in_their_order(tmp_path: Path) -> None:
+    finished: list[str] = []
+    limits = LogLimits(segment_bytes=20_000)
+    writer = LogWriter(tmp_path, CHANNELS, limits, on_finished=lambda path: finished.append(path.name))
+    put(writer, range(200))
+    writer.close()
+    assert finished == [path.name for path in mcap_files(tmp_path)]
+
+
+def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    names: list[str] = []
+
+    class Watched(RecordReader):
+        def __iter__(self):
+            names.append(self.path.name)
+            return super().__iter__()
+
+    monkeypatch.setattr(log_module, "RecordReader", Watched)
+    return names
+
+
+def many(folder: Path, parts: int = 6) -> LogWriter:
+    """A log of several segments; the last is still being written."""
+    writer = LogWriter(folder, CHANNELS, LogLimits(segment_bytes=20_000))
+    for part in range(parts):
+        for message in recording(messages(start_ns=1_700_000_000_000_000_007 + part * 10**12)).messages:
+            writer.write(RECORDING.channels[message.channel].topic, message.data, message.publish_time)
+    until(lambda: all(map(is_finished, mcap_files(folder)[:-1])))
+    return writer
+
+
+def test_counting_a_long_log_reads_only_the_file_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = many(tmp_path)
+    names = files_read(monkeypatch)
+    assert count_messages(tmp_path) == 6 * len(TRANSITIONS)
+    assert names == [writer.path.name] and len(mcap_files(tmp_path)) > 4
+    later = mcap_files(tmp_path)[2].name
+    assert 0 < count_messages(tmp_path, since=later) < 6 * len(TRANSITIONS)
+    writer.close()
+    names.clear()
+    assert count_messages(tmp_path) == 6 * len(TRANSITIONS) and names == []
+
+
+def test_catching_up_reads_no_file_before_the_one_that_it_begins_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = many(tmp_path)
+    everything = list(read_transitions(tmp_path, TASK))
+    names = files_read(monkeypatch)
+    for missing in (0, 1, 5, 40):
+        names.clear()
+        stamps = {one.stamp_ns for one in everything[: len(everything) - missing]}
+        found = list(TransitionLog(tmp_path, TASK).read_after(lambda one, known=stamps: one.stamp_ns in known))
+        assert [one.stamp_ns for one in found] == [one.stamp_ns for one in everything[len(everything) - missing :]]
+        assert len(set(names)) <= 3 < len(mcap_files(tmp_path))
+    assert len(list(TransitionLog(tmp_path, TASK).read_after(lambda one: False))) == len(everything)
+    writer.close()
+
+
+# A power cut
+
+
+def test_what_was_written_is_synced_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Disk(monkeypatch, tmp_path / "log")
+    writer = LogWriter(tmp_path / "log", CHANNELS)
+    put(writer, range(7))
+    until(lambda: held(disk.cut(tmp_path / "cut", names_at_once=False)) == expected(7))
+    put(writer, range(7, 9))
+    writer.sync_soon()
+    until(lambda: held(disk.cut(tmp_path / "cut", names_at_once=False)) == expected(9))
+    writer.close()
+
+
+def test_power_cut_at_any_moment_loses_only_what_was_not_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With rotation and recovery: whatever was once safe stays so."""
+    folder = tmp_path / "log"
+    write_log(folder, RECORDING, close=False)
+    disk = Disk(monkeypatch, folder)
+    fd = os.open(folder / "0000.mcap", os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+    fd = os.open(folder, os.O_RDONLY)
+    os.fsync(fd)
+    os.close(fd)
+    safe = [0]
+
+    def look() -> None:
+        for at_once in (True, False):
+            left = held(disk.cut(tmp_path / f"cut{at_once}", at_once))
+            assert left == (expected_all * 2)[: len(left)] or len(left) >= len(RECORDING.messages)
+            assert len(left) >= safe[0], f"{safe[0]} messages were safe, {len(left)} are left"
+            safe[0] = max(safe[0], len(left)) if not at_once else safe[0]
+
+    expected_all = [m.data for m in RECORDING.messages]
+    failed: list[BaseException] = []
+
+    def watched() -> None:
+        try:
+            look()
+        except BaseException as error:
+            failed.append(error)
+
+    disk.after = watched
+    writer = LogWriter(folder, CHANNELS, LogLimits(segment_bytes=20_000, sync_s=0.01))
+    for number in range(150):
+        put(writer, [number])
+        if number % 10 == 0:
+            before = disk.syncs
+            until(lambda before=before: disk.syncs > before)
+    writer.close()
+    assert not failed, failed[0]
+    assert disk.syncs > 15 and safe[0] == len(RECORDING.messages) + 150
+
+
+def test_writing_never_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on, waiting, waited_in = threading.Event(), threading.Event(), set()
+    real = os.fsync
+
+    def slow(fd: int) -> None:
+        waited_in.add(threading.current_thread())
+        waiting.set()
+        go_on.wait(60)
+        real(fd)
+
+    writer = LogWriter(tmp_path, CHANNELS, LogLimits(segment_bytes=20_000))
+    monkeypatch.setattr(os, "fsync", slow)
+    put(writer, range(1))
+    assert waiting.wait(30)
+    put(writer, range(1, 200))
+    assert held(tmp_path) == expected(200) and len(mcap_files(tmp_path)) > 3
+    assert threading.main_thread() not in waited_in
+    go_on.set()
+    writer.close()
+    assert all(map(is_finished, mcap_files(tmp_path)))
