@@ -285,6 +285,28 @@ def test_up_run_folder_of_the_latest_run_can_be_taken_again(system: System) -> N
     assert (system.folder / "runs" / "latest").resolve() == first
 
 
+def test_up_folder_of_a_system_that_runs_is_not_taken_and_nothing_is_started(system: System) -> None:
+    first = system.node("one", WAITS, required=True).start("run_dir:=shared")
+    system.wait_for("one")
+    status, output = system.run("run_dir:=shared")
+    assert status == 1 and len(system.pids("one")) == 1
+    assert f"is being written by tdm_ros up, pid {first.pid} on host" in output
+    assert "end that run first, or give another run_dir" in output and len(output.splitlines()) == 1
+    assert not list((system.folder / "shared").glob("config-*.json"))
+    first.kill()
+    first.wait()
+    third = system.start("run_dir:=shared")
+    wait_until(lambda: len(system.pids("one")) == 2)
+    third.send_signal(signal.SIGINT)
+    third.wait(10)
+
+
+def test_up_node_whose_folder_another_run_writes_is_not_started_again(system: System) -> None:
+    status, output = system.node("one", WAITS, required=True).node("two", "exit 73").run()
+    assert status == 1 and len(system.pids("two")) == 1
+    assert "two can not write its folder, another run does: the run is over" in output
+
+
 def test_up_live_lines_without_terminal_one_in_ten_is_printed(system: System) -> None:
     script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do printf '\\rlive %s.\\n' $i; done; echo plain"
     status, output = system.node("one", script, required=True).run()

@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+from tdm_ros.folder_lock import FolderLock
 from tdm_ros.system.console import Console
 from tdm_ros.system.environment import discovery, find_in_prefixes, ros_environment, without_shared_memory
 from tdm_ros.system.run_folder import new_run_folder, write_config
@@ -48,12 +49,14 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
     Raises
     ------
     OSError
-        If a node's executable does not exist, or the folder cannot be made or written.
+        If a node's executable does not exist, or the folder cannot be made or written, or another system writes it.
     """
     nodes = table.started(values)
     executables = {node.full_name: _executable(node, environ) for node in nodes}
     folder = new_run_folder(str(values.get("run_dir", "")))
     values = {name: str(folder) if name == "run_dir" else value for name, value in values.items()}
+    logs = folder / "log"
+    lock = FolderLock(logs, "tdm_ros up")
     write_config(folder, configuration(table, values), environ)
     members = [
         Member(
@@ -65,8 +68,6 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
         )
         for node in nodes
     ]
-    logs = folder / "log"
-    logs.mkdir(exist_ok=True)
     console = Console(sys.stdout, logs, width=max(len(node.full_name) for node in nodes))
     console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
     ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]
@@ -75,6 +76,7 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
     status = Runner(members, started_in, console).run()
     console.say(f"run folder: {os.path.relpath(folder)}")
     console.close()
+    lock.release()
     return status
 
 
