@@ -172,7 +172,7 @@ def test_lerobot_layout_is_consistent(tmp_path: Path) -> None:
     info = json.loads((folder / "meta/info.json").read_text())
     data = parquet.read_table(folder / info["data_path"].format(chunk_index=0, file_index=0))
     episodes = parquet.read_table(folder / "meta/episodes/chunk-000/file-000.parquet").to_pylist()
-    pieces = commanded_pieces(to_table(RECORDING).columns)
+    pieces = commanded_pieces(to_table(RECORDING))
     assert info["codebase_version"] == "v3.0" and info["fps"] == 20 and info["splits"] == {"train": f"0:{len(pieces)}"}
     assert info["total_frames"] == data.num_rows == sum(map(len, pieces)) == TRANSITIONS - 3 - 2
     assert set(info["features"]) == set(data.column_names)

@@ -62,7 +62,7 @@ def test_summary_lost_cycles_are_those_inside_episodes() -> None:
     content = [one for one in messages() if one[1].get("cycle") not in (108, 109, 112)]
     found = summary_of(recording(content))
     assert (found.gaps, found.lost_cycles) == (2, 3)
-    assert len(commanded_pieces(to_table(recording(content)).columns)) == 5 + 2
+    assert len(commanded_pieces(to_table(recording(content)))) == 5 + 2
 
 
 def test_summary_of_foreign_or_damaged_messages_says_so() -> None:

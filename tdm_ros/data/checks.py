@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import Source
-from tdm_ros.data.pieces import commanded_pieces, is_commanded, lost_cycles
+from tdm_ros.data.pieces import commanded_pieces, is_commanded, lost_cycles, tracks
 from tdm_ros.data.recording import TRANSITION_TYPE, Recording
 from tdm_ros.data.table import Table
 from tdm_ros.data.tasks import VECTORS, known_tasks
@@ -35,7 +35,7 @@ def check(recording: Recording, table: Table) -> list[str]:
             found += _against_task(table.columns, known[name], table.columns["task"] == name)
         else:
             found.append(f"task {name} is none of this program's: its sizes and bounds can not be checked")
-    return [*found, *_numbers(table.columns), *_order(table.columns)]
+    return [*found, *_numbers(table.columns), *_order(table)]
 
 
 def _against_task(columns: dict[str, NDArray[Any]], task: TaskSpec, rows: NDArray[np.bool_]) -> Iterator[str]:
@@ -61,16 +61,17 @@ def _numbers(columns: dict[str, NDArray[Any]]) -> Iterator[str]:
         yield f"{unknown.sum()} transitions have an unknown source, the first in cycle {_first(columns, unknown)}"
 
 
-def _order(columns: dict[str, NDArray[Any]]) -> Iterator[str]:
+def _order(table: Table) -> Iterator[str]:
     """Time goes on, cycles are consecutive, and a state is the one that the transition before it led to."""
-    back = np.diff(columns["stamp_ns"]) <= 0
-    if back.any():
-        yield f"{back.sum()} stamps do not come after the one before: transitions are in it twice, or a clock was set"
-    gaps, missing = lost_cycles(columns)
+    columns = table.columns
+    back = sum(int((np.diff(columns["stamp_ns"][rows]) <= 0).sum()) for rows in tracks(table))
+    if back:
+        yield f"{back} stamps do not come after the one before: transitions are in it twice, or a clock was set"
+    gaps, missing = lost_cycles(table)
     if gaps:
         yield f"{missing} cycles are missing in {gaps} gaps inside episodes"
     torn = 0
-    for rows in commanded_pieces(columns):
+    for rows in commanded_pieces(table):
         before, after = columns["next_observation"][rows[:-1]], columns["observation"][rows[1:]]
         torn += int((before != after).any(axis=1).sum())
     if torn:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tdm_ros.data.bag import write_bag
 from tdm_ros.data.lerobot_files import write_lerobot
 from tdm_ros.data.npz_file import write_npz
 from tdm_ros.data.parquet_files import write_parquet
-from tdm_ros.data.pieces import is_commanded
+from tdm_ros.data.pieces import commanded_pieces, is_commanded
 from tdm_ros.data.recording import DataError, Recording
-from tdm_ros.data.table import Table, carry_others, to_table
+from tdm_ros.data.table import Table, carry_others, in_order, to_table
 
 FORMATS = ("mcap", "npz", "parquet", "lerobot")
 
@@ -61,6 +63,8 @@ def convert(
         raise DataError(f"{recording.name} has no transition of tdm_ros to make rows of; its topics: {topics}")
     if form == "lerobot":
         table = carry_others(table, is_commanded(table.columns["source"]), recording)
+        pieces = commanded_pieces(table)
+        table = in_order(table, np.concatenate(pieces)) if pieces else table
     out.parent.mkdir(parents=True, exist_ok=True)
     if form == "npz":
         write_npz(out, table)

@@ -42,7 +42,7 @@ def is_ours(path: Path) -> bool:
 
 
 def write_lerobot(folder: Path, table: Table) -> None:
-    """Write the table, which must have only rows of `commanded_pieces`, into a new folder.
+    """Write the table, whose rows must be those of `commanded_pieces` in their order, into a new folder.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def write_lerobot(folder: Path, table: Table) -> None:
         )
     fps = rate_hz(table.columns)
     features, columns = _frames(table, fps)
-    pieces = commanded_pieces(table.columns)
+    pieces = commanded_pieces(table)
     arrow.write(folder / DATA, {name: arrow.array(column) for name, column in columns.items()})
     beside = {n: arrow.array(c) for n, c in table.columns.items() if c.dtype == object or c.shape[1:] == (0,)}
     arrow.write(folder / ROWS, beside | arrow.index_columns(table))
@@ -88,7 +88,7 @@ def write_lerobot(folder: Path, table: Table) -> None:
 
 def _frames(table: Table, fps: int) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """LeRobot's description of each column, and the columns."""
-    pieces = commanded_pieces(table.columns)
+    pieces = commanded_pieces(table)
     sizes = [len(piece) for piece in pieces]
     columns = {
         NAMES.get(name, f"tdm.{name}"): column for name, column in table.columns.items() if column.dtype != object

@@ -50,12 +50,12 @@ def draw(path: Path, recording: Recording, table: Table, summary: Summary) -> Pa
     grid = figure.add_gridspec(3, 3, height_ratios=(0.9, 2.2, 2.4))
     strip = figure.add_subplot(grid[0, :])
     ends = figure.add_subplot(grid[1, :], sharex=strip)
-    _draw_strip(strip, columns, time_s)
-    _draw_ends(ends, recording, columns, time_s, summary.unit)
+    _draw_strip(strip, table, time_s)
+    _draw_ends(ends, recording, table, time_s, summary.unit)
     names, unit = _goal_axes(columns, summary.unit)
     for place, pair in zip((0, 1), ((0, 1), (0, 2)), strict=True):
-        _draw_path(figure.add_subplot(grid[2, place]), columns, pair, names, unit)
-    _draw_actions(figure.add_subplot(grid[2, 2]), columns)
+        _draw_path(figure.add_subplot(grid[2, place]), table, pair, names, unit)
+    _draw_actions(figure.add_subplot(grid[2, 2]), table)
     title = f"{recording.name}: {summary.transitions} transitions of {', '.join(summary.tasks)}, {summary.start}"
     figure.suptitle(textwrap.shorten(title, 130), fontsize="medium")
     try:
@@ -65,14 +65,15 @@ def draw(path: Path, recording: Recording, table: Table, summary: Summary) -> Pa
     return path
 
 
-def _draw_strip(axes: Axes, columns: dict[str, NDArray[Any]], time_s: NDArray[np.float64]) -> None:
+def _draw_strip(axes: Axes, table: Table, time_s: NDArray[np.float64]) -> None:
     """Who commanded, a row each, over time; the limiter's interventions and lost cycles below."""
+    columns = table.columns
     present = [name for number, name in SOURCES.items() if (columns["source"] == number).any()]
     numbers = {name: number for number, name in SOURCES.items()}
     width = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.05
     rows = [(name, columns["source"] == numbers[name], COLOURS.get(name, OTHER)) for name in present]
     rows.append(("limited", columns["limited"].astype(bool), "0.25"))
-    missing = _gaps(columns)
+    missing = _gaps(table)
     if missing.any():
         rows.append(("gaps", missing, "tab:red"))
     for height, (_, mask, colour) in enumerate(reversed(rows)):
@@ -84,11 +85,11 @@ def _draw_strip(axes: Axes, columns: dict[str, NDArray[Any]], time_s: NDArray[np
     axes.tick_params(labelbottom=False)
 
 
-def _gaps(columns: dict[str, NDArray[Any]]) -> NDArray[np.bool_]:
+def _gaps(table: Table) -> NDArray[np.bool_]:
     """Transitions after which a cycle of their episode is missing."""
-    found = np.zeros(len(columns["cycle"]), bool)
-    for rows in episodes(columns):
-        found[rows[:-1]] = np.diff(columns["cycle"][rows].astype(np.int64)) > 1
+    found = np.zeros(len(table), bool)
+    for rows in episodes(table):
+        found[rows[:-1]] = np.diff(table.columns["cycle"][rows].astype(np.int64)) > 1
     return found
 
 
@@ -101,14 +102,13 @@ def _runs(time_s: NDArray[np.float64], mask: NDArray[np.bool_], width: float) ->
     return [(float(time_s[run[0]]), float(time_s[run[-1]] - time_s[run[0]]) + width) for run in np.split(rows, breaks)]
 
 
-def _draw_ends(
-    axes: Axes, recording: Recording, columns: dict[str, NDArray[Any]], time_s: NDArray[np.float64], unit: str
-) -> None:
+def _draw_ends(axes: Axes, recording: Recording, table: Table, time_s: NDArray[np.float64], unit: str) -> None:
     """Distance to the goal during each episode, and where it ended."""
+    columns = table.columns
     scale, shown = (100, "cm") if unit == "m" else (1, unit or "unit of the goal")
     distance, modes = scale * distances(columns), modes_of(recording)
     labelled = set()
-    for rows in episodes(columns):
+    for rows in episodes(table):
         if not np.isfinite(distance[rows]).any():
             continue
         axes.plot(time_s[rows], distance[rows], color="0.75", lw=0.6, zorder=1)
@@ -138,10 +138,9 @@ def _goal_axes(columns: dict[str, NDArray[Any]], unit: str) -> tuple[tuple[str, 
     return (task.goal.names if task else tuple(f"goal {i}" for i in range(size))), unit
 
 
-def _draw_path(
-    axes: Axes, columns: dict[str, NDArray[Any]], pair: tuple[int, int], names: tuple[str, ...], unit: str
-) -> None:
-    """Two dimensions of the goal space: the way, by who commanded, and the goals."""
+def _draw_path(axes: Axes, table: Table, pair: tuple[int, int], names: tuple[str, ...], unit: str) -> None:
+    """Two dimensions of the goal space: the positions, by source of the command, and the goals."""
+    columns = table.columns
     reached, goals = columns["next_achieved_goal"], columns["desired_goal"]
     if reached.shape[1] <= max(pair):
         axes.set_axis_off()
@@ -151,7 +150,7 @@ def _draw_path(
         rows = columns["source"] == number
         if rows.any():
             axes.plot(reached[rows, a], reached[rows, b], ".", ms=1.5, color=COLOURS.get(name, OTHER), rasterized=True)
-    ends = [rows[-1] for rows in episodes(columns)]
+    ends = [rows[-1] for rows in episodes(table)]
     if goals.shape == reached.shape and ends:
         axes.plot(goals[ends, a], goals[ends, b], "x", ms=5, color="black", label=f"{len(ends)} goals")
         axes.legend(loc="upper right", fontsize="small")
@@ -159,13 +158,14 @@ def _draw_path(
     axes.set_title("where it went, coloured as above", fontsize="small", loc="left")
 
 
-def _draw_actions(axes: Axes, columns: dict[str, NDArray[Any]]) -> None:
-    """How the executed actions of each dimension are spread."""
+def _draw_actions(axes: Axes, table: Table) -> None:
+    """Distribution of the executed actions of each dimension."""
+    columns = table.columns
     rows = is_commanded(columns["source"])
     action = columns["action"][rows]
     task = known_tasks().get(str(columns["task"][0]))
     names = task.action.names if task and task.action.size == action.shape[1] else range(action.shape[1])
-    pieces = len(commanded_pieces(columns))
+    pieces = len(commanded_pieces(table))
     if len(action):
         axes.violinplot(list(action.T), orientation="horizontal", showextrema=False, widths=0.9)
         axes.set_yticks(range(1, action.shape[1] + 1), [str(name).removeprefix("right_") for name in names])

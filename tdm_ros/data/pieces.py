@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import COMMANDED, Source
+from tdm_ros.data.table import Table
+from tdm_ros.replay.chains import chains
 
 SOURCES = {int(source): source.name.lower() for source in Source}
 """What each number is called."""
@@ -18,37 +20,72 @@ def is_commanded(source: NDArray[Any]) -> NDArray[np.bool_]:
     return np.isin(source, [int(one) for one in COMMANDED])
 
 
-def commanded_pieces(columns: dict[str, NDArray[Any]]) -> list[NDArray[np.int64]]:
-    """Rows of each unbroken piece of commanded transitions, in their order."""
-    rows = np.flatnonzero(is_commanded(columns["source"]))
-    if not len(rows):
+def tracks(table: Table) -> list[NDArray[np.int64]]:
+    """Rows of each run of an arm, in the order of its cycles; together they are all rows.
+
+    In logs of older versions a transition names no run. There one follows another if its cycle is the next and its
+    state the one that the other led to, so that two arms in one recording are kept apart.
+    """
+    if not len(table):
         return []
-    here, there = rows[:-1], rows[1:]
-    follows = (
-        (there == here + 1)
-        & (columns["cycle"][there] == columns["cycle"][here] + 1)
-        & (columns["episode"][there] == columns["episode"][here])
-        & ~(columns["terminated"][here] | columns["truncated"][here])
-    )
-    return np.split(rows, np.flatnonzero(~follows) + 1)
+    columns = table.columns
+    run, cycle = columns.get("run", np.full(len(table), "", object)), columns["cycle"].astype(np.int64)
+    found = []
+    for name in sorted(set(run) - {""}):
+        rows = np.flatnonzero(run == name)
+        found.append(rows[np.argsort(cycle[rows], kind="stable")])
+    return found + _older_tracks(table, np.flatnonzero(run == ""), cycle)
 
 
-def episodes(columns: dict[str, NDArray[Any]]) -> list[NDArray[np.int64]]:
-    """Rows of each episode; a number that comes again after another, or cycles that go back, make a new one."""
-    rows = np.flatnonzero(columns["episode"] != 0)
-    if not len(rows):
-        return []
-    here, there = rows[:-1], rows[1:]
-    other = columns["episode"][there] != columns["episode"][here]
-    back = columns["cycle"][there].astype(np.int64) <= columns["cycle"][here].astype(np.int64)
-    return np.split(rows, np.flatnonzero(other | back) + 1)
+def _older_tracks(table: Table, rows: NDArray[np.int64], cycle: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    spaces = [table.channels[int(channel)].topic.rpartition("/")[0] for channel in table.index["channel"][rows]]
+    before, after = (table.columns[name] for name in ("observation", "next_observation"))
+    begins = [(space, cycle[row], before[row].tobytes()) for space, row in zip(spaces, rows, strict=True)]
+    ends = [(space, cycle[row] + 1, after[row].tobytes()) for space, row in zip(spaces, rows, strict=True)]
+    found: list[list[int]] = []
+    for chain in chains(begins, ends):
+        first = cycle[rows[chain[0]]]
+        ended = [t for t in found if spaces[t[0]] == spaces[chain[0]] and cycle[rows[t[-1]]] + 1 < first]
+        if ended:
+            max(ended, key=lambda t: cycle[rows[t[-1]]]).extend(chain)
+        else:
+            found.append(chain)
+    return [rows[track] for track in found]
 
 
-def lost_cycles(columns: dict[str, NDArray[Any]]) -> tuple[int, int]:
+def commanded_pieces(table: Table) -> list[NDArray[np.int64]]:
+    """Rows of each unbroken piece of commanded transitions, in the order of their first rows."""
+    columns, pieces = table.columns, []
+    for track in tracks(table):
+        here, there = track[:-1], track[1:]
+        follows = (
+            (columns["cycle"][there] == columns["cycle"][here] + 1)
+            & (columns["episode"][there] == columns["episode"][here])
+            & ~(columns["terminated"][here] | columns["truncated"][here])
+            & is_commanded(columns["source"][here])
+        )
+        pieces += np.split(track, np.flatnonzero(~follows) + 1)
+    commanded = [piece[is_commanded(columns["source"][piece])] for piece in pieces]
+    return sorted((piece for piece in commanded if len(piece)), key=lambda piece: piece[0])
+
+
+def episodes(table: Table) -> list[NDArray[np.int64]]:
+    """Rows of each episode of an arm, in the order of their first rows; a number that comes again makes a new one."""
+    columns, found = table.columns, []
+    for track in tracks(table):
+        rows = track[columns["episode"][track] != 0]
+        here, there = rows[:-1], rows[1:]
+        other = columns["episode"][there] != columns["episode"][here]
+        back = columns["cycle"][there] <= columns["cycle"][here]
+        found += np.split(rows, np.flatnonzero(other | back) + 1)
+    return sorted((rows for rows in found if len(rows)), key=lambda rows: rows[0])
+
+
+def lost_cycles(table: Table) -> tuple[int, int]:
     """Number of gaps inside episodes, and of the cycles that are missing in them."""
     gaps = missing = 0
-    for rows in episodes(columns):
-        steps = np.diff(columns["cycle"][rows].astype(np.int64)) - 1
+    for rows in episodes(table):
+        steps = np.diff(table.columns["cycle"][rows].astype(np.int64)) - 1
         gaps += int((steps > 0).sum())
         missing += int(steps.sum())
     return gaps, missing

@@ -116,7 +116,7 @@ def summarise(recording: Recording, table: Table) -> Summary:
     task = known_tasks().get(tasks[0])
     source, limited = columns["source"], columns["limited"]
     human = np.concatenate([[False], source == Source.HUMAN])
-    gaps, missing = lost_cycles(columns)
+    gaps, missing = lost_cycles(table)
     first_s = float(columns["stamp_ns"].min()) / 1e9
     return replace(
         common,
@@ -126,8 +126,8 @@ def summarise(recording: Recording, table: Table) -> Summary:
         robot_s=len(table) / rate_hz(columns),
         transitions=len(table),
         sources={SOURCES.get(int(v), f"unknown ({v})"): int((source == v).sum()) for v in np.unique(source)},
-        pieces=len(commanded_pieces(columns)),
-        episodes=_episodes(recording, columns),
+        pieces=len(commanded_pieces(table)),
+        episodes=_episodes(recording, table),
         takeovers=int((human[1:] & ~human[:-1]).sum()),
         limited=int(limited.sum()),
         limited_share=float(limited.mean()),
@@ -136,8 +136,8 @@ def summarise(recording: Recording, table: Table) -> Summary:
     )
 
 
-def _episodes(recording: Recording, columns: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    found = episodes(columns)
+def _episodes(recording: Recording, table: Table) -> dict[str, Any]:
+    found, columns = episodes(table), table.columns
     if not found:
         return {"count": 0}
     modes = modes_of(recording)

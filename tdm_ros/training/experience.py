@@ -1,7 +1,8 @@
 """Recordings as experience to learn from: of the right task, each transition once, no piece across a hole.
 
-A transition is identified by its run and cycle. In recordings of older versions it names no run: there the topic's
-namespace and the order of the cycles tell the runs apart, and the same content twice is one transition.
+A transition is identified by its run and cycle. In recordings of older versions it names no run: there one follows
+another if its cycle is the next and its state the one that the other led to, so that two arms in one recording are kept
+apart, and the same content twice is one transition.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tdm_ros.control.identity import CycleRange, CycleSet, RunNames
+from tdm_ros.control.identity import CycleRange, CycleSet
 from tdm_ros.control.timeline import COMMANDED, Source
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording
 from tdm_ros.data.sources import read_whole
 from tdm_ros.replay import Step
+from tdm_ros.replay.chains import chains
 from tdm_ros.replay.log import LoggedTransition, TimeSpan, discarded_of, from_message
 from tdm_ros.replay.pairing import Joining
 from tdm_ros.tasks import TaskSpec
@@ -63,8 +65,8 @@ def read_experience(paths: Sequence[Path], task: TaskSpec, progress: bool = Fals
 
 def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, seen: set[Hashable]) -> None:
     discarded = _Discarded(recording, task)
-    runs: defaultdict[tuple[str, str], list[LoggedTransition]] = defaultdict(list)
-    names: defaultdict[str, RunNames] = defaultdict(RunNames)
+    runs: defaultdict[str, list[LoggedTransition]] = defaultdict(list)
+    older: defaultdict[str, list[LoggedTransition]] = defaultdict(list)
     decoded = commanded = unusable = 0
     why = ""
     for arm, message in _of_type(recording, TRANSITION_TYPE):
@@ -81,7 +83,6 @@ def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, s
             found.repeated += is_commanded
             continue
         seen.add(key)
-        run = names[arm].of(transition.run, transition.cycle)
         if not is_commanded:
             continue
         if discarded.has(arm, transition):
@@ -92,8 +93,8 @@ def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, s
         except ValueError as error:
             unusable, why = unusable + 1, why or str(error)
             continue
-        runs[arm, run].append(transition)
-    for transitions in runs.values():
+        (runs[transition.run] if transition.run else older[arm]).append(transition)
+    for transitions in [*runs.values(), *(chain for one in older.values() for chain in _chains(one))]:
         found.steps += _in_pieces(transitions)
     if undecoded := recording.count(TRANSITION_TYPE) - decoded:
         found.problems.append(f"{path}: {undecoded} transitions can not be decoded and are left out")
@@ -137,6 +138,14 @@ class _Discarded:
         if transition.run:
             return self._cycles.has(transition.run, transition.cycle)
         return any(begin <= transition.stamp_ns < end for begin, end in self._times[arm])
+
+
+def _chains(transitions: list[LoggedTransition]) -> Iterator[list[LoggedTransition]]:
+    """Unbroken chains of transitions that name no run: the next cycle, from the state that the one before led to."""
+    begins = [(one.cycle, one.step.observation.tobytes()) for one in transitions]
+    ends = [(one.cycle + 1, one.step.next_observation.tobytes()) for one in transitions]
+    for chain in chains(begins, ends):
+        yield [transitions[position] for position in chain]
 
 
 def _in_pieces(transitions: list[LoggedTransition]) -> Iterator[tuple[Step, bool, bool]]:

@@ -1,0 +1,154 @@
+"""Several arms, or several versions, in one recording: no trajectory is made of the steps of two."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mcap.records import Message as McapMessage
+from mcap.stream_reader import StreamReader
+from mcap_ros2.writer import Writer
+from recording_for_tests import DEFINITIONS, PARTS, STEPS, TYPES, messages, recording
+
+from tdm_ros.data.bag import write_bag
+from tdm_ros.data.checks import check
+from tdm_ros.data.convert import convert
+from tdm_ros.data.edit import merge
+from tdm_ros.data.pieces import commanded_pieces, episodes
+from tdm_ros.data.recording import Recording
+from tdm_ros.data.sources import read
+from tdm_ros.data.summary import summarise
+from tdm_ros.data.table import to_table
+from tdm_ros.replay.chains import chains
+from tdm_ros.replay.log import TRANSITION_TOPIC
+from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.training.experience import read_experience
+
+TASK = SAWYER_REACH["velocity"]
+PIECES = 5
+COMMANDED = 4 * STEPS - 2
+
+
+def arm(number: int, older: bool = False) -> Recording:
+    """What one arm recorded; the cycles, episodes and times of all are the same."""
+    content = messages(PARTS, seed=number)
+    named = [
+        (topic, one | {"run": f"run {number}", "arm": f"arm{number}"} if "action" in one else one)
+        for topic, one in content
+    ]
+    made = recording(named)
+    return as_older(made, named) if older else made
+
+
+def as_older(made: Recording, content: Sequence[tuple[str, dict[str, Any]]]) -> Recording:
+    """The same as a version wrote it whose transitions name neither run nor arm."""
+    text = "\n".join(
+        line
+        for line in DEFINITIONS[TRANSITION_TOPIC].splitlines()
+        if line.split()[:2] not in (["string", "run"], ["string", "arm"])
+    )
+    buffer = io.BytesIO()
+    writer = Writer(buffer)
+    schema = writer.register_msgdef(TYPES[TRANSITION_TOPIC], text)
+    for topic, one in content:
+        if topic == TRANSITION_TOPIC:
+            writer.write_message(topic, schema, {k: v for k, v in one.items() if k not in ("run", "arm")}, 0)
+    writer.finish()
+    buffer.seek(0)
+    data = iter([record.data for record in StreamReader(buffer).records if isinstance(record, McapMessage)])
+    transitions = [channel.topic for channel in made.channels].index(TRANSITION_TOPIC)
+    channels = tuple(replace(c, schema=text.encode()) if c.topic == TRANSITION_TOPIC else c for c in made.channels)
+    found = [m._replace(data=next(data)) if m.channel == transitions else m for m in made.messages]
+    return replace(made.with_messages(found), channels=channels)
+
+
+def in_turns(one: Recording, other: Recording) -> Recording:
+    """One message of each in turn, in one recording with the same topics."""
+    return merge([one, other], "both")[0]
+
+
+def on_topics(one: Recording, other: Recording) -> Recording:
+    """As `ros2 bag record` has two arms: each under its namespace."""
+    channels = tuple(
+        replace(c, topic=f"/arm{number}{c.topic}") for number, made in enumerate((one, other)) for c in made.channels
+    )
+    moved = [m._replace(channel=m.channel + len(one.channels)) for m in other.messages]
+    pairs = zip_longest(one.messages, moved)
+    return Recording("both", channels, [m for pair in pairs for m in pair if m is not None])
+
+
+def jumps(states: Sequence[Any], following: Sequence[Any]) -> int:
+    return sum((a != b).any() for a, b in zip(states, following, strict=True))
+
+
+JOINED = {"merged": in_turns, "two topics": on_topics}
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["with runs", "without runs"])
+@pytest.mark.parametrize("joined", JOINED.values(), ids=JOINED.keys())
+def test_two_arms_are_learned_from_as_each_alone(tmp_path: Path, joined: Any, older: bool) -> None:
+    alone = [arm(number, older) for number in (1, 2)]
+    write_bag(tmp_path / "both", joined(*alone))
+    found = read_experience([tmp_path / "both"], TASK)
+    assert len(found.steps) == 2 * COMMANDED and found.repeated == 0 and found.problems == []
+    inside = [i for i, (_, last, _) in enumerate(found.steps) if not last]
+    after = [found.steps[i + 1][0].observation for i in inside]
+    assert jumps([found.steps[i][0].next_observation for i in inside], after) == 0
+    assert sum(last for _, last, _ in found.steps) == 2 * PIECES
+    expected = set()
+    for number, made in enumerate(alone):
+        write_bag(tmp_path / str(number), made)
+        expected |= {s.observation.tobytes() for s, _, _ in read_experience([tmp_path / str(number)], TASK).steps}
+    assert {s.observation.tobytes() for s, _, _ in found.steps} == expected
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["with runs", "without runs"])
+@pytest.mark.parametrize("joined", JOINED.values(), ids=JOINED.keys())
+def test_two_arms_are_exported_and_counted_as_each_alone(tmp_path: Path, joined: Any, older: bool) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    both = joined(arm(1, older), arm(2, older))
+    write_bag(tmp_path / "both", both)
+    back = read(tmp_path / "both")
+    table = to_table(back, exact=False)
+    assert len(commanded_pieces(table)) == 2 * PIECES and len(episodes(table)) == 2 * 4
+    assert check(back, table) == []
+    found = summarise(back, table)
+    assert (found.pieces, found.episodes["count"], found.gaps) == (2 * PIECES, 2 * 4, 0)
+    made = convert(back, "lerobot", tmp_path / "lerobot")
+    assert made.rows == 2 * COMMANDED
+    rows = parquet.read_table(tmp_path / "lerobot/data/chunk-000/file-000.parquet").to_pydict()
+    episode, state, after = (np.array(rows[name]) for name in ("episode_index", "observation.state", "next.state"))
+    assert episode.tolist() == sorted(episode) and episode[-1] == 2 * PIECES - 1
+    same = np.flatnonzero(np.diff(episode) == 0)
+    assert jumps(after[same], state[same + 1]) == 0
+    assert read(tmp_path / "lerobot").messages == back.messages
+
+
+def test_recording_of_two_versions_is_counted_whole_and_comes_back_to_the_byte(tmp_path: Path) -> None:
+    both = in_turns(arm(1, older=True), arm(2))
+    write_bag(tmp_path / "both", both)
+    back = read(tmp_path / "both")
+    found = summarise(back, to_table(back, exact=False))
+    assert (found.damaged, found.pieces) == (0, 2 * PIECES)
+    for form in ("npz", "lerobot"):
+        out = tmp_path / ("made.npz" if form == "npz" else form)
+        convert(back, form, out)
+        assert read(out).messages == back.messages
+
+
+def test_chains_follow_whatever_the_order() -> None:
+    rng = np.random.default_rng(0)
+    items = [(arm, cycle) for arm in "abc" for cycle in (1, 2, 3, 4, 6, 7)]
+    order = rng.permutation(len(items))
+    mixed = [items[i] for i in order]
+    found = chains(mixed, [(arm, cycle + 1) for arm, cycle in mixed])
+    assert sorted([mixed[i] for i in chain] for chain in found) == sorted(
+        [[(arm, c) for c in part] for arm in "abc" for part in ((1, 2, 3, 4), (6, 7))]
+    )
+    assert chains([], []) == [] and chains([1, 1], [2, 2]) == [[0], [1]]
