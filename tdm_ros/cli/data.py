@@ -26,7 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="verb", required=True)
 
     def verb(name: str, text: str) -> argparse.ArgumentParser:
-        return verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        made.add_argument(
+            "--unpack-limit",
+            type=float,
+            metavar="GB",
+            help="memory that a recording may take when unpacked (default: 20 times its size, at least 1)",
+        )
+        return made
 
     one = verb("list", "list the recordings below some folders")
     one.add_argument("paths", nargs="*", type=Path, default=[Path("runs")], help="(default: runs)")
@@ -72,7 +79,7 @@ def _list(arguments: argparse.Namespace) -> int:
     from tdm_ros.data.listing import as_table, overview
     from tdm_ros.data.sources import find
 
-    rows = [overview(path) for path in find(arguments.paths)]
+    rows = [overview(path, _limit(arguments)) for path in find(arguments.paths)]
     print(json.dumps(rows, indent=1) if arguments.json else as_table(rows))
     return _status([problem for row in rows for problem in row["problems"]])
 
@@ -81,7 +88,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     from tdm_ros.data.summary import summarise
     from tdm_ros.data.summary_text import as_text
 
-    found = [summarise(recording, _table(recording)) for recording in _read(arguments.paths)]
+    found = [summarise(recording, _table(recording)) for recording in _read(arguments.paths, arguments)]
     print(
         json.dumps([one.to_json() for one in found], indent=1) if arguments.json else "\n\n".join(map(as_text, found))
     )
@@ -92,7 +99,7 @@ def _plot(arguments: argparse.Namespace) -> int:
     from tdm_ros.data.picture import draw
     from tdm_ros.data.summary import summarise
 
-    (recording,) = _read([arguments.path])
+    (recording,) = _read([arguments.path], arguments)
     table = _table(recording)
     print(draw(arguments.out, recording, table, summarise(recording, table)))
     return _status(recording.problems)
@@ -102,7 +109,7 @@ def _merge(arguments: argparse.Namespace) -> int:
     from tdm_ros.data.bag import write_bag
     from tdm_ros.data.edit import merge
 
-    whole, repeated = merge(_read(arguments.paths), str(arguments.out))
+    whole, repeated = merge(_read(arguments.paths, arguments), str(arguments.out))
     write_bag(arguments.out, whole)
     print(f"{arguments.out}: {len(whole.messages)} messages, {repeated} that came twice are in it once")
     return _status(whole.problems)
@@ -118,7 +125,7 @@ def _trim(arguments: argparse.Namespace) -> int:
         None if arguments.episodes is None else numbers(arguments.episodes),
         None if arguments.sources is None else sources(arguments.sources),
     )
-    (recording,) = _read([arguments.path])
+    (recording,) = _read([arguments.path], arguments)
     kept = trim(recording, cut)
     write_bag(arguments.out, kept)
     print(f"{arguments.out}: {len(kept.messages)} of {len(recording.messages)} messages")
@@ -133,7 +140,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     sound = True
     for path in arguments.paths:
         try:
-            recording = read_whole(path, progress=True)
+            recording = read_whole(path, True, _limit(arguments))
             sentences, notes = check(recording, _table(recording)), recording.notes
         except DataError as error:
             sentences, notes = [str(error)], ()
@@ -151,17 +158,21 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     from tdm_ros.data.convert import convert
 
-    (recording,) = _read([arguments.path])
+    (recording,) = _read([arguments.path], arguments)
     with tqdm(total=len(recording.messages), unit="message", leave=False, disable=None) as bar:
         made = convert(recording, arguments.to, arguments.out, bar.update)
     print(f"{made.path}: {made.rows} transitions as columns, {made.carried} other messages as they are")
     return _status(recording.problems)
 
 
-def _read(paths: Sequence[Path]) -> list[Recording]:
+def _read(paths: Sequence[Path], arguments: argparse.Namespace) -> list[Recording]:
     from tdm_ros.data.sources import read_whole
 
-    return [read_whole(path, progress=True) for path in paths]
+    return [read_whole(path, True, _limit(arguments)) for path in paths]
+
+
+def _limit(arguments: argparse.Namespace) -> int | None:
+    return None if arguments.unpack_limit is None else int(arguments.unpack_limit * 1e9)
 
 
 def _table(recording: Recording) -> Table:

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from tdm_ros.data import plain
 from tdm_ros.data.recording import DataError
-from tdm_ros.data.table import INDEX, Table
+from tdm_ros.data.table import INDEX, ROW_COST, Table
+from tdm_ros.replay.unpacking import Budget
 
+WIDEST = 8
+"""Size of a number [bytes]."""
 REMEDY = "pip install pyarrow (the extra 'data' of this package: pip install '.[data]')"
 
 
@@ -57,6 +60,41 @@ def column(found: Any) -> NDArray[Any]:
     return np.asarray(whole.to_numpy(zero_copy_only=False))
 
 
+def read(path: Path, budget: Budget) -> Any:
+    """Read a Parquet file, but not beyond a bound: a few bytes can stand for any number of equal values.
+
+    Raises
+    ------
+    UnpacksTooFarError
+        If the budget does not allow it.
+    """
+    pa, parquet = pyarrow()
+    schema = parquet.read_schema(path)
+    texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_binary(field.type)]
+    with parquet.ParquetFile(path, read_dictionary=texts) as file:
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        for part in (group.column(number) for group in groups for number in range(group.num_columns)):
+            budget.take(max(part.total_uncompressed_size, WIDEST * part.num_values), path)
+        budget.take(ROW_COST * file.metadata.num_rows, path)
+        found = file.read()
+    for number, name in enumerate(found.column_names):
+        column = found[name]
+        if pa.types.is_dictionary(column.type):
+            budget.take(sum(_unpacked_size(chunk) for chunk in column.chunks), path)
+            dense = pa.chunked_array([chunk.dictionary_decode() for chunk in column.chunks], column.type.value_type)
+            found = found.set_column(number, schema.field(name), dense)
+    return found
+
+
+def _unpacked_size(chunk: Any) -> int:
+    """Bytes of the values of a dictionary array, each as often as it occurs."""
+    import pyarrow.compute as pc
+
+    lengths = np.asarray(pc.fill_null(pc.binary_length(chunk.dictionary), 0)).astype(np.int64)
+    indices = np.asarray(chunk.indices.drop_null())
+    return int(np.bincount(indices, minlength=len(lengths)) @ lengths) if len(lengths) else 0
+
+
 def index_columns(table: Table) -> dict[str, Any]:
     """Where the rows stood, and their patches."""
     pa, _ = pyarrow()
@@ -87,10 +125,9 @@ def write_carried(path: Path, table: Table) -> None:
     parquet.write_table(made.replace_schema_metadata({plain.FORMAT: plain.header(table)}), path, compression="zstd")
 
 
-def read_carried(path: Path) -> Table:
+def read_carried(path: Path, budget: Budget) -> Table:
     """A table without rows from what `write_carried` wrote."""
-    _, parquet = pyarrow()
-    found = parquet.read_table(path)
+    found = read(path, budget)
     table = Table()
     plain.take_header(table, (found.schema.metadata or {}).get(plain.FORMAT.encode(), b"{}").decode(), str(path))
     columns = {name: found[name].to_pylist() for name in found.column_names}

@@ -19,6 +19,7 @@ from tdm_ros.data.pieces import commanded_pieces
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.table import Table, to_recording
 from tdm_ros.data.tasks import VECTORS, known_tasks, rate_hz
+from tdm_ros.replay.unpacking import Budget, UnpacksTooFarError
 
 VERSION = "v3.0"
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
@@ -173,30 +174,32 @@ def _statistics(values: NDArray[Any]) -> dict[str, list[float] | list[int]]:
     return found | {name: np.quantile(wide, share, axis=0).tolist() for name, share in QUANTILES.items()}
 
 
-def read_lerobot(folder: Path) -> Recording:
+def read_lerobot(folder: Path, budget: Budget) -> Recording:
     """Read what `write_lerobot` wrote.
 
     Raises
     ------
     DataError
         If another program made it, it is damaged, or pyarrow is missing.
+    UnpacksTooFarError
+        If the budget does not allow it.
     """
-    pa, parquet = arrow.pyarrow()
+    pa, _ = arrow.pyarrow()
     if not (folder / CARRIED).is_file():
         raise DataError(
             f"{folder} is a LeRobot dataset of another program: it has no goals and no cycles of a tdm_ros arm; "
             "give one that `tdm_ros data convert` made"
         )
     try:
-        table = arrow.read_carried(folder / CARRIED)
-        rows, data = parquet.read_table(folder / ROWS), parquet.read_table(folder / DATA)
+        table = arrow.read_carried(folder / CARRIED, budget)
+        rows, data = arrow.read(folder / ROWS, budget), arrow.read(folder / DATA, budget)
         arrow.take_index(table, rows)
         fields = {value: key for key, value in NAMES.items()}
         found = {fields.get(name, name.removeprefix("tdm.")): arrow.column(data[name]) for name in data.column_names}
         beside = {name: arrow.column(rows[name]) for name in rows.column_names if not name.startswith("mcap.")}
         table.columns = found | beside
         return to_recording(table, str(folder))
-    except DataError:
+    except (DataError, UnpacksTooFarError):
         raise
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise DataError(f"{folder} is damaged: {error}; convert the log again") from error

@@ -13,14 +13,14 @@ from tdm_ros.data.sources import log_folder, read
 COLUMNS = ("recording", "task", "transitions", "human", "episodes", "length", "recorded", "MB", "state")
 
 
-def overview(path: Path) -> dict[str, Any]:
+def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
     """What the list says of a recording; one that can not be read says why in ``problems``."""
     found: dict[str, Any] = {"path": str(path), "transitions": 0, "human": 0, "episodes": 0, "tasks": [], "notes": []}
     where = log_folder(path)
     files = [where] if where.is_file() else [file for file in where.rglob("*") if file.is_file()]
     found["bytes"] = sum(file.stat().st_size for file in files)
     try:
-        recording = read(path, progress=True)
+        recording = read(path, True, unpack_limit)
     except DataError as error:
         return found | {"problems": [str(error)], "start_ns": 0, "duration_s": 0.0}
     transitions = [message for _, message in recording.of_type(TRANSITION_TYPE)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,21 @@ def read_mcap(
             )
         else:
             metadata.append((one.name, dict(one.metadata)))
-    return data.Recording(
-        str(path), tuple(found), messages, tuple(metadata), tuple(reader.problems), tuple(reader.notes)
-    )
+    problems = [*reader.problems, *_undecodable(path, found, messages)]
+    return data.Recording(str(path), tuple(found), messages, tuple(metadata), tuple(problems), tuple(reader.notes))
+
+
+def _undecodable(path: Path, channels: list[data.Channel], messages: list[data.Message]) -> Iterator[str]:
+    """A sentence for each topic whose messages nobody can decode, though they may be ours."""
+    counts = Counter(message.channel for message in messages)
+    for number, channel in enumerate(channels):
+        if not counts[number] or channel.type_name not in ("", data.TRANSITION_TYPE, data.EPISODE_TYPE):
+            continue
+        what = f"{path}: {counts[number]} messages of {channel.topic} can not be decoded: "
+        if not channel.schema:
+            yield (
+                f"{what}the file has no definition of their type {channel.type_name or ''}".rstrip()
+                + ", as the recorder did not find it; source the workspace with tdm_ros before `ros2 bag record`"
+            )
+        elif (channel.schema_encoding, channel.encoding) != ("ros2msg", "cdr"):
+            yield f"{what}they are {channel.encoding} by {channel.schema_encoding}, expected cdr by ros2msg"

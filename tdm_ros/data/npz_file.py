@@ -11,7 +11,8 @@ import numpy as np
 
 from tdm_ros.data import plain
 from tdm_ros.data.recording import DataError, Recording
-from tdm_ros.data.table import INDEX, Table, to_recording
+from tdm_ros.data.table import INDEX, ROW_COST, Table, to_recording
+from tdm_ros.replay.unpacking import Budget, UnpacksTooFarError
 
 HEADER = "recording"
 
@@ -45,28 +46,34 @@ def write_npz(path: Path, table: Table) -> None:
     os.replace(part, path)
 
 
-def read_npz(path: Path) -> Recording:
+def read_npz(path: Path, budget: Budget) -> Recording:
     """Read what `write_npz` wrote.
 
     Raises
     ------
     DataError
         If it is damaged, or another program's.
+    UnpacksTooFarError
+        If the budget does not allow it.
     """
     table = Table()
     try:
+        with zipfile.ZipFile(path) as packed:
+            for member in packed.infolist():  # no more of it is unpacked than this says
+                budget.take(member.file_size, path)
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if HEADER not in arrays:
             raise DataError(f"{path} is no recording: `tdm_ros data convert` writes those that can be read here")
         plain.take_header(table, arrays.pop(HEADER).tobytes().decode(), str(path))
+        budget.take(ROW_COST * (len(arrays["mcap.patch_end"]) + len(arrays["carried.data_end"])), path)
         table.patches = plain.parts(arrays.pop("mcap.patch"), arrays.pop("mcap.patch_end"))
         table.index = {name: arrays.pop(f"mcap.{name}") for name in INDEX if f"mcap.{name}" in arrays}
         carried = {name: arrays.pop(f"carried.{name}") for name in (*INDEX, "data", "data_end")}
         plain.take_carried(table, carried | {"data": plain.parts(carried["data"], carried["data_end"])})
         table.columns = {name: a.astype(object) if a.dtype.kind == "U" else a for name, a in arrays.items()}
         return to_recording(table, str(path))
-    except DataError:
+    except (DataError, UnpacksTooFarError):
         raise
-    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, MemoryError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} is damaged: {error}; convert the log again") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from tdm_ros.data import arrow
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.table import Table, to_recording
+from tdm_ros.replay.unpacking import Budget, UnpacksTooFarError
 
 ROWS = "data/train-00000-of-00001.parquet"
 CARRIED = "recording/messages.parquet"
@@ -35,23 +36,25 @@ def write_parquet(folder: Path, table: Table) -> None:
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def read_parquet(folder: Path) -> Recording:
+def read_parquet(folder: Path, budget: Budget) -> Recording:
     """Read what `write_parquet` wrote.
 
     Raises
     ------
     DataError
         If it is damaged, or pyarrow is missing.
+    UnpacksTooFarError
+        If the budget does not allow it.
     """
-    pa, parquet = arrow.pyarrow()
+    pa, _ = arrow.pyarrow()
     try:
-        table: Table = arrow.read_carried(folder / CARRIED)
-        rows = parquet.read_table(folder / ROWS)
+        table: Table = arrow.read_carried(folder / CARRIED, budget)
+        rows = arrow.read(folder / ROWS, budget)
         arrow.take_index(table, rows)
         names = [name for name in rows.column_names if not name.startswith("mcap.")]
         table.columns = {name: arrow.column(rows[name]) for name in names}
         return to_recording(table, str(folder))
-    except DataError:
+    except (DataError, UnpacksTooFarError):
         raise
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise DataError(f"{folder} is damaged: {error}; convert the log again") from error

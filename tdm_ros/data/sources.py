@@ -10,6 +10,7 @@ from tdm_ros.data.mcap_reading import read_mcap
 from tdm_ros.data.recording import DataError, Recording, joined
 from tdm_ros.replay.log import LOG_FOLDER
 from tdm_ros.replay.mcap_files import mcap_files
+from tdm_ros.replay.unpacking import Budget, UnpacksTooFarError
 
 READERS = {
     npz_file.is_ours: npz_file.read_npz,
@@ -30,36 +31,53 @@ def is_recording(path: Path) -> bool:
     return any(ours(path) for ours in READERS) or (path.is_dir() and bool(mcap_files(log_folder(path))))
 
 
-def read(path: Path, progress: bool = False) -> Recording:
+def read(path: Path, progress: bool = False, unpack_limit: int | None = None) -> Recording:
     """Read an MCAP file, a folder of them, a run's folder, or what `tdm_ros data convert` made.
+
+    Parameters
+    ----------
+    path : Path
+    progress : bool
+        Show a progress bar.
+    unpack_limit : int, optional
+        Memory that it may take when unpacked [bytes]; by default as `Budget` has it.
 
     Raises
     ------
     DataError
-        If there is nothing of the kind.
+        If there is nothing of the kind, or it would take more memory.
     """
-    for ours, reader in READERS.items():
-        if ours(path):
-            return reader(path)
-    files = [path] if path.is_file() else mcap_files(log_folder(path)) if path.is_dir() else []
-    if not files:
-        raise DataError(_why_nothing(path))
-    from tqdm import tqdm
+    try:
+        for ours, reader in READERS.items():
+            if ours(path):
+                return reader(path, Budget(_size(path), unpack_limit))
+        files = [path] if path.is_file() else mcap_files(log_folder(path)) if path.is_dir() else []
+        if not files:
+            raise DataError(_why_nothing(path))
+        from tqdm import tqdm
 
-    total = sum(file.stat().st_size for file in files)
-    with tqdm(total=total, unit="B", unit_scale=True, leave=False, disable=None if progress else True) as bar:
-        return joined(str(path), [read_mcap(file, bar.update) for file in files])
+        total = sum(map(_size, files))
+        budget = Budget(total, unpack_limit)
+        with tqdm(total=total, unit="B", unit_scale=True, leave=False, disable=None if progress else True) as bar:
+            return joined(str(path), [read_mcap(file, bar.update, budget) for file in files])
+    except UnpacksTooFarError as error:
+        raise DataError(str(error)) from error
 
 
-def read_whole(path: Path, progress: bool = False) -> Recording:
-    """The same, for who needs at least one message.
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def read_whole(path: Path, progress: bool = False, unpack_limit: int | None = None) -> Recording:
+    """The same where at least one message is needed.
 
     Raises
     ------
     DataError
         If nothing in it is whole; the sentence says why.
     """
-    found = read(path, progress)
+    found = read(path, progress, unpack_limit)
     if not found.messages:
         raise DataError("; ".join(found.problems) or f"{path} holds no message: nothing was recorded")
     return found
@@ -68,6 +86,8 @@ def read_whole(path: Path, progress: bool = False) -> Recording:
 def _why_nothing(path: Path) -> str:
     if not path.exists():
         return f"{path} does not exist; `tdm_ros data list` shows what was recorded"
+    if any(path.glob("*.mcap.zstd")):
+        return f"{path} is compressed as a whole, as rosbag2 does on request: unpack it with `zstd -d {path}/*.zstd`"
     if any(path.glob("*.db3")):
         return f"{path} is a rosbag2 in SQLite: `ros2 bag convert` makes MCAP of it (storage_id: mcap)"
     return f"{path} holds no recording: no .mcap file, no {LOG_FOLDER}/; `tdm_ros data list` shows what was recorded"

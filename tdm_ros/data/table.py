@@ -22,6 +22,9 @@ from tdm_ros.data.rows import Field, difference, dtypes, encoded, fields_of, pat
 INDEX = ("position", "channel", "log_time_ns", "publish_time_ns", "sequence")
 """Where a row stood in the recording; columns of integers."""
 
+ROW_COST = 1024
+"""What a transition takes in memory while messages are made of rows [bytes]."""
+
 
 @dataclass
 class Table:

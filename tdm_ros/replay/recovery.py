@@ -14,6 +14,7 @@ from tdm_ros.replay.log_file import write_copy
 from tdm_ros.replay.mcap_files import mcap_files
 from tdm_ros.replay.mcap_records import RecordReader
 from tdm_ros.replay.mcap_summary import is_finished
+from tdm_ros.replay.unpacking import UnpacksTooFarError
 
 KEPT = ".torn"
 """What the name of an original ends in; readers look for .mcap."""
@@ -95,6 +96,6 @@ def recover_all(folder: Path) -> list[Recovered]:
             continue
         try:
             found.append(recover(path))
-        except OSError as error:
+        except (OSError, UnpacksTooFarError) as error:
             found.append(Recovered(path, 0, None, f"{path} is not finished and can not be recovered now: {error}"))
     return found

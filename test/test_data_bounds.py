@@ -1,0 +1,202 @@
+"""A small file that unpacks to gigabytes is rejected with a sentence, and never fills the memory."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import lz4.frame
+import numpy as np
+import pytest
+import zstandard
+from mcap.opcode import Opcode
+from mcap.writer import MCAP0_MAGIC
+from recording_for_tests import DEFINITIONS, TYPES, recording, write_file
+
+from tdm_ros.data.convert import convert
+from tdm_ros.data.recording import TRANSITION_TYPE, DataError
+from tdm_ros.data.sources import read, read_whole
+from tdm_ros.replay.log import TRANSITION_TOPIC
+from tdm_ros.replay.recovery import recover_all
+
+RECORDING = recording()
+TRANSITIONS = [m for m in RECORDING.messages if RECORDING.channels[m.channel].type_name == TRANSITION_TYPE]
+GB = 10**9
+MEMORY_KB = 600_000
+"""More than the program takes without any data, less than a bomb [kB]."""
+
+
+def packed(compression: str, size: int) -> bytes:
+    """So many zeros, compressed, without ever holding them."""
+    block, count = bytes(1 << 20), size >> 20
+    if compression == "lz4":
+        compressor = lz4.frame.LZ4FrameCompressor()
+        parts = [compressor.begin(), *(compressor.compress(block) for _ in range(count)), compressor.flush()]
+    else:
+        stream = zstandard.ZstdCompressor().compressobj()
+        parts = [*(stream.compress(block) for _ in range(count)), stream.flush()]
+    return b"".join(parts)
+
+
+def record(opcode: int, body: bytes) -> bytes:
+    return struct.pack("<BQ", opcode, len(body)) + body
+
+
+def chunk(compression: str, size: int) -> bytes:
+    data, name = packed(compression, size), compression.encode()
+    head = struct.pack("<QQQII", 0, 0, size, 0, len(name)) + name
+    return record(Opcode.CHUNK, head + struct.pack("<Q", len(data)) + data)
+
+
+def bomb(path: Path, *chunks: bytes) -> Path:
+    path.write_bytes(MCAP0_MAGIC + record(Opcode.HEADER, bytes(8)) + b"".join(chunks))
+    return path
+
+
+def npz_bomb(folder: Path) -> Path:
+    path = folder / "bomb.npz"
+    convert(RECORDING, "npz", path)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file, file.open("more.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "|u1", "fortran_order": False, "shape": (2 * 10**9,)})
+        for _ in range(2 * 10**9 >> 20):
+            member.write(bytes(1 << 20))
+    return path
+
+
+def parquet_bomb(folder: Path) -> Path:
+    """One string, two thousand times: a dictionary has it once."""
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = folder / "bomb"
+    convert(RECORDING, "parquet", path)
+    carried = path / "recording" / "messages.parquet"
+    found = parquet.read_table(carried)
+    rows = 2000
+    columns = {name: pa.array(np.zeros(rows, np.int64)) for name in found.column_names if name != "data"}
+    indices = pa.array(np.zeros(rows, np.int32))
+    columns["data"] = pa.DictionaryArray.from_arrays(indices, pa.array([bytes(10**6)], pa.binary()))
+    table = pa.table(columns).replace_schema_metadata(found.schema.metadata)
+    parquet.write_table(table, carried, compression="zstd", store_schema=False)
+    return path
+
+
+BOMBS: dict[str, Callable[[Path], Path]] = {
+    "one zstd chunk": lambda folder: bomb(folder / "bomb.mcap", chunk("zstd", 2 * GB)),
+    "one lz4 chunk": lambda folder: bomb(folder / "bomb.mcap", chunk("lz4", 2 * GB)),
+    "many chunks": lambda folder: bomb(folder / "bomb.mcap", *[chunk("zstd", 200 << 20)] * 20),
+    "npz": npz_bomb,
+    "parquet": parquet_bomb,
+}
+
+
+@pytest.mark.parametrize("make", BOMBS.values(), ids=BOMBS.keys())
+def test_small_file_that_unpacks_to_gigabytes_is_rejected_and_takes_no_memory(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    path = make(tmp_path)
+    total = path.stat().st_size if path.is_file() else sum(p.stat().st_size for p in path.rglob("*") if p.is_file())
+    assert total < 10_000_000
+    command = [sys.executable, "-m", "tdm_ros", "data", "inspect", str(path), "--unpack-limit", "0.1"]
+    root = str(Path(__file__).parents[1])
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 2, said
+    assert "unpacks to more than 0.1 GB" in said and "--unpack-limit" in said
+    assert usage.ru_maxrss < MEMORY_KB, f"it took {usage.ru_maxrss / 1e3:.0f} MB"
+
+
+def test_limit_holds_for_all_files_of_a_recording_together_and_without_being_given(tmp_path: Path) -> None:
+    folder = tmp_path / "bag"
+    folder.mkdir()
+    for number in range(3):
+        bomb(folder / f"bag_{number}.mcap", chunk("zstd", 4 << 20))
+    with pytest.raises(DataError, match=r"bag_1\.mcap unpacks to more than 0\.006 GB"):
+        read(folder, unpack_limit=6_000_000)
+    read(folder, unpack_limit=20_000_000)
+    with pytest.raises(DataError, match=r"unpacks to more than 1\.07 GB"):
+        read(bomb(tmp_path / "bomb.mcap", chunk("zstd", 2 * GB)))
+
+
+def test_recovery_leaves_a_file_that_unpacks_to_gigabytes_alone(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "0000.mcap", chunk("zstd", 2 * GB))
+    before = path.read_bytes()
+    (found,) = recover_all(tmp_path)
+    assert found.kept is None and "unpacks to more than" in found.sentence
+    assert path.read_bytes() == before and [one.name for one in tmp_path.iterdir()] == ["0000.mcap"]
+
+
+def test_what_a_recording_usually_unpacks_to_is_read(tmp_path: Path) -> None:
+    many = RECORDING.with_messages(RECORDING.messages * 200)
+    write_file(tmp_path / "some.mcap", many)
+    assert len(read(tmp_path / "some.mcap").messages) == len(many.messages)
+
+
+# What others record
+
+
+def test_messages_that_rosbag2_compressed_one_by_one_are_read(tmp_path: Path) -> None:
+    compress = zstandard.ZstdCompressor().compress
+    made = RECORDING.with_messages([m._replace(data=compress(m.data)) for m in RECORDING.messages])
+    write_file(tmp_path / "bag_0.mcap", made)
+    found = read_whole(tmp_path)
+    assert [m.data for m in found.messages] == [m.data for m in RECORDING.messages] and found.problems == ()
+    assert sum(1 for _ in found.of_type(TRANSITION_TYPE)) == len(TRANSITIONS)
+
+
+def test_messages_that_unpack_to_gigabytes_are_rejected(tmp_path: Path) -> None:
+    made = RECORDING.with_messages([RECORDING.messages[0]._replace(data=packed("zstd", 2 * GB))])
+    write_file(tmp_path / "bag_0.mcap", made)
+    with pytest.raises(DataError, match="unpacks to more than"):
+        read(tmp_path, unpack_limit=10**7)
+
+
+def test_file_that_rosbag2_compressed_as_a_whole_names_the_remedy(tmp_path: Path) -> None:
+    data = write_file(tmp_path / "bag_0.mcap", RECORDING)
+    (tmp_path / "bag_0.mcap").unlink()
+    path = tmp_path / "bag_0.mcap.zstd"
+    path.write_bytes(zstandard.compress(data))
+    with pytest.raises(DataError, match=r"compressed as a whole.*`zstd -d .*\*\.zstd`"):
+        read_whole(tmp_path)
+    with pytest.raises(DataError, match=r"compressed as a whole.*`zstd -d .*bag_0\.mcap\.zstd`"):
+        read_whole(path)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_topic_without_a_definition_names_the_cause_and_the_remedy(
+    tmp_path: Path, named: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tdm_ros.cli import main
+
+    lacking = replace(RECORDING.channels[0], schema=b"", schema_encoding="", type_name=TRANSITION_TYPE if named else "")
+    assert lacking.topic == TRANSITION_TOPIC
+    write_file(tmp_path / "bag_0.mcap", replace(RECORDING, channels=(lacking, *RECORDING.channels[1:])))
+    found = read(tmp_path)
+    assert len(found.messages) == len(RECORDING.messages), "they are kept"
+    assert main(["data", "list", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert "damaged" in out
+    assert f"{len(TRANSITIONS)} messages of /transition can not be decoded: the file has no definition" in err
+    assert "source the workspace with tdm_ros before `ros2 bag record`" in err
+
+
+def test_topic_in_another_encoding_says_which_is_expected(tmp_path: Path) -> None:
+    other = replace(RECORDING.channels[0], schema_encoding="ros2idl")
+    write_file(tmp_path / "bag_0.mcap", replace(RECORDING, channels=(other, *RECORDING.channels[1:])))
+    assert "they are cdr by ros2idl, expected cdr by ros2msg" in read(tmp_path).problems[0]
+
+
+def test_topics_of_others_without_a_definition_are_carried_without_a_word(tmp_path: Path) -> None:
+    assert set(TYPES) == set(DEFINITIONS)
+    foreign = replace(RECORDING.channels[0], topic="/camera", type_name="some_msgs/msg/Thing", schema=b"")
+    write_file(tmp_path / "bag_0.mcap", replace(RECORDING, channels=(foreign, *RECORDING.channels[1:])))
+    assert read(tmp_path).problems == ()
