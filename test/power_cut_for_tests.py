@@ -1,11 +1,14 @@
-"""A disk that forgets: what a power cut leaves of a folder is what was synced, and names that were not may be there."""
+"""What a power cut leaves of a folder, and a disk without room."""
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,6 +67,13 @@ class Disk:
         monkeypatch.setattr(os, "replace", replace)
         monkeypatch.setattr(os, "unlink", unlink)
 
+    def know_all(self) -> None:
+        """What is there now is on the disk."""
+        for path in self._folder.rglob("*"):
+            if path.is_file():
+                self._names[str(path)] = path.stat().st_ino
+                self._contents[path.stat().st_ino] = path.read_bytes()
+
     def cut(self, out: Path, names_at_once: bool) -> Path:
         """Make the folder that a power cut at this moment would leave; return it."""
         with self._lock:
@@ -77,3 +87,16 @@ class Disk:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(self._contents.get(number, b""))
         return out
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """Files of this process get no larger [bytes]: the kernel refuses as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import gzip
 import os
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from power_cut_for_tests import Disk
+from power_cut_for_tests import Disk, room_for
 from recording_for_tests import CHANNELS, messages, recording, write_file, write_log
 
 from tdm_ros.folder_lock import NAME, FolderInUseError, FolderLock
@@ -244,19 +242,6 @@ def test_folder_that_can_not_be_made_again_acknowledges_nothing_until_it_can(tmp
 # A full disk
 
 
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """Files of this process get no larger [bytes]: the kernel refuses as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
-
-
 def test_full_disk_acknowledges_nothing_and_loses_nothing_once_there_is_room(tmp_path: Path) -> None:
     writer = LogWriter(tmp_path, CHANNELS)
     put(writer, range(3))
@@ -405,12 +390,7 @@ def test_power_cut_at_any_moment_loses_only_what_was_not_synced(
     folder = tmp_path / "log"
     write_log(folder, RECORDING, close=False)
     disk = Disk(monkeypatch, folder)
-    fd = os.open(folder / "0000.mcap", os.O_RDONLY)
-    os.fsync(fd)
-    os.close(fd)
-    fd = os.open(folder, os.O_RDONLY)
-    os.fsync(fd)
-    os.close(fd)
+    disk.know_all()
     safe = [0]
 
     def look() -> None:

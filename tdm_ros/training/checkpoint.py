@@ -136,6 +136,9 @@ def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool =
 
 
 def _learner(index: dict[str, Any], tensors: dict[str, torch.Tensor], compiled: bool, device: str) -> Learner:
+    for name in ("seed", "updates"):
+        if type(index[name]) is not int or index[name] < 0:
+            raise ValueError(f"{name} must be a whole number >= 0, got {index[name]!r}")
     found, config = TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"])
     learner = Learner(found, config, index["seed"], compiled, device)
     learner.updates = index["updates"]
