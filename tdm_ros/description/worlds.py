@@ -53,9 +53,11 @@ def world_sdf(scene: str = "open", actuation: str = "velocity") -> str:
 
 
 def _physics() -> str:
+    """Time, and no gravity: the arm compensates its own, and Gazebo before gz-sim 8.6 ignores that of a link."""
     step = f"<max_step_size>{STEP_S}</max_step_size><real_time_factor>1</real_time_factor>"
     systems = {"physics": "Physics", "user-commands": "UserCommands", "scene-broadcaster": "SceneBroadcaster"}
-    return f'<physics name="1ms" type="ignored">{step}</physics>' + "".join(system(*pair) for pair in systems.items())
+    physics = f'<gravity>0 0 0</gravity><physics name="1ms" type="ignored">{step}</physics>'
+    return physics + "".join(system(*pair) for pair in systems.items())
 
 
 def _light() -> str:
