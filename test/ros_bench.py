@@ -44,7 +44,12 @@ class Bench:
         self._watch_diagnostics()
 
     def start(
-        self, name: str, environment: Mapping[str, str] | None = None, out: int | None = None, **parameters: object
+        self,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+        out: int | None = None,
+        program: str = PROGRAM,
+        **parameters: object,
     ) -> subprocess.Popen[bytes]:
         """Start a node as a process of its own; ``arm2/policy`` is one of an arm that shares our trainer.
 
@@ -60,7 +65,7 @@ class Bench:
         (self.folder / arm).mkdir(exist_ok=True)
         with (self.folder / f"{whole}.out").open("ab") as file:
             process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM.format(name), *arguments],
+                [sys.executable, "-c", program.replace("{0}", name), *arguments],
                 stdout=file if out is None else out,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,

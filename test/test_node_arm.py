@@ -106,6 +106,30 @@ def test_arm_commands_stop_holds_within_150_ms(commander: Commander) -> None:
     assert "no command" in commander.states[-1].hold_reason
 
 
+SLOW_PHYSICS = """
+import sys, time
+from tdm_ros.nodes import arm
+from tdm_ros.sim.sawyer_sim import SawyerSim
+fast = SawyerSim.advance
+SawyerSim.advance = lambda self, substeps: (time.sleep(0.0025 * substeps), fast(self, substeps))[1]
+sys.exit(arm.main())
+"""
+
+
+def test_arm_whose_physics_is_slower_than_its_cycles_still_handles_messages(tmp_path: Path) -> None:
+    """62 ms for the physics of 50 ms: the deadline of the next cycle is past when that of the last one is done."""
+    with bench(tmp_path) as made:
+        made.start("arm", program=SLOW_PHYSICS)
+        player = Commander(made)
+        made.until(lambda: bool(player.states) and player.states[-1].episode == 1)
+        first = player.states[-1].cycle
+        made.until(lambda: player.states[-1].cycle > first + 40)
+        reasons = {state.hold_reason for state in player.states if state.cycle > first}
+        assert not [reason for reason in reasons if "supervisor" in reason]
+        player.told = Announcement(State.PAUSED, reason="enough")
+        made.until(lambda: "enough" in player.states[-1].hold_reason)
+
+
 class PlayedClock:
     """Says a time of its own on /clock, a tenth slower than the wall's, until it stands still."""
 

@@ -30,6 +30,15 @@ def test_pacer_thousand_jittering_cycles_does_not_drift() -> None:
     assert pacer.deadline_s == pytest.approx(1001 * 0.05)
 
 
+def test_pacer_work_of_a_whole_period_leaves_time_before_the_next_deadline() -> None:
+    pacer = Pacer(0.05, now_s=10.0)
+    pacer.advance(10.05)
+    pacer.leave(10.08, 0.01)
+    assert pacer.deadline_s == pytest.approx(10.10)
+    pacer.leave(10.12, 0.01)
+    assert pacer.deadline_s == pytest.approx(10.13)
+
+
 def test_pacer_period_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="period_s must be positive"):
         Pacer(0.0, 0.0)

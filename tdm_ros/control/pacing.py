@@ -39,3 +39,10 @@ class Pacer:
             self.deadline_s = now_s
         self.deadline_s += self.period_s
         return late_s
+
+    def leave(self, now_s: float, least_s: float) -> None:
+        """Have the next deadline at least ``least_s`` after now [s].
+
+        A loop whose work takes a whole period would otherwise never come to anything else, such as messages.
+        """
+        self.deadline_s = max(self.deadline_s, now_s + least_s)

@@ -46,6 +46,8 @@ from tdm_ros.sim.sawyer_sim import SUBSTEPS
 from tdm_ros.tasks import SAWYER_REACH
 
 PROC_STAT = Path("/proc/stat")
+MESSAGES_S = 0.01
+"""Least time for messages between two ends of cycles [s], however long the work of a cycle takes."""
 
 
 def proc_stat() -> str:
@@ -65,9 +67,10 @@ class ArmNode(Node):
         self._steal = HostSteal(proc_stat())
         self._run = secrets.token_hex(8)
         self._arm = make_arm(given, self)
+        self._now_s: Callable[[], float] = getattr(self._arm, "now_s", time.monotonic)
         self._control = self._make_control(given)
-        self._pacer = Pacer(1.0 / self.task.rate_hz, time.monotonic())
-        self._started_s = time.monotonic()
+        self._pacer = Pacer(1.0 / self.task.rate_hz, self._now_s())
+        self._started_s = self._now_s()
         self._wall_ahead_s = time.time() - time.monotonic()
         self._states = self.create_publisher(ArmState, "arm_state", qos.STATE_HISTORY)
         self._joints = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
@@ -95,7 +98,7 @@ class ArmNode(Node):
         check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s, run=self._run)
         settings = {spec.name: getattr(given, spec.name) for spec in fields(SafeguardSettings)}
         safeguards = Safeguards(SafeguardSettings(**settings), self.task.rate_hz)
-        return ArmControl(drives, check, timing, NEUTRAL_RAD, time.monotonic(), safeguards, _teleop_of(given))
+        return ArmControl(drives, check, timing, NEUTRAL_RAD, self._now_s(), safeguards, _teleop_of(given))
 
     def _service(self, action: Callable[[], concurrent.futures.Future[Answer]]) -> Callable[[Any, Any], Any]:
         """Make a service of something that the worker does; the loop goes on meanwhile."""
@@ -115,9 +118,10 @@ class ArmNode(Node):
 
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Handle mail until something is due: the end of the cycle, or of the last command's life."""
-        now_s = time.monotonic()
+        now_s = self._now_s()
         if now_s >= self._pacer.deadline_s:
             self._tick(now_s)
+            self._pacer.leave(self._now_s(), MESSAGES_S)
             return
         due_s = min(self._pacer.deadline_s, self._control.wake_s())
         if due_s > now_s:
@@ -182,7 +186,7 @@ class ArmNode(Node):
         self._joints.publish(joints)
 
     def _on_command(self, message: Command) -> None:
-        now_s = time.monotonic()
+        now_s = self._now_s()
         old_s = age_s(self, message.header.stamp)
         command = ReceivedCommand(
             cycle=int(message.cycle),
@@ -205,14 +209,14 @@ class ArmNode(Node):
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        self._control.hear(told, time.monotonic())
+        self._control.hear(told, self._now_s())
 
     def _on_deadman(self, message: Bool) -> None:
-        self._control.deadman(bool(message.data), time.monotonic())
+        self._control.deadman(bool(message.data), self._now_s())
 
     def _on_twist(self, message: TwistStamped) -> None:
         """A velocity of the hand that makes no sense ends what came before it, too."""
-        now_s, old_s = time.monotonic(), age_s(self, message.header.stamp)
+        now_s, old_s = self._now_s(), age_s(self, message.header.stamp)
         twist, problem = twist_of(message)
         if problem := problem or twist_problem(twist, old_s, self._control.stick.settings):
             self._control.distrust(now_s)
@@ -222,7 +226,7 @@ class ArmNode(Node):
             self.refusals.refuse(f"teleop/twist: {problem}", f"age {old_s * 1e3:.0f} ms")
 
     def _on_engaged(self, message: Bool) -> None:
-        if problem := self._control.engage(bool(message.data), time.monotonic()):
+        if problem := self._control.engage(bool(message.data), self._now_s()):
             self.refusals.refuse(f"teleop/engaged: {problem}")
 
     def _values(self) -> dict[str, object]:

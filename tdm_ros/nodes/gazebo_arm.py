@@ -6,11 +6,13 @@ import concurrent.futures
 import time
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.intera.client import InteraClient
 from tdm_ros.nodes.gazebo_topics import STALE_S, JointCommands
-from tdm_ros.robot.limits import ArmReading
+from tdm_ros.robot.actuation import Mode
+from tdm_ros.robot.limits import ArmReading, Array
 from tdm_ros.robot.sawyer import JOINT_NAMES
 
 SUBSTEP_S = 0.002
@@ -37,17 +39,41 @@ class GazeboArm(SawyerArm):
         super().__init__(client)
         self._commands, self._lock_step = commands, lock_step
         self._step_problem = ""
+        self._stepped_s = 0.0
+        self._order: tuple[Mode, Array] | None = None
+
+    def now_s(self) -> float:
+        """Steady time [s], without the time that the world took for its steps.
+
+        Gazebo makes a step no faster than in real time. A cycle has the same length on this clock as in the world, and
+        leaves as much time for messages as that of an arm whose time passes by itself.
+        """
+        return time.monotonic() - self._stepped_s
+
+    def drive(self, mode: Mode, values: ArrayLike) -> None:
+        """Follow (7,) velocities [rad/s] or torques [N m]."""
+        self._order = mode, np.array(values, np.float64)
+        super().drive(mode, values)
+
+    def hold(self) -> None:
+        """Stop, and stay."""
+        self._order = None
+        super().hold()
 
     def advance(self, substeps: int) -> None:
-        """Let ``substeps`` x 2 ms pass."""
+        """Let ``substeps`` x 2 ms pass, with the command in force, however long the steps before took."""
         if not self._lock_step or not substeps or self._step_problem:
             return
+        begin_s = time.monotonic()
+        if self._order is not None:
+            super().drive(*self._order)
         try:
             answer = self.client.step(substeps * SUBSTEP_S).result(STEP_TAKES_S)
             self._step_problem = answer.reason
         except concurrent.futures.TimeoutError:
             self._step_problem = f"the worker did not answer for {STEP_TAKES_S:g} s"
         self._wait_for_news()
+        self._stepped_s += time.monotonic() - begin_s
 
     def reading(self) -> ArmReading:
         """What the robot said last, and how long ago. It is asked for in each cycle, fault or not."""
@@ -58,7 +84,7 @@ class GazeboArm(SawyerArm):
         """Why the arm must not be driven, or ""."""
         self._stand_in()
         step_problem, self._step_problem = self._step_problem, ""
-        return super().problem() or step_problem
+        return step_problem or super().problem()
 
     def _stand_in(self) -> None:
         """Say zero for a worker that is lost, again and again: what it said last may come later than our first word."""

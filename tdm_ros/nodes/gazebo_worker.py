@@ -3,7 +3,7 @@
 It is the worker of `tdm_ros.intera` with another way to an arm, so that all its watchdogs and refusals are the same.
 Gazebo's joint controllers never time out, and follow the last command for ever: this worker says zero, again and again,
 whenever it has nothing else to say, and `GazeboArm` does when the worker is gone. The watchdogs are on the steady
-clock; Gazebo's time is only looked at to see whether the joints are new.
+clock; Gazebo's time tells whether the joints are new, and which of the requested steps the world has made.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import time
 from typing import Any
 
 import numpy as np
+import rclpy
+from builtin_interfaces.msg import Time
 from rclpy.client import Client
-from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
@@ -32,15 +33,18 @@ from tdm_ros.robot.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M
 
 FOUND_S = 20.0
 """How long Gazebo may take to come up and be heard."""
-EVERY = QoSProfile(depth=10)
 REMEDY = "start Gazebo and its bridge (ros2 launch tdm_ros gazebo.launch.py), with this actuation and lock_step, here"
 REPEAT_S = 0.1
 READ_EVERY_S = 0.004
+"""Gazebo publishes up to 1000 joint states per second, paused or not; so often the newest one is read."""
 STEP_S = 0.001
 """Physics step of our worlds."""
+STEP_NS = 1_000_000
 AT_REST_S = 0.05
 STEP_TAKES_S = 1.0
-"""A step of the world that takes longer has failed."""
+"""Longest time for the steps of one request, and those still due from earlier ones."""
+IDLE_S = 0.25
+"""A world that publishes for so long after a request, and makes no step, has not received it."""
 SERVO_N_M_S_RAD = np.array([40.0, 40.0, 20.0, 20.0, 3.0, 2.0, 2.0])
 """How an arm that is driven by torques follows a velocity, zero too: torque for each rad/s that it is off."""
 
@@ -69,32 +73,38 @@ class GazeboRobot(TopicsRobot):
 
     def __init__(self, namespace: str, lock_step: bool, by_torque: bool) -> None:
         self._control_world = _control_world() if lock_step else None
-        super().__init__("gazebo_worker", namespace)
+        super().__init__("gazebo_worker", namespace, start_parameter_services=False)
         self._lock_step, self._by_torque = lock_step, by_torque
         self.motors = GazeboMotors()
-        self._stamp_s = -math.inf
+        self._stamp_ns: int | None = None
+        self._due_ns: int | None = None
+        self._received_s = self._moved_s = -math.inf
         self._new = threading.Condition()
-        self._pending_since_s: float | None = None
-        self._said_s = self._next_s = -math.inf
+        self._failed_since_s: float | None = None
+        self._stepping = False
+        self._said_s = -math.inf
         self._commands = JointCommands(self._node, by_torque)
-        profile = EVERY if lock_step else NEWEST  # a step's last sample must not be lost
-        self._node.create_subscription(JointState, JOINT_STATES, self._hear, profile, raw=True)
+        self._subscription = self._node.create_subscription(JointState, JOINT_STATES, self._receive, NEWEST, raw=True)
+        self._closing = threading.Event()
         self._world: Client[Any, Any, Any] | None = None
         if self._control_world is not None:
             self._world = self._node.create_client(self._control_world, WORLD_CONTROL)
         self._read_mail()
         self._wait_for_all(FOUND_S, REMEDY, self._stand)
+        self._due_ns = None  # a world that ran until now has made more steps than it was asked for
 
     def shut_down(self) -> None:
         """Leave the graph, and a world whose arm is at rest."""
         if self._lock_step:
             self.step(AT_REST_S)
+        self._closing.set()
+        self._reader.join(REPEAT_S)
         super().shut_down()
 
     def joints_age_s(self, now_s: float) -> float:
-        """Return how long ago it came [s]; where time passes by steps alone, how long one has been waited for."""
+        """Return how long ago it came [s]; where time passes by steps alone, how long a failed step has been due."""
         if self._lock_step:
-            since_s = self._pending_since_s
+            since_s = self._failed_since_s
             return now_s - since_s if since_s is not None else 0.0
         return super().joints_age_s(now_s)
 
@@ -120,7 +130,13 @@ class GazeboRobot(TopicsRobot):
         return self.motors.stopped or trouble(self.flags(), 0.0 if age_s <= STALE_S else age_s)
 
     def send(self, kind: str, values: tuple[float, ...]) -> None:
-        """Send one order of the keeper; zero velocity where there is none."""
+        """Send one order of the keeper; zero velocity where there is none.
+
+        What was sent before steps were asked for is in force until they are made: they may take far longer on the
+        keeper's clock than in the world.
+        """
+        if self._stepping:
+            return
         now_s = time.monotonic()
         moves = kind in ("velocity", "torque")
         if not moves and not self._by_torque and now_s - self._said_s < REPEAT_S:
@@ -141,19 +157,49 @@ class GazeboRobot(TopicsRobot):
         """Let time pass in the world [s]; return "" when the joints are those of its end, or why they are not."""
         if self._world is None or self._control_world is None:
             return "the world runs by itself: start the worker with --lock-step"
-        steps = round(seconds / STEP_S)
-        begin_s, target_s = time.monotonic(), self._stamp_s + steps * STEP_S
-        request = self._control_world.Request()
-        request.world_control.pause = True
-        request.world_control.multi_step = steps
-        self._pending_since_s = begin_s
-        self._world.call_async(request)  # its answer comes before the steps are done: the joints tell
+        begin_s = time.monotonic()
+        problem = self._wait_for_steps(begin_s) or self._unasked()
+        if not problem:
+            request = self._control_world.Request()
+            request.world_control.pause = True
+            request.world_control.multi_step = round(seconds / STEP_S)
+            if self._stamp_ns is not None:
+                self._due_ns = self._stamp_ns + request.world_control.multi_step * STEP_NS
+            # The answer says nothing: it comes before the steps are made. The joint states tell.
+            self._world.remove_pending_request(self._world.call_async(request))
+            self._stepping = True
+            problem = self._wait_for_steps(begin_s)
+            self._stepping = False
+        self._failed_since_s = begin_s if problem else None
+        return problem
+
+    def _wait_for_steps(self, begin_s: float) -> str:
+        """Wait until all steps that were asked for are made; return why some are still due, or "".
+
+        Requests add up, and a pause cancels none: what was not made in time is made later, before all new steps. Only
+        a request that never reached the world is forgotten.
+        """
+        asked_s = time.monotonic()
         with self._new:
-            done = self._new.wait_for(lambda: self._stamp_s >= target_s - STEP_S / 2, STEP_TAKES_S)
-        if not done:
-            return f"Gazebo did not make {steps} steps within {STEP_TAKES_S:g} s"
-        self._pending_since_s = None
-        return ""
+            if self._new.wait_for(lambda: not self._due(), begin_s + STEP_TAKES_S - asked_s):
+                return ""
+            due = self._due()
+            if self._received_s - max(asked_s, self._moved_s) > IDLE_S:
+                self._due_ns = self._stamp_ns
+        return f"Gazebo did not make the {due} steps that are due within {STEP_TAKES_S:g} s"
+
+    def _due(self) -> int:
+        """How many steps were asked for and not yet made."""
+        if self._due_ns is None or self._stamp_ns is None:
+            return 0
+        return max(self._due_ns - self._stamp_ns, 0) // STEP_NS
+
+    def _unasked(self) -> str:
+        """Why the world is not where the steps asked for have put it, or ""; from then on it counts from there."""
+        if self._due_ns is None or self._stamp_ns is None or self._stamp_ns <= self._due_ns:
+            return ""
+        more, self._due_ns = (self._stamp_ns - self._due_ns) // STEP_NS, self._stamp_ns
+        return f"the world made {more} steps that this worker did not ask for: nothing else may run or step it"
 
     def _stand(self) -> None:
         """Say zero from the start: a world that is there already may follow what a lost worker said last."""
@@ -168,23 +214,28 @@ class GazeboRobot(TopicsRobot):
             return f"{JOINT_STATES} said nothing whole and finite"
         return self._commands.unheard()
 
-    def _hear(self, data: bytes) -> None:
-        """Read one in a few of the thousand that come each second, but all of those that a step makes."""
-        now_s = time.monotonic()
-        if self._lock_step or now_s >= self._next_s:
-            self._next_s = now_s + READ_EVERY_S
-            self._hear_joints(deserialize_message(data, JointState))
+    def _spin(self) -> None:
+        """Take the newest sample at intervals: an executor that handles each one costs 40 % of a processor core."""
+        while rclpy.ok() and not self._closing.wait(READ_EVERY_S):
+            with self._subscription.handle:
+                taken = self._subscription.handle.take_message(JointState, True)
+            if taken is not None:
+                self._receive(taken[0])
 
-    def _hear_joints(self, message: JointState) -> None:
-        stamp_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        joints = None if stamp_s == self._stamp_s else joints_of(message)
+    def _receive(self, data: bytes) -> None:
+        """Take in one sample. Of one that a paused world repeats, only the stamp is read: it comes first."""
+        stamp: Time = deserialize_message(data, Time)
+        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        self._received_s = time.monotonic()
+        joints = None if stamp_ns == self._stamp_ns else joints_of(deserialize_message(data, JointState))
         if joints is None:
             return
-        if stamp_s < self._stamp_s:
-            self.motors.stopped = "the world was set back in time: ask for a reset, then enable the arm"
-            self.motors.off = True
         with self._new:
-            self._stamp_s, self._joints = stamp_s, joints
+            if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
+                self.motors.stopped = "the world was set back in time: ask for a reset, then enable the arm"
+                self.motors.off = True
+                self._due_ns = None
+            self._stamp_ns, self._joints, self._moved_s = stamp_ns, joints, self._received_s
             self._new.notify_all()
 
 

@@ -25,14 +25,16 @@ class TopicsRobot:
     ----------
     name, namespace : str
         Of the node.
+    **options
+        More for `rclpy.create_node`.
     """
 
     names = JOINT_NAMES
     interface = "topics"
 
-    def __init__(self, name: str, namespace: str = "/") -> None:
+    def __init__(self, name: str, namespace: str = "/", **options: bool) -> None:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # the worker has its own
-        self._node = rclpy.create_node(name, namespace=namespace, enable_rosout=False)
+        self._node = rclpy.create_node(name, namespace=namespace, enable_rosout=False, **options)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._joints: Joints | None = None
@@ -62,7 +64,8 @@ class TopicsRobot:
 
     def _read_mail(self) -> None:
         """Read what comes, on a thread, from now on."""
-        threading.Thread(target=self._spin, name="topics", daemon=True).start()
+        self._reader = threading.Thread(target=self._spin, name="topics", daemon=True)
+        self._reader.start()
 
     def _spin(self) -> None:
         with suppress(ExternalShutdownException):

@@ -7,12 +7,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from arm_contract import CYCLE_S, STANDSTILL_S, STILL_RAD_S, ArmContract
-from ros1_bench import SimulatedRobot
+from ros1_bench import SimulatedRobot, wait_until
 
 from tdm_ros.intera.client import InteraClient, InteraError
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
@@ -58,15 +60,20 @@ class GazeboBench:
         self.context.try_shutdown()
 
     def now_s(self) -> float:
-        return time.monotonic() if self.real else self._now_s
+        """Of the world: on a busy machine its time falls behind that of the wall, for good [s]."""
+        return self.world.ask("facts")["steps"] / 1000 if self.real else self._now_s
 
     def cycle(self) -> None:
         self._now_s += CYCLE_S
-        if self.real:
-            self._due_s = max(self._due_s + CYCLE_S, time.monotonic())
-            time.sleep(max(0.0, self._due_s - time.monotonic()))
-        else:
+        if not self.real:
             self.arm.advance(SUBSTEPS)
+            return
+        due_s = self.now_s() + CYCLE_S
+        self._due_s = max(self._due_s + CYCLE_S, time.monotonic())
+        time.sleep(max(0.0, self._due_s - time.monotonic()))
+        end_s = time.monotonic() + 0.1  # a world that stands still is not waited for
+        while self.now_s() < due_s and time.monotonic() < end_s:
+            time.sleep(0.001)
 
     def truth(self) -> tuple[np.ndarray, np.ndarray]:
         q, qd = self.world.ask("truth")
@@ -83,8 +90,14 @@ def paused(start_world: Callable[..., SimulatedRobot]) -> SimulatedRobot:
     return start_world("/paused", "paused")
 
 
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has used [s]."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def opened(world: SimulatedRobot, namespace: str, env: dict[str, str], *words: str) -> Iterator[GazeboBench]:
-    for flag in ("frozen", "nan"):
+    for flag in ("frozen", "nan", "deaf"):
         world.ask("set", flag, False)
     made = GazeboBench(world, namespace, env, *words)
     yield made
@@ -131,18 +144,6 @@ class TestFreeRunning(ArmContract):
         self.wait(bench, 0.5)
         assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
-    def test_world_that_is_set_back_in_time_stops_the_arm_until_a_person_resets_it(self, bench: GazeboBench) -> None:
-        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
-        bench.world.ask("set back")
-        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.3)
-        assert "set back in time" in bench.arm.problem()
-        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
-        assert not bench.client.enable().result(5).done
-        assert bench.client.reset().result(5).done and bench.client.enable().result(5).done
-        self.wait(bench, 0.3)
-        bench.arm.problem()
-        assert bench.arm.problem() == "" and np.abs(bench.truth()[1]).max() < STILL_RAD_S
-
     def test_stop_is_a_software_e_stop(self, bench: GazeboBench) -> None:
         self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
         assert bench.client.stop().result(5).done
@@ -168,8 +169,63 @@ class TestLockStep(ArmContract):
         bench.arm.drive("velocity", np.full(7, 0.1))
         bench.cycle()
         problem = bench.arm.problem()
-        assert "old" in problem or "did not make 50 steps" in problem
+        assert "old" in problem or "did not make the 50 steps" in problem
         bench.world.ask("set", "frozen", False)
+
+    def test_steps_that_come_late_are_made_before_new_ones_and_with_the_arm_at_rest(self, bench: GazeboBench) -> None:
+        """Gazebo and its bridge freeze: the request waits in front of them, and nothing takes it back."""
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
+        before, at = bench.world.ask("facts")["steps"], bench.truth()[0]
+        os.kill(bench.world._process.pid, signal.SIGSTOP)
+        bench.cycle()
+        problem = bench.arm.problem()
+        bench.arm.hold()
+        time.sleep(0.3)  # for the zero velocities to be on their way
+        os.kill(bench.world._process.pid, signal.SIGCONT)
+        assert "old" in problem or "did not make the 50 steps" in problem
+        bench.cycle()
+        facts = bench.world.ask("facts")
+        assert (facts["steps"], facts["pending"]) == (before + 100, 0)
+        assert bench.arm.problem() == ""
+        assert np.abs(bench.truth()[0] - at).max() < 0.005, "0.01 rad if it had followed its last velocity"
+
+    def test_request_that_is_lost_is_not_waited_for(self, bench: GazeboBench) -> None:
+        before = bench.world.ask("facts")["steps"]
+        bench.world.ask("set", "deaf", True)
+        bench.cycle()
+        assert "did not make the 50 steps" in bench.arm.problem()
+        bench.world.ask("set", "deaf", False)
+        bench.cycle()
+        assert bench.world.ask("facts")["steps"] == before + 50
+        assert bench.arm.problem() == ""
+
+    def test_world_that_is_stepped_by_somebody_else_is_a_problem(self, bench: GazeboBench) -> None:
+        bench.cycle()
+        before = bench.world.ask("facts")["steps"]
+        bench.world.ask("control", True, 30, False)
+        wait_until(lambda: bench.world.ask("facts")["steps"] == before + 30, 10, "the world made its steps")
+        time.sleep(0.1)  # for the worker to receive the last of them
+        bench.cycle()
+        assert "30 steps that this worker did not ask for" in bench.arm.problem()
+        bench.cycle()
+        assert bench.arm.problem() == "" and bench.world.ask("facts")["steps"] == before + 80
+
+    def test_paused_world_keeps_its_worker_from_nothing_else(self, bench: GazeboBench) -> None:
+        """It publishes 900 joint states per second. Handled one by one they took 0.4 of a core."""
+        begin_s, before_s = time.monotonic(), cpu_s(bench.client._process.pid)
+        time.sleep(4.0)
+        used = (cpu_s(bench.client._process.pid) - before_s) / (time.monotonic() - begin_s)
+        print(f"the worker used {used:.2f} of a core")
+        assert used < 0.25
+
+    def test_slow_world_makes_cycles_longer_and_the_motion_in_them_no_shorter(self, bench: GazeboBench) -> None:
+        """A tenth of real time: no watchdog of the wall's time stops the arm within a step."""
+        bench.world.ask("set", "step_takes_s", 0.01)
+        before = bench.truth()[0]
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.25)
+        problem = bench.arm.problem()
+        bench.world.ask("set", "step_takes_s", 0.001)
+        assert problem == "" and bench.truth()[0][0] - before[0] == pytest.approx(0.05, abs=0.005)
 
     def test_worker_that_dies_leaves_a_world_that_stands(self, bench: GazeboBench) -> None:
         self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
@@ -200,6 +256,41 @@ class TestByTorque:
             assert made.truth()[0][0] - before[0] > 0.1, "the way home is by velocities, in this world too"
 
 
+@pytest.mark.parametrize("gazebo", ["harmonic", "fortress"])
+def test_world_that_is_set_back_in_time_stops_the_arm_until_a_person_resets_it(
+    start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str], gazebo: str
+) -> None:
+    """In Fortress only the time goes back, and the arm would follow its velocity; else it is stretched out again."""
+    with contextmanager(opened)(start_world(f"/reset_{gazebo}", gazebo), f"/reset_{gazebo}", gazebo_env) as made:
+        ArmContract.drive(made, [0.2, 0, 0, 0, 0, 0, 0], 0.4)  # type: ignore[arg-type]
+        made.world.ask("control", False, 0, True)
+        ArmContract.drive(made, [0.2, 0, 0, 0, 0, 0, 0], 0.3)  # type: ignore[arg-type]
+        assert "set back in time" in made.arm.problem()
+        posture_rad = {"harmonic": np.zeros(7), "fortress": NEUTRAL_RAD + 0.1 * np.eye(7)[0]}[gazebo]
+        np.testing.assert_allclose(made.truth()[0], posture_rad, atol=0.06)
+        assert np.abs(made.truth()[1]).max() < STILL_RAD_S
+        assert not made.client.enable().result(5).done
+        assert made.client.reset().result(5).done and made.client.enable().result(5).done
+        ArmContract.wait(made, 0.3)  # type: ignore[arg-type]
+        made.arm.problem()
+        assert made.arm.problem() == "" and np.abs(made.truth()[1]).max() < STILL_RAD_S
+
+
+def test_world_in_lock_step_that_is_set_back_stops_the_arm_and_steps_exactly_afterwards(
+    start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str]
+) -> None:
+    world = start_world("/reset_paused", "paused")
+    with contextmanager(opened)(world, "/reset_paused", gazebo_env, "--lock-step") as made:
+        ArmContract.drive(made, [0.2, 0, 0, 0, 0, 0, 0], 0.4)  # type: ignore[arg-type]
+        made.world.ask("control", True, 0, True)
+        wait_until(lambda: "set back in time" in made.arm.problem(), 5, "the worker sees it")
+        made.arm.hold()
+        assert made.client.reset().result(5).done and made.client.enable().result(5).done
+        made.cycle()
+        facts = made.world.ask("facts")
+        assert (facts["time_ms"], facts["pending"]) == (50, 0)
+
+
 def test_gazebo_that_is_not_there_is_told(gazebo_env: dict[str, str]) -> None:
     client = InteraClient.start([*WORKER, "--namespace", "/nowhere"], gazebo_env)
     with pytest.raises(InteraError, match=r"gz/joint_states said nothing .*ros2 launch tdm_ros gazebo\.launch\.py"):
@@ -224,34 +315,42 @@ def start_again(made: Bench) -> None:
         assert answer.result().success, answer.result().message
 
 
+@contextmanager
+def system(world: SimulatedRobot, made: Bench, env: dict[str, str], **arm: object) -> Iterator[Bench]:
+    """The nodes live, with the arm in a world that begins with it stretched out; from there it has driven home."""
+    made.world = world  # type: ignore[attr-defined]
+    made.start("arm", environment=env, sim="gazebo", **arm)
+    for node in ("policy", "planner", "collector"):
+        made.start(node, **({"run_dir": made.folder} if node == "collector" else {}))
+    made.start("supervisor", run_dir=made.folder, duration_min=0, evaluate_goals=0, reset_every=1000)
+    made.states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)  # type: ignore[attr-defined]
+    made.told = made.collect(Episode, "episode", qos.EPISODE)  # type: ignore[attr-defined]
+    states, told = made.states, made.told  # type: ignore[attr-defined]
+
+    def runs() -> bool:
+        return bool(states) and states[-1].source == ArmState.SOURCE_RANDOM
+
+    def runs_or_not() -> bool:
+        return runs() or (bool(told) and told[-1].state == Episode.FAULT)
+
+    for _ in range(3):  # six processes that start on two busy cores may hold the worker up, which is a fault
+        made.until(runs_or_not, 90)
+        if runs():
+            break
+        made.spin(3.0)
+        start_again(made)
+    assert runs(), f"a fault again and again: {told[-1].reason}"
+    yield made
+
+
 class TestWholeSystem:
-    """The nodes live, with the arm in a world that begins with it stretched out; from there it drives home."""
+    """A world that runs by itself."""
 
     @pytest.fixture
     def made(
-        self, start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str], tmp_path: Any
-    ) -> Iterator[Any]:
-        with bench(tmp_path) as made:
-            made.world = start_world(made.namespace)
-            made.start("arm", environment=gazebo_env, sim="gazebo")
-            for node in ("policy", "planner", "collector"):
-                made.start(node, **({"run_dir": tmp_path} if node == "collector" else {}))
-            made.start("supervisor", run_dir=tmp_path, duration_min=0, evaluate_goals=0, reset_every=1000)
-            made.states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
-            made.told = made.collect(Episode, "episode", qos.EPISODE)
-
-            def runs() -> bool:
-                return bool(made.states) and made.states[-1].source == ArmState.SOURCE_RANDOM
-
-            def runs_or_not() -> bool:
-                return runs() or (bool(made.told) and made.told[-1].state == Episode.FAULT)
-
-            made.until(runs_or_not, 60)
-            if not runs():  # six processes that start on two busy cores may hold the worker up, which is a fault
-                made.spin(3.0)
-                start_again(made)
-                made.until(runs_or_not, 60)
-            assert runs(), f"a fault again: {made.told[-1].reason}"
+        self, start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str], tmp_path: Path
+    ) -> Iterator[Bench]:
+        with bench(tmp_path) as made, system(start_world(made.namespace), made, gazebo_env):
             made.spin(1.0)
             yield made
 
@@ -271,8 +370,10 @@ class TestWholeSystem:
         world: SimulatedRobot = made.world  # type: ignore[attr-defined]
         states, told = made.states, made.told  # type: ignore[attr-defined]
         world.ask("set", "paused", True)
-        made.until(lambda: "old" in states[-1].fault, 5)
         made.until(lambda: told[-1].state == Episode.FAULT, 5)
+        if "old" not in states[-1].fault:  # a busy machine stopped it a moment before
+            start_again(made)
+        made.until(lambda: "old" in states[-1].fault and told[-1].state == Episode.FAULT, 5)
         at = world.trace().q_rad[-1]
         made.spin(0.5)
         world.ask("set", "paused", False)
@@ -280,3 +381,17 @@ class TestWholeSystem:
         assert told[-1].state == Episode.FAULT and np.abs(world.trace().q_rad[-1] - at).max() < 0.02
         start_again(made)
         made.until(lambda: states[-1].source == ArmState.SOURCE_RANDOM, 30)
+
+
+def test_system_in_lock_step_drives_home_and_its_commands_come_in_time(
+    start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str], tmp_path: Path
+) -> None:
+    """Gazebo takes 50 ms and more for the steps of a cycle: as much time is left for messages."""
+    with bench(tmp_path) as made:
+        world = start_world(made.namespace, "paused")
+        with system(world, made, gazebo_env, lock_step=True):
+            states: list[ArmState] = made.states  # type: ignore[attr-defined]
+            first = len(states)
+            made.until(lambda: sum(state.answered for state in states[first:]) >= 40, 60)
+            assert not any(state.fault for state in states[first:])
+            assert world.ask("facts")["pending"] <= 50

@@ -1,61 +1,93 @@
 """Stands in for Gazebo and its bridge: their topics and service, Gazebo's semantics, MuJoCo's physics.
 
-Gazebo is on no registry that tests can reach. What is kept of it here: joint controllers follow the last command for
-ever; a world may run, or be paused and make steps; the answer to a request for steps comes before they are done; a
-paused world says the same joint states again; a reset sets the time back, and makes the controllers forget.
+Gazebo is on no registry that tests can reach. Kept of it, from its SimulationRunner and from a Fortress
+server:
+
+* joint controllers follow the last command for ever;
+* each iteration takes 1 ms of real time, also the steps that a paused world is asked for, and those of a paused world
+  without any step: joint states and clock are published 900 times per second, with the same stamp;
+* the answer to a request for steps comes before they are made; requests add up; a pause cancels none of them;
+* the time after a reset is 0. In Harmonic and later the joints are then where the world file has them, and the
+  controllers forget their commands, whether `all` or `time_only` is asked for; in Fortress they go on as they are.
+  `model_only` does nothing in either.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import struct
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 import rclpy
 from builtin_interfaces.msg import Time
 from controller import listen
 from rclpy.executors import ExternalShutdownException
+from rclpy.serialization import serialize_message
+from ros_gz_interfaces.srv import ControlWorld
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 
 from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, NEUTRAL_RAD
+from tdm_ros.robot.sawyer import EFFORT_MAX_N_M, JOINT_NAMES
 from tdm_ros.sim.sawyer_sim import SawyerSim
 
 STEP_S = 0.001
-BEHIND_S = 0.05
+BEGIN_RAD = np.zeros(7)
+"""A world file knows no other posture to begin with."""
+
+
+class RawJointState:
+    """A serialised JointState whose numbers are replaced in place: serialising a new one takes too long for 1 kHz."""
+
+    def __init__(self) -> None:
+        rows = [[float(row + 1)] * 7 for row in range(3)]
+        message = JointState(name=list(JOINT_NAMES), position=rows[0], velocity=rows[1], effort=rows[2])
+        message.header.stamp = Time(sec=1234, nanosec=5678)
+        self._raw = bytearray(serialize_message(message))
+        self._stamp = self._raw.index(struct.pack("=iI", 1234, 5678))
+        self._rows = [self._raw.index(struct.pack("=7d", *row)) for row in rows]
+
+    def fill(self, sec: int, nanosec: int, *rows: Sequence[float]) -> bytes:
+        """Return it with this stamp and (7,) positions, velocities and efforts."""
+        struct.pack_into("=iI", self._raw, self._stamp, sec, nanosec)
+        for place, row in zip(self._rows, rows, strict=True):
+            struct.pack_into("=7d", self._raw, place, *row)
+        return bytes(self._raw)
 
 
 class World:
-    """A world with the arm in it; ``by_torque`` says which controllers it has."""
+    """A world with the arm in it; ``by_torque`` says which controllers it has, ``fortress`` how it is reset."""
 
-    def __init__(self, namespace: str, paused: bool, by_torque: bool) -> None:
+    def __init__(self, namespace: str, paused: bool, by_torque: bool, fortress: bool) -> None:
         # A velocity in Gazebo is followed whatever force it takes: hardly any friction here.
         self.sim = SawyerSim(ACTUATIONS["torque" if by_torque else "torque_low_damping"])
         self.sim.model.opt.timestep = STEP_S
         self.lock = threading.RLock()
-        self.by_torque, self.paused, self.steps_left, self.steps = by_torque, paused, 0, 0
-        self.frozen = self.nan = False
+        self.by_torque, self.fortress, self.paused = by_torque, fortress, paused
+        self.pending = self.time_ms = self.steps = self.iterations = 0
+        self._controls: list[tuple[bool, int, bool]] = []
+        self._rewind = False
+        self.step_takes_s = STEP_S
+        self.frozen = self.nan = self.deaf = False
         self.command = np.zeros(7)
-        self.trace: deque[tuple[float, list[float], list[float]]] = deque(
-            maxlen=4000
-        )  # 4 s: to tell them takes a moment, in which the world stands
-        self.sim.reset(np.zeros(7))  # Gazebo knows no other posture to begin with
+        # 4 s: to send more takes a moment, in which the world stands
+        self.trace: deque[tuple[float, list[float], list[float]]] = deque(maxlen=4000)
+        self.sim.reset(BEGIN_RAD)
+        self._raw = RawJointState()
         self.node = rclpy.create_node("gazebo", namespace=namespace)
         self._joints = self.node.create_publisher(JointState, "gz/joint_states", 10)
         self._clock = self.node.create_publisher(Clock, "/clock", 10)
         end = "cmd_force" if by_torque else "cmd_vel"
         for k, name in enumerate(JOINT_NAMES):
             self.node.create_subscription(Float64, f"gz/{name}/{end}", lambda m, k=k: self._take(k, m.data), 10)
-        if paused:
-            from ros_gz_interfaces.srv import ControlWorld
-
-            self.node.create_service(ControlWorld, "/world/tdm_sawyer/control", self._control)
+        self.node.create_service(ControlWorld, "/world/tdm_sawyer/control", self._control)
 
     def _take(self, joint: int, value: float) -> None:
         with self.lock:
@@ -63,64 +95,62 @@ class World:
 
     def _control(self, request, response):  # type: ignore[no-untyped-def]
         wanted = request.world_control
-        with self.lock:
-            self.paused, self.steps_left = wanted.pause, wanted.multi_step
-            if wanted.reset.all or wanted.reset.time_only:
-                self.steps = 0
-            if wanted.reset.all or wanted.reset.model_only:
-                self.sim.reset(NEUTRAL_RAD)
-            if wanted.reset.all:
-                self.command = np.zeros(7)
+        if not self.deaf:
+            self.ask("control", wanted.pause, wanted.multi_step, wanted.reset.all or wanted.reset.time_only)
         response.success = True
         return response
 
-    def step(self) -> None:
-        """Make a step, and publish, as Gazebo does after each."""
+    def _iterate(self) -> None:
+        """Do what Gazebo does in each millisecond, paused or not."""
         with self.lock:
-            if self.by_torque:
-                self.sim.drive("torque", np.clip(self.command, -EFFORT_MAX_N_M, EFFORT_MAX_N_M))
-            else:
-                self.sim.drive("velocity", self.command)
-            self.sim.advance(1)
-            self.steps += 1
-            reading = self.sim.reading()
-            self.trace.append((time.monotonic(), reading.q_rad.tolist(), reading.qd_rad_s.tolist()))
-            last = self.paused and not self.steps_left
-        if last or self.steps % 5 == 0:  # Gazebo does after each step; a thousand a second are too much for this Python
-            self.publish()
+            if self._rewind:
+                self._reset()
+            elif not self.paused:
+                self._step()
+            self._publish()
+            self.iterations += 1
+            if not self.paused and self.pending:
+                self.pending -= 1
+                self.paused = not self.pending
+            for pause, multi_step, rewind in self._controls:
+                self.paused, self._rewind = pause, rewind
+                if pause and multi_step:
+                    self.pending += multi_step
+                    self.paused = False
+            self._controls.clear()
 
-    def publish(self) -> None:
-        """Publish joint states, and sometimes the time."""
-        with self.lock:
-            reading, effort = self.sim.reading(), self.sim.effort()
-        stamp = Time(sec=self.steps // 1000, nanosec=self.steps % 1000 * 1_000_000)
-        if self.steps % 10 == 0:
-            self._clock.publish(Clock(clock=stamp))
+    def _reset(self) -> None:
+        self._rewind, self.time_ms = False, 0
+        if not self.fortress:
+            self.sim.reset(BEGIN_RAD)
+            self.command = np.zeros(7)
+
+    def _step(self) -> None:
+        if self.by_torque:
+            self.sim.drive("torque", np.clip(self.command, -EFFORT_MAX_N_M, EFFORT_MAX_N_M))
+        else:
+            self.sim.drive("velocity", self.command)
+        self.sim.advance(1)
+        self.time_ms += 1
+        self.steps += 1
+        reading = self.sim.reading()
+        self.trace.append((time.monotonic(), reading.q_rad.tolist(), reading.qd_rad_s.tolist()))
+
+    def _publish(self) -> None:
+        stamp = self.time_ms // 1000, self.time_ms % 1000 * 1_000_000
+        self._clock.publish(serialize_message(Clock(clock=Time(sec=stamp[0], nanosec=stamp[1]))))
         if self.frozen:
             return
-        message = JointState(name=list(JOINT_NAMES), position=reading.q_rad.tolist(), effort=effort.tolist())
-        message.velocity = [float("nan")] * 7 if self.nan else reading.qd_rad_s.tolist()
-        message.header.stamp = stamp
-        self._joints.publish(message)
+        reading = self.sim.reading()
+        speeds = [float("nan")] * 7 if self.nan else reading.qd_rad_s
+        self._joints.publish(self._raw.fill(*stamp, reading.q_rad, speeds, self.sim.effort()))
 
     def run(self) -> None:
-        """In real time when it runs; at once when it makes steps."""
-        due_s, idle = time.monotonic(), 0
+        """Iterate in real time; a late iteration makes the next ones no faster."""
         while rclpy.ok():
-            with self.lock:
-                stepping, runs = self.steps_left > 0, not self.paused
-                self.steps_left -= stepping
-            if not (stepping or runs):
-                time.sleep(0.0005)
-                idle += 1
-                if idle % 20 == 0:
-                    self.publish()
-                due_s = time.monotonic()
-                continue
-            self.step()
-            due_s = max(due_s + STEP_S, time.monotonic() - BEHIND_S)
-            if not stepping:
-                time.sleep(max(0.0, due_s - time.monotonic()))
+            due_s = time.monotonic() + self.step_takes_s
+            self._iterate()
+            time.sleep(max(0.0, due_s - time.monotonic()))
 
     def ask(self, name: str, *arguments: object) -> object:
         """Do what the test says."""
@@ -138,17 +168,18 @@ class World:
                 reading = self.sim.reading()
                 return [reading.q_rad.tolist(), reading.qd_rad_s.tolist()]
             elif name == "facts":
-                return {"steps": self.steps, "command": self.command.tolist(), "paused": self.paused}
-            elif name == "set back":
-                self.steps = 0
+                names = ("steps", "pending", "paused", "iterations", "time_ms")
+                return {"command": self.command.tolist()} | {name: getattr(self, name) for name in names}
+            elif name == "control":
+                self._controls.append(arguments)  # pause, multi_step, whether the time is reset
             else:
-                raise ValueError(f"the world knows set, place, trace, truth, facts and set back, got {name!r}")
+                raise ValueError(f"the world knows set, place, trace, truth, facts and control, got {name!r}")
         return None
 
 
 def main(namespace: str, *words: str) -> None:
     rclpy.init()
-    world = World(namespace, "paused" in words, "torque" in words)
+    world = World(namespace, *(word in words for word in ("paused", "torque", "fortress")))
     listen(world, rclpy.try_shutdown)
 
     def spin() -> None:

@@ -1,0 +1,76 @@
+"""The stand-in paces, adds up and resets as Gazebo does; the numbers of a Fortress server are in docs/gazebo.md."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from ros1_bench import SimulatedRobot, wait_until
+
+pytest.importorskip("rclpy")
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]  # the messages are built first
+
+import rclpy  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.qos import QoSProfile  # noqa: E402
+from sensor_msgs.msg import JointState  # noqa: E402
+
+
+def steps(world: SimulatedRobot) -> int:
+    return world.ask("facts")["steps"]  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.fixture(scope="module")
+def paused(start_world: Callable[..., SimulatedRobot]) -> SimulatedRobot:
+    return start_world("/steps", "paused")
+
+
+def test_steps_of_a_paused_world_take_real_time(paused: SimulatedRobot) -> None:
+    begin_s, before = time.monotonic(), steps(paused)
+    paused.ask("control", True, 200, False)
+    wait_until(lambda: steps(paused) == before + 200, 20, "all steps are made")
+    assert time.monotonic() - begin_s >= 0.2
+
+
+def test_requests_for_steps_add_up_and_a_pause_cancels_none(paused: SimulatedRobot) -> None:
+    before = steps(paused)
+    for count in (100, 0, 50):
+        paused.ask("control", True, count, False)
+    wait_until(lambda: paused.ask("facts")["pending"] == 0 and steps(paused) > before, 20, "it is done")
+    assert steps(paused) == before + 150
+
+
+def test_paused_world_publishes_its_joint_states_again_and_again(paused: SimulatedRobot) -> None:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node, stamps = rclpy.create_node("listener", namespace="/steps", context=context), []
+    node.create_subscription(
+        JointState, "gz/joint_states", lambda m: stamps.append(m.header.stamp), QoSProfile(depth=9)
+    )
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    before, end_s = steps(paused), time.monotonic() + 20
+    while len(stamps) < 200 and time.monotonic() < end_s:
+        executor.spin_once(timeout_sec=0.1)
+    node.destroy_node()
+    context.try_shutdown()
+    assert len(stamps) == 200 and len({(stamp.sec, stamp.nanosec) for stamp in stamps}) == 1
+    assert steps(paused) == before
+
+
+@pytest.mark.parametrize("gazebo", ["harmonic", "fortress"])
+def test_reset_is_that_of_the_version(start_world: Callable[..., SimulatedRobot], gazebo: str) -> None:
+    world = start_world(f"/{gazebo}", gazebo)
+    wait_until(lambda: world.ask("facts")["time_ms"] > 50, 20, "time passes")
+    world.ask("control", True, 0, False)
+    wait_until(lambda: world.ask("facts")["paused"], 20, "it is paused")
+    world.ask("place", [0.5] * 7)
+    world.ask("set", "command", [0.1] * 7)
+    world.ask("control", True, 0, True)
+    wait_until(lambda: world.ask("facts")["time_ms"] == 0, 20, "its time is set back")
+    q_rad, command = world.ask("truth")[0], world.ask("facts")["command"]
+    kept = gazebo == "fortress"
+    np.testing.assert_allclose(q_rad, [0.5 * kept] * 7, atol=1e-9)
+    np.testing.assert_allclose(command, [0.1 * kept] * 7)
