@@ -369,6 +369,19 @@ def test_catching_up_reads_no_file_before_the_one_that_it_begins_in(
     writer.close()
 
 
+def test_reading_the_newest_transitions_reads_the_last_files_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many(tmp_path).close()
+    everything = [one.stamp_ns for one in read_transitions(tmp_path, TASK)]
+    names = files_read(monkeypatch)
+    for newest in (0, 1, 60, 10**6):
+        names.clear()
+        found = [one.stamp_ns for one in TransitionLog(tmp_path, TASK).read(newest)]
+        assert found == everything[len(everything) - len(found) :] and len(found) >= min(newest, len(everything))
+        assert len(names) <= {0: 0, 1: 1, 60: 3}.get(newest, len(mcap_files(tmp_path)))
+
+
 # A power cut
 
 

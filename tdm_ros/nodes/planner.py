@@ -28,7 +28,7 @@ from tdm_ros.planning import Objective, PlannerSettings, SubgoalPlanner
 from tdm_ros.planning.experience import REMEMBERED, Experience
 from tdm_ros.planning.live import LivePlanner
 from tdm_ros.planning.orders import Order
-from tdm_ros.replay.log import LOG_FOLDER, from_message, read_transitions
+from tdm_ros.replay.log import LOG_FOLDER, TransitionLog, from_message
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.tasks.scenes import boxes_from_text
 from tdm_ros.tdm.actor import NumpyActor
@@ -80,7 +80,7 @@ class PlannerNode(Node):
 
     def _remember(self, log: Path) -> None:
         """See again what was seen before a restart."""
-        for logged in deque(read_transitions(log, self.task.fingerprint), maxlen=REMEMBERED):
+        for logged in deque(TransitionLog(log, self.task.fingerprint).read(newest=REMEMBERED), maxlen=REMEMBERED):
             self._experience.add(logged.step, logged.last)
         if len(self._experience):
             self.get_logger().info(f"{len(self._experience)} transitions from the log")

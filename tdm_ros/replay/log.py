@@ -89,8 +89,8 @@ class TransitionLog:
         self.discarded: set[Discarded] = set()
         """What a person discarded, as far as the announcements were read."""
 
-    def read(self) -> Iterator[LoggedTransition]:
-        """Read every transition, oldest first.
+    def read(self, newest: int | None = None) -> Iterator[LoggedTransition]:
+        """Read every transition, oldest first; or only those of the last files, which hold at least ``newest``.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class TransitionLog:
             If they belong to another task, or can not be decoded.
         """
         matched = False
-        for path in mcap_files(self._folder):
+        for path in self._last_files(newest):
             for topic, schema, record in _wanted(path, TRANSITION_TOPIC, EPISODE_TOPIC):
                 if topic == EPISODE_TOPIC:
                     message = self._decode(schema, record)
@@ -109,6 +109,16 @@ class TransitionLog:
                     yield found
         if not matched:
             self._reject_other_task(least=1)
+
+    def _last_files(self, newest: int | None) -> list[Path]:
+        paths = mcap_files(self._folder)
+        if newest is None:
+            return paths
+        count, first = 0, len(paths)
+        while first and count < newest:
+            first -= 1
+            count += _count(paths[first], TRANSITION_TOPIC)
+        return paths[first:]
 
     def read_after(self, known: Callable[[LoggedTransition], bool]) -> Iterator[LoggedTransition]:
         """Read the transitions behind those that are known, without reading those.
@@ -194,13 +204,14 @@ def count_messages(folder: Path, topic: str = TRANSITION_TOPIC, since: str = "")
     since : str
         Name of the first file that counts.
     """
-    total = 0
-    for path in mcap_files(folder):
-        if number_of(path) >= number_of(Path(since)):
-            summary = read_summary(path)
-            count = summary.count(topic) if summary else None
-            total += sum(1 for _ in _wanted(path, topic)) if count is None else count
-    return total
+    first = number_of(Path(since))
+    return sum(_count(path, topic) for path in mcap_files(folder) if number_of(path) >= first)
+
+
+def _count(path: Path, topic: str) -> int:
+    summary = read_summary(path)
+    count = summary.count(topic) if summary else None
+    return sum(1 for _ in _wanted(path, topic)) if count is None else count
 
 
 def read_transitions(folder: Path, task_fingerprint: str) -> Iterator[LoggedTransition]:

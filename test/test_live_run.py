@@ -1,0 +1,92 @@
+"""The record of a live run: what it counts at the end of a long one, and what it says while something is amiss."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from power_cut_for_tests import room_for
+from recording_for_tests import CHANNELS
+from test_log_writer import TRANSITIONS, files_read, many, put
+
+from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
+from tdm_ros.control.schedule import Goals, Schedule
+from tdm_ros.control.timeline import Mode
+from tdm_ros.folder_lock import FolderInUseError
+from tdm_ros.replay.log import LOG_FOLDER
+from tdm_ros.replay.log_writer import LogWriter
+from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.training.live_run import RunRecord
+from tdm_ros.training.metrics import read_metrics
+
+TASK = SAWYER_REACH["velocity"]
+
+
+def record_in(folder: Path) -> RunRecord:
+    return RunRecord(folder, TASK, 0, EpisodeMachine(TASK, Schedule(), Goals(TASK, 0)))
+
+
+def test_end_of_a_long_run_reads_only_the_file_that_is_being_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = many(tmp_path / LOG_FOLDER, parts=4)
+    earlier.close()
+    names = files_read(monkeypatch)
+    record = record_in(tmp_path)
+    assert names == [], "an earlier run is not counted at the start"
+    writer = LogWriter(tmp_path / LOG_FOLDER, CHANNELS)
+    put(writer, range(len(TRANSITIONS)))
+    record.on_collector({"first_segment": writer.first, "alarm": ""})
+    record.finish()
+    assert json.loads((tmp_path / "summary.json").read_text())["transitions"]["logged"] == len(TRANSITIONS)
+    assert names == [writer.path.name]
+    writer.close()
+
+
+def test_run_without_a_collector_has_logged_nothing(tmp_path: Path) -> None:
+    many(tmp_path / LOG_FOLDER, parts=1).close()
+    record = record_in(tmp_path)
+    assert record.summary()["transitions"]["logged"] == 0
+    record.on_collector({"first_segment": "0001.mcap"})
+    record.on_collector({"first_segment": "0003.mcap"})  # it was started again
+    assert record._first_segment == "0001.mcap"
+
+
+def test_live_line_shows_what_the_collector_alarms_of_until_it_is_over(tmp_path: Path) -> None:
+    record = record_in(tmp_path)
+    record.on_collector({"alarm": "NOT RECORDED: no room"})
+    assert "NOT RECORDED: no room" in record.line(1.0)
+    record.on_collector({"alarm": ""})
+    assert "NOT RECORDED" not in record.line(2.0)
+
+
+def result(episode: int) -> EpisodeResult:
+    goal = np.full(3, 0.4, np.float32)
+    return EpisodeResult(episode, Mode.TRAIN, goal, np.full(3, 0.41), 0.01, "time_limit", "", 50 * episode)
+
+
+def test_full_disk_loses_no_row_of_the_metrics_and_the_end_still_says_how_it_went(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = record_in(tmp_path)
+    record.on_episode(result(1))
+    with room_for((tmp_path / "metrics.csv").stat().st_size):
+        record.on_episode(result(2))
+        assert "metrics are not written" in record.line(1.0)
+    record.on_episode(result(3))
+    assert "metrics are not written" not in record.line(2.0)
+    assert [row.episode for row in read_metrics(tmp_path)] == [1, 2, 3]
+    with room_for(10):
+        record.finish()
+    assert "summary or metrics can not be written" in capsys.readouterr().out
+    assert not (tmp_path / "summary.json").exists()
+
+
+def test_second_record_of_a_run_is_rejected(tmp_path: Path) -> None:
+    record = record_in(tmp_path)
+    with pytest.raises(FolderInUseError, match="is being written by supervisor, pid"):
+        record_in(tmp_path)
+    record.finish()
+    record_in(tmp_path).finish()
