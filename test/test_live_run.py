@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,18 @@ def test_full_disk_loses_no_row_of_the_metrics_and_the_end_still_says_how_it_wen
         record.finish()
     assert "summary or metrics can not be written" in capsys.readouterr().out
     assert not (tmp_path / "summary.json").exists()
+
+
+def test_metrics_that_are_removed_are_written_again(tmp_path: Path) -> None:
+    record = record_in(tmp_path / "run")
+    for episode in (1, 2):
+        record.on_episode(result(episode))
+    shutil.rmtree(tmp_path / "run")
+    for episode in (3, 4):
+        record.on_episode(result(episode))
+    record.finish()
+    assert [row.episode for row in read_metrics(tmp_path / "run")] == [1, 2, 3, 4]
+    assert (tmp_path / "run" / "summary.json").exists()
 
 
 def test_second_record_of_a_run_is_rejected(tmp_path: Path) -> None:

@@ -125,6 +125,20 @@ def test_recovery_twice_keeps_both_originals(tmp_path: Path) -> None:
     assert {one.name for one in tmp_path.glob("*.torn*")} == {"0000.mcap.torn", "0000.mcap.torn-1"}
 
 
+def test_recovery_where_a_file_has_one_name_only_keeps_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on FAT."""
+    path = write_log(tmp_path, RECORDING, close=False)
+    before = path.read_bytes()
+
+    def link(source: object, target: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", link)
+    LogWriter(tmp_path, CHANNELS).close()
+    assert (tmp_path / "0000.mcap.torn").read_bytes() == before and is_finished(path)
+    assert held(tmp_path) == [m.data for m in RECORDING.messages]
+
+
 def test_recovery_without_room_leaves_the_file_and_the_writer_begins(tmp_path: Path) -> None:
     path = write_log(tmp_path, RECORDING, close=False)
     before = path.read_bytes()

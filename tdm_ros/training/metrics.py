@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tdm_ros.durable import write_durably
 
 FILE_NAME = "metrics.csv"
 UNSCORED = ("interrupted", "discarded")
@@ -69,16 +72,32 @@ class MetricsFile:
         if last_step is not None and path.exists():
             _cut(path, last_step)
         fresh = not path.exists() or path.stat().st_size == 0
-        self._file = path.open("a", newline="", encoding="utf-8")
-        self._writer = csv.DictWriter(self._file, [f.name for f in fields(EpisodeRow)])
+        self._path = path
+        self._open()
         if fresh:
             self._writer.writeheader()
             self._file.flush()
 
+    def _open(self) -> None:
+        self._file = self._path.open("a+", newline="", encoding="utf-8")
+        self._writer = csv.DictWriter(self._file, [f.name for f in fields(EpisodeRow)])
+
     def append(self, row: EpisodeRow) -> None:
-        """Write one row."""
+        """Write one row; a file that was removed is written again with all of its rows.
+
+        Raises
+        ------
+        OSError
+            If it can not be written. The row is written with the next one.
+        """
         self._writer.writerow(asdict(row))
         self._file.flush()
+        if not self._path.exists():
+            content = os.pread(self._file.fileno(), os.fstat(self._file.fileno()).st_size, 0)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(self._path, content)
+            self._file.close()
+            self._open()
 
     def close(self) -> None:
         """Close the file."""
@@ -116,12 +135,11 @@ def read_metrics(directory: Path) -> Iterator[EpisodeRow]:
 def _cut(path: Path, last_step: int) -> None:
     """Leave the rows up to ``last_step``; a crash leaves the old file or the new one."""
     rows = [row for row in read_metrics(path.parent) if row.step <= last_step]
-    part = path.with_suffix(".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(EpisodeRow)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    os.replace(part, path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [f.name for f in fields(EpisodeRow)])
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    write_durably(path, text.getvalue())
 
 
 def summarise(final_distance: list[float]) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""A power cut as a block device sees it: the image of a mounted ext4 is copied, and its journal replayed."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from recording_for_tests import CHANNELS
+from test_checkpoint_durable import learned
+from test_log_writer import expected, held, put
+
+from tdm_ros.durable import write_durably
+from tdm_ros.replay.log_writer import LogLimits, LogWriter
+from tdm_ros.training.checkpoint import load_learner, save_checkpoint
+
+IMAGE_MB = 32
+
+
+def command(*words: object) -> bool:
+    try:
+        return subprocess.run(list(map(str, words)), capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+class Device:
+    """A file system in a file, mounted.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._image, self._copy = folder / "disk", folder / "copy"
+        self.root, self._left = folder / "mounted", folder / "left"
+        for path in (self.root, self._left):
+            path.mkdir()
+        with self._image.open("wb") as file:
+            file.truncate(IMAGE_MB << 20)
+        if not (command("mkfs.ext4", "-q", self._image) and command("mount", "-o", "loop", self._image, self.root)):
+            pytest.skip("no loop device can be mounted here (as root, outside of a container, it can)")
+
+    @contextmanager
+    def cut(self) -> Iterator[Path]:
+        """The folder that would be found after a power cut at this moment."""
+        data = self._image.read_bytes()
+        while data != (again := self._image.read_bytes()):  # it was being written: no device stops half-way in time
+            data = again
+        self._copy.write_bytes(data)
+        assert command("mount", "-o", "loop", self._copy, self._left)
+        try:
+            yield self._left
+        finally:
+            command("umount", self._left)
+
+    def close(self) -> None:
+        command("umount", self.root)
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Device]:
+    made = Device(tmp_path)
+    yield made
+    made.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def test_power_cut_of_a_real_file_system_leaves_what_was_written(device: Device) -> None:
+    folder = device.root / "run"
+    (folder / "log_mcap").mkdir(parents=True)
+    writer = LogWriter(folder / "log_mcap", CHANNELS, LogLimits(segment_bytes=60_000))
+    agent, safe = learned(60), 0
+    for turn in range(1, 4):
+        put(writer, range(100 * (turn - 1), 100 * turn))
+        agent.learner.updates += 1
+        save_checkpoint(folder / "checkpoint", agent.learner)
+        write_durably(folder / "weights_version", str(turn))
+        with device.cut() as left:
+            assert load_learner(left / "run" / "checkpoint").updates == agent.learner.updates
+            assert (left / "run" / "weights_version").read_text() == str(turn)
+
+        def is_there(count: int = 100 * turn) -> bool:
+            nonlocal safe
+            with device.cut() as left:
+                found = held(left / "run" / "log_mcap")
+            assert found == expected(len(found)) and len(found) >= safe
+            safe = len(found)
+            return safe == count
+
+        until(is_there)
+    writer.close()
+    with device.cut() as left:
+        assert held(left / "run" / "log_mcap") == expected(300)
