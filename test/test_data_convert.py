@@ -220,7 +220,7 @@ def test_conversion_of_what_can_not_be_rows_is_refused(tmp_path: Path) -> None:
     for form in ("npz", "parquet", "lerobot"):
         with pytest.raises(DataError, match=r"no transition of tdm_ros.*/chatter"):
             convert(foreign, form, tmp_path / "made.npz")
-    several = recording(changed(messages(), 3, task="another"))
+    several = recording(changed(changed(messages(), 3, task="another"), 4, task="another"))
     with pytest.raises(DataError, match="one task"):
         convert(several, "lerobot", tmp_path / "made")
     with pytest.raises(DataError, match=r"ends in \.npz"):

@@ -47,7 +47,10 @@ def test_merge_keeps_what_came_twice_once() -> None:
 
 
 def test_merge_of_two_tasks_is_refused() -> None:
-    other = of_task(recording(changed(messages(PARTS[:1]), 0, task="another:123")), "that one")
+    content = messages(PARTS[:1])
+    for where in (0, 1):
+        content = changed(content, where, task="another:123")
+    other = of_task(recording(content), "that one")
     with pytest.raises(DataError, match=r"another:123.*merge those of each task alone"):
         merge([RECORDING, other], "both")
 

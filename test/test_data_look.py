@@ -109,7 +109,7 @@ NAN = float("nan")
         ),
         (3, {"desired_goal": []}, "lack a finite desired_goal"),
         (3, {"source": 99}, "1 transitions have an unknown source"),
-        (3, {"task": "another:1"}, "transitions of 2 tasks"),
+        (3, {"task": "another:1"}, "1 transitions can not be decoded, or are of another shape or task"),
         (3, {"observation": [0.0] * 17}, "1 transitions do not begin where the one before them ended"),
         (3, {"header": {"stamp": {"sec": 5, "nanosec": 0}, "frame_id": "base"}}, "1 stamps do not come after"),
         (3, {"action": [0.0] * 9}, "of another shape"),
@@ -119,6 +119,11 @@ def test_check_finds_what_is_wrong(where: int, values: dict, sentence: str) -> N
     made = recording(changed(messages(), where, **values))
     found = "\n".join(check(made, to_table(made)))
     assert re.search(sentence, found), found
+
+
+def test_check_finds_transitions_of_two_tasks() -> None:
+    made = recording(changed(changed(messages(), 3, task="another:1"), 4, task="another:1"))
+    assert any("transitions of 2 tasks" in sentence for sentence in check(made, to_table(made)))
 
 
 def test_check_finds_missing_cycles_and_other_sizes() -> None:

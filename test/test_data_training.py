@@ -13,9 +13,13 @@ from recording_for_tests import PARTS, STEPS, Part, changed, discarding, message
 from tdm_ros import TDM
 from tdm_ros.cli import main
 from tdm_ros.control.timeline import Source
+from tdm_ros.data.checks import check
 from tdm_ros.data.convert import convert
-from tdm_ros.data.edit import Cut, trim
+from tdm_ros.data.edit import Cut, merge, trim
 from tdm_ros.data.recording import DataError, Recording
+from tdm_ros.data.sources import read_whole
+from tdm_ros.data.summary import summarise
+from tdm_ros.data.table import to_table
 from tdm_ros.replay.log import read_transitions
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.config import TdmConfig
@@ -88,6 +92,21 @@ def test_experience_of_a_torn_log_is_what_is_whole(tmp_path: Path) -> None:
     found = read_experience([tmp_path / "run"], TASK)
     assert 0 < len(found.steps) < COMMANDED and found.steps[-1][1]
     assert "ends in the middle of a record" in found.problems[0]
+
+
+def test_transition_with_a_changed_byte_in_its_task_costs_no_other(tmp_path: Path) -> None:
+    name = TASK.fingerprint[:-1] + "?"
+    made = recording(changed(messages(), 5, task=name))
+    found = read_experience([log(tmp_path / "run", made)], TASK)
+    assert len(found.steps) == COMMANDED - 1 and any(name in problem for problem in found.problems)
+    merged, _ = merge([made, recording(messages(seed=1))], "both")
+    assert len(merged.messages) == 2 * len(made.messages)
+    for form, out in (("lerobot", tmp_path / "out"), ("npz", tmp_path / "out.npz")):
+        convert(made, form, out)
+        assert read_whole(out).messages == made.messages
+    table = to_table(made)
+    assert any("1 transitions" in sentence and "task" in sentence for sentence in check(made, table))
+    assert summarise(made, table).tasks == [TASK.fingerprint]
 
 
 def test_experience_of_another_task_or_without_any_is_refused(tmp_path: Path) -> None:

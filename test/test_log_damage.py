@@ -175,6 +175,15 @@ def test_zeros_behind_a_file_as_a_power_cut_leaves_them_cost_nothing(tail: int, 
     assert length < 8 or reader.problems
 
 
+@pytest.mark.parametrize("cut", range(1, 200, 7))
+def test_message_without_checksum_that_zeros_fill_up_is_left_out(cut: int) -> None:
+    form = "unfinished without chunks"
+    whole = [unit for unit in units(form) if unit.opcode == Opcode.MESSAGE][20]
+    found, reader = read(file_of(form)[: whole.end - 70 - cut] + bytes(5000))
+    assert found == [m.data for m in RECORDING.messages][:20]
+    assert reader.problems
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.binary(max_size=300))
 def test_no_bytes_at_all_raise(data: bytes) -> None:

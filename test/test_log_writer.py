@@ -139,6 +139,17 @@ def test_recovery_where_a_file_has_one_name_only_keeps_a_copy(tmp_path: Path, mo
     assert held(tmp_path) == [m.data for m in RECORDING.messages]
 
 
+def test_recovery_passes_over_what_is_no_file(tmp_path: Path) -> None:
+    write_log(tmp_path, RECORDING)
+    (tmp_path / "0002.mcap").mkdir()
+    (tmp_path / "0003.mcap").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "0004.mcap")
+    writer = LogWriter(tmp_path, CHANNELS)
+    assert writer.path.name == "0005.mcap" and writer.recovered == []
+    writer.close()
+    assert held(tmp_path) == [m.data for m in RECORDING.messages]
+
+
 def test_recovery_without_room_leaves_the_file_and_the_writer_begins(tmp_path: Path) -> None:
     path = write_log(tmp_path, RECORDING, close=False)
     before = path.read_bytes()

@@ -21,7 +21,7 @@ def check(recording: Recording, table: Table) -> list[str]:
     found = list(recording.problems)
     other = recording.count(TRANSITION_TYPE) - len(table)
     if other:
-        found.append(f"{other} transitions can not be decoded, or are of another shape than the others")
+        found.append(f"{other} transitions can not be decoded, or are of another shape or task than the others")
     if not len(table):
         return [*found, "there is no transition of tdm_ros in it"]
     tasks = sorted(set(table.columns["task"]))

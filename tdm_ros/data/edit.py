@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from tdm_ros.data.pieces import SOURCES
-from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Message, Recording, joined
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Message, Recording, joined, tasks_in
 
 SET_BACK_NS = 1_000_000_000
 """Messages are out of order by less than this; where times fall by more, the clock was set back [ns]."""
@@ -17,7 +18,7 @@ SET_BACK_NS = 1_000_000_000
 
 def tasks_of(recording: Recording) -> list[str]:
     """Fingerprints of the tasks of its transitions."""
-    return sorted({message.task for _, message in recording.of_type(TRANSITION_TYPE)})
+    return sorted(tasks_in(Counter(message.task for _, message in recording.of_type(TRANSITION_TYPE))))
 
 
 def merge(parts: Sequence[Recording], name: str) -> tuple[Recording, int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, tasks_in
 from tdm_ros.data.sources import log_folder, read
 
 COLUMNS = ("recording", "task", "transitions", "human", "episodes", "length", "recorded", "MB", "state")
@@ -29,7 +30,7 @@ def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
         "transitions": len(transitions),
         "human": sum(message.source == 2 for message in transitions),
         "episodes": len({m.episode for _, m in recording.of_type(EPISODE_TYPE)} - {0}),
-        "tasks": sorted({message.task for message in transitions}),
+        "tasks": sorted(tasks_in(Counter(message.task for message in transitions))),
         "start_ns": min(times, default=0),
         "duration_s": (max(times) - min(times)) / 1e9 if times else 0.0,
         "problems": list(recording.problems),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -97,6 +98,14 @@ class Recording:
         """Number of messages of a type."""
         wanted = {i for i, c in enumerate(self.channels) if c.type_name == type_name}
         return sum(message.channel in wanted for message in self.messages)
+
+
+def tasks_in(counts: Counter[str]) -> set[str]:
+    """Tasks of transitions, of the numbers by which each is named.
+
+    One that a single transition names beside others is none: a byte of that transition was changed.
+    """
+    return {task for task, count in counts.items() if count > 1} or set(counts)
 
 
 def decoder(channel: Channel) -> Any:

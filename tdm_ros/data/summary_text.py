@@ -31,7 +31,10 @@ def as_text(summary: Summary) -> str:
         add("limiter", f"changed {summary.limited} commands ({summary.limited_share:.1%})")
         add("cycle gaps", f"{summary.gaps} inside episodes, {summary.lost_cycles} cycles lost")
     if summary.damaged:
-        add("unreadable", f"{summary.damaged} transitions can not be decoded, or are of another shape than the others")
+        add(
+            "unreadable",
+            f"{summary.damaged} transitions can not be decoded, or are of another shape or task than the others",
+        )
     return "\n".join(lines)
 
 

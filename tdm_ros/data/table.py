@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.data.recording import Channel, Message, Recording, decoded, decoder
+from tdm_ros.data.recording import Channel, Message, Recording, decoded, decoder, tasks_in
 from tdm_ros.data.rows import Field, difference, dtypes, encoded, fields_of, patched
 
 INDEX = ("position", "channel", "log_time_ns", "publish_time_ns", "sequence")
@@ -88,9 +88,11 @@ def to_table(recording: Recording, advance: Callable[[int], Any] = lambda count:
         else:
             candidates.append((position, message, values))
     sizes = _sizes([values for _, _, values in candidates], fields)
+    tasks = tasks_in(Counter(values.get("task", "") for _, _, values in candidates))
     fitting = []
     for candidate in candidates:
-        if all(len(candidate[2][name]) in (0, size) for name, size in sizes.items()):
+        values = candidate[2]
+        if values.get("task", "") in tasks and all(len(values[name]) in (0, size) for name, size in sizes.items()):
             fitting.append(candidate)
         else:
             table.carried.append(candidate[:2])

@@ -8,12 +8,12 @@ from typing import Any
 
 
 def mcap_files(folder: Path) -> list[Path]:
-    """The MCAP files of a folder, in the order of the numbers in their names."""
+    """The MCAP files of a folder, in the order of the numbers in their names; no folders, pipes or broken links."""
 
     def key(path: Path) -> list[Any]:
         return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name)]
 
-    return sorted(folder.glob("*.mcap"), key=key)
+    return sorted((path for path in folder.glob("*.mcap") if path.is_file()), key=key)
 
 
 def number_of(path: Path) -> int:
@@ -23,4 +23,5 @@ def number_of(path: Path) -> int:
 
 def next_segment(folder: Path, after: int = -1) -> Path:
     """Where the next file of a log goes: behind those that are there, and behind ``after``."""
-    return folder / f"{max([after, *map(number_of, mcap_files(folder))]) + 1:04d}.mcap"
+    taken = map(number_of, folder.glob("*.mcap"))
+    return folder / f"{max([after, *taken]) + 1:04d}.mcap"

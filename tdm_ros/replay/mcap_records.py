@@ -42,6 +42,8 @@ SMALL_CHUNK = 1 << 16
 """A damaged chunk up to this size is left out; of a larger one the messages are kept that are whole [bytes]."""
 MESSAGE_COST = 256
 """What a message costs in memory besides its data [bytes]."""
+ZEROS = bytes(64)
+"""A message without a checksum that ends in these, with nothing but zeros behind it, was cut by a power cut."""
 MOST_SENTENCES = 20
 """Damaged places that are named one by one."""
 _SPOT = re.compile(rb"(?=[\x01-\x0f].{4}\x00{4})", re.DOTALL)
@@ -229,7 +231,11 @@ class _Scan:
         """Go on behind what can not be read."""
         at, held = self._at, self._held
         resumed = self.resume(held[0] + 1 if held else at + 1, at)
-        if held and (resumed < at or self._follows(held[1], resumed)):  # its length was wrong
+        if held and (
+            resumed < at  # its length was wrong
+            or self._follows(held[1], resumed)
+            or (held[1].data.endswith(ZEROS) and self._only_zeros(at))  # it was cut, and filled up
+        ):
             at, self._held = held[0], None
         yield from self._release()
         if resumed == self._source.size:
@@ -299,7 +305,7 @@ class _Scan:
             return
         path, size = self._reader.path, self._source.size
         self._damaged += 1
-        if end == size and not self._source.get(at, WINDOW).strip(b"\0"):
+        if end == size and self._only_zeros(at):
             text = f"ends in {size - at} zeros, as a power cut leaves them; what is before them can be read"
         elif end == size:
             text = f"ends in the middle of a record: its last {size - at} bytes can not be read"
@@ -307,6 +313,10 @@ class _Scan:
             text = f"is damaged: {end - at} bytes from byte {at} on can not be read, what follows them can"
         if self._damaged <= MOST_SENTENCES:
             self._reader.problems.append(f"{path} {text}")
+
+    def _only_zeros(self, at: int) -> bool:
+        """Whether nothing but zeros is in what can be seen of the rest."""
+        return not self._source.get(at, WINDOW).strip(b"\0")
 
     def _compare_checksum(self, said: int) -> None:
         if self._from_start and said and said != self._crc:

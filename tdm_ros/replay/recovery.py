@@ -92,10 +92,9 @@ def recover_all(folder: Path) -> list[Recovered]:
     """
     found = []
     for path in mcap_files(folder):
-        if is_finished(path):
-            continue
         try:
-            found.append(recover(path))
+            if not is_finished(path):
+                found.append(recover(path))
         except (OSError, UnpacksTooFarError) as error:
-            found.append(Recovered(path, 0, None, f"{path} is not finished and can not be recovered now: {error}"))
+            found.append(Recovered(path, 0, None, f"{path} can not be recovered now: {error}"))
     return found

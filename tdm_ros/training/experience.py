@@ -7,7 +7,7 @@ apart, and the same content twice is one transition.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from tdm_ros.control.identity import CycleRange, CycleSet
 from tdm_ros.control.timeline import COMMANDED, Source
-from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording, tasks_in
 from tdm_ros.data.sources import read_whole
 from tdm_ros.replay import Step
 from tdm_ros.replay.chains import chains
@@ -69,13 +69,15 @@ def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, s
     older: defaultdict[str, list[LoggedTransition]] = defaultdict(list)
     decoded = commanded = unusable = 0
     why = ""
+    tasks: Counter[str] = Counter()
     for arm, message in _of_type(recording, TRANSITION_TYPE):
         decoded += 1
+        tasks[message.task] += 1
         if message.task != task.fingerprint:
-            raise DataError(
-                f"{path} was recorded for task {message.task}, this is {task.fingerprint}: give recordings of this "
-                "task, or learn the one that they are of"
-            )
+            if tasks[message.task] > 1:
+                break
+            commanded, unusable, why = commanded + 1, unusable + 1, why or f"its task is {message.task!r}"
+            continue
         transition = from_message(message)
         is_commanded, key = transition.source in COMMANDED, _identity(transition)
         commanded += is_commanded
@@ -94,6 +96,11 @@ def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, s
             unusable, why = unusable + 1, why or str(error)
             continue
         (runs[transition.run] if transition.run else older[arm]).append(transition)
+    if others := tasks_in(tasks) - {task.fingerprint}:
+        raise DataError(
+            f"{path} was recorded for task {min(others)}, this is {task.fingerprint}: give recordings of this task, or "
+            "learn the one that they are of"
+        )
     for transitions in [*runs.values(), *(chain for one in older.values() for chain in _chains(one))]:
         found.steps += _in_pieces(transitions)
     if undecoded := recording.count(TRANSITION_TYPE) - decoded:
