@@ -8,12 +8,21 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events.process import ShutdownProcess
 from launch.launch_description_source import LaunchDescriptionSource
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from tdm_ros.system.launching import RUN, of_run
 from tdm_ros.system.ros_packages import require
 
 SHARE = Path(get_package_share_directory("tdm_ros"))
@@ -54,7 +63,12 @@ def start(context: LaunchContext) -> list[object]:
     window = "-s --headless-rendering " if given["headless"] == "true" else ""
     gazebo = Path(get_package_share_directory("ros_gz_sim")) / "launch" / "gz_sim.launch.py"
     source: LaunchDescriptionSource = PythonLaunchDescriptionSource(str(gazebo))
-    gazebo_arguments = {"gz_args": f"{runs}{window}-v1 {world}", "on_exit_shutdown": "true"}
+    run = context.environment.get(RUN, "")  # of the system that includes this file; by itself it has none
+    gazebo_arguments = {"gz_args": f"{runs}{window}-v1 {world}", "on_exit_shutdown": str(not run).lower()}
+    end = OnProcessExit(
+        target_action=lambda process: of_run(run)(process) and process.process_details["name"].startswith("gazebo"),
+        on_exit=EmitEvent(event=ShutdownProcess(process_matcher=of_run(run))),
+    )
     bridge = Node(
         package="ros_gz_bridge",
         executable="parameter_bridge",
@@ -63,4 +77,5 @@ def start(context: LaunchContext) -> list[object]:
         arguments=[WORLD_CONTROL],
         output="screen",
     )
-    return [IncludeLaunchDescription(source, launch_arguments=gazebo_arguments.items()), bridge]
+    gazebo_and_bridge = [IncludeLaunchDescription(source, launch_arguments=gazebo_arguments.items()), bridge]
+    return [RegisterEventHandler(end), *gazebo_and_bridge] if run else gazebo_and_bridge

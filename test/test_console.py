@@ -68,3 +68,14 @@ def test_reader_gone_the_log_goes_on(tmp_path: Path) -> None:
         console.show("arm", "second")
         console.close()
     assert (tmp_path / "arm.log").read_text() == "first\nsecond\n"
+
+
+def test_disk_that_is_full_is_said_once_and_no_error(tmp_path: Path) -> None:
+    (tmp_path / "arm.log").symlink_to("/dev/full")
+    with (tmp_path / "out").open("w") as out:
+        console = Console(out, tmp_path, width=5)
+        console.show("arm", "first")
+        console.show("arm", "second")
+        console.close()
+    shown = (tmp_path / "out").read_text()
+    assert shown.count("is no longer kept") == 1 and "arm   | first" in shown and "arm   | second" in shown

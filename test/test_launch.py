@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +21,7 @@ launch = pytest.importorskip("launch", reason="ROS's launch is not installed (no
 launch_ros = pytest.importorskip("launch_ros", reason="ROS's launch_ros is not installed: source a ROS 2")
 
 from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, SetEnvironmentVariable  # noqa: E402
-from launch.launch_description_sources import PythonLaunchDescriptionSource  # noqa: E402
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
 
 from tdm_ros.system.environment import LOOPBACK, PEERS, PROFILES, RANGE  # noqa: E402
@@ -32,16 +40,35 @@ def described(name: str, **given: str) -> tuple[dict[str, DeclareLaunchArgument]
     spec.loader.exec_module(module)
     context = launch.LaunchContext()
     context.launch_configurations.update(given)
-    arguments, actions = {}, []
-    for entity in module.generate_launch_description().entities:
-        if isinstance(entity, DeclareLaunchArgument):
-            arguments[entity.name] = entity
-        if isinstance(entity, Node | IncludeLaunchDescription):
-            actions.append(entity)
-        else:
-            made = entity.execute(context)
-            actions += made or [] if isinstance(entity, OpaqueFunction) else []
+    arguments: dict[str, DeclareLaunchArgument] = {}
+    actions: list[Any] = []
+
+    def visit(entities: list[Any]) -> None:
+        for entity in entities:
+            if isinstance(entity, DeclareLaunchArgument):
+                arguments[entity.name] = entity
+            if isinstance(entity, Node | IncludeLaunchDescription):
+                actions.append(entity)
+                ENVIRONMENTS[id(entity)] = dict(os.environ)
+            else:
+                visit(entity.execute(context) or [])
+
+    visit(module.generate_launch_description().entities)
     return arguments, actions
+
+
+ENVIRONMENTS: dict[int, dict[str, str]] = {}
+"""The environment in which each action of `described` is executed, by identity."""
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A launch file makes the folder of the run; what it sets in the environment is put back."""
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def names(actions: list[Any]) -> set[str]:
@@ -80,17 +107,96 @@ def test_launch_file_starts_with_each_value_of_each_argument(table: SystemTable,
     assert included(actions) == wanted.get((name, value), set())
 
 
+def run_launch(folder: Path, actions: str, interrupt: Callable[[str], bool] | None = None) -> tuple[int, str]:
+    """Run a launch file as `ros2 launch` does, in a process group of its own; return exit status and output."""
+    path = folder / "own.launch.py"
+    path.write_text(INCLUDES.format(folder=FOLDER, actions=actions))
+    command = [sys.executable, "-c", RUN.format(path)]
+    with (folder / "out").open("w") as out:
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, start_new_session=True)
+    try:
+        while process.poll() is None:
+            if interrupt is not None and interrupt((folder / "out").read_text()):
+                os.killpg(process.pid, signal.SIGINT)  # as the terminal does
+                process.wait(60)
+            time.sleep(0.1)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, (folder / "out").read_text()
+
+
+RUN = """
+import sys, launch
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+service = launch.LaunchService()
+source = PythonLaunchDescriptionSource("{}")
+service.include_launch_description(launch.LaunchDescription([launch.actions.IncludeLaunchDescription(source)]))
+sys.exit(service.run())
+"""
+INCLUDES = """
+from launch import LaunchDescription
+from launch.actions import ExecuteProcess, GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import PushRosNamespace
+
+def one(namespace, **given):
+    source = PythonLaunchDescriptionSource("{folder}/sawyer_reach.launch.py")
+    given = {{"evaluate_goals": "0", "console": "false"}} | given
+    return GroupAction([PushRosNamespace(namespace), IncludeLaunchDescription(source, launch_arguments=given.items())])
+
+def generate_launch_description():
+    return LaunchDescription([{actions}])
+"""
+
+
 @pytest.mark.real_time
 @pytest.mark.timeout(240)
 def test_launch_file_runs_the_system_to_its_end(tmp_path: Path) -> None:
-    """The real thing: every node a process of ROS's launch, a few seconds of learning, and an exit status of 0."""
-    given = {"duration_min": "0.1", "evaluate_goals": "1", "console": "false", "run_dir": str(tmp_path)}
-    source = PythonLaunchDescriptionSource(str(FOLDER / "sawyer_reach.launch.py"))
-    service = launch.LaunchService()
-    description = IncludeLaunchDescription(source, launch_arguments=given.items())
-    service.include_launch_description(launch.LaunchDescription([description]))
-    assert service.run() == 0
-    assert (tmp_path / "summary.json").exists()
+    """The real thing: every node a process of ROS's launch, half a minute of learning, and all that a run leaves."""
+    os.environ["HOME"] = str(tmp_path)
+    status, output = run_launch(tmp_path, 'one("", duration_min="0.5", evaluate_goals="1", run_dir="~/mine")')
+    folder = tmp_path / "mine"
+    assert status == 0 and (tmp_path / "runs" / "latest").resolve() == folder
+    assert json.loads((folder / "summary.json").read_text())["finished"]
+    assert json.loads((folder / "config.json").read_text())["arguments"]["duration_min"] == 0.5
+    live = [line for line in output.splitlines() if " robot time | " in line]
+    assert len(live) > 3 and max(map(len, live)) < 300 and "\r" not in output
+    assert live[0].partition("] ")[2] in (folder / "log" / "supervisor.log").read_text()
+
+
+OF_ONE_ARM = ("arm", "policy", "planner", "collector", "trainer")
+"""Its nodes besides the supervisor."""
+
+
+@pytest.mark.real_time
+@pytest.mark.timeout(240)
+def test_two_inclusions_record_apart_and_the_end_of_one_ends_nothing_else(tmp_path: Path) -> None:
+    """The first ends, before a trainer has learned anything; the second and another process go on, until Ctrl-C."""
+    own = 'ExecuteProcess(cmd=["sleep", "200"], name="camera")'
+    finished = "process has finished cleanly"
+    status, output = run_launch(
+        tmp_path,
+        f'{own}, one("left", duration_min="0.01"), one("right", duration_min="0", auto_start="false")',
+        lambda output: output.count(finished) >= len(OF_ONE_ARM),
+    )
+    before, _, after = output.partition("user interrupted")
+    assert status == 0 and before.count(finished) == len(OF_ONE_ARM)
+    assert re.search(r"nothing was learned", before) and re.search(r"supervisor-\d+\]: process has died", before)
+    assert after.count(finished) == len(OF_ONE_ARM) + 1, "those of the other arm, its supervisor included"
+    assert "ros2 service call /right/supervisor/start std_srvs/srv/Trigger" in before
+    folders = sorted(path for path in (tmp_path / "runs").iterdir() if not path.is_symlink())
+    transitions = [json.loads((folder / "summary.json").read_text())["transitions"] for folder in folders]
+    assert len(folders) == 2
+    assert all(counts["logged"] == counts["published"] for counts in transitions)
+
+
+@pytest.mark.parametrize("text", ["policy: [", "policy:\n  seed: 3\n"])
+def test_parameters_that_ros_can_not_read_start_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"own\.yaml, line \d"):
+        described("sawyer_reach.launch.py", params=str(tmp_path / "own.yaml"))
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("lock_step", ["true", "false"])
@@ -133,24 +239,17 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def set_by(actions: list[Any]) -> dict[str, str]:
-    """Variables that these actions set."""
-    return {
-        "".join(part.text for part in action.name): "".join(part.text for part in action.value)
-        for action in actions
-        if isinstance(action, SetEnvironmentVariable)
-    }
-
-
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_launch_keeps_nodes_to_this_machine_unless_the_argument_says_otherwise(table: SystemTable) -> None:
-    _, actions = described(f"{table.name}.launch.py")
-    assert set_by(actions)[PROFILES[0]] == str(LOOPBACK)
-    _, actions = described(f"{table.name}.launch.py", network="subnet")
-    assert set_by(actions) == {RANGE: "SUBNET", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
-    first = next(index for index, action in enumerate(actions) if isinstance(action, Node))
-    assert not set_by(actions[first:]), "set before the first node"
+    before = dict(os.environ)
+    for network, wanted in (
+        ("localhost", {PROFILES[0]: str(LOOPBACK)}),
+        ("subnet", {RANGE: "SUBNET", "FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}),
+    ):
+        _, actions = described(f"{table.name}.launch.py", network=network)
+        assert all(wanted.items() <= ENVIRONMENTS[id(action)].items() for action in actions)
+        assert dict(os.environ) == before, "a launch file that includes this one keeps its own"
 
 
 @pytest.mark.usefixtures("bare")

@@ -1,18 +1,32 @@
-"""Tables as launch actions, on stand-ins for `launch`, which has no wheels: they keep what they are given."""
+"""Tables as launch actions, on a stand-in for `launch`, which has no wheels.
+
+The stand-in executes actions as ROS's own launch does, as far as they are used here: in order, each inclusion by
+itself, groups with an environment of their own, a process with the environment of the moment in which it is executed,
+and ShutdownProcess and Shutdown with what they reach. `test_launch.py` has the same on the real one, if that is
+installed.
+"""
 
 from __future__ import annotations
 
 import importlib
+import io
+import json
+import os
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tdm_ros.system.console import LIVE_EVERY, LiveLine
+from tdm_ros.system.environment import LIVE_LINES
 from tdm_ros.system.table import load_table
 
 CONFIG = Path(__file__).parent.parent / "config"
+ACTIONS = ("DeclareLaunchArgument", "EmitEvent", "GroupAction", "IncludeLaunchDescription", "LogInfo")
+ACTIONS += ("OpaqueFunction", "RegisterEventHandler", "SetEnvironmentVariable", "Shutdown")
 
 
 class Kept(SimpleNamespace):
@@ -27,6 +41,103 @@ class Kept(SimpleNamespace):
         return self is other
 
 
+class Node(Kept):
+    """A process."""
+
+    running = False
+    process_details: dict[str, Any] | None = None
+
+    @property
+    def full_name(self) -> str:
+        return "/".join(filter(None, (self.namespace, self.name)))
+
+
+class Launch:
+    """One `ros2 launch`: what it has executed."""
+
+    def __init__(self, launching: ModuleType) -> None:
+        self._launching = launching
+        self.processes: list[Node] = []
+        self.handlers: list[Any] = []
+        self.said: list[str] = []
+
+    def include(self, system: str, **chosen: str) -> list[Node]:
+        """Execute the launch file of a system; return its nodes."""
+        before = len(self.processes)
+        actions = self._launching.describe_system(CONFIG / f"{system}.system.yaml")
+        declared = [action for action in actions if type(action).__name__ == "DeclareLaunchArgument"]
+        defaults = {action.given[0]: action.default_value for action in declared}
+        assert set(chosen) <= set(defaults)
+        self._launching.LaunchConfiguration.texts = defaults | chosen
+        self.execute(actions)
+        return self.processes[before:]
+
+    def execute(self, actions: Iterable[Any]) -> None:
+        for action in actions:
+            kind = type(action).__name__
+            if kind == "GroupAction":
+                before = dict(os.environ)
+                self.execute(action.given[0])
+                os.environ.clear()
+                os.environ.update(before)
+            elif kind == "OpaqueFunction":
+                self.execute(action.function(object(), *action.args) or [])
+            elif kind == "SetEnvironmentVariable":
+                os.environ[action.given[0]] = str(action.given[1])
+            elif kind == "RegisterEventHandler":
+                self.handlers.append(action.given[0])
+            elif kind == "LogInfo":
+                self.said.append(action.msg)
+            elif kind == "Node":
+                action.process_details = {"name": f"{action.name}-1", "env": dict(os.environ)}
+                action.running = True
+                self.processes.append(action)
+
+    def end(self, process: Node) -> set[str]:
+        """Let a process end by itself; return the names of those that are ended because of it."""
+        process.running = False
+        before = {other for other in self.processes if other.running}
+        made = process.on_exit(object(), object()) if process.on_exit else None
+        if type(made).__name__ == "Shutdown":
+            ended = before
+        else:
+            ended = {other for other in before if made is not None and made.event.process_matcher(other)}
+        for other in ended:
+            other.running = False
+        return {other.full_name for other in ended}
+
+    def prints(self, process: Node, text: str) -> None:
+        """Let a process print something."""
+        for handler in self.handlers:
+            if handler.target_action(process):
+                handler.on_stdout(SimpleNamespace(action=process, text=text.encode()))
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Launch]:
+    pytest.importorskip("rclpy")  # that nodes can start is checked before
+    named = type("Configuration", (Named,), {"texts": {}})
+    modules: dict[str, dict[str, Any]] = {
+        "launch": {"Action": Kept, "LaunchContext": object, "LaunchDescription": list},
+        "launch.actions": {kind: type(kind, (Kept,), {}) for kind in ACTIONS},
+        "launch.event_handlers": {"OnProcessIO": Kept},
+        "launch.events.process": {"ProcessIO": Kept, "ShutdownProcess": Kept},
+        "launch.launch_description_sources": {"PythonLaunchDescriptionSource": Kept},
+        "launch.substitutions": {"EnvironmentVariable": lambda name, default_value: default_value},
+        "launch_ros.actions": {"Node": Node},
+    }
+    modules["launch.substitutions"]["LaunchConfiguration"] = named
+    for name, content in modules.items():
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    monkeypatch.delitem(sys.modules, "tdm_ros.system.launching", raising=False)
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    yield Launch(importlib.import_module("tdm_ros.system.launching"))
+    os.environ.clear()
+    os.environ.update(before)
+    sys.modules.pop("tdm_ros.system.launching", None)
+
+
 class Named(Kept):
     """A value of an argument, which is what it was given or its default."""
 
@@ -36,61 +147,94 @@ class Named(Kept):
         return self.texts[self.given[0]]
 
 
-@pytest.fixture
-def launching(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    kinds = ("DeclareLaunchArgument", "EmitEvent", "IncludeLaunchDescription", "OpaqueFunction")
-    kinds += ("SetEnvironmentVariable", "Shutdown")
-    named = type("Configuration", (Named,), {"texts": {}})
-    modules: dict[str, dict[str, Any]] = {
-        "launch": {"LaunchContext": object, "LaunchDescription": list},
-        "launch.actions": {kind: type(kind, (Kept,), {}) for kind in kinds},
-        "launch.events.process": {"ShutdownProcess": Kept},
-        "launch.launch_description_sources": {"PythonLaunchDescriptionSource": Kept},
-        "launch.substitutions": {"EnvironmentVariable": Kept, "LaunchConfiguration": named},
-        "launch_ros.actions": {"Node": Kept},
-    }
-    for name, content in modules.items():
-        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
-    monkeypatch.delitem(sys.modules, "tdm_ros.system.launching", raising=False)
-    return importlib.import_module("tdm_ros.system.launching")
+def by_name(nodes: list[Node]) -> Callable[[str], Node]:
+    return {node.full_name: node for node in nodes}.__getitem__
 
 
-def started(launching: ModuleType, system: str, **chosen: str) -> list[Any]:
-    """The nodes that `ros2 launch` would start, with what was chosen on its command line."""
-    path = CONFIG / f"{system}.system.yaml"
-    actions = launching.describe_system(path)
-    declared = [action for action in actions if type(action).__name__ == "DeclareLaunchArgument"]
-    defaults = {action.given[0]: action.default_value for action in declared}
-    launching.LaunchConfiguration.texts = defaults | chosen
-    assert set(chosen) <= set(defaults)
-    return launching.start_all(object(), load_table(path))
-
-
-def test_fleet_nodes_are_those_that_the_runner_starts(launching: ModuleType) -> None:
-    nodes = started(launching, "fleet", arms="2", run_dir="there")
-    names = [f"{node.namespace}/{node.name}" for node in nodes]
-    assert names[0] == "None/trainer" and "arm2/policy" in names and len(names) == 11
-    (policy,) = (node for node in nodes if (node.namespace, node.name) == ("arm2", "policy"))
+def test_fleet_nodes_are_those_that_the_runner_starts(launched: Launch, tmp_path: Path) -> None:
+    nodes = launched.include("fleet", arms="2", run_dir="there")
+    table = load_table(CONFIG / "fleet.system.yaml")
+    assert [node.full_name for node in nodes] == [entry.full_name for entry in table.started(table.values(["arms:=2"]))]
+    policy = by_name(nodes)("arm2/policy")
     assert policy.remappings == [("policy_weights", "/policy_weights")]
     assert policy.parameters[-1] == {"actuation": "velocity", "seed": 1} and policy.respawn
-    (collector,) = (node for node in nodes if (node.namespace, node.name) == ("arm2", "collector"))
-    assert collector.parameters[-1]["run_dir"] == "there/arm2"
+    assert by_name(nodes)("arm2/collector").parameters[-1]["run_dir"] == str(tmp_path / "there" / "arm2")
 
 
-def test_arm_ends_with_its_required_nodes_and_the_system_with_its_last_arm(launching: ModuleType) -> None:
-    nodes = started(launching, "fleet", arms="2")
-    ends = {f"{node.namespace}/{node.name}": node.on_exit for node in nodes if node.on_exit}
-    assert set(ends) == {"arm1/arm", "arm1/supervisor", "arm2/arm", "arm2/supervisor"}
-    first = ends["arm1/supervisor"](object(), object())
-    assert type(first).__name__ == "EmitEvent"
-    stopped = [node for node in nodes if first.event.process_matcher(node)]
-    assert len(stopped) == 5 and {node.namespace for node in stopped} == {"arm1"}
-    last = ends["arm2/arm"](object(), object())
-    assert type(last).__name__ == "Shutdown" and last.reason == "arm2/arm has ended"
+def test_arm_ends_with_its_required_nodes_and_the_system_with_its_last_arm(launched: Launch) -> None:
+    node = by_name(launched.include("fleet", arms="2"))
+    first = launched.end(node("arm1/supervisor"))
+    assert first == {f"arm1/{name}" for name in ("arm", "policy", "planner", "collector")}
+    last = launched.end(node("arm2/arm"))
+    assert last == {"trainer", *(f"arm2/{name}" for name in ("supervisor", "policy", "planner", "collector"))}
 
 
-def test_system_of_one_arm_ends_with_its_required_nodes(launching: ModuleType) -> None:
-    nodes = started(launching, "sawyer_reach", robot="sawyer")
-    (supervisor,) = (node for node in nodes if node.name == "supervisor")
-    assert supervisor.namespace is None and supervisor.parameters[-1]["auto_start"] is False, "auto is the variant's"
-    assert type(supervisor.on_exit(object(), object())).__name__ == "Shutdown"
+def test_system_of_one_arm_ends_with_its_required_nodes(launched: Launch) -> None:
+    node = by_name(launched.include("sawyer_reach", robot="sawyer"))
+    assert node("supervisor").parameters[-1]["auto_start"] is False, "auto is the variant's"
+    assert launched.end(node("policy")) == set() and node("policy").respawn
+    assert launched.end(node("supervisor")) >= {"arm", "collector", "trainer"}
+
+
+def test_two_inclusions_in_one_launch_file_are_two_runs_and_end_by_themselves(launched: Launch, tmp_path: Path) -> None:
+    """As a person does it for two arms, each under a namespace, beside something of their own."""
+    launched.execute([Node(name="camera", namespace="", on_exit=None)])
+    left, right = (launched.include("sawyer_reach", console="false") for _ in range(2))
+    folders = [Path(by_name(nodes)("collector").parameters[-1]["run_dir"]) for nodes in (left, right)]
+    assert folders[0] != folders[1] and {folder.parent for folder in folders} == {tmp_path / "runs"}
+    launched.end(by_name(left)("supervisor"))
+    assert not any(node.running for node in left)
+    assert all(node.running for node in (*right, *launched.processes[:1]))
+
+
+def test_run_folder_has_what_the_documentation_names(launched: Launch, tmp_path: Path) -> None:
+    nodes = launched.include("fleet", arms="1", seed="7")
+    launched.prints(by_name(nodes)("arm1/policy"), "hello\nand more\n")
+    latest = tmp_path / "runs" / "latest"
+    config = json.loads((latest / "config.json").read_text())
+    assert config["arguments"]["seed"] == 7 and config["nodes"]["arm1/policy"]["seed"] == 7
+    assert (latest / "log" / "arm1" / "policy.log").read_text() == "hello\nand more\n"
+    assert by_name(nodes)("trainer").process_details["env"]["ROS_LOG_DIR"] == str(latest.resolve() / "log" / "ros")
+    assert str(latest.resolve()) in launched.said[0]
+
+
+def test_environment_of_the_including_launch_file_stays(launched: Launch) -> None:
+    before = dict(os.environ)
+    launched.include("sawyer_reach")
+    assert dict(os.environ) == before
+
+
+def test_run_dir_with_a_tilde_is_in_the_home_folder(
+    launched: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    nodes = launched.include("sawyer_reach", run_dir="~/mine")
+    assert by_name(nodes)("collector").parameters[-1]["run_dir"] == str(tmp_path / "home" / "mine")
+
+
+def test_nodes_that_write_files_have_the_time_for_it(launched: Launch) -> None:
+    node = by_name(launched.include("sawyer_reach"))
+    times = {name: float(node(name).sigterm_timeout) + float(node(name).sigkill_timeout) for name in ("arm", "trainer")}
+    assert times["arm"] < 3 and times["trainer"] == 30
+
+
+def test_parameters_that_ros_can_not_read_start_nothing(launched: Launch, tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text("policy:\n  ros_parameters:\n    seed: 3\n")
+    with pytest.raises(ValueError, match=r"own\.yaml, line 3: .* ros__parameters"):
+        launched.include("sawyer_reach", params=str(tmp_path / "own.yaml"))
+    assert not launched.processes and not (tmp_path / "runs").exists()
+
+
+def test_live_line_in_a_pipe_is_a_line_of_its_own_now_and_then() -> None:
+    """Launch shows what ends with a newline; without one it kept them all to the end."""
+    out = io.StringIO()
+    live = LiveLine(out, {})
+    for number in range(LIVE_EVERY + 1):
+        live.show(f"\r{number} s\x1b[K")
+    assert out.getvalue() == f"0 s\n{LIVE_EVERY} s\n"
+
+
+def test_live_line_for_the_runner_is_whole_at_once() -> None:
+    out = io.StringIO()
+    LiveLine(out, {LIVE_LINES: "1"}).show("\r1 s\x1b[K")
+    assert out.getvalue() == "\r1 s\x1b[K\n"

@@ -174,6 +174,39 @@ class Terminal:
         os.write(self.keys, key.encode())
 
 
+def test_keyboard_whose_terminal_is_stopped_goes_on_and_ends_on_a_signal(tmp_path: Path) -> None:
+    """Ctrl-S stops the output of a terminal: a write into it waits for ever."""
+    with bench(tmp_path) as made:
+        events = made.collect(String, "teleop/event", qos.EVENT)
+        (tmp_path / "teleop_keyboard.out").touch()  # of a node that fails it is shown
+        keys, inner = pty.openpty()
+        command = [
+            sys.executable,
+            "-c",
+            PROGRAM.format("teleop_keyboard"),
+            "--ros-args",
+            "-r",
+            f"__ns:={made.namespace}",
+        ]
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner, cwd=ROOT, env=environ)
+        made.processes["teleop_keyboard"] = process
+        os.close(inner)
+        shown = b""
+        while b"ahead, back" not in shown:
+            shown += os.read(keys, 4096)
+        while not events:  # until it is discovered
+            os.write(keys, b"y")
+            made.spin(0.2)
+        os.write(keys, b"\x13")
+        for _ in range(2):
+            events.clear()
+            os.write(keys, b"y")
+            made.until(lambda: bool(events), 5)
+        process.terminate()
+        assert process.wait(10) == 0
+
+
 def test_key_moves_the_arm_within_two_cycles_and_space_stops_it(commander: Commander) -> None:
     made = commander.bench
     terminal = Terminal(made)

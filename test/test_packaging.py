@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import json
+import os
 import re
 import socket
 import subprocess
@@ -16,7 +17,8 @@ import pytest
 
 import tdm_ros
 from tdm_ros.nodes.parameters import NODES
-from tdm_ros.system.environment import free_domain
+from tdm_ros.system.environment import free_domain, ros_environment
+from tdm_ros.system.starting import NEEDED_BY_ALL, NEEDS
 from tdm_ros.system.table import as_ros_text, load_table
 
 ROOT = Path(__file__).parent.parent
@@ -61,6 +63,62 @@ def test_package_xml_names_every_ros_package_that_the_code_imports() -> None:
     roots = {name.split(".")[0] for path in MODULES for name in imported(path)}
     used = {name for name in roots if name == "rclpy" or name.endswith(("_msgs", "_interfaces", "_srvs"))}
     assert used - {"intera_core_msgs"} <= named  # optional, and the lab's own: robot:=bridged says so when it lacks
+
+
+ROSDEP = {
+    "gymnasium": "python3-gymnasium-pip",
+    "imageio": "python3-imageio",
+    "matplotlib": "python3-matplotlib",
+    "mcap-ros2-support": "mcap-ros2-support",
+    "mujoco": "python3-mujoco-pip",
+    "numpy": "python3-numpy",
+    "PyYAML": "python3-yaml",
+    "scipy": "python3-scipy",
+    "tensorboard": "python3-tensorboard-pip",
+    "torch": "python3-torch",
+    "tqdm": "python3-tqdm",
+}
+"""Keys of rosdep. Source: rosdistro, rosdep/python.yaml."""
+NO_KEY = {"safetensors", "lz4", "mcap", "zstandard"}
+"""Those that rosdep does not know; all but the first one come with mcap-ros2-support."""
+
+
+def test_package_xml_has_the_rosdep_key_of_every_requirement() -> None:
+    wanted = re.findall(r"^[A-Za-z][\w-]*", (ROOT / "requirements" / "runtime.txt").read_text(), re.MULTILINE)
+    assert set(wanted) == set(ROSDEP) | NO_KEY
+    root = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert set(ROSDEP.values()) <= {entry.text for entry in root.iter("exec_depend")}
+
+
+@pytest.mark.ros
+def test_colcon_build_installs_the_command(tmp_path: Path) -> None:
+    """Configured as colcon does it, without the half minute of compiling."""
+    source, build = tmp_path / "tdm_ros", tmp_path / "build"
+    source.mkdir()  # a copy: CMake refuses a .venv in the sources, whose headers it uses
+    for name in ("CMakeLists.txt", "package.xml", "msg", "action", "tdm_ros", "config", "launch", "urdf", "worlds"):
+        (source / name).symlink_to(ROOT / name)
+    environ = ros_environment(os.environ)
+    environ["CMAKE_PREFIX_PATH"] = environ["AMENT_PREFIX_PATH"]
+    command = ["cmake", "-S", source, "-B", build, f"-DCMAKE_INSTALL_PREFIX={tmp_path / 'install'}"]
+    command += ["-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={sys.executable}"]
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rules = (build / "cmake_install.cmake").read_text()
+    installed = re.search(r'DESTINATION "\${CMAKE_INSTALL_PREFIX}/bin" TYPE PROGRAM FILES "(.*/tdm_ros)"', rules)
+    assert installed is not None
+    told = subprocess.run([installed[1], "--version"], env=environ, capture_output=True, text=True)
+    assert told.stdout == f"tdm_ros {tdm_ros.__version__}\n"
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("node", NODES)
+def test_check_before_the_start_knows_what_a_node_imports(node: str) -> None:
+    """Those that it imports later, torch in the trainer, are named there, too."""
+    names = {"mcap-ros2-support": "mcap_ros2", "PyYAML": "yaml"}
+    modules = [names.get(name, name) for name in (*ROSDEP, *NO_KEY)]
+    program = f"import sys, tdm_ros.nodes.{node}; print(*(m for m in {modules} if m in sys.modules))"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert set(found) <= {*NEEDED_BY_ALL, *NEEDS.get(node, ())}
 
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.stem)

@@ -13,7 +13,16 @@ import pytest
 from hosts_for_tests import IP, hosts  # noqa: F401
 
 from tdm_ros.system import environment
-from tdm_ros.system.environment import LOOPBACK, PEERS, PROFILES, RANGE, discovery, free_domain, without_shared_memory
+from tdm_ros.system.environment import (
+    LOOPBACK,
+    ONLY,
+    PEERS,
+    PROFILES,
+    RANGE,
+    discovery,
+    free_domain,
+    without_shared_memory,
+)
 
 TALKER = """
 import rclpy
@@ -65,6 +74,16 @@ def test_this_machine_alone_is_said_in_other_words_and_to_fast_dds_alone() -> No
     assert without_shared_memory(found) == {}
 
 
+@pytest.mark.parametrize("range_", [{}, {RANGE: "SUBNET"}, {RANGE: "LOCALHOST"}])
+def test_localhost_only_is_said_in_other_words_too(range_: dict[str, str]) -> None:
+    environ = {ONLY: "1", **range_}
+    assert discovery(environ, "localhost") == {RANGE: "LOCALHOST"}
+    found = environ | without_shared_memory(environ)
+    assert found[PROFILES[0]] == str(LOOPBACK) and found[RANGE] == "SUBNET" and not found[ONLY]
+    with pytest.raises(ValueError, match="ROS_LOCALHOST_ONLY=1 lets no other host in: unset it"):
+        discovery(environ, "subnet")
+
+
 def test_profile_that_is_missing_is_an_error_and_not_an_open_door(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "LOOPBACK", LOOPBACK.with_name("gone.xml"))
     with pytest.raises(FileNotFoundError, match=r"gone\.xml is missing"):
@@ -104,7 +123,7 @@ def test_profile_of_an_operator_is_kept_and_ours_contradicts_the_network() -> No
 
 def bare(domain: int, **settings: str) -> dict[str, str]:
     """The environment of a person's own terminal, in a domain."""
-    names = (*PROFILES, RANGE, "RMW_IMPLEMENTATION", "FASTDDS_BUILTIN_TRANSPORTS")
+    names = (*PROFILES, RANGE, ONLY, "RMW_IMPLEMENTATION", "FASTDDS_BUILTIN_TRANSPORTS")
     kept = {name: value for name, value in os.environ.items() if name not in names}
     return {**kept, "ROS_DOMAIN_ID": str(domain), **settings}
 
@@ -131,9 +150,9 @@ def domain() -> int:
     return free_domain()
 
 
-@pytest.fixture
-def talker(domain: int) -> Iterator[subprocess.Popen[str]]:
-    environ = bare(domain, **{RANGE: "LOCALHOST"})
+@pytest.fixture(params=[{RANGE: "LOCALHOST"}, {ONLY: "1"}], ids=["range", "localhost only"])
+def talker(domain: int, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    environ = bare(domain, **request.param)
     process = talk(environ | without_shared_memory(environ))
     yield process
     process.kill()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,8 +40,10 @@ class System:
         self.nodes[name] = json.dumps({"executable": name, "package": "fake", **fields})
         return self
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the runner, with its output in a pipe."""
+    def start(
+        self, *arguments: str, before: Sequence[str] = (), ignored: Sequence[int] = (), **environment: str
+    ) -> subprocess.Popen[str]:
+        """Start the runner, with its output in a pipe, after the words of another command, with signals ignored."""
         table = ["description: fake", "params_file: params.yaml", "arguments:"]
         table += [
             "  run_dir: {default: '', description: where}",
@@ -47,13 +51,16 @@ class System:
             "  wanted: {default: true, description: whether some start}",
             "  arms: {default: 2, description: how many}",
             "  first: {default: 1, description: which}",
+            "  real_time: {default: 0, minimum: 0, maximum: 99, description: a priority}",
+            "  params: {default: '', description: a file}",
         ]
         table += ["nodes:", *(f"  {name}: {fields}" for name, fields in self.nodes.items())]
         path = self.folder / "fake.system.yaml"
         path.write_text("\n".join(table))
-        env = os.environ | {"AMENT_PREFIX_PATH": str(self.folder), "PYTHONPATH": str(ROOT)}
+        env = os.environ | {"AMENT_PREFIX_PATH": str(self.folder), "PYTHONPATH": str(ROOT)} | environment
         self.runner = subprocess.Popen(
-            [sys.executable, "-m", "tdm_ros", "up", str(path), *arguments],
+            [*before, sys.executable, "-m", "tdm_ros", "up", str(path), *arguments],
+            preexec_fn=lambda: [signal.signal(number, signal.SIG_IGN) for number in ignored],
             cwd=self.folder,
             env=env,
             text=True,
@@ -62,9 +69,9 @@ class System:
         )
         return self.runner
 
-    def run(self, *arguments: str) -> tuple[int, str]:
+    def run(self, *arguments: str, **more: Any) -> tuple[int, str]:
         """Run to the end; return exit status and output."""
-        runner = self.start(*arguments)
+        runner = self.start(*arguments, **more)
         output, _ = runner.communicate(timeout=30)
         return runner.returncode, output
 
@@ -251,6 +258,242 @@ def test_up_interrupted_while_starting_leaves_none(system: System, delay_s: floa
     assert not [pid for pid in system.all_pids() if alive(pid)]
 
 
+SWALLOWS = """
+import os, signal, sys
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    pass
+sys.path.remove({folder!r})
+del sys.modules["yaml"]
+import yaml
+"""
+"""A module whose import is interrupted and swallows that, as extensions in C do; then it is the real one."""
+
+
+def test_up_interrupted_in_an_import_that_swallows_it_ends_without_a_traceback(system: System) -> None:
+    modules = system.folder / "modules"
+    modules.mkdir()
+    (modules / "yaml.py").write_text(SWALLOWS.format(folder=str(modules)))
+    status, output = system.node("one", WAITS, required=True).run(PYTHONPATH=f"{modules}:{ROOT}")
+    assert status == -signal.SIGINT and "Traceback" not in output
+    assert not system.pids("one")
+
+
+FLOOD = "while :; do echo 0123456789012345678901234567890123456789012345678901234567890123456789; done"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_up_whose_output_nobody_reads_stops_everything(system: System, number: signal.Signals) -> None:
+    runner = system.node("one", WAITS, required=True).node("two", FLOOD).start()
+    system.wait_for("one", "two")
+    log = system.folder / "runs" / "latest" / "log" / "two.log"
+    wait_until(lambda: log.exists() and log.stat().st_size > 300_000)  # four times what a pipe holds
+    runner.send_signal(number)
+    assert runner.wait(timeout=10) == 128 + number
+    assert not [pid for pid in system.all_pids() if alive(pid)]
+
+
+def state_of(pid: int) -> str:
+    """State of a process, R, S, T (stopped), ..."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+
+
+def test_up_is_not_suspended_by_ctrl_z_and_says_so(system: System) -> None:
+    runner = system.node("one", WAITS, required=True).start()
+    system.wait_for("one")
+    runner.send_signal(signal.SIGTSTP)
+    assert runner.stdout is not None
+    said = next(line for line in runner.stdout if "suspended" in line)
+    assert "not suspended: the arm would go on" in said and "Ctrl-C stops the run" in said
+    assert state_of(runner.pid) != "T"
+    runner.send_signal(signal.SIGINT)
+    runner.communicate(timeout=10)
+    assert not [pid for pid in system.all_pids() if alive(pid)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=["nohup", "in the background"])
+def test_up_that_is_to_ignore_a_signal_goes_on_and_still_stops_its_nodes(
+    system: System, number: signal.Signals
+) -> None:
+    runner = system.node("one", WAITS, required=True).node("two", WAITS).start(ignored=[number])
+    system.wait_for("one", "two")
+    runner.send_signal(number)
+    runner.send_signal(signal.SIGTSTP)
+    assert runner.stdout is not None
+    next(line for line in runner.stdout if "not suspended" in line)  # its loop has been through since
+    runner.send_signal(signal.SIGTSTP)
+    next(line for line in runner.stdout if "not suspended" in line)
+    assert runner.poll() is None and all(map(alive, system.all_pids()))
+    runner.send_signal(signal.SIGTERM)
+    output, _ = runner.communicate(timeout=10)
+    assert runner.returncode == 128 + signal.SIGTERM and f"interrupted ({number.name})" not in output
+    assert "to write files" not in output, "nodes end on the first signal, SIGINT, though it was ignored here"
+
+
+def test_up_node_that_writes_its_files_has_the_time_for_it(system: System) -> None:
+    """As the supervisor after hours, or the trainer; the others have 2.2 s."""
+    slow = f"trap 'sleep 3; touch {system.folder}/written; exit 0' INT; trap '' TERM; {WAITS}"
+    stuck = f"trap 'sleep 3; touch {system.folder}/stuck; exit 0' INT; trap '' TERM; {WAITS}"
+    runner = system.node("one", slow, required=True, stop_s=20).node("two", stuck).start()
+    system.wait_for("one", "two")
+    runner.send_signal(signal.SIGINT)
+    output, _ = runner.communicate(timeout=20)
+    assert (system.folder / "written").exists() and not (system.folder / "stuck").exists()
+    assert "up to 20 s for one to write files; Ctrl-C again kills what is left" in output
+
+
+def may_have_priorities() -> bool:
+    return subprocess.run(["chrt", "--rr", "5", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not may_have_priorities(), reason="this user may not have real-time priorities")
+@pytest.mark.parametrize(("before", "argument"), [([], 7), (["chrt", "--rr", "5"], 7), (["chrt", "--fifo", "5"], 0)])
+def test_up_real_time_priority_is_that_of_the_named_nodes_alone(
+    system: System, before: list[str], argument: int
+) -> None:
+    script = f"chrt -p $$ > {system.folder}/$(basename $0).class; {WAITS}"
+    system.node("one", script, required=True, priority="real_time").node("two", script)
+    runner = system.start(f"real_time:={argument}", before=before)
+    system.wait_for("one", "two")
+    texts = {}
+    for name in ("one", "two"):
+        path = system.folder / f"{name}.class"
+        wait_until(lambda path=path: path.exists() and "priority:" in path.read_text())
+        texts[name] = path.read_text()
+    runner.send_signal(signal.SIGINT)
+    runner.communicate(timeout=10)
+    wanted = ("SCHED_RR", "priority: 7") if argument else ("SCHED_OTHER", "priority: 0")
+    assert all(word in texts["one"] for word in wanted) and "SCHED_OTHER" in texts["two"]
+
+
+def test_up_real_time_priority_that_is_refused_says_what_to_do(system: System) -> None:
+    dropped = ["setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice", "prlimit", "--rtprio=0"]
+    if os.geteuid():  # without the right to begin with
+        dropped = ["prlimit", "--rtprio=0"]
+    system.node("one", WAITS, required=True, priority="real_time")
+    status, output = system.run("real_time:=7", before=dropped)
+    assert status == 1 and "real_time:=7 was refused" in output and "/etc/security/limits.conf" in output
+    assert not (system.folder / "runs").exists()
+
+
+REAL = {"package": "tdm_ros", "executable": "policy"}
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize(
+    ("text", "environment", "words"),
+    [
+        ("policy: [\n", {}, "own.yaml, line"),
+        ("policy:\n  ros__parameters:\n    a: 1\n   b: 2\n", {}, "own.yaml, line 4: this is not YAML"),
+        (
+            "policy:\n  ros_parameters:\n    seed: 3\n",
+            {},
+            "own.yaml, line 3: Cannot have a value before ros__parameters",
+        ),
+        ("policy:\n  ros__parameters:\n    seeds: [1, 2.0]\n", {}, "own.yaml, line 3: Sequence should be of same type"),
+        ("", {"ROS_DOMAIN_ID": "abc"}, "ROS_DOMAIN_ID must be a whole number in [0, 232], got 'abc'"),
+        ("", {"RMW_IMPLEMENTATION": "rmw_foo_cpp"}, "RMW_IMPLEMENTATION=rmw_foo_cpp is not installed"),
+    ],
+)
+def test_up_with_what_no_node_can_start_with_says_so_before_anything_is_started(
+    system: System, text: str, environment: dict[str, str], words: str
+) -> None:
+    (system.folder / "own.yaml").write_text(text)
+    status, output = system.node("policy", "true", required=True, **REAL).run("params:=own.yaml", **environment)
+    assert status == 1 and words in output and "Traceback" not in output
+    assert len(output.splitlines()) == 1 and not (system.folder / "runs").exists()
+
+
+@pytest.mark.ros
+def test_up_without_torch_and_mujoco_names_both_and_the_requirements(system: System) -> None:
+    (system.folder / "sitecustomize.py").write_text("import sys\nsys.modules.update(torch=None, mujoco=None)\n")
+    system.node("arm", "true", required=True, package="tdm_ros", executable="arm")
+    system.node("trainer", "true", package="tdm_ros", executable="trainer")
+    status, output = system.run(PYTHONPATH=f"{system.folder}:{ROOT}")
+    assert status == 1 and len(output.splitlines()) == 1 and not (system.folder / "runs").exists()
+    assert "mujoco" in output and "torch" in output and "pip install -r requirements/runtime.txt" in output
+
+
+@pytest.mark.ros
+@pytest.mark.timeout(90)
+def test_up_without_a_home_that_can_be_written_runs(system: System) -> None:
+    runner = system.node("policy", "true", required=True, **REAL).start(HOME="/proc/none")
+    logs = system.folder / "runs" / "latest" / "log" / "ros"
+    wait_until(lambda: logs.is_dir() and any(logs.iterdir()), 60)
+    runner.send_signal(signal.SIGINT)
+    output, _ = runner.communicate(timeout=10)
+    assert "cannot" not in output and "Traceback" not in output
+
+
+@pytest.mark.ros
+@pytest.mark.timeout(90)
+def test_up_with_a_sourced_ros_of_another_python_uses_its_own(system: System) -> None:
+    import rclpy
+
+    place = system.folder / "humble" / "lib" / "python3.5" / "site-packages"
+    shutil.copytree(Path(rclpy.__file__).parent, place / "rclpy", ignore=shutil.ignore_patterns("*.so"))
+    sourced = {"AMENT_PREFIX_PATH": f"{system.folder / 'humble'}:{system.folder}", "PYTHONPATH": f"{place}:{ROOT}"}
+    runner = system.node("policy", "true", required=True, **REAL).start(**sourced)
+    logs = system.folder / "runs" / "latest" / "log" / "ros"
+    wait_until(lambda: logs.is_dir() and any(logs.iterdir()), 60)
+    runner.send_signal(signal.SIGINT)
+    output, _ = runner.communicate(timeout=10)
+    assert f"the ROS 2 in {system.folder / 'humble'}, which is sourced, is for another Python" in output
+
+
+@pytest.mark.ros
+def test_up_with_another_checkout_sourced_refuses_to_mix_the_two(system: System) -> None:
+    other = system.folder / "other"
+    (other / "lib" / "tdm_ros").mkdir(parents=True)
+    (other / "lib" / "tdm_ros" / "policy").write_text("#!/bin/sh\n")
+    status, output = system.node("policy", "true", required=True, **REAL).run(AMENT_PREFIX_PATH=str(other))
+    assert status == 1 and f"tdm_ros of {other} is sourced, this program is of {sys.prefix}" in output
+    assert not (system.folder / "runs").exists()
+
+
+@pytest.mark.ros
+def test_up_of_the_checkout_that_is_sourced_runs_by_whichever_python(system: System) -> None:
+    """As after `colcon build` in a terminal where a virtual environment with a tdm_ros of its own is active."""
+    place = system.folder / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
+    place.mkdir(parents=True)
+    (place / "tdm_ros").symlink_to(ROOT / "tdm_ros")
+    (system.folder / "lib" / "tdm_ros").symlink_to("fake")
+    status, output = system.node("one", "true", required=True, package="tdm_ros").run(PYTHONPATH=str(place))
+    assert status == 0, output
+
+
+def test_up_from_a_wheel_says_that_messages_and_nodes_are_built_with_colcon(tmp_path: Path) -> None:
+    """A virtual environment without ROS 2's wheels, and our modules where Python finds them."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    packages = [str(ROOT), *(path for path in sys.path if path.endswith("site-packages"))]
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(packages)}
+    command = [tmp_path / "venv" / "bin" / "python", "-m", "tdm_ros", "up", "sawyer_reach"]
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "(AMENT_PREFIX_PATH names no install prefix)" in ran.stderr
+    assert "built with colcon and are in no wheel" in ran.stderr and "`make build`" in ran.stderr
+
+
+def test_up_run_dir_and_params_with_a_tilde_are_in_the_home_folder(system: System) -> None:
+    (system.folder / "own.yaml").write_text("/**:\n  ros__parameters: {}\n")
+    system.node("one", "true", required=True)
+    status, output = system.run("run_dir:=~/mine", "params:=~/own.yaml", HOME=str(system.folder))
+    assert status == 0 and (system.folder / "mine" / "config.json").exists(), output
+    assert not (system.folder / "~").exists()
+
+
+def test_up_where_the_present_folder_can_not_be_written_records_in_the_one_that_is_given(system: System) -> None:
+    """As a system service; /proc lets nobody make a folder, root included."""
+    before = ["sh", "-c", 'cd /proc && exec "$@"', "sh"]
+    system.node("one", "true", required=True)
+    status, output = system.run(f"run_dir:={system.folder}/mine", before=before)
+    assert status == 0 and (system.folder / "mine" / "config.json").exists(), output
+    status, output = system.run(before=before)
+    assert status == 1 and len(output.splitlines()) == 1
+    assert "the run cannot be recorded" in output and "give run_dir:=<folder>" in output
+
+
 def test_up_killed_itself_leaves_no_node_behind(system: System) -> None:
     runner = system.node("one", STUBBORN, required=True).node("two", STUBBORN).start()
     system.wait_for("one", "two")
@@ -266,7 +509,7 @@ def test_up_run_folder_holds_configuration_logs_and_the_link(system: System) -> 
     config = json.loads((latest / "config.json").read_text())
     assert config["arguments"] == {
         **{"gain": 2.0, "wanted": True, "run_dir": str(latest.resolve())},
-        **{"arms": 2, "first": 1},
+        **{"arms": 2, "first": 1, "real_time": 0, "params": ""},
     }
     assert config["versions"]["numpy"]
     assert config["ros"]["ROS_DOMAIN_ID"]

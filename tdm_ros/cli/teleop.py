@@ -16,11 +16,14 @@ from tdm_ros.system.environment import (
     CLOSED,
     NETWORKS,
     RANGE,
+    check_same_install,
     discovery,
     find_in_prefixes,
     ros_environment,
     without_shared_memory,
 )
+from tdm_ros.system.run_folder import LOGS
+from tdm_ros.system.starting import check_settings
 
 EXECUTABLE = "lib/tdm_ros/teleop_keyboard"
 
@@ -46,13 +49,17 @@ def run(arguments: argparse.Namespace) -> int:
         opened = recorded.get(RANGE, "LOCALHOST") not in CLOSED  # by the system's own argument
         environ |= discovery(environ, "subnet" if opened else arguments.network)
         environ |= without_shared_memory(environ)
-        program = str(find_in_prefixes(EXECUTABLE, environ))
+        check_settings(environ)
+        program = find_in_prefixes(EXECUTABLE, environ)
+        check_same_install(program.parents[2])
+        if (logs := arguments.run_dir / LOGS).is_dir():
+            environ.setdefault("ROS_LOG_DIR", str(logs.resolve() / "ros"))
     except (OSError, ValueError) as error:
         print(f"tdm_ros teleop: {error}", file=sys.stderr)
         return 1
     words = ["--ros-args", "-p", f"speed_m_s:={arguments.speed}", "-r", f"__ns:={arguments.namespace}"]
     sys.stdout.flush()
-    os.execve(program, [program, *words], environ)
+    os.execve(program, [str(program), *words], environ)
 
 
 def domain_of(run_dir: Path, environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:

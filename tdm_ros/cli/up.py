@@ -13,12 +13,22 @@ import os
 import sys
 from pathlib import Path
 
-from tdm_ros.folder_lock import FolderLock
+from tdm_ros.intera.output import never_wait
 from tdm_ros.system.console import Console
-from tdm_ros.system.environment import discovery, find_in_prefixes, ros_environment, without_shared_memory
-from tdm_ros.system.run_folder import new_run_folder, write_config
+from tdm_ros.system.environment import (
+    LIVE_LINES,
+    check_same_install,
+    discovery,
+    find_in_prefixes,
+    foreign_prefixes,
+    ros_environment,
+    without_shared_memory,
+)
+from tdm_ros.system.preparing import prepare
+from tdm_ros.system.run_folder import LOGS
 from tdm_ros.system.runner import Member, Runner
-from tdm_ros.system.table import SUFFIX, NodeEntry, SystemTable, TableError, Value, as_ros_text, load_table
+from tdm_ros.system.scheduling import prefix_of
+from tdm_ros.system.table import PACKAGE, SUFFIX, NodeEntry, SystemTable, TableError, Value, as_ros_text, load_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,14 +60,13 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
     ------
     OSError
         If a node's executable does not exist, or the folder cannot be made or written, or another system writes it.
+    ValueError
+        If the nodes could not start; the text says why.
     """
     nodes = table.started(values)
     executables = {node.full_name: _executable(node, environ) for node in nodes}
-    folder = new_run_folder(str(values.get("run_dir", "")))
-    values = {name: str(folder) if name == "run_dir" else value for name, value in values.items()}
-    logs = folder / "log"
-    lock = FolderLock(logs, "tdm_ros up")
-    write_config(folder, configuration(table, values), environ)
+    started_in = environ | without_shared_memory(environ) | {"PYTHONUNBUFFERED": "1", LIVE_LINES: "1"}
+    run = prepare(table, values, started_in, "tdm_ros up")
     members = [
         Member(
             node.full_name,
@@ -65,24 +74,27 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
             node.required,
             bool(node.when),
             node.namespace,
+            node.stop_s,
         )
         for node in nodes
     ]
-    console = Console(sys.stdout, logs, width=max(len(node.full_name) for node in nodes))
+    never_wait()
+    console = Console(sys.stdout, run.folder / LOGS, width=max(len(node.full_name) for node in nodes))
     console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
     ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]
     console.say(f"to look on from another terminal: export {' '.join(ros)}")
-    started_in = environ | without_shared_memory(environ) | {"PYTHONUNBUFFERED": "1"}
-    status = Runner(members, started_in, console).run()
-    console.say(f"run folder: {os.path.relpath(folder)}")
+    for prefix in foreign_prefixes(os.environ):
+        console.say(f"the ROS 2 in {prefix}, which is sourced, is for another Python and is not used")
+    status = Runner(members, started_in | run.settings, console).run()
+    console.say(f"run folder: {os.path.relpath(run.folder)}")
     console.close()
-    lock.release()
+    run.lock.release()
     return status
 
 
 def node_command(node: NodeEntry, executable: Path, table: SystemTable, values: dict[str, Value]) -> list[str]:
     """Return the command line of a node: the same remaps and parameters that `ros2 launch` gives it."""
-    command = [str(executable), "--ros-args", "-r", f"__node:={node.name}"]
+    command = [*prefix_of(node.priority_of(values)), str(executable), "--ros-args", "-r", f"__node:={node.name}"]
     if node.namespace:
         command += ["-r", f"__ns:=/{node.namespace}"]
     for name, topic in node.remaps.items():
@@ -104,21 +116,11 @@ def show_arguments(table: SystemTable) -> str:
     return "\n".join(lines)
 
 
-def configuration(table: SystemTable, values: dict[str, Value]) -> dict[str, object]:
-    """Return what is run: the arguments, and what each node is given."""
-    nodes = {node.full_name: table.given(node, values) for node in table.started(values)}
-    return {
-        "system": table.name,
-        "arguments": values,
-        "nodes": nodes,
-        "params_files": {path.name: path.read_text() for path in table.params_files(values)},
-    }
-
-
 def _table_path(system: str, environ: dict[str, str]) -> Path:
     """Find the table of a system by its name, or by its path."""
     if system.endswith(".yaml"):
         return Path(system)
+    check_same_install(find_in_prefixes("share/tdm_ros/config", environ).parents[2])
     try:
         return find_in_prefixes(f"share/tdm_ros/config/{system}{SUFFIX}", environ)
     except FileNotFoundError:
@@ -128,4 +130,7 @@ def _table_path(system: str, environ: dict[str, str]) -> Path:
 
 
 def _executable(node: NodeEntry, environ: dict[str, str]) -> Path:
-    return find_in_prefixes(f"lib/{node.package}/{node.executable}", environ)
+    found = find_in_prefixes(f"lib/{node.package}/{node.executable}", environ)
+    if node.package == PACKAGE:
+        check_same_install(found.parents[2])
+    return found

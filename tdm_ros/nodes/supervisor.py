@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,6 +29,7 @@ from tdm_ros.nodes.node_runner import every, run
 from tdm_ros.nodes.parameters import SupervisorParameters, point_of
 from tdm_ros.robot.home import at_home
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.system.console import LiveLine
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.training.live_run import RunRecord
 
@@ -63,7 +66,14 @@ class SupervisorNode(Node):
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
         every(self, HEARTBEAT_S, self._heartbeat)
-        every(self, 1.0, lambda: print(self._record.line(time.monotonic()), end="", flush=True))
+        live = LiveLine(sys.stdout, os.environ)
+        every(self, 1.0, lambda: live.show(self._record.line(time.monotonic())))
+        if not given.auto_start:
+            service = self.resolve_service_name("~/start")
+            self.get_logger().info(
+                f"auto_start is false: the arm stands until somebody starts it, by Start on the page, or by "
+                f"ros2 service call {service} std_srvs/srv/Trigger"
+            )
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
 
     def _subscribe(self) -> None:
@@ -86,6 +96,11 @@ class SupervisorNode(Node):
             self.create_service(Trigger, f"~/{name}", self._service(action))
         for name, switch in (("evaluate", machine.evaluate), ("keep_goal", machine.keep_goal)):
             self.create_service(SetBool, f"~/{name}", self._service(switch))
+
+    @property
+    def failure(self) -> str:
+        """Why the run is over without what was asked for; empty if it is not over, or has it."""
+        return self._record.failure
 
     def _schedule(self) -> Schedule:
         given = self._declared.values

@@ -100,7 +100,7 @@ class TeleopKeyboardNode(Node):
 
     def close(self) -> None:
         """Give the terminal back as it was; the arm notices by itself that nobody drives."""
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, self._before)  # not after the output: it may be stopped
 
 
 def main() -> int:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
+
+from tdm_ros.system.environment import LIVE_LINES
 
 LIVE_EVERY = 10
 """Where the output is no terminal, one live line in this many is printed."""
@@ -14,6 +18,60 @@ LIVE_EVERY = 10
 _ERASE = "\r\x1b[2K"
 _ERASE_ABOVE = "\x1b[1A\x1b[2K"
 _ERASE_REST = "\x1b[K"  # what a live line may end with, for terminals that see it directly
+
+
+class LiveLine:
+    """Prints the live line of a node: in place on a terminal, and each one for `Console`, which does the same.
+
+    Elsewhere, under `ros2 launch` or in a file, it prints one in `LIVE_EVERY` as a line of text.
+    """
+
+    def __init__(self, out: TextIO, environ: Mapping[str, str]) -> None:
+        self._out, self._each = out, LIVE_LINES in environ
+        self._count = 0
+
+    def show(self, line: str) -> None:
+        """Print a line that begins with a carriage return."""
+        if self._out.isatty():
+            print(line, end="", file=self._out, flush=True)
+        elif self._each:
+            print(line, file=self._out, flush=True)
+        elif self._count % LIVE_EVERY == 0:
+            print(line.strip("\r").removesuffix(_ERASE_REST), file=self._out, flush=True)
+        self._count += 1
+
+
+class LogFiles:
+    """One file a node, `<node>.log` or `<namespace>/<node>.log`, in a folder.
+
+    A file that cannot be written (a full disk) is no error: output must never delay a stop. It is left out, once and
+    for all, and ``problem`` says why.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, TextIO] = {}
+        self.problem = ""
+
+    def write(self, name: str, text: str) -> None:
+        """Append text to the file of a node."""
+        if self.problem:
+            return
+        try:
+            if name not in self._files:
+                path = self._folder / f"{name}.log"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._files[name] = open(path, "a", buffering=1)  # noqa: SIM115
+            self._files[name].write(text)
+        except OSError as error:
+            self.problem = f"what nodes print is no longer kept in {self._folder}: {error}"
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            with suppress(OSError):
+                file.close()
+        self._files.clear()
 
 
 class Console:
@@ -31,16 +89,15 @@ class Console:
 
     def __init__(self, out: TextIO, folder: Path, width: int) -> None:
         self._out = out
-        self._folder = folder
+        self._kept = LogFiles(folder)
         self._width = width
-        self._files: dict[str, TextIO] = {}
         self._live: dict[str, str] = {}
         self._live_count: Counter[str] = Counter()
 
     def show(self, name: str, line: str) -> None:
         """Print a line of a node; one that begins with a carriage return is live: drawn in place."""
         live, text = line.startswith("\r"), line.strip("\r\n").removesuffix(_ERASE_REST)
-        self._file(name).write(text + "\n")
+        self._keep(name, text)
         if not live:
             self._print(f"{name:{self._width}} | {text}")
             return
@@ -57,7 +114,7 @@ class Console:
 
     def say(self, text: str) -> None:
         """Print a line of our own."""
-        self._file("system").write(text + "\n")
+        self._keep("system", text)
         self._print(text)
 
     def close(self) -> None:
@@ -65,9 +122,13 @@ class Console:
         if self._live:
             self._write("\n")
             self._live.clear()
-        for file in self._files.values():
-            file.close()
-        self._files.clear()
+        self._kept.close()
+
+    def _keep(self, name: str, text: str) -> None:
+        before = self._kept.problem
+        self._kept.write(name, text + "\n")
+        if not before and self._kept.problem:
+            self._print(self._kept.problem)
 
     def _print(self, text: str) -> None:
         live = "\n".join(self._live.values())
@@ -85,10 +146,3 @@ class Console:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._out.fileno())
             os.close(nowhere)
-
-    def _file(self, name: str) -> TextIO:
-        if name not in self._files:
-            path = self._folder / f"{name}.log"
-            path.parent.mkdir(exist_ok=True)
-            self._files[name] = open(path, "a", buffering=1)  # noqa: SIM115
-        return self._files[name]

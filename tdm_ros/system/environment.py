@@ -6,14 +6,23 @@ import os
 import random
 import socket
 import sys
+import sysconfig
 from collections.abc import Iterable, Mapping
+from glob import glob
 from pathlib import Path
 
 # Many small processes on few cores: a thread pool in each of them would only fight the others.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+LIVE_LINES = "TDM_ROS_LIVE_LINES"
+"""Set where the lines that begin with a carriage return are drawn in place, or thinned out."""
+PATHS = ("AMENT_PREFIX_PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
+"""What a setup.bash of ROS 2 adds its prefix to."""
+INDEX = Path("share") / "ament_index" / "resource_index"
 PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second one for Fast DDS before 3
 LOOPBACK = Path(__file__).with_name("loopback.xml")
+ONLY = "ROS_LOCALHOST_ONLY"
+"""Deprecated: 1 means the range LOCALHOST, whatever the range says."""
 PEERS = "ROS_STATIC_PEERS"
 CLOSED = ("LOCALHOST", "OFF")
 """Discovery ranges that let no other host in."""
@@ -27,10 +36,14 @@ def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
     A virtual environment that holds the ROS 2 wheels is an ament prefix, and our messages are installed into
     it: its prefix and its `bin` are all that must be known. What the environment says already is respected: a
-    sourced ROS 2, a ROS_DOMAIN_ID, a discovery range, numbers of threads.
+    sourced ROS 2, unless it is for another Python, a ROS_DOMAIN_ID, a discovery range, numbers of threads.
     """
     env = dict(environ)
-    prefixes = ament_prefixes(environ)
+    for prefix in foreign_prefixes(environ):
+        for name in filter(env.__contains__, PATHS):
+            kept = [text for text in env[name].split(os.pathsep) if text and not _within(text, prefix)]
+            env[name] = os.pathsep.join(kept)
+    prefixes = ament_prefixes(env)
     if prefixes:
         env["AMENT_PREFIX_PATH"] = os.pathsep.join(map(str, prefixes))
     scripts = str(Path(sys.prefix) / "bin")
@@ -44,6 +57,23 @@ def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return env
 
 
+def foreign_prefixes(environ: Mapping[str, str]) -> list[Path]:
+    """Return the prefixes of a sourced ROS 2 that this Python cannot import, where it has a ROS 2 of its own."""
+    own = Path(sys.prefix)
+    if not (own / INDEX / "packages" / "rclpy").is_file():
+        return []
+    places = [Path(text) for text in environ.get("PYTHONPATH", "").split(os.pathsep) if text]
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    foreign = [
+        place for place in places if (place / "rclpy").is_dir() and not [*(place / "rclpy").glob(f"_rclpy*{suffix}")]
+    ]
+    return [prefix for prefix in ament_prefixes(environ) if any(_within(str(place), prefix) for place in foreign)]
+
+
+def _within(text: str, prefix: Path) -> bool:
+    return Path(text).is_relative_to(prefix)
+
+
 def discovery(environ: Mapping[str, str], network: str) -> dict[str, str]:
     """Return the discovery range that belongs to a value of the argument `network`.
 
@@ -55,11 +85,14 @@ def discovery(environ: Mapping[str, str], network: str) -> dict[str, str]:
     ValueError
         If the environment and the argument do not agree; the text says what to do.
     """
-    asked = environ.get(RANGE, "LOCALHOST")
+    alone = environ.get(ONLY) == "1"
+    asked = "LOCALHOST" if alone else environ.get(RANGE, "LOCALHOST")
     opened = [f"{RANGE}={asked}"] if asked not in CLOSED else []
-    opened += [f"{PEERS}={environ[PEERS]}"] if environ.get(PEERS) else []
+    opened += [f"{PEERS}={environ[PEERS]}"] if environ.get(PEERS) and not alone else []
     profiles = [name for name in PROFILES if name in environ]
     if network == "subnet":
+        if alone:
+            raise ValueError(f"network:=subnet was given, but {ONLY}=1 lets no other host in: unset it")
         if any(environ[name] == str(LOOPBACK) for name in profiles):
             raise ValueError(f"network:=subnet was given, but {profiles[0]} names the profile for localhost: unset it")
         return {RANGE: "SUBNET" if asked in CLOSED else asked}
@@ -90,10 +123,12 @@ def without_shared_memory(environ: Mapping[str, str]) -> dict[str, str]:
         name in environ for name in (*PROFILES, "FASTDDS_BUILTIN_TRANSPORTS", "ROS_STATIC_PEERS")
     ):
         return {}
-    if environ.get(RANGE) == "LOCALHOST":
+    if environ.get(ONLY) == "1" or environ.get(RANGE) == "LOCALHOST":
         if not LOOPBACK.is_file():  # without it they would talk to the whole network
             raise FileNotFoundError(f"{LOOPBACK} is missing: run `make build`, or `colcon build`, again")
         bound = {"RMW_IMPLEMENTATION": rmw}  # another one knows no such profile
+        if ONLY in environ:
+            bound[ONLY] = ""  # as if it were not set: it would bring the shared memory back
         return {RANGE: "SUBNET", **dict.fromkeys(PROFILES, str(LOOPBACK)), **bound}
     return {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
 
@@ -119,9 +154,37 @@ def find_in_prefixes(relative: str, environ: Mapping[str, str]) -> Path:
     for prefix in prefixes:
         if (prefix / relative).exists():
             return prefix / relative
-    places = ", ".join(map(str, prefixes)) or "no prefix at all"
+    where = f"in {', '.join(map(str, prefixes))}" if prefixes else "(AMENT_PREFIX_PATH names no install prefix)"
     raise FileNotFoundError(
-        f"{relative} was not found in {places}: run `make build`, or `colcon build` and source its setup.bash"
+        f"{relative} was not found {where}. Messages, nodes and tables are built with colcon and are in no wheel: in a "
+        "checkout of tdm_ros run `make build` and use .venv/bin/tdm_ros, or, with ROS 2 Jazzy sourced, run `colcon "
+        "build` and source install/setup.bash"
+    )
+
+
+def check_same_install(prefix: Path) -> None:
+    """Make sure that the code that runs is that of an install prefix, from which tables and nodes are taken.
+
+    Raises
+    ------
+    ValueError
+        If the install prefix is of another checkout, or another copy; the text says which, and what to do.
+    """
+    own, running = Path(sys.prefix), Path(__file__).resolve()
+    packages = [prefix / lib / "python*" / "*-packages" for lib in ("lib", "local/lib")]
+    found = [path for pattern in packages for path in glob(str(pattern / "tdm_ros" / "system" / running.name))]
+    installed = [Path(path).resolve() for path in found]
+    if running in installed:
+        return
+    if own != prefix and (own / INDEX / "packages" / "tdm_ros").is_file():
+        ours = str(own)
+    elif installed:
+        ours = str(running.parents[1])
+    else:
+        return
+    raise ValueError(
+        f"tdm_ros of {prefix} is sourced, this program is of {ours}: use a terminal in which the other one is not "
+        f"sourced, or run {prefix / 'bin' / 'tdm_ros'}"
     )
 
 

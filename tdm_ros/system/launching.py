@@ -1,31 +1,44 @@
-"""A system's table as launch actions, for `ros2 launch`: what `system/runner.py` does where that does not exist."""
+"""A system's table as launch actions, for `ros2 launch`: what `system/runner.py` does where that does not exist.
+
+A launch file may be included several times, under namespaces, in another one: each inclusion is a run of its own, with
+its own folder, and its end ends its own processes and no others.
+"""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from launch import LaunchContext, LaunchDescription
+from ament_index_python.packages import get_package_prefix
+from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    GroupAction,
     IncludeLaunchDescription,
+    LogInfo,
     OpaqueFunction,
+    RegisterEventHandler,
     SetEnvironmentVariable,
-    Shutdown,
 )
-from launch.events.process import ShutdownProcess
+from launch.event_handlers import OnProcessIO
+from launch.events.process import ProcessIO, ShutdownProcess
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
-from tdm_ros.system.environment import ONE_THREAD, discovery, without_shared_memory
-from tdm_ros.system.runner import RESTART_AFTER_S
-from tdm_ros.system.table import Argument, Include, NodeEntry, SystemTable, Value, load_table
+from tdm_ros.system.console import LogFiles
+from tdm_ros.system.environment import ONE_THREAD, check_same_install, discovery, without_shared_memory
+from tdm_ros.system.preparing import Prepared, prepare
+from tdm_ros.system.run_folder import LOGS
+from tdm_ros.system.runner import RESTART_AFTER_S, TERM_BEFORE_KILL_S
+from tdm_ros.system.scheduling import prefix_of
+from tdm_ros.system.table import PACKAGE, Argument, Include, NodeEntry, SystemTable, Value, load_table
 
-RUN_DIR = time.strftime("runs/%Y%m%d-%H%M%S")
+RUN = "TDM_ROS_RUN"
+"""Environment variable with the run's folder: it marks all processes of one inclusion, those of included files, too."""
 
 
 def describe_system(path: Path) -> LaunchDescription:
@@ -39,34 +52,42 @@ def describe_system(path: Path) -> LaunchDescription:
     table = load_table(path)
     threads = [SetEnvironmentVariable(name, EnvironmentVariable(name, default_value="1")) for name in ONE_THREAD]
     arguments = [declare(argument, table) for argument in table.arguments.values()]
-    return LaunchDescription([*threads, *arguments, OpaqueFunction(function=start_all, args=[table])])
+    # A group: what it sets in the environment is not that of a launch file which includes this one.
+    return LaunchDescription([*arguments, GroupAction([*threads, OpaqueFunction(function=start_all, args=[table])])])
 
 
 def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
     """Declare an argument; the default "auto" depends on the value of another one."""
     varies = any(argument.name in variant.defaults for variant in table.variants)
-    default = {"run_dir": RUN_DIR}.get(argument.name, str(argument.default))
     return DeclareLaunchArgument(
         argument.name,
-        default_value="auto" if varies else default,
+        default_value="auto" if varies else str(argument.default),
         description=argument.description,
         choices=[str(choice) for choice in argument.choices] or None,
     )
 
 
-def start_all(
-    context: LaunchContext, table: SystemTable
-) -> list[SetEnvironmentVariable | Node | IncludeLaunchDescription]:
-    """Start the nodes with what was chosen, and what only a launch file can start."""
+def start_all(context: LaunchContext, table: SystemTable) -> list[Action]:
+    """Check what was chosen, make the run's folder, and start the nodes and what only a launch file can start.
+
+    Raises
+    ------
+    ValueError, OSError
+        If nodes cannot start with what was chosen; the text says why.
+    """
     texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
     values = table.completed({n: table.arguments[n].parse(text) for n, text in texts.items() if text != "auto"})
-    entries = table.started(values)
-    ends = Ends({entry.namespace for entry in entries if entry.required})
-    nodes = [start(entry, values, table, ends) for entry in entries]
+    check_same_install(Path(get_package_prefix(PACKAGE)))
     found = discovery(os.environ, str(values.get("network", "localhost")))
     found |= without_shared_memory(os.environ | found)
-    talking = [SetEnvironmentVariable(*setting) for setting in found.items()]
-    return [*talking, *(include(part, values, table) for part in table.included(values)), *nodes]
+    run = prepare(table, values, os.environ | found, "ros2 launch")
+    settings = {**run.settings, **found, RUN: str(run.folder)}
+    return [
+        LogInfo(msg=f"{table.name}: run folder {run.folder}"),
+        *(SetEnvironmentVariable(*setting) for setting in settings.items()),
+        *(include(part, values, table) for part in table.included(values)),
+        *start_nodes(table, values, run),
+    ]
 
 
 def include(part: Include, values: dict[str, Value], table: SystemTable) -> IncludeLaunchDescription:
@@ -76,30 +97,58 @@ def include(part: Include, values: dict[str, Value], table: SystemTable) -> Incl
     return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)), launch_arguments=given)
 
 
+def start_nodes(table: SystemTable, values: dict[str, Value], run: Prepared) -> Iterable[Action]:
+    """Start the nodes of the table, and keep what they print in the run's folder."""
+    entries = table.started(values)
+    ends = Ends({entry.namespace for entry in entries if entry.required}, run)
+    names = {start(entry, values, table, ends): entry.full_name for entry in entries}
+    files = LogFiles(run.folder / LOGS)
+
+    def keep(event: ProcessIO) -> None:
+        files.write(names[event.action], event.text.decode(errors="replace"))
+
+    yield RegisterEventHandler(OnProcessIO(target_action=names.__contains__, on_stdout=keep, on_stderr=keep))
+    yield from names
+
+
 class Ends:
-    """Ends an arm with its required nodes, and the system with its last arm.
+    """Ends an arm with its required nodes, and the run with its last arm: all that this inclusion started, no more.
 
     Parameters
     ----------
     lasting : set of str
         Namespaces that have required nodes.
+    run : Prepared
+        Its folder is released with the end.
     """
 
-    def __init__(self, lasting: set[str]) -> None:
+    def __init__(self, lasting: set[str], run: Prepared) -> None:
         self._lasting = set(lasting)
-        self.members: dict[str, list[Node]] = {}
+        self._run = run
+        self.members: dict[str, list[Action]] = defaultdict(list)
 
-    def of(self, namespace: str, name: str) -> Callable[..., object]:
-        """What is done when the required node ``name`` has ended."""
+    def of(self, namespace: str) -> Callable[..., object]:
+        """What is done when a required node of a namespace has ended."""
 
         def on_exit(event: object, context: LaunchContext) -> object:
             self._lasting.discard(namespace)
-            if not self._lasting:
-                return Shutdown(reason=f"{name} has ended")
             members = self.members[namespace]
-            return EmitEvent(event=ShutdownProcess(process_matcher=lambda process: process in members))
+            ended = members.__contains__ if self._lasting else of_run(self._run.folder)
+            if not self._lasting:
+                self._run.lock.release()
+            return EmitEvent(event=ShutdownProcess(process_matcher=ended))
 
         return on_exit
+
+
+def of_run(folder: Path | str) -> Callable[[Action], bool]:
+    """Return what tells whether an action's process belongs to the run in a folder."""
+
+    def matches(process: Action) -> bool:
+        details = process.process_details or {}
+        return (details.get("env") or {}).get(RUN) == str(folder)
+
+    return matches
 
 
 def start(entry: NodeEntry, values: dict[str, Value], table: SystemTable, ends: Ends) -> Node:
@@ -111,10 +160,13 @@ def start(entry: NodeEntry, values: dict[str, Value], table: SystemTable, ends: 
         namespace=entry.namespace or None,
         remappings=[*entry.remaps.items()],
         parameters=[*map(str, table.params_files(values)), table.given(entry, values)],
+        prefix=" ".join(prefix_of(entry.priority_of(values))) or None,
         output="screen",
         respawn=not entry.required,
         respawn_delay=RESTART_AFTER_S,
-        on_exit=ends.of(entry.namespace, entry.full_name) if entry.required else None,
+        sigterm_timeout=f"{entry.stop_s - TERM_BEFORE_KILL_S:g}",
+        sigkill_timeout=f"{TERM_BEFORE_KILL_S:g}",
+        on_exit=ends.of(entry.namespace) if entry.required else None,
     )
-    ends.members.setdefault(entry.namespace, []).append(node)
+    ends.members[entry.namespace].append(node)
     return node

@@ -8,11 +8,14 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+LOGS = "log"
+"""Folder, in that of a run, with what the nodes print."""
 PACKAGES = ("tdm_ros", "gymnasium", "mcap", "mujoco", "mujoco-core", "numpy", "rclpy", "safetensors", "torch")
 """Whose versions are written down."""
 
@@ -23,7 +26,8 @@ def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
     Parameters
     ----------
     wish : str
-        The folder; if it exists, the run goes on from what it holds. Empty: a new `runs/<date-time>`.
+        The folder, `~` as a shell has it; if it exists, the run goes on from what it holds. Empty: a new
+        `runs/<date-time>`.
     now : time.struct_time or None
         Time for the name; None: the present local time.
 
@@ -35,17 +39,27 @@ def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
     Raises
     ------
     OSError
-        If it cannot be made, or `latest` is something else than a link.
+        If it cannot be made, or `latest` is something else than a link. Where a folder was wished for, and the present
+        folder cannot be written (that of a system service), there is no link.
     """
     runs = Path("runs").absolute()
-    folder = Path(wish).resolve() if wish else _make_unique(runs, now)
-    folder.mkdir(parents=True, exist_ok=True)
-    runs.mkdir(exist_ok=True)
-    _point_to(runs / "latest", folder)
+    try:
+        folder = Path(wish).expanduser().resolve() if wish else _make_unique(runs, now)
+        (folder / LOGS).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"the run cannot be recorded ({error}): give run_dir:=<folder>, one that you may write"
+        ) from error
+    try:
+        runs.mkdir(exist_ok=True)
+        _point_to(runs / "latest", folder)
+    except OSError as error:
+        if not wish or isinstance(error, FileExistsError):
+            raise
     return folder
 
 
-def write_config(folder: Path, content: dict[str, Any], environ: dict[str, str]) -> None:
+def write_config(folder: Path, content: dict[str, Any], environ: Mapping[str, str]) -> None:
     """Write `config.json`: what is given, and the versions, machine and commit that it is run on.
 
     One that is there already, of who else runs or ran in this folder, is kept as `config-1.json` and so on.

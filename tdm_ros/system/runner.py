@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from tdm_ros.folder_lock import IN_USE_STATUS
 from tdm_ros.system.console import Console
 from tdm_ros.system.process import Process, describe
+from tdm_ros.system.table import STOP_S
 
 RESTART_AFTER_S = 1.0
 RESTARTS = 5
@@ -23,8 +24,22 @@ RESTARTS_WITHIN_S = 60.0
 TICK_S = 0.05
 """Longest time in which an end or an interruption goes unnoticed."""
 
-STOP = ((0.0, signal.SIGINT), (1.2, signal.SIGTERM), (2.2, signal.SIGKILL))
-"""How a system is stopped: seconds after the decision, and what is then sent to all that still run."""
+TERM_BEFORE_KILL_S = 1.0
+"""Time between the second signal, SIGTERM, and SIGKILL; the first one, SIGINT, is sent at once."""
+
+
+class _End:
+    """Which signals are due, the longer something takes to end; after ``stop_s`` it is killed [s]."""
+
+    def __init__(self, stop_s: float) -> None:
+        self._begin_s = time.monotonic()
+        steps = [(0.0, signal.SIGINT), (max(stop_s - TERM_BEFORE_KILL_S, 0.0), signal.SIGTERM)] if stop_s else []
+        self._steps = deque([*steps, (stop_s, signal.SIGKILL)])
+
+    def due(self) -> Iterator[signal.Signals]:
+        """Yield each signal once, when it is time for it."""
+        while self._steps and time.monotonic() - self._begin_s >= self._steps[0][0]:
+            yield self._steps.popleft()[1]
 
 
 @dataclass
@@ -32,6 +47,7 @@ class Member:
     """One program of a system, and what has happened to it; without an ``optional`` one the others go on.
 
     Members of a ``group`` end together, when a required one of them ends; with the last group that has one, the run.
+    A member that is told to end has ``stop_s`` for it, to write its files.
     """
 
     name: str
@@ -39,22 +55,11 @@ class Member:
     required: bool
     optional: bool = False
     group: str = ""
+    stop_s: float = STOP_S
     process: Process | None = None
+    end: _End | None = None
     start_at_s: float = 0.0
     deaths_s: deque[float] = field(default_factory=lambda: deque(maxlen=RESTARTS + 1))
-
-
-class _End:
-    """Which signals are due, the longer something takes to end."""
-
-    def __init__(self, steps: Sequence[tuple[float, signal.Signals]] = STOP) -> None:
-        self._begin_s = time.monotonic()
-        self._steps = deque(steps)
-
-    def due(self) -> Iterator[signal.Signals]:
-        """Yield each signal once, when it is time for it."""
-        while self._steps and time.monotonic() - self._begin_s >= self._steps[0][0]:
-            yield self._steps.popleft()[1]
 
 
 class Runner:
@@ -75,10 +80,11 @@ class Runner:
         self._console = console
         self._selector = selectors.DefaultSelector()
         self._caught: list[int] = []
+        self._suspended = 0
         self._status: int | None = None
         self._lasting = {member.group for member in members if member.required}
         self._failed = 0
-        self._ending: dict[str, _End] = {}
+        self._ending: set[str] = set()
 
     def run(self) -> int:
         """Run the system; return the exit status.
@@ -89,7 +95,11 @@ class Runner:
             0 when a required member of each group ended with status 0; 1 when one failed, or another could not be
             kept alive; 128 + n after signal n.
         """
-        previous = {number: signal.signal(number, self._on_signal) for number in _ENDING}
+        # What a shell (SIGINT, in the background) or nohup (SIGHUP) lets us ignore stays ignored.
+        ignored = [number for number in _IGNORABLE if signal.getsignal(number) is signal.SIG_IGN]
+        previous = {n: signal.signal(n, self._on_signal) for n in (*_IGNORABLE, signal.SIGTERM) if n not in ignored}
+        previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._on_suspend)
+        previous[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # output from the background
         try:
             while self._status is None:
                 self._start_due()
@@ -123,6 +133,12 @@ class Runner:
         """Pass on what the members print, for at most one tick."""
         for key, _ in self._selector.select(TICK_S):
             self._show(key.data)
+        if self._suspended:
+            self._suspended = 0
+            self._console.say(
+                "not suspended: the arm would go on while nobody watches over it. Ctrl-C stops the run, or fg and "
+                "Ctrl-C where the shell shows its prompt"
+            )
 
     def _show(self, process: Process) -> None:
         for line in process.lines():
@@ -173,19 +189,17 @@ class Runner:
         if not lasted or not self._lasting:
             self._finish(self._failed, reason if silent else f"{reason}: the run is over")
             return
-        self._ending[group] = _End()
+        self._ending.add(group)
         others = ", ".join(sorted(self._lasting))
         self._console.say(f"{reason}: {group} is over, {others} {'goes' if len(self._lasting) == 1 else 'go'} on")
 
     def _end_groups(self) -> None:
         """Send what is due to the members of groups that end."""
-        for group, end in self._ending.items():
-            for number in end.due():
-                for process in self._running(group):
-                    process.signal(number)
-
-    def _running(self, group: str) -> list[Process]:
-        return [m.process for m in self._members if m.process is not None and m.group == group]
+        for member in self._members:
+            if member.process is not None and member.group in self._ending:
+                member.end = member.end or _End(member.stop_s)
+                for number in member.end.due():
+                    member.process.signal(number)
 
     def _look_for_signals(self) -> None:
         if self._caught and self._status is None:
@@ -198,13 +212,18 @@ class Runner:
 
     def _stop(self) -> None:
         """End every member, whatever it takes; a further signal from a person skips the patience."""
-        for group in {member.group for member in self._members}:
-            self._ending.setdefault(group, _End())
-        patience = len(self._caught)
-        while any(member.process is not None for member in self._members):
+        self._ending |= {member.group for member in self._members}
+        patience, begin_s, told = len(self._caught), time.monotonic(), False
+        while running := [member for member in self._members if member.process is not None]:
             if len(self._caught) > max(patience, 1):
-                self._ending = {group: _End(((0.0, signal.SIGKILL),)) for group in self._ending}
+                for member in running:
+                    member.end = _End(0.0)
                 patience = len(self._caught)
+            writing = [member for member in running if member.stop_s > STOP_S]
+            if writing and not told and time.monotonic() - begin_s > STOP_S:
+                told = True
+                names, most_s = ", ".join(m.name for m in writing), max(m.stop_s for m in writing)
+                self._console.say(f"up to {most_s:g} s for {names} to write files; Ctrl-C again kills what is left")
             self._end_groups()
             self._pump()
             self._look_for_ends()
@@ -213,5 +232,8 @@ class Runner:
     def _on_signal(self, number: int, frame: object) -> None:
         self._caught.append(number)
 
+    def _on_suspend(self, number: int, frame: object) -> None:
+        self._suspended += 1
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_IGNORABLE = (signal.SIGINT, signal.SIGHUP)

@@ -1,18 +1,35 @@
-"""Start a node, as its executable does; when that cannot work, one sentence says why and what to do."""
+"""Start a node, as its executable does; when that cannot work, one sentence says why and what to do.
+
+Run as a program it starts what every node starts with, and ends: a check before anything is started.
+"""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from tdm_ros.system.environment import ament_prefixes
 
 ROS_MODULES = ("rclpy", "rcl_interfaces", "lifecycle_msgs", "std_srvs", "rosidl_", "rpyutils", "ament_index_python")
 RENDERERS = {"osmesa": "libosmesa6", "egl": "libegl1", "glfw": "libglfw3"}
 """Values of MUJOCO_GL, and the Debian package of each one's library."""
+NEEDS = {
+    "arm": ("mujoco", "gymnasium"),
+    "trainer": ("torch", "safetensors"),
+    "policy": ("safetensors",),
+    "planner": ("safetensors", "scipy"),
+}
+"""Python packages that a node cannot do without, besides those of `NEEDED_BY_ALL`."""
+NEEDED_BY_ALL = ("numpy", "yaml", "mcap", "mcap_ros2", "lz4", "zstandard")
 DOMAINS = range(233)
 """ROS domains that DDS has ports for. Source: DDS-RTPS 2.2, 9.6.1.1."""
 
@@ -41,6 +58,54 @@ def report(who: str, error: Exception) -> None:
     print(f"{who}: {sentence or (error if expected else repr(error))}", file=sys.stderr, flush=True)
     if not sentence and not expected:
         traceback.print_exception(error)
+
+
+def check_start(environ: Mapping[str, str], nodes: Collection[str], params_files: Sequence[Path]) -> None:
+    """Let the Python that nodes run in start ROS 2 with files of parameters, as each node will, and end.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        The environment that the nodes are started in.
+    nodes : collection of str
+        Their executables.
+    params_files : sequence of Path
+
+    Raises
+    ------
+    ValueError
+        If that does not work; the text says why, and what to do.
+    """
+    python = shutil.which("python3", path=environ.get("PATH")) or sys.executable
+    with tempfile.TemporaryDirectory() as folder:
+        command = [python, "-m", "tdm_ros.system.starting", ",".join(nodes)]
+        command += [str(path.absolute()) for path in params_files]
+        env = {"ROS_LOG_DIR": folder, **environ}
+        # Not from the present folder, which Python would look for modules in.
+        ran = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True)
+    if ran.returncode:
+        lines = [line for line in ran.stderr.splitlines() if line.startswith(_CHECK)]
+        raise ValueError(lines[-1].removeprefix(_CHECK) if lines else f"nodes cannot be started:\n{ran.stderr.strip()}")
+
+
+def check(nodes: Collection[str], params_files: Sequence[str]) -> int:
+    """Start what every node starts with, and end; return the exit status and print why it is not 0."""
+    try:
+        check_settings(os.environ)
+        needed = dict.fromkeys([*NEEDED_BY_ALL, *(module for node in nodes for module in NEEDS.get(node, ()))])
+        if missing := [module for module in needed if importlib.util.find_spec(module) is None]:
+            raise ValueError(_install(missing))
+        rclpy, _ = map(importlib.import_module, ("rclpy", "tdm_ros.msg"))
+        rclpy.init(args=["--ros-args", *(word for path in params_files for word in ("--params-file", path))])
+        rclpy.shutdown()
+    except Exception as error:
+        own = str(error) if isinstance(error, ValueError) else repr(error)
+        print(f"{_CHECK}{explain(error, os.environ) or own}", file=sys.stderr)
+        return 1
+    return 0
+
+
+_CHECK = "cannot start: "
 
 
 def check_settings(environ: Mapping[str, str]) -> None:
@@ -87,10 +152,18 @@ def explain(error: BaseException, environ: Mapping[str, str]) -> str:
         )
     if isinstance(error, ModuleNotFoundError) and error.name:
         return _missing(error.name, version)
+    if found := re.search(r"--params-file (.*?)'\. Error: (.*?),? (?:at|near) line(?:_num)? (\d+)", text, re.DOTALL):
+        path, what, line = found.groups()
+        what = what.replace("Error parsing a event", "this is not YAML")
+        return (
+            f"{path}, line {line}: {what}; expected names of nodes (or /**), below each of them ros__parameters, and "
+            "below that its parameters"
+        )
     if "log directory" in text:
         return f"ROS 2 cannot write its logs ({text}): set ROS_LOG_DIR to a folder that you may write"
     if "rcl" in type(error).__module__ or type(error).__name__ == "RCLError":
-        return f"ROS 2 does not start: {text.strip()}. See ROS_* in the environment, and the arguments after --ros-args"
+        text = " ".join(text.split())
+        return f"ROS 2 does not start: {text}. See ROS_* in the environment, and the arguments after --ros-args"
     return ""
 
 
@@ -106,7 +179,16 @@ def _missing(module: str, version: str) -> str:
             f"the ROS 2 package {package} was not found by Python {version} ({sys.executable}): source ROS 2's "
             "setup.bash, or use .venv/bin of `make build`"
         )
+    return _install([package])
+
+
+def _install(packages: Sequence[str]) -> str:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return (
-        f"the Python package {package} was not found by Python {version} ({sys.executable}): python3 -m pip install -r "
-        "requirements/runtime.txt -c constraints.txt, in a checkout of tdm_ros; or rosdep install --from-paths ."
+        f"Python {version} ({sys.executable}) does not find {', '.join(packages)}: in a checkout of tdm_ros, "
+        "python3 -m pip install -r requirements/runtime.txt (README, With ROS 2 installed)"
     )
+
+
+if __name__ == "__main__":
+    sys.exit(check(sys.argv[1].split(","), sys.argv[2:]))

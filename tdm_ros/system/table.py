@@ -17,10 +17,13 @@ import yaml
 Value = float | int | str | bool
 
 SUFFIX = ".system.yaml"
+PACKAGE = "tdm_ros"
 NAMESPACE = "arm"
 """The arms of a fleet live in the namespaces arm1, arm2, ...: a node of each is started in each of them."""
 COUNTED = ("seed", "port")
 """Arguments of which arm n gets n - 1 more, so that no two arms do, or take, the same."""
+STOP_S = 2.2
+"""How long a node may take to end before it is killed, unless its table says otherwise [s]."""
 WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -40,8 +43,8 @@ class Argument:
         What it does, with its unit.
     choices : tuple
         The values it may have; empty: any of its type.
-    minimum : float
-        Smallest number it may be; -inf: any.
+    minimum, maximum : float
+        Smallest and largest number it may be; infinite: any.
     """
 
     name: str
@@ -49,6 +52,7 @@ class Argument:
     description: str
     choices: tuple[Value, ...] = ()
     minimum: float = -math.inf
+    maximum: float = math.inf
 
     @property
     def kind(self) -> type:
@@ -69,8 +73,9 @@ class Argument:
             raise TableError(f"{self.name} must be {_NOUN[self.kind]}, got {text!r}") from None
         if self.choices and value not in self.choices:
             raise TableError(f"{self.name} must be one of {', '.join(map(str, self.choices))}; got {text!r}")
-        if self.kind in (int, float) and not (math.isfinite(value) and value >= self.minimum):
-            raise TableError(f"{self.name} must be a finite number >= {self.minimum:g}, got {text}")
+        if self.kind in (int, float) and not (math.isfinite(value) and self.minimum <= value <= self.maximum):
+            most = f" and <= {self.maximum:g}" if math.isfinite(self.maximum) else ""
+            raise TableError(f"{self.name} must be a finite number >= {self.minimum:g}{most}, got {text}")
         return value
 
 
@@ -92,6 +97,10 @@ class NodeEntry:
     per_arm : bool
         Whether each arm has one: as many as the argument ``arms`` says, from the one numbered ``first`` on. An arm ends
         with its required nodes; the system ends with the last arm.
+    priority : str
+        Argument of the system with the real-time priority that the node runs with; empty: it never has one.
+    stop_s : float
+        How long the node may take to end before it is killed: the time to write its files [s].
     remaps : mapping
         Topics that are to be found elsewhere, by the name that the node has for them.
     number : int
@@ -102,11 +111,17 @@ class NodeEntry:
     executable: str
     required: bool = False
     parameters: tuple[str, ...] = ()
-    package: str = "tdm_ros"
+    package: str = PACKAGE
     when: str = ""
     per_arm: bool = False
+    priority: str = ""
+    stop_s: float = STOP_S
     remaps: Mapping[str, str] = field(default_factory=dict)
     number: int = 0
+
+    def priority_of(self, values: Mapping[str, Value]) -> int:
+        """Real-time priority that it runs with; 0: none."""
+        return int(values[self.priority]) if self.priority else 0
 
     @property
     def namespace(self) -> str:
@@ -179,10 +194,11 @@ class SystemTable:
             If that one is not there.
         """
         files = [self.params_file, *(v.params_file for v in self.variants if values[v.argument] == v.value)]
-        if own := values.get("params"):
-            if not Path(str(own)).is_file():
+        if given := values.get("params"):
+            own = Path(str(given)).expanduser()
+            if not own.is_file():
                 raise TableError(f"params must be a file with parameters of nodes, there is none at {own}")
-            files.append(Path(str(own)).resolve())
+            files.append(own.resolve())
         return files
 
     def started(self, values: Mapping[str, Value]) -> list[NodeEntry]:
@@ -267,7 +283,10 @@ def load_table(path: Path) -> SystemTable:
     except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
         raise TableError(f"{path} is not the table of a system: {error}") from error
     for who, names in (
-        ("nodes take", [name for node in nodes for name in (*node.parameters, *filter(None, [node.when]))]),
+        (
+            "nodes take",
+            [name for node in nodes for name in (*node.parameters, *filter(None, [node.when, node.priority]))],
+        ),
         ("includes name", [name for part in table.includes for name in (*part.when, *part.arguments)]),
         ("nodes of each arm take", ["arms", "first"] if any(node.per_arm for node in nodes) else []),
         ("variants name", [name for v in table.variants for name in (v.argument, *v.defaults)]),

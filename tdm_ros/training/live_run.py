@@ -152,6 +152,18 @@ class RunRecord:
             )
         )
 
+    @property
+    def failure(self) -> str:
+        """Why a run that is over does not have what was asked for; empty if it has, or was ended from outside."""
+        machine = self._machine
+        if not machine.done:
+            return ""
+        if machine.evaluated < machine.schedule.evaluations:
+            return f"the run is over without its evaluation: {machine.told.reason}"
+        if machine.schedule.duration and not self.updates:
+            return "nothing was learned: no update of a trainer was ever seen; look at what the trainer printed"
+        return ""
+
     def summary(self) -> dict[str, Any]:
         """Everything that is known now."""
         machine = self._machine
