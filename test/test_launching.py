@@ -225,16 +225,31 @@ def test_parameters_that_ros_can_not_read_start_nothing(launched: Launch, tmp_pa
     assert not launched.processes and not (tmp_path / "runs").exists()
 
 
-def test_live_line_in_a_pipe_is_a_line_of_its_own_now_and_then() -> None:
-    """Launch shows what ends with a newline; without one it kept them all to the end."""
-    out = io.StringIO()
-    live = LiveLine(out, {})
+class Terminal(io.StringIO):
+    """Text that is shown on a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("out", "environ"), [(io.StringIO(), {}), (Terminal(), {LIVE_LINES: "some"})])
+def test_live_line_in_a_pipe_or_under_launch_is_a_line_of_its_own_now_and_then(
+    out: io.StringIO, environ: dict[str, str]
+) -> None:
+    """Launch shows what ends with a newline, from nodes with a terminal (emulate_tty), too."""
+    live = LiveLine(out, environ)
     for number in range(LIVE_EVERY + 1):
         live.show(f"\r{number} s\x1b[K")
     assert out.getvalue() == f"0 s\n{LIVE_EVERY} s\n"
 
 
+def test_live_line_on_a_terminal_is_drawn_in_place() -> None:
+    out = Terminal()
+    LiveLine(out, {}).show("\r1 s\x1b[K")
+    assert out.getvalue() == "\r1 s\x1b[K"
+
+
 def test_live_line_for_the_runner_is_whole_at_once() -> None:
     out = io.StringIO()
-    LiveLine(out, {LIVE_LINES: "1"}).show("\r1 s\x1b[K")
+    LiveLine(out, {LIVE_LINES: "each"}).show("\r1 s\x1b[K")
     assert out.getvalue() == "\r1 s\x1b[K\n"

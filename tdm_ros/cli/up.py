@@ -65,7 +65,7 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
     """
     nodes = table.started(values)
     executables = {node.full_name: _executable(node, environ) for node in nodes}
-    started_in = environ | without_shared_memory(environ) | {"PYTHONUNBUFFERED": "1", LIVE_LINES: "1"}
+    started_in = environ | without_shared_memory(environ) | {"PYTHONUNBUFFERED": "1", LIVE_LINES: "each"}
     run = prepare(table, values, started_in, "tdm_ros up")
     members = [
         Member(

@@ -23,18 +23,19 @@ _ERASE_REST = "\x1b[K"  # what a live line may end with, for terminals that see 
 class LiveLine:
     """Prints the live line of a node: in place on a terminal, and each one for `Console`, which does the same.
 
-    Elsewhere, under `ros2 launch` or in a file, it prints one in `LIVE_EVERY` as a line of text.
+    Elsewhere, in a file or under `ros2 launch`, which gives nodes a terminal if it is asked to, and shows whole lines
+    alone, it prints one in `LIVE_EVERY` as a line of text.
     """
 
     def __init__(self, out: TextIO, environ: Mapping[str, str]) -> None:
-        self._out, self._each = out, LIVE_LINES in environ
+        self._out, self._mode = out, environ.get(LIVE_LINES) or ("in place" if out.isatty() else "some")
         self._count = 0
 
     def show(self, line: str) -> None:
         """Print a line that begins with a carriage return."""
-        if self._out.isatty():
+        if self._mode == "in place":
             print(line, end="", file=self._out, flush=True)
-        elif self._each:
+        elif self._mode == "each":
             print(line, file=self._out, flush=True)
         elif self._count % LIVE_EVERY == 0:
             print(line.strip("\r").removesuffix(_ERASE_REST), file=self._out, flush=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 LIVE_LINES = "TDM_ROS_LIVE_LINES"
-"""Set where the lines that begin with a carriage return are drawn in place, or thinned out."""
+"""What a node does with its live line: "each" prints every one for `Console`, "some" one now and then as text."""
 PATHS = ("AMENT_PREFIX_PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 """What a setup.bash of ROS 2 adds its prefix to."""
 INDEX = Path("share") / "ament_index" / "resource_index"

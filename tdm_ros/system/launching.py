@@ -30,7 +30,7 @@ from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
 from tdm_ros.system.console import LogFiles
-from tdm_ros.system.environment import ONE_THREAD, check_same_install, discovery, without_shared_memory
+from tdm_ros.system.environment import LIVE_LINES, ONE_THREAD, check_same_install, discovery, without_shared_memory
 from tdm_ros.system.preparing import Prepared, prepare
 from tdm_ros.system.run_folder import LOGS
 from tdm_ros.system.runner import RESTART_AFTER_S, TERM_BEFORE_KILL_S
@@ -81,7 +81,7 @@ def start_all(context: LaunchContext, table: SystemTable) -> list[Action]:
     found = discovery(os.environ, str(values.get("network", "localhost")))
     found |= without_shared_memory(os.environ | found)
     run = prepare(table, values, os.environ | found, "ros2 launch")
-    settings = {**run.settings, **found, RUN: str(run.folder)}
+    settings = {**run.settings, **found, LIVE_LINES: "some", RUN: str(run.folder)}
     return [
         LogInfo(msg=f"{table.name}: run folder {run.folder}"),
         *(SetEnvironmentVariable(*setting) for setting in settings.items()),
