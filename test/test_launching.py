@@ -12,6 +12,7 @@ import importlib
 import io
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -216,6 +217,23 @@ def test_nodes_that_write_files_have_the_time_for_it(launched: Launch) -> None:
     node = by_name(launched.include("sawyer_reach"))
     times = {name: float(node(name).sigterm_timeout) + float(node(name).sigkill_timeout) for name in ("arm", "trainer")}
     assert times["arm"] < 3 and times["trainer"] == 30
+
+
+def test_real_time_priority_is_that_of_arm_and_policy_alone(launched: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no node inherits that of `chrt -r 5 ros2 launch`."""
+    if subprocess.run(["chrt", "--rr", "7", "true"], capture_output=True).returncode:
+        pytest.skip("this user may not have real-time priorities")
+    node = by_name(launched.include("sawyer_reach", real_time="7"))
+    assert [node(name).prefix for name in ("arm", "policy", "trainer")] == ["chrt --rr 7", "chrt --rr 7", None]
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_RR)
+    assert {node.prefix for node in launched.include("sawyer_reach")} == {"chrt --other 0"}
+
+
+def test_another_checkout_that_is_sourced_is_rejected(launched: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tdm_ros.system.launching.get_package_prefix", lambda _: "/opt/other")
+    with pytest.raises(ValueError, match="tdm_ros of /opt/other is sourced, this program is of"):
+        launched.include("sawyer_reach")
+    assert not launched.processes
 
 
 def test_parameters_that_ros_can_not_read_start_nothing(launched: Launch, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_system_short_run_learns_evaluates_and_writes_everything_down(tmp_path: 
         process = made.start("supervisor", run_dir=tmp_path, duration_min=0.4, evaluate_goals=2, reset_every=4)
         made.until(lambda: process.poll() is not None, 120)
         assert process.returncode == 0, made.output("supervisor")
-        assert (tmp_path / "supervisor.out").read_bytes().count(b"\r") > 20
+        assert made.output("supervisor").count(" robot time | ") > 2
     summary = summary_of(tmp_path)
     assert summary["finished"] is True and summary["evaluated"] == 2 and summary["updates"] > 0
     assert summary["transitions"]["published"] == summary["transitions"]["logged"] > 400
@@ -64,6 +64,26 @@ def test_system_short_run_learns_evaluates_and_writes_everything_down(tmp_path: 
     assert {int(ArmState.SOURCE_RANDOM), int(ArmState.SOURCE_RESET)} <= {t.source for t in logged}
     full = [t for t in logged if t.episode == rows[1].episode]
     assert [t.number for t in full] == list(range(50)) and [t.last for t in full] == [False] * 49 + [True]
+
+
+@pytest.mark.timeout(120)
+def test_system_in_which_nothing_learns_fails_and_says_so(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        for name in WITHOUT_TRAINER:
+            start(made, name)
+        process = made.start("supervisor", run_dir=tmp_path, duration_min=0.02, evaluate_goals=0)
+        made.until(lambda: process.poll() is not None, 90)
+        assert process.returncode == 1
+        assert "nothing was learned" in made.output("supervisor") and "Traceback" not in made.output("supervisor")
+    assert summary_of(tmp_path)["finished"] is True
+
+
+@pytest.mark.timeout(60)
+def test_supervisor_that_waits_for_a_start_says_how_to_give_it(tmp_path: Path) -> None:
+    with bench(tmp_path) as made:
+        made.start("supervisor", run_dir=tmp_path, auto_start=False)
+        service = f"{made.namespace}/supervisor/start"
+        made.until(lambda: f"ros2 service call {service} std_srvs/srv/Trigger" in made.output("supervisor"))
 
 
 @pytest.mark.timeout(180)
