@@ -254,6 +254,78 @@ class RealArmContract(ArmContract):
         self.wait(bench, 0.5)
         assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
+    @pytest.mark.parametrize(
+        ("flag", "says"),
+        [
+            ("mute", "the state of the robot is 0."),
+            ("mute_collision", "the collision state is 0."),
+            ("mute_hand", "the pose of the hand is 0."),
+        ],
+    )
+    def test_topic_that_falls_silent_stops_the_arm(self, bench: RealBench, flag: str, says: str) -> None:
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
+        bench.robot.ask("set", flag, True)
+        found = self.drive_until_problem(bench, 1.0)
+        assert says in found
+        self.wait(bench, STANDSTILL_S)
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+        bench.robot.ask("set", flag, False)
+        assert self.moves_only_after_a_hold(bench)
+
+    @pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
+    def test_robot_that_another_program_resets_and_enables_moves_only_after_a_hold(
+        self, bench: RealBench, heard: bool
+    ) -> None:
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
+        bench.robot.ask("set", "mute", not heard)
+        bench.robot.ask("estop", True)
+        assert self.drive_until_problem(bench, 1.0)
+        bench.robot.ask("estop", False)
+        bench.robot.ask("reset")
+        bench.robot.ask("enable")
+        bench.robot.ask("set", "mute", False)
+        assert bench.robot.ask("facts")["enabled"]
+        assert self.moves_only_after_a_hold(bench)
+
+    def test_joints_that_are_not_homed_are_not_moved(self, bench: RealBench) -> None:
+        bench.robot.ask("homed", False)
+        assert "not homed" in self.drive_until_problem(bench, 1.0)
+        self.wait(bench, STANDSTILL_S)
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+    @pytest.mark.parametrize("persists", [False, True])
+    def test_error_without_a_stop_is_cleared_by_stop_reset_enable(self, bench: RealBench, persists: bool) -> None:
+        bench.robot.ask("error", True, persists)
+        assert "error: stop it, reset it, then enable it" in self.drive_until_problem(bench, 1.0)
+        assert "a reset clears only a stop" in bench.client.reset().result(10).reason
+        assert bench.client.stop().result(10).done
+        answer = bench.client.reset().result(10)
+        assert answer.done != persists
+        assert persists == ("an error persists after the reset" in answer.reason)
+
+    def drive_until_problem(self, bench: RealBench, seconds: float) -> str:
+        """Command as one that does not look, and return the first problem, which must come."""
+        for _ in range(round(seconds / CYCLE_S)):
+            bench.arm.drive("velocity", [0.2, 0, 0, 0, 0, 0, 0])
+            bench.cycle()
+            if found := bench.arm.problem():
+                return found
+        raise AssertionError(f"no problem within {seconds} s")
+
+    def moves_only_after_a_hold(self, bench: RealBench) -> bool:
+        """Whether the arm, now well again, stands whatever is commanded, and moves after `hold`."""
+        end_s = time.monotonic() + 2.0
+        while bench.client.state().state.problem and time.monotonic() < end_s:
+            bench.arm.drive("velocity", [0.2, 0, 0, 0, 0, 0, 0])
+            bench.cycle()
+        before = bench.truth()[0][0]
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.5)
+        assert "meanwhile" in bench.client.state().state.refusal
+        assert bench.truth()[0][0] == pytest.approx(before, abs=0.005)
+        bench.arm.hold()
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.5)
+        return bench.truth()[0][0] - before > 0.05
+
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
     def test_worker_that_dies_or_freezes_stops_the_arm_and_is_told(
         self, bench: RealBench, number: signal.Signals

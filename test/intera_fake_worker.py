@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 
 from tdm_ros.intera import wire
 
@@ -17,9 +18,11 @@ def state(seq: int, command_seq: int = 0) -> wire.State:
     """Return a state of a robot at rest."""
     zeros = (0.0,) * 7
     flags = {"enabled": True, "stopped": False, "error": False, "estop": False, "collided": False, "cuff": False}
+    flags |= {"homed": True}
     hand = {"p_base_hand_m": (0.5, 0.0, 0.3), "quat_wxyz": (1.0, 0.0, 0.0, 0.0), "hand_twist": (0.0,) * 6}
     joints = {"joints_age_s": 0.02, "q_rad": zeros, "qd_rad_s": zeros, "effort_n_m": zeros}
     told = {"buttons": {}, "problem": "", "phase": "idle", "command_seq": command_seq, "refused": 0, "refusal": ""}
+    told |= {"interruption": ""}
     return wire.State(seq=seq, stamp_s=time.monotonic(), **joints, **hand, **flags, **told)
 
 
@@ -82,4 +85,5 @@ class Fake:
 
 
 if __name__ == "__main__":
-    sys.exit(Fake(socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1])), sys.argv[1]).run())
+    with suppress(OSError):  # the client has gone first
+        sys.exit(Fake(socket.socket(fileno=int(sys.argv[sys.argv.index("--fd") + 1])), sys.argv[1]).run())

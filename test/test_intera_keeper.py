@@ -124,7 +124,32 @@ def test_robot_that_can_not_be_moved_refuses_and_stops():
     assert case.offer(2) == "the robot reports a collision"
     case.problem = ""
     assert "v" not in kinds(case.tick(20))
-    assert not case.offer(3)
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_robot_that_could_not_be_moved_for_one_tick_refuses_everything_until_it_is_acknowledged(moving):
+    case = Case()
+    if moving:
+        case.offer(1)
+        case.tick()
+    case.problem = "the robot is stopped"
+    case.tick()
+    case.problem = ""
+    for seq in (2, 3):
+        assert "the arm could not be moved meanwhile (the robot is stopped): hold" in case.offer(seq)
+        assert "v" not in kinds(case.tick(30))
+    case.keeper.acknowledge()
+    assert case.offer(4) == "" and kinds(case.tick()) == "v"
+
+
+def test_acknowledgement_of_what_goes_on_changes_nothing():
+    case = Case()
+    case.problem = "the robot is stopped"
+    case.tick()
+    case.keeper.acknowledge()
+    case.tick()
+    case.problem = ""
+    assert "meanwhile" in case.offer(1)
 
 
 def test_without_fresh_joints_position_mode_is_left_to_the_robot():

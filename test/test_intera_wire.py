@@ -21,6 +21,7 @@ from tdm_ros.intera.worker import LOWER_RAD, UPPER_RAD, VELOCITY_RAD_S
 from tdm_ros.robot.sawyer import Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 FOLDER = Path(wire.__file__).parent
+WORKER_FILES = ("wire", "keeper", "master", "sdk", "devices", "output", "worker")
 COMMAND = wire.Command(1, 2, "velocity", (0.1,) * 7)
 MESSAGES = [
     wire.Hello(1, "genuine", "5.3.0", "5.5.2", tuple(f"right_j{i}" for i in range(7)), ("cuff: no config",)),
@@ -141,13 +142,12 @@ def test_limits_of_the_worker_are_those_of_the_robot():
     np.testing.assert_allclose(UPPER_RAD, Q_UPPER_RAD)
 
 
-@pytest.mark.parametrize("name", ["wire", "keeper", "master", "sdk", "devices", "output", "worker"])
+@pytest.mark.parametrize("name", WORKER_FILES)
 def test_files_of_the_worker_need_the_standard_library_ros_and_the_sdk_alone(name):
-    allowed = {*sys.stdlib_module_names, "rospy", "sensor_msgs", "intera_interface"}
-    siblings = {"wire", "keeper", "master", "sdk", "devices", "output"}
+    allowed = {*sys.stdlib_module_names, "rospy", "sensor_msgs", "std_msgs", "intera_core_msgs", "intera_interface"}
     for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text(), feature_version=(3, 8))):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
         for module in names:
-            ours = module in siblings or module.startswith("tdm_ros.intera")
+            ours = module in WORKER_FILES or module.startswith("tdm_ros.intera")
             assert ours or module.split(".")[0] in allowed, f"{name}.py imports {module}"

@@ -123,6 +123,7 @@ def test_remedy_of_every_fault_ends_with_clear_fault_and_start_and_is_in_the_doc
 
 @pytest.mark.parametrize("flag", ["estop", "stopped", "error", "collided", "motors off"])
 def test_remedy_is_known_for_whatever_the_robot_reports(flag: str) -> None:
-    flags = dict.fromkeys(("estop", "stopped", "error", "collided"), False) | {"enabled": flag != "motors off"}
+    flags = dict.fromkeys(("estop", "stopped", "error", "collided"), False) | {"homed": True}
+    flags |= {"enabled": flag != "motors off"}
     said = trouble(flags | ({flag: True} if flag in flags else {}), 0.0)
     assert said and "remove the cause;" not in remedy_of(said)

@@ -35,6 +35,7 @@ WELL = State(
     stopped=False,
     error=False,
     estop=False,
+    homed=True,
     collided=False,
     cuff=False,
     buttons={},
@@ -43,6 +44,7 @@ WELL = State(
     command_seq=0,
     refused=0,
     refusal="",
+    interruption="",
 )
 
 
@@ -143,6 +145,14 @@ def test_arm_holds_once() -> None:
     arm.hold()
     arm.hold()
     assert client.sent == [("velocity", [0.1] * 7), "hold"]
+
+
+def test_arm_that_could_not_be_moved_meanwhile_is_held_again_which_says_that_we_know() -> None:
+    client = Client()
+    arm = arm_of(client)
+    client.reading = Reading(replace(WELL, interruption="the robot is stopped"), 0.01, "")
+    arm.hold()
+    assert client.sent == ["hold"]
 
 
 def test_cycle_of_a_real_arm_says_what_moved_it() -> None:

@@ -162,7 +162,8 @@ class ArmControl:
 
     def pass_time(self, now_s: float) -> None:
         """Let the arm move up to now; it holds from the moment when the last command is too old."""
-        if problem := "" if self._fault else self._drive.problem():
+        problem = self._drive.problem()  # asked in a fault, too: what the arm reports once must not outlast the fault
+        if problem and not self._fault:
             self.fault(problem)
         self._watch_cuff(now_s)
         expiry_s = self.wake_s()

@@ -75,7 +75,8 @@ class SawyerArm:
 
     def hold(self) -> None:
         """Stop, and stay in the robot's own position mode."""
-        if self._moving:
+        state = self.client.state().state
+        if self._moving or (state is not None and state.interruption):  # the hold also says that we know of that
             self._moving = False
             self.client.hold()
 

@@ -125,7 +125,7 @@ class InteraClient:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(link)
 
-    def wait_ready(self, timeout_s: float = 45.0) -> wire.Hello:
+    def wait_ready(self, timeout_s: float = wire.UP_S + 5.0) -> wire.Hello:
         """Wait until the worker is up. It may take half a minute to find out that the robot is not there.
 
         Raises

@@ -76,7 +76,9 @@ NOTHING = Order("")
 class Keeper:
     """Follows a command for as long as it may, then stops the arm and leaves it in position mode.
 
-    An expired command never comes back. Every method may be called from any thread.
+    An expired command never comes back. Once the robot could not be moved, for however short a time, everything is
+    refused until `acknowledge`: somebody else may have stopped, reset and enabled the robot, and a client that did
+    not see it must not move the arm. Every method may be called from any thread.
 
     Parameters
     ----------
@@ -89,6 +91,7 @@ class Keeper:
         self.command_seq = 0
         self.refused = 0
         self.refusal = ""
+        self.interruption = ""
         self._lock = threading.Lock()
         self._sent: deque[tuple[int, float]] = deque(maxlen=64)
         self._newest_seq = 0
@@ -113,7 +116,7 @@ class Keeper:
                 why = f"seq must be over {self._newest_seq}, got {command.seq}"
             else:
                 self._newest_seq = command.seq
-                why = self._too_old(command, now_s) or problem or self.caps.problem(command)
+                why = self._too_old(command, now_s) or problem or self._interrupted() or self.caps.problem(command)
                 if why:
                     self._stop(now_s)
             self.refusal = why
@@ -129,6 +132,11 @@ class Keeper:
         with self._lock:
             self._stop(now_s)
 
+    def acknowledge(self) -> None:
+        """Take commands again after an interruption: the client knows of it, or has ended it itself."""
+        with self._lock:
+            self.interruption = ""
+
     def step(self, now_s: float, problem: str, fresh: bool) -> Order:
         """Return what to send at this tick.
 
@@ -138,6 +146,7 @@ class Keeper:
         with self._lock:
             held_up = self._last_step_s is not None and now_s - self._last_step_s > LATE_S
             self._last_step_s = now_s
+            self.interruption = problem or self.interruption
             if self._command is not None:
                 if held_up or problem or now_s - self._since_s > self._command.hold_s:
                     self._stop(now_s)
@@ -157,6 +166,11 @@ class Keeper:
     def _stop(self, now_s: float) -> None:
         if self._command is not None:
             self.phase, self._command, self._since_s = "stopping", None, now_s
+
+    def _interrupted(self) -> str:
+        if not self.interruption:
+            return ""
+        return f"the arm could not be moved meanwhile ({self.interruption}): hold, then start again"
 
     def _too_old(self, command: Command, now_s: float) -> str:
         sent_s = dict(self._sent).get(command.state_seq)

@@ -26,6 +26,23 @@ whose worker was killed took 0.28 s to stand."""
 STALE_S = 0.1
 """Joint states older than this [s] are no ground to move on."""
 
+STATE_SILENT_S = 0.3
+"""What `WATCHED` names comes many times a second; older than this it is not relied on [s]."""
+
+FOUND_S = 5.0
+"""Longest time from then on until everything was received and the robot has connected to our topics [s]."""
+
+LIMB = "/robot/limb/right/"
+WATCHED = {
+    "state of the robot": "/robot/state",
+    "collision state": LIMB + "collision_detection_state",
+    "pose of the hand": LIMB + "endpoint_state",
+}
+"""What has to be received all the time besides joint states, and its topic."""
+
+PRESSED = 1
+"""Of RobotAssemblyState.estop_button."""
+
 UNUSABLE, NO_ROS, NO_MASTER, NO_ROBOT = 2, 3, 4, 5
 """Exit codes: the arguments, the Python that runs this, the network, the robot."""
 
@@ -57,6 +74,63 @@ def joints_of(message: Any) -> Joints | None:
     return Joints(time.monotonic(), q, qd, effort) if all(map(math.isfinite, q + qd + effort)) else None
 
 
+def hand_of(message: Any) -> tuple | None:
+    """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of an EndpointState of ROS 1 or 2, or None.
+
+    None is for numbers that are not finite.
+    """
+    p, o, v, w = message.pose.position, message.pose.orientation, message.twist.linear, message.twist.angular
+    hand = ((p.x, p.y, p.z), (o.w, o.x, o.y, o.z), (v.x, v.y, v.z, w.x, w.y, w.z))
+    return hand if all(math.isfinite(value) for part in hand for value in part) else None
+
+
+class Arrivals:
+    """When each thing that `WATCHED` names was received last.
+
+    Parameters
+    ----------
+    silent_s : float
+        Older than this it is not relied on [s].
+    """
+
+    def __init__(self, silent_s: float) -> None:
+        self._silent_s = silent_s
+        self._at_s = dict.fromkeys(WATCHED, -math.inf)
+
+    def note(self, name: str) -> None:
+        """Something was received now."""
+        self._at_s[name] = time.monotonic()
+
+    def missing(self) -> str:
+        """Return which topic has never brought anything, or ""."""
+        never = [WATCHED[name] for name, at_s in self._at_s.items() if at_s == -math.inf]
+        return f"{', '.join(never)} said nothing whole and finite" if never else ""
+
+    def problem(self, now_s: float) -> str:
+        """Return what is too old to rely on, or ""."""
+        for name, at_s in self._at_s.items():
+            if now_s - at_s > self._silent_s:
+                return f"the {name} is {now_s - at_s:.1f} s old"
+        return ""
+
+
+def reset_problem(state: Any) -> str:
+    """Return why a robot in this state (a RobotAssemblyState of ROS 1 or 2) can not be reset, or ""."""
+    if state.stopped and state.estop_button == PRESSED:
+        return "the e-stop is pressed: release it first"
+    if state.error and not state.stopped:
+        return (
+            "the robot reports an error without being stopped, and a reset clears only a stop: stop it (motors off, "
+            "brakes on), then reset it, then enable it"
+        )
+    return "" if state.stopped else "the robot is not stopped: there is nothing to reset"
+
+
+ERROR_PERSISTS = (
+    "an error persists after the reset: the robot's screen and log say which; if it stays, switch the robot off and on"
+)
+
+
 def trouble(flags: dict[str, bool], joints_age_s: float) -> str:
     """Return why a robot with these flags can not be moved; empty if it can."""
     if flags["estop"]:
@@ -64,9 +138,11 @@ def trouble(flags: dict[str, bool], joints_age_s: float) -> str:
     if flags["stopped"]:
         return "the robot is stopped: ask for a reset, then enable it"
     if flags["error"]:
-        return "the robot reports an error"
+        return "the robot reports an error: stop it, reset it, then enable it"
     if not flags["enabled"]:
         return "the motors are off: enable them"
+    if not flags["homed"]:
+        return "the robot's joints are not homed, so that it does not know where they are: home them"
     if flags["collided"]:
         return "the robot reports a collision"
     return f"joint states are {joints_age_s:.2f} s old" if joints_age_s > STALE_S else ""
@@ -77,30 +153,33 @@ class Robot:
 
     Parameters
     ----------
+    rospy, sdk : module
+        See `join_ros`.
     speed_ratio : float
         For position mode, in (0, 1]. The robot keeps it when we are gone, so that it is set in any case.
+    silent_s : float
+        What `WATCHED` names is not relied on when it is older [s].
 
     Raises
     ------
     ComingUpError
-        If ROS 1, the SDK, the ROS master or the robot is not there, or not whole.
+        If the robot is not there, or not whole, or can not reach us.
     """
 
-    def __init__(self, speed_ratio: float) -> None:
-        rospy, self.sdk = _modules()
-        _find_master()
-        rospy.init_node("tdm_sawyer_worker", disable_signals=True, anonymous=True)
-        self._rospy = rospy
+    def __init__(self, rospy: Any, sdk: Any, speed_ratio: float, silent_s: float = STATE_SILENT_S) -> None:
+        self._rospy, self.sdk = rospy, sdk
         self._joints: Joints | None = None
         self._stamp: Any = None
-        self._pose = ((0.0,) * 3, (1.0, 0.0, 0.0, 0.0), (0.0,) * 6)
-        from sensor_msgs.msg import JointState
-
-        rospy.Subscriber("/robot/joint_states", JointState, self._hear_joints, queue_size=1, tcp_nodelay=True)
+        self._hand: Any = None
+        self._arrivals = Arrivals(silent_s)
+        self._subscribe()
         # Not versioned: that check ends the process, and SDK 5.3.0 refuses robots with 5.5.
-        self._enabler = _built("RobotEnable", lambda: self.sdk.RobotEnable(versioned=False))
-        self._limb = _built("Limb", lambda: self.sdk.Limb("right"))
+        self._enabler, self._limb = _built(
+            {"RobotEnable": lambda: sdk.RobotEnable(versioned=False), "Limb": lambda: sdk.Limb("right")}
+        )
         self._check_limb()
+        self._outgoing = self._connections()
+        self._wait_for_all()
         self.motors = Motors(self._enabler)
         self._limb.set_joint_position_speed(speed_ratio)
         self._limb.set_command_timeout(COMMAND_TIMEOUT_S)
@@ -137,27 +216,28 @@ class Robot:
 
     def hand(self) -> tuple:
         """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand; the last that were finite."""
-        pose, velocity = self._limb.endpoint_pose(), self._limb.endpoint_velocity()
-        p, o, v, w = pose["position"], pose["orientation"], velocity["linear"], velocity["angular"]
-        hand = ((p.x, p.y, p.z), (o.w, o.x, o.y, o.z), (v.x, v.y, v.z, w.x, w.y, w.z))
-        if all(math.isfinite(value) for part in hand for value in part):
-            self._pose = hand
-        return self._pose
+        return tuple(self._hand)
 
     def flags(self) -> dict[str, bool]:
-        """Return enabled, stopped, error, estop and collided."""
+        """Return enabled, stopped, error, homed, estop and collided."""
         state = self._enabler.state()
         return {
+            "homed": bool(state.homed),
             "enabled": bool(state.enabled),
             "stopped": bool(state.stopped),
             "error": bool(state.error),
-            "estop": state.estop_button == 1,
+            "estop": state.estop_button == PRESSED,
             "collided": bool(self._limb.has_collided()),
         }
 
     def problem(self, now_s: float) -> str:
         """Return why the arm can not be moved now; empty if it can."""
-        return trouble(self.flags(), self.joints_age_s(now_s)) or self._master.problem(now_s)
+        return (
+            trouble(self.flags(), self.joints_age_s(now_s))
+            or self._arrivals.problem(now_s)
+            or self._master.problem(now_s)
+            or self._unheard()
+        )
 
     def send(self, kind: str, values: tuple) -> None:
         """Send one order of the keeper. Only one thread may: the SDK fills one shared message."""
@@ -175,12 +255,80 @@ class Robot:
         """Set the speed of position mode, in (0, 1] of the joints' limits."""
         self._limb.set_joint_position_speed(ratio)
 
+    def _subscribe(self) -> None:
+        """The SDK's objects keep the last values for ever: when they came is known only here."""
+        from intera_core_msgs.msg import CollisionDetectionState, EndpointState, RobotAssemblyState
+        from sensor_msgs.msg import JointState
+
+        for topic, kind, call in (
+            ("/robot/joint_states", JointState, self._hear_joints),
+            (WATCHED["state of the robot"], RobotAssemblyState, lambda _: self._arrivals.note("state of the robot")),
+            (WATCHED["collision state"], CollisionDetectionState, lambda _: self._arrivals.note("collision state")),
+            (WATCHED["pose of the hand"], EndpointState, self._hear_hand),
+        ):
+            self._rospy.Subscriber(topic, kind, call, queue_size=1, tcp_nodelay=True)
+
+    def _connections(self) -> list[Any]:
+        """Handles of all topics to the robot. The SDK's own share their connections, and keep them to themselves."""
+        from intera_core_msgs.msg import JointCommand
+        from std_msgs.msg import Bool, Empty, Float64
+
+        return [
+            self._rospy.Publisher(topic, kind, queue_size=queue_size)
+            for topic, kind, queue_size in (
+                (LIMB + "joint_command", JointCommand, 1),
+                (LIMB + "joint_command_timeout", Float64, 10),
+                (LIMB + "set_speed_ratio", Float64, 10),
+                ("/robot/set_super_enable", Bool, 10),
+                ("/robot/set_super_reset", Empty, 10),
+                ("/robot/set_super_stop", Empty, 10),
+            )
+        ]
+
+    def _unheard(self) -> str:
+        """Return which of our topics nobody subscribes to, or ""."""
+        names = [publisher.name for publisher in self._outgoing if not publisher.get_num_connections()]
+        return f"nobody listens on {', '.join(names)}" if names else ""
+
+    def _wait_for_all(self) -> None:
+        """See that everything comes, and that what we send arrives.
+
+        Raises
+        ------
+        ComingUpError
+            If not.
+        """
+        deadline_s = time.monotonic() + FOUND_S
+        while True:
+            missing = "" if self._joints else "/robot/joint_states said nothing whole and finite"
+            missing = missing or self._arrivals.missing()
+            unheard = self._unheard()
+            if not (missing or unheard):
+                return
+            if time.monotonic() > deadline_s:
+                break
+            time.sleep(0.01)
+        if missing:
+            raise ComingUpError(f"{missing} for {FOUND_S:g} s: is the robot up, and in SDK mode?", NO_ROBOT)
+        raise ComingUpError(
+            f"{unheard} for {FOUND_S:g} s: the robot has to connect back to this machine, at "
+            f"{self._rospy.get_node_uri()}. Set host_ip (ROS_IP) to this machine's address in the robot's network, and "
+            "let the robot through the firewall",
+            NO_ROBOT,
+        )
+
     def _hear_joints(self, message: Any) -> None:
         """Keep a sample that is new, whole and finite; the SDK itself can not tell an old one."""
         stamp = (message.header.stamp.secs, message.header.stamp.nsecs)
         joints = None if stamp == self._stamp and stamp != (0, 0) else joints_of(message)
         if joints is not None:
             self._stamp, self._joints = stamp, joints
+
+    def _hear_hand(self, message: Any) -> None:
+        hand = hand_of(message)
+        if hand is not None:
+            self._hand = hand
+            self._arrivals.note("pose of the hand")
 
     def _check_limb(self) -> None:
         """See that the SDK's Limb is whole: without the robot's parameters it is a shell, and says nothing."""
@@ -194,11 +342,6 @@ class Robot:
                 "parameters /robot_config/assembly_names and /robot_config/right_config/joint_names set?",
                 NO_ROBOT,
             )
-        deadline_s = time.monotonic() + 2.0
-        while self._joints is None:
-            if time.monotonic() > deadline_s:
-                raise ComingUpError("/robot/joint_states held no whole, finite sample for 2 s", NO_ROBOT)
-            time.sleep(0.01)
 
 
 class Motors:
@@ -219,12 +362,13 @@ class Motors:
         with self._lock:
             if self._enabler.state().stopped:
                 return "the robot is stopped: ask for a reset first"
-            return _tried(self._enabler.enable)
+            reason = _tried(self._enabler.enable)
+            return f"{reason}: the robot's screen and lights say why; is it in SDK mode?" if reason else ""
 
     def reset(self) -> str:
         """Clear a stop; the motors stay off."""
         with self._lock:
-            return _tried(self._reset)
+            return reset_problem(self._enabler.state()) or _tried(self._reset)
 
     def stop(self) -> str:
         """Switch the motors off and apply the brakes: a software e-stop. It does not wait for the others."""
@@ -239,8 +383,34 @@ def _tried(action: Callable[[], object]) -> str:
     try:
         done = action()
     except (Exception, SystemExit) as error:
-        return f"{type(error).__name__}: {error}"
-    return "an error persists after the reset" if done is False else ""
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return ERROR_PERSISTS if done is False else ""
+
+
+def join_ros() -> tuple[Any, Any]:
+    """Become a node of ROS 1; return the modules rospy and intera_interface.
+
+    Raises
+    ------
+    ComingUpError
+        If ROS 1, the SDK or the ROS master is not there.
+    """
+    rospy, sdk = _modules()
+    _find_master()
+    rospy.init_node("tdm_sawyer_worker", disable_signals=True, anonymous=True)
+    return rospy, sdk
+
+
+def device_states(rospy: Any) -> Callable[[str, Callable[[Any], None]], Any]:
+    """Return what subscribes to the state of a device, or to the configuration of their node, "io"."""
+    from intera_core_msgs.msg import IODeviceStatus
+
+    def subscribe(name: str, call: Callable[[Any], None]) -> Any:
+        if name == "io":
+            return rospy.Subscriber("/io/robot/config", rospy.AnyMsg, call, queue_size=1)
+        return rospy.Subscriber(f"/io/robot/{name}/state", IODeviceStatus, call, queue_size=1)
+
+    return subscribe
 
 
 def _modules() -> tuple[Any, Any]:
@@ -270,14 +440,26 @@ def _find_master() -> None:
         raise ComingUpError(f"no ROS master at {uri} ({error}): is the robot on and reachable?", NO_MASTER) from None
 
 
-def _built(what: str, build: Callable[[], Any]) -> Any:
-    try:
-        return build()
-    except SystemExit as error:
-        raise ComingUpError(f"{what} of intera_interface wanted to end the process ({error})", NO_ROBOT) from None
-    except Exception as error:
-        raise ComingUpError(
-            f"{what} of intera_interface can not be made ({type(error).__name__}: {error}): is the robot up, and can "
-            "it reach this machine (ROS_IP)?",
-            NO_ROBOT,
-        ) from None
+def _built(builders: dict[str, Callable[[], Any]]) -> list[Any]:
+    """Make objects of intera_interface side by side: each may wait for many seconds, one time-out after the other."""
+    made: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+
+    def make(what: str, build: Callable[[], Any]) -> None:
+        try:
+            made[what] = build()
+        except SystemExit as error:
+            reasons[what] = f"{what} of intera_interface wanted to end the process ({error})"
+        except Exception as error:
+            reasons[what] = f"{what} of intera_interface can not be made ({type(error).__name__}: {error})"
+
+    threads = [threading.Thread(target=make, args=item, daemon=True) for item in builders.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if reasons:
+        texts = [reasons[what] for what in builders if what in reasons]
+        remedy = "is the robot up, and can it reach this machine (ROS_IP)?"
+        raise ComingUpError(f"{'; '.join(texts)}: {remedy}", NO_ROBOT)
+    return [made[what] for what in builders]

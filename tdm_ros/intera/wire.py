@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any, Union
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-VERSION = 1
+VERSION = 2
 JOINTS = 7
 MAX_BYTES = 16384
 """Longest body of a frame. A state has about 900."""
+
+UP_S = 40.0
+"""Longest time that a worker may take to come up [s]; then it gives its reason and ends."""
 
 MODES = ("velocity", "torque", "position")
 HOLD_S = 0.15
@@ -49,7 +52,7 @@ class Hello:
         Versions of intera_interface and of the software on the robot.
     joints : tuple of str, length 7
     missing : tuple of str
-        Devices that did not answer, each with its reason. The arm works without them.
+        Devices that were not found, each with its reason, for the operator.
     """
 
     version: int
@@ -84,7 +87,7 @@ class State:
     quat_wxyz : (4,) float
     hand_twist : (6,) float
         Velocity [m/s], then angular velocity [rad/s], of the hand in frame base.
-    enabled, stopped, error, collided, cuff : bool
+    enabled, stopped, error, homed, collided, cuff : bool
     estop : bool
         The button is pressed.
     buttons : dict of str to int
@@ -99,6 +102,9 @@ class State:
         How many commands were refused.
     refusal : str
         Why the last command was refused; empty when it was accepted.
+    interruption : str
+        Why the arm could not be moved at some time since the last "hold" or "enable"; empty if it always could. While
+        it is not empty all commands are refused.
     """
 
     seq: int
@@ -114,6 +120,7 @@ class State:
     stopped: bool
     error: bool
     estop: bool
+    homed: bool
     collided: bool
     cuff: bool
     buttons: dict[str, int]
@@ -122,6 +129,7 @@ class State:
     command_seq: int
     refused: int
     refusal: str
+    interruption: str
 
 
 @dataclass(frozen=True)

@@ -28,13 +28,31 @@ if __package__:
     from tdm_ros.intera.devices import Devices, Errands
     from tdm_ros.intera.keeper import Caps, Keeper
     from tdm_ros.intera.output import never_wait
-    from tdm_ros.intera.sdk import STALE_S, UNUSABLE, ComingUpError, Robot
+    from tdm_ros.intera.sdk import (
+        NO_ROBOT,
+        STALE_S,
+        STATE_SILENT_S,
+        UNUSABLE,
+        ComingUpError,
+        Robot,
+        device_states,
+        join_ros,
+    )
 else:  # as a file, our folder is on the path
     import wire  # type: ignore[import-not-found,no-redef]
     from devices import Devices, Errands  # type: ignore[import-not-found,no-redef]
     from keeper import Caps, Keeper  # type: ignore[import-not-found,no-redef]
     from output import never_wait  # type: ignore[import-not-found,no-redef]
-    from sdk import STALE_S, UNUSABLE, ComingUpError, Robot  # type: ignore[import-not-found,no-redef]
+    from sdk import (  # type: ignore[import-not-found,no-redef]
+        NO_ROBOT,
+        STALE_S,
+        STATE_SILENT_S,
+        UNUSABLE,
+        ComingUpError,
+        Robot,
+        device_states,
+        join_ros,
+    )
 
 PERIOD_S = 0.01
 BROKEN_LINK, FAILED = 6, 7
@@ -96,6 +114,15 @@ class Worker:
             tell(self.sender, why, code)
         self._leaving.set()
 
+    def overdue(self) -> None:
+        """Leave because the robot is not there yet, and what is waited for may never answer."""
+        self.leave(
+            f"the robot was not there after {wire.UP_S:g} s. What does not answer: the ROS master, although it takes "
+            "connections, or the name server that is asked for the robot's name",
+            NO_ROBOT,
+        )
+        leave_now(NO_ROBOT)
+
     def end(self) -> None:
         """Leave because the operating system says so; at once while nothing can have been moved."""
         if self._robot is None:
@@ -127,7 +154,14 @@ class Worker:
         """Why the robot can not be moved now, or ""."""
         if self._robot is None or self._devices is None:
             return "the worker is not up yet"
-        return self._robot.problem(now_s) or self._devices.trouble
+        return self._robot.problem(now_s) or self._devices.problem(now_s)
+
+    def _enable(self, robot: Robot) -> str:
+        reason = str(robot.motors.enable())
+        if not reason:
+            with self._ticking:  # else a tick that saw the motors off might come after it
+                self._keeper.acknowledge()
+        return reason
 
     def _wind_down(self, robot: Robot) -> None:
         """Stop the arm and leave velocity mode, if it is in it; ROS needs a moment to send that."""
@@ -170,6 +204,7 @@ class Worker:
             command_seq=self._keeper.command_seq,
             refused=self._keeper.refused,
             refusal=self._keeper.refusal,
+            interruption=self._keeper.interruption,
         )
         self._seq = state.seq
         self._keeper.state_sent(state.seq, now_s)  # before it goes out: the answer may come at once
@@ -218,11 +253,12 @@ class Worker:
         if request.action in ("hold", "stop"):
             self._keeper.drop(now_s)
         if request.action == "hold":
+            self._keeper.acknowledge()
             done("")
         elif request.action == "stop":
             self._errands["stop"].give(robot.motors.stop, done)
         elif request.action == "enable":
-            self._errands["motors"].give(robot.motors.enable, done)
+            self._errands["motors"].give(lambda: self._enable(robot), done)
         elif request.action == "reset":
             self._errands["motors"].give(robot.motors.reset, done)
         elif request.action == "gripper":
@@ -243,8 +279,11 @@ class Worker:
 
 def connect(arguments: argparse.Namespace) -> tuple[Robot, Devices]:
     """The robot and its devices, through intera_interface."""
-    robot = Robot(arguments.speed_ratio)
-    return robot, Devices(robot.sdk, arguments.gripper)
+    rospy, sdk = join_ros()
+    devices = Devices(sdk, device_states(rospy), arguments.gripper, arguments.without)
+    robot = Robot(rospy, sdk, arguments.speed_ratio, arguments.state_silent_s)
+    devices.wait()
+    return robot, devices
 
 
 def main(argv: Sequence[str] | None = None, connect: Callable[[argparse.Namespace], tuple[Any, Any]] = connect) -> int:
@@ -260,11 +299,16 @@ def main(argv: Sequence[str] | None = None, connect: Callable[[argparse.Namespac
     worker = Worker(link, Keeper(Caps(scaled, TORQUE_N_M, LOWER_RAD, UPPER_RAD, arguments.allow_torque)))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.end())
+    overdue = threading.Timer(wire.UP_S, worker.overdue)
+    overdue.daemon = True
+    overdue.start()
     try:
         robot, devices = connect(arguments)
     except ComingUpError as error:
         worker.leave(str(error), error.code)
         return error.code
+    finally:
+        overdue.cancel()
     return worker.serve(robot, devices)
 
 
@@ -280,6 +324,16 @@ def parser() -> argparse.ArgumentParser:
         type=_share,
         default=0.5,
         help="refuse joint velocities over this share of the vendor's limits, in (0, 1] (default 0.5)",
+    )
+    words.add_argument(
+        "--state-silent-s",
+        type=float,
+        default=STATE_SILENT_S,
+        help="hold when the robot's state, its collision state or the hand's pose was not received for so long [s] "
+        f"(default {STATE_SILENT_S:g})",
+    )
+    words.add_argument(
+        "--without", action="append", default=[], choices=["cuff", "navigator"], help="do not look for it"
     )
     words.add_argument("--allow-torque", action="store_true", help="accept torque commands")
     words.add_argument("--gripper", default="right_gripper", help="its name on the robot (default right_gripper)")

@@ -9,7 +9,8 @@ from typing import Any
 
 from std_msgs.msg import Bool, Empty
 
-PRESSED = 1  # of RobotAssemblyState.estop_button
+from tdm_ros.intera.sdk import ERROR_PERSISTS, reset_problem
+
 CHANGED_S = 5.0
 """How long the robot may take to do what it is told."""
 
@@ -40,12 +41,11 @@ class BridgedMotors:
     def reset(self) -> str:
         """Clear a stop; the motors stay off."""
         with self._lock:
+            if why := reset_problem(self._state()[0]):
+                return why
+            why = self._until("reset", Empty(), lambda state: not state.stopped and not state.error)
             state, _ = self._state()
-            if not state.stopped:
-                return "the robot is not stopped"
-            if state.estop_button == PRESSED:
-                return "the e-stop is pressed: release it first"
-            return self._until("reset", Empty(), lambda state: not state.stopped)
+            return ERROR_PERSISTS if why and state.error and not state.stopped else why
 
     def stop(self) -> str:
         """Switch the motors off and apply the brakes: a software e-stop. It ends the others, and waits for none."""
@@ -69,14 +69,23 @@ class BridgedMotors:
 
 
 class NoDevices:
-    """Cuff, buttons, lights and gripper are not bridged."""
+    """Cuff, buttons, lights and gripper are not bridged.
+
+    Parameters
+    ----------
+    missing : str
+        What to tell the operator about it.
+    """
 
     cuff = False
-    trouble = ""
-    missing = ("cuff, navigator, gripper, lights: not reached through topics",)
 
-    def __init__(self) -> None:
+    def __init__(self, *missing: str) -> None:
+        self.missing = missing
         self.buttons: dict[str, int] = {}
+
+    def problem(self, now_s: float) -> str:
+        """Return nothing: who holds the cuff is not asked here."""
+        return ""
 
     def move_gripper(self, position_m: float) -> str:
         """Say why not."""

@@ -13,29 +13,29 @@ import sys
 import time
 from typing import Any
 
-from geometry_msgs.msg import Point, Quaternion, Vector3
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty, Float64
 
 from tdm_ros.intera.sdk import (
     COMMAND_TIMEOUT_S,
+    FOUND_S,
     JOINT_NAMES,
+    LIMB,
     NO_ROS,
+    PRESSED,
+    WATCHED,
+    Arrivals,
     ComingUpError,
+    hand_of,
     joints_of,
     trouble,
 )
 from tdm_ros.intera.worker import leave_now, main
-from tdm_ros.nodes.bridge_motors import PRESSED, BridgedMotors, NoDevices
+from tdm_ros.nodes.bridge_motors import BridgedMotors, NoDevices
 from tdm_ros.nodes.topics_robot import NEWEST, TopicsRobot
 
-LIMB = "/robot/limb/right/"
 POSITION, VELOCITY, TORQUE = 1, 2, 3  # of JointCommand
-FOUND_S = 5.0
-"""How long the robot's topics may take to be heard."""
-STATE_OLD_S = 0.3
-"""The robot's state, and that of collision, come many times a second; older than this they are not believed."""
 
 KEPT = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 """Latched, as the robot expects its settings."""
@@ -48,6 +48,8 @@ class BridgedRobot(TopicsRobot):
     ----------
     speed_ratio : float
         For position mode, in (0, 1].
+    silent_s : float
+        What `WATCHED` names is not relied on when it is older [s].
 
     Raises
     ------
@@ -55,11 +57,12 @@ class BridgedRobot(TopicsRobot):
         If intera_core_msgs has not been built for ROS 2, or the robot's topics are not heard.
     """
 
-    def __init__(self, speed_ratio: float) -> None:
+    def __init__(self, speed_ratio: float, silent_s: float) -> None:
         self._msgs = _messages()
         super().__init__("sawyer_bridge_worker")
         self._state: Any = None
-        self._state_s = self._collision_s = -math.inf
+        self._state_s = -math.inf
+        self._arrivals = Arrivals(silent_s)
         self._collided = False
         self._stamp: tuple[int, int] = (0, 0)
         self._pose: tuple[Any, ...] | None = None
@@ -73,9 +76,9 @@ class BridgedRobot(TopicsRobot):
         }
         hear = self._node.create_subscription
         hear(JointState, "/robot/joint_states", self._hear_joints, NEWEST)
-        hear(self._msgs.RobotAssemblyState, "/robot/state", self._hear_state, NEWEST)
-        hear(self._msgs.EndpointState, LIMB + "endpoint_state", self._hear_hand, NEWEST)
-        hear(self._msgs.CollisionDetectionState, LIMB + "collision_detection_state", self._hear_collision, NEWEST)
+        hear(self._msgs.RobotAssemblyState, WATCHED["state of the robot"], self._hear_state, NEWEST)
+        hear(self._msgs.EndpointState, WATCHED["pose of the hand"], self._hear_hand, NEWEST)
+        hear(self._msgs.CollisionDetectionState, WATCHED["collision state"], self._hear_collision, NEWEST)
         self._read_mail()
         domain = os.environ.get("ROS_DOMAIN_ID", "0")
         self._wait_for_all(
@@ -94,9 +97,10 @@ class BridgedRobot(TopicsRobot):
         return self._pose
 
     def flags(self) -> dict[str, bool]:
-        """Return enabled, stopped, error, estop and collided."""
+        """Return enabled, stopped, error, homed, estop and collided."""
         state = self._state
         return {
+            "homed": bool(state.homed),
             "enabled": bool(state.enabled),
             "stopped": bool(state.stopped),
             "error": bool(state.error),
@@ -106,12 +110,7 @@ class BridgedRobot(TopicsRobot):
 
     def problem(self, now_s: float) -> str:
         """Return why the arm can not be moved now; empty if it can."""
-        if found := trouble(self.flags(), self.joints_age_s(now_s)):
-            return found
-        for name, heard_s in (("state of the robot", self._state_s), ("collision state", self._collision_s)):
-            if now_s - heard_s > STATE_OLD_S:
-                return f"the {name} is {now_s - heard_s:.1f} s old"
-        return ""
+        return trouble(self.flags(), self.joints_age_s(now_s)) or self._arrivals.problem(now_s) or self._unheard()
 
     def send(self, kind: str, values: tuple[float, ...]) -> None:
         """Send one order of the keeper."""
@@ -134,18 +133,15 @@ class BridgedRobot(TopicsRobot):
         self._timeout.publish(Float64(data=COMMAND_TIMEOUT_S))
 
     def _missing(self) -> str:
-        heard = {
-            "/robot/joint_states": self._joints is not None,
-            "/robot/state": self._state is not None,
-            LIMB + "endpoint_state": self._pose is not None,
-            LIMB + "collision_detection_state": math.isfinite(self._collision_s),
-        }
-        for topic, is_heard in heard.items():
-            if not is_heard:
-                return f"{topic} said nothing whole and finite"
+        if self._joints is None:
+            return "/robot/joint_states said nothing whole and finite"
+        return self._arrivals.missing() or self._unheard()
+
+    def _unheard(self) -> str:
+        """Return which of our topics nobody subscribes to, or ""."""
         for publisher in (self._commands, self._timeout, self._ratio, *self._supers.values()):
             if not publisher.get_subscription_count():
-                return f"nobody listened on {publisher.topic_name}"
+                return f"nobody listens on {publisher.topic_name}"
         return ""
 
     def _hear_joints(self, message: JointState) -> None:
@@ -156,23 +152,23 @@ class BridgedRobot(TopicsRobot):
 
     def _hear_state(self, message: Any) -> None:
         self._state, self._state_s = message, time.monotonic()
+        self._arrivals.note("state of the robot")
 
     def _hear_collision(self, message: Any) -> None:
-        self._collided, self._collision_s = bool(message.collision_state), time.monotonic()
+        self._collided = bool(message.collision_state)
+        self._arrivals.note("collision state")
 
     def _hear_hand(self, message: Any) -> None:
-        p: Point = message.pose.position
-        o: Quaternion = message.pose.orientation
-        v: Vector3 = message.twist.linear
-        w: Vector3 = message.twist.angular
-        hand = ((p.x, p.y, p.z), (o.w, o.x, o.y, o.z), (v.x, v.y, v.z, w.x, w.y, w.z))
-        if all(math.isfinite(value) for part in hand for value in part):
+        hand = hand_of(message)
+        if hand is not None:
             self._pose = hand
+            self._arrivals.note("pose of the hand")
 
 
 def connect(arguments: argparse.Namespace) -> tuple[BridgedRobot, NoDevices]:
     """The robot through its topics."""
-    return BridgedRobot(arguments.speed_ratio), NoDevices()
+    missing = "cuff, navigator, gripper, lights: not reached through topics; nobody knows here whether the cuff is held"
+    return BridgedRobot(arguments.speed_ratio, arguments.state_silent_s), NoDevices(missing)
 
 
 def _messages() -> Any:

@@ -117,9 +117,9 @@ class GazeboRobot(TopicsRobot):
         return tuple(tuple(map(float, part)) for part in parts)
 
     def flags(self) -> dict[str, bool]:
-        """Return enabled, stopped, error, estop and collided."""
+        """Return enabled, stopped, error, homed, estop and collided."""
         motors = self.motors
-        return {"error": False, "estop": False, "collided": False} | {
+        return {"error": False, "estop": False, "collided": False, "homed": True} | {
             "enabled": not motors.off,
             "stopped": bool(motors.stopped),
         }

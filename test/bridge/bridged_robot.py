@@ -54,13 +54,16 @@ class Node(Body):
         turned.w, turned.x, turned.y, turned.z = map(float, quaternion_wxyz(hand.rotation))
         linear, angular = state.twist.linear, state.twist.angular
         linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = jacobian(reading.q_rad) @ reading.qd_rad_s
-        self._endpoint.publish(state)
+        if not self.flags["mute_hand"]:
+            self._endpoint.publish(state)
 
-    def publish_flags(self) -> None:
+    def publish_state(self) -> None:
         c = self.controller
-        state = RobotAssemblyState(homed=True, ready=c.enabled, enabled=c.enabled, stopped=c.stopped, error=c.error)
+        state = RobotAssemblyState(homed=c.homed, ready=c.enabled, enabled=c.enabled, stopped=c.stopped, error=c.error)
         state.estop_button, state.estop_source = c.estop_button, c.estop_source
         self._state.publish(state)
+
+    def publish_collision(self) -> None:
         self._collision.publish(CollisionDetectionState(collision_state=self.flags["collided"]))
 
 

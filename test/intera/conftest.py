@@ -18,10 +18,7 @@ ASKED_FOR = os.environ.get("INTERA_TESTS") == "1"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip all of this folder unless it was asked for; then nothing is skipped, and what failed is tried again.
-
-    These are in real time, and a machine that is busy for a tenth of a second is one of the faults that stop the arm.
-    """
+    """Skip all of this folder unless it was asked for; then nothing is skipped."""
     for item in items:
         if HERE not in item.path.parents:
             continue
@@ -53,6 +50,14 @@ def messages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
 def ros1(tmp_path_factory: pytest.TempPathFactory, messages: dict) -> Iterator[Ros1]:
     """A ROS master."""
     ros1 = Ros1(tmp_path_factory.mktemp("ros1"), messages["folder"])
+    yield ros1
+    ros1.close()
+
+
+@pytest.fixture
+def alone(tmp_path: Path, messages: dict) -> Iterator[Ros1]:
+    """A ROS master for one test, of a robot that lacks something."""
+    ros1 = Ros1(tmp_path, messages["folder"])
     yield ros1
     ros1.close()
 

@@ -20,6 +20,22 @@ STEP_S = 0.002
 PUBLISH_EVERY = 5  # steps, so that joint_states come at 100 Hz
 POSITION, VELOCITY, TORQUE = 1, 2, 3
 LIMB = "/robot/limb/right/"
+FLAGS = (
+    "frozen",
+    "stuck",
+    "nan",
+    "collided",
+    "deaf",
+    "mute",
+    "mute_collision",
+    "mute_hand",
+    "mute_cuff",
+    "mute_navigator",
+    "mute_io",
+    "io_repeats",
+)
+"""What a test sets: frozen, stuck and nan are of joint states, mute of the robot's state. io_repeats is no fault: the
+states of devices come 5 times per second, not on a change alone."""
 
 
 class Controller:
@@ -31,7 +47,8 @@ class Controller:
         self.lock = threading.RLock()
         self.timeout_s, self.speed_ratio = 0.2, 0.3
         self.mode = POSITION
-        self.enabled = self.stopped = self.error = False
+        self.homed = True
+        self.enabled = self.stopped = self.error = self.error_persists = False
         self.estop_button, self.estop_source = 0, 0
         self.timeouts = self.commands = self.bad_commands = 0
         self.trace: deque[tuple[float, list[float], list[float]]] = deque(maxlen=15000)  # 30 s
@@ -94,10 +111,11 @@ class Controller:
             self.estop_button, self.estop_source = button, source
 
     def reset(self) -> None:
-        """Clear a stop, unless the button is still pressed."""
+        """Clear a stop, unless the button is still pressed, and errors, unless they persist; the motors go off."""
         with self.lock:
             if self.estop_button != 1:
-                self.stopped = self.error = False
+                self.stopped = self.enabled = False
+                self.error = self.error_persists
                 self.estop_button = self.estop_source = 0
 
     def _approach(self) -> np.ndarray:
@@ -112,7 +130,7 @@ class Body:
 
     def __init__(self) -> None:
         self.controller = Controller()
-        self.flags = {"frozen": False, "stuck": False, "nan": False, "collided": False, "deaf": False, "mute": False}
+        self.flags = dict.fromkeys(FLAGS, False)
         self.lag_s = 0.0
         self._last: Any = None
 
@@ -120,8 +138,12 @@ class Body:
         """Joints and hand."""
         raise NotImplementedError
 
-    def publish_flags(self) -> None:
-        """State of the robot, and collision."""
+    def publish_state(self) -> None:
+        """State of the robot."""
+        raise NotImplementedError
+
+    def publish_collision(self) -> None:
+        """Collision flag."""
         raise NotImplementedError
 
     def publish_devices(self) -> None:
@@ -129,6 +151,21 @@ class Body:
 
     def press(self, device: str, signal: str, value: object) -> None:
         """Press a button."""
+        raise NotImplementedError
+
+    def withdraw(self, device: str) -> None:
+        """Publish the state of a device no more."""
+        raise NotImplementedError
+
+    def publish_flags(self) -> None:
+        """State of the robot and collision, unless a test made them mute."""
+        if not self.flags["mute"]:
+            self.publish_state()
+        if not self.flags["mute_collision"]:
+            self.publish_collision()
+
+    def leave(self) -> None:
+        """Follow joint commands no more."""
         raise NotImplementedError
 
     def more_facts(self) -> dict[str, object]:
@@ -174,7 +211,7 @@ class Body:
             steps += 1
             if steps % PUBLISH_EVERY == 0:
                 self.publish_motion()
-            if steps % (5 * PUBLISH_EVERY) == 0 and not self.flags["mute"]:  # of its state, and of collision
+            if steps % (5 * PUBLISH_EVERY) == 0:
                 self.publish_flags()
             if steps % (20 * PUBLISH_EVERY) == 0:
                 self.publish_devices()
@@ -191,14 +228,28 @@ class Body:
             elif c.stopped:
                 c.estop_button = 3
             self.publish_flags()
+        elif name == "error":  # does it have an error, and does that outlast a reset?
+            c.error, c.error_persists = bool(arguments[0]), bool(arguments[1])
+            self.publish_flags()
+        elif name == "homed":
+            c.homed = bool(arguments[0])
+            self.publish_flags()
+        elif name in ("reset", "enable"):  # as another program on the network does
+            c.reset() if name == "reset" else c.enable(True)
+            self.publish_flags()
         elif name == "clear":  # as if it had just been switched on
             with c.lock:
-                c.stopped = c.enabled = c.error = False
+                c.stopped = c.enabled = c.error = c.error_persists = False
+                c.homed, c.timeout_s = True, 0.2
                 c.estop_button = c.estop_source = c.timeouts = 0
             self.lag_s = 0.0
             self.publish_flags()
+        elif name == "leave":
+            self.leave()
         elif name == "press":
             self.press(str(arguments[0]), str(arguments[1]), arguments[2])
+        elif name == "withdraw":
+            self.withdraw(str(arguments[0]))
         elif name == "place":  # at rest, at home
             with c.lock:
                 c.sim.reset(arguments[0])
@@ -221,7 +272,8 @@ class Body:
                 **self.more_facts(),
             }
         else:
-            raise ValueError(f"the robot knows set, estop, clear, press, place, trace and facts, got {name!r}")
+            known = "set, estop, error, homed, reset, enable, clear, leave, press, withdraw, place, trace and facts"
+            raise ValueError(f"the robot knows {known}, got {name!r}")
         return None
 
 

@@ -78,6 +78,7 @@ class Operator:
         self.holds = True
         self.arm: ArmState | None = None
         self.told: Episode | None = None
+        self.reasons: list[str] = []
         self.command: Command | None = None
         self._deadman = self.node.create_publisher(Bool, "deadman", qos.COMMAND)
         self.node.create_timer(0.05, self._tick)
@@ -101,6 +102,7 @@ class Operator:
 
     def _on_episode(self, message: Episode) -> None:
         self.told = message
+        self.reasons.append(message.reason)
 
     def _on_command(self, message: Command) -> None:
         self.command = message

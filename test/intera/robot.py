@@ -78,7 +78,17 @@ class Node(Body):
         self._set_parameters(without)
         rospy.init_node("sawyer", disable_signals=True)
         self._make_topics(without)
-        self._io = {name: Device(name, signals) for name, signals in DEVICES.items() if name not in without}
+        self._io = {
+            name: Device(
+                name,
+                {signal: value for signal, value in signals.items() if f"{name}/{signal}" not in without},
+                f"{name}/state" not in without,
+            )
+            for name, signals in DEVICES.items()
+            if name not in without
+        }
+        self._io_config = rospy.Publisher("/io/robot/config", IONodeConfiguration, queue_size=1)
+        self._io_since = rospy.Time.now()
         self._announce_gripper()
 
     def _set_parameters(self, without: list[str]) -> None:
@@ -97,14 +107,16 @@ class Node(Body):
         self._endpoint = rospy.Publisher(LIMB + "endpoint_state", EndpointState, queue_size=1, tcp_nodelay=True)
         if "tip_states" not in without:
             self._tips = rospy.Publisher(LIMB + "tip_states", EndpointStates, queue_size=1, tcp_nodelay=True)
-        self._collision = rospy.Publisher(LIMB + "collision_detection_state", CollisionDetectionState, queue_size=1)
+        self._collision = None
+        if "collision_detection_state" not in without:
+            self._collision = rospy.Publisher(LIMB + "collision_detection_state", CollisionDetectionState, queue_size=1)
         self._state = rospy.Publisher("/robot/state", RobotAssemblyState, queue_size=1, latch=True)
         self._limits = rospy.Publisher("/robot/joint_limits", JointLimits, queue_size=1, latch=True)
         self._limits.publish(
             JointLimits(JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S, ACCELERATION_RAD_S2, EFFORT_MAX_N_M)
         )
         subscribe = rospy.Subscriber
-        subscribe(LIMB + "joint_command", JointCommand, self.take, queue_size=1, tcp_nodelay=True)
+        self._joint_command = subscribe(LIMB + "joint_command", JointCommand, self.take, queue_size=1, tcp_nodelay=True)
         subscribe(LIMB + "joint_command_timeout", Float64, self.set_timeout)
         subscribe(LIMB + "set_speed_ratio", Float64, lambda m: setattr(c, "speed_ratio", min(max(m.data, 0.0), 1.0)))
         subscribe("/robot/set_super_enable", Bool, lambda m: c.enable(m.data))
@@ -132,16 +144,17 @@ class Node(Body):
             reading, hand = self.controller.sim.reading(), self.controller.sim.hand_pose()
         state = _endpoint(reading.q_rad, reading.qd_rad_s, hand)
         state.header.stamp = stamp
-        self._endpoint.publish(state)
+        if not self.flags["mute_hand"]:
+            self._endpoint.publish(state)
         if hasattr(self, "_tips"):
             tips = EndpointStates(names=["right_hand"], states=[state])
             self._tips.publish(tips)
 
-    def publish_flags(self) -> None:
+    def publish_state(self) -> None:
         c = self.controller
         self._state.publish(
             RobotAssemblyState(
-                homed=True,
+                homed=c.homed,
                 ready=c.enabled,
                 enabled=c.enabled,
                 stopped=c.stopped,
@@ -150,15 +163,32 @@ class Node(Body):
                 estop_source=c.estop_source,
             )
         )
-        collision = CollisionDetectionState(collision_state=self.flags["collided"])
-        self._collision.publish(collision)
+
+    def publish_collision(self) -> None:
+        if self._collision is not None:
+            self._collision.publish(CollisionDetectionState(collision_state=self.flags["collided"]))
 
     def publish_devices(self) -> None:
-        for device in self._io.values():
-            device.publish()
+        """As a robot's controller does, see `tdm_ros.intera.devices.Heartbeat`."""
+        if not self.flags["mute_io"]:
+            self._io_config.publish(IONodeConfiguration(time=self._io_since))
+        if self.flags["io_repeats"]:
+            for name in self._io:
+                self._publish_device(name)
+
+    def _publish_device(self, name: str) -> None:
+        if not self.flags.get("mute_" + name.split("/")[1]):
+            self._io[name].publish()
+
+    def leave(self) -> None:
+        self._joint_command.unregister()
 
     def press(self, device: str, signal: str, value: object) -> None:
         self._io[device].values[signal] = value
+        self._publish_device(device)
+
+    def withdraw(self, device: str) -> None:
+        self._io[device].withdraw()
 
     def more_facts(self) -> dict[str, object]:
         return {
@@ -168,10 +198,10 @@ class Node(Body):
 
 
 class Device:
-    """One IO device: its signals, a latched configuration, its state at 5 Hz, and the command to set a signal."""
+    """One IO device: its signals, a latched configuration, a latched state, and the command to set a signal."""
 
-    def __init__(self, name: str, signals: dict[str, object]) -> None:
-        self.name, self.values = name, dict(signals)
+    def __init__(self, name: str, signals: dict[str, object], is_active: bool) -> None:
+        self.name, self.values, self._is_active = name, dict(signals), is_active
         self._done: deque = deque(maxlen=20)
         topic = f"/io/{name}/"
         component = IOComponentConfiguration(name.split("/")[1], "{}")
@@ -182,7 +212,9 @@ class Device:
         self.publish()
 
     def publish(self) -> None:
-        """Say the state."""
+        """Say the state, if the device is active."""
+        if not self._is_active:
+            return
         signals = []
         for name, value in self.values.items():
             kind = {bool: "bool", int: "int", float: "float"}[type(value)]
@@ -191,6 +223,10 @@ class Device:
         message = IODeviceStatus(time=rospy.Time.now(), signals=signals, commands=list(self._done))
         message.device.name = self.name.split("/")[1]
         self._state.publish(message)
+
+    def withdraw(self) -> None:
+        """Publish the state no more."""
+        self._state.unregister()
 
     def _command(self, message: IOComponentCommand) -> None:
         for name, wanted in json.loads(message.args).get("signals", {}).items():
@@ -216,7 +252,12 @@ def _endpoint(q_rad: np.ndarray, qd_rad_s: np.ndarray, hand: HandPose) -> Endpoi
 
 def main() -> None:
     words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--without", action="append", default=[], help="a parameter, a device or tip_states")
+    words.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        help="a parameter, a device, DEVICE/state, DEVICE/SIGNAL, tip_states or collision_detection_state",
+    )
     node = Node(words.parse_args().without)
     listen(node, lambda: rospy.signal_shutdown("the test is over"))
     node.run(rospy.is_shutdown)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+from controller import FLAGS
 
 from tdm_ros.intera.client import WORKER, InteraClient
 from tdm_ros.intera.ros1_environment import ros1_environment
@@ -114,7 +115,7 @@ class SimulatedRobot:
 
     def rest(self) -> None:
         """Take all faults away, and put the arm in neutral, not enabled."""
-        for flag in ("frozen", "stuck", "nan", "collided", "deaf", "mute"):
+        for flag in FLAGS:
             self.ask("set", flag, False)
         self.ask("clear")
         self.ask("place", NEUTRAL_RAD.tolist())

@@ -13,7 +13,7 @@ import xmlrpc.client
 
 import numpy as np
 import pytest
-from ros1_bench import ROOT, ROS1_PYTHON, WORKER, Ros1, drive, measure, wait_until
+from ros1_bench import ROOT, ROS1_PYTHON, WORKER, drive, measure, wait_until
 
 from tdm_ros.intera import wire
 from tdm_ros.intera.client import InteraClient, InteraError
@@ -297,19 +297,13 @@ def test_a_client_that_stalls_does_not_find_a_second_of_old_states(enabled):
 # A robot that is not whole. Each has a master of its own.
 
 
-@pytest.fixture
-def alone(tmp_path, messages):
-    ros1 = Ros1(tmp_path, messages["folder"])
-    yield ros1
-    ros1.close()
-
-
 @pytest.mark.parametrize(
     ("without", "sentence", "code"),
     [
         ("/robot_config/assembly_names", "Limb('right') must have joints right_j0 to right_j6, got none", 5),
         ("/robot_config/right_config/joint_names", "Limb('right') must have joints right_j0 to right_j6, got none", 5),
         ("tip_states", "tip_states", 5),
+        ("collision_detection_state", "collision_detection_state said nothing whole and finite for 5 s", 5),
     ],
 )
 def test_robot_that_lacks_something_is_told_in_one_sentence(alone, without, sentence, code):
@@ -322,10 +316,10 @@ def test_robot_that_lacks_something_is_told_in_one_sentence(alone, without, sent
     assert client.close() == code
 
 
-def test_missing_cuff_and_navigator_are_told_and_not_fatal(alone):
+def test_missing_cuff_and_navigator_are_told_and_not_fatal_to_a_robot_that_has_none(alone):
     robot = alone.robot("robot/cuff", "robot/navigator", "end_effector/right_gripper")
     robot.rest()
-    client = alone.start_worker()
+    client = alone.start_worker("--without", "cuff")
     hello = client.wait_ready(30)
     assert sorted(text.split(":")[0] for text in hello.missing) == ["cuff", "navigator"]
     answer = client.gripper(0.01).result(15)
@@ -336,6 +330,119 @@ def test_missing_cuff_and_navigator_are_told_and_not_fatal(alone):
     assert robot.trace().speed_rad_s(begin_s, time.monotonic()) == pytest.approx(0.2, abs=0.03)
     client.close()
     robot.close()
+
+
+@pytest.mark.parametrize(
+    ("without", "says"),
+    [
+        ("robot/cuff", "no cuff was found"),
+        ("robot/cuff/state", "the cuff is there and has never sent its state"),
+        ("robot/navigator/state", "the navigator is there and has never sent its state"),
+        ("robot/cuff/right_cuff", "the cuff has no signal right_cuff, only right_button_lower, right_button_upper"),
+    ],
+)
+def test_robot_whose_cuff_is_unknown_is_not_moved(alone, without, says):
+    robot = alone.robot(without)
+    robot.rest()
+    client = alone.start_worker()
+    client.wait_ready(30)
+    assert client.enable().result(8).done
+    begin_s = time.monotonic()
+    drive(client, 0.4)
+    assert robot.trace().speed_rad_s(begin_s, time.monotonic()) < 0.01
+    assert says in client.state().state.problem and says in client.state().state.refusal
+    client.close()
+    robot.close()
+
+
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        ("cuff", "the cuff has been silent for"),
+        ("navigator", "the navigator has been silent for"),
+        ("io", "the cuff's node /io/robot has been silent for"),
+    ],
+)
+def test_device_that_repeated_itself_and_falls_silent_stops_the_arm(device, says, robot, enabled):
+    robot.ask("set", "io_repeats", device != "io")
+    drive(enabled, 1.8)
+    robot.ask("set", f"mute_{device}", True)
+    if device == "cuff":
+        robot.ask("press", "robot/cuff", "right_cuff", 1)  # which is not received
+    begin_s = time.monotonic()
+    while not (said := enabled.state().state.problem) and time.monotonic() < begin_s + 5:
+        drive(enabled, 0.05)
+    at_s = time.monotonic()
+    drive(enabled, 0.6)
+    standstill_s, _ = measure(f"{device} silent", robot, at_s, said)
+    assert says in said
+    assert standstill_s < 0.2
+
+
+def test_device_that_speaks_on_changes_alone_is_relied_on(robot, enabled):
+    drive(enabled, 2.5)
+    assert enabled.state().state.problem == "" == enabled.state().state.interruption
+    robot.ask("press", "robot/cuff", "right_cuff", 1)
+    wait_until(lambda: enabled.state().state.cuff, 2, "the cuff is read as held")
+    robot.ask("press", "robot/cuff", "right_cuff", 0)
+    wait_until(lambda: not enabled.state().state.cuff, 2, "and as released")
+
+
+def test_device_whose_state_is_not_published_any_more_is_reported(alone):
+    robot = alone.robot()
+    robot.rest()
+    client = alone.start_worker()
+    client.wait_ready(30)
+    assert client.enable().result(8).done
+    robot.ask("withdraw", "robot/cuff")
+    wait_until(lambda: "nobody publishes the state of the cuff" in client.state().state.problem, 5, "it is reported")
+    client.close()
+    robot.close()
+
+
+def test_robot_that_can_not_reach_us_is_told(alone):
+    robot = alone.robot()
+    unreachable = {**alone.worker_environment(), "ROS_IP": "192.0.2.1"}  # for documentation: nobody has it
+    client = InteraClient.start([ROS1_PYTHON, WORKER], unreachable)
+    with pytest.raises(InteraError) as raised:
+        client.wait_ready(30)
+    assert "nobody listens on /robot/limb/right/joint_command" in str(raised.value)
+    assert "at http://192.0.2.1:" in str(raised.value) and "Set host_ip (ROS_IP)" in str(raised.value)
+    assert client.close() == 5
+    robot.close()
+
+
+def test_robot_that_does_not_listen_any_more_is_told(alone):
+    robot = alone.robot()
+    robot.rest()
+    client = alone.start_worker()
+    client.wait_ready(30)
+    assert client.enable().result(8).done
+    robot.ask("leave")
+    wait_until(lambda: "nobody listens on /robot/limb/right/joint_command" in client.state().state.problem, 5, "it is")
+    client.close()
+    robot.close()
+
+
+SIDE_BY_SIDE = """
+    import threading
+    barrier = threading.Barrier(4)
+    def wait(*arguments, **named):
+        barrier.wait(10)
+        raise OSError("each was waited for at once")
+    RobotEnable = Limb = Cuff = Navigator = wait
+"""
+
+
+def test_waits_of_the_sdk_do_not_add_up(alone, tmp_path):
+    package = tmp_path / "intera_interface"
+    package.mkdir()
+    (package / "__init__.py").write_text(textwrap.dedent(SIDE_BY_SIDE))
+    env = alone.worker_environment()
+    client = InteraClient.start([ROS1_PYTHON, WORKER], {**env, "PYTHONPATH": f"{tmp_path}:{env['PYTHONPATH']}"})
+    with pytest.raises(InteraError, match=r"RobotEnable .* each was waited for at once\); Limb .* at once"):
+        client.wait_ready(25)
+    assert client.close() == 5
 
 
 def test_no_master_is_told_at_once(alone):

@@ -16,7 +16,10 @@ class Device:
         rospy.Subscriber(path + "/state", IODeviceStatus, self._hear_state)
         self._command = rospy.Publisher(path + "/command", IOComponentCommand, queue_size=10)
         wait_for(lambda: self._config and self._config.time.secs, 5.0, f"no config at {path}")
-        wait_for(lambda: self._state and self._state.time.secs, 5.0, f"no state at {path}")
+        try:
+            wait_for(lambda: self._state and self._state.time.secs, 5.0, f"no state at {path}")
+        except TimeoutError:
+            rospy.loginfo("no state at %s: the device may not be active yet", path)
 
     def names(self):
         return list(self._signals)
@@ -33,7 +36,7 @@ class Device:
         end_s = rospy.get_time() + timeout_s
         while not rospy.is_shutdown() and rospy.get_time() < end_s:
             self._command.publish(message)
-            if message.time in self._state.commands:
+            if self._state and message.time in self._state.commands:
                 return
             rospy.sleep(0.1)
 
@@ -41,6 +44,8 @@ class Device:
         self._config = message
 
     def _hear_state(self, message):
+        if self._state and self._state.time == message.time:
+            return
         self._state = message
         for signal in message.signals:
             self._signals[signal.name] = (json.loads(signal.format)["type"], json.loads(signal.data)[0])
@@ -48,6 +53,9 @@ class Device:
 
 class Cuff:
     def __init__(self, limb="right"):
+        found = []
+        rospy.Subscriber("/io/robot/cuff/config", IODeviceConfiguration, found.append)
+        wait_for(lambda: found and found[-1].device.name == "cuff", 5.0, f"no cuff on limb {limb}")
         self._side, self._device = limb, Device("io/robot/cuff")
 
     def cuff_button(self):

@@ -1,4 +1,4 @@
-"""Enable, reset, stop. As the genuine one does, `enable` resets a stopped robot by itself."""
+"""Enable, reset, stop. As the genuine one does, `enable` resets a stopped robot by itself, and errors read the same."""
 
 import errno
 import sys
@@ -27,15 +27,21 @@ class RobotEnable:
         if self._state.stopped:
             self.reset()
         publisher = rospy.Publisher("robot/set_super_enable", Bool, queue_size=10)
-        wait_for(lambda: self._state.enabled, 5.0, "could not enable the robot", lambda: publisher.publish(True))
+        wait_for(lambda: self._state.enabled, 5.0, "Failed to enable robot", lambda: publisher.publish(True))
 
     def reset(self):
         if not self._state.stopped:
-            raise OSError(errno.EREMOTEIO, "nothing to reset: the robot is not stopped")
+            raise OSError(errno.EREMOTEIO, "Failed to Reset due to lack of Error State.")
         if self._state.estop_button == RobotAssemblyState.ESTOP_BUTTON_PRESSED:
-            raise OSError(errno.EREMOTEIO, "can not reset: the e-stop is pressed")
+            raise OSError(errno.EREMOTEIO, "Failed to Reset: E-Stop Engaged")
         publisher = rospy.Publisher("robot/set_super_reset", Empty, queue_size=10)
-        wait_for(self._is_clear, 5.0, "could not reset the robot", publisher.publish)
+        try:
+            wait_for(self._is_clear, 5.0, "could not reset the robot", publisher.publish)
+        except TimeoutError:
+            if self._state.error and not self._state.stopped:
+                return False  # an error persists
+            raise
+        return None
 
     def stop(self):
         publisher = rospy.Publisher("robot/set_super_stop", Empty, queue_size=10)
