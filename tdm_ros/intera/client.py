@@ -138,6 +138,12 @@ class InteraClient:
             raise InteraError(self._why_lost() or f"the worker said nothing for {timeout_s:g} s")
         return self._hello
 
+    @property
+    def hello(self) -> wire.Hello:
+        """What the worker said when it came up; wait until it is ready first."""
+        assert self._hello is not None, "wait_ready comes first"
+        return self._hello
+
     def state(self) -> Reading:
         """Return the newest state with its age. An old one is no exception: see `Reading`."""
         newest = self._newest

@@ -29,7 +29,7 @@ from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.control.statistics import CycleStatistics, HostSteal
 from tdm_ros.control.teleop import Presses, TeleopSettings, twist_problem
-from tdm_ros.intera.wire import Answer
+from tdm_ros.intera.wire import Answer, Hello
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
@@ -68,6 +68,7 @@ class ArmNode(Node):
         self._run = secrets.token_hex(8)
         self._arm = make_arm(given, self)
         self._now_s: Callable[[], float] = getattr(self._arm, "now_s", time.monotonic)
+        self._missing = ""
         self._control = self._make_control(given)
         self._pacer = Pacer(1.0 / self.task.rate_hz, self._now_s())
         self._started_s = self._now_s()
@@ -81,10 +82,18 @@ class ArmNode(Node):
         self.create_subscription(TwistStamped, "teleop/twist", self._on_twist, qos.TELEOP)
         self.create_subscription(Bool, "teleop/engaged", self._on_engaged, qos.TELEOP)
         if isinstance(self._arm, SawyerArm):
+            self._announce_worker(self._arm.client.hello)
             self._presses = Presses()
             self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
             for name in ("enable", "reset", "stop"):
                 self.create_service(Trigger, f"~/{name}", self._service(getattr(self._arm.client, name)))
+
+    def _announce_worker(self, hello: Hello) -> None:
+        """Say what the arm is reached through, and what the robot lacks."""
+        logger, self._missing = self.get_logger(), "; ".join(hello.missing)
+        logger.info(f"the worker is up: {hello.interface} interface {hello.sdk}, robot {hello.robot}")
+        if self._missing:
+            logger.warning(f"missing on the robot: {self._missing}")
 
     def _make_control(self, given: ArmParameters) -> ArmControl:
         policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
@@ -144,7 +153,9 @@ class ArmNode(Node):
         if self._control.cycle % round(self.task.rate_hz) == 0:
             rate_hz = self._control.safeguards.rate_hz
             slow = rate_hz < self._given.warn_hz
-            self._diagnostics.publish(f"only {rate_hz:.1f} commands a second in time" if slow else "", report.fault)
+            missing = f"missing on the robot: {self._missing}" if self._missing else ""
+            warning = f"only {rate_hz:.1f} commands a second in time" if slow else missing
+            self._diagnostics.publish(warning, report.fault)
 
     def _watch_wall_clock(self) -> None:
         """Ages of commands are differences of stamps. When the clock behind them jumps, a real arm stops."""
@@ -232,7 +243,7 @@ class ArmNode(Node):
     def _values(self) -> dict[str, object]:
         cycles = self.statistics.as_dict(self._steal.fraction(proc_stat()))
         rate_hz = round(self._control.safeguards.rate_hz, 2)
-        flat: dict[str, object] = {"cycle": self._control.cycle, "rate_hz": rate_hz}
+        flat: dict[str, object] = {"cycle": self._control.cycle, "rate_hz": rate_hz, "missing": self._missing}
         for key, value in cycles.items():
             if isinstance(value, dict):
                 flat |= {f"{key}.{name}": number for name, number in value.items()}

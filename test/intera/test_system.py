@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from ros1_bench import Ros1, SimulatedRobot, wait_until
 
 pytest.importorskip("rclpy")
+from diagnostic_msgs.msg import DiagnosticArray
 from operator_bench import STANDSTILL_S, Operator, stands
 from tdm_ros.msg import ArmState
+
+from tdm_ros.nodes.diagnostics import values_of
 
 
 @pytest.fixture
@@ -96,6 +100,30 @@ def test_system_whose_robot_another_program_enables_moves_only_after_a_person_st
     wait_until(lambda: max(map(abs, operator.arm.velocity)) > 0.03, 10, "a person's start moves it")
     trace = robot.trace()  # only now: while the robot tells it, joint states are late, which is a fault
     assert trace.speed_rad_s(enabled_s, started_s) < 0.02
+
+
+def test_system_says_what_is_missing_on_the_robot(operate, messages: dict, tmp_path: Path) -> None:
+    ros1 = Ros1(tmp_path, messages["folder"])
+    try:
+        robot = ros1.robot("robot/navigator")
+        robot.rest()
+        operator = operate(ros1)
+        told: list[DiagnosticArray] = []
+        operator.node.create_subscription(DiagnosticArray, "/diagnostics", told.append, 10)
+        operator.wait_for("FAULT", seconds=60)
+        line = "missing on the robot: navigator: "
+        wait_until(lambda: line in (operator.folder / "up.out").read_text(), 5, "it is in the log of arm")
+        wait_until(
+            lambda: any(values.get("missing", "").startswith("navigator: ") for values in map(of_arm, told) if values),
+            5,
+            "it is in the diagnostics of arm",
+        )
+    finally:
+        ros1.close()
+
+
+def of_arm(array: DiagnosticArray) -> dict[str, str] | None:
+    return values_of(array, "/arm")
 
 
 @pytest.mark.parametrize(
