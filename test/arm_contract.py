@@ -124,7 +124,7 @@ class ArmContract:
         assert np.abs(np.delete(moved, joint)).max() < 0.02
 
     def test_hold_stands_in_time_and_stays(self, bench: Bench) -> None:
-        self.drive(bench, np.full(7, 0.2), 0.5)
+        self.drive(bench, np.full(7, 0.15), 0.5)
         assert np.abs(bench.truth()[1]).max() > 0.1
         bench.arm.hold()
         self.wait(bench, STANDSTILL_S)
@@ -302,6 +302,12 @@ class RealArmContract(ArmContract):
         answer = bench.client.reset().result(10)
         assert answer.done != persists
         assert persists == ("an error persists after the reset" in answer.reason)
+
+    def test_speed_beyond_the_limits_of_a_real_arm_is_refused(self, bench: RealBench) -> None:
+        assert "speed_ratio must be in (0, 0.25], got 0.5" in bench.client.speed_ratio(0.5).result(1).reason
+        bench.arm.drive("velocity", [0.4, 0.3, 0.4, 0.4, 0.8, 0.8, 1.1])
+        bench.cycle()
+        assert "the hand's speed must be in [0, 0.25] m/s" in bench.arm.problem()
 
     def drive_until_problem(self, bench: RealBench, seconds: float) -> str:
         """Command as one that does not look, and return the first problem, which must come."""

@@ -77,6 +77,8 @@ class Fake:
             for message in frames.feed(data):
                 if isinstance(message, wire.Command):
                     self.command_seq = message.seq
+                elif isinstance(message, wire.Alive):
+                    pass
                 elif message.action == "reset":
                     pass  # it never answers
                 else:

@@ -118,6 +118,22 @@ def test_silence_is_a_problem_after_exactly_a_tenth_of_a_second():
         client.close()
 
 
+def test_client_without_commands_says_once_a_second_that_it_is_there():
+    now_s = [100.0]
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5)
+    with theirs:
+        client = InteraClient(ours, clock=lambda: now_s[0])
+        for seq in range(1, 32):
+            now_s[0] += 0.1
+            theirs.sendall(wire.encode(state(seq)))
+            while client.state().state is None or client.state().state.seq < seq:
+                time.sleep(0.001)
+        frame = wire.encode(wire.Alive())
+        assert theirs.recv(4096) == 2 * frame
+        client.close()
+
+
 def test_a_killed_worker_is_seen_at_once_and_answers_what_waits(start):
     client = ready(start("well"))
     waiting = client.reset()
@@ -172,7 +188,7 @@ def test_program_or_place_that_is_not_there_is_told():
     with pytest.raises(InteraError, match="can not be started"):
         InteraClient.start(["/nowhere/python"], ENVIRONMENT)
     with pytest.raises(InteraError, match="start it with --listen"):
-        InteraClient.connect("127.0.0.1", 9)
+        InteraClient.connect("127.0.0.1", 9, b"")
 
 
 def test_environment_of_ros_1_has_nothing_of_ros_2():

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from tdm_ros.intera.hand_speed import levers
 from tdm_ros.intera.keeper import Caps, Keeper, Order
 from tdm_ros.intera.wire import Command
+from tdm_ros.robot.kinematics import jacobian
+from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
 
 CAPS = Caps((1.0,) * 7, (5.0,) * 7, (-3.0,) * 7, (3.0,) * 7)
 GO = (0.2,) + (0.0,) * 6
@@ -150,6 +154,35 @@ def test_acknowledgement_of_what_goes_on_changes_nothing():
     case.tick()
     case.problem = ""
     assert "meanwhile" in case.offer(1)
+
+
+def test_speed_of_the_hand_is_bounded_whichever_joints_make_it():
+    case = Case(replace(CAPS, hand_speed_m_s=0.25))
+    q_rad = tuple(NEUTRAL_RAD.tolist())
+
+    def says(*qd_rad_s: float) -> str:
+        case.seq += 1
+        case.keeper.state_sent(case.seq, case.now_s)
+        return case.keeper.offer(Command(case.seq, case.seq, "velocity", qd_rad_s), case.now_s, "", q_rad)
+
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        qd = rng.uniform(-0.5, 0.5, 7)
+        speed = np.linalg.norm(jacobian(NEUTRAL_RAD)[:3] @ qd)
+        assert bool(says(*qd.tolist())) == (speed > 0.25), speed
+    assert says(0.5, 0.5, 0.5, 0.5, 0.0, 0.0, 0.0).startswith("the hand's speed must be in [0, 0.25] m/s, got 0.")
+    assert says(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0) == "", "turning the hand on the spot is not motion of it"
+
+
+def test_speed_of_the_hand_is_that_of_our_kinematics():
+    rng = np.random.default_rng(1)
+    for q_rad in rng.uniform(Q_LOWER_RAD, Q_UPPER_RAD, (50, 7)):
+        np.testing.assert_allclose(np.array(levers(tuple(q_rad))).T, jacobian(q_rad)[:3], atol=1e-5)
+
+
+def test_joint_that_is_faster_than_commands_may_ask_for_is_named():
+    assert CAPS.overspeed((0.0, 0.0, -1.2, 0, 0, 0, 0)) == "joint 2 moves at -1.20 rad/s, at most 1 is allowed"
+    assert CAPS.overspeed((1.0,) * 7) == ""
 
 
 def test_without_fresh_joints_position_mode_is_left_to_the_robot():

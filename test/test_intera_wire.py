@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from intera_fake_worker import state
 
 from tdm_ros.intera import wire
-from tdm_ros.intera.worker import LOWER_RAD, UPPER_RAD, VELOCITY_RAD_S
+from tdm_ros.intera.worker import HAND_SPEED_M_S, LOWER_RAD, UPPER_RAD, VELOCITY_RAD_S, VELOCITY_SCALE
+from tdm_ros.robot.real_limits import REAL_LIMITS
 from tdm_ros.robot.sawyer import Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 FOLDER = Path(wire.__file__).parent
-WORKER_FILES = ("wire", "keeper", "master", "sdk", "devices", "output", "worker")
+WORKER_FILES = ("wire", "hand_speed", "keeper", "master", "sdk", "devices", "output", "secret", "listener", "worker")
 COMMAND = wire.Command(1, 2, "velocity", (0.1,) * 7)
 MESSAGES = [
     wire.Hello(1, "genuine", "5.3.0", "5.5.2", tuple(f"right_j{i}" for i in range(7)), ("cuff: no config",)),
@@ -30,6 +31,9 @@ MESSAGES = [
     COMMAND,
     wire.Request(3, "gripper", 0.02),
     wire.Answer(3, False, "no gripper"),
+    wire.Alive(),
+    wire.Challenge("a" * 64),
+    wire.Proof("b" * 64, "c" * 64),
 ]
 
 
@@ -140,6 +144,8 @@ def test_limits_of_the_worker_are_those_of_the_robot():
     np.testing.assert_allclose(VELOCITY_RAD_S, QD_MAX_RAD_S)
     np.testing.assert_allclose(LOWER_RAD, Q_LOWER_RAD)
     np.testing.assert_allclose(UPPER_RAD, Q_UPPER_RAD)
+    assert REAL_LIMITS.velocity_scale == VELOCITY_SCALE
+    assert REAL_LIMITS.hand_speed_m_s < HAND_SPEED_M_S <= 1.25 * REAL_LIMITS.hand_speed_m_s
 
 
 @pytest.mark.parametrize("name", WORKER_FILES)

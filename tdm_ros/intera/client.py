@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tdm_ros.intera import wire
+from tdm_ros.intera.secret import is_proof, new_nonce, proof_of
 
 WORKER = str(Path(__file__).with_name("worker.py"))
 """The file to run: `[a ROS 1 Python, WORKER]` is a worker's command."""
@@ -24,6 +25,9 @@ SILENT_S = 0.1
 """A worker that was not heard for this long [s] is as good as gone."""
 
 CLOSING_S = 1.5
+
+ALIVE_S = 1.0
+"""A worker hears from us at least this often while it sends states [s]."""
 
 
 class InteraError(RuntimeError):
@@ -53,6 +57,8 @@ class InteraClient:
         The worker, if we started it.
     clock : callable returning float [s]
         Steady.
+    frames : wire.Frames, optional
+        With what has been received already.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class InteraClient:
         link: socket.socket,
         process: subprocess.Popen[bytes] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        frames: wire.Frames | None = None,
     ) -> None:
         self._link, self._process, self._clock = link, process, clock
         # Few commands may wait for a worker that reads slowly: a request behind them should not come late.
@@ -73,6 +80,8 @@ class InteraClient:
         self._lost = ""
         self._hello: wire.Hello | None = None
         self._known = threading.Event()
+        self._frames = frames or wire.Frames()
+        self._alive_s = clock()
         self._reader = threading.Thread(target=self._read, name="intera reader", daemon=True)
         self._reader.start()
 
@@ -109,21 +118,28 @@ class InteraClient:
         return cls(ours, process)
 
     @classmethod
-    def connect(cls, host: str, port: int, timeout_s: float = 3.0) -> InteraClient:
+    def connect(cls, host: str, port: int, secret: bytes, timeout_s: float = 3.0) -> InteraClient:
         """Connect to a worker that runs with `--listen`, elsewhere or in a container.
 
         Raises
         ------
         InteraError
-            If none answers there.
+            If none answers there, if it does not let us in, or if it does not know the secret.
         """
+        where = f"{host}:{port}"
         try:
             link = socket.create_connection((host, port), timeout_s)
         except OSError as error:
-            raise InteraError(f"no worker answers at {host}:{port} ({error}): start it with --listen") from None
+            raise InteraError(f"no worker answers at {where} ({error}): start it with --listen") from None
+        frames = wire.Frames()
+        try:
+            _prove(link, frames, secret)
+        except (OSError, wire.WireError, InteraError) as error:
+            link.close()
+            raise InteraError(f"the worker at {where} can not be used: {str(error) or type(error).__name__}") from None
         link.settimeout(None)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(link)
+        return cls(link, frames=frames)
 
     def wait_ready(self, timeout_s: float = wire.UP_S + 5.0) -> wire.Hello:
         """Wait until the worker is up. It may take half a minute to find out that the robot is not there.
@@ -246,16 +262,16 @@ class InteraClient:
         return future
 
     def _read(self) -> None:
-        frames = wire.Frames()
+        data = b""  # what came with the worker's proof is in the frames already
         try:
             while True:
-                data = self._link.recv(65536)
                 arrived_s = self._clock()
+                for message in self._frames.feed(data):
+                    self._take(message, arrived_s)
+                data = self._link.recv(65536)
                 if not data:
                     break
-                for message in frames.feed(data):
-                    self._take(message, arrived_s)
-            frames.end()
+            self._frames.end()
             self._lose("the worker closed its socket")
         except (OSError, wire.WireError) as error:
             self._lose(f"the socket to the worker broke: {error}")
@@ -263,6 +279,9 @@ class InteraClient:
     def _take(self, message: wire.Message, arrived_s: float) -> None:
         if isinstance(message, wire.State):
             self._newest = (message, arrived_s)
+            if arrived_s - self._alive_s > ALIVE_S:
+                self._alive_s = arrived_s
+                self._sender.send(wire.Alive(), droppable=True)
         elif isinstance(message, wire.Answer):
             self._settle(message)
         elif isinstance(message, wire.Failure):
@@ -294,3 +313,35 @@ class InteraClient:
             return self._lost
         ended = f"the worker ended with status {status}"
         return f"{self._lost} ({ended})" if self._lost else ended
+
+
+def _prove(link: socket.socket, frames: wire.Frames, secret: bytes) -> None:
+    """Show a worker that we know the secret, and see that it does, too.
+
+    Raises
+    ------
+    InteraError, OSError, WireError
+        If it does not, or does not let us in.
+    """
+    challenge = _next(link, frames)
+    if not isinstance(challenge, wire.Challenge):
+        raise InteraError(_refusal(challenge, "it sends no challenge: is it a worker of this version?"))
+    nonce = new_nonce()
+    link.sendall(wire.encode(wire.Proof(nonce, proof_of(secret, "client", challenge.nonce, nonce))))
+    answer = _next(link, frames)
+    if not isinstance(answer, wire.Proof) or not is_proof(answer.mac, secret, "worker", challenge.nonce, nonce):
+        raise InteraError(_refusal(answer, "it does not know our secret"))
+
+
+def _next(link: socket.socket, frames: wire.Frames) -> wire.Message:
+    data = b""
+    while True:
+        for message in frames.feed(data):
+            return message
+        data = link.recv(4096)
+        if not data:
+            raise InteraError("it closed the connection")
+
+
+def _refusal(message: wire.Message, otherwise: str) -> str:
+    return message.reason if isinstance(message, wire.Failure) else otherwise

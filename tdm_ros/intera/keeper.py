@@ -7,6 +7,11 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+if __package__:
+    from tdm_ros.intera.hand_speed import levers, speed_m_s
+else:  # the worker runs as a file, with our folder on the path
+    from hand_speed import levers, speed_m_s  # type: ignore[import-not-found,no-redef]
+
 if TYPE_CHECKING:
     from tdm_ros.intera.wire import Command
 
@@ -32,6 +37,10 @@ class Caps:
         Largest magnitude.
     lower_rad, upper_rad : (7,) float
     allow_torque : bool
+    hand_speed_m_s : float
+        Largest speed of the hand that velocities may amount to [m/s]; 0: any.
+    speed_ratio : float
+        Largest one of position mode.
     hold_s : float
         Longest time that one command may act [s].
     answer_age_s : float
@@ -43,11 +52,16 @@ class Caps:
     lower_rad: Values
     upper_rad: Values
     allow_torque: bool = False
+    hand_speed_m_s: float = 0.0
+    speed_ratio: float = 1.0
     hold_s: float = 0.15
     answer_age_s: float = 0.1
 
-    def problem(self, command: Command) -> str:
-        """Return why a command asks for too much; empty if it does not."""
+    def problem(self, command: Command, levers_m: tuple = ()) -> str:
+        """Return why a command asks for too much; empty if it does not.
+
+        `levers_m` is the hand's velocity per joint velocity, see `hand_speed`; not needed where any speed will do.
+        """
         if command.mode not in ("velocity", "torque", "position"):
             return f'mode must be "velocity", "torque" or "position", got {command.mode!r}'
         if command.mode == "torque" and not self.allow_torque:
@@ -60,6 +74,17 @@ class Caps:
         for joint, (low, value, high) in enumerate(zip(lower, command.values, upper)):  # noqa: B905 - Python 3.8
             if not low - 1e-6 <= value <= high + 1e-6:
                 return f"joint {joint}: {command.mode} must be in [{low:g}, {high:g}] {unit}, got {value:g}"
+        if command.mode == "velocity" and self.hand_speed_m_s:
+            speed = speed_m_s(levers_m, command.values)
+            if speed > self.hand_speed_m_s:
+                return f"the hand's speed must be in [0, {self.hand_speed_m_s:g}] m/s, got {speed:.2f}"
+        return ""
+
+    def overspeed(self, qd_rad_s: Values) -> str:
+        """Return which joint moves faster than commands may ask for; empty if none does."""
+        for joint, (cap, speed) in enumerate(zip(self.velocity_rad_s, qd_rad_s)):  # noqa: B905 - Python 3.8
+            if abs(speed) > cap:
+                return f"joint {joint} moves at {speed:.2f} rad/s, at most {cap:g} is allowed"
         return ""
 
 
@@ -99,24 +124,32 @@ class Keeper:
         self._since_s = 0.0
         self._ticks = 0
         self._last_step_s: float | None = None
+        self._levers: tuple[Values, tuple] = ((), ())
+
+    @property
+    def mode(self) -> str:
+        """Mode of the command in force, or ""."""
+        command = self._command
+        return command.mode if command else ""
 
     def state_sent(self, seq: int, now_s: float) -> None:
         """Note when a state went out, so that a command based on it has an age."""
         with self._lock:
             self._sent.append((seq, now_s))
 
-    def offer(self, command: Command, now_s: float, problem: str) -> str:
+    def offer(self, command: Command, now_s: float, problem: str, q_rad: Values = ()) -> str:
         """Follow a command from now on, or return why not.
 
-        `problem` says why the robot can not be moved now; empty if it can. A refused command also ends the one
-        before it, unless it is merely an old one: who sends nonsense should not be trusted with what came before.
+        `problem` says why the robot can not be moved now; empty if it can. `q_rad` are the joint positions, needed
+        where the speed of the hand is bounded. A refused command also ends the one before it, unless it is merely an
+        old one: who sends nonsense should not be trusted with what came before.
         """
         with self._lock:
             if command.seq <= self._newest_seq:
                 why = f"seq must be over {self._newest_seq}, got {command.seq}"
             else:
                 self._newest_seq = command.seq
-                why = self._too_old(command, now_s) or problem or self._interrupted() or self.caps.problem(command)
+                why = self._too_old(command, now_s) or problem or self._interrupted() or self._too_much(command, q_rad)
                 if why:
                     self._stop(now_s)
             self.refusal = why
@@ -171,6 +204,11 @@ class Keeper:
         if not self.interruption:
             return ""
         return f"the arm could not be moved meanwhile ({self.interruption}): hold, then start again"
+
+    def _too_much(self, command: Command, q_rad: Values) -> str:
+        if self.caps.hand_speed_m_s and self._levers[0] is not q_rad:  # not for each of many commands
+            self._levers = (q_rad, levers(q_rad))
+        return self.caps.problem(command, self._levers[1])
 
     def _too_old(self, command: Command, now_s: float) -> str:
         sent_s = dict(self._sent).get(command.state_seq)

@@ -179,8 +179,31 @@ class Answer:
     reason: str = ""
 
 
-Message = Union[Hello, Failure, State, Command, Request, Answer]  # noqa: UP007 - evaluated, by Python 3.8 too
-_TYPES = {cls.__name__.lower(): cls for cls in (Hello, Failure, State, Command, Request, Answer)}
+@dataclass(frozen=True)
+class Alive:
+    """The client is there, though it has nothing to command."""
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """First message of a worker that listens: `nonce` has not been used before."""
+
+    nonce: str
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Shows that the sender knows the secret, see `tdm_ros.intera.secret`. First the client's, then the worker's."""
+
+    nonce: str
+    mac: str
+
+
+Message = Union[  # noqa: UP007 - evaluated, by Python 3.8 too
+    Hello, Failure, State, Command, Request, Answer, Alive, Challenge, Proof
+]
+_CLASSES = (Hello, Failure, State, Command, Request, Answer, Alive, Challenge, Proof)
+_TYPES = {cls.__name__.lower(): cls for cls in _CLASSES}
 _LENGTHS = {"p_base_hand_m": 3, "quat_wxyz": 4, "hand_twist": 6, "joints": JOINTS, "missing": None}
 
 

@@ -1,8 +1,8 @@
-"""The worker: a ROS 1 process that holds intera_interface, and moves the arm for whoever is on its socket.
+"""The worker: a ROS 1 process that holds intera_interface, and moves the arm for the client on its socket.
 
 Run it as a file; it needs rospy, intera_interface and the modules beside it, but neither numpy nor tdm_ros:
 
-    python3 tdm_ros/intera/worker.py --listen 127.0.0.1:7447
+    python3 tdm_ros/intera/worker.py --listen 127.0.0.1:7447 --secret-file worker.secret
 
 Watchdogs lie within each other: the worker stops the arm when it hears no new command for 0.15 s, or the ROS master is
 silent for 0.12 s; the robot when it hears none from the worker, which repeats each at 100 Hz, for 0.15 s; and the arm
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import gc
-import ipaddress
+import math
 import os
 import signal
 import socket
@@ -27,6 +27,7 @@ if __package__:
     from tdm_ros.intera import wire
     from tdm_ros.intera.devices import Devices, Errands
     from tdm_ros.intera.keeper import Caps, Keeper
+    from tdm_ros.intera.listener import Listener
     from tdm_ros.intera.output import never_wait
     from tdm_ros.intera.sdk import (
         NO_ROBOT,
@@ -38,10 +39,12 @@ if __package__:
         device_states,
         join_ros,
     )
+    from tdm_ros.intera.secret import read_secret
 else:  # as a file, our folder is on the path
     import wire  # type: ignore[import-not-found,no-redef]
     from devices import Devices, Errands  # type: ignore[import-not-found,no-redef]
     from keeper import Caps, Keeper  # type: ignore[import-not-found,no-redef]
+    from listener import Listener  # type: ignore[import-not-found,no-redef]
     from output import never_wait  # type: ignore[import-not-found,no-redef]
     from sdk import (  # type: ignore[import-not-found,no-redef]
         NO_ROBOT,
@@ -53,6 +56,7 @@ else:  # as a file, our folder is on the path
         device_states,
         join_ros,
     )
+    from secret import read_secret  # type: ignore[import-not-found,no-redef]
 
 PERIOD_S = 0.01
 BROKEN_LINK, FAILED = 6, 7
@@ -66,6 +70,14 @@ UPPER_RAD = (3.0503, 2.2736, 3.0426, 3.0439, 2.9761, 2.9761, 4.7124)
 TORQUE_N_M = (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)
 """Source: the limits of Berkeley's sawyer_control, added to gravity compensation."""
 
+VELOCITY_SCALE = 0.25
+HAND_SPEED_M_S = 0.25
+"""Bounds of what a client may ask for: the limiter's share of the vendor's joint speeds, and its speed of the hand with
+a quarter added, because it looks at other joint states and must not be refused for that."""
+
+IDLE_S = 10.0
+"""A client on the network that sent nothing for this long is given up [s]; one that is there sends each second."""
+
 
 class Worker:
     """One client, one robot.
@@ -74,10 +86,13 @@ class Worker:
     ----------
     link : socket
     keeper : Keeper
+    idle_s : float
+        The client is given up when it has sent nothing for this long [s].
     """
 
-    def __init__(self, link: socket.socket, keeper: Keeper) -> None:
-        self._link, self._keeper = link, keeper
+    def __init__(self, link: socket.socket, keeper: Keeper, idle_s: float = math.inf) -> None:
+        self._link, self._keeper, self._idle_s = link, keeper, idle_s
+        self._heard_s = time.monotonic()
         self.sender = wire.Sender(link)
         self._robot: Robot | None = None
         self._devices: Devices | None = None
@@ -97,6 +112,7 @@ class Worker:
         robot.on_shutdown(self._node_ends)
         gc.collect()
         gc.freeze()  # what is there by now need not be looked through again, which takes a tenth of a second
+        self._heard_s = time.monotonic()  # until now there was nothing that a client could have answered
         try:
             self.sender.send(hello)
             self._loop(robot, devices)
@@ -134,6 +150,9 @@ class Worker:
         while not self._leaving.is_set():
             self._tick(robot)
             self._report(robot, devices)
+            silent_s = time.monotonic() - self._heard_s
+            if silent_s > self._idle_s:
+                self.leave(f"the client has sent nothing for {silent_s:.0f} s", BROKEN_LINK)
             deadline_s = max(deadline_s + PERIOD_S, time.monotonic())
             time.sleep(max(0.0, deadline_s - time.monotonic()))
 
@@ -154,7 +173,7 @@ class Worker:
         """Why the robot can not be moved now, or ""."""
         if self._robot is None or self._devices is None:
             return "the worker is not up yet"
-        return self._robot.problem(now_s) or self._devices.problem(now_s)
+        return self._robot.problem(now_s) or self._devices.problem(now_s) or self._overspeed()
 
     def _enable(self, robot: Robot) -> str:
         reason = str(robot.motors.enable())
@@ -162,6 +181,11 @@ class Worker:
             with self._ticking:  # else a tick that saw the motors off might come after it
                 self._keeper.acknowledge()
         return reason
+
+    def _overspeed(self) -> str:
+        """Why a torque must not go on, or "": it says nothing about the speed that it leads to."""
+        joints = self._robot.joints() if self._robot and self._keeper.mode == "torque" else None
+        return self._keeper.caps.overspeed(joints.qd_rad_s) if joints else ""
 
     def _wind_down(self, robot: Robot) -> None:
         """Stop the arm and leave velocity mode, if it is in it; ROS needs a moment to send that."""
@@ -217,6 +241,7 @@ class Worker:
                 data = self._link.recv(4096)
                 if not data:
                     break
+                self._heard_s = time.monotonic()
                 for message in frames.feed(data):
                     self._take(message)
                 time.sleep(0.001)  # so that a storm of commands can not starve the loop
@@ -230,12 +255,13 @@ class Worker:
     def _take(self, message: wire.Message) -> None:
         now_s = time.monotonic()
         if isinstance(message, wire.Command):
-            self._keeper.offer(message, now_s, self._problem(now_s))
+            joints = self._robot.joints() if self._robot else None
+            self._keeper.offer(message, now_s, self._problem(now_s), joints.q_rad if joints else ())
             if self._robot is not None and getattr(self._robot, "prompt", False):
                 self._tick(self._robot)
         elif isinstance(message, wire.Request):
             self._do(message, now_s)
-        else:
+        elif not isinstance(message, wire.Alive):
             raise wire.WireError(f"a worker takes commands and requests, got {type(message).__name__}")
 
     def _do(self, request: wire.Request, now_s: float) -> None:
@@ -267,11 +293,12 @@ class Worker:
             self._errands["devices"].give(lambda: devices.switch_light(request.name, bool(value)), done)
         elif request.action == "step":
             self._errands["step"].give(lambda: self._step(robot, value), done)
-        elif request.action == "speed_ratio" and 0 < value <= 1:
+        elif request.action == "speed_ratio" and 0 < value <= self._keeper.caps.speed_ratio:
             robot.set_speed_ratio(value)
             done("")
         elif request.action == "speed_ratio":
-            done(f"speed_ratio must be in (0, 1], got {value:g}")
+            most = self._keeper.caps.speed_ratio
+            done(f"speed_ratio must be in (0, {most:g}], got {value:g}: see --velocity-scale")
         else:
             done(f"action must be one of {', '.join(wire.ACTIONS)}, got {request.action!r}")
         return None
@@ -287,16 +314,46 @@ def connect(arguments: argparse.Namespace) -> tuple[Robot, Devices]:
 
 
 def main(argv: Sequence[str] | None = None, connect: Callable[[argparse.Namespace], tuple[Any, Any]] = connect) -> int:
-    """Come up, serve one client, and leave with an exit code. Another way to the robot may be given."""
+    """Serve the client of `--fd`, or those that come; return the exit code. Another way to the robot may be given."""
     never_wait()  # output is the node's, which may be read by nobody
     arguments = parser().parse_args(argv)
     try:
-        link = open_link(arguments)
+        if arguments.speed_ratio > arguments.velocity_scale:
+            raise ValueError(
+                f"--speed-ratio must not be over --velocity-scale ({arguments.velocity_scale:g}), "
+                f"got {arguments.speed_ratio:g}"
+            )
+        if arguments.fd is not None:
+            return serve(arguments, socket.socket(fileno=arguments.fd), connect, math.inf)
+        if not arguments.secret_file:
+            raise ValueError("--listen needs --secret-file, for everybody on the network can connect")
+        listener = Listener(arguments.listen, read_secret(arguments.secret_file))
     except (OSError, ValueError) as error:
-        tell(None, f"the worker's socket can not be opened: {error}", UNUSABLE)
+        tell(None, f"the worker can not start: {error}", UNUSABLE)
         return UNUSABLE
+    return listener.run(lambda link: serve(arguments, link, connect, IDLE_S))
+
+
+def serve(
+    arguments: argparse.Namespace,
+    link: socket.socket,
+    connect: Callable[[argparse.Namespace], tuple[Any, Any]],
+    idle_s: float,
+) -> int:
+    """Come up, serve one client, and return the exit code."""
+    # Few states may wait for a client that does not read: it should not find a second of old ones.
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
     scaled = tuple(arguments.velocity_scale * cap for cap in VELOCITY_RAD_S)
-    worker = Worker(link, Keeper(Caps(scaled, TORQUE_N_M, LOWER_RAD, UPPER_RAD, arguments.allow_torque)))
+    caps = Caps(
+        velocity_rad_s=scaled,
+        torque_n_m=TORQUE_N_M,
+        lower_rad=LOWER_RAD,
+        upper_rad=UPPER_RAD,
+        allow_torque=arguments.allow_torque,
+        hand_speed_m_s=arguments.hand_speed_m_s,
+        speed_ratio=arguments.velocity_scale,
+    )
+    worker = Worker(link, Keeper(caps), idle_s)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.end())
     overdue = threading.Timer(wire.UP_S, worker.overdue)
@@ -317,13 +374,21 @@ def parser() -> argparse.ArgumentParser:
     words = argparse.ArgumentParser(prog="worker.py", description="Moves a Sawyer arm for a client on a socket.")
     where = words.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int, help="socket that the parent process left open")
-    where.add_argument("--listen", metavar="HOST:PORT", help="wait here for the one client")
+    where.add_argument("--listen", metavar="HOST:PORT", help="serve clients here that know the secret, one at a time")
+    words.add_argument("--secret-file", default="", help="with --listen: file with the secret, which clients have, too")
     words.add_argument("--speed-ratio", type=_share, default=0.2, help="of position mode, in (0, 1] (default 0.2)")
     words.add_argument(
         "--velocity-scale",
         type=_share,
-        default=0.5,
-        help="refuse joint velocities over this share of the vendor's limits, in (0, 1] (default 0.5)",
+        default=VELOCITY_SCALE,
+        help="refuse joint velocities over this share of the vendor's limits, and a larger --speed-ratio, in (0, 1] "
+        f"(default {VELOCITY_SCALE:g})",
+    )
+    words.add_argument(
+        "--hand-speed-m-s",
+        type=float,
+        default=HAND_SPEED_M_S,
+        help=f"refuse velocities that move the hand faster [m/s]; 0: none (default {HAND_SPEED_M_S:g})",
     )
     words.add_argument(
         "--state-silent-s",
@@ -338,26 +403,6 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--allow-torque", action="store_true", help="accept torque commands")
     words.add_argument("--gripper", default="right_gripper", help="its name on the robot (default right_gripper)")
     return words
-
-
-def open_link(arguments: argparse.Namespace) -> socket.socket:
-    """Return the socket to the client, who may have to come first."""
-    if arguments.fd is not None:
-        link = socket.socket(fileno=arguments.fd)
-    else:
-        host, _, port = arguments.listen.rpartition(":")
-        if not host or not port.isdigit():
-            raise ValueError(f"--listen must be HOST:PORT, got {arguments.listen!r}")
-        if not ipaddress.ip_address(socket.gethostbyname(host)).is_loopback:
-            print(f"worker: whoever reaches {arguments.listen} can move the arm", file=sys.stderr, flush=True)
-        with socket.create_server((host, int(port))) as server:
-            print(f"worker: listening on {host}:{server.getsockname()[1]}", file=sys.stderr, flush=True)
-            link, _ = server.accept()
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000)  # ms; a cable that is pulled ends nothing
-    # Few states may wait for a client that does not read: it should not find a second of old ones.
-    link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
-    return link
 
 
 def tell(sender: wire.Sender | None, reason: str, code: int) -> None:

@@ -13,6 +13,7 @@ from rclpy.node import Node
 from tdm_ros.control.sawyer_arm import SawyerArm
 from tdm_ros.intera.client import WORKER, InteraClient, InteraError
 from tdm_ros.intera.ros1_environment import ros1_environment
+from tdm_ros.intera.secret import read_secret
 from tdm_ros.nodes.gazebo_arm import GazeboArm
 from tdm_ros.nodes.gazebo_topics import JointCommands
 from tdm_ros.nodes.parameters import ArmParameters, point_of
@@ -119,14 +120,17 @@ def _through(
     arm: Callable[[InteraClient], Arm] = SawyerArm,
 ) -> Arm:
     try:
-        if given.worker_address:
-            host, _, port = given.worker_address.rpartition(":")
-            if not host or not port.isdigit():
-                raise ValueError(f"worker_address must be HOST:PORT, got {given.worker_address!r}")
-            client = InteraClient.connect(host, int(port))
-        else:
-            client = start()
+        client = _connected(given) if given.worker_address else start()
         client.wait_ready()
         return arm(client)
-    except (InteraError, ValueError) as error:
+    except (InteraError, OSError, ValueError) as error:
         raise ValueError(f"robot {name}: {error}") from error
+
+
+def _connected(given: ArmParameters) -> InteraClient:
+    host, _, port = given.worker_address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"worker_address must be HOST:PORT, got {given.worker_address!r}")
+    if not given.worker_secret:
+        raise ValueError("worker_secret must name the file that the worker was given as --secret-file, got none")
+    return InteraClient.connect(host, int(port), read_secret(given.worker_secret))

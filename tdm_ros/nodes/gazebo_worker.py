@@ -290,7 +290,7 @@ def run(argv: list[str]) -> int:
     def connect(_: argparse.Namespace) -> tuple[GazeboRobot, NoDevices]:
         return GazeboRobot(given.namespace, given.lock_step, given.by_torque), NoDevices()
 
-    return main(["--velocity-scale", "1.0", *others], connect)
+    return main(["--velocity-scale", "1.0", "--hand-speed-m-s", "0", *others], connect)
 
 
 if __name__ == "__main__":

@@ -85,6 +85,7 @@ class ArmParameters(TaskParameters):
     worker_path: str = parameter("", "Folders of intera_interface and its messages for the worker, : between them.")
     worker_arguments: str = parameter("", "More arguments for the worker, such as --allow-torque.")
     worker_address: str = parameter("", "HOST:PORT of a worker that runs already, with --listen; empty: start one.")
+    worker_secret: str = parameter("", "File with the secret of that worker, its --secret-file.")
     command_timeout_s: float = parameter(0.1, "The arm holds when the last command is older.", "s", (0.05, 0.5))
     supervisor_timeout_s: float = parameter(
         1.0, "The arm holds when the supervisor was last heard this long ago.", "s", (0.3, 10.0)

@@ -106,9 +106,9 @@ def operate(tmp_path: Path, messages: dict, monkeypatch: pytest.MonkeyPatch) -> 
     for name, value in ros.items():
         monkeypatch.setenv(name, value)
 
-    def start(ros1: Ros1, worker: str = "", **environment: str) -> Operator:
+    def start(ros1: Ros1, worker: str = "", secret: str = "", **environment: str) -> Operator:
         words = ["robot:=sawyer", "duration_min:=0"]
-        given = {"arm": through_worker(ros1, messages["folder"], worker)}
+        given = {"arm": through_worker(ros1, messages["folder"], worker, secret)}
         people.append(Operator(tmp_path, domain, words, given, environment))
         return people[-1]
 

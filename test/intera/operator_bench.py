@@ -25,11 +25,11 @@ STANDSTILL_S = 0.25
 STATES = ("DISABLED", "HOLD", "RUNNING", "PAUSED", "FAULT", "RESETTING", "DONE")
 
 
-def through_worker(ros1: Ros1, messages: Path, worker: str = "") -> dict[str, str]:
+def through_worker(ros1: Ros1, messages: Path, worker: str = "", secret: str = "") -> dict[str, str]:
     """Parameters of `arm` that lead to the simulated robot; ``worker`` is HOST:PORT of one that runs already."""
     path = ":".join(str(entry) for entry in (*SDK, messages, HERE / "stubs", HERE / "stand_in"))
     given = {"master_uri": ros1.uri, "host_ip": "127.0.0.1", "worker_command": ROS1_PYTHON, "worker_path": path}
-    return {**given, "worker_address": worker} if worker else given
+    return {**given, "worker_address": worker, "worker_secret": secret} if worker else given
 
 
 class Operator:

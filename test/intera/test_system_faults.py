@@ -90,10 +90,14 @@ class Cable:
 def test_system_whose_socket_is_cut_stops_the_arm(operate, ros1: Ros1, robot: SimulatedRobot) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    ros1.start([ROS1_PYTHON, str(WORKER), "--listen", f"127.0.0.1:{port}"], ros1.worker_environment(), "worker")
+    secret = ros1.folder / "worker.secret"
+    secret.write_text("0123456789abcdef" * 4)
+    secret.chmod(0o600)
+    listen = ["--listen", f"127.0.0.1:{port}", "--secret-file", str(secret)]
+    ros1.start([ROS1_PYTHON, str(WORKER), *listen], ros1.worker_environment(), "worker")
     wait_until(lambda: "listening" in (ros1.folder / "worker.out").read_text(), 10, "the worker listens")
     cable = Cable(port)
-    operator = operate(ros1, worker=f"127.0.0.1:{cable.port}")
+    operator = operate(ros1, worker=f"127.0.0.1:{cable.port}", secret=str(secret))
     operator.go()
     since_s = time.monotonic()
     cable.cut()

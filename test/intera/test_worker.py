@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ros1_bench import ROS1_PYTHON, WORKER, drive, measure, wait_until
 
-from tdm_ros.intera.client import InteraClient
+from tdm_ros.intera.client import InteraClient, InteraError
+from tdm_ros.intera.secret import read_secret
 from tdm_ros.robot.kinematics import forward
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
 
@@ -131,7 +134,7 @@ def test_a_command_over_the_cap_is_refused_and_stops_the_one_before(robot, enabl
     at_s = time.monotonic()
     time.sleep(0.4)
     state = enabled.state().state
-    assert "joint 0: velocity must be in [-0.87, 0.87] rad/s, got 1" in state.refusal
+    assert "joint 0: velocity must be in [-0.435, 0.435] rad/s, got 1" in state.refusal
     standstill_s, _ = measure("command over the cap", robot, at_s, state.refusal)
     assert standstill_s < 0.1
 
@@ -183,22 +186,107 @@ def test_enable_of_a_stopped_robot_waits_for_an_explicit_reset(robot, client):
     assert client.enable().result(8).done
 
 
-def test_worker_over_tcp(ros1, robot):
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "worker.secret"
+    path.write_text("0123456789abcdef" * 4)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def listening(ros1, robot, secret):
+    """A worker that listens, and its port."""
     process = subprocess.Popen(
-        [ROS1_PYTHON, WORKER, "--listen", "127.0.0.1:0"],
+        [ROS1_PYTHON, WORKER, "--listen", "127.0.0.1:0", "--secret-file", str(secret)],
         env=ros1.worker_environment(),
         stderr=subprocess.PIPE,
         text=True,
     )
-    port = int(process.stderr.readline().rsplit(":", 1)[1])
-    client = InteraClient.connect("127.0.0.1", port)
+    yield process, int(process.stderr.readline().rsplit(":", 1)[1])
+    process.kill()
+    process.wait()
+
+
+def test_worker_over_tcp_serves_one_client_after_the_other(robot, secret, listening):
+    process, port = listening
+    for _ in range(2):
+        client = InteraClient.connect("127.0.0.1", port, read_secret(str(secret)))
+        client.wait_ready(20)
+        with pytest.raises(InteraError, match="another client has the arm"):
+            InteraClient.connect("127.0.0.1", port, read_secret(str(secret)))
+        assert client.enable().result(8).done
+        drive(client, 0.5)
+        cut_s = time.monotonic()
+        client.close()
+        wait_until(lambda: "listening again" in process.stderr.readline(), 5, "the worker listens again")
+        time.sleep(0.3)
+        standstill_s, _ = measure("socket cut, TCP", robot, cut_s, "closed")
+        assert standstill_s < 0.2
+        assert robot.ask("facts")["mode"] == 1 and robot.ask("facts")["timeouts"] == 0
+    process.terminate()
+    assert process.wait(5) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_worker_over_tcp_that_is_ended_stops_the_arm(robot, secret, listening, number):
+    process, port = listening
+    client = InteraClient.connect("127.0.0.1", port, read_secret(str(secret)))
     client.wait_ready(20)
     assert client.enable().result(8).done
     drive(client, 0.5)
-    cut_s = time.monotonic()
-    client.close()
-    assert process.wait(3) == 0
-    time.sleep(0.3)
-    standstill_s, _ = measure("socket cut, TCP", robot, cut_s, "closed")
+    at_s = time.monotonic()
+    process.send_signal(number)
+    wait_until(lambda: client.state().problem, 2, "the client sees it")
+    time.sleep(0.5)
+    standstill_s, _ = measure(f"listener ended by {number.name}", robot, at_s, client.state().problem)
     assert standstill_s < 0.2
     assert robot.ask("facts")["mode"] == 1 and robot.ask("facts")["timeouts"] == 0
+    client.close()
+
+
+def test_client_that_falls_silent_is_given_up_and_one_that_waits_or_listens_is_not(alone, secret):
+    alone.robot("robot/navigator").rest()  # which is looked for, for longer than the client may be silent
+    program = "import sys, worker; worker.IDLE_S = 1.5; sys.exit(worker.main(sys.argv[1:]))"
+    env = alone.worker_environment()
+    env["PYTHONPATH"] += f":{Path(WORKER).parent}"
+    command = [ROS1_PYTHON, "-c", program, "--listen", "127.0.0.1:0", "--secret-file", str(secret)]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    try:
+        port = int(process.stderr.readline().rsplit(":", 1)[1])
+        client = InteraClient.connect("127.0.0.1", port, read_secret(str(secret)))
+        client.wait_ready(20)
+        time.sleep(3.0)
+        assert client.state().problem == "", "a client that only listens says that it is there"
+        client._alive_s = float("inf")
+        wait_until(lambda: "the client has sent nothing for" in client.state().problem, 10, "it is given up")
+        client.close()
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_worker_command_may_source_a_workspace_first(ros1, robot, tmp_path):
+    workspace = tmp_path / "setup.bash"
+    env = ros1.worker_environment()
+    workspace.write_text(f"export PYTHONPATH={env.pop('PYTHONPATH')}\n")
+    command = ["bash", "-c", f'. {workspace} && exec {ROS1_PYTHON} "$@"', "worker"]
+    client = InteraClient.start([*command, WORKER], env)
+    assert client.wait_ready(20).joints
+    assert client.close() == 0
+
+
+@pytest.mark.parametrize("client", [("--allow-torque", "--velocity-scale", "0.2")], indirect=True)
+def test_torque_that_makes_a_joint_too_fast_is_ended(robot, enabled):
+    torque = np.zeros(7)
+    torque[5] = 3.0
+    wait_until(lambda: not enabled.state().state.interruption, 2, "the news that it is enabled comes")
+    begin_s = time.monotonic()
+    while not enabled.state().state.interruption and time.monotonic() < begin_s + 3:
+        enabled.command("torque", torque)
+        time.sleep(0.02)
+    assert "joint 5 moves at" in enabled.state().state.interruption
+    time.sleep(0.7)
+    assert robot.trace().speed_rad_s(time.monotonic() - 0.3, time.monotonic()) < 0.01
