@@ -110,11 +110,11 @@ def test_node_that_can_not_start_says_in_a_sentence_what_to_do(
 
 
 @pytest.mark.parametrize("module", ["rclpy", "torch", "mujoco", "tdm_ros.msg"])
-def test_node_without_a_package_says_where_it_comes_from(module: str) -> None:
+def test_node_without_a_package_says_where_it_comes_from(tmp_path: Path, module: str) -> None:
     """Where the package is missing, Python says so in the same way as for a module that is blocked."""
     node = {"torch": "trainer", "mujoco": "arm"}.get(module, "policy")
     block = f"import sys; sys.modules[{module!r}] = None; "
-    program = [sys.executable, "-c", block + PROGRAM.format(node), "--ros-args", "-p", "run_dir:=/proc/none"]
+    program = [sys.executable, "-c", block + PROGRAM.format(node), "--ros-args", "-p", f"run_dir:={tmp_path}"]
     ran = subprocess.run(program, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 1 and "Traceback" not in ran.stderr
     remedy = {"rclpy": "source ROS 2's setup.bash", "tdm_ros.msg": "colcon build"}.get(module, "pip install -r require")
@@ -161,16 +161,17 @@ def test_node_does_not_change_the_pipe_for_others(tmp_path: Path, full_pipe: int
         assert os.get_blocking(full_pipe), "the shell that has the same terminal would read and write in another way"
 
 
-def test_node_whose_reader_has_ended_ends_too(tmp_path: Path) -> None:
-    """Nobody supervises it any more; the arm holds."""
+@pytest.mark.parametrize("name", ["supervisor", "arm"])
+def test_node_whose_reader_has_ended_ends_too(tmp_path: Path, name: str) -> None:
+    """Be it one that prints each second, or never: nobody supervises it any more."""
     reader, writer = os.pipe()
     with bench(tmp_path) as made:
-        process = made.start("supervisor", out=writer, run_dir=tmp_path)
+        process = made.start(name, out=writer, **({"run_dir": tmp_path} if name not in NO_FOLDER else {}))
         os.close(writer)
-        made.until(lambda: "supervisor" in made.diagnostics, 40)
+        made.until(lambda: name in made.diagnostics, 40)
         os.close(reader)
         made.until(lambda: process.poll() is not None, 10)
-        assert process.returncode == 0 and (tmp_path / "summary.json").exists()
+        assert process.returncode == 0 and (name == "arm" or (tmp_path / "summary.json").exists())
 
 
 def test_node_under_nohup_does_not_end_with_its_terminal(tmp_path: Path) -> None:

@@ -394,13 +394,15 @@ REAL = {"package": "tdm_ros", "executable": "policy"}
         ("policy:\n  ros__parameters:\n    seeds: [1, 2.0]\n", {}, "own.yaml, line 3: Sequence should be of same type"),
         ("", {"ROS_DOMAIN_ID": "abc"}, "ROS_DOMAIN_ID must be a whole number in [0, 232], got 'abc'"),
         ("", {"RMW_IMPLEMENTATION": "rmw_foo_cpp"}, "RMW_IMPLEMENTATION=rmw_foo_cpp is not installed"),
+        ("", {"MUJOCO_GL": "somewhere"}, "MUJOCO_GL=somewhere cannot be used"),
     ],
 )
 def test_up_with_what_no_node_can_start_with_says_so_before_anything_is_started(
     system: System, text: str, environment: dict[str, str], words: str
 ) -> None:
     (system.folder / "own.yaml").write_text(text)
-    status, output = system.node("policy", "true", required=True, **REAL).run("params:=own.yaml", **environment)
+    system.node("arm", "true", required=True, package="tdm_ros", executable="arm")
+    status, output = system.run("params:=own.yaml", **environment)
     assert status == 1 and words in output and "Traceback" not in output
     assert len(output.splitlines()) == 1 and not (system.folder / "runs").exists()
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import stat
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 
 
 class _Unwaiting(io.RawIOBase):
     """Writes to a file descriptor what it takes at once, and leaves out the rest."""
 
-    def __init__(self, number: int, on_closed: Callable[[], object] | None) -> None:
-        self._number, self._on_closed, self._left_out = number, on_closed, 0
+    def __init__(self, number: int) -> None:
+        self._number, self._left_out = number, 0
 
     def writable(self) -> bool:
         return True
@@ -35,29 +35,29 @@ class _Unwaiting(io.RawIOBase):
             return os.write(self._number, given)
         except BlockingIOError:
             self._left_out += len(given)
-        except OSError:  # the reader is there no more
-            on_closed, self._on_closed = self._on_closed, None
-            if on_closed is not None:
-                on_closed()
+        except OSError:  # the reader has ended
+            pass
         return len(given)
 
 
-def never_wait(on_closed: Callable[[], object] | None = None) -> None:
+def never_wait() -> None:
     """Let no write to standard output or error wait for a reader, be it by Python or by a C library.
 
     Without this, a pipe that nobody reads or a terminal that was stopped (Ctrl-S) stops the whole process, its signals
     included. Other processes that have the same pipe or terminal are not affected.
-
-    Parameters
-    ----------
-    on_closed : callable, optional
-        Called once when something is written and the reader is there no more.
     """
     for name, number in (("stdout", 1), ("stderr", 2)):
         if (present := getattr(sys, name)) is not None and _open_again(number):
             present.flush()
-            raw = io.BufferedWriter(_Unwaiting(number, on_closed))
+            raw = io.BufferedWriter(_Unwaiting(number))
             setattr(sys, name, io.TextIOWrapper(raw, "utf-8", "backslashreplace", line_buffering=True))
+
+
+def reader_has_ended() -> bool:
+    """Whether standard output is a pipe or a terminal that has nobody at its other end any more."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _open_again(number: int) -> bool:

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from tdm_ros.folder_lock import IN_USE_STATUS, FolderInUseError
-from tdm_ros.intera.output import never_wait
+from tdm_ros.intera.output import never_wait, reader_has_ended
 from tdm_ros.system.starting import report
 
 try:
@@ -28,6 +28,8 @@ except ImportError:  # its place is not part of rclpy's promises
 
 IDLE_S = 0.1
 """Longest time in one wait, and so the time after which a signal is noticed."""
+READER_S = 1.0
+"""Time between two looks at whether somebody reads what a node prints: who started it may have been killed."""
 
 
 class StopSignal:
@@ -44,9 +46,9 @@ class StopSignal:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
 
-    def request(self) -> None:
-        """Ask for the end, as a signal does after start-up."""
-        self.requested = True
+    def look_for_the_reader(self) -> None:
+        """Ask for the end when nobody is left who could read what is printed."""
+        self.requested |= reader_has_ended()
 
     def started(self) -> None:
         """From now on signals only set the flag."""
@@ -82,13 +84,14 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
         folder.
     """
     stop = StopSignal()
-    never_wait(on_closed=stop.request)
+    never_wait()
     node: Any = None
     failure: Exception | None = None
     running = False
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
+        every(node, READER_S, stop.look_for_the_reader)
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         step = getattr(node, "step", spin_idle)

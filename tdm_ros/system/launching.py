@@ -156,6 +156,7 @@ def start(entry: NodeEntry, values: dict[str, Value], table: SystemTable, ends: 
     node = Node(
         package=entry.package,
         executable=entry.executable,
+        exec_name=entry.executable,  # in what launch prints, in place of that of a prefix
         name=entry.name,
         namespace=entry.namespace or None,
         remappings=[*entry.remaps.items()],

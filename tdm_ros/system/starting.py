@@ -95,6 +95,8 @@ def check(nodes: Collection[str], params_files: Sequence[str]) -> int:
         needed = dict.fromkeys([*NEEDED_BY_ALL, *(module for node in nodes for module in NEEDS.get(node, ()))])
         if missing := [module for module in needed if importlib.util.find_spec(module) is None]:
             raise ValueError(_install(missing))
+        if "MUJOCO_GL" in os.environ and "mujoco" in needed:
+            importlib.import_module("mujoco")
         rclpy, _ = map(importlib.import_module, ("rclpy", "tdm_ros.msg"))
         rclpy.init(args=["--ros-args", *(word for path in params_files for word in ("--params-file", path))])
         rclpy.shutdown()
