@@ -25,11 +25,14 @@ def gazebo_env(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return env
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def start_world(
     gazebo_env: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., SimulatedRobot]]:
-    """Starts a world: ``start_world(namespace, "paused", "torque")``."""
+    """Starts a world: ``start_world(namespace, "paused", "torque")``.
+
+    It ends with the class of the test: all worlds have one name, and would all make the steps that one is asked for.
+    """
     worlds, pipe = [], subprocess.PIPE
     out = (tmp_path_factory.mktemp("gazebo") / "world.out").open("wb")
 

@@ -22,7 +22,7 @@ def steps(world: SimulatedRobot) -> int:
     return world.ask("facts")["steps"]  # type: ignore[call-overload,no-any-return]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def paused(start_world: Callable[..., SimulatedRobot]) -> SimulatedRobot:
     return start_world("/steps", "paused")
 
