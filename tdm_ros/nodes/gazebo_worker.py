@@ -39,6 +39,8 @@ READ_EVERY_S = 0.004
 """Gazebo publishes up to 1000 joint states per second, paused or not; so often the newest one is read."""
 STEP_S = 0.001
 """Physics step of our worlds."""
+SERVO_STEPS = 10
+"""So many steps are made with one torque where torques keep a velocity: those of one period of the worker."""
 STEP_NS = 1_000_000
 AT_REST_S = 0.05
 STEP_TAKES_S = 1.0
@@ -82,6 +84,7 @@ class GazeboRobot(TopicsRobot):
         self._new = threading.Condition()
         self._failed_since_s: float | None = None
         self._stepping = False
+        self._order: tuple[str, tuple[float, ...]] = ("", ())
         self._said_s = -math.inf
         self._commands = JointCommands(self._node, by_torque)
         self._subscription = self._node.create_subscription(JointState, JOINT_STATES, self._receive, NEWEST, raw=True)
@@ -137,12 +140,16 @@ class GazeboRobot(TopicsRobot):
         """
         if self._stepping:
             return
-        now_s = time.monotonic()
+        self._order, now_s = (kind, values), time.monotonic()
         moves = kind in ("velocity", "torque")
-        if not moves and not self._by_torque and now_s - self._said_s < REPEAT_S:
-            return
-        self._said_s = now_s
-        wanted = np.array(values if moves else np.zeros(len(JOINT_NAMES)))
+        if moves or self._by_torque or now_s - self._said_s >= REPEAT_S:
+            self._said_s = now_s
+            self._publish()
+
+    def _publish(self) -> None:
+        """Publish the velocities or torques of the order; by torques, a velocity as a servo's torque."""
+        kind, values = self._order
+        wanted = np.array(values if kind in ("velocity", "torque") else np.zeros(len(JOINT_NAMES)))
         if self._by_torque and kind != "torque":
             assert self._joints is not None
             losses = DAMPING_N_M_S_RAD * wanted + FRICTION_N_M * np.sign(wanted)
@@ -160,18 +167,37 @@ class GazeboRobot(TopicsRobot):
         begin_s = time.monotonic()
         problem = self._wait_for_steps(begin_s) or self._unasked()
         if not problem:
-            request = self._control_world.Request()
-            request.world_control.pause = True
-            request.world_control.multi_step = round(seconds / STEP_S)
-            if self._stamp_ns is not None:
-                self._due_ns = self._stamp_ns + request.world_control.multi_step * STEP_NS
-            # The answer says nothing: it comes before the steps are made. The joint states tell.
-            self._world.remove_pending_request(self._world.call_async(request))
             self._stepping = True
-            problem = self._wait_for_steps(begin_s)
+            problem = self._make_steps(round(seconds / STEP_S), begin_s)
             self._stepping = False
         self._failed_since_s = begin_s if problem else None
         return problem
+
+    def _make_steps(self, count: int, begin_s: float) -> str:
+        """Have the world make steps; return "" or why they are not made.
+
+        All at once, except where torques keep a velocity: one torque for 50 ms would overshoot by some rad/s.
+        """
+        servo = self._by_torque and self._order[0] != "torque"
+        while count > 0:
+            at_once = min(SERVO_STEPS, count) if servo else count
+            self._request_steps(at_once)
+            if problem := self._wait_for_steps(begin_s):
+                return problem
+            count -= at_once
+            if servo:
+                self._publish()
+        return ""
+
+    def _request_steps(self, count: int) -> None:
+        assert self._world is not None and self._control_world is not None
+        request = self._control_world.Request()
+        request.world_control.pause = True
+        request.world_control.multi_step = count
+        if self._stamp_ns is not None:
+            self._due_ns = self._stamp_ns + count * STEP_NS
+        # The answer says nothing: it comes before the steps are made. The joint states tell.
+        self._world.remove_pending_request(self._world.call_async(request))
 
     def _wait_for_steps(self, begin_s: float) -> str:
         """Wait until all steps that were asked for are made; return why some are still due, or "".

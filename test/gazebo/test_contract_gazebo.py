@@ -239,21 +239,32 @@ class TestLockStep(ArmContract):
 
 
 class TestByTorque:
-    def test_torque_moves_the_joint_and_hold_stands(
-        self, start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str]
-    ) -> None:
-        for made in opened(start_world("/torque", "torque"), "/torque", gazebo_env, "--by-torque"):
-            before = made.truth()[0]
-            for _ in range(10):
-                made.arm.drive("torque", np.array([8.0, 0, 0, 0, 0, 0, 0]))
-                made.cycle()
-            assert made.truth()[0][0] - before[0] > 0.02 and made.arm.problem() == ""
-            made.arm.hold()
-            ArmContract.wait(made, 0.5)  # type: ignore[arg-type]
-            assert np.abs(made.truth()[1]).max() < STILL_RAD_S
-            before = made.truth()[0]
-            ArmContract.drive(made, [0.2, 0, 0, 0, 0, 0, 0], 1.0)  # type: ignore[arg-type]
-            assert made.truth()[0][0] - before[0] > 0.1, "the way home is by velocities, in this world too"
+    @pytest.fixture(params=["running", "paused"])
+    def bench(
+        self, request: pytest.FixtureRequest, start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str]
+    ) -> Iterator[GazeboBench]:
+        namespace, words = f"/torque_{request.param}", ["--lock-step"] if request.param == "paused" else []
+        world = start_world(namespace, "torque", request.param)
+        yield from opened(world, namespace, gazebo_env, "--by-torque", *words)
+        world.close()
+
+    def test_torque_moves_the_joint_and_hold_stands(self, bench: GazeboBench) -> None:
+        before = bench.truth()[0]
+        for _ in range(10):
+            bench.arm.drive("torque", np.array([8.0, 0, 0, 0, 0, 0, 0]))
+            bench.cycle()
+        assert bench.truth()[0][0] - before[0] > 0.02 and bench.arm.problem() == ""
+        bench.arm.hold()
+        ArmContract.wait(bench, 0.5)  # type: ignore[arg-type]
+        assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+    def test_velocity_on_the_way_home_is_kept(self, bench: GazeboBench) -> None:
+        speeds = np.array([0.2, -0.2, 0.2, -0.2, 0.2, -0.2, 0.2])
+        before = bench.truth()[0]
+        ArmContract.drive(bench, speeds, 1.0)  # type: ignore[arg-type]
+        np.testing.assert_allclose(bench.truth()[0] - before, speeds, atol=0.1)
+        if not bench.real:  # one torque for all 50 steps would swing the wrist by some rad/s
+            assert np.abs(bench.world.trace().qd_rad_s[-500:] - speeds).max() < 0.1
 
 
 @pytest.mark.parametrize("gazebo", ["harmonic", "fortress"])
