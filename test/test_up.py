@@ -280,6 +280,21 @@ def test_up_interrupted_in_an_import_that_swallows_it_ends_without_a_traceback(s
     assert not system.pids("one")
 
 
+def test_up_interrupted_during_the_check_before_the_start_ends_without_a_traceback(system: System) -> None:
+    """The check is another program, which is ended, too."""
+    python = system.folder / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\necho $$ > {system.folder}/check.pid\nexec sleep 60\n")
+    python.chmod(0o755)
+    path = os.pathsep.join([str(python.parent), str(Path(sys.prefix) / "bin"), os.environ["PATH"]])
+    system.node("one", WAITS, required=True, package="tdm_ros", executable="arm")
+    runner = system.start(PATH=path)
+    wait_until(lambda: bool(system.pids("check")), 20)
+    runner.send_signal(signal.SIGINT)
+    output, _ = runner.communicate(timeout=10)
+    assert runner.returncode == 130 and output == "" and not alive(system.pids("check")[0])
+
+
 FLOOD = "while :; do echo 0123456789012345678901234567890123456789012345678901234567890123456789; done"
 
 
