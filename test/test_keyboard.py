@@ -120,3 +120,17 @@ def test_launch_starts_the_nodes_of_a_device_with_our_parameters(device: str, mo
     sections = yaml.safe_load(Path(nodes[0].parameters[0]).read_text())
     assert {f"/**/{node.name}" for node in nodes} == set(sections)
     assert [target for node in nodes for _, target in node.remappings] == ["teleop/twist"]
+
+
+def test_deadman_of_the_operator_is_held_while_its_key_repeats_itself() -> None:
+    spec = importlib.util.spec_from_file_location("operate", ROOT / "tools" / "operate.py")
+    assert spec is not None and spec.loader is not None
+    operate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(operate)
+    deadman = operate.Deadman()
+    assert not deadman.held(0.0)
+    assert deadman.press("s", 1.0), "pressed anew: it starts the arm"
+    assert deadman.held(1.49) and not deadman.held(1.5), "a tap"
+    assert deadman.press("s", 3.0) and not deadman.press("s", 3.4), "a repetition starts nothing"
+    assert deadman.held(3.54) and not deadman.held(3.56)
+    assert deadman.press(" ", 3.6) and deadman.held(4.0), "the other key may take its time to repeat itself"

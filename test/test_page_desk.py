@@ -121,9 +121,9 @@ def test_remedy_of_every_fault_ends_with_clear_fault_and_start_and_is_in_the_doc
     assert remedy_of("something else").startswith("What to do: remove the cause; then Clear fault")
 
 
-@pytest.mark.parametrize("flag", ["estop", "stopped", "error", "collided", "motors off"])
+@pytest.mark.parametrize("flag", ["estop", "stopped", "error", "collided", "motors off", "not homed"])
 def test_remedy_is_known_for_whatever_the_robot_reports(flag: str) -> None:
-    flags = dict.fromkeys(("estop", "stopped", "error", "collided"), False) | {"homed": True}
-    flags |= {"enabled": flag != "motors off"}
+    flags = dict.fromkeys(("estop", "stopped", "error", "collided"), False)
+    flags |= {"enabled": flag != "motors off", "homed": flag != "not homed"}
     said = trouble(flags | ({flag: True} if flag in flags else {}), 0.0)
     assert said and "remove the cause;" not in remedy_of(said)

@@ -13,11 +13,17 @@ SHOWN = 600
 VALUES, TEXT = 256, 200
 """Kept of one node: so many values, of so many characters."""
 REMEDIES = (
+    ("could not be moved meanwhile", "look what is in brackets, and who enabled the robot"),
     ("the e-stop is pressed", "release it, call arm/reset, then arm/enable"),
     ("the robot is stopped", "call arm/reset, then arm/enable"),
-    ("the robot reports an error", "read it on the robot's screen, remove its cause, call arm/reset, then arm/enable"),
+    (
+        "the robot reports an error",
+        "read it on the robot's screen, remove its cause, call arm/stop, arm/reset, then arm/enable",
+    ),
+    ("the robot's joints are not homed", "home them: docs/real_robot.md"),
     ("the robot reports a collision", "look what the arm hit"),
     ("the motors are off", "call arm/enable"),
+    ("so it is unknown whether", "see why cuff or navigator do not answer: docs/real_robot.md"),
     ("the worker", "read the log of arm, start again"),
 )
 """What to do about a fault besides clearing it, by what it says; docs/real_robot.md has all of them."""

@@ -60,7 +60,7 @@ def learn(path: str, seed: int, asked: argparse.Namespace) -> dict[str, object]:
             ros1 = Ros1(Path(scratch), messages)
             robot = ros1.robot()
             given["arm"] |= through_worker(ros1, messages)
-        robot_word = "robot:=sawyer" if ros1 else "robot:=mujoco"
+        robot_word = "robot:=sawyer" if ros1 else "robot:=simulated"
         operator = Operator(folder, domain, [robot_word, "auto_start:=false", *words], given, {})
         try:
             stops = watch(operator, motors=robot is not None)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from ros1_bench import Ros1, SimulatedRobot, wait_until
+from ros1_bench import ROOT, Ros1, SimulatedRobot, wait_until
 
 pytest.importorskip("rclpy")
 from diagnostic_msgs.msg import DiagnosticArray
@@ -100,6 +103,45 @@ def test_system_whose_robot_another_program_enables_moves_only_after_a_person_st
     wait_until(lambda: max(map(abs, operator.arm.velocity)) > 0.03, 10, "a person's start moves it")
     trace = robot.trace()  # only now: while the robot tells it, joint states are late, which is a fault
     assert trace.speed_rad_s(enabled_s, started_s) < 0.02
+
+
+def test_system_is_operated_by_the_keys_of_a_terminal_alone(operator: Operator, robot: SimulatedRobot) -> None:
+    operator.holds = False
+    operator.wait_for("FAULT", seconds=60)
+    here, there = pty.openpty()
+    program = [sys.executable, str(ROOT / "tools" / "operate.py"), str(operator.folder / "run")]
+    with (operator.folder / "operate.out").open("wb") as out:
+        process = subprocess.Popen(program, stdin=there, stdout=out, stderr=subprocess.STDOUT)
+
+    def said() -> str:
+        assert process.poll() is None
+        return (operator.folder / "operate.out").read_text()
+
+    def press(key: str, answer: str) -> None:
+        os.write(here, key.encode())
+        wait_until(lambda: answer in said(), 15, f"{answer!r}: {said()}")
+
+    def moves_while_held() -> bool:
+        os.write(here, b"s")  # as a terminal repeats a key
+        time.sleep(0.03)
+        return max(map(abs, operator.arm.velocity)) > 0.03
+
+    try:
+        wait_until(lambda: "system: FAULT the arm: the motors are off" in said(), 20, "it shows the fault")
+        press("e", "arm/enable: done")
+        press("c", "supervisor/clear_fault: ")
+        wait_until(lambda: operator.state != "FAULT", 5, "it is cleared")
+        wait_until(moves_while_held, 20, "the arm moves")
+        released_s = time.monotonic()
+        wait_until(lambda: "system: PAUSED" in said(), 5, "the release pauses it")
+        assert said().count("supervisor/start: ") == 1, "a repetition starts nothing"
+        stands(operator, robot, "key of the deadman released", released_s, 0.5 + STANDSTILL_S)
+        os.write(here, b"q")
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        os.close(here)
+        os.close(there)
 
 
 def test_system_says_what_is_missing_on_the_robot(operate, messages: dict, tmp_path: Path) -> None:

@@ -1,0 +1,157 @@
+"""Operate a running system from one terminal: motors, faults, start, and the deadman. No `ros2` is needed.
+
+    .venv/bin/python tools/operate.py runs/latest
+
+The system is found by its run folder. s and SPACE, while they are held, are the deadman, and s starts the arm, too: a
+terminal repeats only the last key, so that one key has to do both. A terminal reports no release either; 0.15 s without
+a repetition count as one (0.5 s after a single tap).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tdm_ros.cli.teleop import domain_of  # noqa: E402
+from tdm_ros.control.keyboard import FIRST_S, REPEAT_S  # noqa: E402
+from tdm_ros.control.timeline import State  # noqa: E402
+from tdm_ros.system.environment import NETWORKS, discovery, ros_environment, without_shared_memory  # noqa: E402
+
+SERVICES = {
+    "e": "arm/enable",
+    "r": "arm/reset",
+    "x": "arm/stop",
+    "c": "supervisor/clear_fault",
+    "p": "supervisor/pause",
+}
+START, DEADMAN, QUIT = "s", " ", "q"
+HELP = (
+    f"{'   '.join(f'{key} {name}' for key, name in SERVICES.items())}\n"
+    "s, held: supervisor/start, and the deadman   SPACE, held: the deadman   q leave"
+)
+PERIOD_S = 0.05
+
+
+class Deadman:
+    """Whether one of its keys is held, from the repetitions that a terminal sends."""
+
+    def __init__(self) -> None:
+        self._key = ""
+        self._pressed_s = self._until_s = -float("inf")
+
+    def press(self, key: str, now_s: float) -> bool:
+        """Take a key in; return whether it was pressed anew, and does not repeat itself."""
+        repeats = key == self._key and now_s - self._pressed_s < FIRST_S
+        self._key, self._pressed_s = key, now_s
+        self._until_s = now_s + (REPEAT_S if repeats else FIRST_S)
+        return not repeats
+
+    def held(self, now_s: float) -> bool:
+        """Return whether it is held."""
+        return now_s < self._until_s
+
+
+def main() -> int:
+    """Read keys until q or the end of input."""
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("run_dir", type=Path, nargs="?", default=Path("runs/latest"), help="run folder (runs/latest)")
+    words.add_argument("--network", choices=NETWORKS, default="localhost", help="as the argument network of the system")
+    words.add_argument("--namespace", default="/", help="of the system's nodes (default /)")
+    asked = words.parse_args()
+    if not sys.stdin.isatty():
+        print("operate: it needs a terminal on its standard input", file=sys.stderr)
+        return 1
+    try:
+        os.environ.update(ros_environment(os.environ | domain_of(asked.run_dir, os.environ)))
+        os.environ.update(discovery(os.environ, asked.network))
+        os.environ.update(without_shared_memory(os.environ))
+    except (OSError, ValueError) as error:
+        print(f"operate: {error}", file=sys.stderr)
+        return 1
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    try:
+        operate(asked.namespace)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+    return 0
+
+
+def operate(namespace: str) -> None:
+    """Call what the keys ask for, publish the deadman while it is held, and print what the system says."""
+    import rclpy
+    from std_msgs.msg import Bool
+    from std_srvs.srv import Trigger
+    from tdm_ros.msg import ArmState, Episode
+
+    from tdm_ros.nodes import qos
+
+    rclpy.init()
+    node = rclpy.create_node("operator", namespace=namespace)
+    services = SERVICES | {START: "supervisor/start"}
+    clients = {key: node.create_client(Trigger, name) for key, name in services.items()}
+    deadman_topic = node.create_publisher(Bool, "deadman", qos.COMMAND)
+    shown: dict[str, str] = {}
+
+    def show(what: str, text: str) -> None:
+        if shown.get(what) != text:
+            shown[what] = text
+            print(f"{what}: {text}", flush=True)
+
+    def call(key: str) -> None:
+        name, client = services[key], clients[key]
+        if not client.service_is_ready():
+            print(f"{name}: nobody offers it: is the system up, and in this namespace?", flush=True)
+            return
+        answer = client.call_async(Trigger.Request())
+        answer.add_done_callback(lambda done: print(f"{name}: {_said(done.result())}", flush=True))
+
+    def on_episode(message: Episode) -> None:
+        show("system", f"{State(message.state).name} {message.reason}")
+
+    def on_arm(message: ArmState) -> None:
+        show("arm", message.fault or message.hold_reason or "moves")
+
+    node.create_subscription(Episode, "episode", on_episode, qos.EPISODE)
+    node.create_subscription(ArmState, "arm_state", on_arm, qos.STATE)
+    print(HELP, flush=True)
+    deadman, was_held = Deadman(), False
+    while True:
+        if select.select([sys.stdin], [], [], PERIOD_S)[0]:
+            keys = os.read(sys.stdin.fileno(), 64).decode(errors="ignore")
+            if not keys or QUIT in keys:
+                break
+            for key in dict.fromkeys(keys):
+                if key in (START, DEADMAN) and deadman.press(key, time.monotonic()) and key == START:
+                    deadman_topic.publish(Bool(data=True))  # before the start, which it has to allow
+                    call(key)
+                elif key in SERVICES:
+                    call(key)
+        if (held := deadman.held(time.monotonic())) or was_held:
+            deadman_topic.publish(Bool(data=held))
+        was_held = held
+        for _ in range(20):
+            rclpy.spin_once(node, timeout_sec=0.0)
+    deadman_topic.publish(Bool(data=False))
+    node.destroy_node()
+    rclpy.shutdown()
+
+
+def _said(answer: object) -> str:
+    done, message = getattr(answer, "success", False), getattr(answer, "message", "")
+    return message or ("done" if done else "not done")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
