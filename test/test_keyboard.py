@@ -72,7 +72,7 @@ def test_verb_finds_the_domain_of_the_run_and_becomes_the_node(tmp_path: Path, m
     with pytest.raises(TypeError):  # only because this `execve` returns
         main(["teleop", str(tmp_path), "--speed", "0.05"])
     (program, words, environ) = became[0]
-    assert program.endswith("lib/tdm_ros/teleop_keyboard") and "speed_m_s:=0.05" in words
+    assert str(program).endswith("lib/tdm_ros/teleop_keyboard") and "speed_m_s:=0.05" in words
     assert environ["ROS_DOMAIN_ID"] == "77"
 
 
