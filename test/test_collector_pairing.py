@@ -10,7 +10,7 @@ from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.replay.pairing import Joining, Pairing
 
 GOALS = {
-    n: Announcement(State.RUNNING, episode=n, start_cycle=10 * n, length=5, goal=np.full(3, n / 10, np.float32))
+    n: Announcement(State.RUNNING, episode=n, start_cycle=5 * n + 5, length=5, goal=np.full(3, n / 10, np.float32))
     for n in (1, 2)
 }
 
@@ -91,9 +91,16 @@ def test_pairing_same_state_twice_changes_nothing() -> None:
 
 
 def test_pairing_arm_restarted_ends_the_piece() -> None:
-    restarted = [replace(sample(cycle), run="another") for cycle in (1, 2)]
-    found = collect([sample(10), sample(11), *restarted])
-    assert [(t.cycle, t.last) for t in found] == [(10, True), (1, True)]
+    restarted = [replace(sample(cycle), run="another") for cycle in (10, 11)]
+    found = collect([sample(12), sample(13), *restarted])
+    assert [(t.cycle, t.last) for t in found] == [(12, True), (10, True)]
+
+
+def test_pairing_state_before_its_episodes_start_is_dropped_and_counted() -> None:
+    pairing = Pairing(GOALS.get)
+    for cycle in (5, 6, 7):
+        pairing.add(sample(cycle))
+    assert pairing.flush() is None and pairing.orphans == 2
 
 
 def test_pairing_unknown_episode_is_dropped_and_counted() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tdm_ros.nodes.parameters import NODES, PLANNERS, SupervisorParameters, check
+from tdm_ros.nodes.parameters import NODES, PLANNERS, PlannerParameters, SupervisorParameters, check
 from tdm_ros.nodes.parameters import table as parameter_table
 from tdm_ros.planning import OPTIMISERS
 from tdm_ros.system.table import load_table
@@ -86,6 +86,33 @@ def test_declared_change_out_of_range_or_read_only_is_refused(declared: tuple[An
     (result,) = node.set_parameters([Parameter(name, value=value)])
     assert not result.successful and result.reason
     assert parameters.values == before
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_text_that_can_be_changed_is_checked_before_it_is(node: str) -> None:
+    for spec in fields(NODES[node]):
+        if isinstance(spec.default, str) and not spec.metadata["read_only"]:
+            with pytest.raises(ValueError, match=f"{node}.{spec.name}"):
+                check(node, spec.name, spec, "nonsense")
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("text", ["nonsense", "1 2 3", "1 1 1 0 0 0", "0 0 nan 1 1 1", "0 0 0 1 1 1; 2"])
+def test_declared_keep_out_that_is_no_box_is_refused_and_the_old_one_stays(text: str) -> None:
+    rclpy = pytest.importorskip("rclpy")
+    from rclpy.parameter import Parameter
+
+    from tdm_ros.nodes.declare import Declared
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("planner", context=context)
+    parameters = Declared(node, PlannerParameters)
+    good, bad = (node.set_parameters([Parameter("keep_out", value=v)])[0] for v in ("0 0 0 1 1 1", text))
+    assert good.successful and not bad.successful and "box" in bad.reason
+    assert parameters.values.keep_out == "0 0 0 1 1 1" == node.get_parameter("keep_out").value
+    node.destroy_node()
+    context.try_shutdown()
 
 
 @pytest.mark.ros

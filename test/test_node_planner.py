@@ -14,12 +14,21 @@ from numpy.typing import ArrayLike, NDArray
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
-from geometry_msgs.msg import Point, PoseStamped  # noqa: E402
+from geometry_msgs.msg import Point  # noqa: E402
 from rclpy.action import ActionClient  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
 from safetensors.numpy import load, save  # noqa: E402
 from tdm_ros.action import ReachGoal  # noqa: E402
-from tdm_ros.msg import ArmState, Command, Episode, KeepOut, PolicyWeights, Subgoal, Transition  # noqa: E402
+from tdm_ros.msg import (  # noqa: E402
+    ArmState,
+    Command,
+    Episode,
+    GoalRequest,
+    KeepOut,
+    PolicyWeights,
+    Subgoal,
+    Transition,
+)
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Mode, State  # noqa: E402
@@ -70,7 +79,8 @@ class Stage:
         self._transitions = node.create_publisher(Transition, "transition", qos.TRANSITION)
         self.boxes = node.create_publisher(KeepOut, "keep_out", qos.LATCHED)
         node.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
-        node.create_subscription(PoseStamped, "goal", self._on_goal, qos.GOAL)
+        self.withdrawn: list[str] = []
+        node.create_subscription(GoalRequest, "goal_request", self._on_request, qos.GOAL_REQUEST)
         node.create_timer(0.05, self._tick)
 
     def _stamp(self) -> Any:
@@ -81,9 +91,12 @@ class Stage:
         if self.follows and len(message.goal):
             self.hand = np.array(message.goal, float)
 
-    def _on_goal(self, message: PoseStamped) -> None:
-        point = message.pose.position
-        self.run((point.x, point.y, point.z))
+    def _on_request(self, message: GoalRequest) -> None:
+        assert message.task == TASK.fingerprint
+        if message.withdrawn:
+            self.withdrawn.append(message.goal_id)
+        else:
+            self.run(message.goal, goal_id=message.goal_id)
 
     def _tick(self) -> None:
         self.cycle += 1
@@ -102,11 +115,13 @@ class Stage:
         if self.cycle % 4 == 0:
             self._episodes.publish(to_episode(self.told, TASK, self._stamp()))
 
-    def run(self, goal: ArrayLike, mode: Mode = Mode.EVALUATE, exploration: float = 0.0) -> int:
+    def run(
+        self, goal: ArrayLike, mode: Mode = Mode.EVALUATE, exploration: float = 0.0, goal_id: str = "asked 1"
+    ) -> int:
         """Announce an episode without end; return its number."""
         number = self.told.episode + 1
         aim = np.asarray(goal, np.float32)
-        self.told = Announcement(State.RUNNING, mode, number, self.cycle + 1, 10**6, aim, exploration)
+        self.told = Announcement(State.RUNNING, mode, number, self.cycle + 1, 10**6, aim, exploration, goal_id=goal_id)
         self._episodes.publish(to_episode(self.told, TASK, self._stamp()))
         return number
 
@@ -268,13 +283,18 @@ class Client:
         stage.bench.until(self._client.server_is_ready)
         self.feedback: list[ReachGoal.Feedback] = []
 
-    def ask(self, goal: ArrayLike, **fields: Any) -> Any:
-        """Send a goal; return its handle, accepted."""
+    def send(self, goal: ArrayLike, **fields: Any) -> Any:
+        """Send a goal; return its handle, accepted or not."""
         request = ReachGoal.Goal(goal=floats(goal), **fields)
         sent = self._client.send_goal_async(request, lambda message: self.feedback.append(message.feedback))
         self.stage.bench.until(sent.done)
-        assert sent.result().accepted
         return sent.result()
+
+    def ask(self, goal: ArrayLike, **fields: Any) -> Any:
+        """Send a goal; return its handle, accepted."""
+        handle = self.send(goal, **fields)
+        assert handle.accepted
+        return handle
 
     def result(self, handle: Any) -> ReachGoal.Result:
         """How it ended."""
@@ -299,11 +319,31 @@ def test_action_goal_behind_a_wall_is_reached_with_feedback_for_each_subgoal(cli
     assert first.segments > 2 and all(f.predicted_distance > 0.03 for f in client.feedback[:-1])
 
 
-BAD = {
-    "nan": ((0.5, np.nan, 0.3), {}, ReachGoal.Result.BAD_GOAL, "finite"),
-    "size": ((0.5, 0.1), {}, ReachGoal.Result.BAD_GOAL, "shape"),
-    "out of the box": ((5.0, 0.1, 0.3), {}, ReachGoal.Result.BAD_GOAL, "within"),
-    "another task": (BEHIND, {"task": "knitting"}, ReachGoal.Result.BAD_GOAL, "knitting"),
+MALFORMED: dict[str, tuple[ArrayLike, dict[str, Any]]] = {
+    "nan": ((0.5, np.nan, 0.3), {}),
+    "infinite": ((0.5, np.inf, 0.3), {}),
+    "too few numbers": ((0.5, 0.1), {}),
+    "too many numbers": (np.zeros(10_000), {}),
+    "out of the box": ((5.0, 0.1, 0.3), {}),
+    "another task": (BEHIND, {"task": "knitting"}),
+    "negative tolerance": (BEHIND, {"tolerance": -1.0}),
+    "tolerance not a number": (BEHIND, {"tolerance": np.nan}),
+    "negative budget": (BEHIND, {"time_budget_s": -1.0}),
+    "infinite budget": (BEHIND, {"time_budget_s": np.inf}),
+}
+
+
+def test_action_goal_that_is_none_is_rejected_and_the_reason_is_logged(client: Client) -> None:
+    bench = client.stage.bench
+    pursued = client.ask(BEHIND)
+    for number, (kind, (goal, fields)) in enumerate(MALFORMED.items()):
+        assert not client.send(goal, **fields).accepted, kind
+        bench.until(lambda number=number: bench.refused("planner").get("reach_goal: rejected") == number + 1)
+    assert "reach_goal: rejected" in bench.output("planner") and "within" in bench.output("planner")
+    assert client.result(pursued).status == ReachGoal.Result.REACHED, "the goal before them is pursued on"
+
+
+BAD: dict[str, tuple[ArrayLike, dict[str, Any], int, str]] = {
     "in the wall": ((0.5, 0.0, 0.3), {}, ReachGoal.Result.GOAL_IN_KEEP_OUT, "keep-out"),
     "no way": (FAR, {}, ReachGoal.Result.UNREACHABLE, "miss"),
 }
@@ -337,3 +377,38 @@ def test_action_preempted_canceled_or_out_of_time_the_arm_holds(client: Client) 
     result = client.result(client.ask((0.45, -0.2, 0.3), time_budget_s=1.0))
     assert result.status == ReachGoal.Result.OUT_OF_TIME
     stage.wait_for(3, Subgoal.CANCELED)
+
+
+def test_action_goal_called_off_leaves_the_same_place_to_everybody_else(client: Client) -> None:
+    stage, made = client.stage, client.stage.bench
+    stage.follows = False
+    canceled = client.ask(BEHIND)
+    stage.wait_for(1, Subgoal.PLANNED)
+    made.until(canceled.cancel_goal_async().done)
+    assert client.result(canceled).status == ReachGoal.Result.CANCELED
+    stage.wait_for(1, Subgoal.CANCELED)
+    late = client.ask(BEHIND, time_budget_s=0.5)
+    assert client.result(late).status == ReachGoal.Result.OUT_OF_TIME
+    made.until(lambda: len(stage.withdrawn) == 2)
+    same = stage.run(BEHIND, goal_id="asked 7")
+    stage.wait_for(same, Subgoal.PLANNED)
+    drawn = stage.run(BEHIND, goal_id="")
+    stage.wait_for(drawn, Subgoal.PLANNED)
+    made.spin(1.0)
+    for episode in (same, drawn):
+        assert {s.status for s in stage.of(episode)} <= {Subgoal.PLANNED, Subgoal.OUT_OF_TIME}
+    again = stage.run(BEHIND, goal_id=stage.withdrawn[0])
+    assert len(stage.wait_for(again, Subgoal.CANCELED).goal) == 0, "what is announced too late for a goal called off"
+
+
+def test_action_goal_at_the_place_of_a_running_episode_waits_for_one_of_its_own(client: Client) -> None:
+    stage = client.stage
+    stage.follows = False
+    other = stage.run(BEHIND, goal_id="asked 1")
+    stage.wait_for(other, Subgoal.PLANNED)
+    handle = client.ask(BEHIND)
+    stage.bench.until(lambda: stage.told.goal_id == bytes(handle.goal_id.uuid).hex())
+    canceling = handle.cancel_goal_async()
+    stage.bench.until(canceling.done)
+    assert client.result(handle).status == ReachGoal.Result.CANCELED
+    assert not any(s.status == Subgoal.CANCELED for s in stage.of(other)), "nobody called that one off"

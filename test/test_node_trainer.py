@@ -27,6 +27,7 @@ from tdm_ros.training.checkpoint import INDEX, load_learner  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
 SETTINGS = {"publish_every_s": 0.2, "checkpoint_every_s": 1.0}
+VERSIONS = [b"", b"abc", b"-3", b"\xff\xfe", b"9" * 5000, b"1.5", b"4294967295"]
 
 
 class Experience:
@@ -116,3 +117,16 @@ def test_trainer_with_damaged_checkpoints_keeps_them_and_begins_anew(tmp_path: P
         assert (folder / "damaged-0" / INDEX).read_bytes() == content
         assert made.stop("trainer")[0] == 0
     assert load_learner(folder, TASK).updates > 0
+
+
+@pytest.mark.parametrize("content", VERSIONS, ids=["empty", "text", "negative", "bytes", "long", "fraction", "largest"])
+def test_trainer_with_a_damaged_version_counts_from_one(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "weights_version").write_bytes(content)
+    with bench(tmp_path) as made:
+        made.start("trainer", run_dir=tmp_path, **SETTINGS)
+        experience = Experience(made)
+        experience.learn()
+        assert experience.weights[0].version == 1
+        assert "weights_version is damaged" in made.output("trainer")
+        assert made.stop("trainer")[0] == 0
+    assert int((tmp_path / "weights_version").read_text()) == experience.weights[-1].version

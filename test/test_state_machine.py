@@ -453,6 +453,41 @@ def test_machine_goal_that_stays_is_that_of_every_episode_and_another_one_begins
     assert not np.array_equal(arm.machine.told.goal, OTHER)
 
 
+def test_machine_goal_that_stays_and_is_asked_for_again_is_the_same() -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    arm.machine.keep_goal(True)
+    for _ in range(230):
+        arm.machine.goals.ask(GOAL)
+        arm.run(1)
+    ends = {(r.end, r.why) for r in arm.results[1:]}
+    assert len(arm.results) > 3 and ends == {("time_limit", "")}
+    first = arm.machine.told.goal_id
+    arm.machine.goals.ask(OTHER)
+    arm.run(6)
+    assert arm.machine.told.goal_id not in ("", first)
+
+
+def test_machine_goal_names_its_identifier_and_ends_for_good_when_it_is_withdrawn() -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    arm.run(60)
+    assert arm.machine.told.goal_id == "", "drawn"
+    arm.machine.keep_goal(True)
+    arm.machine.goals.ask(GOAL, "f00d")
+    arm.run(10)
+    assert arm.machine.told.goal_id == "f00d" and np.array_equal(arm.machine.told.goal, GOAL)
+    arm.machine.goals.withdraw("another")
+    arm.run(60)
+    assert arm.machine.told.goal_id == "f00d"
+    arm.machine.goals.ask(GOAL, "cafe")
+    arm.run(6)
+    assert arm.machine.told.goal_id == "cafe", "the same place, another goal"
+    arm.machine.goals.withdraw("cafe")
+    arm.machine.refuse(arm.machine.told.episode, "CANCELED")
+    arm.run(70)
+    assert arm.machine.told.goal_id == "" and not np.array_equal(arm.machine.told.goal, GOAL)
+    assert "at most 64" in arm.machine.goals.ask(GOAL, "x" * 65)
+
+
 def test_machine_goals_asked_for_every_cycle_begin_one_after_the_other_and_lose_no_cycle() -> None:
     arm = Arm(duration=0, reset_every=1000)
     arm.run(60)

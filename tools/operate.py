@@ -98,7 +98,7 @@ def operate(namespace: str) -> None:
     from tdm_ros.nodes import qos
 
     rclpy.init()
-    node = rclpy.create_node("operator", namespace=namespace)
+    node = rclpy.create_node("deadman", namespace=namespace)  # the name that the arm expects
     services = SERVICES | {START: "supervisor/start"}
     clients = {key: node.create_client(Trigger, name) for key, name in services.items()}
     deadman_topic = node.create_publisher(Bool, "deadman", qos.COMMAND)

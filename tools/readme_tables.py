@@ -35,6 +35,7 @@ RATES = {
     "transition": "20 Hz while the arm moves",
     "policy_weights": "about 1 Hz of learning",
     "goal": "whenever a person asks",
+    "goal_request": "2 Hz until its episode begins",
     "deadman": "10 Hz or more while it is held",
     "teleop/twist": "20 Hz while a person drives",
     "teleop/engaged": "20 Hz while a person drives",
@@ -84,7 +85,7 @@ SERVICES = {
 _MAKERS = {
     "create_publisher": "publishes",
     "create_lifecycle_publisher": "publishes",
-    "create_subscription": "subscribes",
+    "listen": "subscribes",
 }
 
 
@@ -114,13 +115,16 @@ NAMES = {"TOPIC": "/diagnostics", "topic": "gz/right_jN/cmd_vel"}
 def _topic_rows(path: Path) -> list[tuple[str, str, str, str]]:
     rows = []
     for call in ast.walk(ast.parse(path.read_text())):
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in _MAKERS):
+        if not isinstance(call, ast.Call):
             continue
-        kind, topic, profile = call.args[0], call.args[1], call.args[-1]
+        function = ast.unparse(call.func).rpartition(".")[2]
+        if function not in _MAKERS:
+            continue
+        kind, topic, profile = call.args[1:3] + call.args[4:5] if function == "listen" else call.args[:3]
         assert isinstance(kind, ast.Name) and isinstance(profile, ast.Attribute)
         end = topic.values[-1] if isinstance(topic, ast.JoinedStr) else topic  # f"{space}episode": of each arm
         name = end.value if isinstance(end, ast.Constant) else NAMES[ast.unparse(end)]
-        rows.append((_MAKERS[call.func.attr], str(name), kind.id, profile.attr))
+        rows.append((_MAKERS[function], str(name), kind.id, profile.attr))
     return rows
 
 

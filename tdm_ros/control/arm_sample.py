@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.control.command_check import JointOrder
+from tdm_ros.control.input_check import check_vector
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,6 @@ class ArmSample:
     arm: str = ""
 
 
-def check_vector(values: ArrayLike, size: int) -> str:
-    """Return "" if ``values`` are ``size`` finite numbers, or why not."""
-    array = np.asarray(values)
-    if array.shape != (size,):
-        return "wrong size"
-    return "" if np.isfinite(array).all() else "not finite"
-
-
 @dataclass(frozen=True)
 class SampleCheck:
     """Checks the arrays of a state and brings the joints into our order.
@@ -81,8 +74,10 @@ class SampleCheck:
         if index is None:
             return None, "unknown, missing or duplicate joint names"
         sized = {key: (values, len(self.joints.names)) for key, values in arrays.items()}
-        sized |= {"hand": (hand, 3), "executed action": (action, self.actions)}
+        sized |= {"hand": (hand, 3)}
         for key, (values, size) in sized.items():
             if problem := check_vector(values, size):
                 return None, f"{key}: {problem}"
+        if problem := check_vector(action, self.actions, largest=1.0):
+            return None, f"executed action: {problem}"
         return index, ""

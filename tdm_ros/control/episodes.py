@@ -217,9 +217,9 @@ class EpisodeMachine:
         self._tell(State.DISABLED, "stopped by a person")
         return ""
 
-    def fault(self, why: str) -> None:
-        """Stop the arm until a person clears the fault."""
-        if self.told.state not in (State.FAULT, State.DONE):
+    def fault(self, why: str, instead: bool = False) -> None:
+        """Stop the arm until a person clears the fault; of several the first is shown, or this one ``instead``."""
+        if self.told.state != State.DONE and (instead or self.told.state != State.FAULT):
             self._tell(State.FAULT, why)
 
     def refuse(self, episode: int, why: str) -> None:
@@ -367,8 +367,7 @@ class EpisodeMachine:
 
     def _wish(self) -> str:
         """Why a person wants the episode that runs to end now, or ""."""
-        kept = self.goals.kept
-        if kept is not None and not np.array_equal(kept, self.told.goal):
+        if self.goals.kept is not None and self.goals.asked_id != self.told.goal_id:
             return "a person asked for another goal"
         if self._reset_asked:
             return "a person asked to drive home"
@@ -418,6 +417,7 @@ class EpisodeMachine:
         train = self.mode == Mode.TRAIN
         asked = self.goals.asked if train else self.goals.kept is not None
         explore = train and not asked  # who asks for a goal wants to see it reached
+        goal_id = self.goals.asked_id if asked else ""
         if asked:
             self._for_person.add(self.episode)
         self.told = Announcement(
@@ -427,6 +427,7 @@ class EpisodeMachine:
             start,
             self.schedule.episode_steps if train else self.schedule.evaluate_steps,
             goal=self.goals.training() if train or asked else self.goals.evaluation(self.evaluated + pending),
+            goal_id=goal_id,
             exploration=self.schedule.exploration * (1.0 - progress) if explore else 0.0,
             progress=progress,
         )

@@ -9,9 +9,19 @@ from typing import NamedTuple
 RUNS, RANGES = 256, 1000
 """Largest number of runs that a `CycleSet` remembers, and of ranges of each; the oldest are forgotten first."""
 
+LARGEST_CYCLE, LONGEST_RUN = 2**53, 64
+"""Largest cycle, and longest name of a run [characters], that are taken in."""
+
 REORDERED = 16
 """Messages of a log without runs may be out of order by this many cycles; an arm that falls back further has begun
 another run."""
+
+
+def check_identity(run: str, cycle: int) -> str:
+    """Return why a run and a cycle can identify nothing, or "" if they can."""
+    if not 0 < len(run) <= LONGEST_RUN:
+        return "run is empty" if not run else "run is too long"
+    return "" if 0 <= cycle <= LARGEST_CYCLE else "cycle out of range"
 
 
 class CycleRange(NamedTuple):

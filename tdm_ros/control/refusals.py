@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
+
+REASONS, LETTERS = 200, 300
+"""Largest number of reasons that are counted one by one, and of characters of a text that came from elsewhere."""
+
+
+def printable(text: str, letters: int = LETTERS) -> str:
+    """A text that came from elsewhere, for a log or a person: not too long, and without control characters."""
+    short = text if len(text) <= letters else f"{text[:letters]}..."
+    return short if short.isprintable() else "".join(c if c.isprintable() else " " for c in short)
 
 
 class Refusals:
@@ -40,6 +50,18 @@ class Refusals:
 
     def refuse(self, reason: str, detail: str = "") -> None:
         """Count ``reason`` (one of a few fixed texts) and log it with ``detail`` unless said lately."""
+        self._count(printable(reason), printable(detail))
+
+    def failed(self, place: str, error: Exception) -> None:
+        """Count an error in a callback and log it, the first one at a place with its traceback."""
+        reason = f"error in {printable(place)}"
+        first = reason not in self.counts
+        text = "".join(traceback.format_exception(error)) if first else printable(f"{type(error).__name__}: {error}")
+        self._count(reason, text)
+
+    def _count(self, reason: str, detail: str) -> None:
+        if reason not in self.counts and len(self.counts) >= REASONS:
+            reason = "other reasons"
         self.counts[reason] += 1
         now_s = self._clock()
         if now_s - self._last_s.get(reason, -float("inf")) < self._interval_s:

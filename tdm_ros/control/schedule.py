@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.control.timeline import LONGEST_ID
 from tdm_ros.tasks import SCENES, Scene, TaskSpec
 from tdm_ros.tasks.seeds import generator
 
@@ -89,24 +90,41 @@ class Goals:
         self._drawn = 0
         self._asked: NDArray[np.float32] | None = None
         self._keeps = False
+        self.asked_id = ""
+        """Identifier of the goal that somebody asked for; "" if nobody did."""
+        self._numbered = 0
         for evaluation in (False, True):
             self._draw(np.random.default_rng(0), evaluation)
 
-    def ask(self, goal: ArrayLike) -> str:
-        """Take a person's goal, (G,), for the next episode; return "" or why it can not be used."""
+    def ask(self, goal: ArrayLike, goal_id: str = "") -> str:
+        """Take somebody's goal, (G,), for the next episode; return "" or why it can not be used.
+
+        Without an identifier it gets a number, or that of such a goal which still stands and which it repeats.
+        """
+        if len(goal_id) > LONGEST_ID:
+            return f"goal_id must have at most {LONGEST_ID} characters, got {len(goal_id)}"
         try:
             asked = self._task.goal.checked(goal, "goal")
         except ValueError as error:
             return str(error)
         if not self._within(asked):
             return f"goal must be within {self._box}, got {asked.tolist()}"
-        self._asked = asked
+        if not goal_id:
+            repeats = self.asked_id == f"{self._numbered}" and np.array_equal(asked, self._asked)  # type: ignore[arg-type]
+            self._numbered += not repeats
+        self._asked, self.asked_id = asked, goal_id or f"{self._numbered}"
         return ""
+
+    def withdraw(self, goal_id: str) -> None:
+        """Let no further episode begin for a goal."""
+        if goal_id == self.asked_id:
+            self._asked, self.asked_id = None, ""
 
     def keep(self, on: bool) -> None:
         """Let a person's goal stay for one episode after the other, or go back to drawn ones."""
         self._keeps = on
-        self._asked = self._asked if on else None
+        if not on:
+            self.withdraw(self.asked_id)
 
     @property
     def asked(self) -> bool:
@@ -122,7 +140,8 @@ class Goals:
         """The next training goal, (G,) float32: what a person asked for, else a drawn one."""
         if self._asked is not None:
             asked = self._asked
-            self._asked = asked if self._keeps else None
+            if not self._keeps:
+                self.withdraw(self.asked_id)
             return asked
         self._drawn += 1
         return self._draw(generator("train", self._seed, self._drawn - 1), False)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.control.input_check import check_vector
+
 LEVER_M = 0.3
 """A turn of the hand by 1 rad/s counts as much as a motion of this many m/s."""
 
@@ -51,8 +53,8 @@ class TeleopSettings:
 
 def twist_problem(twist: ArrayLike, age_s: float, settings: TeleopSettings) -> str:
     """Why a velocity of the hand, (6,), with a stamp of that age [s] can not be followed, or ""."""
-    if not np.isfinite(np.asarray(twist, np.float64)).all():
-        return "not finite"
+    if problem := check_vector(twist, 6):
+        return problem
     if not abs(age_s) <= settings.timeout_s:
         return "stamp too old" if age_s > 0 else "stamp in the future"
     return ""

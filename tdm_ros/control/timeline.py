@@ -8,8 +8,12 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.control.identity import CycleRange
+from tdm_ros.control.identity import LARGEST_CYCLE, CycleRange, check_identity
+from tdm_ros.control.input_check import check_vector
 from tdm_ros.tasks import TaskSpec
+
+LONGEST_ID = 64
+"""Longest identifier of a goal that is taken in [characters]."""
 
 
 class State(IntEnum):
@@ -50,7 +54,8 @@ COMMANDED = frozenset({Source.POLICY, Source.HUMAN, Source.RANDOM})
 class Announcement:
     """One message of the supervisor, without ROS. It holds from ``start_cycle`` on.
 
-    ``discarded`` are the cycles of whose transitions nobody is to learn.
+    ``discarded`` are the cycles of whose transitions nobody is to learn; ``goal_id`` identifies a goal that somebody
+    asked for, and is "" for one that was drawn.
     """
 
     state: State
@@ -63,6 +68,7 @@ class Announcement:
     progress: float = 0.0
     reason: str = ""
     discarded: tuple[CycleRange, ...] = ()
+    goal_id: str = ""
 
     def key(self) -> tuple[int, int, int, int]:
         """What tells two announcements apart; a heartbeat repeats it."""
@@ -74,15 +80,18 @@ NOT_STARTED = Announcement(State.DISABLED, reason="no supervisor heard")
 
 def check_announcement(told: Announcement, task: TaskSpec) -> str:
     """Return why an announcement can not be used, or "" if it can."""
-    if told.state == State.RUNNING:
-        if told.goal.shape != (task.goal.size,):
-            return "goal of another size"
-        if not np.isfinite(told.goal).all():
-            return "goal not finite"
-        if told.episode < 1 or told.length < 1:
-            return "episode without number or length"
-    if not (np.isfinite(told.exploration) and 0 <= told.exploration <= 1):
-        return "exploration not in 0..1"
+    if (told.state == State.RUNNING or told.goal.size) and (problem := check_vector(told.goal, task.goal.size)):
+        return f"goal: {problem}"
+    if told.state == State.RUNNING and (told.episode < 1 or told.length < 1):
+        return "episode without number or length"
+    if len(told.goal_id) > LONGEST_ID:
+        return "goal_id is too long"
+    if told.start_cycle > LARGEST_CYCLE:
+        return "start_cycle out of range"
+    if not (0 <= told.exploration <= 1 and 0 <= told.progress <= 1):
+        return "exploration or progress not in 0..1"
+    if any(check_identity(cycles.run, cycles.end) for cycles in told.discarded):
+        return "discarded cycles out of range"
     return ""
 
 

@@ -36,6 +36,7 @@ from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
 from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement, twist_of
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
+from tdm_ros.nodes.inputs import listen, other_publisher
 from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.robot.actuation import ACTUATIONS
@@ -76,11 +77,11 @@ class ArmNode(Node):
         self._states = self.create_publisher(ArmState, "arm_state", qos.STATE_HISTORY)
         self._joints = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
         self._diagnostics = Diagnostics(self, self.refusals, self._values, timer=False)
-        self.create_subscription(Command, "command", self._on_command, qos.COMMAND)
-        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
-        self.create_subscription(Bool, "deadman", self._on_deadman, qos.COMMAND)
-        self.create_subscription(TwistStamped, "teleop/twist", self._on_twist, qos.TELEOP)
-        self.create_subscription(Bool, "teleop/engaged", self._on_engaged, qos.TELEOP)
+        listen(self, Command, "command", self._on_command, qos.COMMAND, on_two=self._control.fault)
+        listen(self, Episode, "episode", self._on_episode, qos.EPISODE, on_two=self._control.fault)
+        listen(self, Bool, "deadman", self._on_deadman, qos.COMMAND)
+        listen(self, TwistStamped, "teleop/twist", self._on_twist, qos.TELEOP, on_two=self._on_two_drivers)
+        listen(self, Bool, "teleop/engaged", self._on_engaged, qos.TELEOP, on_two=self._on_two_drivers)
         if isinstance(self._arm, SawyerArm):
             self._announce_worker(self._arm.client.hello)
             self._presses = Presses()
@@ -120,6 +121,10 @@ class ArmNode(Node):
             return response
 
         return handle
+
+    def on_callback_error(self, why: str) -> None:
+        """Stop for good: what was to be done may have been done in part."""
+        self._control.fault(why)
 
     def close(self) -> None:
         """Leave the arm at rest."""
@@ -223,7 +228,16 @@ class ArmNode(Node):
         self._control.hear(told, self._now_s())
 
     def _on_deadman(self, message: Bool) -> None:
-        self._control.deadman(bool(message.data), self._now_s())
+        """Take in the deadman of one publisher, the one that is named; anything else counts as let go."""
+        given, topic = self._given, self.resolve_topic_name("deadman")
+        problem = other_publisher(self, topic, given.deadman_source) if given.require_deadman else ""
+        if problem:
+            self.refusals.refuse("deadman: not of the one source", f"{problem}, or set arm.deadman_source")
+        self._control.deadman(bool(message.data) and not problem, self._now_s())
+
+    def _on_two_drivers(self, why: str) -> None:
+        """Follow neither of two that drive."""
+        self._control.distrust(self._now_s())
 
     def _on_twist(self, message: TwistStamped) -> None:
         """A velocity of the hand that makes no sense ends what came before it, too."""

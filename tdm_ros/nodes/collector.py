@@ -18,6 +18,7 @@ from tdm_ros.nodes.convert import StateReader, nanoseconds, to_announcement, to_
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.drawn import FRAMES_TOPIC, GOAL_TOPIC, JOINTS_TOPIC, drawn_channels, frames_of, goal_of, joints_of
+from tdm_ros.nodes.inputs import listen
 from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import CollectorParameters
 from tdm_ros.nodes.schemas import definition
@@ -51,8 +52,8 @@ class CollectorNode(Node):
         self._log = self._open_log(Path(given.run_dir) / LOG_FOLDER)
         self._logged = self._published = self._human = 0
         self._transitions = self.create_publisher(Transition, "transition", qos.TRANSITION)
-        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
-        self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE_HISTORY)
+        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
+        listen(self, ArmState, "arm_state", self._on_state, qos.STATE_HISTORY)
         self._diagnostics = Diagnostics(self, self.refusals, self._values, problem=self._present_alarm)
 
     def _open_log(self, folder: Path) -> LogWriter:
@@ -104,7 +105,9 @@ class CollectorNode(Node):
         orphans = self._pairing.orphans
         self._record(self._pairing.add(sample))
         if self._pairing.orphans > orphans:
-            self.refusals.refuse("transition of an episode that was never announced", f"episode {sample.episode}")
+            self.refusals.refuse(
+                "transition of an episode that was never announced, or for other cycles", f"episode {sample.episode}"
+            )
 
     def _record(self, transition: LoggedTransition | None) -> None:
         if transition is None:

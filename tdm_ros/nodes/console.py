@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import time
 from collections import Counter, deque
 from pathlib import Path
@@ -11,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
 from geometry_msgs.msg import PoseStamped, TwistStamped
 from rclpy.node import Node
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, ColorRGBA, String
 from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.console.desk import EVENTS, SWITCHES, TRIGGERS, Desk, Order, Point
 from tdm_ros.console.readings import NodeValues
-from tdm_ros.control.refusals import Refusals
+from tdm_ros.control.input_check import check_vector
+from tdm_ros.control.refusals import Refusals, printable
 from tdm_ros.control.timeline import Source
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, StateReader, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics
+from tdm_ros.nodes.inputs import listen
 from tdm_ros.nodes.node_runner import every, run
 from tdm_ros.nodes.parameters import NODES, ConsoleParameters
 from tdm_ros.replay.log import LOG_FOLDER
@@ -37,6 +40,8 @@ MISSING = "there is no page, the rest goes on: nicegui is not installed (pip ins
 DRIVE_FRESH_S = 0.1
 """What a person said of driving longer ago is not passed on [s]."""
 TRAIL_STATES = 120
+MARKERS = 1000
+"""Largest number of markers of a plan and its keep-outs that the page takes."""
 ALONE_S = 5.0
 """A goal that stays is given up when no page has been open for so long [s]."""
 
@@ -81,11 +86,11 @@ class ConsoleNode(Node):
         return server
 
     def _subscribe(self) -> None:
-        self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
-        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
-        self.create_subscription(MarkerArray, "plan_markers", self._on_markers, qos.LATCHED)
-        self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
-        self.create_subscription(DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
+        listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
+        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
+        listen(self, MarkerArray, "plan_markers", self._on_markers, qos.LATCHED)
+        listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
+        listen(self, DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
 
     def _advertise(self) -> None:
         self._goals = self.create_publisher(PoseStamped, "goal", qos.GOAL)
@@ -171,7 +176,7 @@ class ConsoleNode(Node):
             trail_m=self.desk.picture.trail_m if sample.cycle % 4 else tuple(self._trail),
             source=source,
             hold_reason=sample.hold_reason,
-            limiter=message.limiter if sample.limited else "",
+            limiter=printable(message.limiter) if sample.limited else "",
             fault=sample.fault,
         )
 
@@ -193,12 +198,17 @@ class ConsoleNode(Node):
 
     def _on_markers(self, message: MarkerArray) -> None:
         knots, colours, boxes = [], [], []
+        if len(message.markers) > MARKERS:
+            self.refusals.refuse(f"plan_markers: more than {MARKERS}")
+            return
         for marker in message.markers:
             at, size = marker.pose.position, marker.scale
+            if check_vector([at.x, at.y, at.z], 3) or check_vector([size.x, size.y, size.z], 3):
+                self.refusals.refuse("plan_markers: not finite or out of range")
+                continue
             if marker.ns == "subgoal" and marker.action == Marker.ADD:
                 knots.append((at.x, at.y, at.z))
-                parts = (marker.color.r, marker.color.g, marker.color.b)
-                colours.append("#" + "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02x}" for part in parts))
+                colours.append(colour_of(marker.color))
             elif marker.ns == "keep_out" and marker.action == Marker.ADD:
                 half = (size.x / 2, size.y / 2, size.z / 2)
                 low = (at.x - half[0], at.y - half[1], at.z - half[2])
@@ -259,6 +269,12 @@ class ConsoleNode(Node):
         """Let go, and close the page."""
         if self._server is not None:
             self._server.close()
+
+
+def colour_of(colour: ColorRGBA) -> str:
+    """A colour as the page has it, ``#rrggbb``; a part that is not a number counts as zero."""
+    parts = (part if math.isfinite(part) else 0.0 for part in (colour.r, colour.g, colour.b))
+    return "#" + "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02x}" for part in parts)
 
 
 def main() -> int:

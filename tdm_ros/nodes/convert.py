@@ -11,14 +11,18 @@ from numpy.typing import ArrayLike
 from rclpy.node import Node
 
 from tdm_ros.control.arm_sample import ArmSample, SampleCheck
+from tdm_ros.control.attempts import KEPT
 from tdm_ros.control.command_check import JointOrder
-from tdm_ros.control.identity import CycleRange
-from tdm_ros.control.timeline import Announcement, Mode, State, check_announcement
-from tdm_ros.msg import ArmState, Episode, KeepOut, Subgoal, Transition
+from tdm_ros.control.identity import CycleRange, check_identity
+from tdm_ros.control.input_check import LARGEST
+from tdm_ros.control.refusals import printable
+from tdm_ros.control.timeline import Announcement, Mode, Source, State, check_announcement
+from tdm_ros.msg import ArmState, Episode, GoalRequest, KeepOut, Subgoal, Transition
 from tdm_ros.replay.log import LoggedTransition, discarded_of
 from tdm_ros.tasks import TaskSpec
 
 BASE_FRAME = "base"
+SOURCES = frozenset(int(source) for source in Source)
 GOAL_MAX_AGE_S = 5.0
 EPISODE_MAX_AGE_S = 2.0
 """The supervisor repeats itself four times a second: what is older was not said by it."""
@@ -35,8 +39,8 @@ def doubles(values: ArrayLike) -> array.array[float]:
 
 
 def nanoseconds(stamp: Time) -> int:
-    """A stamp as one number [ns]."""
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    """A stamp as one number [ns]; 0 for one before 1970, which no log can hold."""
+    return max(int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec), 0)
 
 
 def to_stamp(ns: int) -> Time:
@@ -64,8 +68,10 @@ class StateReader:
         order, problem = self._check.order(message.joint_names, {"position": q, "velocity": qd}, point, action)
         if order is None:
             return None, problem
-        if not message.run:
-            return None, "run is empty"
+        if problem := check_identity(message.run, int(message.cycle)):
+            return None, problem
+        if message.source not in SOURCES:
+            return None, "unknown source"
         sample = ArmSample(
             cycle=int(message.cycle),
             stamp_ns=nanoseconds(message.header.stamp),
@@ -76,10 +82,10 @@ class StateReader:
             action=action[order],
             source=int(message.source),
             limited=bool(message.limited),
-            hold_reason=message.hold_reason,
-            fault=message.fault,
+            hold_reason=printable(message.hold_reason),
+            fault=printable(message.fault),
             run=message.run,
-            arm=message.arm,
+            arm=printable(message.arm),
         )
         return sample, ""
 
@@ -93,6 +99,8 @@ def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Annou
     """Return what the supervisor announced and "", or None and why it can not be used."""
     if message.task != task.fingerprint:
         return None, "another task"
+    if len(message.discarded_run) > KEPT:
+        return None, "too many discarded ranges"
     if not abs(age_s(node, message.header.stamp)) <= EPISODE_MAX_AGE_S:
         return None, "stamp too old or in the future"
     try:
@@ -108,8 +116,9 @@ def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Annou
         np.array(message.goal, np.float32),
         float(message.exploration),
         float(message.progress),
-        message.reason,
+        printable(message.reason),
         tuple(one for one in discarded_of(message) if isinstance(one, CycleRange)),
+        message.goal_id,
     )
     problem = check_announcement(told, task)
     return (None, problem) if problem else (told, "")
@@ -124,6 +133,7 @@ def to_episode(told: Announcement, task: TaskSpec, stamp: Time) -> Episode:
         start_cycle=int(told.start_cycle),
         length=int(told.length),
         goal=floats(told.goal),
+        goal_id=told.goal_id,
         exploration=float(told.exploration),
         progress=float(told.progress),
         task=task.fingerprint,
@@ -180,25 +190,42 @@ SUBGOAL_STATUS = {
 """What each number of `Subgoal.status` is called."""
 
 
+BOXES = 100
+"""Largest number of boxes that a `KeepOut` may have."""
+
+
 def boxes_of(message: KeepOut) -> tuple[Any, str]:
     """The boxes of a message, (K, 2, 3) [m], and "", or None and why they can not be used."""
     if message.header.frame_id not in ("", BASE_FRAME):
-        return None, f"boxes must be in frame {BASE_FRAME}, got {message.header.frame_id}"
+        return None, f"boxes must be in frame {BASE_FRAME}"
     if len(message.low) != len(message.high):
         return None, "another number of upper corners than of lower ones"
+    if len(message.low) > BOXES:
+        return None, f"more than {BOXES} boxes"
     corners = [[[p.x, p.y, p.z] for p in pair] for pair in zip(message.low, message.high, strict=True)]
     boxes = np.array(corners, np.float64).reshape(-1, 2, 3)
-    if not (np.isfinite(boxes).all() and (boxes[:, 0] < boxes[:, 1]).all()):
-        return None, "a box must go from its lower to its upper corner, all finite"
+    if not ((np.abs(boxes) <= LARGEST).all() and (boxes[:, 0] < boxes[:, 1]).all()):
+        return None, f"a box must go from its lower to its upper corner, all finite and within {LARGEST:g} m"
     return boxes, ""
 
 
 def twist_of(message: Any) -> tuple[Any, str]:
     """The velocity of a `TwistStamped`, (6,) [m/s, rad/s], and "", or None and why it can not be used."""
     if message.header.frame_id not in ("", BASE_FRAME):
-        return None, f"frame must be {BASE_FRAME}, got {message.header.frame_id}"
+        return None, f"frame must be {BASE_FRAME}"
     linear, angular = message.twist.linear, message.twist.angular
     return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z]), ""
+
+
+def request_problem(node: Node, message: GoalRequest, task: TaskSpec) -> str:
+    """Return why a goal can not be asked for or withdrawn by this message, or ""; the goal itself is not looked at."""
+    if message.task != task.fingerprint:
+        return "another task"
+    if not message.goal_id:
+        return "goal_id is empty"
+    if not abs(age_s(node, message.header.stamp)) <= GOAL_MAX_AGE_S:
+        return "stamp too old or in the future"
+    return "" if message.header.frame_id in ("", BASE_FRAME) else f"frame must be {BASE_FRAME}"
 
 
 def goal_of(node: Node, message: Any) -> tuple[Any, str]:
@@ -207,6 +234,6 @@ def goal_of(node: Node, message: Any) -> tuple[Any, str]:
     if stamp and not abs(age_s(node, message.header.stamp)) <= GOAL_MAX_AGE_S:
         return None, "stamp too old or in the future"
     if message.header.frame_id not in ("", BASE_FRAME):
-        return None, f"goal must be in frame {BASE_FRAME}, got {message.header.frame_id}"
+        return None, f"goal must be in frame {BASE_FRAME}, got {printable(message.header.frame_id)}"
     point = message.pose.position
     return np.array([point.x, point.y, point.z]), ""

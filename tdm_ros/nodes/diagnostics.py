@@ -13,6 +13,8 @@ from tdm_ros.nodes import qos
 from tdm_ros.nodes.node_runner import every
 
 TOPIC = "/diagnostics"
+PATIENCE = 3
+"""Publications, one per second, without /clock after which a node that uses simulated time says so."""
 
 
 class Diagnostics:
@@ -41,12 +43,13 @@ class Diagnostics:
         self._node, self._refusals, self._values, self._problem = node, refusals, values, problem
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, qos.DIAGNOSTICS)
         self._refused_before = 0
+        self._silent = 0
         if timer:
             every(node, 1.0, self.publish)
 
     def publish(self, warning: str = "", error: str = "") -> None:
         """Publish now; the level is ERROR with an error, WARN with a warning or refusals since the last time."""
-        error = error or self._problem()
+        error = error or self._problem() or self._without_time()
         refused = self._refusals.total
         fresh, self._refused_before = refused > self._refused_before, refused
         values = dict(self._values()) | {f"refused: {why}": n for why, n in sorted(self._refusals.counts.items())}
@@ -64,6 +67,18 @@ class Diagnostics:
         array = DiagnosticArray(status=[status])
         array.header.stamp = self._node.get_clock().now().to_msg()
         self._publisher.publish(array)
+
+    def _without_time(self) -> str:
+        """Say, and log once, that simulated time was asked for and nobody publishes it."""
+        clock = self._node.get_clock()
+        if not clock.ros_time_is_active or clock.now().nanoseconds > 0:
+            self._silent = 0
+            return ""
+        self._silent += 1
+        problem = "use_sim_time is true, and nothing publishes /clock: start what does, or leave use_sim_time out"
+        if self._silent == PATIENCE:
+            self._node.get_logger().error(problem)
+        return problem if self._silent >= PATIENCE else ""
 
 
 def values_of(array: DiagnosticArray, name: str) -> dict[str, str] | None:

@@ -243,10 +243,14 @@ class GazeboRobot(TopicsRobot):
     def _spin(self) -> None:
         """Take the newest sample at intervals: an executor that handles each one costs 40 % of a processor core."""
         while rclpy.ok() and not self._closing.wait(READ_EVERY_S):
-            with self._subscription.handle:
-                taken = self._subscription.handle.take_message(JointState, True)
-            if taken is not None:
-                self._receive(taken[0])
+            try:
+                with self._subscription.handle:
+                    taken = self._subscription.handle.take_message(JointState, True)
+                if taken is not None:
+                    self._receive(taken[0])
+                self._executor.guard.succeeded()
+            except Exception as error:  # a text that is not UTF-8
+                self._executor.guard.failed(JOINT_STATES, error)
 
     def _receive(self, data: bytes) -> None:
         """Take in one sample. Of one that a paused world repeats, only the stamp is read: it comes first."""

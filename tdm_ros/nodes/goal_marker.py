@@ -26,6 +26,7 @@ from visualization_msgs.srv import GetInteractiveMarkers
 
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME
+from tdm_ros.nodes.inputs import listen
 from tdm_ros.nodes.node_runner import every
 from tdm_ros.nodes.plan_markers import point, shape
 
@@ -56,7 +57,7 @@ class GoalMarker:
         self._dragged_s = -math.inf
         self._updates = node.create_publisher(InteractiveMarkerUpdate, "goal_marker/update", qos.MARKER)
         self._goals = node.create_publisher(PoseStamped, "goal", qos.GOAL)
-        node.create_subscription(InteractiveMarkerFeedback, "goal_marker/feedback", self._on_feedback, qos.MARKER)
+        listen(node, InteractiveMarkerFeedback, "goal_marker/feedback", self._on_feedback, qos.MARKER)
         node.create_service(GetInteractiveMarkers, "goal_marker/get_interactive_markers", self._on_get)
         every(node, KEEP_ALIVE_S, lambda: self._publish(InteractiveMarkerUpdate.KEEP_ALIVE))
 

@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from tdm_ros.folder_lock import IN_USE_STATUS, FolderInUseError
 from tdm_ros.intera.output import never_wait, reader_has_ended
+from tdm_ros.nodes.guard import Guard, GuardedExecutor
 from tdm_ros.system.starting import report
 
 try:
@@ -92,15 +93,20 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         every(node, READER_S, stop.look_for_the_reader)
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
+        executor, guard = GuardedExecutor(node), Guard(node)
         step = getattr(node, "step", spin_idle)
         stop.started()
         gc.collect()
         gc.freeze()
         running = True
         while not stop.requested and rclpy.ok() and not getattr(node, "done", False):
-            step(executor)
+            try:
+                step(executor)
+                guard.succeeded()
+            except (KeyboardInterrupt, ExternalShutdownException):
+                raise
+            except Exception as error:
+                guard.failed("the loop", error)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from tdm_ros.robot.actuation import ACTUATIONS
 from tdm_ros.tasks import SCENES
+from tdm_ros.tasks.scenes import boxes_from_text
 
 PLANNERS = ("direct", "graph", "cem", "mppi", "gradient")
 """Names of ways to plan; direct, and those of `planning.OPTIMISERS`."""
@@ -21,14 +23,19 @@ def parameter(
     bounds: tuple[float, float] | None = None,
     choices: tuple[str, ...] = (),
     read_only: bool = True,
+    parse: Callable[[str], object] | None = None,
 ) -> Any:
-    """Define one parameter: a dataclass field that knows its unit, bounds (inclusive) and description."""
+    """Define one parameter: a dataclass field that knows its unit, bounds (inclusive) and description.
+
+    ``parse`` raises a ValueError for a text that means nothing.
+    """
     metadata = {
         "description": description,
         "unit": unit,
         "bounds": bounds,
         "choices": choices,
         "read_only": read_only,
+        "parse": parse,
     }
     return field(default=default, metadata=metadata)
 
@@ -56,6 +63,11 @@ def check(owner: str, name: str, spec: Any, value: Any) -> Value:
         )
     if choices and value not in choices:
         raise ValueError(f"{owner}.{name} must be one of {', '.join(choices)}, got {value!r}")
+    if parse := spec.metadata["parse"]:
+        try:
+            parse(value)
+        except ValueError as error:
+            raise ValueError(f"{owner}.{name}: {error}") from None
     return value
 
 
@@ -117,6 +129,7 @@ class ArmParameters(TaskParameters):
     )
     first_s: float = parameter(0.0, "How much motion counts as the first.", "s", (0.0, 3600.0))
     require_deadman: bool = parameter(False, "Move only while `deadman` says true.")
+    deadman_source: str = parameter("deadman", "Name of the node that alone may publish `deadman`.")
     deadman_timeout_s: float = parameter(
         0.2, "A deadman that was last heard this long ago counts as released.", "s", (0.05, 1.0)
     )
@@ -169,7 +182,11 @@ class PlannerParameters(TaskParameters):
     planner: str = parameter("direct", "How subgoals are found; direct: the goal is passed on.", choices=PLANNERS)
     scene: str = parameter("open", "What the hand must keep out of.", choices=tuple(SCENES))
     keep_out: str = parameter(
-        "", "More boxes to keep out of: x y z of lower and upper corner, ; between boxes.", "m", read_only=False
+        "",
+        "More boxes to keep out of: x y z of lower and upper corner, ; between boxes.",
+        "m",
+        read_only=False,
+        parse=boxes_from_text,
     )
     margin_m: float = parameter(0.04, "Distance that plans keep from what the hand must keep out of.", "m", (0.0, 0.5))
     seed: int = parameter(0, "Of what optimisers draw.", bounds=(0, 2**31 - 1))

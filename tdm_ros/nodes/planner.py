@@ -19,6 +19,7 @@ from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, StateReader, age_s, boxes_of, floats, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
+from tdm_ros.nodes.inputs import LARGEST_WEIGHTS, listen
 from tdm_ros.nodes.node_runner import run, spin_idle
 from tdm_ros.nodes.parameters import PlannerParameters
 from tdm_ros.nodes.plan_markers import markers
@@ -55,7 +56,7 @@ class PlannerNode(Node):
         self._live = LivePlanner(self.task, planner, given.budget_s, given.replan_steps)
         self._subgoals = self.create_publisher(Subgoal, "subgoal", qos.LATCHED)
         self._markers = self.create_publisher(MarkerArray, "plan_markers", qos.LATCHED)
-        self._action = ReachAction(self, self._live, given.action_budget_s, self._say)
+        self._action = ReachAction(self, self._live, given.action_budget_s, self._say, self.refusals)
         self._told_boxes = np.zeros((0, 2, 3))
         self._boxes = self._told_boxes
         self._text = given.keep_out
@@ -71,12 +72,12 @@ class PlannerNode(Node):
         return SubgoalPlanner(self.task, PlannerSettings(given.planner, objective, seed=given.seed))
 
     def _subscribe(self) -> None:
-        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
-        self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
-        self.create_subscription(KeepOut, "keep_out", self._on_keep_out, qos.LATCHED)
+        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
+        listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
+        listen(self, KeepOut, "keep_out", self._on_keep_out, qos.LATCHED)
         if self._plans:
-            self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED)
-            self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
+            listen(self, PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED, LARGEST_WEIGHTS)
+            listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
 
     def _remember(self, log: Path) -> None:
         """See again what was seen before a restart."""
@@ -92,6 +93,10 @@ class PlannerNode(Node):
         while before != self._received:
             before = self._received
             executor.spin_once(timeout_sec=0.0)
+        self.plan()
+
+    def plan(self) -> None:
+        """Plan from the newest state, if one came, and take what was learned meanwhile."""
         state, self._state = self._state, None
         sample = None if state is None else self._read(state)
         if sample is not None:
@@ -103,6 +108,12 @@ class PlannerNode(Node):
             self._action.look(sample, orders)
         if (learned := self._experience.learned(time.monotonic())) is not None:
             self._live.swap(learned)
+
+    def on_callback_error(self, why: str) -> None:
+        """Let the episode hold: what was planned may be of the wrong state."""
+        order = self._live.call_off(self._live.running.episode, why)
+        if order is not None:
+            self._say(order)
 
     def _say(self, order: Order) -> None:
         message = Subgoal(
@@ -141,14 +152,9 @@ class PlannerNode(Node):
 
     def _refresh_boxes(self) -> None:
         text = self._declared.values.keep_out
-        if text == self._text:
-            return
-        old, self._text = self._text, text
-        try:
+        if text != self._text:
+            self._text = text
             self._set_boxes(self._told_boxes)
-        except ValueError as error:
-            self._text = old
-            self.refusals.refuse("parameter keep_out", str(error))
 
     def _on_keep_out(self, message: KeepOut) -> None:
         self._received += 1
@@ -204,7 +210,7 @@ class PlannerNode(Node):
             logged = from_message(message)
             self._experience.add(logged.step, logged.last)
         except ValueError as error:
-            self.refusals.refuse("transition: wrong size or not finite", str(error))
+            self.refusals.refuse("transition: wrong size, not finite or not physical", str(error))
 
     def _values(self) -> dict[str, object]:
         heard_all = {"arm_state", "episode"} <= self._heard

@@ -7,13 +7,15 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 
-from tdm_ros.control.arm_sample import ArmSample, check_vector
+from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.input_check import check_vector
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, doubles, to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
+from tdm_ros.nodes.inputs import LARGEST_WEIGHTS, listen
 from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import PolicyParameters
 from tdm_ros.robot.actuation import ACTUATIONS
@@ -70,10 +72,18 @@ class PolicyNode(LifecycleNode):
         """Make publisher and subscriptions."""
         self._commands = self.create_lifecycle_publisher(Command, "command", qos.COMMAND)
         self._inputs = [
-            self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE),
-            self.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE),
-            self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED),
-            self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE),
+            listen(self, Episode, "episode", self._on_episode, qos.EPISODE),
+            listen(self, Subgoal, "subgoal", self._on_subgoal, qos.EPISODE, on_two=self._on_two_planners),
+            listen(
+                self,
+                PolicyWeights,
+                "policy_weights",
+                self._on_weights,
+                qos.LATCHED,
+                largest_bytes=LARGEST_WEIGHTS,
+                on_two=self._decider.distrust,
+            ),
+            listen(self, ArmState, "arm_state", self._on_state, qos.STATE),
         ]
         return TransitionCallbackReturn.SUCCESS
 
@@ -170,6 +180,10 @@ class PolicyNode(LifecycleNode):
                 self._decider.distrust(problem)
         if problem:
             self.refusals.refuse("policy_weights", f"version {message.version}: {problem}")
+
+    def _on_two_planners(self, why: str) -> None:
+        """Follow neither."""
+        self._decider.forget_aims()
 
     def _values(self) -> dict[str, object]:
         heard_all = {"arm_state", "episode"} <= self._heard

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
-from rclpy.action import ActionServer, CancelResponse
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
 
 from tdm_ros.action import ReachGoal
 from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.refusals import Refusals, printable
 from tdm_ros.control.timeline import Announcement, State
+from tdm_ros.msg import GoalRequest
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, floats
 from tdm_ros.nodes.node_runner import every
@@ -26,6 +28,10 @@ AGAIN_CYCLES = 8
 """Cycles before the end of an episode at which its goal is asked for once more; the supervisor decides 4 before."""
 ASK_EVERY_S = 0.5
 WATCH_S = 0.1
+WITHDRAWN = 100
+"""Goals that were withdrawn last: an episode may have been announced for them already."""
+LONGEST_S = 1e6
+"""Longest time budget [s]."""
 Result = ReachGoal.Result
 CALLED_OFF = (Result.OUT_OF_TIME, Result.CANCELED, Result.PREEMPTED)
 """Ends after which the arm is told to hold; after others it holds already, or is at the goal."""
@@ -36,6 +42,7 @@ class _Asked:
     """A goal that is pursued."""
 
     handle: Any
+    goal_id: str
     goal: Array
     tolerance: float
     end_s: float
@@ -64,32 +71,47 @@ class ReachAction:
         Time for a goal that names none [s].
     say : callable
         Publishes an order.
+    refusals : Refusals
+        Counts and logs goals that are rejected: an action's answer has no room for a reason.
     """
 
-    def __init__(self, node: Node, live: LivePlanner, budget_s: float, say: Callable[[Order], None]) -> None:
-        self._node, self._live, self._budget_s, self._say = node, live, budget_s, say
+    def __init__(
+        self, node: Node, live: LivePlanner, budget_s: float, say: Callable[[Order], None], refusals: Refusals
+    ) -> None:
+        self._node, self._live, self._budget_s, self._say, self._refusals = node, live, budget_s, say, refusals
         self._asked: _Asked | None = None
-        self._withdrawn: set[bytes] = set()
-        self._goals = node.create_publisher(PoseStamped, "goal", qos.GOAL)
+        self._withdrawn: deque[str] = deque(maxlen=WITHDRAWN)
+        self._requests = node.create_publisher(GoalRequest, "goal_request", qos.GOAL_REQUEST)
         self._server = ActionServer(
             node,
             ReachGoal,
             "reach_goal",
             _settled,
+            goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted,
             cancel_callback=self._on_cancel,
         )
         every(node, WATCH_S, self._watch)
 
+    def _on_goal(self, request: ReachGoal.Goal) -> GoalResponse:
+        """Reject a goal that is none."""
+        if problem := self._malformed(request):
+            self._refusals.refuse("reach_goal: rejected", problem)
+            return GoalResponse.REJECT
+        return GoalResponse.ACCEPT
+
     def _on_accepted(self, handle: Any) -> None:
         """Pursue a goal from now on; what rclpy calls its execution comes when it is over, so that nothing waits."""
-        asked = _Asked(handle, *self._terms(handle.request))
-        if problem := self._problem(handle.request, asked):
+        request = handle.request
+        tolerance = float(request.tolerance) or self._live.task.success
+        end_s = time.monotonic() + (float(request.time_budget_s) or self._budget_s)
+        goal = np.array(request.goal, np.float32)
+        asked = _Asked(handle, bytes(handle.goal_id.uuid).hex(), goal, tolerance, end_s)
+        if problem := self._problem(asked):
             self._settle(asked, *problem)
             return
         if self._asked is not None:
             self._end(self._asked, Result.PREEMPTED, "another goal took its place")
-        self._withdrawn.discard(asked.goal.tobytes())
         self._asked = asked
 
     def _settle(self, asked: _Asked, status: int, reason: str) -> None:
@@ -105,25 +127,27 @@ class ReachAction:
         asked.over = True
         asked.handle.execute(settle)
 
-    def _terms(self, request: ReachGoal.Goal) -> tuple[Array, float, float]:
-        tolerance = float(request.tolerance) or self._live.task.success
-        budget_s = float(request.time_budget_s) or self._budget_s
-        return np.array(request.goal, np.float32), tolerance, time.monotonic() + budget_s
-
-    def _problem(self, request: ReachGoal.Goal, asked: _Asked) -> tuple[int, str] | None:
-        """Return why a goal can not be asked for, as status and reason, or None if it can."""
-        task, planner = self._live.task, self._live.planner
-        try:
-            task.goal.checked(asked.goal, "goal")
-        except ValueError as error:
-            return Result.BAD_GOAL, str(error)
+    def _malformed(self, request: ReachGoal.Goal) -> str:
+        """Return why a request is not one for a goal of this task, or ""."""
+        task = self._live.task
         if request.task not in ("", task.fingerprint):
-            return Result.BAD_GOAL, f"goal of another task, {request.task}; this is {task.fingerprint}"
-        if (asked.goal < task.goal.low).any() or (asked.goal > task.goal.high).any():
+            return f"goal of another task, {printable(request.task, 100)}; this is {task.fingerprint}"
+        if len(request.goal) != task.goal.size:
+            return f"goal must have shape ({task.goal.size},), got ({len(request.goal)},)"
+        goal = np.array(request.goal, np.float32)
+        if not ((goal >= task.goal.low) & (goal <= task.goal.high)).all():
             box = f"{list(task.goal.low)} and {list(task.goal.high)} {task.goal.unit}"
-            return Result.BAD_GOAL, f"goal must be within {box}, got {asked.goal.tolist()}"
-        if not (asked.tolerance > 0 and request.time_budget_s >= 0 and np.isfinite(asked.end_s)):
-            return Result.BAD_GOAL, "tolerance and time budget must be finite and not negative"
+            return f"goal must be finite and within {box}, got {goal.tolist()}"
+        if not (0 <= request.tolerance < np.inf and 0 <= request.time_budget_s <= LONGEST_S):
+            return (
+                f"tolerance must be finite and time_budget_s in [0, {LONGEST_S:g}] s, neither negative; got "
+                f"{request.tolerance} and {request.time_budget_s}"
+            )
+        return ""
+
+    def _problem(self, asked: _Asked) -> tuple[int, str] | None:
+        """Return why a goal can not be pursued now, as status and reason, or None if it can."""
+        planner = self._live.planner
         if planner is not None and planner.keep_out.contains(asked.goal):
             return Result.GOAL_IN_KEEP_OUT, f"the goal {asked.goal.tolist()} is inside a keep-out box"
         if planner is not None and not planner.ready:
@@ -138,7 +162,7 @@ class ReachAction:
     def look(self, sample: ArmSample, orders: Sequence[Order]) -> None:
         """Take in a state of the arm, and what the planner says to it."""
         for told in self._announced():
-            if told.goal.tobytes() in self._withdrawn:
+            if told.goal_id in self._withdrawn:
                 self._call_off(told.episode, "the goal was called off")
         asked = self._asked
         if asked is None:
@@ -161,7 +185,7 @@ class ReachAction:
 
     def _is_for(self, asked: _Asked, told: Announcement, after: Announcement | None = None) -> bool:
         """Whether an episode is for this goal; with ``after``, and another than that one."""
-        ours = told.state == State.RUNNING and np.array_equal(told.goal, asked.goal)
+        ours = told.state == State.RUNNING and told.goal_id == asked.goal_id
         return ours and (after is None or after.state != State.RUNNING or told.episode != after.episode)
 
     def _note(self, asked: _Asked, order: Order) -> None:
@@ -192,12 +216,15 @@ class ReachAction:
         if now_s - asked.asked_s < ASK_EVERY_S:
             return
         asked.asked_s = now_s
-        message = PoseStamped()
+        self._request(asked, withdrawn=False)
+
+    def _request(self, asked: _Asked, withdrawn: bool) -> None:
+        message = GoalRequest(
+            goal_id=asked.goal_id, withdrawn=withdrawn, goal=floats(asked.goal), task=self._live.task.fingerprint
+        )
         message.header.stamp = self._node.get_clock().now().to_msg()
         message.header.frame_id = BASE_FRAME
-        point = message.pose.position
-        point.x, point.y, point.z = (float(x) for x in asked.goal)
-        self._goals.publish(message)
+        self._requests.publish(message)
 
     def _watch(self) -> None:
         """End a goal whose time is over, even if the arm is silent."""
@@ -212,7 +239,8 @@ class ReachAction:
             return
         self._asked = None
         if status in CALLED_OFF:
-            self._withdrawn.add(asked.goal.tobytes())
+            self._withdrawn.append(asked.goal_id)
+            self._request(asked, withdrawn=True)
             for told in self._announced():
                 if self._is_for(asked, told):
                     self._call_off(told.episode, reason)

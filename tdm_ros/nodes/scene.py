@@ -20,6 +20,7 @@ from tdm_ros.nodes.convert import to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.goal_marker import GoalMarker
+from tdm_ros.nodes.inputs import listen
 from tdm_ros.nodes.node_runner import every, run
 from tdm_ros.nodes.parameters import SceneParameters, point_of
 from tdm_ros.nodes.plan_markers import point, shape
@@ -47,9 +48,9 @@ class SceneNode(Node):
         self._asked: Future | None = None
         self._marker = GoalMarker(self)
         self._markers = self.create_publisher(MarkerArray, "scene_markers", qos.LATCHED)
-        self._parameters = self.create_client(GetParameters, "arm/get_parameters")
-        self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
-        self.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
+        self._arm_parameters = self.create_client(GetParameters, "arm/get_parameters")
+        listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
+        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
         self._diagnostics = Diagnostics(self, self.refusals, self._values)
         every(self, 1.0 / given.rate_hz, self._draw)
         every(self, 1.0, self._ask_box)
@@ -72,8 +73,8 @@ class SceneNode(Node):
 
     def _ask_box(self) -> None:
         """Ask the node arm for the box that it keeps the hand in, until it has said."""
-        if self._box_m is None and self._asked is None and self._parameters.service_is_ready():
-            self._asked = self._parameters.call_async(GetParameters.Request(names=list(CORNERS)))
+        if self._box_m is None and self._asked is None and self._arm_parameters.service_is_ready():
+            self._asked = self._arm_parameters.call_async(GetParameters.Request(names=list(CORNERS)))
             self._asked.add_done_callback(self._on_box)
 
     def _on_box(self, answered: Future) -> None:

@@ -17,14 +17,15 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from tdm_ros.control.episodes import EpisodeMachine, Surroundings
-from tdm_ros.control.refusals import Refusals
+from tdm_ros.control.refusals import Refusals, printable
 from tdm_ros.control.schedule import Goals, Schedule
 from tdm_ros.control.timeline import State
-from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
+from tdm_ros.msg import ArmState, Episode, GoalRequest, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, to_episode
+from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, request_problem, to_episode
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
+from tdm_ros.nodes.inputs import LARGEST_WEIGHTS, listen
 from tdm_ros.nodes.node_runner import every, run
 from tdm_ros.nodes.parameters import SupervisorParameters, point_of
 from tdm_ros.robot.home import at_home
@@ -42,6 +43,8 @@ READY_S = 2.5
 FAREWELL_S = 1.5
 """After the last episode, time for the last transitions and counts to arrive."""
 MAX_STATE_AGE_S = 1.0
+YOUNG_S, TWO_ARMS_S = 10.0, 5.0
+"""Beside another arm a system that began this lately ends at once, and any other after this long in FAULT [s]."""
 
 
 class SupervisorNode(Node):
@@ -61,8 +64,11 @@ class SupervisorNode(Node):
         self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine, self._scene)
         self._any_weights = self._final_weights = False
         self._ready_s: dict[str, float] = {}
-        self._done_s = float("inf")
+        self._begun_s, self._done_s = time.monotonic(), float("inf")
+        self._two_since_s: float | None = None
+        self._two_arms = ""
         self._published: tuple[object, ...] = ()
+        self._logged: tuple[object, ...] = ()
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
         every(self, HEARTBEAT_S, self._heartbeat)
@@ -74,17 +80,18 @@ class SupervisorNode(Node):
                 f"auto_start is false: the arm stands until somebody starts it, by Start on the page, or by "
                 f"ros2 service call {service} std_srvs/srv/Trigger"
             )
-        self._diagnostics = Diagnostics(self, self.refusals, self._values)
+        self._diagnostics = Diagnostics(self, self.refusals, self._values, problem=self._fault)
 
     def _subscribe(self) -> None:
-        self.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
-        weights = self.create_subscription(PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED)
+        listen(self, ArmState, "arm_state", self._on_state, qos.STATE, on_two=self._on_two_arms)
+        weights = listen(self, PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED, LARGEST_WEIGHTS)
         self._trainer = weights.topic_name.rpartition("/")[0] + "/trainer"
-        self.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
-        self.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
-        self.create_subscription(DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
-        self.create_subscription(PoseStamped, "goal", self._on_goal, qos.GOAL)
-        self.create_subscription(String, "teleop/event", self._on_event, qos.EVENT)
+        listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
+        listen(self, Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
+        listen(self, DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
+        listen(self, PoseStamped, "goal", self._on_goal, qos.GOAL)
+        listen(self, GoalRequest, "goal_request", self._on_goal_request, qos.GOAL_REQUEST)
+        listen(self, String, "teleop/event", self._on_event, qos.EVENT)
         machine = self._machine
         for name, action in (
             ("start", machine.start),
@@ -100,7 +107,7 @@ class SupervisorNode(Node):
     @property
     def failure(self) -> str:
         """Why the run is over without what was asked for; empty if it is not over, or has it."""
-        return self._record.failure
+        return self._two_arms or self._record.failure
 
     def _schedule(self) -> Schedule:
         given = self._declared.values
@@ -122,7 +129,18 @@ class SupervisorNode(Node):
         """Everything is over, and everyone had time to say so."""
         return time.monotonic() - self._done_s > FAREWELL_S
 
+    def _on_two_arms(self, why: str) -> None:
+        """Stop, and end in a while: with states of two arms nothing can be run, or recorded."""
+        now_s = time.monotonic()
+        if self._machine.told.reason != why:
+            self._machine.fault(why, instead=True)
+            self._heartbeat()
+        self._two_since_s = self._two_since_s or now_s
+        if now_s - self._begun_s < YOUNG_S or now_s - self._two_since_s > TWO_ARMS_S:
+            self._two_arms, self._done_s = why, min(self._done_s, now_s)
+
     def _on_state(self, message: ArmState) -> None:
+        self._two_since_s = None
         sample, problem = self._reader.read(message)
         if sample is None:
             self.refusals.refuse(f"arm_state: {problem}")
@@ -155,9 +173,31 @@ class SupervisorNode(Node):
         return ", ".join(name for name in NEEDED if now_s - self._ready_s.get(name, -READY_S) >= READY_S)
 
     def _heartbeat(self) -> None:
+        self._log_state()
         told = replace(self._machine.told, discarded=self._machine.discarded)
         self._episodes.publish(to_episode(told, self.task, self.get_clock().now().to_msg()))
         self._published = told.key()
+
+    def _log_state(self) -> None:
+        """Log each change of the state or of its reason; a person can then read why the arm stands."""
+        told = self._machine.told
+        running = told.state in (State.RUNNING, State.RESETTING)
+        if (told.state, told.reason) == self._logged or (running and self._logged[:1] == (told.state,)):
+            return
+        self._logged = told.state, told.reason
+        line = f"{told.state.name}: {told.reason}" if told.reason else told.state.name
+        logger = self.get_logger()
+        if told.state == State.FAULT:
+            logger.error(f"{line}. ~/clear_fault, then ~/start, go on")
+            self._diagnostics.publish()
+        elif told.state == State.PAUSED:
+            logger.warning(line)
+        else:
+            logger.info(line)
+
+    def _fault(self) -> str:
+        told = self._machine.told
+        return f"FAULT: {told.reason}" if told.state == State.FAULT else ""
 
     def _on_weights(self, message: PolicyWeights) -> None:
         if message.task != self.task.fingerprint:
@@ -177,7 +217,9 @@ class SupervisorNode(Node):
         if message.task != self.task.fingerprint:
             self.refusals.refuse("subgoal: another task", message.task or "none")
         elif message.status in REFUSALS:
-            self._machine.refuse(int(message.episode), f"{SUBGOAL_STATUS[int(message.status)]}: {message.reason}")
+            self._machine.refuse(
+                int(message.episode), f"{SUBGOAL_STATUS[int(message.status)]}: {printable(message.reason)}"
+            )
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         space = self.get_namespace().rstrip("/")
@@ -198,6 +240,15 @@ class SupervisorNode(Node):
         problem = problem or self._machine.goals.ask(goal)
         if problem:
             self.refusals.refuse("goal", problem)
+
+    def _on_goal_request(self, message: GoalRequest) -> None:
+        problem = request_problem(self, message, self.task)
+        if not problem and message.withdrawn:
+            self._machine.goals.withdraw(message.goal_id)
+        elif not problem:
+            problem = self._machine.goals.ask(message.goal, message.goal_id)
+        if problem:
+            self.refusals.refuse("goal_request", problem)
 
     def _on_event(self, message: String) -> None:
         if problem := self._machine.event(message.data):
@@ -226,6 +277,10 @@ class SupervisorNode(Node):
             "robot_time_s": self._record.robot_s,
             "reason": told.reason,
         }
+
+    def on_callback_error(self, why: str) -> None:
+        """Stop the arm for good: what was to be done may have been done in part."""
+        self._machine.fault(why)
 
     def close(self) -> None:
         """Write the summary, however the run ended, and print the table."""

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
 from tdm_ros.intera.sdk import JOINT_NAMES, NO_ROBOT, ComingUpError, Joints
+from tdm_ros.nodes.guard import GuardedExecutor
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Hears reliable and best-effort publishers alike, and never more than the newest."""
@@ -35,8 +36,7 @@ class TopicsRobot:
     def __init__(self, name: str, namespace: str = "/", **options: bool) -> None:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # the worker has its own
         self._node = rclpy.create_node(name, namespace=namespace, enable_rosout=False, **options)
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
+        self._executor = GuardedExecutor(self._node)
         self._joints: Joints | None = None
         self._shutdown_calls: list[Callable[[], None]] = []
 
@@ -68,10 +68,12 @@ class TopicsRobot:
         self._reader.start()
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
-        for call in self._shutdown_calls:
-            call()
+        try:
+            with suppress(ExternalShutdownException):
+                self._executor.spin()
+        finally:
+            for call in self._shutdown_calls:
+                call()
 
     def _wait_for_all(self, found_s: float, remedy: str, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Wait until nothing is missing.

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from visualization_msgs.msg import MarkerArray
 
 from tdm_ros.control.refusals import Refusals
-from tdm_ros.control.timeline import Mode
+from tdm_ros.control.timeline import COMMANDED, Mode
 from tdm_ros.durable import write_durably
 from tdm_ros.folder_lock import FolderLock
 from tdm_ros.msg import Episode, PolicyWeights, Transition
@@ -24,6 +24,7 @@ from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import to_announcement
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
+from tdm_ros.nodes.inputs import listen
 from tdm_ros.nodes.node_runner import every, run, spin_idle
 from tdm_ros.nodes.parameters import TrainerParameters
 from tdm_ros.nodes.reach_markers import CELLS, reach_markers
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_FOLDER = "checkpoint"
 VERSION_FILE = "weights_version"
+LARGEST_VERSION = 2**31
 COMPILERS = ("g++", "clang++")
 LOOK_AROUND_S = 0.25
 """Time between two looks for arms that have joined."""
@@ -94,8 +96,8 @@ class TrainerNode(Node):
             return
         self._arms.add(arm)
         space = f"{arm}/" if arm else ""
-        self.create_subscription(Transition, f"{space}transition", partial(self._on_transition, arm), qos.TRANSITION)
-        self.create_subscription(Episode, f"{space}episode", partial(self._on_episode, arm), qos.EPISODE)
+        listen(self, Transition, f"{space}transition", partial(self._on_transition, arm), qos.TRANSITION)
+        listen(self, Episode, f"{space}episode", partial(self._on_episode, arm), qos.EPISODE)
         if arm:
             self.get_logger().info(f"{arm} has joined")
 
@@ -147,8 +149,15 @@ class TrainerNode(Node):
         return live
 
     def _read_version(self) -> int:
+        """The version that was published last; 0 where the file is missing or damaged: nobody compares versions."""
         path = self._run_dir / VERSION_FILE
-        return int(path.read_text()) if path.exists() else 0
+        if not path.exists():
+            return 0
+        text = path.read_bytes()[:20]
+        if not (text.strip().isdigit() and (version := int(text)) <= LARGEST_VERSION):
+            self.get_logger().warning(f"{path} is damaged: {text!r}, expected a number; versions begin with 1 again")
+            return 0
+        return version
 
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Read the mail, learn for a while, publish and save when it is time."""
@@ -237,9 +246,10 @@ class TrainerNode(Node):
             if not self._live.follows(transition, arm):
                 self._catch_up(arm)
             self._live.add(transition, arm)
-            self._newest = transition
+            if transition.source in COMMANDED:  # others have no goal, and were not checked
+                self._newest = transition
         except ValueError as error:
-            self.refusals.refuse("transition: wrong size or not finite", str(error))
+            self.refusals.refuse("transition: wrong size, not finite or not physical", str(error))
 
     def _catch_up(self, arm: str) -> None:
         """Read what we missed of an arm, if its log is on this machine: it may have moved before we knew of it."""

@@ -12,6 +12,7 @@ from tdm_ros.planning.planner import SubgoalPlanner
 from tdm_ros.planning.space import GoalSpace
 from tdm_ros.planning.states import CANDIDATES, SeenStates
 from tdm_ros.replay import Step, TrajectoryStore
+from tdm_ros.replay.step_check import check_step
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor
 
@@ -57,9 +58,11 @@ class Experience:
         Raises
         ------
         ValueError
-            If it is of another size or not finite.
+            If it is of another size, or not finite or physical.
         """
-        self._store.add(step if step.desired.size else step._replace(desired=step.next_achieved), last)
+        whole = step if step.desired.size else step._replace(desired=step.next_achieved)
+        check_step(whole, self._task)
+        self._store.add(whole, last)
 
     def take(self, actor: NumpyActor, version: int, final: bool) -> str:
         """Take weights in; return "" or why they can not be used."""

@@ -21,6 +21,7 @@ def _kind(source: int) -> Source:
     return Source.POLICY if source in COMMANDED else Source(source)
 
 
+LARGEST_STEP = 2**32 - 1
 RUNS = 4
 """Runs of an arm whose newest states are kept: a foreign state on the topic does not interrupt the recording."""
 
@@ -41,7 +42,7 @@ class Pairing:
         self.gaps = 0
         """Cycles that were lost between two states."""
         self.orphans = 0
-        """Transitions dropped because their episode was never announced to us."""
+        """Transitions dropped because their episode was never announced to us, or for other cycles."""
 
     def add(self, sample: ArmSample) -> LoggedTransition | None:
         """Take the next state in; return the transition that is complete now, if one is."""
@@ -77,6 +78,9 @@ class Pairing:
         if after.episode == 0 and not free:
             return None
         told = self._find(after.episode)
+        number = before.cycle - told.start_cycle if told else 0
+        if not 0 <= number <= LARGEST_STEP:  # the episode was announced for other cycles
+            told, number = None, 0
         if told is None and not free:
             self.orphans += 1
             return None
@@ -92,7 +96,6 @@ class Pairing:
             goal,
             False,
         )
-        number = before.cycle - told.start_cycle if told else 0
         return LoggedTransition(
             step,
             after.episode,

@@ -13,6 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float32]
 
+RANGES, SCALES = 10.0, 1000.0
+"""A number is not physical where it is out of its bounds by more than ten times their distance or, without bounds,
+larger than a thousand scales."""
+
 HORIZON = 15
 """Longest ``steps_left`` where a task does not say otherwise [steps]: longer times are gone in several of them."""
 
@@ -91,6 +95,24 @@ class Channels:
             raise ValueError(f"{what} must have shape ({self.size},) for {', '.join(self.names)}, got {array.shape}")
         if not np.isfinite(array).all():
             raise ValueError(f"{what} must be finite, got {array.tolist()}")
+        return array
+
+    def plausible(self, values: ArrayLike, what: str) -> Array:
+        """The same for what comes from a message or a file: also within `RANGES` times the bounds, or `SCALES` scales.
+
+        Raises
+        ------
+        ValueError
+            As `checked`, or if a value is farther out than any robot gets.
+        """
+        array = self.checked(values, what)
+        low, high, scale = (np.asarray(part, np.float64) for part in (self.low, self.high, self.scale))
+        bounded = np.isfinite(low) & np.isfinite(high)
+        span = np.where(bounded, high - low, 0.0)
+        least = np.where(bounded, low - RANGES * span, -SCALES * scale)
+        most = np.where(bounded, high + RANGES * span, SCALES * scale)
+        if ((array < least) | (array > most)).any():
+            raise ValueError(f"{what} is not physical: {array.tolist()} {self.unit}, expected at most {most.tolist()}")
         return array
 
 

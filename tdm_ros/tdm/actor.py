@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from tdm_ros.tdm.features import Features
@@ -28,6 +27,15 @@ PARTS: dict[str, int] = {"align": 1, "fine": 3}
 def running_tensor(running: Running) -> dict[str, NDArray[Any]]:
     """What tells a `NumpyActor` how to run: as `Running`."""
     return {"actor.running": np.frombuffer(running.encode(), np.uint8).copy()}
+
+
+LARGEST_BYTES = 64_000_000
+"""Weights of a hand's policy are some 1 MB; more than this is none."""
+
+
+def _single(array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers with a fraction as float32, which everything here computes in."""
+    return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
 class NumpyActor:
@@ -79,11 +87,33 @@ class NumpyActor:
         ValueError
             If it is not one, or does not hold an actor.
         """
+        if len(data) > LARGEST_BYTES:
+            raise ValueError(f"weights of {len(data)} bytes, expected at most {LARGEST_BYTES}")
         try:
-            tensors = load(data)
-        except SafetensorError as error:
-            raise ValueError(f"not a safetensors blob of an actor: {error}") from error
-        return cls(tensors)
+            tensors = {name: _single(array) for name, array in load(data).items()}
+            actor = cls(tensors)
+            actor.rehearse()
+        except ValueError:
+            raise
+        except Exception as error:  # foreign bytes: an unknown type of number, an empty tensor, a size that lies
+            raise ValueError(f"not a safetensors blob of an actor: {type(error).__name__}: {error}") from error
+        return actor
+
+    def rehearse(self) -> None:
+        """Act once in every way, so that tensors which do not fit together show now, not while the arm moves.
+
+        Raises
+        ------
+        ValueError
+            If an action has another size, or is not finite.
+        """
+        observations, goals, actions = self.sizes
+        seen, goal = np.broadcast_to(self.features.mean, (observations,)), np.zeros(goals, np.float32)
+        acted = [self.act(seen, goal, goal, left) for left in (0, self.features.horizon)]
+        if self.critic is not None:
+            acted.append(self.options(seen, goal, goal, self.features.horizon)[0])
+        if any(action.shape != (actions,) or not np.isfinite(action).all() for action in acted):
+            raise ValueError(f"an actor must give {actions} finite numbers, got {[a.tolist() for a in acted]}")
 
     @property
     def sizes(self) -> tuple[int, int, int]:

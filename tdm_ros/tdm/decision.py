@@ -94,6 +94,10 @@ class Decider:
         """Take in a subgoal; the one of the running episode is kept beside one announced ahead."""
         self._aims = [*[old for old in self._aims if old.episode != aim.episode][-1:], aim]
 
+    def forget_aims(self) -> None:
+        """Pursue no subgoal until another comes."""
+        self._aims = []
+
     def take(self, actor: NumpyActor, version: int) -> str:
         """Take new weights in, to be used from the next state on; return "" or why they can not be used."""
         sizes = (self.task.observation.size, self.task.goal.size, self.task.action.size)

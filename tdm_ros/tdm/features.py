@@ -14,6 +14,8 @@ BEND = 5.0
 """Normalised observations are compressed smoothly from about 5 standard deviations on. The random phase is slow: a
 runner soon is at ten times its standard deviations, and what is cut off there is lost."""
 FULL_TURN = 2 * np.pi
+LONGEST_HORIZON = 10_000
+"""Longest horizon that is read from a file or a message [steps]."""
 
 
 def measure_reaches(
@@ -179,8 +181,17 @@ class Features:
         for name, value in values.items():
             if not np.isfinite(value).all():
                 raise ValueError(f"features.{name} is not finite; the learner that wrote it has diverged")
-        values |= {name: kind(values[name][0]) for name, kind in numbers.items()}
-        if len(values["reaches"]) != values["horizon"] + 1:
+        for name, like in (("std", "mean"), ("goal_centre", "goal_scale"), ("wrap", "goal_scale")):
+            if values[name].ndim != 1 or values[name].shape != values[like].shape:
+                raise ValueError(f"features.{name} must have the size of features.{like}, got {values[name].shape}")
+        values |= {name: kind(values[name].ravel()[0]) for name, kind in numbers.items() if values[name].size}
+        if not all(isinstance(values[name], kind) for name, kind in numbers.items()):
+            raise ValueError(f"features {', '.join(numbers)} must have one number each")
+        if not 0 <= values["horizon"] <= LONGEST_HORIZON:
+            raise ValueError(f"features.horizon must be in [0, {LONGEST_HORIZON}] steps, got {values['horizon']}")
+        if not (values["near_scale"] > 0 and (values["std"] > 0).all() and (values["goal_scale"] > 0).all()):
+            raise ValueError("features near_scale, std and goal_scale must be positive")
+        if values["reaches"].ndim != 1 or len(values["reaches"]) != values["horizon"] + 1:
             raise ValueError(
                 f"features.reaches must have {values['horizon'] + 1} entries, got {len(values['reaches'])}"
             )

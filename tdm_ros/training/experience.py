@@ -21,8 +21,8 @@ from tdm_ros.replay import Step
 from tdm_ros.replay.chains import chains
 from tdm_ros.replay.log import LoggedTransition, TimeSpan, discarded_of, from_message
 from tdm_ros.replay.pairing import Joining
+from tdm_ros.replay.step_check import check_step
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.training.live_learning import check_step
 
 
 @dataclass

@@ -10,31 +10,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.control.identity import CycleRange, CycleSet
+from tdm_ros.control.identity import CycleRange, CycleSet, check_identity
 from tdm_ros.control.timeline import COMMANDED, Source
-from tdm_ros.replay import Step
 from tdm_ros.replay.interleave import Interleave
 from tdm_ros.replay.log import Discarded, LoggedTransition, TimeSpan
 from tdm_ros.replay.pairing import Joining
-from tdm_ros.tasks import TaskSpec
+from tdm_ros.replay.step_check import check_step
 from tdm_ros.training.learner import Learner
 
 PORTION = 2
 """Updates between two looks at the clock; one takes about 8 ms."""
-
-
-def check_step(step: Step, task: TaskSpec) -> None:
-    """Check every vector of a step before it is kept.
-
-    Raises
-    ------
-    ValueError
-        If a vector has another size than the task's, or is not finite.
-    """
-    kinds = {"observation": task.observation, "next_observation": task.observation, "action": task.action}
-    kinds |= {"achieved": task.goal, "next_achieved": task.goal, "desired": task.goal}
-    for name, channels in kinds.items():
-        channels.checked(getattr(step, name), name)
 
 
 @dataclass
@@ -135,8 +120,10 @@ class LiveLearning:
         Raises
         ------
         ValueError
-            If a vector has another size than the task's, or is not finite.
+            If a vector has another size than the task's, or is not finite or physical, or the identity is none.
         """
+        if transition.run and (problem := check_identity(transition.run, transition.cycle)):
+            raise ValueError(problem)
         if transition.source in COMMANDED:
             check_step(transition.step, self.learner.task)
         ready = self._arms[arm].joining.add(transition)

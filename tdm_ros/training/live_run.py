@@ -81,7 +81,7 @@ class RunRecord:
     def on_trainer(self, values: dict[str, str], now_s: float) -> None:
         """Take in how many updates the trainer has made."""
         text = values.get("updates", "0")
-        updates = int(text) if text.isdecimal() else 0
+        updates = int(text) if text.isdecimal() and len(text) < 20 else 0
         before_s, before, _ = self._trainer
         rate = max(updates - before, 0) / (now_s - before_s) if before_s and now_s > before_s else 0.0
         self._trainer = (now_s, updates, rate)

@@ -80,7 +80,8 @@ class Operator:
         self.told: Episode | None = None
         self.reasons: list[str] = []
         self.command: Command | None = None
-        self._deadman = self.node.create_publisher(Bool, "deadman", qos.COMMAND)
+        self._hand = rclpy.create_node("deadman", context=self.context)  # the name that the arm expects
+        self._deadman = self._hand.create_publisher(Bool, "deadman", qos.COMMAND)
         self.node.create_timer(0.05, self._tick)
         self.node.create_subscription(ArmState, "arm_state", self._on_arm, qos.STATE)
         self.node.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)

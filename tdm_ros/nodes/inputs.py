@@ -1,0 +1,124 @@
+"""What a node takes in: no message that is too large or cannot be read and, where it matters, of one publisher only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
+
+from tdm_ros.control.one_source import OneSource
+
+LARGEST_BYTES = 1_000_000
+"""No message but weights comes near."""
+LARGEST_WEIGHTS = 65_000_000
+"""Of `policy_weights`: what an actor may have, and the rest of the message."""
+
+
+def listen(
+    node: Any,
+    kind: type[Any],
+    topic: str,
+    call: Callable[[Any], object],
+    profile: QoSProfile,
+    largest_bytes: int = LARGEST_BYTES,
+    on_two: Callable[[str], object] | None = None,
+) -> Subscription:
+    """Subscribe to messages that are checked before they are made: in Python a large one takes ten times its size.
+
+    Parameters
+    ----------
+    node : Node
+        Its ``refusals`` count what is not taken in.
+    kind : type
+        Of the messages.
+    topic : str
+    call : callable
+        Given each message.
+    profile : QoSProfile
+    largest_bytes : int
+        Larger messages are not read.
+    on_two : callable, optional
+        With it, messages of two publishers at once are not taken in; it is given a sentence that names them.
+    """
+    taken = _Input(node, kind, topic, call, largest_bytes, on_two).take
+    return node.create_subscription(kind, topic, taken, profile, raw=True)
+
+
+class _Input:
+    """What a subscription does with serialised messages."""
+
+    def __init__(
+        self,
+        node: Any,
+        kind: type[Any],
+        topic: str,
+        call: Callable[[Any], object],
+        largest_bytes: int,
+        on_two: Callable[[str], object] | None,
+    ) -> None:
+        self._node, self._kind, self._topic, self._call = node, kind, topic, call
+        self._largest, self._on_two, self._source = largest_bytes, on_two, OneSource()
+        self._full = node.resolve_topic_name(topic)
+
+    def take(self, data: bytes, info: Any) -> None:
+        """Take a serialised message in."""
+        if self._on_two is not None and self._two(info):
+            sentence = two_publishers(self._node, self._full)
+            self._node.refusals.refuse(f"{self._topic}: two publishers", sentence)
+            self._on_two(sentence)
+            return
+        if len(data) > self._largest:
+            self._node.refusals.refuse(
+                f"{self._topic}: too large", f"{len(data)} bytes, expected at most {self._largest}"
+            )
+            return
+        try:
+            message = deserialize_message(data, self._kind)
+        except Exception as error:  # rclpy has its own kinds of it, and a text may not be UTF-8
+            self._node.refusals.refuse(f"{self._topic}: can not be read", f"{type(error).__name__}: {error}")
+            return
+        self._call(message)
+
+    def _two(self, info: Any) -> bool:
+        """Whether two publish; in the graph one that was killed counts for a while, so that the numbers tell, too."""
+        number = info.get("publication_sequence_number")
+        falls = self._source.take(number) if number is not None else True
+        return falls and self._node.count_publishers(self._full) > 1
+
+
+def publishers_of(node: Node, topic: str) -> list[str]:
+    """Names of the nodes that publish a topic, which is given in full."""
+    found = node.get_publishers_info_by_topic(topic)
+    return sorted(f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
+
+
+def two_publishers(node: Node, topic: str) -> str:
+    """Say that a topic has more publishers than one."""
+    return (
+        f"{topic} has more than one publisher: {' and '.join(publishers_of(node, topic))}. Where two systems run in "
+        f"ROS_DOMAIN_ID {os.environ.get('ROS_DOMAIN_ID', '0')}, end one, or give it another domain or a namespace"
+    )
+
+
+def other_publisher(node: Any, topic: str, wanted: str) -> str:
+    """Say that a topic has another publisher than the one node that is wanted, or several; "" if it has that one.
+
+    Parameters
+    ----------
+    node : Node
+    topic : str
+        In full.
+    wanted : str
+        Name of a node, in full or in the namespace of ``node``.
+    """
+    full = wanted if wanted.startswith("/") else f"{node.get_namespace().rstrip('/')}/{wanted}"
+    found = publishers_of(node, topic)
+    if found == [full]:
+        return ""
+    who = " and ".join(found) or "a node that is not known"
+    return f"{topic} is published by {who}, expected {full} alone: end the others, start it under that name"

@@ -1,0 +1,217 @@
+"""An error in a callback, and bytes that are no message, do not end a node: it counts, logs, holds, and goes on."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(120)]
+
+import rclpy  # noqa: E402
+from rcl_interfaces.msg import Parameter, ParameterValue  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile  # noqa: E402
+from rclpy.serialization import serialize_message  # noqa: E402
+from ros_bench import Bench, bench  # noqa: E402
+from std_msgs.msg import Bool, String  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
+
+from tdm_ros.control.refusals import Refusals  # noqa: E402
+from tdm_ros.folder_lock import FolderInUseError  # noqa: E402
+from tdm_ros.nodes import qos  # noqa: E402
+from tdm_ros.nodes.guard import STUCK_S, Guard, GuardedExecutor  # noqa: E402
+from tdm_ros.nodes.node_runner import every  # noqa: E402
+from tdm_ros.nodes.topics_robot import NEWEST, TopicsRobot  # noqa: E402
+
+HEARD_BY_ALL = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Fragile(Node):
+    """Fails at the word "fail"."""
+
+    def __init__(self, context: rclpy.Context) -> None:
+        super().__init__("fragile", context=context)
+        self.lines: list[str] = []
+        self.refusals = Refusals(self.lines.append)
+        self.held: list[str] = []
+        self.heard: list[str] = []
+        self.ticks = 0
+        self.create_subscription(String, "words", self.hear, 10)
+        self.create_service(Trigger, "fail", lambda request, response: 1 / 0)
+        every(self, 0.01, self.tick)
+
+    def hear(self, message: String) -> None:
+        if message.data == "fail":
+            raise KeyError("a word")
+        self.heard.append(message.data)
+
+    def tick(self) -> None:
+        self.ticks += 1
+        if self.ticks % 5 == 0:
+            raise RuntimeError("now and then")
+
+    def on_callback_error(self, why: str) -> None:
+        self.held.append(why)
+
+
+@pytest.fixture
+def context() -> Iterator[rclpy.Context]:
+    made = rclpy.Context()
+    rclpy.init(context=made)
+    yield made
+    made.try_shutdown()
+
+
+def test_executor_goes_on_after_errors_and_bytes_that_are_no_message(context: rclpy.Context) -> None:
+    node = Fragile(context)
+    executor = GuardedExecutor(node)
+    other = rclpy.create_node("other", context=context)
+    words = other.create_publisher(String, "words", 10)
+    client = other.create_client(Trigger, "fail")
+    for message in (String(data="one"), String(data="fail"), b"\0\1\0\0\3\0\0\0\xff\xfe\0", b"\0\1\0\0", b""):
+        words.publish(message)
+    client.call_async(Trigger.Request())
+    words.publish(String(data="two"))
+    for _ in range(1000):
+        executor.spin_once(timeout_sec=0.01)
+        counts = node.refusals.counts
+        if "two" in node.heard and node.ticks > 20 and counts["error in /words"] and counts["error in /fail"]:
+            break
+    assert node.heard[0] == "one" and node.heard[-1] == "two"
+    assert counts["error in /words"] == 1
+    assert counts["error in Fragile.tick"] >= 4 and counts["error in /fail"] == 1
+    assert "an error in /words: KeyError: 'a word'" in node.held
+    assert sum("Traceback" in line for line in node.lines) == 3, "one for each place"
+
+
+def test_guard_raises_an_error_that_does_not_stop(context: rclpy.Context) -> None:
+    now_s = [100.0]
+    guard = Guard(Fragile(context), clock=lambda: now_s[0])
+    for step_s in (0.0, 3.0, 1.9):
+        now_s[0] += step_s
+        guard.failed("here", OSError("no room"))
+    guard.succeeded()
+    now_s[0] += 2.0
+    guard.failed("here", OSError("no room"))
+    now_s[0] += STUCK_S + 0.1
+    with pytest.raises(OSError, match="no room"):
+        guard.failed("here", OSError("no room"))
+
+
+def test_guard_raises_at_once_when_another_process_writes_our_folder(context: rclpy.Context) -> None:
+    with pytest.raises(FolderInUseError, match="another"):
+        Guard(Fragile(context)).failed("/arm_state", FolderInUseError("another process"))
+
+
+class Robot(TopicsRobot):
+    """A worker's robot that hears words."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__("robot", namespace)
+        self.heard: list[str] = []
+        self._node.create_subscription(String, "words", self._hear, NEWEST)
+        self._read_mail()
+
+    def _hear(self, message: String) -> None:
+        if message.data == "fail":
+            raise KeyError("a word")
+        self.heard.append(message.data)
+
+
+def test_worker_goes_on_after_errors_and_bytes_that_are_no_message(made: Bench) -> None:
+    robot = Robot(made.namespace)
+    ended: list[bool] = []
+    robot.on_shutdown(lambda: ended.append(True))
+    try:
+        words = made.node.create_publisher(String, "words", 10)
+        made.until(lambda: words.get_subscription_count() > 0)
+        for number, message in enumerate((String(data="fail"), b"\0\1\0\0\3\0\0\0\xff\xfe\0", b"")):
+            words.publish(message)
+            made.spin(0.1)
+            words.publish(String(data=str(number)))
+            made.until(lambda number=number: str(number) in robot.heard)
+        assert not ended
+    finally:
+        robot.shut_down()
+
+
+def cdr(text: bytes) -> bytes:
+    """An `ArmState` or the like whose header's frame is no UTF-8."""
+    return b"\0\1\0\0" + struct.pack("<iI", 1, 1) + struct.pack("<I", len(text) + 1) + text + b"\0" + bytes(1000)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Bench]:
+    with bench(tmp_path) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", ["arm", "policy", "planner", "supervisor", "collector", "trainer", "console", "scene"])
+def test_node_lives_through_bytes_that_are_no_message(made: Bench, tmp_path: Path, name: str) -> None:
+    options = {"port": 0} if name == "console" else {} if name in ("arm", "policy", "scene") else {"run_dir": tmp_path}
+    process = made.start(name, **options)
+    made.until(lambda: bool(made.values(name)), 60)
+    topics = {"arm_state": ArmState, "episode": Episode, "command": Command}
+    publishers = [made.node.create_publisher(kind, topic, HEARD_BY_ALL) for topic, kind in topics.items()]
+    made.until(lambda: any(one.get_subscription_count() for one in publishers))
+    refused = sum(made.refused(name).values())
+    for publisher, kind in zip(publishers, topics.values(), strict=True):
+        for data in (
+            cdr(b"\xff\xfe"),
+            b"",
+            b"\0\1\0\0",
+            serialize_message(kind())[:20],
+            np.random.default_rng(0).bytes(500),
+        ):
+            publisher.publish(data)
+    made.until(lambda: sum(made.refused(name).values()) > refused)
+    made.spin(1.5)
+    before = made.diagnostics.pop(name, None)
+    made.until(lambda: bool(made.values(name)), 10)
+    assert process.poll() is None and before is not None
+
+
+def test_node_lives_through_a_parameter_of_an_unknown_type(made: Bench, tmp_path: Path) -> None:
+    made.start("arm")
+    client = made.node.create_client(SetParameters, "arm/set_parameters")
+    made.until(client.service_is_ready, 60)
+    made.until(lambda: bool(made.values("arm")), 60)
+    unknown = Parameter(name="x", value=ParameterValue(type=77))
+    client.call_async(SetParameters.Request(parameters=[unknown]))
+    made.until(lambda: any("set_parameters" in why for why in made.refused("arm")))
+    states = made.collect(ArmState, "arm_state")
+    made.until(lambda: len(states) > 5)
+    assert not states[-1].fault, "what rclpy's own services are asked is nothing to stop for"
+
+
+BROKEN = """import sys
+from tdm_ros.nodes.arm import ArmNode
+from tdm_ros.nodes.node_runner import run
+
+class Broken(ArmNode):
+    def _on_deadman(self, message):
+        raise KeyError("a mistake")
+
+sys.exit(run(Broken))
+"""
+
+
+def test_error_in_a_callback_of_the_arm_is_a_fault(made: Bench, tmp_path: Path) -> None:
+    made.start("arm", program=BROKEN)
+    states = made.collect(ArmState, "arm_state")
+    made.until(lambda: bool(states), 60)
+    deadman = made.node.create_publisher(Bool, "deadman", qos.COMMAND)
+    made.until(lambda: deadman.get_subscription_count() > 0)
+    assert not states[-1].fault
+    deadman.publish(Bool(data=True))
+    made.until(lambda: "error in" in states[-1].fault and "a mistake" in states[-1].fault)
+    before = len(states)
+    made.until(lambda: len(states) > before + 5)
+    assert states[-1].fault, "it stays until an operator says otherwise"

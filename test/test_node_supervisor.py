@@ -1,0 +1,109 @@
+"""The supervisor as a process: what it says of its state, and of a system that cannot work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytestmark = pytest.mark.ros
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
+from ros_bench import Bench, bench  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+from tdm_ros.msg import ArmState  # noqa: E402
+
+from tdm_ros.nodes import qos  # noqa: E402
+from tdm_ros.nodes.convert import doubles, floats  # noqa: E402
+from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD  # noqa: E402
+
+
+class Arm:
+    """Plays an arm that stands."""
+
+    def __init__(self, made: Bench, run: str = "test") -> None:
+        self.fault = ""
+        self._node, self._run, self._cycle = made.node, run, 0
+        self.publish = made.node.create_publisher(ArmState, "arm_state", qos.STATE).publish if run == "test" else None
+        self._timer = made.node.create_timer(0.05, self._tick)
+
+    def end(self) -> None:
+        """Fall silent."""
+        self._timer.cancel()
+
+    def _tick(self) -> None:
+        self._cycle += 1
+        state = ArmState(
+            run=self._run,
+            cycle=self._cycle,
+            joint_names=list(JOINT_NAMES),
+            position=doubles(NEUTRAL_RAD),
+            velocity=doubles(np.zeros(7)),
+            executed_action=floats(np.zeros(7)),
+            fault=self.fault,
+        )
+        state.header.stamp = self._node.get_clock().now().to_msg()
+        if self.publish is not None:
+            self.publish(state)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Bench]:
+    with bench(tmp_path) as made:
+        yield made
+
+
+def statuses(made: Bench, name: str) -> list[Any]:
+    """Statuses of a node on /diagnostics; the list grows."""
+    found: list[Any] = []
+
+    def note(array: DiagnosticArray) -> None:
+        found.extend(status for status in array.status if status.name == f"{made.namespace}/{name}")
+
+    made.node.create_subscription(DiagnosticArray, "/diagnostics", note, 100)
+    return found
+
+
+def call(made: Bench, name: str) -> None:
+    client = made.node.create_client(Trigger, f"supervisor/{name}")
+    made.until(client.service_is_ready)
+    called = client.call_async(Trigger.Request())
+    made.until(called.done)
+    assert called.result().success
+
+
+def test_supervisor_logs_each_change_of_state_and_its_diagnostics_say_fault(made: Bench, tmp_path: Path) -> None:
+    found = statuses(made, "supervisor")
+    made.start("supervisor", run_dir=tmp_path, auto_start=False)
+    arm = Arm(made)
+    made.until(lambda: bool(found) and found[-1].level == DiagnosticStatus.OK)
+    assert "DISABLED: waiting for ~/start" in made.output("supervisor")
+    call(made, "start")
+    made.until(lambda: "HOLD: waiting for policy, planner, collector" in made.output("supervisor"))
+    call(made, "pause")
+    made.until(lambda: "PAUSED: paused by a person" in made.output("supervisor"))
+    arm.fault = "the cable came out"
+    made.until(lambda: "FAULT: the arm: the cable came out" in made.output("supervisor"))
+    made.until(lambda: found[-1].level == DiagnosticStatus.ERROR)
+    assert found[-1].message == "FAULT: the arm: the cable came out"
+    said = made.output("supervisor").count("FAULT: ")
+    made.spin(1.5)
+    assert made.output("supervisor").count("FAULT: ") == said, "once"
+    arm.fault = ""
+    call(made, "clear_fault")
+    made.until(lambda: "DISABLED: fault cleared" in made.output("supervisor"))
+    made.until(lambda: found[-1].level == DiagnosticStatus.OK)
+
+
+@pytest.mark.parametrize("name", ["arm", "supervisor", "policy"])
+def test_node_with_simulated_time_that_nobody_publishes_says_so(made: Bench, tmp_path: Path, name: str) -> None:
+    found = statuses(made, name)
+    folder = {"run_dir": tmp_path} if name == "supervisor" else {}
+    made.start(name, use_sim_time=True, **folder)
+    made.until(lambda: bool(found) and found[-1].level == DiagnosticStatus.ERROR, 30)
+    assert "nothing publishes /clock" in found[-1].message
+    assert "nothing publishes /clock" in made.output(name)

@@ -1,0 +1,36 @@
+"""Numbers of messages tell whether one publishes or two, whatever else happens to the messages."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tdm_ros.control.one_source import LOOKED_AT, OneSource
+
+
+@given(st.lists(st.integers(1, 5), min_size=LOOKED_AT + 1, max_size=200), st.integers(0, 200))
+def test_one_source_that_loses_messages_and_is_started_again_is_one(steps: list[int], again: int) -> None:
+    source, number = OneSource(), 0
+    for position, step in enumerate(steps):
+        number = 1 if position == again else number + step
+        assert not source.take(number)
+
+
+@given(
+    st.integers(1, 10**6),
+    st.integers(1, 10**6),
+    st.lists(st.integers(1, 3), min_size=8, max_size=30),
+)
+def test_two_sources_that_take_turns_are_two(first: int, second: int, turns: list[int]) -> None:
+    source, numbers, found = OneSource(), [first, second], False
+    for turn, length in enumerate(turns):
+        for _ in range(length):
+            numbers[turn % 2] += 1
+            found |= source.take(numbers[turn % 2])
+    assert found
+
+
+def test_two_sources_one_of_which_has_ended_are_one_again() -> None:
+    source = OneSource()
+    assert [source.take(n) for n in (500, 1, 501, 2)] == [False, False, False, True]
+    assert not [source.take(n) for n in range(502, 502 + LOOKED_AT)][-1]
