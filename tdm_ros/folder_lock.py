@@ -52,9 +52,11 @@ class FolderLock:
                 break
             os.close(self._fd)  # its holder released it, and the file with it, before we held it
         atexit.register(self.release)
-        os.ftruncate(self._fd, 0)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
-        os.pwrite(self._fd, f"{holder}, pid {os.getpid()} on host {socket.gethostname()}, since {since}\n".encode(), 0)
+        note = f"{holder}, pid {os.getpid()} on host {socket.gethostname()}, since {since}\n"
+        with suppress(OSError):  # on a full disk the lock holds without the note
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, note.encode(), 0)
 
     def _lock(self) -> None:
         try:

@@ -74,6 +74,15 @@ def changed(folder: Path, **values: object) -> None:
     path.write_text(json.dumps(content))
 
 
+def changed_in(folder: Path, keys: tuple[str, ...], value: object) -> None:
+    content = json.loads((folder / INDEX).read_text())
+    part = content
+    for key in keys[:-1]:
+        part = part[key]
+    part[keys[-1]] = value
+    (folder / INDEX).write_text(json.dumps(content))
+
+
 def spoil_weights(folder: Path) -> None:
     tensors = load_file(weights(folder))
     name = next(name for name, tensor in tensors.items() if tensor.dtype == np.float32)
@@ -101,7 +110,15 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "seed a text": lambda folder: changed(folder, seed="x"),
     "rng a list": lambda folder: changed(folder, rng=[1]),
     "config a list": lambda folder: changed(folder, config=[1]),
-    "updates negative": lambda folder: changed(folder, updates="many"),
+    "updates a text": lambda folder: changed(folder, updates="many"),
+    "recorded a text": lambda folder: changed(folder, recorded="many"),
+    "waived a fraction": lambda folder: changed(folder, waived=0.5),
+    "rng negative": lambda folder: changed_in(folder, ("rng", "state", "state"), -1),
+    "rng too large": lambda folder: changed_in(folder, ("rng", "uinteger"), 10**30),
+    "network too large": lambda folder: changed_in(folder, ("config", "hidden"), 10**30),
+    "layer_norm a text": lambda folder: changed_in(folder, ("config", "layer_norm"), "no"),
+    "race without ways": lambda folder: changed_in(folder, ("race", "left"), []),
+    "race of unknown ways": lambda folder: changed_in(folder, ("race", "left"), ["walk"]),
     "weights empty": lambda folder: weights(folder).write_bytes(b""),
     "weights cut": lambda folder: weights(folder).write_bytes(weights(folder).read_bytes()[:-100]),
     "weights zeros": lambda folder: weights(folder).write_bytes(bytes(5000)),

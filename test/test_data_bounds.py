@@ -197,6 +197,38 @@ def test_topic_in_another_encoding_says_which_is_expected(tmp_path: Path) -> Non
     assert "they are cdr by ros2idl, expected cdr by ros2msg" in read(tmp_path).problems[0]
 
 
+def test_transitions_by_a_definition_that_does_not_fit_are_not_called_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tdm_ros.cli import main
+
+    other = replace(RECORDING.channels[0], schema=b"string a\nstring b\nstring c\n")
+    write_file(tmp_path / "bag_0.mcap", replace(RECORDING, channels=(other, *RECORDING.channels[1:])))
+    for verb in ("list", "inspect", "validate"):
+        assert main(["data", verb, str(tmp_path)]) == 1
+        out, err = capsys.readouterr()
+        assert f"{len(TRANSITIONS)} transitions can not be decoded" in out + err
+        assert "recorded by another version" in out + err
+
+
+def test_profiles_that_are_nested_too_deep_to_parse_are_left_out(tmp_path: Path) -> None:
+    channels = [replace(one, metadata=(("offered_qos_profiles", "[" * 50_000),)) for one in RECORDING.channels]
+    convert(replace(RECORDING, channels=tuple(channels)), "mcap", tmp_path / "out")
+    assert [m.data for m in read(tmp_path / "out").messages] == [m.data for m in RECORDING.messages]
+
+
+@pytest.mark.parametrize("limit", ["inf", "nan", "-1", "0", "many"])
+def test_limit_that_is_none_is_rejected_with_a_sentence(
+    tmp_path: Path, limit: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tdm_ros.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["data", "inspect", str(tmp_path), "--unpack-limit", limit])
+    assert ended.value.code == 2
+    assert f"must be a number of GB above 0, got {limit!r}" in capsys.readouterr().err
+
+
 def test_topics_of_others_without_a_definition_are_carried_without_a_word(tmp_path: Path) -> None:
     assert set(TYPES) == set(DEFINITIONS)
     foreign = replace(RECORDING.channels[0], topic="/camera", type_name="some_msgs/msg/Thing", schema=b"")

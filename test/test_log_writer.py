@@ -283,6 +283,23 @@ def test_full_disk_acknowledges_nothing_and_loses_nothing_once_there_is_room(tmp
     assert not [problem for path in mcap_files(tmp_path) for problem in whole(path).problems]
 
 
+def test_full_disk_at_the_start_says_what_to_do_and_holds_no_lock(tmp_path: Path) -> None:
+    with room_for(0):
+        with pytest.raises(
+            OSError, match=r"0000\.mcap can not be begun: File too large; make room, or give another run"
+        ):
+            LogWriter(tmp_path, CHANNELS)
+        lock = FolderLock(tmp_path, "trainer")  # what need not write goes on
+        assert lock.is_held()
+        with pytest.raises(FolderInUseError):
+            FolderLock(tmp_path, "another")
+        lock.release()
+    writer = LogWriter(tmp_path, CHANNELS)
+    put(writer, range(3))
+    writer.close()
+    assert held(tmp_path) == expected(3)
+
+
 def whole(path: Path) -> RecordReader:
     reader = RecordReader(path)
     list(reader)
@@ -340,6 +357,34 @@ def test_finished_segments_are_reported_in_their_order(tmp_path: Path) -> None:
     put(writer, range(200))
     writer.close()
     assert finished == [path.name for path in mcap_files(tmp_path)]
+
+
+def test_file_that_is_full_while_the_thread_waits_for_the_disk_is_no_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the thread synced a file that it had just closed, and NOT RECORDED was shown for half a second."""
+    failed: list[OSError] = []
+    finished: list[Path] = []
+    fsync = os.fsync
+
+    def sync(fd: int) -> None:
+        try:
+            fsync(fd)
+        except OSError as error:
+            failed.append(error)
+            raise
+
+    def fill_the_next(path: Path) -> None:
+        finished.append(path)
+        if len(finished) == 1:
+            put(writer, range(30))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    writer = LogWriter(tmp_path, CHANNELS, LogLimits(segment_bytes=15_000, sync_s=0.1), on_finished=fill_the_next)
+    put(writer, range(30))
+    until(lambda: len(finished) == 2)
+    writer.close()
+    assert failed == [] and held(tmp_path) == expected(30) * 2
 
 
 def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+MOST_GB = 1e9
+
 if TYPE_CHECKING:
     from tdm_ros.data.recording import Recording
     from tdm_ros.data.table import Table
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         made = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         made.add_argument(
             "--unpack-limit",
-            type=float,
+            type=_gigabytes,
             metavar="GB",
             help="memory that a recording may take when unpacked (default: 20 times its size, at least 1)",
         )
@@ -172,7 +174,17 @@ def _read(paths: Sequence[Path], arguments: argparse.Namespace) -> list[Recordin
 
 
 def _limit(arguments: argparse.Namespace) -> int | None:
-    return None if arguments.unpack_limit is None else int(arguments.unpack_limit * 1e9)
+    return None if arguments.unpack_limit is None else int(min(arguments.unpack_limit, MOST_GB) * 1e9)
+
+
+def _gigabytes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of GB above 0, got {text!r}")
+    return value
 
 
 def _table(recording: Recording) -> Table:

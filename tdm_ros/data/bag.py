@@ -173,7 +173,7 @@ def _topic(channel: Channel) -> dict[str, Any]:
     said = dict(channel.metadata)
     try:
         profiles = yaml.safe_load(said.get("offered_qos_profiles", "")) or []
-    except yaml.YAMLError:
+    except (yaml.YAMLError, RecursionError):  # whatever another program wrote there
         profiles = []
     return {
         "name": channel.topic,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import Source
 from tdm_ros.data.pieces import commanded_pieces, is_commanded, lost_cycles, tracks
-from tdm_ros.data.recording import TRANSITION_TYPE, Recording
+from tdm_ros.data.recording import Recording
 from tdm_ros.data.table import Table
 from tdm_ros.data.tasks import VECTORS, known_tasks
 from tdm_ros.tasks import Channels, TaskSpec
@@ -19,9 +19,7 @@ from tdm_ros.tasks import Channels, TaskSpec
 def check(recording: Recording, table: Table) -> list[str]:
     """Everything that is wrong, most serious first; empty for a sound recording."""
     found = list(recording.problems)
-    other = recording.count(TRANSITION_TYPE) - len(table)
-    if other:
-        found.append(f"{other} transitions can not be decoded, or are of another shape or task than the others")
+    found += recording.not_taken(len(table))
     if not len(table):
         return [*found, "there is no transition of tdm_ros in it"]
     tasks = sorted(set(table.columns["task"]))

@@ -33,7 +33,7 @@ def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
         "tasks": sorted(tasks_in(Counter(message.task for message in transitions))),
         "start_ns": min(times, default=0),
         "duration_s": (max(times) - min(times)) / 1e9 if times else 0.0,
-        "problems": list(recording.problems),
+        "problems": [*recording.problems, *recording.not_taken(len(transitions))],
         "notes": list(recording.notes),
     }
 

@@ -94,6 +94,17 @@ class Recording:
             if found is not None:
                 yield position, found
 
+    def not_taken(self, taken: int) -> list[str]:
+        """A sentence, if ``taken`` is not the number of its transitions; a missing definition has its own."""
+        ours = {i for i, c in enumerate(self.channels) if c.type_name == TRANSITION_TYPE and decoder(c)}
+        other = sum(message.channel in ours for message in self.messages) - taken
+        if other <= 0:
+            return []
+        return [
+            f"{self.name}: {other} transitions can not be decoded, or are of another shape or task than the others: "
+            "their bytes were changed, or they were recorded by another version"
+        ]
+
     def count(self, type_name: str) -> int:
         """Number of messages of a type."""
         wanted = {i for i, c in enumerate(self.channels) if c.type_name == type_name}

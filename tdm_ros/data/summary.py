@@ -106,7 +106,7 @@ def summarise(recording: Recording, table: Table) -> Summary:
         topics=topics,
         duration_s=(max(times) - min(times)) / 1e9 if times else 0.0,
         damaged=recording.count(TRANSITION_TYPE) - len(table),
-        problems=list(recording.problems),
+        problems=[*recording.problems, *recording.not_taken(len(table))],
         notes=list(recording.notes),
     )
     if not len(table):

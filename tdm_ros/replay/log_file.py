@@ -140,8 +140,9 @@ class McapWriter:
         self._writer.flush()
 
     def sync(self) -> None:
-        """Wait until the disk has what was flushed."""
-        os.fsync(self._stream.fd)
+        """Wait until the disk has what was flushed; of a complete file it has."""
+        if not self._closed:
+            os.fsync(self._stream.fd)
 
     def is_in_place(self) -> bool:
         """Whether the file of our name is the one that we write, and was not removed or replaced."""

@@ -79,11 +79,14 @@ class LogWriter:
         self.lost = 0
         """Messages that found neither disk nor memory."""
         self._problem = self._sync_problem = ""
+        path = next_segment(folder)
         try:
-            self._file = McapWriter(next_segment(folder), channels)
-        except OSError:
+            self._file = McapWriter(path, channels)
+        except OSError as error:
             self._lock.release()
-            raise
+            raise OSError(
+                error.errno, f"{path} can not be begun: {error.strerror or error}; make room, or give another run_dir"
+            ) from error
         self.first = self._file.path.name
         """The file that this writer began with."""
         self._begun_s = clock()

@@ -127,6 +127,9 @@ class TdmConfig:
             if getattr(self, name) not in get_args(allowed):
                 choices = ", ".join(get_args(allowed))
                 raise ValueError(f"TdmConfig.{name} must be one of {choices}, got {getattr(self, name)!r}")
+        for name in ("vector", "difference", "reach", "layer_norm", "huber", "race"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"TdmConfig.{name} must be true or false, got {getattr(self, name)!r}")
         for name in ("hidden", "batch_size", "updates_per_step", "random_steps", "actor_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"TdmConfig.{name} must be >= 1, got {getattr(self, name)}")

@@ -24,7 +24,17 @@ from tdm_ros.training.learner import Learner
 SCHEMA = 4
 INDEX, PREVIOUS = "checkpoint.json", "checkpoint.previous.json"
 _REPLAY, _ONE_STEP = "replay.", "one_step."
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError, SafetensorError)
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+)
 """What is raised where a file was changed."""
 T = TypeVar("T")
 
@@ -136,9 +146,12 @@ def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool =
 
 
 def _learner(index: dict[str, Any], tensors: dict[str, torch.Tensor], compiled: bool, device: str) -> Learner:
-    for name in ("seed", "updates"):
-        if type(index[name]) is not int or index[name] < 0:
-            raise ValueError(f"{name} must be a whole number >= 0, got {index[name]!r}")
+    counts = {"seed": index["seed"], "updates": index["updates"], "recorded": index.get("recorded", 0)}
+    for name, value in counts.items():
+        if type(value) is not int or value < 0:
+            raise ValueError(f"{name} must be a whole number >= 0, got {value!r}")
+    if type(index.get("waived", 0)) is not int:
+        raise ValueError(f"waived must be a whole number, got {index['waived']!r}")
     found, config = TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"])
     learner = Learner(found, config, index["seed"], compiled, device)
     learner.updates = index["updates"]
@@ -202,7 +215,8 @@ def _newest_good(
         except _OtherError:
             raise
         except _DAMAGE as error:
-            damage.append(f"{path} is damaged ({type(error).__name__}: {error})")
+            why = str(error).partition("\n")[0]  # torch adds a stack
+            damage.append(f"{path} is damaged ({type(error).__name__}: {why})")
             continue
         if damage:
             warnings.warn(f"{damage[0]}: the checkpoint before it, {path.name}, is used", stacklevel=3)

@@ -117,7 +117,15 @@ class Race:
         }
 
     def restore(self, data: dict[str, Any]) -> None:
-        """Go on from `to_json` data; the weights are loaded into `agent`."""
+        """Go on from `to_json` data; the weights are loaded into `agent`.
+
+        Raises
+        ------
+        ValueError, LookupError, TypeError
+            If it is damaged.
+        """
         self.ends = {way: list(data["ends"][way]) for way in WAYS}
         self.left = list(data["left"])
+        if not self.left or not set(self.left) <= set(WAYS):
+            raise ValueError(f"race.left must name some of {', '.join(WAYS)}, got {self.left!r}")
         self._rng.bit_generator.state = data["rng"]
