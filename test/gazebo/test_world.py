@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
@@ -43,20 +44,30 @@ def test_requests_for_steps_add_up_and_a_pause_cancels_none(paused: SimulatedRob
 
 
 def test_paused_world_publishes_its_joint_states_again_and_again(paused: SimulatedRobot) -> None:
+    """500 and more per second; nine at most wait for a listener that a busy machine holds up."""
     context = rclpy.Context()
     rclpy.init(context=context)
-    node, stamps = rclpy.create_node("listener", namespace="/steps", context=context), []
-    node.create_subscription(
-        JointState, "gz/joint_states", lambda m: stamps.append(m.header.stamp), QoSProfile(depth=9)
-    )
+    node = rclpy.create_node("listener", namespace="/steps", context=context)
+    stamps: set[tuple[int, int]] = set()
+    heard_s: deque[float] = deque(maxlen=100)
+
+    def hear(message: JointState) -> None:
+        stamps.add((message.header.stamp.sec, message.header.stamp.nanosec))
+        heard_s.append(time.monotonic())
+
+    node.create_subscription(JointState, "gz/joint_states", hear, QoSProfile(depth=9))
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
-    before, end_s = steps(paused), time.monotonic() + 20
-    while len(stamps) < 200 and time.monotonic() < end_s:
+    before, end_s = steps(paused), time.monotonic() + 60
+
+    def often() -> bool:
+        return len(heard_s) == 100 and heard_s[-1] - heard_s[0] < 0.2
+
+    while not often() and time.monotonic() < end_s:
         executor.spin_once(timeout_sec=0.1)
     node.destroy_node()
     context.try_shutdown()
-    assert len(stamps) == 200 and len({(stamp.sec, stamp.nanosec) for stamp in stamps}) == 1
+    assert often() and len(stamps) == 1
     assert steps(paused) == before
 
 
