@@ -74,6 +74,21 @@ def test_live_learning_bad_transition_is_refused_and_the_stream_goes_on(bad: str
     assert live.learner.transitions == 2
 
 
+def test_live_learning_log_with_transitions_that_can_not_be_used_is_taken_in_without_them() -> None:
+    """Once a single changed byte in the log of an older version ended the trainer at every start."""
+    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    rows = [transition(cycle) for cycle in range(1, 11)]
+    rows[3].step.next_observation[3] = np.inf
+    rows[6] = transition(7, size=9)
+    problems = live.rebuild(rows)
+    assert [problem.partition(" must ")[0] for problem in problems] == ["next_observation", "observation"]
+    live.add(transition(11))
+    live.add(transition(12))
+    assert live.learner.transitions == 9
+    ends = live.learner.store.end_of(np.arange(9))
+    assert ends.tolist() == [3, 3, 3, 5, 5, 9, 9, 9, 9]
+
+
 def test_live_line_begins_with_a_carriage_return_and_shows_what_is_left() -> None:
     line = live_line(Now(65.0, "1:55 left", "train", 23, [0.012, 0.034], 20.0, 1, 98.7))
     assert line.startswith("\r1:05 robot time | train 23 | last 1.2 3.4 cm | 20.0 Hz, 1 missed | 99 updates/s | 1:55")

@@ -150,6 +150,33 @@ def test_recovery_passes_over_what_is_no_file(tmp_path: Path) -> None:
     assert held(tmp_path) == [m.data for m in RECORDING.messages]
 
 
+def test_recovery_that_is_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys; from pathlib import Path; from tdm_ros.replay.recovery import recover_all\n"
+        "left = [int(sys.argv[2])]\n"
+        "def dying(real):\n"
+        "    def call(*given, **named):\n"
+        "        left[0] -= 1\n"
+        "        if left[0] < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return real(*given, **named)\n"
+        "    return call\n"
+        "for name in ('link', 'replace', 'fsync', 'unlink', 'open'): setattr(os, name, dying(getattr(os, name)))\n"
+        "recover_all(Path(sys.argv[1]))\n"
+    )
+    statuses = []
+    for calls in range(20):
+        folder = tmp_path / str(calls)
+        before = write_log(folder, RECORDING, close=False).read_bytes()
+        statuses.append(subprocess.run([sys.executable, "-c", program, str(folder), str(calls)], cwd=ROOT).returncode)
+        assert before in [path.read_bytes() for path in folder.glob("0000.mcap*")], "the original is there"
+        assert held(folder) == [m.data for m in RECORDING.messages]
+        LogWriter(folder, CHANNELS).close()
+        assert held(folder) == [m.data for m in RECORDING.messages] and not list(folder.glob("*.part"))
+        if statuses[-1] == 0:
+            break
+    assert len(statuses) > 5 and statuses[-1] == 0 and set(statuses[:-1]) == {-signal.SIGKILL}
+
+
 def test_recovery_without_room_leaves_the_file_and_the_writer_begins(tmp_path: Path) -> None:
     path = write_log(tmp_path, RECORDING, close=False)
     before = path.read_bytes()

@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
+from recording_for_tests import changed, messages, recording, write_log  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
 from tdm_ros.msg import Episode, PolicyWeights, Transition  # noqa: E402
 
@@ -21,7 +22,7 @@ from tdm_ros.folder_lock import IN_USE_STATUS  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import to_episode, to_transition  # noqa: E402
 from tdm_ros.replay import Step  # noqa: E402
-from tdm_ros.replay.log import LoggedTransition  # noqa: E402
+from tdm_ros.replay.log import LOG_FOLDER, LoggedTransition  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 from tdm_ros.training.checkpoint import INDEX, load_learner  # noqa: E402
 
@@ -103,6 +104,18 @@ def test_trainer_second_in_a_folder_ends_with_a_sentence(experience: Experience,
     assert f"is being written by trainer, pid {first.pid} on host" in stage.output("trainer")
     assert first.poll() is None
     del stage.processes["trainer"]
+
+
+def test_trainer_goes_on_with_a_log_that_holds_a_transition_without_numbers(tmp_path: Path) -> None:
+    nothing = [float("nan")] * TASK.observation.size
+    write_log(tmp_path / LOG_FOLDER, recording(changed(messages(), 5, observation=nothing)))
+    with bench(tmp_path) as made:
+        made.start("trainer", run_dir=tmp_path, **SETTINGS)
+        Experience(made).learn()
+        assert "a transition can not be learned from and is left out; observation must be finite" in made.output(
+            "trainer"
+        )
+        assert made.stop("trainer")[0] == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"schema": 4}'], ids=["empty", "list", "without fields"])

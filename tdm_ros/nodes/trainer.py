@@ -141,8 +141,10 @@ class TrainerNode(Node):
         logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.arms else ()
         for arm in ["", *sorted(log.parent.name for log in logs)]:
             log = self._log_of(arm)
-            live.rebuild(log.read(), arm)
+            self._reject(live.rebuild(log.read(), arm))
             live.discard(log.discarded, arm)
+            if log.unreadable:
+                self.get_logger().warning(f"log: {log.unreadable} messages can not be decoded and are left out")
         live.settle()
         if known := live.learner.transitions:
             self.get_logger().info(f"{known} transitions from the log")
@@ -251,12 +253,16 @@ class TrainerNode(Node):
         except ValueError as error:
             self.refusals.refuse("transition: wrong size, not finite or not physical", str(error))
 
+    def _reject(self, problems: list[str]) -> None:
+        for problem in problems:
+            self.refusals.refuse("log: a transition can not be learned from and is left out", problem)
+
     def _catch_up(self, arm: str) -> None:
         """Read what we missed of an arm, if its log is on this machine: it may have moved before we knew of it."""
         live = self._live
         missed = self._log_of(arm).read_after(lambda one: not one.run or live.has(one, arm))
         try:
-            live.rebuild((one for one in missed if one.run and not live.has(one, arm)), arm)
+            self._reject(live.rebuild((one for one in missed if one.run and not live.has(one, arm)), arm))
         except ValueError as error:
             self.refusals.refuse("log: what was missed can not be read", str(error))
 

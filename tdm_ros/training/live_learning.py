@@ -157,11 +157,15 @@ class LiveLearning:
                 count += len(found)
         return count
 
-    def rebuild(self, transitions: Iterable[LoggedTransition], arm: str = "") -> int:
-        """Take an arm's log in; return how many transitions the replay holds now."""
+    def rebuild(self, transitions: Iterable[LoggedTransition], arm: str = "") -> list[str]:
+        """Take an arm's log in; return why transitions were left out: bytes of a log may be changed."""
+        problems = []
         for transition in transitions:
-            self.add(transition, arm)
-        return self.learner.transitions
+            try:
+                self.add(transition, arm)
+            except ValueError as error:
+                problems.append(str(error))
+        return problems
 
     def learn(self, budget_s: float) -> int:
         """Make updates that are due for at most about ``budget_s`` [s]; return how many."""
