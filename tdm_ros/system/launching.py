@@ -33,12 +33,14 @@ from tdm_ros.system.console import LogFiles
 from tdm_ros.system.environment import LIVE_LINES, ONE_THREAD, check_same_install, discovery, without_shared_memory
 from tdm_ros.system.preparing import Prepared, prepare
 from tdm_ros.system.run_folder import LOGS
-from tdm_ros.system.runner import RESTART_AFTER_S, TERM_BEFORE_KILL_S
+from tdm_ros.system.runner import RESTART_AFTER_S
 from tdm_ros.system.scheduling import prefix_of
 from tdm_ros.system.table import PACKAGE, Argument, Include, NodeEntry, SystemTable, Value, load_table
 
 RUN = "TDM_ROS_RUN"
 """Environment variable with the run's folder: it marks all processes of one inclusion, those of included files, too."""
+TERM_BEFORE_KILL_S = 1.0
+"""Time between the second signal, SIGTERM, and SIGKILL; the first one, SIGINT, is sent at once."""
 
 
 def describe_system(path: Path) -> LaunchDescription:

@@ -95,11 +95,7 @@ def describe(status: int) -> str:
 
 
 def _die_with(parent: int) -> None:
-    """Ask the kernel, in the child, to kill it when `parent` ends; end at once if that was already so.
-
-    We end it by SIGINT, which a shell lets what it starts in the background ignore, and so what that starts.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Ask the kernel, in the child, to kill it when `parent` ends; end at once if that was already so."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

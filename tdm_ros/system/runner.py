@@ -24,17 +24,16 @@ RESTARTS_WITHIN_S = 60.0
 TICK_S = 0.05
 """Longest time in which an end or an interruption goes unnoticed."""
 
-TERM_BEFORE_KILL_S = 1.0
-"""Time between the second signal, SIGTERM, and SIGKILL; the first one, SIGINT, is sent at once."""
-
 
 class _End:
-    """Which signals are due, the longer something takes to end; after ``stop_s`` it is killed [s]."""
+    """Which signals are due: SIGTERM at once, and SIGKILL after ``stop_s`` [s].
+
+    Not SIGINT: a Python that is only starting has no handler of ours yet, and answers it with a traceback.
+    """
 
     def __init__(self, stop_s: float) -> None:
         self._begin_s = time.monotonic()
-        steps = [(0.0, signal.SIGINT), (max(stop_s - TERM_BEFORE_KILL_S, 0.0), signal.SIGTERM)] if stop_s else []
-        self._steps = deque([*steps, (stop_s, signal.SIGKILL)])
+        self._steps = deque([(0.0, signal.SIGTERM), (stop_s, signal.SIGKILL)])
 
     def due(self) -> Iterator[signal.Signals]:
         """Yield each signal once, when it is time for it."""
