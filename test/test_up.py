@@ -488,6 +488,7 @@ def test_up_of_the_checkout_that_is_sourced_runs_by_whichever_python(system: Sys
     (system.folder / "lib" / "tdm_ros").symlink_to("fake")
     status, output = system.node("one", "true", required=True, package="tdm_ros").run(PYTHONPATH=str(place))
     assert status == 0, output
+    assert f"tdm_ros of {system.folder} is sourced and runs, not that of {sys.prefix}" in output
 
 
 def test_up_from_a_wheel_says_that_messages_and_nodes_are_built_with_colcon(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from tdm_ros.system.environment import (
     find_in_prefixes,
     foreign_prefixes,
     ros_environment,
+    shadowed,
     without_shared_memory,
 )
 from tdm_ros.system.preparing import prepare
@@ -85,6 +86,9 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
     console.say(f"to look on from another terminal: export {' '.join(ros)}")
     for prefix in foreign_prefixes(os.environ):
         console.say(f"the ROS 2 in {prefix}, which is sourced, is for another Python and is not used")
+    for prefix in {executables[node.full_name].parents[2] for node in nodes if node.package == PACKAGE}:
+        if (own := shadowed(prefix)) is not None:
+            console.say(f"tdm_ros of {prefix} is sourced and runs, not that of {own}")
     status = Runner(members, started_in | run.settings, console).run()
     console.say(f"run folder: {os.path.relpath(run.folder)}")
     console.close()

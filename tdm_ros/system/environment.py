@@ -170,22 +170,25 @@ def check_same_install(prefix: Path) -> None:
     ValueError
         If the install prefix is of another checkout, or another copy; the text says which, and what to do.
     """
-    own, running = Path(sys.prefix), Path(__file__).resolve()
+    running = Path(__file__).resolve()
     packages = [prefix / lib / "python*" / "*-packages" for lib in ("lib", "local/lib")]
     found = [path for pattern in packages for path in glob(str(pattern / "tdm_ros" / "system" / running.name))]
     installed = [Path(path).resolve() for path in found]
     if running in installed:
         return
-    if own != prefix and (own / INDEX / "packages" / "tdm_ros").is_file():
-        ours = str(own)
-    elif installed:
-        ours = str(running.parents[1])
-    else:
+    ours = shadowed(prefix) or (running.parents[1] if installed else None)
+    if ours is None:
         return
     raise ValueError(
         f"tdm_ros of {prefix} is sourced, this program is of {ours}: use a terminal in which the other one is not "
         f"sourced, or run {prefix / 'bin' / 'tdm_ros'}"
     )
+
+
+def shadowed(prefix: Path) -> Path | None:
+    """Return this Python's own prefix, if it has a tdm_ros, too, and another one is taken; None otherwise."""
+    own = Path(sys.prefix)
+    return own if own != prefix and (own / INDEX / "packages" / "tdm_ros").is_file() else None
 
 
 def free_domain(candidates: Iterable[int] | None = None) -> int:
