@@ -319,6 +319,14 @@ def test_up_whose_output_nobody_reads_stops_everything(system: System, number: s
     assert not [pid for pid in system.all_pids() if alive(pid)]
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_up_whose_output_is_closed_runs_and_keeps_the_logs(system: System, closed: str) -> None:
+    status, _ = system.node("one", "echo hello", required=True).run(before=["sh", "-c", f'exec "$@" {closed}', "sh"])
+    logs = system.folder / "runs" / "latest" / "log"
+    assert status == 0 and (logs / "one.log").read_text() == "hello\n"
+    assert "one has finished" in (logs / "system.log").read_text()
+
+
 def state_of(pid: int) -> str:
     """State of a process, R, S, T (stopped), ..."""
     return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

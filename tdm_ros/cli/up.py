@@ -64,6 +64,7 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
     ValueError
         If the nodes could not start; the text says why.
     """
+    never_wait()
     nodes = table.started(values)
     executables = {node.full_name: _executable(node, environ) for node in nodes}
     started_in = environ | without_shared_memory(environ) | {"PYTHONUNBUFFERED": "1", LIVE_LINES: "each"}
@@ -79,7 +80,6 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
         )
         for node in nodes
     ]
-    never_wait()
     console = Console(sys.stdout, run.folder / LOGS, width=max(len(node.full_name) for node in nodes))
     console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
     ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]

@@ -44,9 +44,13 @@ def never_wait() -> None:
     """Let no write to standard output or error wait for a reader, be it by Python or by a C library.
 
     Without this, a pipe that nobody reads or a terminal that was stopped (Ctrl-S) stops the whole process, its signals
-    included. Other processes that have the same pipe or terminal are not affected.
+    included. Other processes that have the same pipe or terminal are not affected. Where one is closed, it becomes the
+    null device: the number would be that of the next file that is opened, and output would be written into it.
     """
     for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:  # it was closed before Python started
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+            setattr(sys, name, os.fdopen(number, "w"))
         if (present := getattr(sys, name)) is not None and _open_again(number):
             present.flush()
             raw = io.BufferedWriter(_Unwaiting(number))
