@@ -98,6 +98,11 @@ class Operator:
         if self.holds:
             self._deadman.publish(Bool(data=True))
 
+    def put_the_deadman_away(self) -> None:
+        """Leave it to another program: there is one deadman."""
+        self.holds = False
+        self.executor.create_task(self._hand.destroy_node)  # between two of its messages
+
     def _on_arm(self, message: ArmState) -> None:
         self.arm = message
 

@@ -106,7 +106,7 @@ def test_system_whose_robot_another_program_enables_moves_only_after_a_person_st
 
 
 def test_system_is_operated_by_the_keys_of_a_terminal_alone(operator: Operator, robot: SimulatedRobot) -> None:
-    operator.holds = False
+    operator.put_the_deadman_away()
     operator.wait_for("FAULT", seconds=60)
     here, there = pty.openpty()
     program = [sys.executable, str(ROOT / "tools" / "operate.py"), str(operator.folder / "run")]
