@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,7 +60,8 @@ def says_of_commands() -> Iterable[str]:
     yield "the worker refused a command: " + keeper.offer(Command(1, 1, "velocity", (1.0,) * 7), 0.0, "")
     keeper.step(0.0, "the robot is stopped", True)
     yield keeper.offer(Command(2, 1, "velocity", (0.1,) * 7), 0.0, "")
-    yield caps.overspeed((0.9,) * 7)
+    yield caps.overspeed("torque", (0.0,) * 7, (0.9,) * 7)
+    yield replace(caps, hand_speed_m_s=0.25).overspeed("position", (0.0,) * 7, (0.4,) * 7)
 
 
 @pytest.mark.parametrize("text", [*says_of_the_robot(), *says_of_commands()])

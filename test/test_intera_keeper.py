@@ -10,7 +10,7 @@ import pytest
 from tdm_ros.intera.hand_speed import levers
 from tdm_ros.intera.keeper import Caps, Keeper, Order
 from tdm_ros.intera.wire import Command
-from tdm_ros.robot.kinematics import jacobian
+from tdm_ros.robot.kinematics import forward, jacobian
 from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
 
 CAPS = Caps((1.0,) * 7, (5.0,) * 7, (-3.0,) * 7, (3.0,) * 7)
@@ -181,8 +181,18 @@ def test_speed_of_the_hand_is_that_of_our_kinematics():
 
 
 def test_joint_that_is_faster_than_commands_may_ask_for_is_named():
-    assert CAPS.overspeed((0.0, 0.0, -1.2, 0, 0, 0, 0)) == "joint 2 moves at -1.20 rad/s, at most 1 is allowed"
-    assert CAPS.overspeed((1.0,) * 7) == ""
+    still, fast = (0.0,) * 7, (0.0, 0.0, -1.2, 0, 0, 0, 0)
+    assert CAPS.overspeed("torque", still, fast) == "joint 2 moves at -1.20 rad/s, at most 1 is allowed"
+    assert CAPS.overspeed("torque", still, (1.0,) * 7) == ""
+    assert CAPS.overspeed("position", still, fast) == "" == CAPS.overspeed("velocity", still, fast)
+
+
+@pytest.mark.parametrize("mode", ["torque", "position"])
+def test_torque_or_position_that_makes_the_hand_too_fast_is_ended(mode: str) -> None:
+    caps, q_rad = replace(CAPS, hand_speed_m_s=0.25), tuple(NEUTRAL_RAD)
+    reach_m = float(np.hypot(*forward(NEUTRAL_RAD).position_m[:2]))  # about the first joint
+    for speed, said in ((0.26, "the hand moves at 0.26 m/s, at most 0.25 is allowed"), (0.24, "")):
+        assert caps.overspeed(mode, q_rad, (speed / reach_m, 0, 0, 0, 0, 0, 0)) == said
 
 
 def test_without_fresh_joints_position_mode_is_left_to_the_robot():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tdm_ros.intera import listener, wire
+from tdm_ros.intera import listener, wire, worker
 from tdm_ros.intera.client import WORKER, InteraClient, InteraError
 from tdm_ros.intera.secret import is_proof, new_nonce, proof_of, read_secret
 
@@ -154,6 +154,14 @@ def test_worker_does_not_listen_without_a_secret() -> None:
         [sys.executable, WORKER, "--listen", "127.0.0.1:0"], capture_output=True, text=True, timeout=20
     )
     assert done.returncode == 2 and "--secret-file" in done.stderr and "listening" not in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--velocity-scale", "--speed-ratio", "--hand-speed-m-s", "--state-silent-s"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-0.1", "fast"])
+def test_bound_that_is_none_is_refused(option: str, value: str) -> None:
+    """A bound that is not a number would allow everything: nothing is larger than it."""
+    with pytest.raises(SystemExit):
+        worker.parser().parse_args(["--fd", "0", f"{option}={value}"])
 
 
 @pytest.mark.parametrize("address", ["7447", "127.0.0.1:", ":7447", "127.0.0.1:x", "192.0.2.1:7447"])

@@ -38,7 +38,7 @@ class Caps:
     lower_rad, upper_rad : (7,) float
     allow_torque : bool
     hand_speed_m_s : float
-        Largest speed of the hand that velocities may amount to [m/s]; 0: any.
+        Largest speed of the hand [m/s]; 0: any.
     speed_ratio : float
         Largest one of position mode.
     hold_s : float
@@ -80,11 +80,20 @@ class Caps:
                 return f"the hand's speed must be in [0, {self.hand_speed_m_s:g}] m/s, got {speed:.2f}"
         return ""
 
-    def overspeed(self, qd_rad_s: Values) -> str:
-        """Return which joint moves faster than commands may ask for; empty if none does."""
-        for joint, (cap, speed) in enumerate(zip(self.velocity_rad_s, qd_rad_s)):  # noqa: B905 - Python 3.8
-            if abs(speed) > cap:
-                return f"joint {joint} moves at {speed:.2f} rad/s, at most {cap:g} is allowed"
+    def overspeed(self, mode: str, q_rad: Values, qd_rad_s: Values) -> str:
+        """Return what moves faster than velocities may ask for; empty if nothing does.
+
+        A torque or a position says nothing about the speed that it leads to. In position mode the robot bounds the
+        joints' speeds by itself, see `speed_ratio`.
+        """
+        if mode == "torque":
+            for joint, (cap, speed) in enumerate(zip(self.velocity_rad_s, qd_rad_s)):  # noqa: B905 - Python 3.8
+                if abs(speed) > cap:
+                    return f"joint {joint} moves at {speed:.2f} rad/s, at most {cap:g} is allowed"
+        if mode in ("torque", "position") and self.hand_speed_m_s:
+            speed = speed_m_s(levers(q_rad), qd_rad_s)
+            if speed > self.hand_speed_m_s:
+                return f"the hand moves at {speed:.2f} m/s, at most {self.hand_speed_m_s:g} is allowed"
         return ""
 
 

@@ -183,9 +183,9 @@ class Worker:
         return reason
 
     def _overspeed(self) -> str:
-        """Why a torque must not go on, or "": it says nothing about the speed that it leads to."""
-        joints = self._robot.joints() if self._robot and self._keeper.mode == "torque" else None
-        return self._keeper.caps.overspeed(joints.qd_rad_s) if joints else ""
+        """Why a torque or a position must not go on, or ""."""
+        joints = self._robot.joints() if self._robot else None
+        return self._keeper.caps.overspeed(self._keeper.mode, joints.q_rad, joints.qd_rad_s) if joints else ""
 
     def _wind_down(self, robot: Robot) -> None:
         """Stop the arm and leave velocity mode, if it is in it; ROS needs a moment to send that."""
@@ -386,13 +386,14 @@ def parser() -> argparse.ArgumentParser:
     )
     words.add_argument(
         "--hand-speed-m-s",
-        type=float,
+        type=_at_least_0,
         default=HAND_SPEED_M_S,
-        help=f"refuse velocities that move the hand faster [m/s]; 0: none (default {HAND_SPEED_M_S:g})",
+        help=f"refuse velocities that move the hand faster, and end what does [m/s]; 0: none "
+        f"(default {HAND_SPEED_M_S:g})",
     )
     words.add_argument(
         "--state-silent-s",
-        type=float,
+        type=_at_least_0,
         default=STATE_SILENT_S,
         help="hold when the robot's state, its collision state or the hand's pose was not received for so long [s] "
         f"(default {STATE_SILENT_S:g})",
@@ -419,6 +420,13 @@ def leave_now(status: int) -> None:
     """End the process, whatever threads may still wait for something."""
     sys.stdout.flush()
     os._exit(status)
+
+
+def _at_least_0(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be finite and at least 0, got {text}")
+    return value
 
 
 def _share(text: str) -> float:

@@ -97,6 +97,7 @@ def test_hold_then_new_commands_move_again(robot, enabled):
 
 
 def test_position_mode_goes_where_it_is_told(robot, enabled):
+    assert enabled.speed_ratio(0.1).result(1).done
     target = NEUTRAL_RAD + np.array([0.05, 0, 0, 0, 0, 0, 0])
     end_s = time.monotonic() + 1.5
     while time.monotonic() < end_s:
@@ -290,3 +291,16 @@ def test_torque_that_makes_a_joint_too_fast_is_ended(robot, enabled):
     assert "joint 5 moves at" in enabled.state().state.interruption
     time.sleep(0.7)
     assert robot.trace().speed_rad_s(time.monotonic() - 0.3, time.monotonic()) < 0.01
+
+
+def test_position_that_makes_the_hand_too_fast_is_ended(robot, enabled):
+    target = NEUTRAL_RAD + np.array([1.0, 0, 0, 0, 0, 0, 0])
+    wait_until(lambda: not enabled.state().state.interruption, 2, "the news that it is enabled comes")
+    begin_s = time.monotonic()
+    while not enabled.state().state.interruption and time.monotonic() < begin_s + 3:
+        enabled.command("position", target)
+        time.sleep(0.02)
+    assert "the hand moves at" in enabled.state().state.interruption
+    time.sleep(0.7)
+    assert robot.trace().speed_rad_s(time.monotonic() - 0.3, time.monotonic()) < 0.01
+    assert enabled.state().state.q_rad[0] < target[0] - 0.5
