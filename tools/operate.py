@@ -39,6 +39,8 @@ HELP = (
     "s, held: supervisor/start, and the deadman   SPACE, held: the deadman   q leave"
 )
 PERIOD_S = 0.05
+FOUND_S = 5.0
+"""A service that is there is found within this time [s]."""
 
 
 class Deadman:
@@ -125,6 +127,9 @@ def operate(namespace: str) -> None:
 
     node.create_subscription(Episode, "episode", on_episode, qos.EPISODE)
     node.create_subscription(ArmState, "arm_state", on_arm, qos.STATE)
+    until_s = time.monotonic() + FOUND_S
+    for client in clients.values():
+        client.wait_for_service(max(0.0, until_s - time.monotonic()))
     print(HELP, flush=True)
     deadman, was_held = Deadman(), False
     while True:

@@ -119,7 +119,10 @@ def test_system_is_operated_by_the_keys_of_a_terminal_alone(operator: Operator, 
 
     def press(key: str, answer: str) -> None:
         os.write(here, key.encode())
-        wait_until(lambda: answer in said(), 15, f"{answer!r}: {said()}")
+        try:
+            wait_until(lambda: answer in said(), 15, answer)
+        finally:
+            print(said())
 
     def moves_while_held() -> bool:
         os.write(here, b"s")  # as a terminal repeats a key
