@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -117,27 +118,27 @@ def test_system_is_operated_by_the_keys_of_a_terminal_alone(operator: Operator, 
         assert process.poll() is None
         return (operator.folder / "operate.out").read_text()
 
-    def press(key: str, answer: str) -> None:
+    def press(key: str, is_so: Callable[[], bool], what: str) -> None:
         os.write(here, key.encode())
-        try:
-            wait_until(lambda: answer in said(), 15, answer)
-        finally:
-            print(said())
+        wait_until(is_so, 15, what)
 
     def moves_while_held() -> bool:
         os.write(here, b"s")  # as a terminal repeats a key
         time.sleep(0.03)
-        return max(map(abs, operator.arm.velocity)) > 0.03
+        return operator.state == "FAULT" or max(map(abs, operator.arm.velocity)) > 0.03
 
+    starts = 0
     try:
         wait_until(lambda: "system: FAULT the arm: the motors are off" in said(), 20, "it shows the fault")
-        press("e", "arm/enable: done")
-        press("c", "supervisor/clear_fault: ")
-        wait_until(lambda: operator.state != "FAULT", 5, "it is cleared")
-        wait_until(moves_while_held, 20, "the arm moves")
-        released_s = time.monotonic()
-        wait_until(lambda: "system: PAUSED" in said(), 5, "the release pauses it")
-        assert said().count("supervisor/start: ") == 1, "a repetition starts nothing"
+        press("e", lambda: "arm/enable: done" in said(), "the motors are on")
+        while operator.state != "PAUSED":  # a busy machine may be a fault of its own
+            press("c", lambda: operator.state != "FAULT", "the fault is cleared")
+            wait_until(moves_while_held, 20, "the arm moves")
+            released_s, starts = time.monotonic(), starts + 1
+            wait_until(lambda: operator.state in ("PAUSED", "FAULT"), 5, "the release stops it")
+            assert starts < 5, said()
+        wait_until(lambda: "system: PAUSED the deadman is not held" in said(), 5, "it says so")
+        assert said().count("supervisor/start: ") == starts, "a repetition starts nothing"
         stands(operator, robot, "key of the deadman released", released_s, 0.5 + STANDSTILL_S)
         os.write(here, b"q")
         assert process.wait(10) == 0
