@@ -42,7 +42,6 @@ from tdm_ros.msg import (  # noqa: E402
     ArmState,
     Command,
     Episode,
-    GoalRequest,
     KeepOut,
     PolicyWeights,
     Subgoal,
@@ -180,10 +179,6 @@ class Stage:
             task=TASK.fingerprint,
         )
 
-    def _goal_request(self) -> GoalRequest:
-        withdrawn = self.cycle % 3 == 0
-        return GoalRequest(goal_id="f00d", goal=floats([0.5, 0.1, 0.3]), withdrawn=withdrawn, task=TASK.fingerprint)
-
     def _command(self) -> Command:
         names, run = list(JOINT_NAMES), getattr(self.node, "_run", "test")
         cycle = self.node._control.cycle if hasattr(self.node, "_control") else self.cycle
@@ -262,7 +257,6 @@ HEARD = {
         "subgoal",
         "diagnostics",
         "goal",
-        "goal_request",
         "teleop/event",
     ),
     "collector": ("episode", "arm_state"),

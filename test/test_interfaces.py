@@ -15,7 +15,7 @@ from ros_bench import ROOT, Bench, bench  # noqa: E402
 from tdm_ros.nodes.parameters import NODES  # noqa: E402
 
 README = (ROOT / "README.md").read_text()
-ROW = re.compile(r"\| (publishes|subscribes|offers) \| `([^`]+)` \| (?:\[(\w+)\]\((msg|action)/\w+\.\w+\)|([\w/]+)) \|")
+ROW = re.compile(r"\| (publishes|subscribes|offers) \| `([^`]+)` \| (?:\[(\w+)\]\((\w+)/\w+\.\w+\)|([\w/]+)) \|")
 EVERYWHERE = (
     "/rosout",
     "/parameter_events",

@@ -23,12 +23,12 @@ from tdm_ros.msg import (  # noqa: E402
     ArmState,
     Command,
     Episode,
-    GoalRequest,
     KeepOut,
     PolicyWeights,
     Subgoal,
     Transition,
 )
+from tdm_ros.srv import RequestGoal  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Mode, State  # noqa: E402
@@ -80,7 +80,8 @@ class Stage:
         self.boxes = node.create_publisher(KeepOut, "keep_out", qos.LATCHED)
         node.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
         self.withdrawn: list[str] = []
-        node.create_subscription(GoalRequest, "goal_request", self._on_request, qos.GOAL_REQUEST)
+        self.rejects = ""
+        node.create_service(RequestGoal, "supervisor/request_goal", self._on_request)
         node.create_timer(0.05, self._tick)
 
     def _stamp(self) -> Any:
@@ -91,12 +92,14 @@ class Stage:
         if self.follows and len(message.goal):
             self.hand = np.array(message.goal, float)
 
-    def _on_request(self, message: GoalRequest) -> None:
-        assert message.task == TASK.fingerprint
-        if message.withdrawn:
-            self.withdrawn.append(message.goal_id)
-        else:
-            self.run(message.goal, goal_id=message.goal_id)
+    def _on_request(self, request: RequestGoal.Request, response: RequestGoal.Response) -> RequestGoal.Response:
+        assert request.task == TASK.fingerprint
+        if request.withdrawn:
+            self.withdrawn.append(request.goal_id)
+        elif not self.rejects:
+            self.run(request.goal, goal_id=request.goal_id)
+        response.accepted, response.reason = not self.rejects, self.rejects
+        return response
 
     def _tick(self) -> None:
         self.cycle += 1
@@ -412,3 +415,11 @@ def test_action_goal_at_the_place_of_a_running_episode_waits_for_one_of_its_own(
     stage.bench.until(canceling.done)
     assert client.result(handle).status == ReachGoal.Result.CANCELED
     assert not any(s.status == Subgoal.CANCELED for s in stage.of(other)), "nobody called that one off"
+
+
+def test_action_goal_that_the_supervisor_does_not_accept_is_aborted_with_its_reason(client: Client) -> None:
+    client.stage.rejects = "goal must be within another box"
+    result = client.result(client.ask(BEHIND))
+    assert result.status == ReachGoal.Result.BAD_GOAL and "another box" in result.reason
+    client.stage.rejects = ""
+    assert client.result(client.ask(BEHIND)).status == ReachGoal.Result.REACHED

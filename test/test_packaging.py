@@ -95,7 +95,8 @@ def test_colcon_build_installs_the_command(tmp_path: Path) -> None:
     """Configured as colcon does it, without the half minute of compiling."""
     source, build = tmp_path / "tdm_ros", tmp_path / "build"
     source.mkdir()  # a copy: CMake refuses a .venv in the sources, whose headers it uses
-    for name in ("CMakeLists.txt", "package.xml", "msg", "action", "tdm_ros", "config", "launch", "urdf", "worlds"):
+    ours = ("msg", "srv", "action", "tdm_ros", "config", "launch", "urdf", "worlds")
+    for name in ("CMakeLists.txt", "package.xml", *ours):
         (source / name).symlink_to(ROOT / name)
     environ = ros_environment(os.environ)
     environ["CMAKE_PREFIX_PATH"] = environ["AMENT_PREFIX_PATH"]

@@ -2,7 +2,7 @@
 
 Run by the Makefile with whatever Python 3 there is, before anything is installed; standard library only.
 Each of the two stages, packages and messages, leaves a stamp with the hash of its inputs: a second run takes
-a moment, and a change in msg/ or action/ rebuilds just those. A stage that was interrupted starts over (pip keeps
+a moment, and a change in msg/, srv/ or action/ rebuilds just those. A stage that was interrupted starts over (pip keeps
 what it had downloaded).
 
 ROS 2's wheels turn the virtual environment into an ament prefix; our messages and node executables are
@@ -156,8 +156,8 @@ def relocate_exports() -> None:
 
 
 def ensure_messages() -> None:
-    """Build msg/ and action/ with colcon and install it, and the node executables, into .venv. Raises SetupError."""
-    sources = ["CMakeLists.txt", "package.xml", *names_in("msg"), *names_in("action")]
+    """Build the messages with colcon and install them, and the node executables, into .venv. Raises SetupError."""
+    sources = ["CMakeLists.txt", "package.xml", *names_in("msg"), *names_in("srv"), *names_in("action")]
     # Of these, links are installed: their names matter here, not their text.
     linked = [name for folder in ("tdm_ros", "config", "launch", "urdf", "worlds") for name in names_in(folder)]
     key = digest(sources, [*linked, (STAMPS / "packages").read_text()])

@@ -17,7 +17,7 @@ from tdm_ros.control.identity import CycleRange, check_identity
 from tdm_ros.control.input_check import LARGEST
 from tdm_ros.control.refusals import printable
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, check_announcement
-from tdm_ros.msg import ArmState, Episode, GoalRequest, KeepOut, Subgoal, Transition
+from tdm_ros.msg import ArmState, Episode, KeepOut, Subgoal, Transition
 from tdm_ros.replay.log import LoggedTransition, discarded_of
 from tdm_ros.tasks import TaskSpec
 
@@ -215,17 +215,6 @@ def twist_of(message: Any) -> tuple[Any, str]:
         return None, f"frame must be {BASE_FRAME}"
     linear, angular = message.twist.linear, message.twist.angular
     return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z]), ""
-
-
-def request_problem(node: Node, message: GoalRequest, task: TaskSpec) -> str:
-    """Return why a goal can not be asked for or withdrawn by this message, or ""; the goal itself is not looked at."""
-    if message.task != task.fingerprint:
-        return "another task"
-    if not message.goal_id:
-        return "goal_id is empty"
-    if not abs(age_s(node, message.header.stamp)) <= GOAL_MAX_AGE_S:
-        return "stamp too old or in the future"
-    return "" if message.header.frame_id in ("", BASE_FRAME) else f"frame must be {BASE_FRAME}"
 
 
 def goal_of(node: Node, message: Any) -> tuple[Any, str]:

@@ -36,9 +36,6 @@ JOINT_STATES = _reliable(10)
 GOAL = _reliable(1)
 """goal from a person: the last word counts."""
 
-GOAL_REQUEST = _reliable(10)
-"""goal_request: a goal that is withdrawn and the one that takes its place must both arrive."""
-
 TELEOP = _reliable(1)
 """teleop/twist, teleop/engaged: only where the stick is now counts."""
 

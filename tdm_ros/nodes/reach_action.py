@@ -11,23 +11,25 @@ from typing import Any
 import numpy as np
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
+from rclpy.task import Future
 
 from tdm_ros.action import ReachGoal
 from tdm_ros.control.arm_sample import ArmSample
 from tdm_ros.control.refusals import Refusals, printable
 from tdm_ros.control.timeline import Announcement, State
-from tdm_ros.msg import GoalRequest
-from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, floats
+from tdm_ros.nodes.convert import floats
 from tdm_ros.nodes.node_runner import every
 from tdm_ros.planning.live import LivePlanner
 from tdm_ros.planning.orders import Order
 from tdm_ros.planning.space import Array
+from tdm_ros.srv import RequestGoal
 
 AGAIN_CYCLES = 8
 """Cycles before the end of an episode at which its goal is asked for once more; the supervisor decides 4 before."""
 ASK_EVERY_S = 0.5
 WATCH_S = 0.1
+UNANSWERED = 10
+"""Requests to the supervisor whose answers are waited for."""
 WITHDRAWN = 100
 """Goals that were withdrawn last: an episode may have been announced for them already."""
 LONGEST_S = 1e6
@@ -81,7 +83,8 @@ class ReachAction:
         self._node, self._live, self._budget_s, self._say, self._refusals = node, live, budget_s, say, refusals
         self._asked: _Asked | None = None
         self._withdrawn: deque[str] = deque(maxlen=WITHDRAWN)
-        self._requests = node.create_publisher(GoalRequest, "goal_request", qos.GOAL_REQUEST)
+        self._requests = node.create_client(RequestGoal, "supervisor/request_goal")
+        self._unanswered: deque[Future] = deque(maxlen=UNANSWERED)
         self._server = ActionServer(
             node,
             ReachGoal,
@@ -216,15 +219,23 @@ class ReachAction:
         if now_s - asked.asked_s < ASK_EVERY_S:
             return
         asked.asked_s = now_s
-        self._request(asked, withdrawn=False)
+        self._request(asked).add_done_callback(lambda answered: self._on_answer(asked, answered))
 
-    def _request(self, asked: _Asked, withdrawn: bool) -> None:
-        message = GoalRequest(
+    def _on_answer(self, asked: _Asked, answered: Future) -> None:
+        answer = answered.result()
+        if answer is not None and not answer.accepted:
+            self._end(asked, Result.BAD_GOAL, f"the supervisor: {printable(answer.reason)}")
+
+    def _request(self, asked: _Asked, withdrawn: bool = False) -> Future:
+        """Ask, or withdraw; of requests that nobody answers the oldest are forgotten."""
+        if len(self._unanswered) == UNANSWERED:
+            self._requests.remove_pending_request(self._unanswered[0])
+        request = RequestGoal.Request(
             goal_id=asked.goal_id, withdrawn=withdrawn, goal=floats(asked.goal), task=self._live.task.fingerprint
         )
-        message.header.stamp = self._node.get_clock().now().to_msg()
-        message.header.frame_id = BASE_FRAME
-        self._requests.publish(message)
+        answer = self._requests.call_async(request)
+        self._unanswered.append(answer)
+        return answer
 
     def _watch(self) -> None:
         """End a goal whose time is over, even if the arm is silent."""

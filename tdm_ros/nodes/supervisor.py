@@ -20,9 +20,9 @@ from tdm_ros.control.episodes import EpisodeMachine, Surroundings
 from tdm_ros.control.refusals import Refusals, printable
 from tdm_ros.control.schedule import Goals, Schedule
 from tdm_ros.control.timeline import State
-from tdm_ros.msg import ArmState, Episode, GoalRequest, PolicyWeights, Subgoal, Transition
+from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, request_problem, to_episode
+from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, to_episode
 from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
 from tdm_ros.nodes.inputs import LARGEST_WEIGHTS, listen
@@ -30,6 +30,7 @@ from tdm_ros.nodes.node_runner import every, run
 from tdm_ros.nodes.parameters import SupervisorParameters, point_of
 from tdm_ros.robot.home import at_home
 from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.srv import RequestGoal
 from tdm_ros.system.console import LiveLine
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.training.live_run import RunRecord
@@ -90,7 +91,6 @@ class SupervisorNode(Node):
         listen(self, Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
         listen(self, DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
         listen(self, PoseStamped, "goal", self._on_goal, qos.GOAL)
-        listen(self, GoalRequest, "goal_request", self._on_goal_request, qos.GOAL_REQUEST)
         listen(self, String, "teleop/event", self._on_event, qos.EVENT)
         machine = self._machine
         for name, action in (
@@ -103,6 +103,7 @@ class SupervisorNode(Node):
             self.create_service(Trigger, f"~/{name}", self._service(action))
         for name, switch in (("evaluate", machine.evaluate), ("keep_goal", machine.keep_goal)):
             self.create_service(SetBool, f"~/{name}", self._service(switch))
+        self.create_service(RequestGoal, "~/request_goal", self._on_request)
 
     @property
     def failure(self) -> str:
@@ -241,14 +242,20 @@ class SupervisorNode(Node):
         if problem:
             self.refusals.refuse("goal", problem)
 
-    def _on_goal_request(self, message: GoalRequest) -> None:
-        problem = request_problem(self, message, self.task)
-        if not problem and message.withdrawn:
-            self._machine.goals.withdraw(message.goal_id)
-        elif not problem:
-            problem = self._machine.goals.ask(message.goal, message.goal_id)
+    def _on_request(self, request: RequestGoal.Request, response: RequestGoal.Response) -> RequestGoal.Response:
+        goals, problem = self._machine.goals, ""
+        if request.withdrawn:
+            goals.withdraw(request.goal_id)
+        elif request.task != self.task.fingerprint:
+            problem = f"goal of another task, {printable(request.task, 100)}; this is {self.task.fingerprint}"
+        elif not request.goal_id:
+            problem = "goal_id must not be empty"
+        else:
+            problem = goals.ask(request.goal, request.goal_id)
         if problem:
-            self.refusals.refuse("goal_request", problem)
+            self.refusals.refuse("request_goal", problem)
+        response.accepted, response.reason = not problem, problem
+        return response
 
     def _on_event(self, message: String) -> None:
         if problem := self._machine.event(message.data):
