@@ -89,7 +89,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 f"{item.nodeid} is marked flaky, expected no rerun: mark it `retry` if it asserts no stop, hold, "
                 "rejection or loss, else mend it"
             )
-        if any(map(item.get_closest_marker, REAL_TIME)):
+        if any(map(item.get_closest_marker, REAL_TIME)) and not item.get_closest_marker("any_speed"):
             item.add_marker(pytest.mark.real_time)
         if item.get_closest_marker("retry"):
             item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2, condition=RETRY_BUDGET))

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ros, pytest.mark.any_speed, pytest.mark.timeout(600)]
 
 import rclpy  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rclpy")
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.ros, pytest.mark.any_speed, pytest.mark.timeout(180)]
 
 from ros_bench import ROOT, Bench, bench  # noqa: E402
 

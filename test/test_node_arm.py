@@ -264,11 +264,17 @@ def test_limits_of_a_box_inside_out_are_refused() -> None:
     ("given", "words"),
     [
         ({"worker_address": "somewhere"}, "worker_address must be HOST:PORT, got 'somewhere'"),
-        ({"worker_address": "127.0.0.1:1"}, "no worker answers at 127.0.0.1:1"),
+        ({"worker_address": "127.0.0.1:1"}, "worker_secret must name the file"),
+        ({"worker_address": "127.0.0.1:1", "worker_secret": "SECRET"}, "no worker answers at 127.0.0.1:1"),
         ({"worker_command": "/nowhere/python3"}, "the worker '/nowhere/python3' can not be started"),
         ({"master_uri": "robot.local"}, "master_uri must be like http://robot.local:11311"),
     ],
 )
-def test_sawyer_that_is_not_to_be_had_is_said_in_a_sentence(given: dict[str, str], words: str) -> None:
+def test_sawyer_that_is_not_to_be_had_is_said_in_a_sentence(tmp_path: Path, given: dict[str, str], words: str) -> None:
+    if "worker_secret" in given:
+        secret = tmp_path / "secret"
+        secret.touch(0o600)
+        secret.write_text("0" * 32)
+        given = {**given, "worker_secret": str(secret)}
     with pytest.raises(ValueError, match=f"robot sawyer: {re.escape(words)}"):
         make_sawyer(ArmParameters(robot="sawyer", **given))

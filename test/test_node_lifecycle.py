@@ -136,11 +136,11 @@ class Failing:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
         real, self.left = getattr(owner, name), 0
 
-        def call(*given: object) -> object:
+        def call(*given: object, **named: object) -> object:
             if self.left:
                 self.left -= 1
                 raise OSError("no memory")
-            return real(*given)
+            return real(*given, **named)
 
         monkeypatch.setattr(owner, name, call)
 

@@ -68,6 +68,7 @@ def declared() -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.mark.ros
+@pytest.mark.any_speed
 def test_declared_change_in_range_takes_effect(declared: tuple[Any, Any]) -> None:
     from rclpy.parameter import Parameter
 
@@ -77,6 +78,7 @@ def test_declared_change_in_range_takes_effect(declared: tuple[Any, Any]) -> Non
 
 
 @pytest.mark.ros
+@pytest.mark.any_speed
 @pytest.mark.parametrize(("name", "value"), [("exploration", 2.0), ("seed", 3), ("reset_every", 0)])
 def test_declared_change_out_of_range_or_read_only_is_refused(declared: tuple[Any, Any], name: str, value: Any) -> None:
     from rclpy.parameter import Parameter
@@ -97,6 +99,7 @@ def test_every_text_that_can_be_changed_is_checked_before_it_is(node: str) -> No
 
 
 @pytest.mark.ros
+@pytest.mark.any_speed
 @pytest.mark.parametrize("text", ["nonsense", "1 2 3", "1 1 1 0 0 0", "0 0 nan 1 1 1", "0 0 0 1 1 1; 2"])
 def test_declared_keep_out_that_is_no_box_is_refused_and_the_old_one_stays(text: str) -> None:
     rclpy = pytest.importorskip("rclpy")
@@ -116,6 +119,7 @@ def test_declared_keep_out_that_is_no_box_is_refused_and_the_old_one_stays(text:
 
 
 @pytest.mark.ros
+@pytest.mark.any_speed
 def test_declared_unknown_parameter_is_not_refused(declared: tuple[Any, Any]) -> None:
     from rclpy.parameter import Parameter
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("rclpy")
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.any_speed]
 
 import rclpy  # noqa: E402
 from ros_bench import PROGRAM, bench  # noqa: E402

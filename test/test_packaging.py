@@ -91,6 +91,7 @@ def test_package_xml_has_the_rosdep_key_of_every_requirement() -> None:
 
 
 @pytest.mark.ros
+@pytest.mark.any_speed
 def test_colcon_build_installs_the_command(tmp_path: Path) -> None:
     """Configured as colcon does it, without the half minute of compiling."""
     source, build = tmp_path / "tdm_ros", tmp_path / "build"
@@ -112,6 +113,7 @@ def test_colcon_build_installs_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.ros
+@pytest.mark.any_speed
 @pytest.mark.parametrize("node", NODES)
 def test_check_before_the_start_knows_what_a_node_imports(node: str) -> None:
     """Those that it imports later, torch in the trainer, are named there, too."""
@@ -231,6 +233,7 @@ def test_free_domain_taken_port_is_passed_over() -> None:
 
 
 @pytest.mark.ros
+@pytest.mark.any_speed
 def test_parameters_on_the_command_line_reach_a_node_with_their_types() -> None:
     values: dict[str, float | int | bool | str]
     values = {"minutes": 3.0, "goals": 40, "auto": True, "name": "2024", "folder": ""}

@@ -178,7 +178,7 @@ class GazeboRobot(TopicsRobot):
 
         All at once, except where torques keep a velocity: one torque for 50 ms would overshoot by some rad/s.
         """
-        servo = self._by_torque and self._order[0] != "torque"
+        servo = self._by_torque and self._order[0] != "torque" and self._joints is not None
         while count > 0:
             at_once = min(SERVO_STEPS, count) if servo else count
             self._request_steps(at_once)
@@ -249,7 +249,7 @@ class GazeboRobot(TopicsRobot):
                 if taken is not None:
                     self._receive(taken[0])
                 self._executor.guard.succeeded()
-            except Exception as error:  # a text that is not UTF-8
+            except Exception as error:  # bytes that are no message
                 self._executor.guard.failed(JOINT_STATES, error)
 
     def _receive(self, data: bytes) -> None:

@@ -89,7 +89,7 @@ class GuardedExecutor(SingleThreadedExecutor):
 
 
 def _release(entity: Any) -> None:
-    """Let an entity be waited for again: where a message cannot be taken (a text that is not UTF-8), rclpy does not."""
+    """Let an entity be waited for again: where a message cannot be taken, rclpy does not."""
     if getattr(entity, "_executor_event", False):
         entity._executor_event = False
         entity.callback_group.ending_execution(entity)

@@ -79,7 +79,7 @@ class _Input:
             return
         try:
             message = deserialize_message(data, self._kind)
-        except Exception as error:  # rclpy has its own kinds of it, and a text may not be UTF-8
+        except Exception as error:  # rclpy has its own kinds of it
             self._node.refusals.refuse(f"{self._topic}: can not be read", f"{type(error).__name__}: {error}")
             return
         self._call(message)

@@ -70,6 +70,7 @@ class SupervisorNode(Node):
         self._two_arms = ""
         self._published: tuple[object, ...] = ()
         self._logged: tuple[object, ...] = ()
+        self._alarm = ""
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
         every(self, HEARTBEAT_S, self._heartbeat)
@@ -175,6 +176,7 @@ class SupervisorNode(Node):
 
     def _heartbeat(self) -> None:
         self._log_state()
+        self._log_alarm()
         told = replace(self._machine.told, discarded=self._machine.discarded)
         self._episodes.publish(to_episode(told, self.task, self.get_clock().now().to_msg()))
         self._published = told.key()
@@ -195,6 +197,16 @@ class SupervisorNode(Node):
             logger.warning(line)
         else:
             logger.info(line)
+
+    def _log_alarm(self) -> None:
+        """Log at once that something is not recorded, and that it is again; the live line may be printed later."""
+        if (alarm := self._record.alarm) != self._alarm:
+            self._alarm = alarm
+            logger = self.get_logger()
+            if alarm:
+                logger.error(alarm)
+            else:
+                logger.info("everything is recorded again")
 
     def _fault(self) -> str:
         told = self._machine.told

@@ -122,6 +122,12 @@ class RunRecord:
         except OSError as error:  # the row waits for the next one
             self._unwritten = f"metrics are not written: {error.strerror or error}"
 
+    @property
+    def alarm(self) -> str:
+        """Why something of the run is not recorded, or ""."""
+        silent = "collector silent: NOT RECORDED" if self._silent > SILENT_CYCLES else ""
+        return self._alarm or silent or self._unwritten
+
     def line(self, now_s: float) -> str:
         """The live line of this second."""
         machine = self._machine
@@ -129,8 +135,6 @@ class RunRecord:
         self._cycles_before, self._line_s = self._cycles, now_s
         schedule, told = machine.schedule, machine.told
         state = told.state.name.lower() if told.state != State.RUNNING else told.mode.name.lower()
-        silent = "collector silent: NOT RECORDED" if self._silent > SILENT_CYCLES else ""
-        note = self._alarm or silent or self._unwritten
         cycles = cycles_of(self.arm_values)
         if told.mode == Mode.EVALUATE:
             left = f"{schedule.evaluations - len(self._evaluated)} of {schedule.evaluations} goals left"
@@ -148,7 +152,7 @@ class RunRecord:
                 rate,
                 cycles["missed"],
                 self._trainer[2],
-                note or (told.reason if told.state in (State.HOLD, State.PAUSED, State.FAULT) else ""),
+                self.alarm or (told.reason if told.state in (State.HOLD, State.PAUSED, State.FAULT) else ""),
             )
         )
 

@@ -245,8 +245,10 @@ class TestByTorque:
     ) -> Iterator[GazeboBench]:
         namespace, words = f"/torque_{request.param}", ["--lock-step"] if request.param == "paused" else []
         world = start_world(namespace, "torque", request.param)
-        yield from opened(world, namespace, gazebo_env, "--by-torque", *words)
-        world.close()
+        try:
+            yield from opened(world, namespace, gazebo_env, "--by-torque", *words)
+        finally:
+            world.close()
 
     def test_torque_moves_the_joint_and_hold_stands(self, bench: GazeboBench) -> None:
         before = bench.truth()[0]
@@ -257,6 +259,22 @@ class TestByTorque:
         bench.arm.hold()
         ArmContract.wait(bench, 0.5)  # type: ignore[arg-type]
         assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+    def test_worker_waits_for_a_world_that_has_published_nothing_yet(
+        self, start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str]
+    ) -> None:
+        world = start_world("/late", "torque", "paused")
+        world.ask("set", "frozen", True)
+        client = InteraClient.start([*WORKER, "--namespace", "/late", "--lock-step", "--by-torque"], gazebo_env)
+        try:
+            end_s = time.monotonic() + 30
+            while not world.ask("facts")["steps"] and time.monotonic() < end_s:
+                time.sleep(0.01)
+            world.ask("set", "frozen", False)
+            client.wait_ready()
+        finally:
+            client.close()
+            world.close()
 
     def test_velocity_on_the_way_home_is_kept(self, bench: GazeboBench) -> None:
         speeds = np.array([0.2, -0.2, 0.2, -0.2, 0.2, -0.2, 0.2])
