@@ -26,7 +26,7 @@ from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 from tdm_ros.control.refusals import Refusals  # noqa: E402
 from tdm_ros.folder_lock import FolderInUseError  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.guard import STUCK_S, Guard, GuardedExecutor  # noqa: E402
+from tdm_ros.nodes.guard import QUIET_S, STUCK_S, Guard, GuardedExecutor  # noqa: E402
 from tdm_ros.nodes.node_runner import every  # noqa: E402
 from tdm_ros.nodes.topics_robot import NEWEST, TopicsRobot  # noqa: E402
 
@@ -94,15 +94,19 @@ def test_executor_goes_on_after_errors_and_bytes_that_are_no_message(context: rc
 def test_guard_raises_an_error_that_does_not_stop(context: rclpy.Context) -> None:
     now_s = [100.0]
     guard = Guard(Fragile(context), clock=lambda: now_s[0])
-    for step_s in (0.0, 3.0, 1.9):
-        now_s[0] += step_s
-        guard.failed("here", OSError("no room"))
-    guard.succeeded()
-    now_s[0] += 2.0
-    guard.failed("here", OSError("no room"))
-    now_s[0] += STUCK_S + 0.1
+
+    def fail(seconds: float, by_itself: bool = True) -> None:
+        for _ in range(round(seconds / 0.05)):
+            now_s[0] += 0.05
+            guard.failed("here", OSError("no room"), by_itself=by_itself)
+
+    fail(STUCK_S - 0.2)
+    now_s[0] += QUIET_S + 0.1
+    fail(STUCK_S - 0.2)
+    fail(10 * STUCK_S, by_itself=False)  # messages that cannot be used, however many
+    now_s[0] += QUIET_S + 0.1
     with pytest.raises(OSError, match="no room"):
-        guard.failed("here", OSError("no room"))
+        fail(STUCK_S + 0.2)
 
 
 def test_guard_raises_at_once_when_another_process_writes_our_folder(context: rclpy.Context) -> None:
@@ -215,3 +219,13 @@ def test_error_in_a_callback_of_the_arm_is_a_fault(made: Bench, tmp_path: Path) 
     before = len(states)
     made.until(lambda: len(states) > before + 5)
     assert states[-1].fault, "it stays until an operator says otherwise"
+
+
+BROKEN_LOOP = BROKEN.replace("_on_deadman(self, message)", "_tick(self, *given)")
+
+
+def test_error_in_every_cycle_of_the_arm_ends_it(made: Bench) -> None:
+    """Callbacks that succeed in between, and timers, do not hide that the arm's own loop fails."""
+    process = made.start("arm", program=BROKEN_LOOP)
+    assert process.wait(60) == 1
+    assert "a mistake" in made.output("arm")

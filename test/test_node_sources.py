@@ -103,7 +103,18 @@ def test_arm_follows_neither_of_two_who_drive(commander: Commander) -> None:
     begin = commander.states[-1].cycle
     made.spin(0.5)
     assert not [s for s in commander.states if s.cycle > begin and s.source == ArmState.SOURCE_HUMAN]
+    running = commander.told
+    for told in (
+        Announcement(State.PAUSED, reason="two drive"),
+        running,
+    ):  # as a supervisor does that resumes by itself
+        commander.told = told
+        made.spin(0.5)
+    assert commander.states[-1].source == ArmState.SOURCE_SAFETY, "nor is the policy followed"
     second.end()
+    stick.push(0.0, 0.0, 0.0)
+    made.until(lambda: commander.states[-1].source == ArmState.SOURCE_POLICY)
+    stick.push(0.0, 0.0, 0.08)
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN)
 
 

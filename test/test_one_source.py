@@ -32,5 +32,12 @@ def test_two_sources_that_take_turns_are_two(first: int, second: int, turns: lis
 
 def test_two_sources_one_of_which_has_ended_are_one_again() -> None:
     source = OneSource()
-    assert [source.take(n) for n in (500, 1, 501, 2)] == [False, False, False, True]
-    assert not [source.take(n) for n in range(502, 502 + LOOKED_AT)][-1]
+    assert [source.take(n) for n in (500, 1, 501, 2)] == [False, False, True, True]
+    assert not [source.take(n) for n in range(502, 503 + LOOKED_AT)][-1]
+
+
+def test_second_source_that_seldom_sends_is_found_by_the_first_message_after_it() -> None:
+    source = OneSource()
+    assert not any(source.take(n) for n in range(1, 100))
+    assert not source.take(1), "one that was started again, or another one"
+    assert source.take(100)

@@ -559,3 +559,38 @@ def test_machine_switch_that_makes_no_sense_is_refused_in_a_sentence() -> None:
     assert "time for learning is over" in arm.machine.evaluate(False)
     arm.run(400)
     assert arm.machine.done and "DONE" in arm.machine.evaluate(True)
+
+
+@pytest.mark.parametrize("before_end", [4, 3, 2, 1])
+def test_machine_goal_called_off_just_before_the_next_episode_for_it_holds_at_once(before_end: int) -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    arm.machine.goals.keep(True)
+    arm.machine.goals.ask(GOAL, "f00d")
+    while not arm.results or arm.machine.told.goal_id != "f00d":
+        arm.run(1)
+    arm.run(10)
+    episode = arm.machine.episode
+    while arm.machine.episode == episode:
+        arm.run(1)
+    arm.run(4 - before_end)
+    arm.machine.goals.withdraw("f00d")
+    for number in (episode, episode + 1):
+        arm.machine.refuse(number, "CANCELED: by the client")
+    arm.run(1)
+    assert arm.machine.told.state == State.HOLD and arm.machine.told.start_cycle <= arm.cycle
+    arm.run(60)
+    assert arm.machine.told.state == State.RUNNING and arm.machine.told.goal_id == ""
+
+
+def test_machine_state_with_a_cycle_far_ahead_is_a_fault_and_not_believed_for_ever() -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    arm.run(30)
+    now, arm.cycle = arm.cycle, 2**52
+    arm.run(1)
+    arm.cycle = now
+    arm.run(30)
+    assert arm.machine.told.state == State.FAULT and "far ahead" in arm.machine.told.reason
+    arm.machine.clear_fault()
+    arm.machine.start()
+    arm.run(100)
+    assert arm.machine.told.state == State.RUNNING and arm.machine.told.start_cycle < 1000

@@ -223,6 +223,32 @@ def test_person_whose_device_is_gone_is_not_followed_by_the_policy(how: str, lat
     assert bench.cycle()[1].source == Source.POLICY
 
 
+@pytest.mark.parametrize("latch", [False, True])
+def test_two_devices_that_drive_stop_the_policy_too_whatever_is_announced(latch: bool) -> None:
+    bench = Bench(latch=latch)
+    for _ in range(5):
+        bench.cycle(AHEAD)
+
+    def disputed(cycles: int) -> list[Source]:
+        found = []
+        for _ in range(cycles):
+            bench.control.dispute("teleop/twist has more than one publisher", bench.now_s + 0.001)
+            found.append(bench.cycle()[1].source)
+        return found
+
+    assert disputed(3)[-1] == Source.SAFETY
+    for state, episode in ((State.FAULT, 0), (State.DISABLED, 0), (State.RUNNING, 2)):
+        bench.tell(state, episode)
+    assert set(disputed(40)[1:]) <= {Source.SAFETY, Source.NONE} and bench.speed() < 0.01
+    reports = [bench.cycle()[1] for _ in range(30)]
+    assert "more than one publisher" in reports[0].hold_reason
+    assert reports[-1].source == (Source.SAFETY if latch else Source.POLICY), "a second after the last of them"
+    bench.tell(State.DISABLED)
+    bench.tell(State.RUNNING, 3)
+    bench.cycle()
+    assert bench.cycle()[1].source == Source.POLICY
+
+
 def test_drive_home_that_she_took_over_does_not_go_on_behind_a_hold() -> None:
     bench = Bench(require_deadman=True)
     bench.arm.reset(NEUTRAL_RAD + 0.4)

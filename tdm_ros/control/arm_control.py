@@ -16,6 +16,8 @@ from tdm_ros.robot.home import home_velocity
 from tdm_ros.robot.limiter import ArmReading
 
 UNHEARD = "supervisor not heard"
+DISPUTE_S = 1.0
+"""The arm holds until several devices have not been heard for so long [s]."""
 RAISE_M_S = 0.1
 RAISE_CYCLES = 100
 """A hand that the limits let rise no further goes home from where it is after so long."""
@@ -32,8 +34,8 @@ class ArmControl:
     held the stick while she might not drive, has to let go of it first. A cycle counts as hers when she moved the arm
     in any part of it.
 
-    What the drive has a problem with is a fault: the arm stays put until the supervisor has said FAULT, which it does
-    on hearing of it, and then something else, which it does when a person clears it.
+    What the drive has a problem with is a fault: the arm stays put until the supervisor has announced FAULT, which it
+    does on hearing of it, and then DISABLED, which it does when the operator clears the fault.
 
     Parameters
     ----------
@@ -83,7 +85,7 @@ class ArmControl:
         """Take in what the supervisor says; what starts at once cuts the running cycle."""
         self._heard_s = now_s
         self._fault_told |= bool(self._fault) and told.state == State.FAULT
-        if self._fault_told and told.state != State.FAULT:
+        if self._fault_told and told.state == State.DISABLED:  # what clear_fault leads to, and nothing else
             self._fault, self._fault_told = self._drive.problem(), False
         if told.state in (State.DISABLED, State.FAULT):
             self.safeguards.disarm()
@@ -145,13 +147,19 @@ class ArmControl:
         self.stick.engage(held, now_s)
         return self._consult(now_s)
 
-    def distrust(self, now_s: float) -> None:
-        """What came from the person's device makes no sense: nobody drives, and who did has not let go."""
+    def distrust(self, now_s: float, why: str = "what came from the device of the operator makes no sense") -> None:
+        """What came from the operator's device cannot be used: nobody drives, and the control is not released."""
         self.pass_time(now_s)
         self.stick.let_go()
         if self._by is By.STICK:
-            self._forsake("what came from the device of the person who drove makes no sense")
+            self._forsake(why)
         self._consult(now_s)
+
+    def dispute(self, why: str, now_s: float) -> None:
+        """Several devices drive at the same time: neither they nor the policy move the arm while that lasts."""
+        self.distrust(now_s, why)
+        self.safeguards.dispute(why, now_s + DISPUTE_S)
+        self.pass_time(now_s)
 
     def wake_s(self) -> float:
         """Steady time at which the last command becomes too old [s]; infinite when none can."""

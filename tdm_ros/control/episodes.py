@@ -27,6 +27,8 @@ AHEAD = 4
 CLEARING = 10
 """Cycles that the arm has to hear that its fault is cleared, before it counts as a new one. It stands meanwhile."""
 
+LEAST_BEHIND = 20
+"""States with lower cycles than the newest, one after the other, after which that one is not believed."""
 PATIENCE = 20
 """Interruptions in a row after which the evaluation is given up."""
 
@@ -105,7 +107,8 @@ class EpisodeMachine:
         self._active: Announcement | None = None
         self._since_reset = schedule.reset_every
         self._interruptions = 0
-        self._refused = (0, "")
+        self._refused: dict[int, str] = {}
+        self._behind = 0
         self._verdict = ""
         self._person_drove = False
         self._helped_home = 0
@@ -224,7 +227,8 @@ class EpisodeMachine:
 
     def refuse(self, episode: int, why: str) -> None:
         """Take in that the planner sees no way to the goal of an episode, which ends it; the arm holds."""
-        self._refused = (episode, why)
+        newest = self._active.episode if self._active is not None else self.told.episode
+        self._refused = {number: text for number, text in self._refused.items() if number >= newest} | {episode: why}
 
     def clear_fault(self) -> str:
         """Leave FAULT; nothing moves before `start`."""
@@ -245,7 +249,12 @@ class EpisodeMachine:
             self.fault("another run of the arm than before: it was restarted")
             return None
         if sample.cycle <= self._cycle:
-            return None  # it was here before
+            self._behind += 1  # it was here before
+            if self._behind > LEAST_BEHIND:
+                self._behind, self._cycle = 0, sample.cycle
+                self.fault("the cycles of arm_state went back: a state with a cycle far ahead came from somewhere else")
+            return None
+        self._behind = 0
         self._cycle, self._now_s = sample.cycle, around.now_s
         self._attempts.on_sample(sample)
         if sample.fault and sample.cycle > self._cleared_at + CLEARING:
@@ -270,7 +279,7 @@ class EpisodeMachine:
             return None
         over = run.start_cycle + run.length
         why, verdict = "", self._verdict
-        refused = self._refused[0] == run.episode
+        refused = run.episode in self._refused
         if self.told.state in (State.PAUSED, State.FAULT, State.DISABLED):
             why, refused = self.told.reason, False
         elif verdict:
@@ -278,7 +287,7 @@ class EpisodeMachine:
             self._tell(State.HOLD, f"a person says: {verdict}")
             self._hold_until = self._cycle + self.schedule.pause
         elif refused:
-            why = self._refused[1]
+            why = self._refused[run.episode]
             self._tell(State.HOLD, f"goal refused: {why}")
             self._hold_until = self._cycle + self.schedule.pause
         elif sample.source == Source.SAFETY and sample.episode == run.episode:

@@ -71,6 +71,7 @@ class Safeguards:
         self._began_s, self._ramp_s = -np.inf, settings.ramp_s
         self._moved_s = 0.0
         self._deadman_s = -np.inf
+        self._dispute, self._dispute_until_s = "", -np.inf
         self._answers: deque[bool] = deque(maxlen=max(round(self.WINDOW_S * rate_hz), 1))
 
     def disarm(self) -> None:
@@ -86,9 +87,15 @@ class Safeguards:
         """Take in what the deadman says."""
         self._deadman_s = now_s if held else -np.inf
 
+    def dispute(self, why: str, until_s: float) -> None:
+        """Let nobody move the arm until then: several sources command it at the same time."""
+        self._dispute, self._dispute_until_s = why, until_s
+
     def released(self, now_s: float) -> str:
         """Why the arm may not move at the moment, or ""."""
         by = self.settings
+        if now_s < self._dispute_until_s:
+            return self._dispute
         if not by.require_deadman or now_s - self._deadman_s <= by.deadman_timeout_s:
             return ""
         return "the deadman is not held"

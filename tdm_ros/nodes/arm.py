@@ -79,7 +79,7 @@ class ArmNode(Node):
         self._diagnostics = Diagnostics(self, self.refusals, self._values, timer=False)
         listen(self, Command, "command", self._on_command, qos.COMMAND, on_two=self._control.fault)
         listen(self, Episode, "episode", self._on_episode, qos.EPISODE, on_two=self._control.fault)
-        listen(self, Bool, "deadman", self._on_deadman, qos.COMMAND)
+        listen(self, Bool, "deadman", self._on_deadman, qos.COMMAND, on_two=self._on_two_deadmen)
         listen(self, TwistStamped, "teleop/twist", self._on_twist, qos.TELEOP, on_two=self._on_two_drivers)
         listen(self, Bool, "teleop/engaged", self._on_engaged, qos.TELEOP, on_two=self._on_two_drivers)
         if isinstance(self._arm, SawyerArm):
@@ -235,9 +235,13 @@ class ArmNode(Node):
             self.refusals.refuse("deadman: not of the one source", f"{problem}, or set arm.deadman_source")
         self._control.deadman(bool(message.data) and not problem, self._now_s())
 
+    def _on_two_deadmen(self, why: str) -> None:
+        """Two of one name: take it as released."""
+        self._control.deadman(False, self._now_s())
+
     def _on_two_drivers(self, why: str) -> None:
-        """Follow neither of two that drive."""
-        self._control.distrust(self._now_s())
+        """Follow neither of two that drive, nor the policy."""
+        self._control.dispute(why, self._now_s())
 
     def _on_twist(self, message: TwistStamped) -> None:
         """A velocity of the hand that makes no sense ends what came before it, too."""

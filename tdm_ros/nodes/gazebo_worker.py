@@ -248,7 +248,6 @@ class GazeboRobot(TopicsRobot):
                     taken = self._subscription.handle.take_message(JointState, True)
                 if taken is not None:
                     self._receive(taken[0])
-                self._executor.guard.succeeded()
             except Exception as error:  # bytes that are no message
                 self._executor.guard.failed(JOINT_STATES, error)
 

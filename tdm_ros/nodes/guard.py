@@ -9,12 +9,13 @@ from typing import Any
 import rclpy
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.node import Node
+from rclpy.timer import Timer
 
 from tdm_ros.control.refusals import Refusals
 from tdm_ros.folder_lock import FolderInUseError
 
-STUCK_S = 5.0
-"""When nothing but errors came for so long, it is not a message that is wrong: the last error is raised [s]."""
+STUCK_S, QUIET_S = 5.0, 1.0
+"""An error of the node's own loop or timer that has come again for so long, never this long apart, is raised [s]."""
 
 
 class Guard:
@@ -31,26 +32,28 @@ class Guard:
     def __init__(self, node: Node, clock: Callable[[], float] = time.monotonic) -> None:
         self._node, self._clock = node, clock
         self._refusals = getattr(node, "refusals", None) or Refusals(node.get_logger().error)
-        self._since_s: float | None = None
+        self._failing_s: dict[str, tuple[float, float]] = {}
 
-    def succeeded(self) -> None:
-        """Take in that something was done without an error."""
-        self._since_s = None
-
-    def failed(self, place: str, error: Exception, own: bool = True) -> None:
+    def failed(self, place: str, error: Exception, own: bool = True, by_itself: bool = False) -> None:
         """Count and log an error and, if it is in an own callback of the node, let the node hold.
+
+        ``by_itself``: no message is the cause, it comes from a timer or the node's loop.
 
         Raises
         ------
         Exception
-            The error, if nothing has succeeded for `STUCK_S`, another process writes our folder, or ROS is shut down.
+            The error, if it came by itself and does not stop for `STUCK_S`, another process writes our folder, or ROS
+            is shut down.
         """
-        if isinstance(error, FolderInUseError):
+        if isinstance(error, FolderInUseError) or not rclpy.ok(context=self._node.context):
             raise error
-        now_s = self._clock()
-        self._since_s = now_s if self._since_s is None else self._since_s
-        if now_s - self._since_s > STUCK_S or not rclpy.ok(context=self._node.context):
-            raise error
+        if by_itself:
+            now_s = self._clock()
+            begin_s, last_s = self._failing_s.get(place, (now_s, now_s))
+            begin_s = now_s if now_s - last_s > QUIET_S else begin_s
+            self._failing_s[place] = begin_s, now_s
+            if now_s - begin_s > STUCK_S:
+                raise error
         self._refusals.failed(place, error)
         hold = getattr(self._node, "on_callback_error", None)
         if own and hold is not None:
@@ -79,13 +82,12 @@ class GuardedExecutor(SingleThreadedExecutor):
         handler()
         error = handler.exception()
         if error is None:
-            self.guard.succeeded()
-        elif isinstance(error, ExternalShutdownException) or not isinstance(error, Exception):
+            return
+        if isinstance(error, ExternalShutdownException) or not isinstance(error, Exception):
             raise error
-        else:
-            _release(entity)
-            by_rclpy = str(getattr(getattr(entity, "callback", None), "__module__", "")).startswith("rclpy.")
-            self.guard.failed(place_of(entity), error, own=not by_rclpy)
+        _release(entity)
+        by_rclpy = str(getattr(getattr(entity, "callback", None), "__module__", "")).startswith("rclpy.")
+        self.guard.failed(place_of(entity), error, own=not by_rclpy, by_itself=isinstance(entity, Timer))
 
 
 def _release(entity: Any) -> None:

@@ -117,7 +117,7 @@ def other_publisher(node: Any, topic: str, wanted: str) -> str:
         Name of a node, in full or in the namespace of ``node``.
     """
     full = wanted if wanted.startswith("/") else f"{node.get_namespace().rstrip('/')}/{wanted}"
-    found = publishers_of(node, topic)
+    found = sorted(set(publishers_of(node, topic)))  # one that was killed and started again is there twice for a while
     if found == [full]:
         return ""
     who = " and ".join(found) or "a node that is not known"

@@ -102,11 +102,10 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
         while not stop.requested and rclpy.ok() and not getattr(node, "done", False):
             try:
                 step(executor)
-                guard.succeeded()
             except (KeyboardInterrupt, ExternalShutdownException):
                 raise
             except Exception as error:
-                guard.failed("the loop", error)
+                guard.failed("the loop", error, by_itself=True)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception as error:

@@ -34,6 +34,9 @@ from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.tasks.scenes import boxes_from_text
 from tdm_ros.tdm.actor import NumpyActor
 
+MAIL_S = 0.05
+"""Longest time for which messages are taken in before the next plan: a flood of them must not keep it off [s]."""
+
 
 class PlannerNode(Node):
     """Handles its mail, then plans from the newest state; nobody waits for it."""
@@ -89,8 +92,8 @@ class PlannerNode(Node):
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Read the mail, plan from the newest state; take what was learned meanwhile."""
         spin_idle(executor)
-        before = -1
-        while before != self._received:
+        before, end_s = -1, time.monotonic() + MAIL_S
+        while before != self._received and time.monotonic() < end_s:
             before = self._received
             executor.spin_once(timeout_sec=0.0)
         self.plan()

@@ -181,6 +181,10 @@ class PolicyNode(LifecycleNode):
         if problem:
             self.refusals.refuse("policy_weights", f"version {message.version}: {problem}")
 
+    def on_callback_error(self, why: str) -> None:
+        """Pursue nothing that may have been taken in by half; the arm holds, and says that no command comes."""
+        self._decider.forget_aims()
+
     def _on_two_planners(self, why: str) -> None:
         """Follow neither."""
         self._decider.forget_aims()

@@ -55,6 +55,7 @@ class _Asked:
     reached: float = float("nan")
     order: Order | None = None
     asked_s: float = -float("inf")
+    begun: int = 0
 
 
 def _settled(handle: Any) -> Any:
@@ -173,6 +174,7 @@ class ReachAction:
         asked.distance = float(self._live.task.distance(sample.hand_m, asked.goal))
         running, newest = self._live.running, self._live.newest
         if self._is_for(asked, running):
+            asked.begun = running.episode
             for order in orders:
                 if order.episode == running.episode:
                     self._note(asked, order)
@@ -180,7 +182,10 @@ class ReachAction:
                 self._end(asked, Result.REACHED, f"the hand is {asked.distance:.3f} m from the goal")
             if running.start_cycle + running.length - sample.cycle > AGAIN_CYCLES:
                 return
-        if self._asked is asked and not self._is_for(asked, newest, after=running):
+        replaced = newest.state == State.RUNNING and newest.goal_id not in ("", asked.goal_id)
+        if self._asked is asked and replaced and newest.episode > asked.begun > 0:
+            self._end(asked, Result.PREEMPTED, "another goal was asked for meanwhile", call_off=False)
+        elif self._asked is asked and not self._is_for(asked, newest, after=running):
             self._ask(asked)
 
     def _announced(self) -> list[Announcement]:
@@ -244,17 +249,21 @@ class ReachAction:
             begun = "" if asked.plans else "; the supervisor never began an episode for it (it may be evaluating)"
             self._end(asked, Result.OUT_OF_TIME, f"the time budget is over{begun}")
 
-    def _end(self, asked: _Asked, status: int, reason: str) -> None:
-        """Settle how a goal ended; unless it was reached the arm holds, or does already."""
+    def _end(self, asked: _Asked, status: int, reason: str, call_off: bool = True) -> None:
+        """Settle how a goal ended; unless it was reached the arm holds, or does already.
+
+        Without ``call_off`` its episode runs to its end, which is that of another goal's beginning.
+        """
         if asked.over:
             return
         self._asked = None
-        if status in CALLED_OFF:
+        self._request(asked, withdrawn=True)
+        if status in CALLED_OFF and call_off:
             self._withdrawn.append(asked.goal_id)
-            self._request(asked, withdrawn=True)
-            for told in self._announced():
-                if self._is_for(asked, told):
-                    self._call_off(told.episode, reason)
+        for told in self._announced() if call_off else ():
+            further = told.episode != self._live.running.episode
+            if self._is_for(asked, told) and (further or status in CALLED_OFF):
+                self._call_off(told.episode, reason)
         self._settle(asked, status, reason)
 
     def _call_off(self, episode: int, reason: str) -> None:

@@ -17,6 +17,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from tdm_ros.control.episodes import EpisodeMachine, Surroundings
+from tdm_ros.control.identity import check_identity
 from tdm_ros.control.refusals import Refusals, printable
 from tdm_ros.control.schedule import Goals, Schedule
 from tdm_ros.control.timeline import State
@@ -44,6 +45,7 @@ READY_S = 2.5
 FAREWELL_S = 1.5
 """After the last episode, time for the last transitions and counts to arrive."""
 MAX_STATE_AGE_S = 1.0
+ALARM_EVERY_S = 1.0
 YOUNG_S, TWO_ARMS_S = 10.0, 5.0
 """Beside another arm a system that began this lately ends at once, and any other after this long in FAULT [s]."""
 
@@ -70,7 +72,7 @@ class SupervisorNode(Node):
         self._two_arms = ""
         self._published: tuple[object, ...] = ()
         self._logged: tuple[object, ...] = ()
-        self._alarm = ""
+        self._alarm, self._alarm_s = "", -float("inf")
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
         every(self, HEARTBEAT_S, self._heartbeat)
@@ -200,8 +202,9 @@ class SupervisorNode(Node):
 
     def _log_alarm(self) -> None:
         """Log at once that something is not recorded, and that it is again; the live line may be printed later."""
-        if (alarm := self._record.alarm) != self._alarm:
-            self._alarm = alarm
+        alarm, now_s = printable(self._record.alarm), time.monotonic()
+        if alarm != self._alarm and now_s - self._alarm_s > ALARM_EVERY_S:
+            self._alarm, self._alarm_s = alarm, now_s
             logger = self.get_logger()
             if alarm:
                 logger.error(alarm)
@@ -223,6 +226,9 @@ class SupervisorNode(Node):
     def _on_transition(self, message: Transition) -> None:
         if message.task != self.task.fingerprint:
             self.refusals.refuse("transition: another task", message.task or "none")
+            return
+        if message.run and (problem := check_identity(message.run, int(message.cycle))):
+            self.refusals.refuse(f"transition: {problem}")
             return
         self._record.on_transition(message.run, int(message.cycle))
 
@@ -258,6 +264,8 @@ class SupervisorNode(Node):
         goals, problem = self._machine.goals, ""
         if request.withdrawn:
             goals.withdraw(request.goal_id)
+        elif self._machine.done:
+            problem = "the run is over"
         elif request.task != self.task.fingerprint:
             problem = f"goal of another task, {printable(request.task, 100)}; this is {self.task.fingerprint}"
         elif not request.goal_id:

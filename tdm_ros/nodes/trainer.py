@@ -43,6 +43,8 @@ LOOK_AROUND_S = 0.25
 MAP_EVERY_S = 1.0
 GONE_S = 3.0
 """A supervisor speaks four times a second; the arm of one that was last heard this long ago is gone."""
+MAIL_S = 0.2
+"""Longest time for which messages are taken in before the next updates: a flood of them must not keep these off [s]."""
 LAST_MAIL_S = 0.5
 """The collector is one cycle late: wait this long for the last transitions before the last updates."""
 
@@ -163,8 +165,10 @@ class TrainerNode(Node):
 
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Read the mail, learn for a while, publish and save when it is time."""
-        silent = 0
-        while silent < 2:  # one silent turn only ends a round in which each topic was asked for one message
+        silent, end_s = 0, time.monotonic() + MAIL_S
+        while (
+            silent < 2 and time.monotonic() < end_s
+        ):  # one silent turn only ends a round in which each topic was asked for one message
             before = self._received
             executor.spin_once(timeout_sec=0.0)
             silent = silent + 1 if before == self._received else 0

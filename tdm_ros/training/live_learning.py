@@ -122,7 +122,7 @@ class LiveLearning:
         ValueError
             If a vector has another size than the task's, or is not finite or physical, or the identity is none.
         """
-        if transition.run and (problem := check_identity(transition.run, transition.cycle)):
+        if problem := check_identity(transition.run or "of a log without runs", transition.cycle):
             raise ValueError(problem)
         if transition.source in COMMANDED:
             check_step(transition.step, self.learner.task)
