@@ -594,3 +594,23 @@ def test_machine_state_with_a_cycle_far_ahead_is_a_fault_and_not_believed_for_ev
     arm.machine.start()
     arm.run(100)
     assert arm.machine.told.state == State.RUNNING and arm.machine.told.start_cycle < 1000
+
+
+def test_machine_arm_restarted_waits_for_nothing_of_the_old_cycles_and_hears_faults_of_the_new_one() -> None:
+    arm = Arm(duration=0, reset_every=1000)
+    arm.cycle = 5000
+    arm.run(100)
+    arm.machine.event("discard")
+    arm.run(1)
+    arm.machine.fault("something")
+    arm.machine.clear_fault()
+    arm.cycle, arm.arm_run = 0, "another"
+    arm.run(2)
+    assert "restarted" in arm.machine.told.reason
+    arm.machine.clear_fault()
+    arm.machine.start()
+    arm.run(30)
+    assert arm.machine.told.state == State.RUNNING
+    arm.fault = "the e-stop is pressed"
+    arm.run(1)
+    assert arm.machine.told.state == State.FAULT

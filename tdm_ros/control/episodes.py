@@ -245,13 +245,13 @@ class EpisodeMachine:
         restarted = self._arm_run not in (None, sample.run)
         self._arm_run = sample.run
         if restarted:
-            self._cycle = sample.cycle
+            self._count_from(sample.cycle)
             self.fault("another run of the arm than before: it was restarted")
             return None
         if sample.cycle <= self._cycle:
             self._behind += 1  # it was here before
             if self._behind > LEAST_BEHIND:
-                self._behind, self._cycle = 0, sample.cycle
+                self._count_from(sample.cycle)
                 self.fault("the cycles of arm_state went back: a state with a cycle far ahead came from somewhere else")
             return None
         self._behind = 0
@@ -272,6 +272,12 @@ class EpisodeMachine:
                 self._active, self._verdict, self._person_drove, self._cut = self.told, "", False, ""
             self._go_on(around)
         return result
+
+    def _count_from(self, cycle: int) -> None:
+        """Go on with lower cycles: what was to be waited for was in the old ones."""
+        self._cycle = self._paused_at = cycle
+        self._behind = self._hold_until = 0
+        self._cleared_at = -CLEARING
 
     def _end_of_episode(self, sample: ArmSample) -> EpisodeResult | None:
         run = self._active

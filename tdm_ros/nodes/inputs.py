@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -87,7 +88,7 @@ class _Input:
     def _two(self, info: Any) -> bool:
         """Whether two publish; in the graph one that was killed counts for a while, so that the numbers tell, too."""
         number = info.get("publication_sequence_number")
-        falls = self._source.take(number) if number is not None else True
+        falls = self._source.take(number, time.monotonic()) if number is not None else True
         return falls and self._node.count_publishers(self._full) > 1
 
 

@@ -22,6 +22,7 @@ from operator_bench import Operator, stands
 from safetensors.numpy import load, save
 from tdm_ros.msg import Command, PolicyWeights
 
+from tdm_ros.control.one_source import WINDOW_S
 from tdm_ros.intera.client import WORKER
 from tdm_ros.nodes import qos
 from tdm_ros.replay import Step
@@ -134,6 +135,7 @@ def test_system_told_nonsense_stops_the_arm(operate, ros1: Ros1, robot: Simulate
     stands(operator, robot, "a storm of 2000 old commands", since_s)
     stays_in_fault(operator)
 
+    time.sleep(WINDOW_S)  # until the arm believes again that one commands
     operator.go()
     since_s = time.monotonic()
     weights.publish(PolicyWeights(version=10**6, task=TASK.fingerprint, data=spoilt))
