@@ -6,6 +6,7 @@
 # make browser set-up of Chromium for the tests of the page, which `make test` then runs, too: Debian's package, as root
 # make lint    only the static checks
 # make build   set-up alone: .venv, packages, messages. Every target does it; the second time it takes a moment
+# make docs    the documentation as a site, in build/site; --strict: a broken link is an error
 # make clean   remove all that was made, except runs/
 #
 # Arguments of the demo:  make demo ARGS="duration_min:=10 seed:=3"     (their list: make args)
@@ -15,7 +16,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test ros1 browser models test-intera lint build args clean
+.PHONY: help demo test docs ros1 browser models test-intera lint build args clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +41,10 @@ lint: build
 # First what needs no processor for itself, on all cores, then what is in real time, one at a time. With ARGS, what they say.
 PYTEST = INTERA_TESTS=$$(.venv-intera/bin/python -c "import rospy, mujoco" 2>/dev/null && echo 1) \
   ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest
+
+docs: build
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 test: lint
 ifneq ($(strip $(ARGS)),)

@@ -45,7 +45,7 @@ class Help:
     demonstrations : int
         Before it begins.
     interventions : bool
-        Whether she watches, and takes over when nothing comes of what it does.
+        Whether the operator watches, and takes control when the learner makes no progress.
     """
 
     demonstrations: int = 0

@@ -36,7 +36,7 @@ HELP, SHARE = 16, 0.2
 class TeleoperatedPush(SawyerPushEnv):
     """`SawyerPushEnv` whose commands go through `ArmControl`; without a person it moves bit for bit like that.
 
-    ``twist``, (6,) or None, is what a person asks of the hand in the next step, and ``by_person`` says whether she made
+    ``twist``, (6,) or None, is the operator's command for the next step, and ``by_person`` whether the operator made
     the last one.
     """
 

@@ -27,10 +27,10 @@ from tdm_ros.system.ros_packages import require
 
 SHARE = Path(get_package_share_directory("tdm_ros"))
 ARGUMENTS = {
-    "scene": ("open", ["open", "wall", "push"], "what stands beside the arm"),
-    "actuation": ("velocity", ["velocity", "torque"], "what a command means to the joints"),
-    "headless": ("false", ["true", "false"], "whether Gazebo runs without a window"),
-    "lock_step": ("false", ["true", "false"], "whether the world is paused, and makes steps when the node arm asks"),
+    "scene": ("open", ["open", "wall", "push"], "objects beside the arm"),
+    "actuation": ("velocity", ["velocity", "torque"], "actuation of the joints"),
+    "headless": ("false", ["true", "false"], "run Gazebo without a window"),
+    "lock_step": ("false", ["true", "false"], "pause the world; it makes steps when the node arm requests them"),
 }
 """Default, choices and description, by name."""
 WORLD_CONTROL = "/world/tdm_sawyer/control@ros_gz_interfaces/srv/ControlWorld"

@@ -28,10 +28,10 @@ DEVICES = {
 def generate_launch_description() -> LaunchDescription:
     """Return the arguments and the nodes of the device, as launch actions."""
     device = DeclareLaunchArgument(
-        "device", default_value="joy", choices=[*DEVICES], description="what the hand is driven with"
+        "device", default_value="joy", choices=[*DEVICES], description="teleoperation device"
     )
     params = DeclareLaunchArgument(
-        "params", default_value="", description="a file of your own with parameters of the device's nodes"
+        "params", default_value="", description="file with your own parameters of the device's nodes"
     )
     return LaunchDescription([device, params, OpaqueFunction(function=start)])
 

@@ -1,4 +1,4 @@
-"""Files that a crash or a power cut leaves as they were or as they will be, never in between."""
+"""Durable file replacement: after a crash or power cut a file is either old or new, never partial."""
 
 from __future__ import annotations
 

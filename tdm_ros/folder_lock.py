@@ -1,4 +1,4 @@
-"""One writer per folder: a lock that the kernel releases when its holder dies, however that happens."""
+"""One writer per folder: a lock that the kernel releases when its holder dies."""
 
 from __future__ import annotations
 

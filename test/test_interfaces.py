@@ -1,4 +1,4 @@
-"""What the living nodes publish, hear and offer is what README.md says, row by row."""
+"""What the living nodes publish, hear and offer is what docs/nodes has, row by row."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ros_bench import ROOT, Bench, bench  # noqa: E402
 
 from tdm_ros.nodes.parameters import NODES  # noqa: E402
 
-README = (ROOT / "README.md").read_text()
-ROW = re.compile(r"\| (publishes|subscribes|offers) \| `([^`]+)` \| (?:\[(\w+)\]\((\w+)/\w+\.\w+\)|([\w/]+)) \|")
+PAGES = {name: (ROOT / "docs" / "nodes" / f"{name}.md").read_text() for name in NODES}
+ROW = re.compile(r"\| (publishes|subscribes|offers) \| `([^`]+)` \| (?:\[(\w+)\]\([^)]+\)|([\w/]+)) \|")
 EVERYWHERE = (
     "/rosout",
     "/parameter_events",
@@ -36,9 +36,9 @@ MORE: dict[str, dict[str, object]] = {"console": {"port": 0}, "planner": {"plann
 
 
 def documented(node: str) -> dict[tuple[str, str], str]:
-    """Direction and name -> type without its package, of the table in the README."""
-    table = README.split(f"<!-- table: topics {node} -->")[1].split("<!-- end -->")[0]
-    rows = {(found[1], found[2]): found[3] or found[5].rpartition("/")[2] for found in ROW.finditer(table)}
+    """Direction and name -> type without its package, of the table on its page."""
+    table = PAGES[node].split(f"<!-- table: topics {node} -->")[1].split("<!-- end -->")[0]
+    rows = {(found[1], found[2]): found[3] or found[4].rpartition("/")[2] for found in ROW.finditer(table)}
     assert rows
     return {key: kind for key, kind in rows.items() if not (node == "arm" and key in OF_REAL_ARMS)}
 
@@ -63,7 +63,7 @@ def living(made: Bench, name: str) -> dict[tuple[str, str], str]:
     return found
 
 
-def test_every_topic_service_and_action_of_the_nodes_is_in_the_readme(tmp_path: Path) -> None:
+def test_every_topic_service_and_action_of_the_nodes_is_documented(tmp_path: Path) -> None:
     names = [name for name in NODES if name != "teleop_keyboard"]
     with bench(tmp_path) as made:
         for name in names:
@@ -85,6 +85,7 @@ def test_every_topic_service_and_action_of_the_nodes_is_in_the_readme(tmp_path: 
         assert agree(), {name: found for name, found in problems.items() if found}
 
 
-def test_every_parameter_of_the_nodes_is_in_the_readme() -> None:
+def test_every_parameter_of_the_nodes_is_documented() -> None:
     for name in NODES:
-        assert f"<!-- table: parameters {name} -->" in README and f"<!-- table: topics {name} -->" in README, name
+        page = PAGES[name]
+        assert f"<!-- table: parameters {name} -->" in page and f"<!-- table: topics {name} -->" in page, name

@@ -237,8 +237,8 @@ def test_keyboard_without_a_terminal_says_so(tmp_path: Path) -> None:
         assert "needs a terminal on its standard input" in made.output("teleop_keyboard")
 
 
-def test_system_records_a_person_and_what_she_discards(tmp_path: Path) -> None:
-    """All nodes live: what she did is in the topic, in the log and in the replay; what she discarded is not learned."""
+def test_system_records_the_operator_and_what_they_discard(tmp_path: Path) -> None:
+    """All nodes live: operator transitions are in topic, log and replay; discarded ones are not learned from."""
     with bench(tmp_path) as made:
         transitions = made.collect(Transition, "transition", qos.TRANSITION)
         states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)

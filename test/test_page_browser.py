@@ -249,8 +249,8 @@ def test_key_held_a_person_drives_let_go_the_policy_does_and_what_she_did_is_rec
         since_s = time.time()
         stage.page.keyboard.down("r")
         stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_HUMAN, 5)
-        hers = next(s.header.stamp for s in stage.states[-20:] if s.source == ArmState.SOURCE_HUMAN)
-        took_s = hers.sec + hers.nanosec * 1e-9 - since_s
+        first = next(s.header.stamp for s in stage.states[-20:] if s.source == ArmState.SOURCE_HUMAN)
+        took_s = first.sec + first.nanosec * 1e-9 - since_s
         print(f"key to the end of the first cycle that it moved the arm in: {took_s:.3f} s")
         low = stage.hand
         stage.see(lambda: stage.page.inner_text("#drive-who") == "you drive", 5)

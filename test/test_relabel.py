@@ -95,12 +95,12 @@ def test_human_share_is_drawn_from_what_a_person_did_and_without_her_nothing_cha
     for number in range(1000):
         for store, human in zip(stores, (False, number < 10), strict=True):
             store.add(point_step(number), last=number % 50 == 49, human=human)
-    plain, hers = stores
+    plain, mixed = stores
     same = [sample_batches(plain, GoalMix(), (4, 256), np.random.default_rng(1), share) for share in (0.0, 0.5)]
     for one, other in zip(*same, strict=True):
         np.testing.assert_array_equal(one, other)
     shares = []
     for share in (0.0, 0.5):
-        batch = sample_batches(hers, GoalMix(), (8, 512), np.random.default_rng(1), share)
+        batch = sample_batches(mixed, GoalMix(), (8, 512), np.random.default_rng(1), share)
         shares.append(float((batch.achieved[..., 0] < 10).mean()))
     assert shares[0] < 0.02 and abs(shares[1] - 0.505) < 0.03

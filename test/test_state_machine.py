@@ -514,7 +514,7 @@ def test_machine_goal_that_stays_puts_off_the_end_of_learning_and_is_not_evaluat
     arm.machine.goals.ask(GOAL)
     evaluated = arm.machine.evaluated
     arm.run(2000)
-    assert arm.machine.evaluated <= evaluated + 1 and not arm.machine.done, "she may go on as long as she likes"
+    assert arm.machine.evaluated <= evaluated + 1 and not arm.machine.done, "the operator may continue without end"
     arm.machine.keep_goal(False)
     arm.run(400)
     assert arm.machine.done

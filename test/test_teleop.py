@@ -1,4 +1,4 @@
-"""A person drives the arm: when she does, who comes before her, and what is said of whose cycle it was."""
+"""Teleoperation: when the operator is in control, what has priority over them, and which source a cycle has."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Bench:
         self.control.hear(Announcement(state, episode=episode, length=10**6, goal=goal, reason="test"), self.now_s)
 
     def cycle(self, twist=None, answer: bool = True, after_s: float = 0.001):  # type: ignore[no-untyped-def]
-        """Let a cycle pass in which a person asks for ``twist``; returns why she may not, and the report."""
+        """Let a cycle pass in which the operator asks for ``twist``; returns why it is not executed, and the report."""
         self.control.hear(self.control.timeline.newest, self.now_s)
         told, why = self.control.timeline.newest, ""
         if twist is not None:
@@ -276,7 +276,7 @@ def test_person_whose_device_was_gone_may_come_back_herself() -> None:
     assert bench.cycle(AHEAD)[0] == ""
     assert bench.cycle(AHEAD)[1].source == Source.HUMAN
     bench.control.steer(np.zeros(6), bench.now_s)
-    assert bench.cycle()[1].source == Source.POLICY, "now she has let go"
+    assert bench.cycle()[1].source == Source.POLICY, "now the control is released"
 
 
 def test_cycle_in_which_she_takes_over_is_hers_and_its_action_is_the_mean_of_both() -> None:
@@ -396,7 +396,7 @@ def test_guided_by_hand_without_the_deadman_is_still_the_persons() -> None:
     assert [r.source for r in reports[1:]] == [Source.HUMAN] * 3
     bench.tell(State.RUNNING, episode=2)
     reports = [bench.cycle()[1] for _ in range(3)]
-    assert [r.source for r in reports] == [Source.HUMAN] * 3, "and she goes on in an episode"
+    assert [r.source for r in reports] == [Source.HUMAN] * 3, "and the operator continues in an episode"
     bench.arm.cuff = False
     assert [bench.cycle()[1].source for _ in range(2)][-1] == Source.SAFETY
 

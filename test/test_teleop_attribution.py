@@ -196,8 +196,8 @@ def test_every_cycle_says_whose_it_was_and_what_was_done(play: Play) -> None:
     assert not wrong, f"{len(wrong)} of {CYCLES}: {wrong[:5]}"
     counts = {source: sum(t.source == source for t in play.truth.values()) for source in Source}
     assert min(counts[s] for s in (Source.HUMAN, Source.POLICY, Source.RESET)) > 1000, counts
-    hers = {cycle for cycle, truth in play.truth.items() if truth.source == Source.HUMAN}
-    assert hers == {s.cycle - 1 for s in play.samples if s.source == Source.HUMAN}
+    human = {cycle for cycle, truth in play.truth.items() if truth.source == Source.HUMAN}
+    assert human == {s.cycle - 1 for s in play.samples if s.source == Source.HUMAN}
     assert sum(s.source == Source.SAFETY for s in play.samples) > 50
 
 
@@ -215,9 +215,9 @@ def test_log_topic_and_replay_have_every_action_with_its_source(play: Play, tmp_
     assert pairing.orphans == 0 and [t.cycle for t in logged] == [t.cycle for t in published]
     for received in (logged, published):
         assert all(same(play.truth[t.cycle], t.source, t.step.action) for t in received)
-    hers = {cycle for cycle, truth in play.truth.items() if truth.source == Source.HUMAN}
+    human = {cycle for cycle, truth in play.truth.items() if truth.source == Source.HUMAN}
     first, last = play.samples[0].cycle, play.samples[-1].cycle
-    assert {t.cycle for t in logged if t.source == Source.HUMAN} == {c for c in hers if first <= c < last - 1}
+    assert {t.cycle for t in logged if t.source == Source.HUMAN} == {c for c in human if first <= c < last - 1}
 
     live = LiveLearning(Learner(TASK, TdmConfig(), 0))
     live.rebuild(logged)

@@ -92,7 +92,7 @@ def check_machine() -> None:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         raise SetupError(
             f"ROS 2's wheels exist for Linux on x86_64 only, this is {sys.platform} on {platform.machine()}: "
-            "install ROS 2 Jazzy and use colcon build and ros2 launch (README)."
+            "install ROS 2 Jazzy and use colcon build and ros2 launch (docs/getting_started.md)."
         )
     python = f"python{dotted(sys.version_info[:2])}"
     if not any(shutil.which(name) for name in ("c++", "g++", "clang++")):

@@ -1,4 +1,4 @@
-"""The console program `tdm_ros`: one verb a file, imported when it is used.
+"""Console program `tdm_ros`: one module per subcommand, imported when it is used.
 
 A verb is a module of this package with `add_arguments(parser)` and `run(arguments)`, which returns the exit
 status. The first line of its docstring is its line in `tdm_ros --help`; `tdm_ros <verb> --help` has it all.

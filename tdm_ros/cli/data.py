@@ -1,4 +1,4 @@
-"""Look at recordings, cut, join, check and convert them.
+"""Inspect, trim, merge, validate and convert recordings.
 
 A recording is a run's folder, its log_mcap/, an MCAP file (of `ros2 bag record`, too), or what `convert` made.
 Nothing is overwritten, and a damaged file gives a sentence and whatever is whole in it.

@@ -1,4 +1,4 @@
-"""Start a system: its ROS 2 nodes, each a process of its own.
+"""Start a system: its ROS 2 nodes, each in its own process.
 
 The system's table, config/<system>.system.yaml, is the one that the launch file of the same name uses; this
 is the way to start it where `ros2 launch` does not exist. Ctrl-C ends it. A required node that dies ends it

@@ -1,1 +1,1 @@
-"""The page in the browser: what it shows, what it may ask for, and who may open it. No ROS in here."""
+"""Page in the browser: content, permitted requests, access control. Independent of ROS."""

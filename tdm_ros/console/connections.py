@@ -1,4 +1,4 @@
-"""Bounds on connections: size of a request, time for it, and number. Idle connections keep nobody out."""
+"""Bounds on connections: size, duration and number of requests. Idle connections do not exclude others."""
 
 from __future__ import annotations
 

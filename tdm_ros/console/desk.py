@@ -1,4 +1,4 @@
-"""What the page shows, and what a person asked for: all that the page and ROS share. Safe between threads."""
+"""State that the page and ROS share: values to show, and requests of the operator. Thread-safe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Driving from the page: it answers twenty ticks a second with what is held; without an answer nobody drives."""
+"""Driving from the page: it reports the held keys 20 times per second; without a report the arm is not driven."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class Driving:
         self._patience = None if page is None else asyncio.get_running_loop().call_later(LOST_S, self._lose, page)
 
     def _lose(self, page: int) -> None:
-        """A page is gone, or silent: if it drove, the hand stands, and nobody says that she let go.
+        """A page is closed or silent: if it drove, the hand stands, and the control is not released.
 
         So the arm is not handed back to the policy. A page that comes back drives on only after it has let go: what it
         holds may be long over.

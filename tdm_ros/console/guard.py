@@ -1,4 +1,4 @@
-"""Who may open the page: the right host, origin and token, in messages of a bearable number and size. Pure ASGI."""
+"""Access control of the page: host, origin, token, number and size of messages. Pure ASGI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page: the view, who is in control and why, buttons, driving, the goal, and how learning goes."""
+"""Page: 3-D view, source of commands and reason for a hold, buttons, driving, goal, learning progress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates: how many requests and messages pass, per address; standard library only."""
+"""Rate limits per address for requests and messages. Standard library only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page shows in numbers: the learning curve, how well the loop runs, what is recorded."""
+"""Numbers that the page shows: learning curve, timing of the loop, recorded transitions."""
 
 from __future__ import annotations
 

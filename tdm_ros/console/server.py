@@ -1,4 +1,4 @@
-"""The web server of the page: in a thread of its own, behind the guard."""
+"""Web server of the page: in its own thread, behind the access control."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arm as plain shapes, read out of our own MuJoCo model: what a page needs to draw it."""
+"""Arm as primitive shapes, read from our MuJoCo model, for the page to draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's 3-D view: the arm, its goal as something to drag, the plan, keep-outs, and where the hand has been."""
+"""3-D view of the page: arm, goal to drag, plan, keep-outs, trajectory of the hand."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the nodes decide, without ROS: pacing, statistics, command checks, episodes. Time is injected."""
+"""Decisions of the nodes without ROS: pacing, statistics, command checks, episodes. Time is injected."""

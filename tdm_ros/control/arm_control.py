@@ -1,4 +1,4 @@
-"""Who moves the arm, and when does it hold? The arm node's decisions, with time injected."""
+"""Selects the source of the commands and decides on holds, for the node `arm`. Time is injected."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ STILL = (State.DISABLED, State.FAULT)
 class ArmControl:
     """Follows a person, commands while an episode runs, drives home when told, and holds in every other case.
 
-    A person comes before the drive home and the policy, and after every reason to hold. She may drive in all states but
-    DISABLED and FAULT, while the supervisor is heard. To let go is to say so, by a zero or by not being engaged: then
-    the policy goes on. One who merely falls silent may have lost her device, and the arm holds. Who was stopped, or
-    held the stick while she might not drive, has to let go of it first. A cycle counts as hers when she moved the arm
-    in any part of it.
+    The operator has priority over the drive home and the policy, but not over a fault or a released deadman. They may
+    drive in all states but DISABLED and FAULT, while the supervisor is heard. A zero twist, or
+    engaged false, releases the control, and the policy continues. If messages stop without that, the device may be
+    lost, and the arm holds. An operator who was stopped, or who held the control while driving was not allowed, must
+    release it first. A cycle counts as the operator's if they moved the arm in any part of it.
 
     What the drive has a problem with is a fault: the arm stays put until the supervisor has announced FAULT, which it
     does on hearing of it, and then DISABLED, which it does when the operator clears the fault.
@@ -130,10 +130,9 @@ class ArmControl:
         return ""
 
     def steer(self, twist: ArrayLike, now_s: float) -> str:
-        """Take in the velocity of the hand, (6,) [m/s, rad/s], that a person asks for; return "" or why she may not.
+        """Take in the velocity of the hand, (6,) [m/s, rad/s], of the operator; return "" or why it is not executed.
 
-        Who takes over moves the arm at once, and stops it at once; where else she wants to go counts from the next
-        cycle on.
+        The first and the last twist act at once; a twist in between counts from the next cycle on.
         """
         self.pass_time(now_s)
         self.stick.push(twist, now_s)
@@ -142,7 +141,7 @@ class ArmControl:
         return self._consult(now_s)
 
     def engage(self, held: bool, now_s: float) -> str:
-        """Take in whether a person says that she drives, moving or not; return "" or why she may not."""
+        """Take in whether the operator is engaged, moving or not; return "" or why they may not drive."""
         self.pass_time(now_s)
         self.stick.engage(held, now_s)
         return self._consult(now_s)
@@ -271,7 +270,7 @@ class ArmControl:
             self._raise_to_m = float(self._home.reading().hand_m[2]) + raise_m
             self._raise_cycles = RAISE_CYCLES if raise_m else 0
         if self._by and not self._bar(now_s):
-            return  # she goes on
+            return  # the operator continues
         self._let_go_first |= self._by is By.STICK
         self._by = None
         self._stand()
@@ -282,7 +281,7 @@ class ArmControl:
         self.safeguards.begin(now_s)
 
     def _hold_if(self, why: str) -> None:
-        """Hold if there is a reason and the arm may be driven; whoever guides it by hand has it in her hands."""
+        """Hold if there is a reason and the arm may be driven; an arm that is guided by hand needs no hold."""
         driven = self._told.state in (State.RUNNING, State.RESETTING) or self._by
         if why and not self._held and driven and self._by is not By.CUFF:
             self._hold(why)
@@ -307,7 +306,7 @@ class ArmControl:
             self._hold(why)
 
     def _forsake(self, why: str) -> None:
-        """Who drove is gone, and has not let go: nobody drives until something new is announced, or she is back."""
+        """The sender was lost while driving: hold until something new is announced, or the sender is back."""
         self._fail(why)
         self._forsaken = True
 
@@ -344,7 +343,7 @@ class ArmControl:
             self._let_go_first = True
             return why
         foreign = self._at_wheel is not self._drive or self._mixed
-        if self._by or (foreign and self._done):  # hers from the next cycle on: part of this one was another's
+        if self._by or (foreign and self._done):  # the operator's from the next cycle on
             return ""
         self._at_wheel, self._by, self._held, self._in_force = self._drive, By.STICK, "", Source.HUMAN
         self._forsaken = False
@@ -383,7 +382,7 @@ class ArmControl:
         """Give way while the arm is guided by hand; where the safeguards latch, a person has to start it again."""
         guided = self._drive.guided() and not (self._fault or self._told.state in STILL)
         if guided and self._drive.actuation.mode != "velocity":
-            self.fault("somebody holds the cuff, and what she does can not be told in torques")
+            self.fault("the cuff is held, and guiding by hand cannot be expressed in torques")
         elif guided and self._by is not By.CUFF:
             self._stand()
             self._let_go_first |= self._by is By.STICK

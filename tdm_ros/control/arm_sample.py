@@ -1,4 +1,4 @@
-"""One state of the arm as every other node uses it: checked, and with its joints in our order."""
+"""State of the arm as all other nodes use it: checked, with the joints in our order."""
 
 from __future__ import annotations
 

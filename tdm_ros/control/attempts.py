@@ -1,4 +1,4 @@
-"""Cycles that a person discards: those of the newest attempt, of the policy or of a person."""
+"""Cycles that the operator discards: those of the newest attempt, of the policy or of the operator."""
 
 from __future__ import annotations
 

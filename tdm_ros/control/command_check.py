@@ -1,4 +1,4 @@
-"""May this command move the arm? Every reason to say no, in one place."""
+"""Validation of commands: every reason for a rejection in one place."""
 
 from __future__ import annotations
 

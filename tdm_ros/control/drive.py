@@ -1,4 +1,4 @@
-"""What `ArmControl` works with: a drive that turns commands into motion, its times, and what it reports of a cycle."""
+"""Interface between `ArmControl` and an arm: drive, time limits, report of a cycle."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class By(Enum):
     STICK = "stick"
     """Velocities of the hand, which go through the limiter."""
     CUFF = "cuff"
-    """Her own hands, on an arm that gives way: it follows no command meanwhile."""
+    """The operator guides the arm by hand, which follows no command meanwhile."""
 
 
 @dataclass(frozen=True)

@@ -200,10 +200,10 @@ class EpisodeMachine:
         return ""
 
     def keep_goal(self, on: bool) -> str:
-        """Let the goal that a person asks for stay, and begin with another at once when she asks for it.
+        """Keep a requested goal for further episodes, and begin with another one at once when it is requested.
 
-        Meanwhile learning does not end and nobody drives home by himself; during the evaluation her episodes count for
-        nothing.
+        Meanwhile learning does not end and the arm is driven home only on request; during the evaluation these episodes
+        do not count.
         """
         self.goals.keep(on)
         return ""

@@ -1,4 +1,4 @@
-"""Identity of a state or a transition: the run of the arm, and the cycle. A wall-clock stamp is never one."""
+"""Identity of a state or a transition: run of the arm and cycle, never a wall-clock stamp."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vectors that come in a message: of the right size, finite, and no larger than an arm has them."""
+"""Validation of vectors in a message: size, finite values, physical range."""
 
 from __future__ import annotations
 

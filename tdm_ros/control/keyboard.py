@@ -1,4 +1,4 @@
-"""Keys of a terminal become a velocity of the hand. A terminal tells of no key that is let go: time has to."""
+"""Keys of a terminal as a velocity of the hand. A terminal does not report the release of a key; a time-out does."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Keyboard:
         self.speed_m_s = speed_m_s
         self._key, self._key_s, self._repeats = "", -np.inf, False
         self.engaged = False
-        """The person says that she drives, moving or not."""
+        """The operator is engaged, moving or not."""
         self.over = False
-        """She wants to leave."""
+        """The operator wants to leave."""
 
     def press(self, key: str, now_s: float) -> str:
         """Take a key in; return the event that it means, or ""."""

@@ -1,4 +1,4 @@
-"""Tells whether the messages of a topic come from one publisher, by the numbers that the middleware gives them."""
+"""Detects two publishers of a topic by the sequence numbers of the middleware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keep a loop on absolute deadlines, and recover from a late wake without missing the next one too."""
+"""Keeps a loop on absolute deadlines, and recovers from a late wake-up without missing the next deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refuse, count, and say so once a second at most: what every node does with input that it cannot use."""
+"""Counts rejected inputs per reason and logs each reason at most once per second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rotation matrices as quaternions, and back."""
+"""Conversion between rotation matrices and quaternions."""
 
 from __future__ import annotations
 

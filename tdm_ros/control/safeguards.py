@@ -1,4 +1,4 @@
-"""What a real arm asks for beyond a simulated one: a slow start, a hand on the deadman, a loop that keeps up."""
+"""Additional safeguards of a real arm: slow start, deadman, minimum rate of commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Sawyer as an arm like any other: it moves through the worker, and every doubt about it is a problem."""
+"""Real Sawyer with the interface of every arm: it moves through the worker, and every doubt about it is a problem."""
 
 from __future__ import annotations
 

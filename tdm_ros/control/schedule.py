@@ -1,4 +1,4 @@
-"""What the supervisor wants done: its settings, and where goals come from."""
+"""Settings of the supervisor, and the source of goals."""
 
 from __future__ import annotations
 

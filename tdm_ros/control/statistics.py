@@ -1,4 +1,4 @@
-"""Timing of the control loop in constant memory, and the share of the machine that its host took away."""
+"""Timing statistics of the control loop in constant memory, and the CPU time that the host took away."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a person at the stick, and where to? Decides from messages with time injected; knows no device and no ROS."""
+"""Whether the operator is in control, and with which twist: decided from messages, with injected time, without ROS."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Stick:
         self._twist_s = now_s
 
     def engage(self, held: bool, now_s: float) -> None:
-        """Take in whether the person says that she drives."""
+        """Take in whether the operator is engaged."""
         self._engaged_s = now_s if held else -np.inf
 
     def let_go(self) -> None:

@@ -1,4 +1,4 @@
-"""What the supervisor announced: which episode, or which other state, governs a given cycle."""
+"""Announcements of the supervisor: which episode, or which other state, applies to a cycle."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Recordings: read, look at, cut, join, check, convert. Knows neither torch nor ROS."""
+"""Recordings: read, inspect, trim, merge, validate, convert. Independent of torch and ROS."""

@@ -1,4 +1,4 @@
-"""Arrow tables of recordings, for the formats that are made of Parquet files. Needs pyarrow, an extra."""
+"""Arrow tables of recordings, for formats based on Parquet files. Needs pyarrow, an extra."""
 
 from __future__ import annotations
 

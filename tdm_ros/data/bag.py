@@ -1,4 +1,4 @@
-"""Write a recording as a bag of rosbag2: indexed MCAP files and metadata.yaml, for `ros2 bag play` and `info`."""
+"""Writes a recording as a bag of rosbag2: indexed MCAP files and metadata.yaml, for `ros2 bag play` and `info`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a recording what it should be? A sentence for everything that is not."""
+"""Validation of a recording: one sentence for every deviation."""
 
 from __future__ import annotations
 

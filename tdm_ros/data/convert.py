@@ -1,4 +1,4 @@
-"""From any form of a recording to any other."""
+"""Conversion between all formats of a recording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Join recordings and cut them: whole messages, each as it was."""
+"""Merging and trimming of recordings: whole messages, unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every recording in a line."""
+"""List of recordings, one line each."""
 
 from __future__ import annotations
 

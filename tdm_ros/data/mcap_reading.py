@@ -1,4 +1,4 @@
-"""An MCAP file as a recording in memory: whatever is whole in it, and a sentence for what is not."""
+"""MCAP file as a recording in memory: every whole message, and one sentence for each damage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings as one .npz file: a NumPy array a field, and what it takes to make the log again."""
+"""Recordings as one .npz file: one NumPy array per field, and the data to restore the log."""
 
 from __future__ import annotations
 

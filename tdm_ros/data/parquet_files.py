@@ -1,4 +1,4 @@
-"""Recordings as a folder that Hugging Face's `datasets` loads: data/train-*.parquet, a column a field."""
+"""Recordings as a folder that Hugging Face's `datasets` loads: data/train-*.parquet, one column per field."""
 
 from __future__ import annotations
 

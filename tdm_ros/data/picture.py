@@ -1,4 +1,4 @@
-"""A recording as a picture: who drove when, how it ended, where the hand went, what was commanded."""
+"""Plot of a recording: sources of commands, ends of episodes, trajectory of the hand, commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where one thing ends and another begins in a stream of transitions: unbroken pieces, episodes, gaps."""
+"""Segmentation of a stream of transitions: unbroken pieces, episodes, gaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a table is besides its columns, as JSON and flat arrays: the same in every format that it is stored in."""
+"""Metadata of a table as JSON and flat arrays, the same in every format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording in memory: the messages of an MCAP log in their order, byte by byte, and what is wrong with it."""
+"""Recording in memory: the messages of an MCAP log in order, byte by byte, and its damage."""
 
 from __future__ import annotations
 

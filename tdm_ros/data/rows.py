@@ -1,4 +1,4 @@
-"""A transition's bytes as ROS 2 has them, from columns; and what a message's own bytes differ by from those."""
+"""Serialised transitions from columns, and the differences to the original bytes."""
 
 from __future__ import annotations
 

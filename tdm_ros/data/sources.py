@@ -1,4 +1,4 @@
-"""From the paths that a person gives to recordings, whatever form they are in."""
+"""Recordings of any format from the paths that the user gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a recording, in numbers."""
+"""Summary of a recording in numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A summary for a person to read."""
+"""Summary of a recording as text."""
 
 from __future__ import annotations
 

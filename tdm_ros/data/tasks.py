@@ -1,4 +1,4 @@
-"""The task that a recording is of, found by the fingerprint that every transition carries."""
+"""Task of a recording, found by the fingerprint in every transition."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Sawyer written down for others, from the one table of facts: URDF, SDF, worlds and the bridge to Gazebo."""
+"""Description of Sawyer for other programs, from one table of facts: URDF, SDF, worlds and the bridge to Gazebo."""

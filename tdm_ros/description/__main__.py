@@ -1,4 +1,4 @@
-"""Write the description's files anew, in the root of the repository: ``python -m tdm_ros.description``."""
+"""Writes the files of the description in the root of the repository: ``python -m tdm_ros.description``."""
 
 from __future__ import annotations
 

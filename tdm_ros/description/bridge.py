@@ -1,4 +1,4 @@
-"""The configuration of ros_gz_bridge: which topics of Gazebo are topics of ROS 2."""
+"""Configuration of ros_gz_bridge: topics of Gazebo and their counterparts in ROS 2."""
 
 from __future__ import annotations
 

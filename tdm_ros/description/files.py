@@ -1,4 +1,4 @@
-"""The files that are written from the table and lie in the repository, for tools that want files."""
+"""Committed files that are written from the table of facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is only seen of Sawyer and its room, as data; what touches is in `robot.capsules`."""
+"""Visual geometry of Sawyer and its surroundings, as data; collision geometry is in `robot.capsules`."""
 
 from __future__ import annotations
 

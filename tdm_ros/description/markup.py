@@ -1,4 +1,4 @@
-"""What URDF and SDF have in common as XML: how a shape is written, and how the text is laid out."""
+"""XML that URDF and SDF share: shapes and layout of the text."""
 
 from __future__ import annotations
 

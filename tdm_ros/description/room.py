@@ -1,4 +1,4 @@
-"""What stands around the arm: floor and table and, where something is pushed, a puck and a fork in the hand."""
+"""Surroundings of the arm: floor, table and, for pushing, a puck and a fork in the hand."""
 
 from __future__ import annotations
 

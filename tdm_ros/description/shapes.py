@@ -1,4 +1,4 @@
-"""Primitive shapes in the frame of a link: what is touched and what is seen, for whoever writes a format."""
+"""Primitive shapes in the frame of a link, for collision and display, independent of the format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worlds for Gazebo: Sawyer at its table, alone, at the wall of the planner's scene, or with a puck to push."""
+"""Gazebo worlds: Sawyer at its table, alone, at the wall of the planner's scene, or with a puck to push."""
 
 from __future__ import annotations
 

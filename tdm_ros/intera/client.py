@@ -1,4 +1,4 @@
-"""The arm process's end of the socket to the worker. Nothing here makes a 20 Hz loop wait."""
+"""Client of the worker, in the process of the node `arm`. No call blocks the 20 Hz loop."""
 
 from __future__ import annotations
 

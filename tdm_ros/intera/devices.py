@@ -1,4 +1,4 @@
-"""Cuff, buttons, gripper and lights: calls of intera_interface that block, each on a thread of its own."""
+"""Cuff, buttons, gripper and lights: blocking calls of intera_interface, each in its own thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speed of the hand that joint velocities amount to, without numpy: the worker runs in a ROS 1 Python."""
+"""Speed of the hand for given joint velocities, without numpy: the worker runs in a ROS 1 Python."""
 
 from __future__ import annotations
 

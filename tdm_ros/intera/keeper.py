@@ -1,4 +1,4 @@
-"""Which command is in force, and for how long? The worker's decisions, with time injected and without ROS."""
+"""Command watchdog of the worker: which command is in force, and for how long. Time is injected; independent of ROS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets clients in that know the secret, and serves one at a time, each in a process of its own.
+"""Accepts clients that know the secret, and serves one at a time, each in its own process.
 
 That process is a fork, made before ROS is used: whatever one client leaves behind, the next one finds a new worker.
 """

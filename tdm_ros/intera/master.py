@@ -1,4 +1,4 @@
-"""Is the ROS master, which runs on the robot's controller, still there? Those who know each other go on without it."""
+"""Checks whether the ROS master on the robot's controller is still alive: existing connections survive its end."""
 
 from __future__ import annotations
 

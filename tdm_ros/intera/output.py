@@ -1,4 +1,4 @@
-"""Standard output and error that never make a program wait: what nobody reads is left out, and counted."""
+"""Standard output and error that never block a program: what is not read is dropped and counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment of a ROS 1 process that a ROS 2 process starts."""
+"""Environment of a ROS 1 process that a ROS 2 process starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sawyer through intera_interface: what it reports, how it is moved, and what can go wrong while it comes up."""
+"""Sawyer through intera_interface: its state, its commands, and the errors of the start."""
 
 from __future__ import annotations
 

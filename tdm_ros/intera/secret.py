@@ -1,4 +1,4 @@
-"""Shared secret of a worker that listens and its client: how it is read, and how each side proves that it knows it.
+"""Shared secret of a listening worker and its client: reading it, and proving knowledge of it.
 
 The proof is an HMAC over both sides' nonces. It says who is at the other end when the connection begins; what follows
 is neither encrypted nor authenticated. Standard library only, and Python 3.8.

@@ -1,4 +1,4 @@
-"""What the arm process and the ROS 1 worker say to each other: length-prefixed JSON on a stream socket.
+"""Protocol between the arm process and the ROS 1 worker: length-prefixed JSON on a stream socket.
 
 A frame is the length of its body as four bytes, the most significant first, and the body: one JSON object whose
 `"type"` names a message below. Standard library only, and Python 3.8: the worker runs in a ROS 1 Python.

@@ -1,4 +1,4 @@
-"""The worker: a ROS 1 process that holds intera_interface, and moves the arm for the client on its socket.
+"""Worker: a ROS 1 process that holds intera_interface, and moves the arm for the client on its socket.
 
 Run it as a file; it needs rospy, intera_interface and the modules beside it, but neither numpy nor tdm_ros:
 

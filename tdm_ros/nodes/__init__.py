@@ -1,4 +1,4 @@
-"""The ROS 2 side, one thin node a file: convert, validate, store, call a room below, publish."""
+"""ROS 2 side, one thin node per module: convert, validate, call a lower package, publish."""
 
 import os
 

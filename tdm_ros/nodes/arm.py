@@ -1,4 +1,4 @@
-"""`arm`: the clock. Every 50 ms it samples, numbers and publishes the state; commands move it meanwhile."""
+"""`arm`: samples, numbers and publishes the state every 50 ms; executes limited commands in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which arm the node `arm` drives, and within which limits: from parameters."""
+"""Arm and limits of the node `arm`, from its parameters."""
 
 from __future__ import annotations
 

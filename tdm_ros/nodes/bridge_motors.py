@@ -1,4 +1,4 @@
-"""What intera_interface does beyond one message at a time, through bridged topics: enable, reset and stop."""
+"""Enable, reset and stop of intera_interface through bridged topics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker of `robot:=bridged`: Sawyer's own topics in ROS 2, where ros1_bridge or a Zenoh bridge brings them.
+"""Worker of `robot:=bridged`: Sawyer's own topics in ROS 2, through ros1_bridge or a Zenoh bridge.
 
 It is the worker of `tdm_ros.intera` with another way to the robot, so that all its watchdogs and refusals are the same;
 the arm node starts it as a process of its own. What intera_interface does beyond topics, this does itself.

@@ -1,4 +1,4 @@
-"""`collector`: pairs consecutive states into transitions, appends each to the log, then publishes it."""
+"""`collector`: combines consecutive states into transitions, writes each to the log, then publishes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`console`: a page in the browser. Shows the arm, steers the goal, and lets a person take over."""
+"""`console`: page in the browser that shows the arm, sets the goal and lets the operator take control."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between messages and the plain data of the rooms below. What can not be used gives a reason."""
+"""Conversion between messages and plain data. Invalid input gives a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Declare a parameter dataclass on a node, and keep it up to date while the node runs."""
+"""Declares a parameter dataclass on a node, and keeps it up to date while the node runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A node's health and counts on /diagnostics, once a second, as ROS tools expect it."""
+"""Health and counts of a node on /diagnostics, once per second."""
 
 from __future__ import annotations
 

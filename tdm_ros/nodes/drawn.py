@@ -1,4 +1,4 @@
-"""What the log holds beside transitions, so that a bag can be drawn: joints, the hand's frame, the goal."""
+"""Additional topics of the log for visualisation: joint states, frame of the hand, goal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arm process's end of `sim:=gazebo`: stops what a lost worker leaves moving, and may let time pass."""
+"""Arm of `sim:=gazebo`: stops the joints after the loss of the worker, and steps the world in lock-step."""
 
 from __future__ import annotations
 

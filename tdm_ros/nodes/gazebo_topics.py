@@ -1,4 +1,4 @@
-"""What ros_gz_bridge brings here from a Gazebo world, and what it takes there; `config/gz_bridge.yaml` has the same."""
+"""Topics between ros_gz_bridge and a Gazebo world; `config/gz_bridge.yaml` has the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker of `sim:=gazebo`: the arm of a Gazebo world, by way of ros_gz_bridge.
+"""Worker of `sim:=gazebo`: the arm of a Gazebo world, through ros_gz_bridge.
 
 It is the worker of `tdm_ros.intera` with another way to an arm, so that all its watchdogs and refusals are the same.
 Gazebo's joint controllers never time out, and follow the last command for ever: this worker says zero, again and again,

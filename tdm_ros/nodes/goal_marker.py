@@ -1,4 +1,4 @@
-"""The goal as an interactive marker of RViz: drag it, and the arm goes there when it is let go.
+"""Goal as an interactive marker of RViz: the arm goes there when the marker is released.
 
 It speaks the topics of ROS's `interactive_markers` (``<name>/update``, ``<name>/feedback`` and the service
 ``<name>/get_interactive_markers``), of which only this little is needed.

@@ -1,4 +1,4 @@
-"""An error in a callback, or a message that cannot be read, is counted and logged, and does not end the node."""
+"""Error handling of callbacks: an error is counted and logged, the arm holds, and the node continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node takes in: no message that is too large or cannot be read and, where it matters, of one publisher only."""
+"""Validated subscriptions: bounded size, readable messages and, where it matters, one publisher only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start, loop and end, the same for every node: a signal at any moment ends it with status 0."""
+"""Start, loop and end of every node: a signal at any moment ends it with status 0."""
 
 from __future__ import annotations
 

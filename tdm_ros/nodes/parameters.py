@@ -1,4 +1,4 @@
-"""The parameters of every node: one frozen dataclass each, for declaration, checks and README."""
+"""The parameters of every node: one frozen dataclass each, for declaration, checks and docs/nodes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def check(owner: str, name: str, spec: Any, value: Any) -> Value:
 class TaskParameters:
     """Shared by every node."""
 
-    actuation: str = parameter("velocity", "How the joints are driven.", choices=tuple(ACTUATIONS))
+    actuation: str = parameter("velocity", "Actuation of the joints.", choices=tuple(ACTUATIONS))
 
 
 @dataclass(frozen=True)
@@ -84,69 +84,76 @@ class ArmParameters(TaskParameters):
 
     robot: str = parameter(
         "simulated",
-        "Which arm: a simulated one, or a Sawyer, through intera_interface or through bridged topics.",
+        "Arm: simulated, or a Sawyer through intera_interface or through bridged topics.",
         choices=("simulated", "sawyer", "bridged"),
     )
-    sim: str = parameter("mujoco", "What simulates a simulated one.", choices=("mujoco", "gazebo"))
-    lock_step: bool = parameter(False, "Gazebo's world waits, and time passes in it with our cycles alone.")
-    master_uri: str = parameter("http://localhost:11311", "The Sawyer's ROS 1 master.")
-    host_ip: str = parameter("", "This machine's address in the Sawyer's network; empty: its host name will do.")
+    sim: str = parameter("mujoco", "Simulator of a simulated arm.", choices=("mujoco", "gazebo"))
+    lock_step: bool = parameter(False, "Gazebo is paused and makes exactly the steps of each cycle.")
+    master_uri: str = parameter("http://localhost:11311", "URI of the Sawyer's ROS 1 master.")
+    host_ip: str = parameter("", "Address of this machine in the Sawyer's network; empty: its host name.")
     worker_command: str = parameter(
-        "/usr/bin/python3", "ROS 1 Python, or whatever starts one, for the worker that holds intera_interface."
+        "/usr/bin/python3", "Command that starts a ROS 1 Python for the worker of intera_interface."
     )
     worker_path: str = parameter("", "Folders of intera_interface and its messages for the worker, : between them.")
-    worker_arguments: str = parameter("", "More arguments for the worker, such as --allow-torque.")
-    worker_address: str = parameter("", "HOST:PORT of a worker that runs already, with --listen; empty: start one.")
-    worker_secret: str = parameter("", "File with the secret of that worker, its --secret-file.")
-    command_timeout_s: float = parameter(0.1, "The arm holds when the last command is older.", "s", (0.05, 0.5))
+    worker_arguments: str = parameter("", "Additional arguments of the worker, such as --allow-torque.")
+    worker_address: str = parameter("", "HOST:PORT of a running worker (--listen); empty: start one.")
+    worker_secret: str = parameter("", "File with the secret of that worker (--secret-file).")
+    command_timeout_s: float = parameter(0.1, "Age of the last command after which the arm holds.", "s", (0.05, 0.5))
     supervisor_timeout_s: float = parameter(
-        1.0, "The arm holds when the supervisor was last heard this long ago.", "s", (0.3, 10.0)
+        1.0, "Silence of the supervisor after which the arm holds.", "s", (0.3, 10.0)
     )
-    box_low_m: str = parameter("0.15 -0.6 0.02", "Lower corner of the box that the hand stays in: x y z.", "m")
-    box_high_m: str = parameter("0.95 0.6 0.85", "Upper corner of it.", "m")
+    box_low_m: str = parameter("0.15 -0.6 0.02", "Lower corner of the box of the hand: x y z.", "m")
+    box_high_m: str = parameter("0.95 0.6 0.85", "Upper corner of the box of the hand.", "m")
     joint_margin_rad: float = parameter(0.05, "Distance kept from each joint limit.", "rad", (0.0, 0.5))
-    velocity_scale: float = parameter(1.0, "Largest joint velocity, as a part of the vendor's limit.", "1", (0.01, 1.0))
-    look_ahead_s: float = parameter(0.15, "How far ahead a commanded velocity is followed.", "s", (0.05, 2.0))
-    links_low_m: str = parameter("", "Lower corner of the box of elbow and links, as box_low_m; empty: none.", "m")
-    links_high_m: str = parameter("", "Upper corner of it.", "m")
+    velocity_scale: float = parameter(
+        1.0, "Maximum joint velocity as a fraction of the vendor's limit.", "1", (0.01, 1.0)
+    )
+    look_ahead_s: float = parameter(0.15, "Look-ahead time of the limiter.", "s", (0.05, 2.0))
+    links_low_m: str = parameter("", "Lower corner of the box of elbow and links: x y z; empty: no box.", "m")
+    links_high_m: str = parameter("", "Upper corner of that box.", "m")
     acceleration_scale: float = parameter(
-        0.0, "Largest gain in joint speed, as a part of the vendor's limit; 0: any.", "1", (0.0, 1.0)
+        0.0, "Maximum increase of joint speed as a fraction of the vendor's limit; 0: unlimited.", "1", (0.0, 1.0)
     )
-    hand_speed_m_s: float = parameter(0.0, "Largest speed of the hand; 0: any.", "m/s", (0.0, 5.0))
+    hand_speed_m_s: float = parameter(0.0, "Maximum speed of the hand; 0: unlimited.", "m/s", (0.0, 5.0))
     singular_m: float = parameter(
-        0.0, "Smallest singular value of the hand's Jacobian that the arm may go to; 0: any.", "m/rad", (0.0, 1.0)
+        0.0, "Minimum singular value of the Jacobian of the hand; 0: unlimited.", "m/rad", (0.0, 1.0)
     )
-    clearance_m: float = parameter(
-        0.0, "Smallest distance between parts of the arm; 0: not looked at.", "m", (0.0, 0.5)
+    clearance_m: float = parameter(0.0, "Minimum distance between parts of the arm; 0: not checked.", "m", (0.0, 0.5))
+    age_max_s: float = parameter(
+        0.0, "Maximum age of the joint state that a command is checked with; 0: unlimited.", "s", (0.0, 1.0)
     )
-    age_max_s: float = parameter(0.0, "Oldest joint state that a command is judged on; 0: any.", "s", (0.0, 1.0))
     delay_s: float = parameter(
-        0.0, "A command may act this long after its cycle; asks for look_ahead_s.", "s", (0.0, 1.0)
+        0.0, "Maximum delay of a command after its cycle; needs a longer look_ahead_s.", "s", (0.0, 1.0)
     )
-    ramp_s: float = parameter(0.0, "Speed rises over this time after each start and each hand-over.", "s", (0.0, 10.0))
+    ramp_s: float = parameter(
+        0.0, "Duration of the speed ramp after each start and each change of control.", "s", (0.0, 10.0)
+    )
     first_scale: float = parameter(
-        1.0, "Largest part of the speed in the first motion after a person started.", "1", (0.01, 1.0)
+        1.0, "Maximum fraction of the speed in the first motion after a start.", "1", (0.01, 1.0)
     )
-    first_s: float = parameter(0.0, "How much motion counts as the first.", "s", (0.0, 3600.0))
-    require_deadman: bool = parameter(False, "Move only while `deadman` says true.")
-    deadman_source: str = parameter("deadman", "Name of the node that alone may publish `deadman`.")
-    deadman_timeout_s: float = parameter(
-        0.2, "A deadman that was last heard this long ago counts as released.", "s", (0.05, 1.0)
-    )
+    first_s: float = parameter(0.0, "Duration of the first motion.", "s", (0.0, 3600.0))
+    require_deadman: bool = parameter(False, "Move only while `deadman` is true.")
+    deadman_source: str = parameter("deadman", "Name of the only node that may publish `deadman`.")
+    deadman_timeout_s: float = parameter(0.2, "Silence after which the deadman counts as released.", "s", (0.05, 1.0))
     teleop_timeout_s: float = parameter(
-        0.15, "A person whose device was last heard this long ago drives no more.", "s", (0.05, 0.15)
+        0.15, "Silence of the teleoperation device after which it is not followed.", "s", (0.05, 0.15)
     )
     teleop_threshold_m_s: float = parameter(
-        0.005, "Who asks for a faster hand drives, engaged or not; turns count as 0.3 m a rad.", "m/s", (0.001, 0.1)
+        0.005,
+        "A faster twist takes control even if not engaged; rotation counts as 0.3 m per rad.",
+        "m/s",
+        (0.001, 0.1),
     )
     teleop_speed_m_s: float = parameter(
-        0.3, "A person's faster velocities are scaled down to this.", "m/s", (0.11, 1.0)
+        0.3, "Maximum speed of the hand under teleoperation; faster twists are scaled down.", "m/s", (0.11, 1.0)
     )
-    hand_back_s: float = parameter(0.3, "After a person let go, speed rises over this time at least.", "s", (0.0, 10.0))
-    latch: bool = parameter(False, "Stop for good (FAULT) when a command is late, missing or refused.")
-    raise_m: float = parameter(0.0, "The drive home begins with raising the hand by so much.", "m", (0.0, 0.5))
-    warn_hz: float = parameter(18.0, "Warn when commands come in time less often.", "Hz", (0.0, 20.0))
-    stop_hz: float = parameter(0.0, "Stop for good (FAULT) when they come less often; 0: never.", "Hz", (0.0, 20.0))
+    hand_back_s: float = parameter(0.3, "Minimum duration of the speed ramp after teleoperation.", "s", (0.0, 10.0))
+    latch: bool = parameter(False, "Enter FAULT when a command is late, missing or rejected.")
+    raise_m: float = parameter(0.0, "Height by which the hand is raised first on the way home.", "m", (0.0, 0.5))
+    warn_hz: float = parameter(18.0, "Rate of timely commands below which a warning is given.", "Hz", (0.0, 20.0))
+    stop_hz: float = parameter(
+        0.0, "Rate of timely commands below which the arm enters FAULT; 0: never.", "Hz", (0.0, 20.0)
+    )
 
 
 def point_of(name: str, text: str) -> tuple[float, float, float] | None:
@@ -170,32 +177,32 @@ def point_of(name: str, text: str) -> tuple[float, float, float] | None:
 class PolicyParameters(TaskParameters):
     """Parameters of `policy`."""
 
-    seed: int = parameter(0, "Of the exploration noise.", bounds=(0, 2**31 - 1))
+    seed: int = parameter(0, "Seed of the exploration noise.", bounds=(0, 2**31 - 1))
     autostart: bool = parameter(True, "Configure and activate itself; false: wait for a lifecycle manager.")
-    max_state_age_s: float = parameter(0.1, "Older states of the arm are not answered.", "s", (0.02, 1.0))
+    max_state_age_s: float = parameter(0.1, "Maximum age of a state that is answered.", "s", (0.02, 1.0))
 
 
 @dataclass(frozen=True)
 class PlannerParameters(TaskParameters):
     """Parameters of `planner`."""
 
-    planner: str = parameter("direct", "How subgoals are found; direct: the goal is passed on.", choices=PLANNERS)
-    scene: str = parameter("open", "What the hand must keep out of.", choices=tuple(SCENES))
+    planner: str = parameter("direct", "Planning method; direct: the goal is passed on.", choices=PLANNERS)
+    scene: str = parameter("open", "Scene with its keep-outs.", choices=tuple(SCENES))
     keep_out: str = parameter(
         "",
-        "More boxes to keep out of: x y z of lower and upper corner, ; between boxes.",
+        "Additional keep-out boxes: x y z of lower and upper corner, ; between boxes.",
         "m",
         read_only=False,
         parse=boxes_from_text,
     )
-    margin_m: float = parameter(0.04, "Distance that plans keep from what the hand must keep out of.", "m", (0.0, 0.5))
-    seed: int = parameter(0, "Of what optimisers draw.", bounds=(0, 2**31 - 1))
-    budget_s: float = parameter(0.2, "Longest time for a plan; then the last one stands.", "s", (0.005, 5.0))
-    replan_steps: int = parameter(10, "Steps after which a plan is made again.", "steps", (1, 1000))
-    max_state_age_s: float = parameter(0.1, "Older states of the arm are not planned from.", "s", (0.02, 1.0))
+    margin_m: float = parameter(0.04, "Distance of plans from keep-outs.", "m", (0.0, 0.5))
+    seed: int = parameter(0, "Seed of the optimisers.", bounds=(0, 2**31 - 1))
+    budget_s: float = parameter(0.2, "Time limit of a plan; after it the previous plan is kept.", "s", (0.005, 5.0))
+    replan_steps: int = parameter(10, "Steps between two plans.", "steps", (1, 1000))
+    max_state_age_s: float = parameter(0.1, "Maximum age of a state that is planned from.", "s", (0.02, 1.0))
     run_dir: str = parameter("runs/latest", "Folder of the run; states seen before a restart are read from its log.")
-    learn_every_s: float = parameter(10.0, "Least time between two uses of new weights.", "s", (0.5, 3600.0))
-    action_budget_s: float = parameter(20.0, "Longest time for a goal asked for, if it names none.", "s", (0.5, 3600.0))
+    learn_every_s: float = parameter(10.0, "Minimum time between two updates of the model.", "s", (0.5, 3600.0))
+    action_budget_s: float = parameter(20.0, "Time budget of an action goal that gives none.", "s", (0.5, 3600.0))
 
 
 @dataclass(frozen=True)
@@ -203,61 +210,63 @@ class SupervisorParameters(TaskParameters):
     """Parameters of `supervisor`."""
 
     run_dir: str = parameter("runs/latest", "Folder of the run: metrics, summary, curve, log, checkpoint.")
-    scene: str = parameter("open", "What stands around the arm: goals keep clear of it.", choices=tuple(SCENES))
-    goal_low_m: str = parameter("", "Lower corner of the box that goals are drawn from: x y z; empty: the task's.", "m")
-    goal_high_m: str = parameter("", "Upper corner of it.", "m")
-    episode_steps: int = parameter(0, "Length of an episode; 0: the task's, or the scene's.", "cycles", (0, 10000))
-    seed: int = parameter(0, "Of the goals; training and evaluation goals never meet.", bounds=(0, 2**31 - 1))
-    duration_min: float = parameter(3.0, "Robot time of learning; 0: without end.", "min", (0.0, 1e5))
-    evaluate_goals: int = parameter(40, "Fresh goals of the evaluation at the end.", bounds=(0, 10000))
+    scene: str = parameter("open", "Scene; goals are drawn outside its keep-outs.", choices=tuple(SCENES))
+    goal_low_m: str = parameter("", "Lower corner of the goal box: x y z; empty: that of the task.", "m")
+    goal_high_m: str = parameter("", "Upper corner of the goal box.", "m")
+    episode_steps: int = parameter(0, "Length of an episode; 0: that of the task or the scene.", "cycles", (0, 10000))
+    seed: int = parameter(0, "Seed of the goals; training and evaluation goals are disjoint.", bounds=(0, 2**31 - 1))
+    duration_min: float = parameter(3.0, "Robot time of learning; 0: unlimited.", "min", (0.0, 1e5))
+    evaluate_goals: int = parameter(40, "Number of goals of the final evaluation.", bounds=(0, 10000))
     reset_every: int = parameter(10, "Episodes between two drives home.", "episodes", (1, 10**6), read_only=False)
     evaluate_reset_every: int = parameter(
-        1, "The same during the evaluation; 1: each goal is reached for from home.", "episodes", (1, 10**6)
+        1, "The same during the evaluation; 1: each episode starts at home.", "episodes", (1, 10**6)
     )
-    reset_timeout_s: float = parameter(15.0, "Longest time for a drive home; then FAULT.", "s", (1.0, 600.0))
+    reset_timeout_s: float = parameter(
+        15.0, "Time limit of a drive home, after which the state is FAULT.", "s", (1.0, 600.0)
+    )
     exploration: float = parameter(
-        0.2, "Noise at the beginning, in action units; fades to 0.", "1", (0.0, 1.0), read_only=False
+        0.2, "Initial standard deviation of the action noise; decays to 0.", "1", (0.0, 1.0), read_only=False
     )
-    auto_start: bool = parameter(True, "Start without a person; false: wait for ~/start.")
-    auto_resume: bool = parameter(True, "Go on by itself after a lost node or a late command.", read_only=False)
+    auto_start: bool = parameter(True, "Start automatically; false: wait for ~/start.")
+    auto_resume: bool = parameter(True, "Resume automatically after a lost node or a late command.", read_only=False)
 
 
 @dataclass(frozen=True)
 class CollectorParameters(TaskParameters):
     """Parameters of `collector`."""
 
-    run_dir: str = parameter("runs/latest", "Folder of the run; the log is in log_mcap/ below it.")
+    run_dir: str = parameter("runs/latest", "Run folder; the log is in its log_mcap/.")
 
 
 @dataclass(frozen=True)
 class TrainerParameters(TaskParameters):
     """Parameters of `trainer`."""
 
-    run_dir: str = parameter("runs/latest", "Folder of the run; reads the log, writes checkpoint/ below it.")
-    seed: int = parameter(0, "Of initial weights and sampling.", bounds=(0, 2**31 - 1))
+    run_dir: str = parameter("runs/latest", "Run folder; the log is read, checkpoint/ is written.")
+    seed: int = parameter(0, "Seed of initial weights and sampling.", bounds=(0, 2**31 - 1))
     arms: int = parameter(
         0,
-        "Learn from every arm one namespace below, too; the schedule is for so many. 0: from the one beside it.",
+        "Number of arms in namespaces below that the schedule is for; 0: the arm in the same namespace.",
         "arms",
         (0, 100),
     )
     duration_min: float = parameter(
-        3.0, "Length of the learning rate's schedule, in robot time of an arm; 0: constant.", "min", (0.0, 1e5)
+        3.0, "Duration of the learning rate schedule, in robot time of one arm; 0: constant.", "min", (0.0, 1e5)
     )
     compiled: bool = parameter(
-        False, "Let torch compile the updates: twice as many a second, after some ten seconds. Needs a C++ compiler."
+        False, "Compile the updates with torch: twice the rate, after about ten seconds. Needs a C++ compiler."
     )
     publish_every_s: float = parameter(1.0, "Time between two publications of weights.", "s", (0.1, 60.0))
     checkpoint_every_s: float = parameter(10.0, "Time between two checkpoints.", "s", (1.0, 3600.0))
     drain_every_ms: float = parameter(
-        20.0, "Longest stretch of learning between two looks at the mail.", "ms", (1.0, 1000.0)
+        20.0, "Maximum time of learning between two reads of messages.", "ms", (1.0, 1000.0)
     )
     human_share: float = parameter(
-        0.25, "Part of each batch that is drawn from what a person did, if anybody did anything.", "1", (0.0, 0.5)
+        0.25, "Fraction of each batch that is drawn from the operator's transitions, if there are any.", "1", (0.0, 0.5)
     )
-    finish_s: float = parameter(10.0, "Longest time for the updates still due when learning ends.", "s", (0.0, 600.0))
+    finish_s: float = parameter(10.0, "Time limit of the remaining updates when learning ends.", "s", (0.0, 600.0))
     map_steps: int = parameter(
-        15, "Horizon of the reachability map, which is published while somebody listens.", "steps", (1, 1000)
+        15, "Horizon of the reachability map, which is published while it is subscribed to.", "steps", (1, 1000)
     )
 
 
@@ -265,25 +274,25 @@ class TrainerParameters(TaskParameters):
 class ConsoleParameters(TaskParameters):
     """Parameters of `console`."""
 
-    host: str = parameter("127.0.0.1", "Address to listen on; 0.0.0.0: reached from everywhere, with the token.")
-    port: int = parameter(8765, "Port of the page; if it is taken, any other.", bounds=(0, 65535))
-    token: str = parameter("", "Text that the address must carry; empty: a random one, or none on 127.0.0.1.")
-    run_dir: str = parameter("runs/latest", "Folder of the run, for the learning curve and the list of the log.")
+    host: str = parameter("127.0.0.1", "Address to listen on; 0.0.0.0: all, with the token.")
+    port: int = parameter(8765, "Port of the page; if it is taken, another one.", bounds=(0, 65535))
+    token: str = parameter("", "Token in the address; empty: a random one, or none on 127.0.0.1.")
+    run_dir: str = parameter("runs/latest", "Run folder, for the learning curve and the list of the log.")
 
 
 @dataclass(frozen=True)
 class SceneParameters(TaskParameters):
     """Parameters of `scene`."""
 
-    rate_hz: float = parameter(5.0, "How often the markers are published.", "Hz", (0.5, 20.0))
-    trail_s: float = parameter(10.0, "How much of the hand's way is shown.", "s", (0.0, 600.0))
+    rate_hz: float = parameter(5.0, "Rate of the markers.", "Hz", (0.5, 20.0))
+    trail_s: float = parameter(10.0, "Duration of the displayed trajectory of the hand.", "s", (0.0, 600.0))
 
 
 @dataclass(frozen=True)
 class TeleopKeyboardParameters:
     """Parameters of `teleop_keyboard`."""
 
-    speed_m_s: float = parameter(0.1, "How fast a key moves the hand at first.", "m/s", (0.01, 0.3))
+    speed_m_s: float = parameter(0.1, "Initial speed of the hand.", "m/s", (0.01, 0.3))
 
 
 NODES: dict[str, type[Any]] = {
@@ -301,7 +310,7 @@ NODES: dict[str, type[Any]] = {
 
 
 def table(node: str) -> str:
-    """The Markdown table of a node's parameters, for the README."""
+    """The Markdown table of a node's parameters, for docs/nodes."""
     lines = ["| parameter | default | unit, range | read-only | meaning |", "|---|---|---|---|---|"]
     for spec in fields(NODES[node]):
         bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))

@@ -1,4 +1,4 @@
-"""What the planner thinks, for RViz: subgoals, coloured by how near one is expected to get, and keep-outs."""
+"""Markers of a plan for RViz: subgoals, coloured by predicted distance, and keep-outs."""
 
 from __future__ import annotations
 

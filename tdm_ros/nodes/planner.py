@@ -1,4 +1,4 @@
-"""`planner`: turns a goal into subgoals around what must be kept out of, and plans anew while they are pursued."""
+"""`planner`: computes subgoals around keep-outs, and plans again while they are pursued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The action of the planner: a goal that somebody asks for, with feedback for each subgoal on the way."""
+"""Action server `reach_goal` of the planner, with feedback for each subgoal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reachability map, as a marker for RViz: a plane of squares, green where the hand is expected to arrive."""
+"""Reachability map as a marker for RViz: a plane of squares, green where the goal is predicted to be reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`scene`: what RViz or Foxglove shows beside the arm and the plan: goal, safety box, the hand's trail."""
+"""`scene`: markers for RViz and Foxglove: goal, safety box, trajectory of the hand."""
 
 from __future__ import annotations
 

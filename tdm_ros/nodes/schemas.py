@@ -1,4 +1,4 @@
-"""Full text of a message definition, dependencies included, as MCAP's `ros2msg` encoding wants it."""
+"""Full text of a message definition with its dependencies, in MCAP's encoding `ros2msg`."""
 
 from __future__ import annotations
 

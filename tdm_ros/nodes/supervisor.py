@@ -1,4 +1,4 @@
-"""`supervisor`: runs the show. Episodes, goals, training, evaluation, resets; writes down how it went."""
+"""`supervisor`: episodes, goals, training, evaluation and resets; writes the record of the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`teleop_keyboard`: a person drives the hand with the keys of a terminal, over ssh too; no X is needed."""
+"""`teleop_keyboard`: drives the hand with the keys of a terminal, also over ssh; no X is needed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TeleopKeyboardNode(Node):
                 print(event, flush=True)
 
     def _say(self) -> None:
-        """While the person drives, where to; when she lets go, that once."""
+        """Publish the twist while the operator drives, and a zero once when they release the keys."""
         velocity = self._keyboard.velocity(time.monotonic())
         moves = bool(velocity.any()) or self._keyboard.engaged
         if not (moves or self._moved):

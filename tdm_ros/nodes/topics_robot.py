@@ -1,4 +1,4 @@
-"""What every worker has that reaches its arm through topics of ROS 2, of a robot or of a simulator."""
+"""Common base of the workers that reach their arm through ROS 2 topics."""
 
 from __future__ import annotations
 

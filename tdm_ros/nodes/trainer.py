@@ -1,4 +1,4 @@
-"""`trainer`: rebuilds its replay from the logs, learns beside the moving arms, publishes versioned weights."""
+"""`trainer`: rebuilds the replay buffer from the logs, learns while the arms move, publishes versioned weights."""
 
 from __future__ import annotations
 

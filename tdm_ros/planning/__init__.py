@@ -1,4 +1,4 @@
-"""Subgoals for far goals: problem, optimisers, graph, schedule. Knows neither torch nor ROS nor the simulator."""
+"""Subgoals for distant goals: problem, optimisers, graph, schedule. Independent of torch, ROS and the simulator."""
 
 from tdm_ros.planning.execution import Pursuer, PursuitSettings, Segment, Target
 from tdm_ros.planning.geometric import StraightLines

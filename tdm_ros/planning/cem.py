@@ -1,4 +1,4 @@
-"""Cross-entropy method: draw plans around a mean, move the mean to the best of them, draw closer."""
+"""Cross-entropy method: sample plans around a mean, move the mean to the best of them, reduce the variance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follow candidate plans through the model: from knot to knot, or from predicted point to predicted point."""
+"""Rollout of candidate plans through the model: from knot to knot, or from predicted point to predicted point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The price of infeasibility: it rises while executed segments miss by more than is tolerated, and falls otherwise."""
+"""Multiplier of the feasibility: it rises while executed segments miss by more than the tolerance, else it falls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pursue a plan: which knot now, how many steps are left for it, and when to plan anew. Serves nodes and benchmarks."""
+"""Execution of a plan: current knot, steps left for it, and when to plan again. For nodes and benchmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a live planner learns from: the newest weights, and the states that were seen. It learns beside planning."""
+"""Experience of a live planner: newest weights and seen states, updated beside planning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planning without a learned model: straight lines at a constant speed, and the exact shortest way around boxes."""
+"""Planning without a learned model: straight lines at a constant speed, and the exact shortest path around boxes."""
 
 from __future__ import annotations
 

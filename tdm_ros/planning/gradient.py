@@ -1,4 +1,4 @@
-"""Gradient refinement: a few promising plans slide down the slope of their cost, through critics and actor."""
+"""Gradient refinement: a few promising plans descend the gradient of their cost, through critics and actor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graph search: a way over seen states, along edges that the critics promise can be gone."""
+"""Graph search: path over seen states, along edges that the critics predict to be reachable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boxes in goal space that must not be entered, and how far a straight segment is from being free of them."""
+"""Keep-out boxes in goal space, and the distance of a straight segment from them."""
 
 from __future__ import annotations
 

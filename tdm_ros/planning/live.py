@@ -1,4 +1,4 @@
-"""What the planner node decides, state by state: which subgoal now, when to plan anew, when to hold. No ROS."""
+"""Decisions of the node `planner` per state: subgoal, when to plan again, when to hold. Independent of ROS."""
 
 from __future__ import annotations
 

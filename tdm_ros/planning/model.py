@@ -1,4 +1,4 @@
-"""What a plan believes: where one will be some steps later, if one goes for a point."""
+"""Model of a plan: predicted state some steps after pursuing a point."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Model predictive path integral: the mean of all plans drawn, each weighed by how little it costs."""
+"""Model predictive path integral: mean of all sampled plans, weighted by their cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan is judged by: the settings of the problem, each with its unit."""
+"""Objective of a plan: the settings of the problem, each with its unit."""
 
 from __future__ import annotations
 

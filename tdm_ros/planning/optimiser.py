@@ -1,4 +1,4 @@
-"""What every way to solve a planning problem has in common."""
+"""Common interface of the optimisers."""
 
 from __future__ import annotations
 

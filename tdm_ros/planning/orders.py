@@ -1,4 +1,4 @@
-"""What planning says to the policy, and what became of it."""
+"""Orders of the planner to the policy, and their outcome."""
 
 from __future__ import annotations
 

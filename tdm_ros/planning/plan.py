@@ -1,4 +1,4 @@
-"""What planning gives: subgoals with their times and predicted misses, or the reason why there are none."""
+"""Result of planning: subgoals with their times and predicted distances, or the reason for a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The planner as nodes and benchmarks use it: what is known goes in, a goal goes in, subgoals or a reason come out."""
+"""Planner for nodes and benchmarks: takes experience and a goal, returns subgoals or a reason."""
 
 from __future__ import annotations
 

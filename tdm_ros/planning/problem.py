@@ -1,4 +1,4 @@
-"""The problem of a plan, apart from how it is solved: from a state to a goal, over knots that can be reached."""
+"""Planning problem, independent of its solver: from a state to a goal, over knots that can be reached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where optimisers begin: straight to the goal, the last plan, and detours over seen states."""
+"""Initial plans of the optimisers: straight to the goal, the last plan, and detours over seen states."""
 
 from __future__ import annotations
 

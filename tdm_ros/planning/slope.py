@@ -1,4 +1,4 @@
-"""The gradient of what plans cost with respect to their knots, back through critics and actor."""
+"""Gradient of the cost of plans with respect to their knots, back through critics and actor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sequential quadratic programming: slow and exact, the solver that the others are held against."""
+"""Sequential quadratic programming: slow and exact, the reference for the other optimisers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distances between goals: wrapped angles the short way round, dimensions of different units made comparable."""
+"""Distances between goals: wrapped angles, dimensions of different units made comparable."""
 
 from __future__ import annotations
 

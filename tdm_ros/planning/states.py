@@ -1,4 +1,4 @@
-"""States that were seen, spread over goal space: what a plan may go through."""
+"""Seen states, spread over goal space: candidates for the knots of a plan."""
 
 from __future__ import annotations
 

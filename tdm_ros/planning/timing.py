@@ -1,4 +1,4 @@
-"""How long to take for a knot: what the critics promise over several horizons, and the shortest that will do."""
+"""Time for a knot: the shortest horizon whose predicted distance suffices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole-trajectory store, goal and horizon relabelling, durable log. Knows neither torch nor ROS."""
+"""Trajectory store, goal and horizon relabelling, durable log. Independent of torch and ROS."""
 
 from tdm_ros.replay.relabel import Batch, GoalMix, sample_batches
 from tdm_ros.replay.store import Step, TrajectoryStore

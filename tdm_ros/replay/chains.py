@@ -1,4 +1,4 @@
-"""Transitions that follow one another, in whatever order they come: several arms in one recording are kept apart."""
+"""Consecutive transitions in whatever order they arrive: several arms in one recording are kept apart."""
 
 from __future__ import annotations
 

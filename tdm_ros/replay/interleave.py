@@ -1,4 +1,4 @@
-"""Several arms move at the same time; a store holds one trajectory after the other, each in one piece."""
+"""Several arms move at the same time; the store holds one trajectory after the other, each in one piece."""
 
 from __future__ import annotations
 

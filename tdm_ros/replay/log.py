@@ -1,4 +1,4 @@
-"""What a run recorded: transitions and announcements, read back from its files, by plain Python without ROS."""
+"""Reader of the log of a run: transitions and announcements from its files, in plain Python without ROS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One file of the log: MCAP in small chunks, each with a checksum, each with the operating system before it counts.
+"""One file of the log: MCAP in small chunks with checksums, each handed to the operating system before it counts.
 
 A chunk holds what was written between two flushes, usually one cycle, so that killing the process loses nothing that
 was flushed, a damaged byte costs one cycle, and readers that know only chunked files (Rerun) read ours.

@@ -1,4 +1,4 @@
-"""The one writer of a log: a file after the other, each on the disk within a second, whatever becomes of the folder."""
+"""The one writer of a log: consecutive files, each synced within a second, whatever happens to the folder."""
 
 from __future__ import annotations
 

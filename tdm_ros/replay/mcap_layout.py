@@ -1,4 +1,4 @@
-"""Layout of the records of an MCAP file: whether one fits into the place it is at, and what is in it.
+"""Layout of the records of an MCAP file: validity and content.
 
 Source: mcap.dev/spec; the fields themselves are parsed by the library mcap.
 """

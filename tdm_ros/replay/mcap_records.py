@@ -1,4 +1,4 @@
-"""Every whole record of an MCAP file, whatever happened to it: cut, torn, zeroed or flipped, chunked or not.
+"""Every whole record of an MCAP file, also if it is cut, torn, zeroed or has changed bytes, with or without chunks.
 
 A chunk has a checksum, a message outside of one has none. Such a message is believed if a record follows it and, where
 the writer numbers its messages, if the next one is not inside it: a wrong length must not hide others. Behind what can

@@ -1,4 +1,4 @@
-"""The end of a finished MCAP file repeats what is in it: definitions and counts, without reading the rest."""
+"""Summary section of a finished MCAP file: definitions and counts, without reading the rest."""
 
 from __future__ import annotations
 

@@ -84,9 +84,9 @@ class Pairing:
         if told is None and not free:
             self.orphans += 1
             return None
-        # Between episodes nobody asks a person for anything: she gets where she wants to be.
-        hers = after.hand_m if after.source == Source.HUMAN else ()
-        goal: NDArray[np.float32] = told.goal if told else np.array(hers, np.float32)
+        # Between episodes the operator has no goal: it is where the hand gets.
+        reached = after.hand_m if after.source == Source.HUMAN else ()
+        goal: NDArray[np.float32] = told.goal if told else np.array(reached, np.float32)
         step = Step(
             observe(before.q_rad, before.qd_rad_s, before.hand_m),
             after.action,

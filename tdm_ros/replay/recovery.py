@@ -1,4 +1,4 @@
-"""Finish the files of a killed writer: beside the original, which is kept, and without a record that is whole."""
+"""Completes the files of a killed writer: beside the original, which is kept, and with every whole record."""
 
 from __future__ import annotations
 

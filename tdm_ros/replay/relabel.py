@@ -1,4 +1,4 @@
-"""Goals and horizons in hindsight: every stored step answers questions that were never asked when it was taken."""
+"""Relabelling of goals and horizons in hindsight."""
 
 from __future__ import annotations
 

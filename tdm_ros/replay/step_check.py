@@ -1,4 +1,4 @@
-"""Steps that come from a message or a file are checked before they are learned from."""
+"""Validation of steps from a message or a file before they are learned from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store of whole trajectories in flat arrays: what was seen, in the order in which it happened, and by whose hand."""
+"""Store of whole trajectories in flat arrays, in order, with the source of each step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 class TrajectoryStore:
-    """Ring of transitions that remembers where each trajectory ends, which a person made, and which she discarded.
+    """Ring of transitions, with the end of each trajectory, and which ones the operator made or discarded.
 
     Parameters
     ----------

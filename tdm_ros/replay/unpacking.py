@@ -1,4 +1,4 @@
-"""Undo the compression of chunks and messages, and never beyond a bound: 91 kB can unpack to 3 GB."""
+"""Bounded decompression of chunks and messages: 91 kB can unpack to 3 GB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an action in [-1, 1] means on the arm: joint velocities, or joint torques."""
+"""Meaning of an action in [-1, 1] on the arm: joint velocities or joint torques."""
 
 from __future__ import annotations
 

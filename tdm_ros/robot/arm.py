@@ -1,4 +1,4 @@
-"""What every arm can do, a simulated one or a real one: the only part of the system that knows which it is."""
+"""Interface of every arm, simulated or real: no other part of the system knows which it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arm's body as capsules, and how far its parts are from each other."""
+"""Body of the arm as capsules, and the distances between its parts."""
 
 from __future__ import annotations
 

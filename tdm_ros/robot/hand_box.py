@@ -1,4 +1,4 @@
-"""The box that the hand stays in."""
+"""Box that the hand stays in."""
 
 from __future__ import annotations
 

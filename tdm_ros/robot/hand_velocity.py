@@ -1,4 +1,4 @@
-"""Hand velocity becomes joint velocity by damped least squares; the limiter judges what comes out, not this."""
+"""Velocity of the hand to joint velocity by damped least squares; the limiter checks the result."""
 
 from __future__ import annotations
 

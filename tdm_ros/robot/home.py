@@ -1,4 +1,4 @@
-"""The drive home: all joints set off and arrive together, and slow down on the way in."""
+"""Drive home: all joints start and arrive together, and slow down before the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the hand is and how it moves: forward kinematics and Jacobian of the nominal arm."""
+"""Forward kinematics and Jacobian of the nominal arm."""
 
 from __future__ import annotations
 

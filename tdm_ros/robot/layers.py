@@ -1,4 +1,4 @@
-"""What keeps a real arm safe, a function a layer: how much of a velocity command each lets through.
+"""Layers of the limiter for a real arm, one function each: the fraction of a velocity command that passes.
 
 A layer returns a share in [0, 1] of the whole command, so that its direction is kept. Boxes and clearance ask the same:
 something is left before a bound, `room`, and each joint uses it up, or gives it back, at some speed, `approach`. Two

@@ -1,4 +1,4 @@
-"""The last gate before the motors: a command passes, or is refused, scaled down or replaced by braking."""
+"""Limiter, the last check before the motors: a command passes, is rejected, scaled down or replaced by braking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bounds an arm is kept in, and the reading they are checked against."""
+"""Bounds of an arm, and the reading that they are checked against."""
 
 from __future__ import annotations
 

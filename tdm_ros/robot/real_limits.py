@@ -1,4 +1,4 @@
-"""The bounds of a real Sawyer: slow, and away from its table, its joint limits and itself."""
+"""Bounds of a real Sawyer: slow, and away from its table, its joint limits and itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Driven by torque, joints that become too fast or head for their limits brake; all do if the hand leaves its box."""
+"""Limiter for torques: joints too fast or heading for their limits brake; all brake if the hand leaves its box."""
 
 from __future__ import annotations
 

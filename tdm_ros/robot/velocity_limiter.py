@@ -1,4 +1,4 @@
-"""Driven by velocity, commands are scaled down or led along a bound; every layer judges where they lead."""
+"""Limiter for velocities: commands are scaled down or led along a bound; every layer checks where they lead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The simulated tasks. Importing this registers `tdm_ros/SawyerReach-v0` and the others with Gymnasium."""
+"""Simulated tasks. Importing this registers `tdm_ros/SawyerReach-v0` and the others with Gymnasium."""
 
 import gymnasium as gym
 

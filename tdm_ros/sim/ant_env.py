@@ -1,4 +1,4 @@
-"""An ant with weak legs that walks to a point, or is at a point with a velocity."""
+"""Ant with weak legs that walks to a point, or is at a point with a velocity."""
 
 from __future__ import annotations
 

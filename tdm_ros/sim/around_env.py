@@ -1,4 +1,4 @@
-"""Tasks whose straight way is barred: reaching round the robot past a joint's stop, pushing from the wrong side."""
+"""Tasks whose straight path is blocked: reaching round the robot past a joint limit, pushing from the wrong side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door that every environment's numbers pass: a NaN is refused where it appears, not hours later in a network."""
+"""Validation of an environment's numbers: a NaN is rejected where it appears, not hours later in a network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A half-cheetah that runs at a commanded speed, forwards or backwards."""
+"""Half-cheetah that runs at a commanded speed, forwards or backwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Describe a stranger's environment: sizes from its spaces, goals and their scale from a few hundred resets."""
+"""Task description of a foreign environment: sizes from its spaces, goals and their scale from a few hundred resets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment of a task by its name: our own, any Gymnasium one by id, or a factory of one's own."""
+"""Environment of a task by name: our own, any Gymnasium one by id, or the user's factory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A ball that is driven through a maze with a speed limit and a little inertia."""
+"""Ball that is driven through a maze with a speed limit and a little inertia."""
 
 from __future__ import annotations
 

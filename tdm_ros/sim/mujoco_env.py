@@ -1,4 +1,4 @@
-"""What every simulated task without an arm node shares: reset, step, reward and pictures of a MuJoCo model."""
+"""Common base of the simulated tasks without an arm node: reset, step, reward and rendering of a MuJoCo model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Noise for any goal environment: actions that are not quite executed, and sensors that are not quite right."""
+"""Action and observation noise for any goal-conditioned environment."""
 
 from __future__ import annotations
 

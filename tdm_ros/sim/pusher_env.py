@@ -1,4 +1,4 @@
-"""A planar arm with three joints that pushes a puck to a target with a fork."""
+"""Planar arm with three joints that pushes a puck to a target with a fork."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of the simulated arm and of the other tasks. Needs a GL library, unlike the rest of the simulator."""
+"""Rendering of the simulated arm and of the other tasks. Needs a GL library, unlike the rest of the simulator."""
 
 from __future__ import annotations
 

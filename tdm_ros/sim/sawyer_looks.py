@@ -1,4 +1,4 @@
-"""What is only seen of the simulated Sawyer, as MuJoCo has it; the data is in `description.looks`."""
+"""Visual geometry of the simulated Sawyer for MuJoCo; the data is in `description.looks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sawyer pushes a puck over its table to a target; its hand is steered in the plane, through limiter and servos."""
+"""Sawyer pushes a puck over its table to a target; the hand is commanded in the plane, through limiter and servos."""
 
 from __future__ import annotations
 

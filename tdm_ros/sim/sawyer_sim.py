@@ -1,4 +1,4 @@
-"""Sawyer's physics in MuJoCo: no task, no limiter, no ROS."""
+"""Physics of Sawyer in MuJoCo: no task, no limiter, no ROS."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What a system consists of (a table, as data), and how it is started and stopped without `ros2 launch`."""
+"""Definition of a system (a table, as data), and its start and stop without `ros2 launch`."""

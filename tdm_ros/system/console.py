@@ -1,4 +1,4 @@
-"""What the nodes print, on one terminal: each line with its node's name, live lines drawn in place below them."""
+"""Output of the nodes on one terminal: each line with its node's name, live lines updated in place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The environment in which nodes find ROS 2, our messages and each other: computed here, and only here."""
+"""Environment in which nodes find ROS 2, our messages and each other: computed here, and only here."""
 
 from __future__ import annotations
 

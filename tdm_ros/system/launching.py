@@ -1,4 +1,4 @@
-"""A system's table as launch actions, for `ros2 launch`: what `system/runner.py` does where that does not exist.
+"""Table of a system as launch actions for `ros2 launch`, the counterpart of `system/runner.py`.
 
 A launch file may be included several times, under namespaces, in another one: each inclusion is a run of its own, with
 its own folder, and its end ends its own processes and no others.

@@ -1,4 +1,4 @@
-"""What comes before the start of a system, by whichever program: can its nodes start, and where do they record?"""
+"""Checks before the start of a system: whether its nodes can start, and where they record."""
 
 from __future__ import annotations
 

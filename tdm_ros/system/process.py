@@ -1,4 +1,4 @@
-"""One child process: its own process group, its output as lines, and an end that reaches its children too."""
+"""One child process: its own process group, its output as lines, and a stop that reaches its children."""
 
 from __future__ import annotations
 

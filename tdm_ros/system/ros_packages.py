@@ -1,4 +1,4 @@
-"""ROS packages that only some launch files need: is each there, and what to say if it is not."""
+"""ROS packages that only some launch files need: whether each is installed, and the remedy if not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def require(packages: Sequence[str], what: str, instead: str = "") -> None:
     what : str
         What needs them, as a person typed it.
     instead : str
-        What else she may do, if there is something.
+        Alternative, if there is one.
 
     Raises
     ------

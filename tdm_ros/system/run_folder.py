@@ -1,4 +1,4 @@
-"""The folder of one run: a new one, the link to the latest, and a record of what was run, on what."""
+"""Folder of one run: a new one, the link to the latest, and a record of configuration and versions."""
 
 from __future__ import annotations
 

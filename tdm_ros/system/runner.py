@@ -1,4 +1,4 @@
-"""Start the nodes of a system, watch them, and leave none behind: what `ros2 launch` does where it exists.
+"""Starts the nodes of a system, watches them, and stops them all, without `ros2 launch`.
 
 One thread, one loop: it waits for output, notices ends, restarts what may be restarted, and stops all.
 """

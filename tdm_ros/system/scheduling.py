@@ -1,4 +1,4 @@
-"""Real-time scheduling: for the nodes that a table names, and for no other, however the system was started."""
+"""Real-time scheduling for the nodes that a table names, and for no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start a node, as its executable does; when that cannot work, one sentence says why and what to do.
+"""Start of a node, as its executable does; a failure gives one sentence with the reason and the remedy.
 
 Run as a program it starts what every node starts with, and ends: a check before anything is started.
 """
@@ -188,7 +188,7 @@ def _install(packages: Sequence[str]) -> str:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     return (
         f"Python {version} ({sys.executable}) does not find {', '.join(packages)}: in a checkout of tdm_ros, "
-        "python3 -m pip install -r requirements/runtime.txt (README, With ROS 2 installed)"
+        "python3 -m pip install -r requirements/runtime.txt (docs/getting_started.md, With ROS 2 installed)"
     )
 
 

@@ -1,4 +1,4 @@
-"""The table of a system: its arguments and its nodes, as data, for the launch file and for the runner alike.
+"""Table of a system: its arguments and its nodes, as data, for the launch file and for the runner.
 
 A table is `config/<system>.system.yaml`; its keys are fields of `SystemTable`, `Argument` and `NodeEntry`.
 """

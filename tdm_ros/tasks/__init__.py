@@ -1,4 +1,4 @@
-"""What is observed, what counts as a goal, what an action means: names, units, scales, bounds."""
+"""Observations, goals and actions of a task: names, units, scales, bounds."""
 
 from tdm_ros.tasks.locomotion import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH
 from tdm_ros.tasks.manipulation import REACHER

@@ -1,4 +1,4 @@
-"""The paper's walking tasks: a half-cheetah's speed, an ant's position, and an ant's position and velocity.
+"""The paper's locomotion tasks: speed of a half-cheetah, position of an ant, position and velocity of an ant.
 
 Source: arXiv 1802.09081 and rlkit v0.1.2 (facts only): observations, goals, horizons and lengths of episodes.
 """

@@ -1,4 +1,4 @@
-"""A maze in the plane, small enough to solve exactly: the straight way to most goals ends at a wall."""
+"""Maze in the plane, small enough to solve exactly: the straight path to most goals ends at a wall."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands around the arm: regions that the hand must keep out of, and the goals that this makes interesting."""
+"""Scenes around the arm: keep-outs of the hand, and goals for which they matter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Disjoint streams of random numbers: what a learner trains on is never what it is judged on."""
+"""Disjoint streams of random numbers: training, validation and evaluation never share goals."""
 
 from __future__ import annotations
 

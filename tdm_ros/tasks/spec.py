@@ -1,4 +1,4 @@
-"""The description of a task: every number that crosses an interface, with its name, unit, scale and bounds."""
+"""Description of a task: every number that crosses an interface, with its name, unit, scale and bounds."""
 
 from __future__ import annotations
 

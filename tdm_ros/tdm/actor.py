@@ -1,4 +1,4 @@
-"""The learned policy in numpy: what the 20 Hz loop runs. Importing it does not import torch."""
+"""Learned policy in numpy, for the 20 Hz loop. Importing it does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The TDM agent: its networks, how it learns from batches, what it predicts."""
+"""TDM agent: its networks, its updates, its predictions."""
 
 from __future__ import annotations
 

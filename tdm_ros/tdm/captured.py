@@ -1,4 +1,4 @@
-"""An update as a CUDA graph: one launch, where each of its kernels would wait for Python."""
+"""Update as a CUDA graph: one launch instead of one per kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of the learner, one frozen dataclass; a checkpoint carries them."""
+"""Settings of the learner, one frozen dataclass; a checkpoint carries them."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ class TdmConfig:
         last part is gone in three again. Or it runs down once and is held at 0. Or it runs down and begins again (the
         paper).
     human_share : float
-        Part of each batch, in [0, 0.5], that is drawn from what a person did, if anybody did anything; the rest is
-        drawn from all, hers included.
+        Fraction of each batch, in [0, 0.5], that is drawn from the operator's transitions, if there are any; the rest
+        is drawn from all transitions.
     race : bool
         Whether equal parts, a fine end and a one-step model that learns beside, from the same experience, are raced in
         training, so that what ends nearest acts (`tdm_ros.training.race`). Not where the horizon is 0, nor where

@@ -1,4 +1,4 @@
-"""What the policy does with one state of the arm. No ROS, no torch: this runs in the 20 Hz loop."""
+"""Decision of the policy for one state of the arm. No ROS, no torch: this runs in the 20 Hz loop."""
 
 from __future__ import annotations
 

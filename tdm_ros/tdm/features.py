@@ -1,4 +1,4 @@
-"""What the networks see. The one implementation, in numpy, serves training and the 20 Hz loop alike."""
+"""Inputs of the networks. One implementation, in numpy, for training and the 20 Hz loop."""
 
 from __future__ import annotations
 

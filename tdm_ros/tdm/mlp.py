@@ -1,4 +1,4 @@
-"""Small networks in numpy: read from tensors, evaluate, and pull gradients back to their inputs."""
+"""Small networks in numpy: read from tensors, evaluate, and backpropagate to their inputs."""
 
 from __future__ import annotations
 

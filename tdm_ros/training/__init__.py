@@ -1,1 +1,1 @@
-"""Wires agent, replay and task: the online learner, training, evaluation, curves."""
+"""Combines agent, replay and task: the online learner, training, evaluation, curves."""

@@ -1,4 +1,4 @@
-"""Predicted against reached, per horizon: by how much the critics are off, and what can be relied on."""
+"""Calibration per horizon: error of the critics, and interval that covers the outcomes."""
 
 from __future__ import annotations
 

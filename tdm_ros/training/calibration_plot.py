@@ -1,4 +1,4 @@
-"""The picture of a calibration: predicted against reached distance, a panel for each horizon."""
+"""Plot of a calibration: predicted against reached distance, one panel per horizon."""
 
 from __future__ import annotations
 

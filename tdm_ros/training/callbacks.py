@@ -1,4 +1,4 @@
-"""What watches a `TDM` learn: progress, metrics, TensorBoard, checkpoints. Any of them can stop it."""
+"""Callbacks of `TDM.learn`: progress, metrics, TensorBoard, checkpoints. Each of them can stop it."""
 
 from __future__ import annotations
 

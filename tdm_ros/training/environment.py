@@ -1,4 +1,4 @@
-"""The environment that a caller of the library passes, by name or as an object, made ready to learn in."""
+"""Environment that the caller of the library passes, by name or as an object, prepared for learning."""
 
 from __future__ import annotations
 

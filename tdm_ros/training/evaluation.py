@@ -1,4 +1,4 @@
-"""How well does it reach? Fresh goals, no noise, the distance that is left at the end."""
+"""Evaluation: fresh goals, no noise, final distances."""
 
 from __future__ import annotations
 

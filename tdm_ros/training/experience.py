@@ -1,4 +1,4 @@
-"""Recordings as experience to learn from: of the right task, each transition once, no piece across a hole.
+"""Recordings as experience: of the right task, each transition once, no piece across a gap.
 
 A transition is identified by its run and cycle. In recordings of older versions it names no run: there one follows
 another if its cycle is the next and its state the one that the other led to, so that two arms in one recording are kept

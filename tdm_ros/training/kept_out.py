@@ -1,4 +1,4 @@
-"""Whether the hand kept out of the regions of a scene: counted by episodes, for the summary of a live run."""
+"""Whether the hand stayed out of the keep-outs of a scene, per episode, for the summary of a live run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Experience in, weights out: the learner that `tdm_ros train` and the trainer node share."""
+"""Learner that `tdm_ros train` and the node `trainer` share: experience in, weights out."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class Learner:
         scale = np.asarray(task.goal.scale, np.float32)
         reaches = measure_reaches(rows["achieved"], last, scale, task.horizon) if config.reach else None
         seen = rows["observation"]
-        if (others := int((~human).sum())) and human.any():  # as many of a person's as of the others
-            hers = seen[human]
-            seen = np.concatenate((seen[~human], hers[:: max(len(hers) // others, 1)]))
+        if (others := int((~human).sum())) and human.any():  # as many of the operator's as of the others
+            demonstrated = seen[human]
+            seen = np.concatenate((seen[~human], demonstrated[:: max(len(demonstrated) // others, 1)]))
         return Features.fit(task, seen, config.near_scale, reaches, config.difference)

@@ -1,4 +1,4 @@
-"""The library: a `TDM` that learns in any goal environment, acts, says how close it can get, and is kept on disk."""
+"""Library: a `TDM` learns in any goal-conditioned environment, acts, predicts distances, and is saved on disk."""
 
 from __future__ import annotations
 

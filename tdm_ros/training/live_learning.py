@@ -1,4 +1,4 @@
-"""Learning beside moving arms: experience comes when it comes, updates are made in between."""
+"""Learning while arms move: experience arrives at any time, updates are made in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a live run says about itself: the line each second, the table and the summary at the end."""
+"""Report of a live run: the line of each second, the table and the summary at the end."""
 
 from __future__ import annotations
 

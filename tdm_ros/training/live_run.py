@@ -1,4 +1,4 @@
-"""Keeps the record of a live run: metrics as they come, the summary and the curve at the end."""
+"""Record of a live run: metrics as they arrive, summary and curve at the end."""
 
 from __future__ import annotations
 

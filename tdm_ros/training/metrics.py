@@ -1,4 +1,4 @@
-"""One row an episode, in one CSV file, whether the episode ran on the arm or in a bare simulation."""
+"""Metrics in one CSV file, one row per episode, on the arm or in a bare simulation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Online training without ROS: act, store, learn, look at how it goes."""
+"""Online training without ROS: act, store, learn, validate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Goals that an agent goes for, from wherever it is, with what its critics promised beforehand."""
+"""Rollouts to goals at several distances, with the predictions of the critics before each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model that has learned can be asked: what to do, how well it does, how close it can get."""
+"""Queries to a trained model: actions, evaluation, reachability."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to act, raced while they are learned: what a task needs is found out by where its training episodes end."""
+"""Mode selection: ways of acting are compared by the final distances of training episodes."""
 
 from __future__ import annotations
 

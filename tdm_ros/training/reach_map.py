@@ -1,4 +1,4 @@
-"""The learned function over a plane of goals: how close to each the hand is expected to be in n steps."""
+"""Reachability map: predicted distance of the hand after n steps, over a plane of goals."""
 
 from __future__ import annotations
 

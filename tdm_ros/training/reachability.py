@@ -1,4 +1,4 @@
-"""How close can I get to a goal in n steps, and how sure is that? The question that a TDM answers."""
+"""Predicted distance to a goal after n steps, and its uncertainty."""
 
 from __future__ import annotations
 

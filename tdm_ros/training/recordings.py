@@ -1,4 +1,4 @@
-"""The recordings that a training run begins with: read once, learned from once, written down."""
+"""Recordings that a training run begins with: read once, learned from once, noted in the run folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning curves as pictures, drawn from the metrics file of a run."""
+"""Learning curves as plots, drawn from the metrics file of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of an agent beside its tensors: which environment it was, and whether another will do."""
+"""Folder of an agent beside its tensors: the environment it was trained in, and whether another one matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training run on disk, by the library: configuration, progress bar, metrics, TensorBoard, checkpoints, the curve."""
+"""Training run on disk: configuration, progress bar, metrics, TensorBoard, checkpoints, curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a caller of the library hands over, one state or many: checked, and as a batch."""
+"""Observations that a caller of the library passes, one or many: checked, and as a batch."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Write the tables of README.md and docs/ from the code that they describe, or check that they still agree.
+"""Write the tables of docs/ from the code that they describe, or check that they still agree.
 
-    python tools/readme_tables.py            # rewrite them
-    python tools/readme_tables.py --check    # exit 1 if one is out of date
+    python tools/doc_tables.py            # rewrite them
+    python tools/doc_tables.py --check    # exit 1 if one is out of date
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. NAME is `parameters NODE` (from the dataclasses in
 `tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py` and its `PARTS`; services and
@@ -23,7 +23,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-DOCUMENTS = ("README.md", "docs/architecture.md")
+DOCUMENTS = tuple(
+    sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md") if "<!-- table: " in path.read_text())
+)
 BLOCK = re.compile(r"(<!-- table: (?P<name>[\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 RATES = {
@@ -68,10 +70,10 @@ SERVICES = {
         ("~/clear_fault", _TRIGGER, "forget a fault; never starts motion"),
         ("~/evaluate", _SWITCH, "evaluate on fresh goals now; false: train again"),
         ("~/keep_goal", _SWITCH, "keep going to the goal that was asked for"),
-        ("~/request_goal", "[RequestGoal](srv/RequestGoal.srv)", "a goal with an identifier, or its withdrawal"),
+        ("~/request_goal", "tdm_ros/RequestGoal", "a goal with an identifier, or its withdrawal"),
     ],
     "policy": [("~/change_state", "lifecycle_msgs/ChangeState", "and the others of a lifecycle node")],
-    "planner": [("reach_goal", "[ReachGoal](action/ReachGoal.action)", "an action: go to a goal, with feedback")],
+    "planner": [("reach_goal", "tdm_ros/ReachGoal", "an action: go to a goal, with feedback")],
     "scene": [
         (
             "goal_marker/get_interactive_markers",
@@ -130,7 +132,7 @@ def _topic_rows(path: Path) -> list[tuple[str, str, str, str]]:
 
 def _full_type(kind: str) -> str:
     if (ROOT / "msg" / f"{kind}.msg").exists():
-        return f"[{kind}](msg/{kind}.msg)"
+        return f"[{kind}](../architecture.md#{kind.lower()})"
     package = {
         "Bool": "std_msgs",
         "Float64": "std_msgs",
@@ -282,7 +284,7 @@ def main() -> int:
             if "--check" not in sys.argv:
                 path.write_text(new)
     if stale and "--check" in sys.argv:
-        print(f"out of date: {', '.join(stale)}; run python tools/readme_tables.py")
+        print(f"out of date: {', '.join(stale)}; run python tools/doc_tables.py")
         return 1
     return 0
 
