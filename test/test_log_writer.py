@@ -405,11 +405,13 @@ def test_file_that_is_full_while_the_thread_waits_for_the_disk_is_no_problem(
         finished.append(path)
         if len(finished) == 1:
             put(writer, range(30))
+            filled.set()
 
+    filled = threading.Event()
     monkeypatch.setattr(os, "fsync", sync)
     writer = LogWriter(tmp_path, CHANNELS, LogLimits(segment_bytes=15_000, sync_s=0.1), on_finished=fill_the_next)
     put(writer, range(30))
-    until(lambda: len(finished) == 2)
+    assert filled.wait(30)
     writer.close()
     assert failed == [] and held(tmp_path) == expected(30) * 2
 
