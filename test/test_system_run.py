@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,8 @@ def test_system_short_run_learns_evaluates_and_writes_everything_down(tmp_path: 
         made.until(lambda: process.poll() is not None, 120)
         assert process.returncode == 0, made.output("supervisor")
         assert made.output("supervisor").count(" robot time | ") > 2
+        states = re.findall(r"supervisor\]: (RUNNING|RESETTING|HOLD|PAUSED|DONE)", made.output("supervisor"))
+        assert states[-1] == "DONE" and not any({*two} <= {"RUNNING", "RESETTING"} for two in pairwise(states))
     summary = summary_of(tmp_path)
     assert summary["finished"] is True and summary["evaluated"] == 2 and summary["updates"] > 0
     assert summary["transitions"]["published"] == summary["transitions"]["logged"] > 400

@@ -46,6 +46,7 @@ FAREWELL_S = 1.5
 """After the last episode, time for the last transitions and counts to arrive."""
 MAX_STATE_AGE_S = 1.0
 ALARM_EVERY_S = 1.0
+MOVING = (State.RUNNING, State.RESETTING)
 YOUNG_S, TWO_ARMS_S = 10.0, 5.0
 """Beside another arm a system that began this lately ends at once, and any other after this long in FAULT [s]."""
 
@@ -184,12 +185,12 @@ class SupervisorNode(Node):
         self._published = told.key()
 
     def _log_state(self) -> None:
-        """Log each change of the state or of its reason; a person can then read why the arm stands."""
-        told = self._machine.told
-        running = told.state in (State.RUNNING, State.RESETTING)
-        if (told.state, told.reason) == self._logged or (running and self._logged[:1] == (told.state,)):
-            return
+        """Log each change of the state or of its reason, but not episodes and drives home: the live line has them."""
+        told, before = self._machine.told, self._logged
         self._logged = told.state, told.reason
+        moves = told.state in MOVING and before and before[0] in MOVING
+        if self._logged == before or moves:
+            return
         line = f"{told.state.name}: {told.reason}" if told.reason else told.state.name
         logger = self.get_logger()
         if told.state == State.FAULT:
