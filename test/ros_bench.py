@@ -19,6 +19,24 @@ PROGRAM = "import sys; from tdm_ros.system.starting import start; sys.exit(start
 """What the node's executable does."""
 
 
+def resting_state(**fields: Any) -> Any:
+    """A valid `ArmState` of an arm at rest at home, with these fields; its stamp is left to be filled in."""
+    import numpy as np
+    from tdm_ros.msg import ArmState
+
+    from tdm_ros.nodes.convert import doubles, floats
+    from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
+
+    rest = {
+        "run": "test",
+        "joint_names": list(JOINT_NAMES),
+        "position": doubles(NEUTRAL_RAD),
+        "velocity": doubles(np.zeros(7)),
+        "executed_action": floats(np.zeros(7)),
+    }
+    return ArmState(**rest | fields)
+
+
 class Bench:
     """Processes and one node of ours.
 

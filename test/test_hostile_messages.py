@@ -35,6 +35,7 @@ from rclpy.action import GoalResponse  # noqa: E402
 from rclpy.lifecycle import LifecycleNode  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.serialization import serialize_message  # noqa: E402
+from ros_bench import resting_state  # noqa: E402
 from safetensors.numpy import load  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from tdm_ros.action import ReachGoal  # noqa: E402
@@ -63,7 +64,7 @@ from tdm_ros.nodes.policy import PolicyNode  # noqa: E402
 from tdm_ros.nodes.scene import SceneNode  # noqa: E402
 from tdm_ros.nodes.supervisor import SupervisorNode  # noqa: E402
 from tdm_ros.nodes.trainer import TrainerNode  # noqa: E402
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD  # noqa: E402
+from tdm_ros.robot.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 from tdm_ros.tdm.config import TdmConfig  # noqa: E402
 from tdm_ros.training.learner import Learner  # noqa: E402
@@ -146,16 +147,7 @@ class Stage:
         return message
 
     def _arm_state(self) -> ArmState:
-        return ArmState(
-            run="test",
-            cycle=self.cycle,
-            episode=self.episode,
-            joint_names=list(JOINT_NAMES),
-            position=doubles(NEUTRAL_RAD),
-            velocity=doubles(np.zeros(7)),
-            executed_action=floats(np.zeros(7)),
-            source=1,
-        )
+        return resting_state(cycle=self.cycle, episode=self.episode, source=1)
 
     def _episode(self) -> Episode:
         start, goal = self.cycle - self.cycle % 50, np.full(3, 0.4, np.float32)

@@ -182,7 +182,7 @@ def test_recovery_without_room_leaves_the_file_and_the_writer_begins(tmp_path: P
     before = path.read_bytes()
     with room_for(len(before) // 2):
         writer = LogWriter(tmp_path, CHANNELS)
-        assert "can not be recovered now" in writer.recovered[0]
+        assert "cannot be recovered now" in writer.recovered[0]
         assert path.read_bytes() == before and not list(tmp_path.glob("*.part"))
     writer.close()
 
@@ -301,7 +301,7 @@ def test_full_disk_acknowledges_nothing_and_loses_nothing_once_there_is_room(tmp
         for number in range(3, 30):
             with pytest.raises(OSError):
                 put(writer, [number])
-        assert "can not be written" in writer.problem
+        assert "cannot be written" in writer.problem
         assert held(tmp_path) == expected(3)
     put(writer, range(30, 33))
     assert writer.problem == ""
@@ -313,7 +313,7 @@ def test_full_disk_acknowledges_nothing_and_loses_nothing_once_there_is_room(tmp
 def test_full_disk_at_the_start_says_what_to_do_and_holds_no_lock(tmp_path: Path) -> None:
     with room_for(0):
         with pytest.raises(
-            OSError, match=r"0000\.mcap can not be begun: File too large; make room, or give another run"
+            OSError, match=r"0000\.mcap cannot be begun: File too large; make room, or give another run"
         ):
             LogWriter(tmp_path, CHANNELS)
         lock = FolderLock(tmp_path, "trainer")  # what need not write goes on
@@ -401,17 +401,21 @@ def test_file_that_is_full_while_the_thread_waits_for_the_disk_is_no_problem(
             failed.append(error)
             raise
 
-    def fill_the_next(path: Path) -> None:
+    def wait_for_a_full_next_file(path: Path) -> None:
         finished.append(path)
         if len(finished) == 1:
-            put(writer, range(30))
-            filled.set()
+            waiting.set()
+            assert filled.wait(30)
 
-    filled = threading.Event()
+    waiting, filled = threading.Event(), threading.Event()
     monkeypatch.setattr(os, "fsync", sync)
-    writer = LogWriter(tmp_path, CHANNELS, LogLimits(segment_bytes=15_000, sync_s=0.1), on_finished=fill_the_next)
+    limits = LogLimits(segment_bytes=15_000, sync_s=0.1)
+    writer = LogWriter(tmp_path, CHANNELS, limits, on_finished=wait_for_a_full_next_file)
     put(writer, range(30))
-    assert filled.wait(30)
+    assert waiting.wait(30)
+    put(writer, range(30))  # by this thread, as all that is written
+    filled.set()
+    until(lambda: len(finished) == 2)
     writer.close()
     assert failed == [] and held(tmp_path) == expected(30) * 2
 

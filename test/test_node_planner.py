@@ -16,7 +16,7 @@ pytestmark = pytest.mark.ros
 
 from geometry_msgs.msg import Point  # noqa: E402
 from rclpy.action import ActionClient  # noqa: E402
-from ros_bench import Bench, bench  # noqa: E402
+from ros_bench import Bench, bench, resting_state  # noqa: E402
 from safetensors.numpy import load, save  # noqa: E402
 from tdm_ros.action import ReachGoal  # noqa: E402
 from tdm_ros.msg import (  # noqa: E402
@@ -33,10 +33,10 @@ from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Mode, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.convert import doubles, floats, to_episode  # noqa: E402
+from tdm_ros.nodes.convert import floats, to_episode  # noqa: E402
 from tdm_ros.planning import KeepOut as Regions  # noqa: E402
 from tdm_ros.replay import Step  # noqa: E402
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD  # noqa: E402
+from tdm_ros.robot.sawyer import NEUTRAL_RAD  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH, SCENES, observe  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
@@ -103,14 +103,7 @@ class Stage:
 
     def _tick(self) -> None:
         self.cycle += 1
-        state = ArmState(
-            run="test",
-            cycle=self.cycle,
-            joint_names=list(JOINT_NAMES),
-            position=doubles(NEUTRAL_RAD),
-            velocity=doubles(np.zeros(7)),
-            executed_action=floats(np.zeros(7)),
-        )
+        state = resting_state(cycle=self.cycle)
         state.header.stamp = self._stamp()
         point = state.hand.position
         point.x, point.y, point.z = map(float, self.hand)

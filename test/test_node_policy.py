@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
-from ros_bench import Bench, bench  # noqa: E402
+from ros_bench import Bench, bench, resting_state  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Mode, State  # noqa: E402
@@ -54,14 +54,7 @@ class Stage:
 
     def _tick(self) -> None:
         self.cycle += 1
-        state = ArmState(
-            run="test",
-            cycle=self.cycle,
-            joint_names=list(JOINT_NAMES),
-            position=doubles(NEUTRAL_RAD),
-            velocity=doubles(np.zeros(7)),
-            executed_action=floats(np.zeros(7)),
-        )
+        state = resting_state(cycle=self.cycle)
         state.header.stamp = self._stamp()
         state.hand.position.x = 0.45
         self._states.publish(self.change(state))
@@ -183,7 +176,7 @@ def test_policy_weights_that_are_spoilt_silence_it_until_better_ones_come(
     stage.weights(b"garbage" if kind == "garbage" else spoilt, 9)
     stage.bench.until(lambda: "policy_weights" in stage.bench.refused("policy"))
     assert stage.silent(0.3)
-    assert any("the newest weights can not be used" in text for text in stage.bench.refused("policy"))
+    assert any("the newest weights cannot be used" in text for text in stage.bench.refused("policy"))
     stage.weights(actor_bytes, 10)
     stage.aim()
     stage.bench.until(lambda: stage.commands and stage.commands[-1].weights_version == 10)

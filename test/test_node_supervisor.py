@@ -13,14 +13,13 @@ pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
-from ros_bench import Bench, bench  # noqa: E402
+from ros_bench import Bench, bench, resting_state  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState  # noqa: E402
 from tdm_ros.srv import RequestGoal  # noqa: E402
 
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.convert import doubles, floats  # noqa: E402
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD  # noqa: E402
+from tdm_ros.nodes.convert import floats  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
 
@@ -39,15 +38,7 @@ class Arm:
 
     def _tick(self) -> None:
         self._cycle += 1
-        state = ArmState(
-            run=self._run,
-            cycle=self._cycle,
-            joint_names=list(JOINT_NAMES),
-            position=doubles(NEUTRAL_RAD),
-            velocity=doubles(np.zeros(7)),
-            executed_action=floats(np.zeros(7)),
-            fault=self.fault,
-        )
+        state = resting_state(run=self._run, cycle=self._cycle, fault=self.fault)
         state.header.stamp = self._node.get_clock().now().to_msg()
         if self.publish is not None:
             self.publish(state)

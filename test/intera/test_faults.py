@@ -388,14 +388,21 @@ def test_device_that_speaks_on_changes_alone_is_relied_on(robot, enabled):
     wait_until(lambda: not enabled.state().state.cuff, 2, "and as released")
 
 
-def test_device_whose_state_is_not_published_any_more_is_reported(alone):
+@pytest.mark.parametrize(
+    ("order", "words"),
+    [
+        (("withdraw", "robot/cuff"), "nobody publishes the state of the cuff"),
+        (("leave",), "nobody listens on /robot/limb/right/joint_command"),
+    ],
+)
+def test_robot_that_leaves_a_topic_is_reported(alone, order: tuple[str, ...], words: str):
     robot = alone.robot()
     robot.rest()
     client = alone.start_worker()
     client.wait_ready(30)
     assert client.enable().result(8).done
-    robot.ask("withdraw", "robot/cuff")
-    wait_until(lambda: "nobody publishes the state of the cuff" in client.state().state.problem, 5, "it is reported")
+    robot.ask(*order)
+    wait_until(lambda: words in client.state().state.problem, 5, "it is reported")
     client.close()
     robot.close()
 
@@ -409,18 +416,6 @@ def test_robot_that_can_not_reach_us_is_told(alone):
     assert "nobody listens on /robot/limb/right/joint_command" in str(raised.value)
     assert "at http://192.0.2.1:" in str(raised.value) and "Set host_ip (ROS_IP)" in str(raised.value)
     assert client.close() == 5
-    robot.close()
-
-
-def test_robot_that_does_not_listen_any_more_is_told(alone):
-    robot = alone.robot()
-    robot.rest()
-    client = alone.start_worker()
-    client.wait_ready(30)
-    assert client.enable().result(8).done
-    robot.ask("leave")
-    wait_until(lambda: "nobody listens on /robot/limb/right/joint_command" in client.state().state.problem, 5, "it is")
-    client.close()
     robot.close()
 
 
@@ -455,14 +450,14 @@ def test_no_master_is_told_at_once(alone):
 
 def test_robot_that_is_not_there_is_told(alone):
     client = alone.start_worker()
-    with pytest.raises(InteraError, match="RobotEnable of intera_interface can not be made"):
+    with pytest.raises(InteraError, match="RobotEnable of intera_interface cannot be made"):
         client.wait_ready(20)
     assert client.close() == 5
 
 
 def test_python_without_the_sdk_is_told(alone):
     client = InteraClient.start([ROS1_PYTHON, WORKER], alone.environment())
-    with pytest.raises(InteraError, match="intera_interface can not be imported"):
+    with pytest.raises(InteraError, match="intera_interface cannot be imported"):
         client.wait_ready(10)
     assert client.close() == 3
 

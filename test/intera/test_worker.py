@@ -279,31 +279,26 @@ def test_worker_command_may_source_a_workspace_first(ros1, robot, tmp_path):
     assert client.close() == 0
 
 
-@pytest.mark.parametrize("client", [("--allow-torque", "--velocity-scale", "0.2")], indirect=True)
-def test_torque_that_makes_a_joint_too_fast_is_ended(robot, enabled):
-    torque = np.zeros(7)
-    torque[5] = 3.0
+def ends(robot, enabled, kind: str, values: np.ndarray, words: str) -> None:
+    """Command the same until the worker ends it, for a reason; the robot is then at rest."""
     wait_until(lambda: not enabled.state().state.interruption, 2, "the news that it is enabled comes")
     begin_s = time.monotonic()
     while not enabled.state().state.interruption and time.monotonic() < begin_s + 3:
-        enabled.command("torque", torque)
+        enabled.command(kind, values)
         time.sleep(0.02)
-    assert "joint 5 moves at" in enabled.state().state.interruption
+    assert words in enabled.state().state.interruption
     time.sleep(0.7)
     end_s = time.monotonic()  # before the trace is fetched, which may take a while
     assert robot.trace().speed_rad_s(end_s - 0.3, end_s) < 0.01
+
+
+@pytest.mark.parametrize("client", [("--allow-torque", "--velocity-scale", "0.2")], indirect=True)
+def test_torque_that_makes_a_joint_too_fast_is_ended(robot, enabled):
+    ends(robot, enabled, "torque", 3.0 * np.eye(7)[5], "joint 5 moves at")
 
 
 def test_position_that_makes_the_hand_too_fast_is_ended(robot, enabled):
     assert enabled.speed_ratio(0.25).result(1).done
     target = NEUTRAL_RAD + np.array([0.7, 0.53, 0, 0.78, 0, 0, 0])  # together they move the hand by 0.4 m/s
-    wait_until(lambda: not enabled.state().state.interruption, 2, "the news that it is enabled comes")
-    begin_s = time.monotonic()
-    while not enabled.state().state.interruption and time.monotonic() < begin_s + 3:
-        enabled.command("position", target)
-        time.sleep(0.02)
-    assert "the hand moves at" in enabled.state().state.interruption
-    time.sleep(0.7)
-    end_s = time.monotonic()  # before the trace is fetched, which may take a while
-    assert robot.trace().speed_rad_s(end_s - 0.3, end_s) < 0.01
+    ends(robot, enabled, "position", target, "the hand moves at")
     assert enabled.state().state.q_rad[0] < target[0] - 0.3
