@@ -96,7 +96,7 @@ class Enough(Exception):  # noqa: N818 - no error
 
 
 def judged(policy: Policy, env: GoalEnv, task: TaskSpec) -> list[float]:
-    """Final distances on the evaluation's goals [m]; only the first ones if their mean can not be within the target."""
+    """Final distances on the evaluation's goals [m]; only the first ones if their mean cannot be within the target."""
     finals: list[float] = []
 
     def each(distance: float) -> None:

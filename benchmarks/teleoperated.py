@@ -28,7 +28,7 @@ PERIOD_S = 0.05
 THERE_M, STAY = 0.02, 4
 """A demonstration ends when the puck has been this near to the target for so many steps."""
 PATIENCE, GAIN_M = 10, 0.01
-"""Whoever watches takes over when so many steps have brought nothing this much nearer ..."""
+"""The operator takes control when so many steps have brought nothing this much nearer ..."""
 HELP, SHARE = 16, 0.2
 """... for so many steps, and not for more than this part of all steps."""
 

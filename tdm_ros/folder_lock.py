@@ -69,7 +69,7 @@ class FolderLock:
         except OSError as error:
             raise OSError(
                 error.errno,
-                f"{self._path} can not be locked ({error.strerror}), so that two runs could write the same folder: "
+                f"{self._path} cannot be locked ({error.strerror}), so that two runs could write the same folder: "
                 "give a run_dir on a local disk",
             ) from error
 

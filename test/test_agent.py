@@ -285,7 +285,7 @@ def test_scalar_q_is_the_norm_and_vector_q_has_a_distance_for_each_dimension():
 
 
 def test_learner_prediction_knows_what_is_out_of_reach():
-    """The critic of a point that moves 0.1 a step: two tenths can be reached with one step left, five can not."""
+    """The critic of a point that moves 0.1 a step: two tenths can be reached with one step left, five cannot."""
     learner = learner_of_a_point(600)
     start = np.zeros((50, 1), np.float32)
     observation = np.concatenate([start, np.ones_like(start)], axis=1)

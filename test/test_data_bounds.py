@@ -187,7 +187,7 @@ def test_topic_without_a_definition_names_the_cause_and_the_remedy(
     assert main(["data", "list", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
     assert "damaged" in out
-    assert f"{len(TRANSITIONS)} messages of /transition can not be decoded: the file has no definition" in err
+    assert f"{len(TRANSITIONS)} messages of /transition cannot be decoded: the file has no definition" in err
     assert "source the workspace with tdm_ros before `ros2 bag record`" in err
 
 
@@ -207,7 +207,7 @@ def test_transitions_by_a_definition_that_does_not_fit_are_not_called_whole(
     for verb in ("list", "inspect", "validate"):
         assert main(["data", verb, str(tmp_path)]) == 1
         out, err = capsys.readouterr()
-        assert f"{len(TRANSITIONS)} transitions can not be decoded" in out + err
+        assert f"{len(TRANSITIONS)} transitions cannot be decoded" in out + err
         assert "recorded by another version" in out + err
 
 

@@ -75,7 +75,7 @@ def test_data_of_a_torn_log_does_what_can_be_done(
     torn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert data("convert", torn, "--to", "mcap", "--out", tmp_path / "mended") == 1
-    assert "can not be read" in capsys.readouterr().err
+    assert "cannot be read" in capsys.readouterr().err
     assert data("validate", tmp_path / "mended") == 0
     assert read(tmp_path / "mended").messages == read(torn).messages
 

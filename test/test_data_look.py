@@ -68,7 +68,7 @@ def test_summary_lost_cycles_are_those_inside_episodes() -> None:
 def test_summary_of_foreign_or_damaged_messages_says_so() -> None:
     data = [m._replace(data=m.data[:40]) if i == 5 else m for i, m in enumerate(RECORDING.messages)]
     found = summary_of(RECORDING.with_messages(data))
-    assert found.damaged == 1 and "can not be decoded" in as_text(found)
+    assert found.damaged == 1 and "cannot be decoded" in as_text(found)
     assert "no transition of tdm_ros" in as_text(summary_of(Recording("empty")))
 
 
@@ -109,7 +109,7 @@ NAN = float("nan")
         ),
         (3, {"desired_goal": []}, "lack a finite desired_goal"),
         (3, {"source": 99}, "1 transitions have an unknown source"),
-        (3, {"task": "another:1"}, "1 transitions can not be decoded, or are of another shape or task"),
+        (3, {"task": "another:1"}, "1 transitions cannot be decoded, or are of another shape or task"),
         (3, {"observation": [0.0] * 17}, "1 transitions do not begin where the one before them ended"),
         (3, {"header": {"stamp": {"sec": 5, "nanosec": 0}, "frame_id": "base"}}, "1 stamps do not come after"),
         (3, {"action": [0.0] * 9}, "of another shape"),

@@ -92,7 +92,7 @@ def test_reading_damaged_spot_loses_that_message_alone() -> None:
     at = log().index(lost.data) - 31
     found = read_bytes(log()[: at + 1] + b"\xff" * 8 + log()[at + 9 :])
     assert [m.data for m in found.messages] == [m.data for m in RECORDING.messages if m is not lost]
-    assert f"{len(lost.data) + 31} bytes from byte {at} on can not be read, what follows them can" in found.problems[0]
+    assert f"{len(lost.data) + 31} bytes from byte {at} on cannot be read, what follows them can" in found.problems[0]
 
 
 @pytest.mark.parametrize("more", [1, 5, 30, 200])
@@ -102,7 +102,7 @@ def test_reading_message_that_claims_to_be_longer_does_not_take_the_next_with_it
     length = int.from_bytes(log()[at : at + 8], "little") + more
     found = read_bytes(log()[:at] + length.to_bytes(8, "little") + log()[at + 8 :])
     assert [m.data for m in found.messages] == [m.data for m in RECORDING.messages if m is not lost]
-    assert f"bytes from byte {at - 1} on can not be read" in found.problems[0]
+    assert f"bytes from byte {at - 1} on cannot be read" in found.problems[0]
 
 
 def test_reading_single_changed_bit_is_noticed() -> None:

@@ -83,7 +83,7 @@ def test_experience_pieces_end_where_something_is_missing(tmp_path: Path) -> Non
     content = changed(content, 8, action=[float("nan")] * 7)
     found = read_experience([log(tmp_path / "run", recording(content))], TASK)
     assert [i for i, (_, last, _) in enumerate(found.steps) if last] == [3, 7, STEPS - 3]
-    assert len(found.problems) == 1 and "1 transitions can not be used" in found.problems[0]
+    assert len(found.problems) == 1 and "1 transitions cannot be used" in found.problems[0]
 
 
 def test_experience_of_a_torn_log_is_what_is_whole(tmp_path: Path) -> None:

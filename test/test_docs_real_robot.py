@@ -76,11 +76,11 @@ def test_what_the_worker_says_has_a_row(text: str) -> None:
     ("words", "source"),
     [
         ("this Python has no rospy", sdk),
-        ("intera_interface can not be imported", sdk),
+        ("intera_interface cannot be imported", sdk),
         ("no ROS master at", sdk),
         ("ROS_MASTER_URI must be like", sdk),
         ("must have joints right_j0 to right_j6, got", sdk),
-        ("can not be made", sdk),
+        ("cannot be made", sdk),
         ("the robot has to connect back to this machine, at", sdk),
         ("nobody listens on", sdk),
         ("the robot is stopped: ask for a reset first", sdk),
@@ -89,7 +89,7 @@ def test_what_the_worker_says_has_a_row(text: str) -> None:
         ("another client has the arm: end it first", listener),
         ("the secret of this client is not the worker's", listener),
         ("it is unknown whether somebody holds the arm", devices),
-        ("cuff and buttons can not be asked", devices),
+        ("cuff and buttons cannot be asked", devices),
     ],
 )
 def test_text_that_keeps_the_arm_from_coming_up_has_a_row(words: str, source: object) -> None:

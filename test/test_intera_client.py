@@ -185,7 +185,7 @@ def test_nothing_waits_for_a_worker_that_does_not_read(start):
 
 
 def test_program_or_place_that_is_not_there_is_told():
-    with pytest.raises(InteraError, match="can not be started"):
+    with pytest.raises(InteraError, match="cannot be started"):
         InteraClient.start(["/nowhere/python"], ENVIRONMENT)
     with pytest.raises(InteraError, match="start it with --listen"):
         InteraClient.connect("127.0.0.1", 9, b"")

@@ -205,7 +205,7 @@ def test_cuff_whose_call_fails_is_a_problem_and_asked_again() -> None:
     case.tell("cuff", "navigator")
     Cuff.fails = True
     until(case.problem)
-    assert "cuff and buttons can not be asked: AttributeError" in case.problem()
+    assert "cuff and buttons cannot be asked: AttributeError" in case.problem()
     Cuff.fails, Cuff.held = False, True
     until(lambda: case.devices.cuff)
     assert case.problem() == ""

@@ -168,7 +168,7 @@ def test_bound_that_is_none_is_refused(option: str, value: str) -> None:
 def test_place_where_nobody_can_listen_is_told(tmp_path: Path, address: str) -> None:
     command = [sys.executable, WORKER, "--listen", address, "--secret-file", secret_file(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
-    assert done.returncode == 2 and done.stderr.startswith("worker: the worker can not start: ")
+    assert done.returncode == 2 and done.stderr.startswith("worker: the worker cannot start: ")
 
 
 def test_proof_is_of_one_side_one_secret_and_these_nonces() -> None:

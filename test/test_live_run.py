@@ -81,7 +81,7 @@ def test_full_disk_loses_no_row_of_the_metrics_and_the_end_still_says_how_it_wen
     assert [row.episode for row in read_metrics(tmp_path)] == [1, 2, 3]
     with room_for(10):
         record.finish()
-    assert "summary or metrics can not be written" in capsys.readouterr().out
+    assert "summary or metrics cannot be written" in capsys.readouterr().out
     assert not (tmp_path / "summary.json").exists()
 
 

@@ -266,7 +266,7 @@ def test_limits_of_a_box_inside_out_are_refused() -> None:
         ({"worker_address": "somewhere"}, "worker_address must be HOST:PORT, got 'somewhere'"),
         ({"worker_address": "127.0.0.1:1"}, "worker_secret must name the file"),
         ({"worker_address": "127.0.0.1:1", "worker_secret": "SECRET"}, "no worker answers at 127.0.0.1:1"),
-        ({"worker_command": "/nowhere/python3"}, "the worker '/nowhere/python3' can not be started"),
+        ({"worker_command": "/nowhere/python3"}, "the worker '/nowhere/python3' cannot be started"),
         ({"master_uri": "robot.local"}, "master_uri must be like http://robot.local:11311"),
     ],
 )

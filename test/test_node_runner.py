@@ -1,4 +1,4 @@
-"""How every node starts and ends: a sentence when it can not start, status 0 within a second on a signal."""
+"""How every node starts and ends: a sentence when it cannot start, status 0 within a second on a signal."""
 
 from __future__ import annotations
 

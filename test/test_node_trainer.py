@@ -112,7 +112,7 @@ def test_trainer_goes_on_with_a_log_that_holds_a_transition_without_numbers(tmp_
     with bench(tmp_path) as made:
         made.start("trainer", run_dir=tmp_path, **SETTINGS)
         Experience(made).learn()
-        assert "a transition can not be learned from and is left out; observation must be finite" in made.output(
+        assert "a transition cannot be learned from and is left out; observation must be finite" in made.output(
             "trainer"
         )
         assert made.stop("trainer")[0] == 0

@@ -94,7 +94,7 @@ def test_placed_needs_observations_that_say_where_the_thing_is():
         np.zeros((2, 30), np.float32), np.zeros((2, 2), np.float32), GoalSpace((1.0,) * 2, (False,) * 2)
     )
     blind = replace(PLANE, observation=replace(PLANE.observation, names=("a", "b")))
-    with pytest.raises(ValueError, match=r"do not say y: it can not be placed"):
+    with pytest.raises(ValueError, match=r"do not say y: it cannot be placed"):
         states.placed(blind, np.array([False, True]), np.zeros(2, np.float32), 2)
 
 

@@ -110,7 +110,7 @@ def test_each_way_answers_for_itself_and_the_tdm_for_all(tmp_path: Path) -> None
             assert (actor.features.horizon, actor.running) == (horizon, running)
         assert agent.predict(observation).shape == agent.predict(observation, steps_left=5).shape
     assert agent.actor().steps_left(3, 40) == 0
-    assert np.isfinite(agent.reachability(observation, steps=5).distance), "the TDM is asked, whoever acts"
+    assert np.isfinite(agent.reachability(observation, steps=5).distance), "the TDM is queried, whichever acts"
 
 
 def test_one_step_model_that_is_out_learns_no_more_and_the_tdm_always_does() -> None:

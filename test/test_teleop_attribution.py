@@ -179,7 +179,7 @@ def play() -> Play:
 
 
 def same(truth: Truth, source: int, action: np.ndarray) -> bool:
-    """A hold by the arm counts as its own, whoever moved it before in that cycle, and nobody learns from it."""
+    """A hold by the arm counts as its own, whatever moved it before in that cycle, and nobody learns from it."""
     if source == Source.SAFETY:
         return truth.source in (Source.NONE, Source.POLICY)
     if source == Source.POLICY and truth.source == Source.NONE:  # the last command was for standing still

@@ -583,7 +583,7 @@ def test_up_folder_of_a_system_that_runs_is_not_taken_and_nothing_is_started(sys
 def test_up_node_whose_folder_another_run_writes_is_not_started_again(system: System) -> None:
     status, output = system.node("one", WAITS, required=True).node("two", "exit 73").run()
     assert status == 1 and len(system.pids("two")) == 1
-    assert "two can not write its folder, another run does: the run is over" in output
+    assert "two cannot write its folder, another run does: the run is over" in output
 
 
 def test_up_live_lines_without_terminal_one_in_ten_is_printed(system: System) -> None:

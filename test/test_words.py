@@ -13,6 +13,8 @@ BANNED = {
     r"\b(she|hers|herself)\b": "the operator, they",
     r"\b(earns? its keep|runs? the show|lets? go is to say so|takes? nobody along)\b": "the plain statement",
     r"\blane\b": "quick start, option",
+    r"\bwhoever\b": "the operator, every ..., anybody",
+    r"\bcan not\b": "cannot",
     r"\b(a|per) (row|line|cycle|file) an? (episode|cycle|node|arm)\b": "one row per episode",
 }
 """Patterns, in any case, and what to write instead. `HER`, the algorithm, is another word than `hers`."""

@@ -36,7 +36,7 @@ WHO = {
 BUTTONS = (
     ("start", "Start", "play_arrow", "positive", "begin, or go on"),
     ("pause", "Pause", "pause", "primary", "the policy stops, a person may take over; start goes on"),
-    ("stop", "Hold", "front_hand", "negative", "the arm holds until it is started, whoever takes over"),
+    ("stop", "Hold", "front_hand", "negative", "the arm holds until it is started, also under teleoperation"),
     ("reset", "Reset", "home", "primary", "drive home now, then go on"),
     ("clear_fault", "Clear fault", "healing", "warning", "nothing moves before start"),
 )

@@ -45,7 +45,7 @@ class Server:
     Raises
     ------
     OSError
-        If the address can not be listened on.
+        If the address cannot be listened on.
     """
 
     def __init__(self, desk: Desk, host: str, port: int, token: str = "") -> None:

@@ -216,7 +216,7 @@ class EpisodeMachine:
     def stop(self) -> str:
         """Stop the arm and wait to be started."""
         if self.told.state in (State.FAULT, State.DONE):
-            return f"can not stop, the state is {self.told.state.name}"
+            return f"cannot stop, the state is {self.told.state.name}"
         self._tell(State.DISABLED, "stopped by a person")
         return ""
 

@@ -97,7 +97,7 @@ class Goals:
             self._draw(np.random.default_rng(0), evaluation)
 
     def ask(self, goal: ArrayLike, goal_id: str = "") -> str:
-        """Take somebody's goal, (G,), for the next episode; return "" or why it can not be used.
+        """Take somebody's goal, (G,), for the next episode; return "" or why it cannot be used.
 
         Without an identifier it gets a number, or that of such a goal which still stands and which it repeats.
         """

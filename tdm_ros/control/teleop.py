@@ -52,7 +52,7 @@ class TeleopSettings:
 
 
 def twist_problem(twist: ArrayLike, age_s: float, settings: TeleopSettings) -> str:
-    """Why a velocity of the hand, (6,), with a stamp of that age [s] can not be followed, or ""."""
+    """Why a velocity of the hand, (6,), with a stamp of that age [s] cannot be followed, or ""."""
     if problem := check_vector(twist, 6):
         return problem
     if not abs(age_s) <= settings.timeout_s:
@@ -84,7 +84,7 @@ class Stick:
         self._engaged_s = now_s if held else -np.inf
 
     def let_go(self) -> None:
-        """Forget everything: what came last can not be trusted."""
+        """Forget everything: what came last cannot be trusted."""
         self._twist_s = self._engaged_s = -np.inf
 
     @property

@@ -79,7 +79,7 @@ NOT_STARTED = Announcement(State.DISABLED, reason="no supervisor heard")
 
 
 def check_announcement(told: Announcement, task: TaskSpec) -> str:
-    """Return why an announcement can not be used, or "" if it can."""
+    """Return why an announcement cannot be used, or "" if it can."""
     if (told.state == State.RUNNING or told.goal.size) and (problem := check_vector(told.goal, task.goal.size)):
         return f"goal: {problem}"
     if told.state == State.RUNNING and (told.episode < 1 or told.length < 1):

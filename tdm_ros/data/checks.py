@@ -32,7 +32,7 @@ def check(recording: Recording, table: Table) -> list[str]:
         if name in known:
             found += _against_task(table.columns, known[name], table.columns["task"] == name)
         else:
-            found.append(f"task {name} is none of this program's: its sizes and bounds can not be checked")
+            found.append(f"task {name} is none of this program's: its sizes and bounds cannot be checked")
     return [*found, *_numbers(table.columns), *_order(table)]
 
 

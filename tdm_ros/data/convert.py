@@ -48,7 +48,7 @@ def convert(
     FileExistsError
         If ``out`` exists: nothing is ever overwritten.
     DataError
-        If the format can not hold it, or pyarrow is missing.
+        If the format cannot hold it, or pyarrow is missing.
     """
     if out.exists():
         raise FileExistsError(f"{out} exists, and a recording is never overwritten: give another --out")

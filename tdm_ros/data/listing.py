@@ -15,7 +15,7 @@ COLUMNS = ("recording", "task", "transitions", "human", "episodes", "length", "r
 
 
 def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
-    """What the list says of a recording; one that can not be read says why in ``problems``."""
+    """What the list says of a recording; one that cannot be read says why in ``problems``."""
     found: dict[str, Any] = {"path": str(path), "transitions": 0, "human": 0, "episodes": 0, "tasks": [], "notes": []}
     where = log_folder(path)
     files = [where] if where.is_file() else [file for file in where.rglob("*") if file.is_file()]

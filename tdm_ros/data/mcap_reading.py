@@ -62,7 +62,7 @@ def _undecodable(path: Path, channels: list[data.Channel], messages: list[data.M
     for number, channel in enumerate(channels):
         if not counts[number] or channel.type_name not in ("", data.TRANSITION_TYPE, data.EPISODE_TYPE):
             continue
-        what = f"{path}: {counts[number]} messages of {channel.topic} can not be decoded: "
+        what = f"{path}: {counts[number]} messages of {channel.topic} cannot be decoded: "
         if not channel.schema:
             yield (
                 f"{what}the file has no definition of their type {channel.type_name or ''}".rstrip()

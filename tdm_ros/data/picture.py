@@ -61,7 +61,7 @@ def draw(path: Path, recording: Recording, table: Table, summary: Summary) -> Pa
     try:
         figure.savefig(path)
     except ValueError as error:
-        raise DataError(f"{path} can not be drawn: {error}; a name that ends in .png will do") from error
+        raise DataError(f"{path} cannot be drawn: {error}; a name that ends in .png will do") from error
     return path
 
 

@@ -60,7 +60,7 @@ def take_header(table: Table, text: str, name: str) -> None:
         )
         table.metadata = tuple((key, dict(content)) for key, content in found["metadata"])
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
-        raise DataError(f"{name} is damaged: its header can not be read ({type(error).__name__}: {error})") from error
+        raise DataError(f"{name} is damaged: its header cannot be read ({type(error).__name__}: {error})") from error
 
 
 def carried_columns(table: Table) -> dict[str, Any]:

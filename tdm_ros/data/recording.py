@@ -15,7 +15,7 @@ EPISODE_TYPE = "tdm_ros/msg/Episode"
 
 
 class DataError(ValueError):
-    """A recording can not be used; the text is one sentence that says why and what to do."""
+    """A recording cannot be used; the text is one sentence that says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Recording:
         if other <= 0:
             return []
         return [
-            f"{self.name}: {other} transitions can not be decoded, or are of another shape or task than the others: "
+            f"{self.name}: {other} transitions cannot be decoded, or are of another shape or task than the others: "
             "their bytes were changed, or they were recorded by another version"
         ]
 

@@ -37,7 +37,7 @@ class Summary:
     topics : dict
         Topic -> number of messages.
     transitions, damaged : int
-        Readable ones; messages of that type that can not be decoded.
+        Readable ones; messages of that type that cannot be decoded.
     sources : dict
         Who commanded -> number of transitions.
     pieces : int

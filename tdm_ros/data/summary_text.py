@@ -33,7 +33,7 @@ def as_text(summary: Summary) -> str:
     if summary.damaged:
         add(
             "unreadable",
-            f"{summary.damaged} transitions can not be decoded, or are of another shape or task than the others",
+            f"{summary.damaged} transitions cannot be decoded, or are of another shape or task than the others",
         )
     return "\n".join(lines)
 

@@ -103,7 +103,7 @@ def to_table(recording: Recording, advance: Callable[[int], Any] = lambda count:
 
 
 def _values(message: Any, fields: Sequence[Field]) -> dict[str, Any] | None:
-    """The values of a message, None where a column can not hold one: NumPy's strings lose a zero at their end."""
+    """The values of a message, None where a column cannot hold one: NumPy's strings lose a zero at their end."""
     values: dict[str, Any] = {}
     for one in fields:
         value = getattr(message, one.name, _lacking(one))

@@ -29,7 +29,7 @@ def sawyer_urdf() -> str:
     -------
     str
         URDF. The seven joints of the arm turn. The head stays as it is in the simulated arm: nobody would publish its
-        angle, and RViz can not show what hangs on a joint without one.
+        angle, and RViz cannot show what hangs on a joint without one.
     """
     materials = (f'<material name="{n}"><color rgba="{_rgba(n)}"/></material>' for n in MATERIALS)
     links = (_link(entry) for entry in facts()["links"])

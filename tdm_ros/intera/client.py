@@ -99,7 +99,7 @@ class InteraClient:
         Raises
         ------
         InteraError
-            If the program can not be started.
+            If the program cannot be started.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -114,7 +114,7 @@ class InteraClient:
                 )
             except OSError as error:
                 ours.close()
-                raise InteraError(f"the worker {command[0]!r} can not be started: {error}") from None
+                raise InteraError(f"the worker {command[0]!r} cannot be started: {error}") from None
         return cls(ours, process)
 
     @classmethod
@@ -136,7 +136,7 @@ class InteraClient:
             _prove(link, frames, secret)
         except (OSError, wire.WireError, InteraError) as error:
             link.close()
-            raise InteraError(f"the worker at {where} can not be used: {str(error) or type(error).__name__}") from None
+            raise InteraError(f"the worker at {where} cannot be used: {str(error) or type(error).__name__}") from None
         link.settimeout(None)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return cls(link, frames=frames)
@@ -147,7 +147,7 @@ class InteraClient:
         Raises
         ------
         InteraError
-            If it says that it can not come up, dies, or says nothing for that long.
+            If it says that it cannot come up, dies, or says nothing for that long.
         """
         self._known.wait(timeout_s)
         if self._hello is None or self._lost:
@@ -243,7 +243,7 @@ class InteraClient:
     def _ask(self, action: str, value: float = 0.0, name: str = "") -> Future[wire.Answer]:
         """Send a request. Its future always gets an answer, also when the worker is lost; nobody needs to wait."""
         future: Future[wire.Answer] = Future()
-        future.set_running_or_notify_cancel()  # so that it can not be cancelled, and the reader may always set it
+        future.set_running_or_notify_cancel()  # so that it cannot be cancelled, and the reader may always set it
         with self._lock:
             self._numbers += 1
             number, lost = self._numbers, self._lost

@@ -225,7 +225,7 @@ class Devices:
             self._read()
             self._failed = ""
         except Exception as error:
-            self._failed = f"cuff and buttons can not be asked: {type(error).__name__}: {error}"
+            self._failed = f"cuff and buttons cannot be asked: {type(error).__name__}: {error}"
         self._asked_s = self._clock()
 
     def _read(self) -> None:

@@ -149,7 +149,7 @@ class Keeper:
     def offer(self, command: Command, now_s: float, problem: str, q_rad: Values = ()) -> str:
         """Follow a command from now on, or return why not.
 
-        `problem` says why the robot can not be moved now; empty if it can. `q_rad` are the joint positions, needed
+        `problem` says why the robot cannot be moved now; empty if it can. `q_rad` are the joint positions, needed
         where the speed of the hand is bounded. A refused command also ends the one before it, unless it is merely an
         old one: who sends nonsense should not be trusted with what came before.
         """

@@ -71,7 +71,7 @@ def _open_again(number: int) -> bool:
     """
     try:
         mode = os.fstat(number).st_mode
-        if stat.S_ISSOCK(mode):  # a socket can not be opened again
+        if stat.S_ISSOCK(mode):  # a socket cannot be opened again
             os.set_blocking(number, False)
             return True
         if not (stat.S_ISFIFO(mode) or os.isatty(number)):

@@ -48,7 +48,7 @@ UNUSABLE, NO_ROS, NO_MASTER, NO_ROBOT = 2, 3, 4, 5
 
 
 class ComingUpError(RuntimeError):
-    """Why the worker can not come up, and its exit code."""
+    """Why the worker cannot come up, and its exit code."""
 
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
@@ -115,7 +115,7 @@ class Arrivals:
 
 
 def reset_problem(state: Any) -> str:
-    """Return why a robot in this state (a RobotAssemblyState of ROS 1 or 2) can not be reset, or ""."""
+    """Return why a robot in this state (a RobotAssemblyState of ROS 1 or 2) cannot be reset, or ""."""
     if state.stopped and state.estop_button == PRESSED:
         return "the e-stop is pressed: release it first"
     if state.error and not state.stopped:
@@ -132,7 +132,7 @@ ERROR_PERSISTS = (
 
 
 def trouble(flags: dict[str, bool], joints_age_s: float) -> str:
-    """Return why a robot with these flags can not be moved; empty if it can."""
+    """Return why a robot with these flags cannot be moved; empty if it can."""
     if flags["estop"]:
         return "the e-stop is pressed"
     if flags["stopped"]:
@@ -163,7 +163,7 @@ class Robot:
     Raises
     ------
     ComingUpError
-        If the robot is not there, or not whole, or can not reach us.
+        If the robot is not there, or not whole, or cannot reach us.
     """
 
     def __init__(self, rospy: Any, sdk: Any, speed_ratio: float, silent_s: float = STATE_SILENT_S) -> None:
@@ -231,7 +231,7 @@ class Robot:
         }
 
     def problem(self, now_s: float) -> str:
-        """Return why the arm can not be moved now; empty if it can."""
+        """Return why the arm cannot be moved now; empty if it can."""
         return (
             trouble(self.flags(), self.joints_age_s(now_s))
             or self._arrivals.problem(now_s)
@@ -318,7 +318,7 @@ class Robot:
         )
 
     def _hear_joints(self, message: Any) -> None:
-        """Keep a sample that is new, whole and finite; the SDK itself can not tell an old one."""
+        """Keep a sample that is new, whole and finite; the SDK itself cannot tell an old one."""
         stamp = (message.header.stamp.secs, message.header.stamp.nsecs)
         joints = None if stamp == self._stamp and stamp != (0, 0) else joints_of(message)
         if joints is not None:
@@ -422,7 +422,7 @@ def _modules() -> tuple[Any, Any]:
         import intera_interface
     except (Exception, SystemExit) as error:
         raise ComingUpError(
-            f"intera_interface can not be imported ({type(error).__name__}: {error}): "
+            f"intera_interface cannot be imported ({type(error).__name__}: {error}): "
             "put Rethink's intera_sdk and its messages on the worker's PYTHONPATH",
             NO_ROS,
         ) from None
@@ -451,7 +451,7 @@ def _built(builders: dict[str, Callable[[], Any]]) -> list[Any]:
         except SystemExit as error:
             reasons[what] = f"{what} of intera_interface wanted to end the process ({error})"
         except Exception as error:
-            reasons[what] = f"{what} of intera_interface can not be made ({type(error).__name__}: {error})"
+            reasons[what] = f"{what} of intera_interface cannot be made ({type(error).__name__}: {error})"
 
     threads = [threading.Thread(target=make, args=item, daemon=True) for item in builders.items()]
     for thread in threads:

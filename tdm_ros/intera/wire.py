@@ -93,7 +93,7 @@ class State:
     buttons : dict of str to int
         The navigator's and the cuff's, by their vendor names: 0 off, 1 click, 2 long press, 3 double click.
     problem : str
-        Why the arm can not be moved now; empty if it can.
+        Why the arm cannot be moved now; empty if it can.
     phase : str
         What goes to the arm: "idle" nothing, "following" a command, "stopping" zero velocity, "leaving" velocity mode.
     command_seq : int

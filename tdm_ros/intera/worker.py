@@ -65,7 +65,7 @@ BROKEN_LINK, FAILED = 6, 7
 VELOCITY_RAD_S = (1.74, 1.328, 1.957, 1.957, 3.485, 3.485, 4.545)
 LOWER_RAD = (-3.0503, -3.8095, -3.0426, -3.0439, -2.9761, -2.9761, -4.7124)
 UPPER_RAD = (3.0503, 2.2736, 3.0426, 3.0439, 2.9761, 2.9761, 4.7124)
-"""The vendor's limits; a test compares them with `tdm_ros.robot.sawyer`, which this process can not import."""
+"""The vendor's limits; a test compares them with `tdm_ros.robot.sawyer`, which this process cannot import."""
 
 TORQUE_N_M = (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)
 """Source: the limits of Berkeley's sawyer_control, added to gravity compensation."""
@@ -170,7 +170,7 @@ class Worker:
         return str(robot.step(seconds))
 
     def _problem(self, now_s: float) -> str:
-        """Why the robot can not be moved now, or ""."""
+        """Why the robot cannot be moved now, or ""."""
         if self._robot is None or self._devices is None:
             return "the worker is not up yet"
         return self._robot.problem(now_s) or self._devices.problem(now_s) or self._overspeed()
@@ -244,7 +244,7 @@ class Worker:
                 self._heard_s = time.monotonic()
                 for message in frames.feed(data):
                     self._take(message)
-                time.sleep(0.001)  # so that a storm of commands can not starve the loop
+                time.sleep(0.001)  # so that a storm of commands cannot starve the loop
             frames.end()
         except wire.WireError as error:
             self.leave(str(error), BROKEN_LINK)
@@ -329,7 +329,7 @@ def main(argv: Sequence[str] | None = None, connect: Callable[[argparse.Namespac
             raise ValueError("--listen needs --secret-file, for everybody on the network can connect")
         listener = Listener(arguments.listen, read_secret(arguments.secret_file))
     except (OSError, ValueError) as error:
-        tell(None, f"the worker can not start: {error}", UNUSABLE)
+        tell(None, f"the worker cannot start: {error}", UNUSABLE)
         return UNUSABLE
     return listener.run(lambda link: serve(arguments, link, connect, IDLE_S))
 

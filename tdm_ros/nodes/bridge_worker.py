@@ -109,7 +109,7 @@ class BridgedRobot(TopicsRobot):
         }
 
     def problem(self, now_s: float) -> str:
-        """Return why the arm can not be moved now; empty if it can."""
+        """Return why the arm cannot be moved now; empty if it can."""
         return trouble(self.flags(), self.joints_age_s(now_s)) or self._arrivals.problem(now_s) or self._unheard()
 
     def send(self, kind: str, values: tuple[float, ...]) -> None:
@@ -176,7 +176,7 @@ def _messages() -> Any:
         import intera_core_msgs.msg as found
     except ImportError as error:
         raise ComingUpError(
-            f"intera_core_msgs can not be imported ({error}): build it for ROS 2, as the bridge needs it, too, and "
+            f"intera_core_msgs cannot be imported ({error}): build it for ROS 2, as the bridge needs it, too, and "
             "source its install folder before starting",
             NO_ROS,
         ) from None

@@ -60,7 +60,7 @@ class StateReader:
         self._check = SampleCheck(JointOrder(task.action.names), task.action.size)
 
     def read(self, message: ArmState) -> tuple[ArmSample | None, str]:
-        """Return the sample and "", or None and why the state can not be used."""
+        """Return the sample and "", or None and why the state cannot be used."""
         hand = message.hand.position
         point = np.array([hand.x, hand.y, hand.z])
         action = np.array(message.executed_action, np.float32)
@@ -96,7 +96,7 @@ def age_s(node: Node, stamp: Time) -> float:
 
 
 def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Announcement | None, str]:
-    """Return what the supervisor announced and "", or None and why it can not be used."""
+    """Return what the supervisor announced and "", or None and why it cannot be used."""
     if message.task != task.fingerprint:
         return None, "another task"
     if len(message.discarded_run) > KEPT:
@@ -195,7 +195,7 @@ BOXES = 100
 
 
 def boxes_of(message: KeepOut) -> tuple[Any, str]:
-    """The boxes of a message, (K, 2, 3) [m], and "", or None and why they can not be used."""
+    """The boxes of a message, (K, 2, 3) [m], and "", or None and why they cannot be used."""
     if message.header.frame_id not in ("", BASE_FRAME):
         return None, f"boxes must be in frame {BASE_FRAME}"
     if len(message.low) != len(message.high):
@@ -210,7 +210,7 @@ def boxes_of(message: KeepOut) -> tuple[Any, str]:
 
 
 def twist_of(message: Any) -> tuple[Any, str]:
-    """The velocity of a `TwistStamped`, (6,) [m/s, rad/s], and "", or None and why it can not be used."""
+    """The velocity of a `TwistStamped`, (6,) [m/s, rad/s], and "", or None and why it cannot be used."""
     if message.header.frame_id not in ("", BASE_FRAME):
         return None, f"frame must be {BASE_FRAME}"
     linear, angular = message.twist.linear, message.twist.angular

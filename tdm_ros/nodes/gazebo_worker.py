@@ -128,7 +128,7 @@ class GazeboRobot(TopicsRobot):
         }
 
     def problem(self, now_s: float) -> str:
-        """Return why the arm can not be moved now; empty if it can."""
+        """Return why the arm cannot be moved now; empty if it can."""
         age_s = self.joints_age_s(now_s)
         return self.motors.stopped or trouble(self.flags(), 0.0 if age_s <= STALE_S else age_s)
 
@@ -300,7 +300,7 @@ def _control_world() -> Any:
         from ros_gz_interfaces.srv import ControlWorld
     except ImportError as error:
         raise ComingUpError(
-            f"ros_gz_interfaces can not be imported ({error}): install ros_gz (Jazzy: apt install ros-jazzy-ros-gz), "
+            f"ros_gz_interfaces cannot be imported ({error}): install ros_gz (Jazzy: apt install ros-jazzy-ros-gz), "
             "or take lock_step:=false",
             NO_ROS,
         ) from None

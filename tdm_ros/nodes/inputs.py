@@ -81,7 +81,7 @@ class _Input:
         try:
             message = deserialize_message(data, self._kind)
         except Exception as error:  # rclpy has its own kinds of it
-            self._node.refusals.refuse(f"{self._topic}: can not be read", f"{type(error).__name__}: {error}")
+            self._node.refusals.refuse(f"{self._topic}: cannot be read", f"{type(error).__name__}: {error}")
             return
         self._call(message)
 

@@ -19,7 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from tdm_ros.folder_lock import IN_USE_STATUS, FolderInUseError
 from tdm_ros.intera.output import never_wait, reader_has_ended
-from tdm_ros.nodes.guard import Guard, GuardedExecutor
+from tdm_ros.nodes.guard import GuardedExecutor
 from tdm_ros.system.starting import report
 
 try:
@@ -93,7 +93,7 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         every(node, READER_S, stop.look_for_the_reader)
-        executor, guard = GuardedExecutor(node), Guard(node)
+        executor = GuardedExecutor(node)
         step = getattr(node, "step", spin_idle)
         stop.started()
         gc.collect()
@@ -105,7 +105,7 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
             except (KeyboardInterrupt, ExternalShutdownException):
                 raise
             except Exception as error:
-                guard.failed("the loop", error, by_itself=True)
+                executor.guard.failed("the loop", error, by_itself=True)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception as error:

@@ -150,7 +150,7 @@ class ReachAction:
         return ""
 
     def _problem(self, asked: _Asked) -> tuple[int, str] | None:
-        """Return why a goal can not be pursued now, as status and reason, or None if it can."""
+        """Return why a goal cannot be pursued now, as status and reason, or None if it can."""
         planner = self._live.planner
         if planner is not None and planner.keep_out.contains(asked.goal):
             return Result.GOAL_IN_KEEP_OUT, f"the goal {asked.goal.tolist()} is inside a keep-out box"

@@ -86,7 +86,7 @@ class TrainerNode(Node):
             every(self, LOOK_AROUND_S, self._look_around)
 
     def _look_around(self) -> None:
-        """Learn from the arms that have joined, too: whoever publishes transitions one namespace below ours."""
+        """Learn also from the arms that have joined: the publishers of transitions one namespace below ours."""
         own = self.get_namespace().rstrip("/") + "/"
         for topic, _ in self.get_topic_names_and_types():
             arm, _, name = topic.removeprefix(own).partition("/")
@@ -146,7 +146,7 @@ class TrainerNode(Node):
             self._reject(live.rebuild(log.read(), arm))
             live.discard(log.discarded, arm)
             if log.unreadable:
-                self.get_logger().warning(f"log: {log.unreadable} messages can not be decoded and are left out")
+                self.get_logger().warning(f"log: {log.unreadable} messages cannot be decoded and are left out")
         live.settle()
         if known := live.learner.transitions:
             self.get_logger().info(f"{known} transitions from the log")
@@ -259,7 +259,7 @@ class TrainerNode(Node):
 
     def _reject(self, problems: list[str]) -> None:
         for problem in problems:
-            self.refusals.refuse("log: a transition can not be learned from and is left out", problem)
+            self.refusals.refuse("log: a transition cannot be learned from and is left out", problem)
 
     def _catch_up(self, arm: str) -> None:
         """Read what we missed of an arm, if its log is on this machine: it may have moved before we knew of it."""
@@ -268,7 +268,7 @@ class TrainerNode(Node):
         try:
             self._reject(live.rebuild((one for one in missed if one.run and not live.has(one, arm)), arm))
         except ValueError as error:
-            self.refusals.refuse("log: what was missed can not be read", str(error))
+            self.refusals.refuse("log: what was missed cannot be read", str(error))
 
     def _on_episode(self, arm: str, message: Episode) -> None:
         self._received += 1
@@ -290,7 +290,7 @@ class TrainerNode(Node):
         return {arm: mode for arm, (mode, heard_s) in self._modes.items() if now_s - heard_s < GONE_S}
 
     def _draw(self) -> None:
-        """Show what was learned, from the newest state and at the height of its goal, to whoever looks on."""
+        """Publish the reachability map from the newest state, at the height of its goal, if it is subscribed to."""
         agent, newest = self._live.learner.agent, self._newest
         if agent is None or newest is None or not self._map.get_subscription_count():
             return
@@ -298,7 +298,7 @@ class TrainerNode(Node):
 
         step = newest.step
         height_m, steps = float(step.desired[2]), self.given.map_steps
-        try:  # whoever looks on must not end the learning
+        try:  # a subscriber must not end the learning
             found = reach_map(agent, self.task, step.next_observation, step.next_achieved, height_m, steps, CELLS)
         except ValueError as error:
             self.refusals.refuse("reachability map", str(error))

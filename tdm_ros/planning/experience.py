@@ -65,7 +65,7 @@ class Experience:
         self._store.add(whole, last)
 
     def take(self, actor: NumpyActor, version: int, final: bool) -> str:
-        """Take weights in; return "" or why they can not be used."""
+        """Take weights in; return "" or why they cannot be used."""
         task = self._task
         if actor.sizes != (sizes := (task.observation.size, task.goal.size, task.action.size)):
             return f"sizes {actor.sizes}, expected {sizes}"

@@ -180,7 +180,7 @@ class Graph(Optimiser):
     def _price(
         self, problem: Problem, edges: Edges, crossed: NDArray[np.bool_], limit: float, ends_seen: bool = True
     ) -> Floats:
-        """What edges cost [steps], (E,); infinite where they can not be gone."""
+        """What edges cost [steps], (E,); infinite where they cannot be gone."""
         by, longest, multiplier = problem.objective, float(self._horizons[-1] + 1), problem.multiplier or 0.0
         excess = np.maximum(edges.miss - by.tolerance, 0)
         behind = edges.miss + multiplier * excess if multiplier else 0.0 * edges.miss

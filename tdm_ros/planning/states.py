@@ -118,7 +118,7 @@ class SeenStates:
         names = [name for name, lies in zip(task.goal.names, still, strict=True) if lies]
         lacking = [name for name in names if name not in task.observation.names]
         if lacking:
-            raise ValueError(f"observations of {task.name} do not say {', '.join(lacking)}: it can not be placed")
+            raise ValueError(f"observations of {task.name} do not say {', '.join(lacking)}: it cannot be placed")
         spread = farthest((self.achieved * self.space.weight)[:, ~still], min(count, len(self)))
         observation, place = self.observation[spread], self.achieved[spread]
         observation[:, [task.observation.names.index(name) for name in names]] = achieved[still]

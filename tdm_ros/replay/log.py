@@ -85,7 +85,7 @@ class TransitionLog:
         self._decoders: dict[bytes, Any] = {}
         self._others: Counter[str] = Counter()
         self.unreadable = 0
-        """Messages that can not be decoded: some byte of them was changed."""
+        """Messages that cannot be decoded: some byte of them was changed."""
         self.discarded: set[Discarded] = set()
         """What a person discarded, as far as the announcements were read."""
 
@@ -95,7 +95,7 @@ class TransitionLog:
         Raises
         ------
         ValueError
-            If they belong to another task, or can not be decoded.
+            If they belong to another task, or cannot be decoded.
         """
         matched = False
         for path in self._last_files(newest):

@@ -58,7 +58,7 @@ class LogWriter:
     FolderInUseError
         If another process writes the folder.
     OSError
-        If it can not be written.
+        If it cannot be written.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class LogWriter:
         except OSError as error:
             self._lock.release()
             raise OSError(
-                error.errno, f"{path} can not be begun: {error.strerror or error}; make room, or give another run_dir"
+                error.errno, f"{path} cannot be begun: {error.strerror or error}; make room, or give another run_dir"
             ) from error
         self.first = self._file.path.name
         """The file that this writer began with."""
@@ -153,7 +153,7 @@ class LogWriter:
                 self._move()
             self._file.flush()
         except OSError as error:
-            self._problem = f"{self._file.path} can not be written: {error.strerror or error}"
+            self._problem = f"{self._file.path} cannot be written: {error.strerror or error}"
             raise
         self._dirty = True
 
@@ -166,7 +166,7 @@ class LogWriter:
         try:
             fresh = McapWriter(path, self._channels)
         except OSError as error:
-            return f"{path} can not be begun: {error.strerror or error}; {self._file.path.name} grows on"
+            return f"{path} cannot be begun: {error.strerror or error}; {self._file.path.name} grows on"
         with self._wake:
             self._full.append(self._file)
             self._file, self._begun_s = fresh, self._clock()
@@ -183,7 +183,7 @@ class LogWriter:
         self._file.move(next_segment(self._folder, number_of(old)))
         self.reports.append(
             f"{old} was removed while it was being written: what it held was written again to {self._file.path}, where "
-            "recording goes on; files before it can not be brought back"
+            "recording goes on; files before it cannot be brought back"
         )
 
     def _keep_on_disk(self) -> None:

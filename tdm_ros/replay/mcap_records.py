@@ -99,7 +99,7 @@ class RecordReader:
             return len(MCAP0_MAGIC)
         first = _Scan(self, source, 0).resume(0, -1)
         if first < source.size:
-            self.problems.append(f"{self.path} is damaged: its first {first} bytes can not be read")
+            self.problems.append(f"{self.path} is damaged: its first {first} bytes cannot be read")
             return first
         if not head:
             sentence = "is empty: its writer was killed before the first message, or it was not copied"
@@ -228,7 +228,7 @@ class _Scan:
         return at == self._source.size or self._whole(at) is not None
 
     def _skip(self) -> Iterator[Any]:
-        """Go on behind what can not be read."""
+        """Go on behind what cannot be read."""
         at, held = self._at, self._held
         resumed = self.resume(held[0] + 1 if held else at + 1, at)
         if held and (
@@ -308,9 +308,9 @@ class _Scan:
         if end == size and self._only_zeros(at):
             text = f"ends in {size - at} zeros, as a power cut leaves them; what is before them can be read"
         elif end == size:
-            text = f"ends in the middle of a record: its last {size - at} bytes can not be read"
+            text = f"ends in the middle of a record: its last {size - at} bytes cannot be read"
         else:
-            text = f"is damaged: {end - at} bytes from byte {at} on can not be read, what follows them can"
+            text = f"is damaged: {end - at} bytes from byte {at} on cannot be read, what follows them can"
         if self._damaged <= MOST_SENTENCES:
             self._reader.problems.append(f"{path} {text}")
 

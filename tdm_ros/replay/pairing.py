@@ -113,7 +113,7 @@ class Pairing:
 class Joining:
     """Feeds transitions to a learner so that no trajectory runs across a hole in what was received.
 
-    A killed collector can not mark its last transition as the last of its piece; the reader sees it from what
+    A killed collector cannot mark its last transition as the last of its piece; the reader sees it from what
     comes next. Transitions that were seen before, and those that nobody learns from, are left out.
     """
 

@@ -96,5 +96,5 @@ def recover_all(folder: Path) -> list[Recovered]:
             if not is_finished(path):
                 found.append(recover(path))
         except (OSError, UnpacksTooFarError) as error:
-            found.append(Recovered(path, 0, None, f"{path} can not be recovered now: {error}"))
+            found.append(Recovered(path, 0, None, f"{path} cannot be recovered now: {error}"))
     return found

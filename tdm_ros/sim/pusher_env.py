@@ -82,7 +82,7 @@ class PusherEnv(MujocoGoalEnv):
     puck [m], as `ask` says: hand to the puck, then the puck to the target. Actions (3,): torques up to 3 N m. It lasts,
     whatever happens.
 
-    Source: starts and targets are those of the paper's TDM runs; targets that the fork can not reach are drawn again.
+    Source: starts and targets are those of the paper's TDM runs; targets that the fork cannot reach are drawn again.
     """
 
     view = View((-0.05, -0.05, 0.0), 3.0, 90.0, -75.0)

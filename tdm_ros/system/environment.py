@@ -77,7 +77,7 @@ def _within(text: str, prefix: Path) -> bool:
 def discovery(environ: Mapping[str, str], network: str) -> dict[str, str]:
     """Return the discovery range that belongs to a value of the argument `network`.
 
-    The nodes obey whoever discovers them, so that the environment alone never lets other hosts in. What a profile of
+    The nodes obey every host that discovers them, so that the environment alone lets none in. What a profile of
     Fast DDS that an operator has set says is left to the operator.
 
     Raises
@@ -108,7 +108,7 @@ def without_shared_memory(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what must be set so that nodes talk by UDP alone; nothing where the environment says how they talk.
 
     Through shared memory, a publisher that meets a new listener waits until that one is seen to be awake: 0.33 s and
-    more, in which an arm is not looked after. The range LOCALHOST can not be had without it (ROS gives Fast DDS its
+    more, in which an arm is not looked after. The range LOCALHOST cannot be had without it (ROS gives Fast DDS its
     own transports then), so it is put in other words: any range, but on the loopback interface alone.
 
     Raises

@@ -165,7 +165,7 @@ class Runner:
             self._end(member.group, min(abs(status), 1), f"{member.name} {end}", silent=status == 0)
             return
         if status == IN_USE_STATUS:
-            self._end(member.group, 1, f"{member.name} can not write its folder, another run does")
+            self._end(member.group, 1, f"{member.name} cannot write its folder, another run does")
             return
         now = time.monotonic()
         member.deaths_s.append(now)

@@ -93,7 +93,7 @@ class NodeEntry:
         Arguments of the system that the node gets as parameters of the same name.
     when : str
         Argument of the system, true or false, that the node is started by; empty: it always is. Where there is one,
-        the others go on when the node can not be kept alive.
+        the others go on when the node cannot be kept alive.
     per_arm : bool
         Whether each arm has one: as many as the argument ``arms`` says, from the one numbered ``first`` on. An arm ends
         with its required nodes; the system ends with the last arm.
@@ -156,7 +156,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Include:
-    """A launch file of the package that the system's own one includes; the runner can not.
+    """A launch file of the package that the system's own one includes; the runner cannot.
 
     Attributes
     ----------

@@ -46,4 +46,4 @@ MAZE = TaskSpec(
     success=0.05,
 )
 """Roll to a point. 96 steps are six times the horizon's 16, in which the ball gets at most 0.9 m far; the longest ways
-measure 4 m. The walls are not in the observation: what can not be reached, a learner has to find out."""
+measure 4 m. The walls are not in the observation: what cannot be reached, a learner has to find out."""

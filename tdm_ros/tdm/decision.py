@@ -47,7 +47,7 @@ class Aim:
         return self.steps_left - max(cycle - self.start_cycle, 0)
 
     def problem_at(self, cycle: int) -> str:
-        """Return why this can not be pursued at ``cycle``, or "" if it can."""
+        """Return why this cannot be pursued at ``cycle``, or "" if it can."""
         if self.hold:
             return f"the planner holds: {self.hold}"
         if not self.last and self.left_at(cycle) < -OVERDUE:
@@ -99,7 +99,7 @@ class Decider:
         self._aims = []
 
     def take(self, actor: NumpyActor, version: int) -> str:
-        """Take new weights in, to be used from the next state on; return "" or why they can not be used."""
+        """Take new weights in, to be used from the next state on; return "" or why they cannot be used."""
         sizes = (self.task.observation.size, self.task.goal.size, self.task.action.size)
         if actor.sizes != sizes:
             return f"sizes {actor.sizes}, expected {sizes}"
@@ -107,8 +107,8 @@ class Decider:
         return ""
 
     def distrust(self, why: str) -> None:
-        """The newest weights can not be used: who sent them is not to be followed, until it sends better ones."""
-        self._distrusted = f"the newest weights can not be used: {why}"
+        """The newest weights cannot be used: who sent them is not to be followed, until it sends better ones."""
+        self._distrusted = f"the newest weights cannot be used: {why}"
 
     def decide(self, sample: ArmSample) -> tuple[Decision | None, str]:
         """Choose the action of the cycle that begins with ``sample``.

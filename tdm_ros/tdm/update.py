@@ -195,7 +195,7 @@ class Update:
 
 
 def _length(gap: Tensor) -> Tensor:
-    """Euclidean norm of the last dimension; of one number its size, for which PyTorch 2.11 can not compile a norm."""
+    """Euclidean norm of the last dimension; of one number its size, for which PyTorch 2.11 cannot compile a norm."""
     return gap.abs().squeeze(-1) if gap.shape[-1] == 1 else gap.norm(dim=-1)
 
 

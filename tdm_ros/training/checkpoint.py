@@ -56,7 +56,7 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
     Raises
     ------
     OSError
-        If there is no room for it, or the folder can not be written; then those that were there still are.
+        If there is no room for it, or the folder cannot be written; then those that were there still are.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
@@ -86,7 +86,7 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         save_file({key: value.clone() for key, value in tensors.items()}, part)
         put_in_place(part, directory / name)
     except SafetensorError as error:  # its way to say that there is no room
-        raise OSError(f"{part} can not be written: {error}") from error
+        raise OSError(f"{part} cannot be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
         for torn in directory.glob(".tmp*"):  # safetensors writes its own part first; a kill leaves it behind

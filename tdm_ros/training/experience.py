@@ -104,9 +104,9 @@ def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, s
     for transitions in [*runs.values(), *(chain for one in older.values() for chain in _chains(one))]:
         found.steps += _in_pieces(transitions)
     if undecoded := recording.count(TRANSITION_TYPE) - decoded:
-        found.problems.append(f"{path}: {undecoded} transitions can not be decoded and are left out")
+        found.problems.append(f"{path}: {undecoded} transitions cannot be decoded and are left out")
     if unusable:
-        found.problems.append(f"{path}: {unusable} transitions can not be used and are left out, the first: {why}")
+        found.problems.append(f"{path}: {unusable} transitions cannot be used and are left out, the first: {why}")
     if commanded == unusable:
         raise DataError(f"{path} has no commanded transition of tdm_ros: there is nothing to learn from")
 

@@ -202,7 +202,7 @@ class RunRecord:
             write_summary(self._run_dir, summary)
             self._metrics.close()
         except OSError as error:
-            print(f"\n{self._run_dir}: summary or metrics can not be written: {error}", flush=True)
+            print(f"\n{self._run_dir}: summary or metrics cannot be written: {error}", flush=True)
         self._lock.release()
         print("\n" + end_table(summary), flush=True)
         if summary["finished"] and self._scored:

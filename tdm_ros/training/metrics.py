@@ -88,7 +88,7 @@ class MetricsFile:
         Raises
         ------
         OSError
-            If it can not be written. The row is written with the next one.
+            If it cannot be written. The row is written with the next one.
         """
         self._writer.writerow(asdict(row))
         self._file.flush()

@@ -49,7 +49,7 @@ class Recordings:
         Raises
         ------
         ValueError
-            If they can not be learned from.
+            If they cannot be learned from.
         """
         if not self._paths or agent.learner.transitions:
             return True

@@ -120,7 +120,7 @@ class TrainingSession:
         Raises
         ------
         ValueError
-            If the environment gives numbers that can not be used.
+            If the environment gives numbers that cannot be used.
         """
         try:
             return self._run()

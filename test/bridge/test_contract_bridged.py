@@ -35,7 +35,7 @@ def test_bridge_that_is_not_there_is_told(start_worker: Callable[..., InteraClie
 
 
 def test_messages_that_were_not_built_are_told(start_worker: Callable[..., InteraClient]) -> None:
-    with pytest.raises(InteraError, match=r"intera_core_msgs can not be imported .* build it for ROS 2"):
+    with pytest.raises(InteraError, match=r"intera_core_msgs cannot be imported .* build it for ROS 2"):
         start_worker(PYTHONPATH=str(Path(__file__).parents[2])).wait_ready(20)
 
 

@@ -61,7 +61,7 @@ class Controller:
         self.mode, self._goal = POSITION, self.sim.reading().q_rad
 
     def command(self, message: Any, now_s: float) -> None:
-        """Take in a joint command. One that can not be followed is counted, and changes nothing."""
+        """Take in a joint command. One that cannot be followed is counted, and changes nothing."""
         with self.lock:
             self.commands += 1
             field = {

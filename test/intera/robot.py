@@ -1,7 +1,7 @@
 """A simulated Sawyer that speaks Intera: a ROS 1 node over our MuJoCo model.
 
 It has the topics, parameters, services, rates and time-outs of the real controller, as far as intera_interface uses
-them. Time is real. Whoever started it writes one JSON list a line to its stdin, `["name", arguments...]`, and reads one
+them. Time is real. Its parent writes one JSON list per line to its stdin, `["name", arguments...]`, and reads one
 JSON line for each from its stdout: faults are set that way, and the true motion is read, apart from ROS.
 """
 

@@ -1,4 +1,4 @@
-"""Stands in for Rethink's intera_interface where that can not be had: what the worker uses of it, and no more.
+"""Stands in for Rethink's intera_interface where that cannot be had: what the worker uses of it, and no more.
 
 It has the same calls, the same waiting and the same failures, written from their description; the genuine one is used
 wherever it can be imported.
