@@ -2,7 +2,7 @@
 
 import os
 
-from tdm_ros.system.environment import ONE_THREAD
+from tdm_ros.bringup.environment import ONE_THREAD
 
 # Before numpy is imported: its threads would wait for each other on small matrices, and every run is to have one core.
 for _name in ONE_THREAD:

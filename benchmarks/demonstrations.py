@@ -23,12 +23,11 @@ from benchmarks.cases import EVALUATION_SEED, GOALS
 from benchmarks.demonstrations_report import draw, markdown
 from benchmarks.teleoperated import Operator, TeleoperatedPush, demonstrations
 from benchmarks.trial import write_json
-from tdm_ros.sim.goal_env import GoalEnv, make_goal_env
+from tdm_ros.envs.goal_env import GoalEnv, make_goal_env
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.training.episode import Policy, Situation
-from tdm_ros.training.evaluation import actor_policy, evaluate
+from tdm_ros.training.evaluation import Policy, Situation, actor_policy, evaluate
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.online import OnlineTrainer, Schedule
 

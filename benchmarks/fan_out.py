@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.cases import Run
 from benchmarks.trial import RESULT, measure, write_json
-from tdm_ros.system.environment import ONE_THREAD
+from tdm_ros.bringup.environment import ONE_THREAD
 
 _WAIT_S = 0.5
 

@@ -27,18 +27,17 @@ from benchmarks.cases import EVALUATION_SEED, GOALS
 from benchmarks.fleet_report import TARGETS_M, draw, markdown, reached_s
 from benchmarks.trial import write_json
 from tdm_ros.control.timeline import Source
+from tdm_ros.data.log import LoggedTransition
+from tdm_ros.envs.goal_env import GoalEnv, make_goal_env
+from tdm_ros.live.learner import PORTION, LiveLearning
 from tdm_ros.replay import Step
-from tdm_ros.replay.log import LoggedTransition
-from tdm_ros.sim.goal_env import GoalEnv, make_goal_env
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.tdm.exploration import Exploration
-from tdm_ros.training.episode import Situation, play
-from tdm_ros.training.evaluation import actor_policy, evaluate
+from tdm_ros.tdm.decision import Exploration
+from tdm_ros.training.evaluation import Situation, actor_policy, evaluate, play
 from tdm_ros.training.learner import Learner
-from tdm_ros.training.live_learning import PORTION, LiveLearning
 
 TASK = "sawyer_reach"
 DURATION_MIN = 3.0

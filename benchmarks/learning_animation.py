@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from tdm_ros import TDM
-from tdm_ros.sim.goal_env import make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.training.callbacks import Callback, ProgressBar
 from tdm_ros.training.metrics import EpisodeRow

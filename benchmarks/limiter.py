@@ -14,11 +14,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.kinematics import forward
-from tdm_ros.robot.limiter import ArmReading, Limiter, Limits
-from tdm_ros.robot.real_limits import REAL_LIMITS
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.kinematics import forward
+from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
+from tdm_ros.robots.limits import REAL_LIMITS
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 Case = tuple[np.ndarray, ArmReading]
 

@@ -23,7 +23,7 @@ from benchmarks.planning_methods import METHODS, make_guide
 from benchmarks.planning_plots import draw_calibration, draw_wall
 from benchmarks.planning_table import table
 from benchmarks.trial import write_json
-from tdm_ros.sim.goal_env import make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.tdm.actor import NumpyActor
 
 SCHEMA = 1

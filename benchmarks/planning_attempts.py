@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.planning_cases import PlanningCase
 from benchmarks.planning_guides import Guide
+from tdm_ros.envs.goal_env import GoalEnv
 from tdm_ros.planning import KeepOut
 from tdm_ros.planning.geometric import shortest_way
-from tdm_ros.sim.goal_env import GoalEnv
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import Purpose
 from tdm_ros.tdm.actor import NumpyActor
-from tdm_ros.training.episode import Situation
+from tdm_ros.training.evaluation import Situation
 
 Array = NDArray[np.float32]
 HAIR = 1.25

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.planning import GoalSpace, Model, Plan, SeenStates, Status, SubgoalPlanner
-from tdm_ros.planning.execution import Pursuer, PursuitSettings
+from tdm_ros.planning.model import misses
+from tdm_ros.planning.plan import Pursuer, PursuitSettings
 from tdm_ros.planning.problem import free_dimensions
-from tdm_ros.planning.timing import misses
 from tdm_ros.tasks import ask
-from tdm_ros.training.episode import Situation
+from tdm_ros.training.evaluation import Situation
 
 Array = NDArray[np.float32]
 PLACED = 100

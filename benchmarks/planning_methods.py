@@ -23,8 +23,8 @@ from tdm_ros.planning import (
     Status,
     SubgoalPlanner,
 )
-from tdm_ros.planning.execution import PursuitSettings
 from tdm_ros.planning.geometric import StraightLines
+from tdm_ros.planning.plan import PursuitSettings
 from tdm_ros.planning.problem import free_dimensions
 from tdm_ros.replay import TrajectoryStore
 from tdm_ros.tasks import TaskSpec

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.description.room import TABLE_NEAR_M
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.sim.mujoco_env import Block, Marker, View
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.render import Block, Marker, View
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.geometry import TABLE_NEAR_M
 from tdm_ros.tasks import SCENES
 
 WALL_VIEW = View((0.42, 0.0, 0.16), 2.0, 128.0, -22.0)
@@ -129,7 +129,7 @@ def draw_path(
     """
     from matplotlib.image import imsave
 
-    from tdm_ros.sim.render import Camera
+    from tdm_ros.envs.render import Camera
 
     sim = SawyerSim(ACTUATIONS["velocity"])
     shown: list[Marker | Block] = [Marker(point, 0.007, (0.1, 0.1, 0.15, 1.0)) for point in path_m]

@@ -27,12 +27,11 @@ from numpy.typing import NDArray
 from benchmarks.agents.sb3 import Baseline, policy_of
 from benchmarks.floor import arithmetic, products
 from benchmarks.speed_table import table
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.replay import sample_batches
-from tdm_ros.sim.goal_env import make_goal_env
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.training.episode import Policy, Situation, play
-from tdm_ros.training.evaluation import actor_policy
+from tdm_ros.training.evaluation import Policy, Situation, actor_policy, play
 from tdm_ros.training.learner import CHUNK, Learner
 from tdm_ros.training.online import OnlineTrainer, Schedule
 

@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.control.arm_control import ArmControl
-from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
-from tdm_ros.control.drive import ArmTiming
+from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
 from tdm_ros.control.timeline import Announcement, Source, State
+from tdm_ros.envs.sawyer_push_env import SPEED_M_S, SawyerPushEnv, level, steer
 from tdm_ros.replay import Step
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.limiter import Limiter
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
-from tdm_ros.sim.sawyer_push_env import SPEED_M_S, SawyerPushEnv, level, steer
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.limiter import Limiter
+from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 from tdm_ros.tasks.seeds import reset_seed
-from tdm_ros.training.episode import Situation, play
+from tdm_ros.training.evaluation import Situation, play
 
 VELOCITY = ACTUATIONS["velocity"]
 CHECK = CommandCheck(JointOrder(JOINT_NAMES), mode=0)

@@ -14,10 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.cases import EVALUATION_SEED, Run, case_of, marks
-from tdm_ros.sim.goal_env import GoalEnv, make_goal_env
+from tdm_ros.envs.goal_env import GoalEnv, make_goal_env
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.training.episode import Policy
-from tdm_ros.training.evaluation import evaluate
+from tdm_ros.training.evaluation import Policy, evaluate
 
 SCHEMA = 1
 RESULT, PARTIAL = "result.json", "partial.json"
@@ -80,7 +79,7 @@ class Trial:
         self._marks = frozenset(marks(run.task, run.steps))
         self.rows: list[dict[str, Any]] = []
         self.acts = ""
-        """The way to act that the learner has found best, where it raced some (`tdm_ros.training.race`)."""
+        """The way to act that the learner has found best, where it raced some (`tdm_ros.training.mode_selection`)."""
         self._wall_s, self._cpu_s = -time.perf_counter(), -time.process_time()
 
     def after_step(self, steps: int, updates: int, policy: Callable[[], Policy | None]) -> None:

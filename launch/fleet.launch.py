@@ -9,7 +9,7 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 
-from tdm_ros.system.launching import describe_system
+from tdm_ros.bringup.launching import describe_system
 
 CONFIG = Path(get_package_share_directory("tdm_ros")) / "config"
 

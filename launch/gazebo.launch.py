@@ -22,8 +22,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from tdm_ros.system.launching import RUN, of_run
-from tdm_ros.system.ros_packages import require
+from tdm_ros.bringup.environment import require
+from tdm_ros.bringup.launching import RUN, of_run
 
 SHARE = Path(get_package_share_directory("tdm_ros"))
 ARGUMENTS = {

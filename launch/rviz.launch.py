@@ -6,7 +6,7 @@ from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch_ros.actions import Node
 
-from tdm_ros.system.ros_packages import require
+from tdm_ros.bringup.environment import require
 
 SHARE = Path(get_package_share_directory("tdm_ros"))
 

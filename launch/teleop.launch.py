@@ -12,7 +12,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from tdm_ros.system.ros_packages import require
+from tdm_ros.bringup.environment import require
 
 CONFIG = Path(get_package_share_directory("tdm_ros")) / "config"
 DEVICES = {

@@ -10,20 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from tdm_ros.control.arm_control import ArmControl
-from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
-from tdm_ros.control.drive import ArmTiming
-from tdm_ros.control.sawyer_arm import SawyerArm
+from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.intera.client import InteraClient
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm import Arm
-from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.limiter import Limiter
-from tdm_ros.robot.real_limits import REAL_LIMITS
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD, QD_MAX_RAD_S
-from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.drivers.intera.client import InteraClient
+from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS, Arm
+from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.kinematics import forward, jacobian
+from tdm_ros.robots.limiter import Limiter
+from tdm_ros.robots.limits import REAL_LIMITS
+from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD, QD_MAX_RAD_S
 
 CYCLE_S = 0.05
 STANDSTILL_S = 0.25

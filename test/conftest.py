@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tdm_ros.system.environment import ros_environment, without_shared_memory
+from tdm_ros.bringup.environment import ros_environment, without_shared_memory
 
 os.environ.pop("ROS_DOMAIN_ID", None)  # never the one that a person's robot is on
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.capsules import BODY, LINKS, least_gap_m, placed
-from tdm_ros.robot.kinematics import forward, jacobian, link_frames
-from tdm_ros.robot.limiter import ArmReading, Limiter, Limits
-from tdm_ros.robot.limits import CYCLE_S
-from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.capsules import BODY, LINKS, least_gap_m, placed
+from tdm_ros.robots.kinematics import forward, jacobian, link_frames
+from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
+from tdm_ros.robots.limits import CYCLE_S
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 Array = np.ndarray
 Commander = Callable[[Array, Limits, np.random.Generator], Array]

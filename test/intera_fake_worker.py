@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import suppress
 
-from tdm_ros.intera import wire
+from tdm_ros.drivers.intera import wire
 
 JOINTS = tuple(f"right_j{i}" for i in range(7))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tdm_ros.robot.actuation import Actuation
-from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.limiter import ArmReading, Limits
-from tdm_ros.robot.sawyer import INERTIA_LEAST_KG_M2, INERTIA_MOST_KG_M2, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
+from tdm_ros.robots.arm import Actuation
+from tdm_ros.robots.kinematics import forward, jacobian
+from tdm_ros.robots.limiter import ArmReading, Limits
+from tdm_ros.robots.sawyer import INERTIA_LEAST_KG_M2, INERTIA_MOST_KG_M2, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 Array = np.ndarray
 CYCLE_S = 0.05

@@ -16,11 +16,11 @@ from mcap.writer import Writer as FileWriter
 from mcap_ros2.writer import Writer
 
 from tdm_ros.control.timeline import Source
+from tdm_ros.data.log import EPISODE_TOPIC, TRANSITION_TOPIC
+from tdm_ros.data.log_writer import LogChannel, McapWriter
 from tdm_ros.data.recording import Channel, Message, Recording
-from tdm_ros.replay.log import EPISODE_TOPIC, TRANSITION_TOPIC
-from tdm_ros.replay.log_file import LogChannel, McapWriter
-from tdm_ros.sim.goal_env import make_goal_env
-from tdm_ros.training.episode import play
+from tdm_ros.envs.goal_env import make_goal_env
+from tdm_ros.training.evaluation import play
 
 ROOT = Path(__file__).resolve().parents[1]
 SEPARATOR = "\n" + "=" * 80 + "\n"

@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 _NUMBERS = itertools.count(1)
-PROGRAM = "import sys; from tdm_ros.system.starting import start; sys.exit(start('{0}'))"
+PROGRAM = "import sys; from tdm_ros.bringup.starting import start; sys.exit(start('{0}'))"
 """What the node's executable does."""
 
 
@@ -25,7 +25,7 @@ def resting_state(**fields: Any) -> Any:
     from tdm_ros.msg import ArmState
 
     from tdm_ros.nodes.convert import doubles, floats
-    from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
+    from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 
     rest = {
         "run": "test",

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.limiter import Limiter
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.sim.reach_env import SawyerReachEnv
-from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.envs.sawyer_reach_env import SawyerReachEnv
+from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.limiter import Limiter
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 
 def make(name: str = "velocity") -> ArmCycle:

@@ -8,10 +8,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from tdm_ros.robot.kinematics import forward
-from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_UPPER_RAD
-from tdm_ros.sim import TASKS
-from tdm_ros.sim.around_env import APART_M, SawyerAroundEnv, SawyerPushAroundEnv, ring_goal
+from tdm_ros.envs import TASKS
+from tdm_ros.envs.around_env import APART_M, SawyerAroundEnv, SawyerPushAroundEnv, ring_goal
+from tdm_ros.robots.kinematics import forward
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_UPPER_RAD
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 
 

@@ -16,11 +16,11 @@ from benchmarks.agents.sb3 import Baseline, HindsightEnv, policy_of
 from benchmarks.agents.temporal_difference import TemporalDifference
 from benchmarks.cases import CASES, EVALUATION_SEED, GOALS, Case, Run
 from benchmarks.trial import PARTIAL, Trial, measure
-from tdm_ros.sim.goal_env import make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.checkpoint import INDEX
-from tdm_ros.training.episode import play
+from tdm_ros.training.evaluation import play
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.online import OnlineTrainer, Schedule
 

@@ -11,11 +11,11 @@ from tasks_for_tests import POINT, point_step
 from benchmarks import demonstrations as benchmark
 from benchmarks.demonstrations_report import markdown, needed
 from benchmarks.teleoperated import Operator, TeleoperatedPush, demonstrations, push
-from tdm_ros.sim.sawyer_push_env import SawyerPushEnv
+from tdm_ros.envs.sawyer_push_env import SawyerPushEnv
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.checkpoint import load_learner, save_checkpoint
-from tdm_ros.training.episode import Situation
+from tdm_ros.training.evaluation import Situation
 from tdm_ros.training.learner import Learner
 
 

@@ -16,12 +16,12 @@ from benchmarks.planning_guides import Direct, Planned, Staged
 from benchmarks.planning_methods import METHODS, make_guide
 from benchmarks.planning_plots import binned, draw_calibration, segments_of
 from benchmarks.planning_table import succeeded, table
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.planning import GoalSpace, Plan, SeenStates, Status, StraightLines, SubgoalPlanner
-from tdm_ros.planning.execution import PursuitSettings
+from tdm_ros.planning.plan import PursuitSettings
 from tdm_ros.replay import Step, TrajectoryStore
-from tdm_ros.sim.goal_env import make_goal_env
-from tdm_ros.tasks.maze import SPEED_M_S
-from tdm_ros.training.episode import Situation
+from tdm_ros.tasks.registry import SPEED_M_S
+from tdm_ros.training.evaluation import Situation
 
 MAZE = CASES["maze"]
 

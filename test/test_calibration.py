@@ -9,11 +9,9 @@ from tasks_for_tests import POINT
 
 from tdm_ros import TDM, TdmConfig
 from tdm_ros.cli import main
-from tdm_ros.training.calibration import Calibration, calibration
-from tdm_ros.training.calibration_plot import draw_calibration
-from tdm_ros.training.outcomes import Outcome, horizons_of, outcomes
+from tdm_ros.training.calibration import Calibration, Outcome, calibration, draw_calibration, horizons_of, outcomes
+from tdm_ros.training.environment import as_states
 from tdm_ros.training.reachability import Bounds, predicted
-from tdm_ros.training.states import as_states
 
 NAME = "tasks_for_tests:make_point"
 SEEN = {"observation": [0.1, 1.0], "achieved_goal": [0.1], "desired_goal": [0.5]}

@@ -4,10 +4,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from tdm_ros.robot.capsules import BODY, CAPSULES, PAIRS, PEDESTAL, gaps, least_gap_m, placed
-from tdm_ros.robot.kinematics import link_frames
-from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
-from tdm_ros.sim.sawyer_mjcf import sawyer_xml
+from tdm_ros.robots.capsules import BODY, CAPSULES, PAIRS, PEDESTAL, gaps, least_gap_m, placed
+from tdm_ros.robots.kinematics import link_frames
+from tdm_ros.robots.mjcf import sawyer_xml
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
 
 MODEL = mujoco.MjModel.from_xml_string(sawyer_xml())
 DATA = mujoco.MjData(MODEL)

@@ -14,8 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from tdm_ros import TDM
 from tdm_ros.cli import main
-from tdm_ros.durable import write_durably
-from tdm_ros.folder_lock import FolderLock
+from tdm_ros.files import FolderLock, write_durably
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.callbacks import Checkpoints

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.replay.log import LoggedTransition
-from tdm_ros.replay.pairing import Joining, Pairing
+from tdm_ros.data.log import LoggedTransition
+from tdm_ros.data.pairing import Joining, Pairing
 
 GOALS = {
     n: Announcement(State.RUNNING, episode=n, start_cycle=5 * n + 5, length=5, goal=np.full(3, n / 10, np.float32))

@@ -5,15 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tdm_ros.control.arm_control import ArmControl
-from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
-from tdm_ros.control.drive import ArmTiming
+from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.limiter import Limiter
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.limiter import Limiter
+from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 
 PERIOD_S = 0.05
 VELOCITY = ACTUATIONS["velocity"]

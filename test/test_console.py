@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tdm_ros.system.console import Console
+from tdm_ros.bringup.terminal import Console
 
 
 def shown_on_terminal(folder: Path, *lines: str) -> str:

@@ -3,8 +3,8 @@
 import pytest
 from arm_contract import ArmContract, SimulatedBench
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
 
 
 class TestMujoco(ArmContract):

@@ -20,13 +20,13 @@ from tdm_ros.data.bag import write_bag
 from tdm_ros.data.checks import check
 from tdm_ros.data.convert import convert
 from tdm_ros.data.edit import merge
+from tdm_ros.data.log import TRANSITION_TOPIC
+from tdm_ros.data.pairing import chains
 from tdm_ros.data.pieces import commanded_pieces, episodes
 from tdm_ros.data.recording import Recording
 from tdm_ros.data.sources import read
 from tdm_ros.data.summary import summarise
 from tdm_ros.data.table import to_table
-from tdm_ros.replay.chains import chains
-from tdm_ros.replay.log import TRANSITION_TOPIC
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.training.experience import read_experience
 

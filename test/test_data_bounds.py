@@ -20,10 +20,10 @@ from mcap.writer import MCAP0_MAGIC
 from recording_for_tests import DEFINITIONS, TYPES, recording, write_file
 
 from tdm_ros.data.convert import convert
+from tdm_ros.data.log import TRANSITION_TOPIC
+from tdm_ros.data.log_writer import recover_all
 from tdm_ros.data.recording import TRANSITION_TYPE, DataError
 from tdm_ros.data.sources import read, read_whole
-from tdm_ros.replay.log import TRANSITION_TOPIC
-from tdm_ros.replay.recovery import recover_all
 
 RECORDING = recording()
 TRANSITIONS = [m for m in RECORDING.messages if RECORDING.channels[m.channel].type_name == TRANSITION_TYPE]

@@ -13,12 +13,10 @@ from recording_for_tests import PARTS, STEPS, Part, changed, messages, recording
 
 from tdm_ros.control.timeline import Source
 from tdm_ros.data.checks import check
-from tdm_ros.data.listing import as_table, overview
 from tdm_ros.data.picture import draw
 from tdm_ros.data.pieces import commanded_pieces
 from tdm_ros.data.recording import DataError, Recording
-from tdm_ros.data.summary import summarise
-from tdm_ros.data.summary_text import as_text
+from tdm_ros.data.summary import as_table, as_text, overview, summarise
 from tdm_ros.data.table import to_table
 from tdm_ros.tasks import SAWYER_REACH
 

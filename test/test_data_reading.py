@@ -15,9 +15,8 @@ from mcap.stream_reader import StreamReader
 from mcap.writer import CompressionType, Writer
 from recording_for_tests import PARTS, messages, recording, write_file, write_log
 
-from tdm_ros.data.mcap_reading import read_mcap
 from tdm_ros.data.recording import DataError, Recording
-from tdm_ros.data.sources import find, read, read_whole
+from tdm_ros.data.sources import find, read, read_mcap, read_whole
 
 RECORDING = recording()
 

@@ -18,13 +18,15 @@ from tdm_ros.msg import Episode, Transition  # noqa: E402
 
 from tdm_ros.data.bag import METADATA, describe_log, write_bag  # noqa: E402
 from tdm_ros.data.convert import convert  # noqa: E402
-from tdm_ros.data.mcap_reading import read_mcap  # noqa: E402
+from tdm_ros.data.log import read_transitions  # noqa: E402
 from tdm_ros.data.recording import Channel, Message, Recording  # noqa: E402
-from tdm_ros.data.sources import read  # noqa: E402
+from tdm_ros.data.sources import read, read_mcap  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.convert import floats, to_transition  # noqa: E402
-from tdm_ros.nodes.schemas import definition  # noqa: E402
-from tdm_ros.replay.log import read_transitions  # noqa: E402
+from tdm_ros.nodes.convert import (  # noqa: E402
+    definition,
+    floats,
+    to_transition,
+)
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]

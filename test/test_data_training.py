@@ -16,16 +16,16 @@ from tdm_ros.control.timeline import Source
 from tdm_ros.data.checks import check
 from tdm_ros.data.convert import convert
 from tdm_ros.data.edit import Cut, merge, trim
+from tdm_ros.data.log import read_transitions
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.sources import read_whole
 from tdm_ros.data.summary import summarise
 from tdm_ros.data.table import to_table
-from tdm_ros.replay.log import read_transitions
+from tdm_ros.live.learner import LiveLearning
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.experience import read_experience
 from tdm_ros.training.learner import Learner
-from tdm_ros.training.live_learning import LiveLearning
 
 TASK = SAWYER_REACH["velocity"]
 SMALL = TdmConfig(hidden=16, batch_size=16, random_steps=30, catch_up_updates=10)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Mode, State
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH
-from tdm_ros.tdm.decision import OVERDUE, Aim, Decider
-from tdm_ros.tdm.exploration import Exploration
+from tdm_ros.tdm.decision import OVERDUE, Aim, Decider, Exploration
 
 TASK = SAWYER_REACH["velocity"]
 GOAL = np.array([0.5, 0.0, 0.3], np.float32)

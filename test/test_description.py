@@ -13,17 +13,15 @@ import numpy as np
 import pytest
 import yaml
 
-from tdm_ros.description import room
-from tdm_ros.description.bridge import bridge_yaml
-from tdm_ros.description.files import files, write
-from tdm_ros.description.sdf import sawyer_sdf
-from tdm_ros.description.shapes import numbers
-from tdm_ros.description.urdf import sawyer_urdf
-from tdm_ros.description.worlds import GAZEBO_SCENES, PUCK_START_M, world_sdf
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.capsules import CAPSULES
-from tdm_ros.robot.kinematics import link_frames, rotation_from_rpy
-from tdm_ros.robot.sawyer import (
+from tdm_ros.envs.description import GAZEBO_SCENES, PUCK_START_M, bridge_yaml, files, world_sdf, write
+from tdm_ros.envs.sawyer_push_env import PUCK_HIGH_M, PUCK_LOW_M, sawyer_push_model
+from tdm_ros.robots import geometry
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.capsules import CAPSULES
+from tdm_ros.robots.geometry import numbers
+from tdm_ros.robots.kinematics import link_frames, rotation_from_rpy
+from tdm_ros.robots.mjcf import sawyer_xml
+from tdm_ros.robots.sawyer import (
     DAMPING_N_M_S_RAD,
     EFFORT_MAX_N_M,
     FRICTION_N_M,
@@ -36,9 +34,8 @@ from tdm_ros.robot.sawyer import (
     facts,
     link,
 )
-from tdm_ros.sim.sawyer_mjcf import sawyer_xml
-from tdm_ros.sim.sawyer_push_env import PUCK_HIGH_M, PUCK_LOW_M
-from tdm_ros.sim.sawyer_push_mjcf import sawyer_push_model
+from tdm_ros.robots.sdf import sawyer_sdf
+from tdm_ros.robots.urdf import sawyer_urdf
 from tdm_ros.tasks import SAWYER_PUSH
 from tdm_ros.tasks.scenes import SCENES
 
@@ -356,7 +353,7 @@ def test_world_floor_and_table_are_where_mujoco_has_them(world) -> None:
     table = world.find("model[@name='table']/link/collision")
     np.testing.assert_allclose(numbers(table.findtext("pose"))[:3], model.geom("table").pos)
     np.testing.assert_allclose(numbers(table.findtext("geometry/box/size")), 2 * model.geom("table").size)
-    assert numbers(world.findtext("model[@name='floor']/pose"))[2] == room.FLOOR_M == model.geom("floor").pos[2]
+    assert numbers(world.findtext("model[@name='floor']/pose"))[2] == geometry.FLOOR_M == model.geom("floor").pos[2]
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -393,7 +390,7 @@ def test_world_push_puck_and_fork_are_those_of_the_task() -> None:
     assert (np.array(SAWYER_PUSH.goal.high[2:]) > target[:2]).all()
 
     ours = world.findall("model[@name='sawyer']/link[@name='right_l6']/collision")[len(CAPSULES["right_l6"]) :]
-    radius = room.FORK_RADIUS_M
+    radius = geometry.FORK_RADIUS_M
     bars = [i for i in range(model.ngeom) if model.geom_size[i, 0] == radius and model.geom_type[i] == 3]
     assert len(ours) == len(bars) == 5
     for bar, i in zip(ours, bars, strict=True):
@@ -465,7 +462,7 @@ def test_bridge_topics_are_those_of_the_world(scene: str, actuation: str) -> Non
 
 @pytest.mark.parametrize("name", FILES)
 def test_committed_file_is_what_the_generator_writes(name: str) -> None:
-    assert (ROOT / name).read_text() == FILES[name], "run python -m tdm_ros.description"
+    assert (ROOT / name).read_text() == FILES[name], "run python -m tdm_ros.envs.description"
 
 
 def test_every_description_in_the_repository_is_generated() -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.nodes.parameters import NODES
-from tdm_ros.sim.goal_env import make_goal_env
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
@@ -64,7 +64,7 @@ def test_there_are_at_most_seven_message_types():
 
 
 def test_architecture_names_every_module():
-    modules = {path.relative_to(ROOT / "tdm_ros").as_posix() for path in (ROOT / "tdm_ros").glob("*/*.py")}
+    modules = {path.relative_to(ROOT / "tdm_ros").as_posix() for path in (ROOT / "tdm_ros").glob("*/**/*.py")}
     missing = {module for module in modules if not module.endswith("__init__.py") and f"`{module}`" not in ARCHITECTURE}
     assert not missing, f"docs/architecture.md does not mention {sorted(missing)}"
     named = set(re.findall(r"`(\w+/\w+\.py)`", ARCHITECTURE))

@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tdm_ros.intera import devices, listener, sdk, wire, worker
-from tdm_ros.intera.keeper import Caps, Keeper
-from tdm_ros.intera.wire import Command
+from tdm_ros.bringup.table import load_table
+from tdm_ros.drivers.intera import devices, listener, sdk, wire, worker
+from tdm_ros.drivers.intera.command_watchdog import Caps, Keeper
+from tdm_ros.drivers.intera.wire import Command
 from tdm_ros.nodes.parameters import ArmParameters, SupervisorParameters
-from tdm_ros.system.table import load_table
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "real_robot.md").read_text()

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tasks_for_tests import POINT, PointEnv, make_point
 
 from tdm_ros import TDM, TdmConfig
-from tdm_ros.sim.goal_env import adopt, make_goal_env
-from tdm_ros.sim.unit_actions import from_box, to_box
+from tdm_ros.envs.goal_env import adopt, make_goal_env
+from tdm_ros.envs.wrappers import from_box, to_box
 from tdm_ros.training.callbacks import Callback
 from tdm_ros.training.evaluation import Evaluation, evaluate
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tasks_for_tests import POINT, make_point
 
-from tdm_ros.sim.goal_env import make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.training.evaluation import evaluate
 
 NAME = "tasks_for_tests:make_point"

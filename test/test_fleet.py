@@ -18,11 +18,11 @@ from ros_bench import ROOT, Bench, bench
 from tdm_ros.msg import Transition
 from test_live_learning import transition
 
+from tdm_ros.bringup.environment import PROFILES, RANGE
 from tdm_ros.control.timeline import COMMANDED
+from tdm_ros.data.log import LOG_FOLDER, read_transitions
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import to_transition
-from tdm_ros.replay.log import LOG_FOLDER, read_transitions
-from tdm_ros.system.environment import PROFILES, RANGE
 from tdm_ros.tasks import SAWYER_REACH
 
 TASK = SAWYER_REACH["velocity"]

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from tasks_for_tests import POINT, PointEnv, make_point
 
-from tdm_ros.sim import TASKS
-from tdm_ros.sim.goal_env import adopt, make_goal_env
+from tdm_ros.envs import TASKS
+from tdm_ros.envs.goal_env import adopt, make_goal_env
 from tdm_ros.tasks import Channels
 
 DOCS = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_training import SMALL, TASK, VARIANTS, trained
 
-from tdm_ros.sim.goal_env import make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.training.checkpoint import load_learner, save_checkpoint
 from tdm_ros.training.learner import Learner
 

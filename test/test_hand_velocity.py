@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tdm_ros.robot.hand_velocity import DAMPING_M2, joint_velocity
-from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.robots.kinematics import DAMPING_M2, forward, jacobian, joint_velocity
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 
 def postures(count: int, spread_rad: float) -> np.ndarray:

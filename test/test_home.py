@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.home import HOME_LIMITS, at_home, home_velocity
-from tdm_ros.robot.limiter import Limiter
-from tdm_ros.robot.sawyer import NEUTRAL_RAD, QD_MAX_RAD_S
-from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.arm_cycle import HOME_LIMITS, ArmCycle, at_home, home_velocity
+from tdm_ros.robots.limiter import Limiter
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, QD_MAX_RAD_S
 
 
 def test_home_velocity_far_away_fastest_joint_at_speed_limit() -> None:

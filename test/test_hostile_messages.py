@@ -57,14 +57,14 @@ from tdm_ros.nodes.arm import ArmNode  # noqa: E402
 from tdm_ros.nodes.collector import CollectorNode  # noqa: E402
 from tdm_ros.nodes.console import ConsoleNode  # noqa: E402
 from tdm_ros.nodes.convert import doubles, floats, to_episode, to_transition  # noqa: E402
+from tdm_ros.nodes.markers import markers  # noqa: E402
 from tdm_ros.nodes.parameters import NODES  # noqa: E402
-from tdm_ros.nodes.plan_markers import markers  # noqa: E402
 from tdm_ros.nodes.planner import PlannerNode  # noqa: E402
 from tdm_ros.nodes.policy import PolicyNode  # noqa: E402
 from tdm_ros.nodes.scene import SceneNode  # noqa: E402
 from tdm_ros.nodes.supervisor import SupervisorNode  # noqa: E402
 from tdm_ros.nodes.trainer import TrainerNode  # noqa: E402
-from tdm_ros.robot.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD  # noqa: E402
+from tdm_ros.robots.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 from tdm_ros.tdm.config import TdmConfig  # noqa: E402
 from tdm_ros.training.learner import Learner  # noqa: E402

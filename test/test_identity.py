@@ -16,19 +16,18 @@ from recording_for_tests import CYCLE_NS, PARTS, STEPS, Part, discarding, messag
 from test_collector_pairing import GOALS, sample
 from test_live_learning import CONFIG, TASK, transition
 
-from tdm_ros.control.episodes import EpisodeMachine
-from tdm_ros.control.identity import RANGES, REORDERED, RUNS, CycleRange, CycleSet, RunNames
-from tdm_ros.control.schedule import Goals, Schedule
+from tdm_ros.control.episodes import EpisodeMachine, Goals, Schedule
 from tdm_ros.control.timeline import COMMANDED
 from tdm_ros.data.edit import Cut, trim
+from tdm_ros.data.log import LOG_FOLDER, LoggedTransition, TimeSpan, TransitionLog, read_transitions
+from tdm_ros.data.pairing import Pairing
 from tdm_ros.data.recording import TRANSITION_TYPE, Recording
 from tdm_ros.data.sources import read
-from tdm_ros.replay.log import LOG_FOLDER, LoggedTransition, TimeSpan, TransitionLog, read_transitions
-from tdm_ros.replay.pairing import Pairing
+from tdm_ros.live.learner import LiveLearning
+from tdm_ros.live.run_record import RunRecord
 from tdm_ros.training.experience import read_experience
 from tdm_ros.training.learner import Learner
-from tdm_ros.training.live_learning import LiveLearning
-from tdm_ros.training.live_run import RunRecord
+from tdm_ros.types import RANGES, REORDERED, RUNS, CycleRange, CycleSet, RunNames
 
 HOUR_NS = 3600 * 10**9
 TEN_YEARS_NS = 10 * 365 * 24 * HOUR_NS

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from intera_fake_worker import state
 
-from tdm_ros.intera import wire
-from tdm_ros.intera.client import InteraClient, InteraError
-from tdm_ros.intera.ros1_environment import ros1_environment
+from tdm_ros.drivers.intera import wire
+from tdm_ros.drivers.intera.client import InteraClient, InteraError, ros1_environment
 
 pytestmark = pytest.mark.real_time
 HERE = Path(__file__).parent

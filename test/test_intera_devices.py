@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tdm_ros.intera.devices import ASKED_S, REPEATS, SILENT_S, Devices
+from tdm_ros.drivers.intera.devices import ASKED_S, REPEATS, SILENT_S, Devices
 
 
 class Cuff:

@@ -7,11 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tdm_ros.intera.hand_speed import levers
-from tdm_ros.intera.keeper import Caps, Keeper, Order
-from tdm_ros.intera.wire import Command
-from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
+from tdm_ros.drivers.intera.command_watchdog import Caps, Keeper, Order, levers
+from tdm_ros.drivers.intera.wire import Command
+from tdm_ros.robots.kinematics import forward, jacobian
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
 
 CAPS = Caps((1.0,) * 7, (5.0,) * 7, (-3.0,) * 7, (3.0,) * 7)
 GO = (0.2,) + (0.0,) * 6

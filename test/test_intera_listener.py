@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tdm_ros.intera import listener, wire, worker
-from tdm_ros.intera.client import WORKER, InteraClient, InteraError
-from tdm_ros.intera.secret import is_proof, new_nonce, proof_of, read_secret
+from tdm_ros.drivers.intera import listener, wire, worker
+from tdm_ros.drivers.intera.client import WORKER, InteraClient, InteraError
+from tdm_ros.drivers.intera.wire import is_proof, new_nonce, proof_of, read_secret
 
 pytestmark = pytest.mark.real_time
 KEY = b"0123456789abcdef" * 4
@@ -187,7 +187,7 @@ def test_proof_is_of_one_side_one_secret_and_these_nonces() -> None:
 def test_worker_that_waits_in_vain_says_so_and_ends() -> None:
     """Nothing but this bounds a wait for a ROS master that takes connections and never answers."""
     program = (
-        "import sys, time; from tdm_ros.intera import wire, worker; wire.UP_S = 0.5\n"
+        "import sys, time; from tdm_ros.drivers.intera import wire, worker; wire.UP_S = 0.5\n"
         "worker.leave_now(worker.main(sys.argv[1:], lambda _: time.sleep(60)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from intera_fake_worker import state
 
-from tdm_ros.intera import wire
-from tdm_ros.intera.worker import HAND_SPEED_M_S, LOWER_RAD, UPPER_RAD, VELOCITY_RAD_S, VELOCITY_SCALE
-from tdm_ros.robot.real_limits import REAL_LIMITS
-from tdm_ros.robot.sawyer import Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
+from tdm_ros.drivers.intera import wire
+from tdm_ros.drivers.intera.worker import HAND_SPEED_M_S, LOWER_RAD, UPPER_RAD, VELOCITY_RAD_S, VELOCITY_SCALE
+from tdm_ros.robots.limits import REAL_LIMITS
+from tdm_ros.robots.sawyer import Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 FOLDER = Path(wire.__file__).parent
 WORKER_FILES = ("wire", "hand_speed", "keeper", "master", "sdk", "devices", "output", "secret", "listener", "worker")
@@ -155,5 +155,5 @@ def test_files_of_the_worker_need_the_standard_library_ros_and_the_sdk_alone(nam
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
         for module in names:
-            ours = module in WORKER_FILES or module.startswith("tdm_ros.intera")
+            ours = module in WORKER_FILES or module.startswith("tdm_ros.drivers.intera")
             assert ours or module.split(".")[0] in allowed, f"{name}.py imports {module}"

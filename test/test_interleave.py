@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from test_live_learning import CONFIG, TASK, transition
 
-from tdm_ros.control.identity import CycleRange
-from tdm_ros.replay.interleave import PATIENCE, Interleave
-from tdm_ros.replay.log import LoggedTransition
+from tdm_ros.data.log import LoggedTransition
+from tdm_ros.data.pairing import PATIENCE, Interleave
+from tdm_ros.live.learner import LiveLearning
 from tdm_ros.training.learner import Learner
-from tdm_ros.training.live_learning import LiveLearning
+from tdm_ros.types import CycleRange
 
 
 class Written:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tdm_ros.cli import main
-from tdm_ros.control.keyboard import Keyboard
+from tdm_ros.control.teleop import Keyboard
 
 ROOT = Path(__file__).parent.parent
 

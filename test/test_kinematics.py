@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.kinematics import forward, jacobian, link_positions, rotation_from_rpy
-from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.kinematics import forward, jacobian, link_positions, rotation_from_rpy
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
 
 PUBLISHED = {
     "neutral": (NEUTRAL_RAD, (0.4496, 0.1603, 0.2158)),

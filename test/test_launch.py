@@ -24,8 +24,8 @@ from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
 
-from tdm_ros.system.environment import LOOPBACK, PEERS, PROFILES, RANGE  # noqa: E402
-from tdm_ros.system.table import SystemTable, load_table  # noqa: E402
+from tdm_ros.bringup.environment import LOOPBACK, PEERS, PROFILES, RANGE  # noqa: E402
+from tdm_ros.bringup.table import SystemTable, load_table  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parents[1] / "launch"
 TABLES = [load_table(path) for path in sorted((FOLDER.parent / "config").glob("*.system.yaml"))]

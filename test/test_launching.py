@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from tdm_ros.system.console import LIVE_EVERY, LiveLine
-from tdm_ros.system.environment import LIVE_LINES
-from tdm_ros.system.table import load_table
+from tdm_ros.bringup.environment import LIVE_LINES
+from tdm_ros.bringup.table import load_table
+from tdm_ros.bringup.terminal import LIVE_EVERY, LiveLine
 
 CONFIG = Path(__file__).parent.parent / "config"
 ACTIONS = ("DeclareLaunchArgument", "EmitEvent", "GroupAction", "IncludeLaunchDescription", "LogInfo")
@@ -130,13 +130,13 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Launch
     modules["launch.substitutions"]["LaunchConfiguration"] = named
     for name, content in modules.items():
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
-    monkeypatch.delitem(sys.modules, "tdm_ros.system.launching", raising=False)
+    monkeypatch.delitem(sys.modules, "tdm_ros.bringup.launching", raising=False)
     monkeypatch.chdir(tmp_path)
     before = dict(os.environ)
-    yield Launch(importlib.import_module("tdm_ros.system.launching"))
+    yield Launch(importlib.import_module("tdm_ros.bringup.launching"))
     os.environ.clear()
     os.environ.update(before)
-    sys.modules.pop("tdm_ros.system.launching", None)
+    sys.modules.pop("tdm_ros.bringup.launching", None)
 
 
 class Named(Kept):
@@ -230,7 +230,7 @@ def test_real_time_priority_is_that_of_arm_and_policy_alone(launched: Launch, mo
 
 
 def test_another_checkout_that_is_sourced_is_rejected(launched: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tdm_ros.system.launching.get_package_prefix", lambda _: "/opt/other")
+    monkeypatch.setattr("tdm_ros.bringup.launching.get_package_prefix", lambda _: "/opt/other")
     with pytest.raises(ValueError, match="tdm_ros of /opt/other is sourced, this program is of"):
         launched.include("sawyer_reach")
     assert not launched.processes

@@ -10,7 +10,7 @@ import pytest
 from tasks_for_tests import POINT, PointEnv, make_point
 
 from tdm_ros import TDM, TdmConfig
-from tdm_ros.sim.noise import Noise
+from tdm_ros.envs.wrappers import Noise
 from tdm_ros.training.callbacks import Callback, Checkpoints, CsvLogger, ProgressBar, TensorBoardLogger
 from tdm_ros.training.metrics import EpisodeRow, MetricsFile, read_metrics
 

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.limiter import ArmReading, Limiter, Limits
-from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.kinematics import forward, jacobian
+from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 VELOCITY, TORQUE = Limiter(ACTUATIONS["velocity"]), Limiter(ACTUATIONS["torque"])
 BOTH = pytest.mark.parametrize("limiter", [VELOCITY, TORQUE], ids=["velocity", "torque"])

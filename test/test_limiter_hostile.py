@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.limiter import ArmReading, Limiter
-from tdm_ros.robot.real_limits import REAL_LIMITS
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.kinematics import forward, jacobian
+from tdm_ros.robots.limiter import ArmReading, Limiter
+from tdm_ros.robots.limits import REAL_LIMITS
 
 LIMITERS = [Limiter(ACTUATIONS["velocity"], limits) for limits in (REAL_LIMITS, roomy(REAL_LIMITS))]
 CYCLES = 125

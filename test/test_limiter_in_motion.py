@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.limiter import Limiter
-from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.limiter import Limiter
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 CYCLES = {name: ArmCycle(SawyerSim(kind), Limiter(kind), kind) for name, kind in ACTUATIONS.items()}
 BOX_SLACK_M = {"velocity": 0.0, "torque": 0.03, "torque_low_damping": 0.1}

@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.layers import layers_of, posture
-from tdm_ros.robot.limiter import ArmReading, Limiter, Limits
-from tdm_ros.robot.limits import CYCLE_S, STEADY
-from tdm_ros.robot.real_limits import REAL_LIMITS, real_limits
-from tdm_ros.robot.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S, QDD_MAX_RAD_S2
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.kinematics import forward, jacobian
+from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
+from tdm_ros.robots.limiter_layers import layers_of, posture
+from tdm_ros.robots.limits import CYCLE_S, REAL_LIMITS, STEADY, real_limits
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S, QDD_MAX_RAD_S2
 
 VELOCITY = ACTUATIONS["velocity"]
 REAL, ROOMY = Limiter(VELOCITY, REAL_LIMITS), Limiter(VELOCITY, roomy(REAL_LIMITS))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from limiter_for_tests import OldLimiter
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.home import HOME_LIMITS
-from tdm_ros.robot.kinematics import forward
-from tdm_ros.robot.limiter import ArmReading, Limiter, Limits
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.arm_cycle import HOME_LIMITS
+from tdm_ros.robots.kinematics import forward
+from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 CASES = 2000
 

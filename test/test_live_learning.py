@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tdm_ros.control.identity import CycleRange
 from tdm_ros.control.timeline import Source
+from tdm_ros.data.log import LoggedTransition
+from tdm_ros.live.learner import LiveLearning
+from tdm_ros.live.run_record import Now, cycles_of, end_table, live_line, write_summary
 from tdm_ros.replay import Step
-from tdm_ros.replay.log import LoggedTransition
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.learner import Learner
-from tdm_ros.training.live_learning import LiveLearning
-from tdm_ros.training.live_report import Now, cycles_of, end_table, live_line, write_summary
+from tdm_ros.types import CycleRange
 
 TASK = SAWYER_REACH["velocity"]
 CONFIG = TdmConfig(hidden=16, batch_size=8, random_steps=20, catch_up_updates=10)

@@ -12,14 +12,13 @@ from power_cut_for_tests import room_for
 from recording_for_tests import CHANNELS
 from test_log_writer import TRANSITIONS, files_read, many, put
 
-from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
-from tdm_ros.control.schedule import Goals, Schedule
+from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult, Goals, Schedule
 from tdm_ros.control.timeline import Mode
-from tdm_ros.folder_lock import FolderInUseError
-from tdm_ros.replay.log import LOG_FOLDER
-from tdm_ros.replay.log_writer import LogWriter
+from tdm_ros.data.log import LOG_FOLDER
+from tdm_ros.data.log_writer import LogWriter
+from tdm_ros.files import FolderInUseError
+from tdm_ros.live.run_record import RunRecord
 from tdm_ros.tasks import SAWYER_REACH
-from tdm_ros.training.live_run import RunRecord
 from tdm_ros.training.metrics import read_metrics
 
 TASK = SAWYER_REACH["velocity"]

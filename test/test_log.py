@@ -14,11 +14,9 @@ from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from mcap_ros2.writer import Writer as TextWriter
 
-from tdm_ros.control.identity import CycleRange
-from tdm_ros.replay.log import TransitionLog, count_messages, read_transitions
-from tdm_ros.replay.log_file import LogChannel, McapWriter
-from tdm_ros.replay.mcap_files import mcap_files, next_segment
-from tdm_ros.replay.recovery import recover_all
+from tdm_ros.data.log import TransitionLog, count_messages, mcap_files, next_segment, read_transitions
+from tdm_ros.data.log_writer import LogChannel, McapWriter, recover_all
+from tdm_ros.types import CycleRange
 
 ROOT = Path(__file__).resolve().parents[1]
 SEPARATOR = "\n" + "=" * 80 + "\n"

@@ -18,9 +18,8 @@ from mcap.records import Message
 from mcap.writer import CompressionType
 from recording_for_tests import recording, write_file, write_log
 
-from tdm_ros.replay.mcap_layout import records_in
-from tdm_ros.replay.mcap_records import RecordReader
-from tdm_ros.replay.unpacking import Budget, unpack
+from tdm_ros.data.mcap_layout import records_in
+from tdm_ros.data.mcap_records import Budget, RecordReader, unpack
 
 RECORDING = recording()
 FORMS = ("log", "unfinished log", "without chunks", "unfinished without chunks", "zstd", "lz4", "one chunk")

@@ -17,13 +17,12 @@ import pytest
 from power_cut_for_tests import Disk, room_for
 from recording_for_tests import CHANNELS, messages, recording, write_file, write_log
 
-from tdm_ros.folder_lock import NAME, FolderInUseError, FolderLock
-from tdm_ros.replay import log as log_module
-from tdm_ros.replay.log import TRANSITION_TOPIC, TransitionLog, count_messages, read_transitions
-from tdm_ros.replay.log_writer import LogLimits, LogWriter
-from tdm_ros.replay.mcap_files import mcap_files
-from tdm_ros.replay.mcap_records import RecordReader
-from tdm_ros.replay.mcap_summary import is_finished, read_summary
+from tdm_ros.data import log as log_module
+from tdm_ros.data.log import TRANSITION_TOPIC, TransitionLog, count_messages, mcap_files, read_transitions
+from tdm_ros.data.log_writer import LogLimits, LogWriter
+from tdm_ros.data.mcap_layout import is_finished, read_summary
+from tdm_ros.data.mcap_records import RecordReader
+from tdm_ros.files import NAME, FolderInUseError, FolderLock
 from tdm_ros.tasks import SAWYER_REACH
 
 TASK = SAWYER_REACH["velocity"].fingerprint
@@ -152,7 +151,7 @@ def test_recovery_passes_over_what_is_no_file(tmp_path: Path) -> None:
 
 def test_recovery_that_is_killed_at_any_moment_loses_nothing(tmp_path: Path) -> None:
     program = (
-        "import os, signal, sys; from pathlib import Path; from tdm_ros.replay.recovery import recover_all\n"
+        "import os, signal, sys; from pathlib import Path; from tdm_ros.data.log_writer import recover_all\n"
         "left = [int(sys.argv[2])]\n"
         "def dying(real):\n"
         "    def call(*given, **named):\n"

@@ -25,10 +25,10 @@ from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.arms import home_limits_of, limits_of, make_sawyer  # noqa: E402
 from tdm_ros.nodes.convert import doubles, to_episode, to_stamp  # noqa: E402
 from tdm_ros.nodes.parameters import ArmParameters  # noqa: E402
-from tdm_ros.robot.home import HOME_LIMITS  # noqa: E402
-from tdm_ros.robot.limiter import Limits  # noqa: E402
-from tdm_ros.robot.real_limits import REAL_LIMITS  # noqa: E402
-from tdm_ros.robot.sawyer import JOINT_NAMES  # noqa: E402
+from tdm_ros.robots.arm_cycle import HOME_LIMITS  # noqa: E402
+from tdm_ros.robots.limiter import Limits  # noqa: E402
+from tdm_ros.robots.limits import REAL_LIMITS  # noqa: E402
+from tdm_ros.robots.sawyer import JOINT_NAMES  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
@@ -109,7 +109,7 @@ def test_arm_commands_stop_holds_within_150_ms(commander: Commander) -> None:
 SLOW_PHYSICS = """
 import sys, time
 from tdm_ros.nodes import arm
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.sawyer_sim import SawyerSim
 fast = SawyerSim.advance
 SawyerSim.advance = lambda self, substeps: (time.sleep(0.0025 * substeps), fast(self, substeps))[1]
 sys.exit(arm.main())

@@ -21,14 +21,19 @@ from tdm_ros.msg import ArmState, Episode, Transition  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.data.bag import METADATA  # noqa: E402
+from tdm_ros.data.log import (  # noqa: E402
+    EPISODE_TOPIC,
+    LOG_FOLDER,
+    count_messages,
+    mcap_files,
+    read_transitions,
+)
+from tdm_ros.data.mcap_layout import is_finished, read_summary  # noqa: E402
 from tdm_ros.data.sources import read  # noqa: E402
-from tdm_ros.folder_lock import IN_USE_STATUS  # noqa: E402
+from tdm_ros.files import IN_USE_STATUS  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import doubles, floats, nanoseconds, to_episode, to_stamp  # noqa: E402
-from tdm_ros.replay.log import EPISODE_TOPIC, LOG_FOLDER, count_messages, read_transitions  # noqa: E402
-from tdm_ros.replay.mcap_files import mcap_files  # noqa: E402
-from tdm_ros.replay.mcap_summary import is_finished, read_summary  # noqa: E402
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD  # noqa: E402
+from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]

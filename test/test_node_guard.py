@@ -23,11 +23,16 @@ from std_msgs.msg import Bool, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 
-from tdm_ros.control.refusals import Refusals  # noqa: E402
-from tdm_ros.folder_lock import FolderInUseError  # noqa: E402
+from tdm_ros.control.validation import Refusals  # noqa: E402
+from tdm_ros.files import FolderInUseError  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.guard import QUIET_S, STUCK_S, Guard, GuardedExecutor  # noqa: E402
-from tdm_ros.nodes.node_runner import every  # noqa: E402
+from tdm_ros.nodes.node_runner import (  # noqa: E402
+    QUIET_S,
+    STUCK_S,
+    Guard,
+    GuardedExecutor,
+    every,
+)
 from tdm_ros.nodes.topics_robot import NEWEST, TopicsRobot  # noqa: E402
 
 HEARD_BY_ALL = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tdm_ros.bringup.table import load_table
 from tdm_ros.nodes.parameters import NODES, PLANNERS, PlannerParameters, SupervisorParameters, check
 from tdm_ros.nodes.parameters import table as parameter_table
 from tdm_ros.planning import OPTIMISERS
-from tdm_ros.system.table import load_table
 from tdm_ros.tasks import SCENES
 
 SPECS = {spec.name: spec for spec in fields(SupervisorParameters)}
@@ -57,7 +57,7 @@ def test_every_way_to_plan_is_known_to_the_planner_and_to_the_system() -> None:
 @pytest.fixture
 def declared() -> Iterator[tuple[Any, Any]]:
     rclpy = pytest.importorskip("rclpy")
-    from tdm_ros.nodes.declare import Declared
+    from tdm_ros.nodes.parameters import Declared
 
     context = rclpy.Context()
     rclpy.init(context=context)
@@ -105,7 +105,7 @@ def test_declared_keep_out_that_is_no_box_is_refused_and_the_old_one_stays(text:
     rclpy = pytest.importorskip("rclpy")
     from rclpy.parameter import Parameter
 
-    from tdm_ros.nodes.declare import Declared
+    from tdm_ros.nodes.parameters import Declared
 
     context = rclpy.Context()
     rclpy.init(context=context)

@@ -36,7 +36,7 @@ from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import floats, to_episode  # noqa: E402
 from tdm_ros.planning import KeepOut as Regions  # noqa: E402
 from tdm_ros.replay import Step  # noqa: E402
-from tdm_ros.robot.sawyer import NEUTRAL_RAD  # noqa: E402
+from tdm_ros.robots.sawyer import NEUTRAL_RAD  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH, SCENES, observe  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]

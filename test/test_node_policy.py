@@ -19,7 +19,7 @@ from tdm_ros.control.timeline import Announcement, Mode, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import doubles, floats, to_episode  # noqa: E402
 from tdm_ros.replay import Step  # noqa: E402
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD  # noqa: E402
+from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH, observe  # noqa: E402
 from tdm_ros.tdm.actor import NumpyActor  # noqa: E402
 

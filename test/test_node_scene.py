@@ -17,7 +17,7 @@ from visualization_msgs.msg import InteractiveMarkerFeedback, InteractiveMarkerU
 from visualization_msgs.srv import GetInteractiveMarkers  # noqa: E402
 
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.reach_markers import CELLS  # noqa: E402
+from tdm_ros.nodes.markers import CELLS  # noqa: E402
 from tdm_ros.nodes.scene import edges  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 

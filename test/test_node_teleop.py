@@ -23,9 +23,9 @@ from tdm_ros.msg import ArmState, Command, Episode, Transition  # noqa: E402
 from test_node_arm import Commander  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
+from tdm_ros.data.log import LOG_FOLDER, read_transitions  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import to_stamp  # noqa: E402
-from tdm_ros.replay.log import LOG_FOLDER, read_transitions  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]

@@ -18,11 +18,11 @@ from ros_bench import Bench, bench  # noqa: E402
 from tdm_ros.msg import Episode, PolicyWeights, Transition  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Source, State  # noqa: E402
-from tdm_ros.folder_lock import IN_USE_STATUS  # noqa: E402
+from tdm_ros.data.log import LOG_FOLDER, LoggedTransition  # noqa: E402
+from tdm_ros.files import IN_USE_STATUS  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import to_episode, to_transition  # noqa: E402
 from tdm_ros.replay import Step  # noqa: E402
-from tdm_ros.replay.log import LOG_FOLDER, LoggedTransition  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 from tdm_ros.training.checkpoint import INDEX, load_learner  # noqa: E402
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tasks_for_tests import POINT, PointEnv
 
-from tdm_ros.sim.goal_env import adopt, make_goal_env
-from tdm_ros.sim.noise import Noise
+from tdm_ros.envs.goal_env import adopt, make_goal_env
+from tdm_ros.envs.wrappers import Noise
 
 
 def point(noise: Noise) -> tuple[gym.Env, PointEnv]:

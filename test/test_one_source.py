@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tdm_ros.control.one_source import WINDOW_S, OneSource
+from tdm_ros.nodes.subscriptions import WINDOW_S, OneSource
 
 
 @given(st.lists(st.integers(1, 5), min_size=21, max_size=200), st.integers(0, 200))

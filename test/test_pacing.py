@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from tdm_ros.control.pacing import Pacer
-from tdm_ros.control.refusals import Refusals
-from tdm_ros.control.statistics import CycleStatistics, Durations, HostSteal
+from tdm_ros.control.loop_timing import CycleStatistics, Durations, HostSteal, Pacer
+from tdm_ros.control.validation import Refusals
 
 
 def test_pacer_slightly_late_keeps_the_grid() -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 import tdm_ros
+from tdm_ros.bringup.environment import free_domain, ros_environment
+from tdm_ros.bringup.starting import NEEDED_BY_ALL, NEEDS
+from tdm_ros.bringup.table import as_ros_text, load_table
 from tdm_ros.nodes.parameters import NODES
-from tdm_ros.system.environment import free_domain, ros_environment
-from tdm_ros.system.starting import NEEDED_BY_ALL, NEEDS
-from tdm_ros.system.table import as_ros_text, load_table
 
 ROOT = Path(__file__).parent.parent
 TABLES = sorted((ROOT / "config").glob("*.system.yaml"))

@@ -34,8 +34,8 @@ from page_for_tests import Cable, Door  # noqa: E402
 from ros_bench import bench  # noqa: E402
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Transition  # noqa: E402
 
+from tdm_ros.envs.goal_env import make_goal_env  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.sim.goal_env import make_goal_env  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 from tdm_ros.tdm.config import TdmConfig  # noqa: E402
 from tdm_ros.training.learner import Learner  # noqa: E402

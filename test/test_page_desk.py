@@ -9,22 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tdm_ros.console.desk import QUEUED, Desk, Picture
-from tdm_ros.console.readings import (
+from tdm_ros.console.console_state import (
+    QUEUED,
     REMEDIES,
     TEXT,
     VALUES,
+    Desk,
     NodeValues,
+    Picture,
     curve_options,
     cycle_rows,
     fault_of,
     recorded_rows,
     remedy_of,
 )
-from tdm_ros.console.shapes import arm_links, turned
-from tdm_ros.intera.sdk import trouble
-from tdm_ros.robot.kinematics import link_frames
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.console.view import arm_links, turned
+from tdm_ros.drivers.intera.sdk import trouble
+from tdm_ros.robots.kinematics import link_frames
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 LOW, HIGH = (0.4, -0.3, 0.1), (0.8, 0.3, 0.6)
 

@@ -23,10 +23,17 @@ from ros_bench import ROOT, bench  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
-from tdm_ros.console.connections import CONNECTIONS  # noqa: E402
-from tdm_ros.console.guard import is_loopback, well_formed  # noqa: E402
-from tdm_ros.console.rate import ADDRESSES, Buckets, network_of  # noqa: E402
-from tdm_ros.console.session import COOKIE, SESSION_S, Sessions  # noqa: E402
+from tdm_ros.console.access_control import (  # noqa: E402  # noqa: E402  # noqa: E402
+    ADDRESSES,
+    CONNECTIONS,
+    COOKIE,
+    SESSION_S,
+    Buckets,
+    Sessions,
+    is_loopback,
+    network_of,
+    well_formed,
+)
 
 NICEGUI = "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
 SLOW = [0.1, 0.0, 0.0]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tdm_ros.planning.dual import RANGE, Multiplier
+from tdm_ros.planning.planner import RANGE, Multiplier
 
 
 def test_multiplier_rises_with_misses_beyond_the_tolerance_and_falls_slowly_within():

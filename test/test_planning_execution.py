@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tdm_ros.planning import GoalSpace, Plan, Status
-from tdm_ros.planning.execution import Pursuer, PursuitSettings
+from tdm_ros.planning.plan import Pursuer, PursuitSettings
 
 SPACE = GoalSpace((0.2, 0.2), (False, False))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tdm_ros.control.arm_sample import ArmSample
+from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Mode, State
 from tdm_ros.planning import KeepOut, Plan, Status
 from tdm_ros.planning.live import RETRY_STEPS, TRIES, LivePlanner
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH
 
 TASK = SAWYER_REACH["velocity"]

@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from tdm_ros.envs.maze_env import MazeEnv
 from tdm_ros.planning.geometric import shortest_way
-from tdm_ros.sim.maze_env import MazeEnv
-from tdm_ros.tasks.maze import FENCE_M, MAZE, RADIUS_M, SPEED_M_S, WALLS_M
+from tdm_ros.tasks.registry import FENCE_M, MAZE, RADIUS_M, SPEED_M_S, WALLS_M
 
 
 @pytest.fixture

@@ -8,12 +8,11 @@ import torch
 from planning_for_tests import PLANE
 
 from tdm_ros.planning import GoalSpace, ReachModel
-from tdm_ros.tdm.actor import NumpyActor
+from tdm_ros.tdm.actor import NumpyActor, evaluate, linearise
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
-from tdm_ros.tdm.mlp import evaluate, linearise
-from tdm_ros.tdm.networks import MlpStack
+from tdm_ros.tdm.update import MlpStack
 
 REACHES = np.linspace(0.2, 1, PLANE.horizon + 1).astype(np.float32)
 

@@ -11,9 +11,8 @@ from planning_for_tests import EXACT, SPACE, STEP_M, WALL, lattice, plane, probl
 from tdm_ros.planning import OPTIMISERS, KeepOut, Objective, Problem, SeenStates
 from tdm_ros.planning.geometric import shortest_way
 from tdm_ros.planning.model import Model
-from tdm_ros.planning.optimiser import Proposal
-from tdm_ros.planning.seeds import along, coloured, seeds
-from tdm_ros.tasks.maze import FENCE_M, MAZE, RADIUS_M, WALLS_M
+from tdm_ros.planning.optimiser import Proposal, along, coloured, seeds
+from tdm_ros.tasks.registry import FENCE_M, MAZE, RADIUS_M, WALLS_M
 
 MORE = {
     "cem": {"shrink": 1.0, "population": 256, "iterations": 24, "narrowing": 0.8},

@@ -9,7 +9,7 @@ import pytest
 from planning_for_tests import EXACT, PLANE, SPACE, WALL, lattice, plane, problem
 
 from tdm_ros.planning import KeepOut, Objective, Problem, SeenStates
-from tdm_ros.planning.slope import slope
+from tdm_ros.planning.gradient import slope
 from tdm_ros.tasks import Channels
 
 

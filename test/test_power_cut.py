@@ -13,8 +13,8 @@ from recording_for_tests import CHANNELS
 from test_checkpoint_durable import learned
 from test_log_writer import expected, held, put
 
-from tdm_ros.durable import write_durably
-from tdm_ros.replay.log_writer import LogLimits, LogWriter
+from tdm_ros.data.log_writer import LogLimits, LogWriter
+from tdm_ros.files import write_durably
 from tdm_ros.training.checkpoint import load_learner, save_checkpoint
 
 IMAGE_MB = 32

@@ -12,7 +12,7 @@ from tdm_ros.replay import TrajectoryStore, sample_batches
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import PRESETS, TdmConfig
-from tdm_ros.tdm.exploration import Exploration
+from tdm_ros.tdm.decision import Exploration
 from tdm_ros.tdm.features import Features
 from tdm_ros.tdm.update import Inputs
 from tdm_ros.training.learner import Learner

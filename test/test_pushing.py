@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.robot.kinematics import forward
-from tdm_ros.robot.sawyer import Q_LOWER_RAD, Q_UPPER_RAD
-from tdm_ros.sim import TASKS
-from tdm_ros.sim.goal_env import make_goal_env
-from tdm_ros.sim.pusher_env import LINKS_M, PusherEnv
-from tdm_ros.sim.sawyer_push_env import HAND_HEIGHT_M, POINTING_DOWN, SawyerPushEnv, posture
+from tdm_ros.envs import TASKS
+from tdm_ros.envs.goal_env import make_goal_env
+from tdm_ros.envs.manipulation import LINKS_M, PusherEnv
+from tdm_ros.envs.sawyer_push_env import HAND_HEIGHT_M, POINTING_DOWN, SawyerPushEnv, posture
+from tdm_ros.robots.kinematics import forward
+from tdm_ros.robots.sawyer import Q_LOWER_RAD, Q_UPPER_RAD
 from tdm_ros.tasks import ask
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.training.evaluation import evaluate

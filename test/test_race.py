@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdm_ros.sim.goal_env import make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.tdm.exploration import Exploration
+from tdm_ros.tdm.decision import Exploration
 from tdm_ros.training.checkpoint import load_actor, load_learner, save_checkpoint
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.library import TDM
+from tdm_ros.training.mode_selection import CLOSES, LEAST, NAMES, WAYS, Race, Way
 from tdm_ros.training.online import OnlineTrainer, Schedule
-from tdm_ros.training.race import CLOSES, LEAST, NAMES, WAYS, Race, Way
 
 NAME = "tasks_for_tests:make_point"
 SMALL = TdmConfig(hidden=16, batch_size=32, random_steps=60, catch_up_updates=40, updates_per_step=1)

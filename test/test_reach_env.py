@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-import tdm_ros.sim  # noqa: F401 - registers the environments
-from tdm_ros.robot.kinematics import jacobian
-from tdm_ros.robot.sawyer import DAMPING_N_M_S_RAD, FRICTION_N_M, NEUTRAL_RAD
-from tdm_ros.sim.reach_env import SawyerReachEnv
+import tdm_ros.envs  # noqa: F401 - registers the environments
+from tdm_ros.envs.sawyer_reach_env import SawyerReachEnv
+from tdm_ros.robots.kinematics import jacobian
+from tdm_ros.robots.sawyer import DAMPING_N_M_S_RAD, FRICTION_N_M, NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH
 
 IDS = {
@@ -155,8 +155,8 @@ def test_every_goal_is_within_reach_of_a_jacobian_controller(env: gym.Env) -> No
 def test_import_needs_no_gl_library() -> None:
     """Without a display or a choice of GL, as on a bare server; pictures alone load the renderer."""
     code = (
-        "import sys, tdm_ros.sim, gymnasium as gym;"
+        "import sys, tdm_ros.envs, gymnasium as gym;"
         "env = gym.make('tdm_ros/SawyerReach-v0'); env.reset(seed=0); env.step(env.action_space.sample());"
-        "sys.exit('tdm_ros.sim.render' in sys.modules)"
+        "sys.exit('tdm_ros.envs.render' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": "/usr/bin", "PYTHONPATH": "."})

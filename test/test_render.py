@@ -20,7 +20,7 @@ def run(code: str, gl: str) -> subprocess.CompletedProcess[str]:
 
 def test_render_arm_writes_a_picture_with_red_and_goal_green(tmp_path: Path) -> None:
     path = tmp_path / "new" / "arm.png"
-    code = f"from tdm_ros.sim.render import main; raise SystemExit(main([{str(path)!r}]))"
+    code = f"from tdm_ros.envs.render import main; raise SystemExit(main([{str(path)!r}]))"
     for gl in ("egl", "osmesa"):
         done = run(code, gl)
         if done.returncode == 0:
@@ -34,7 +34,7 @@ def test_render_arm_writes_a_picture_with_red_and_goal_green(tmp_path: Path) -> 
 
 def test_render_arm_without_gl_names_the_remedy(tmp_path: Path) -> None:
     done = run(
-        f"from tdm_ros.sim.render import main; raise SystemExit(main([{str(tmp_path / 'x.png')!r}]))",
+        f"from tdm_ros.envs.render import main; raise SystemExit(main([{str(tmp_path / 'x.png')!r}]))",
         "disable",
     )
     assert done.returncode == 1

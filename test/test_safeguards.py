@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY
 
-from tdm_ros.control.arm_control import ArmControl
-from tdm_ros.control.drive import ArmTiming
+from tdm_ros.control.arm_control import ArmControl, ArmTiming
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.limiter import Limiter
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.limiter import Limiter
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 
 class Breakable(SawyerSim):

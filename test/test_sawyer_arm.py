@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tdm_ros.control.rotation import quaternion_wxyz
-from tdm_ros.control.sawyer_arm import SawyerArm
-from tdm_ros.intera.client import InteraError, Reading
-from tdm_ros.intera.wire import Answer, State
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.kinematics import forward
-from tdm_ros.robot.limiter import Limiter
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.drivers.intera.client import InteraError, Reading
+from tdm_ros.drivers.intera.wire import Answer, State
+from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.kinematics import forward, quaternion_wxyz
+from tdm_ros.robots.limiter import Limiter
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 POSE = forward(NEUTRAL_RAD)
 TOOL_M = np.array([0.0, 0.02, 0.12])

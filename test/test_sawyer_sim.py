@@ -4,11 +4,11 @@ import mujoco
 import numpy as np
 import pytest
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.sawyer import EFFORT_MAX_N_M, NEUTRAL_RAD
-from tdm_ros.sim.sawyer_mjcf import sawyer_xml
-from tdm_ros.sim.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.kinematics import forward, jacobian
+from tdm_ros.robots.mjcf import sawyer_xml
+from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, NEUTRAL_RAD
 
 NAMES = tuple(ACTUATIONS)
 

@@ -7,9 +7,9 @@ import pytest
 
 from tdm_ros.control.episodes import EpisodeResult
 from tdm_ros.control.timeline import Mode
+from tdm_ros.live.run_record import KeptOut
 from tdm_ros.tasks import SCENES
 from tdm_ros.tasks.scenes import boxes_from_text
-from tdm_ros.training.kept_out import KeptOut
 
 HERE, THERE, ABOVE = (0.5, 0.2, 0.2), (0.5, -0.2, 0.2), (0.5, 0.0, 0.5)
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from tdm_ros.sim import TASKS
-from tdm_ros.sim.mujoco_env import MujocoGoalEnv
+from tdm_ros.envs import TASKS
+from tdm_ros.envs.mujoco_env import MujocoGoalEnv
 from tdm_ros.tasks.seeds import reset_seed
 
 OURS = [name for name in TASKS if not name.startswith(("sawyer_reach", "sawyer_around"))]
@@ -208,7 +208,7 @@ def test_contact_sheet_shows_every_task_and_its_goal(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from tdm_ros.sim.contact_sheet import SHOWN, draw, picture\n"
+        "from tdm_ros.envs.contact_sheet import SHOWN, draw, picture\n"
         "for shown in SHOWN:\n"
         "    red, green, blue = np.moveaxis(picture(*shown).astype(int), -1, 0)\n"
         "    ball = (green > 1.8 * red) & (green > 1.5 * blue) & (green > 50)\n"

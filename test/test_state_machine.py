@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tdm_ros.control.arm_sample import ArmSample
-from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult, Surroundings
-from tdm_ros.control.identity import CycleRange
-from tdm_ros.control.schedule import Goals, Schedule
+from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult, Goals, Schedule, Surroundings
 from tdm_ros.control.timeline import Mode, Source, State, Timeline
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH, SCENES
+from tdm_ros.types import CycleRange
 
 TASK = SAWYER_REACH["velocity"]
 

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.ros
 from ros_bench import Bench, bench  # noqa: E402
 from tdm_ros.msg import ArmState, Episode  # noqa: E402
 
+from tdm_ros.data.log import LOG_FOLDER, read_transitions  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.replay.log import LOG_FOLDER, read_transitions  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 from tdm_ros.training.metrics import read_metrics  # noqa: E402
 

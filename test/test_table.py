@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tdm_ros.bringup.table import SystemTable, TableError, as_ros_text, load_table
 from tdm_ros.nodes.parameters import NODES, check
-from tdm_ros.system.table import SystemTable, TableError, as_ros_text, load_table
 
 CONFIG = Path(__file__).parent.parent / "config"
 

@@ -15,23 +15,21 @@ from rclpy.serialization import deserialize_message, serialize_message  # noqa: 
 from tdm_ros.msg import Transition  # noqa: E402
 from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY  # noqa: E402
 
-from tdm_ros.control.arm_control import ArmControl  # noqa: E402
-from tdm_ros.control.arm_sample import ArmSample  # noqa: E402
-from tdm_ros.control.drive import ArmTiming  # noqa: E402
+from tdm_ros.control.arm_control import ArmControl, ArmTiming  # noqa: E402
+from tdm_ros.control.arm_io import ArmSample  # noqa: E402
 from tdm_ros.control.timeline import Announcement, Source, State  # noqa: E402
-from tdm_ros.nodes.convert import to_transition  # noqa: E402
-from tdm_ros.nodes.schemas import definition  # noqa: E402
-from tdm_ros.replay.log import TRANSITION_TOPIC, from_message, read_transitions  # noqa: E402
-from tdm_ros.replay.log_file import LogChannel, McapWriter  # noqa: E402
-from tdm_ros.replay.pairing import Pairing  # noqa: E402
-from tdm_ros.robot.arm_cycle import ArmCycle  # noqa: E402
-from tdm_ros.robot.limiter import Limiter  # noqa: E402
-from tdm_ros.robot.sawyer import NEUTRAL_RAD  # noqa: E402
-from tdm_ros.sim.sawyer_sim import SawyerSim  # noqa: E402
+from tdm_ros.data.log import TRANSITION_TOPIC, from_message, read_transitions  # noqa: E402
+from tdm_ros.data.log_writer import LogChannel, McapWriter  # noqa: E402
+from tdm_ros.data.pairing import Pairing  # noqa: E402
+from tdm_ros.envs.sawyer_sim import SawyerSim  # noqa: E402
+from tdm_ros.live.learner import LiveLearning  # noqa: E402
+from tdm_ros.nodes.convert import definition, to_transition  # noqa: E402
+from tdm_ros.robots.arm_cycle import ArmCycle  # noqa: E402
+from tdm_ros.robots.limiter import Limiter  # noqa: E402
+from tdm_ros.robots.sawyer import NEUTRAL_RAD  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 from tdm_ros.tdm.config import TdmConfig  # noqa: E402
 from tdm_ros.training.learner import Learner  # noqa: E402
-from tdm_ros.training.live_learning import LiveLearning  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
 CYCLES = 10_000

@@ -15,15 +15,14 @@ from safetensors.numpy import load_file
 from tasks_for_tests import POINT
 
 from tdm_ros.cli import main
-from tdm_ros.sim.goal_env import make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.checkpoint import INDEX, load_actor, load_learner, save_checkpoint
 from tdm_ros.training.evaluation import Evaluation, evaluate
 from tdm_ros.training.learner import Learner
-from tdm_ros.training.metrics import EpisodeRow, MetricsFile, read_metrics, summarise
+from tdm_ros.training.metrics import EpisodeRow, MetricsFile, draw_curve, read_metrics, summarise
 from tdm_ros.training.online import OnlineTrainer, Schedule
-from tdm_ros.training.report import draw_curve
 
 TASK = "tasks_for_tests:make_point"
 SMALL = TdmConfig(hidden=16, batch_size=32, random_steps=60, catch_up_updates=40, updates_per_step=1, total_steps=200)

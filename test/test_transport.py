@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hosts_for_tests import IP, hosts  # noqa: F401
 
-from tdm_ros.system import environment
-from tdm_ros.system.environment import (
+from tdm_ros.bringup import environment
+from tdm_ros.bringup.environment import (
     LOOPBACK,
     ONLY,
     PEERS,

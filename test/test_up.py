@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tdm_ros.system.environment import PROFILES, RANGE
+from tdm_ros.bringup.environment import PROFILES, RANGE
 
 ROOT = Path(__file__).parent.parent
 WAITS = "while :; do sleep 0.05; done"

@@ -6,7 +6,7 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. NAME is `parameters NODE` (from the dataclasses in
 `tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py` and its `PARTS`; services and
 actions from `SERVICES`, which test_interfaces compares with the living nodes), `message NAME` (from `msg/`),
-`qos` (from `tdm_ros/nodes/qos.py`), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules ROOM` (from the
+`qos` (from `tdm_ros/nodes/qos.py`), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules PACKAGE` (from the
 first lines of docstrings), or `results` (from docs/results/).
 """
 
@@ -52,7 +52,7 @@ RATES = {
 }
 """How often a topic is published; the one column that the code does not spell out."""
 
-PARTS = {"arm": ["gazebo_topics"], "planner": ["reach_action"], "scene": ["goal_marker"]}
+PARTS = {"arm": ["gazebo_arm"], "planner": ["reach_action"], "scene": ["markers"]}
 """Modules in which a node's topics are, besides its own."""
 
 _TRIGGER, _SWITCH = "std_srvs/Trigger", "std_srvs/SetBool"
@@ -176,7 +176,7 @@ def qos() -> str:
 
 def arguments(system: str) -> str:
     """The arguments of a system."""
-    from tdm_ros.system.table import load_table
+    from tdm_ros.bringup.table import load_table
 
     lines = ["| argument | default | choices | meaning |", "|---|---|---|---|"]
     for argument in load_table(ROOT / "config" / f"{system}.system.yaml").arguments.values():
@@ -186,13 +186,13 @@ def arguments(system: str) -> str:
     return "\n".join(lines)
 
 
-def modules(room: str) -> str:
-    """The modules of a room, each with the first line of its docstring."""
+def modules(package: str) -> str:
+    """The modules of a package, each with the first line of its docstring."""
     lines = ["| module | what it is |", "|---|---|"]
-    for path in sorted((ROOT / "tdm_ros" / room).glob("*.py")):
+    for path in sorted((ROOT / "tdm_ros" / package).rglob("*.py")):
         if path.name != "__init__.py":
             first = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0]
-            lines.append(f"| `{room}/{path.name}` | {first} |")
+            lines.append(f"| `{path.relative_to(ROOT / 'tdm_ros').as_posix()}` | {first} |")
     return "\n".join(lines)
 
 

@@ -21,10 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from tdm_ros.bringup.environment import NETWORKS, discovery, ros_environment, without_shared_memory  # noqa: E402
 from tdm_ros.cli.teleop import domain_of  # noqa: E402
-from tdm_ros.control.keyboard import FIRST_S, REPEAT_S  # noqa: E402
+from tdm_ros.control.teleop import FIRST_S, REPEAT_S  # noqa: E402
 from tdm_ros.control.timeline import State  # noqa: E402
-from tdm_ros.system.environment import NETWORKS, discovery, ros_environment, without_shared_memory  # noqa: E402
 
 SERVICES = {
     "e": "arm/enable",

@@ -21,8 +21,8 @@ from tdm_ros.replay import TrajectoryStore
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.tdm.exploration import Exploration
-from tdm_ros.training.episode import Policy, Situation, play
+from tdm_ros.tdm.decision import Exploration
+from tdm_ros.training.evaluation import Policy, Situation, play
 
 HIDDEN, LEARNING_RATE = 128, 1e-3
 _TINY = 1e-6

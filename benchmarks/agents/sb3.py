@@ -14,12 +14,12 @@ from stable_baselines3.common.noise import NormalActionNoise
 
 from benchmarks.agents.same_inputs import Inputs, SameInputs
 from benchmarks.trial import Trial
-from tdm_ros.sim.goal_env import GoalEnv
+from tdm_ros.envs.goal_env import GoalEnv
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.tdm.exploration import Exploration
-from tdm_ros.training.episode import Policy, Situation
+from tdm_ros.tdm.decision import Exploration
+from tdm_ros.training.evaluation import Policy, Situation
 
 GAMMA = 0.98
 KEYS = ("observation", "achieved_goal", "desired_goal")

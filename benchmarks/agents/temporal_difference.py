@@ -10,8 +10,7 @@ from benchmarks.trial import Trial
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.checkpoint import INDEX, load_learner, save_checkpoint
-from tdm_ros.training.episode import Policy
-from tdm_ros.training.evaluation import actor_policy
+from tdm_ros.training.evaluation import Policy, actor_policy
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.metrics import EpisodeRow
 from tdm_ros.training.online import OnlineTrainer, Schedule

@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from tdm_ros.data.listing import as_table, overview
     from tdm_ros.data.sources import find
+    from tdm_ros.data.summary import as_table, overview
 
     rows = [overview(path, _limit(arguments)) for path in find(arguments.paths)]
     print(json.dumps(rows, indent=1) if arguments.json else as_table(rows))
@@ -87,8 +87,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
-    from tdm_ros.data.summary import summarise
-    from tdm_ros.data.summary_text import as_text
+    from tdm_ros.data.summary import as_text, summarise
 
     found = [summarise(recording, _table(recording)) for recording in _read(arguments.paths, arguments)]
     print(

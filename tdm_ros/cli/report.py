@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw; return the exit status."""
-    from tdm_ros.training.report import draw_curve
+    from tdm_ros.training.metrics import draw_curve
 
     try:
         print(draw_curve(arguments.run))

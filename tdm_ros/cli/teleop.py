@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from tdm_ros.system.environment import (
+from tdm_ros.bringup.environment import (
     CLOSED,
     NETWORKS,
     RANGE,
@@ -22,8 +22,8 @@ from tdm_ros.system.environment import (
     ros_environment,
     without_shared_memory,
 )
-from tdm_ros.system.run_folder import LOGS
-from tdm_ros.system.starting import check_settings
+from tdm_ros.bringup.run_folder import LOGS
+from tdm_ros.bringup.starting import check_settings
 
 EXECUTABLE = "lib/tdm_ros/teleop_keyboard"
 

@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train; return the exit status."""
-    from tdm_ros.folder_lock import FolderInUseError
-    from tdm_ros.sim.noise import Noise
+    from tdm_ros.envs.wrappers import Noise
+    from tdm_ros.files import FolderInUseError
     from tdm_ros.training.session import TrainingSession, configured
 
     try:

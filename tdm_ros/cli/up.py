@@ -13,9 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-from tdm_ros.intera.output import never_wait
-from tdm_ros.system.console import Console
-from tdm_ros.system.environment import (
+from tdm_ros.bringup.environment import (
     LIVE_LINES,
     check_same_install,
     discovery,
@@ -25,11 +23,13 @@ from tdm_ros.system.environment import (
     shadowed,
     without_shared_memory,
 )
-from tdm_ros.system.preparing import prepare
-from tdm_ros.system.run_folder import LOGS
-from tdm_ros.system.runner import Member, Runner
-from tdm_ros.system.scheduling import prefix_of
-from tdm_ros.system.table import PACKAGE, SUFFIX, NodeEntry, SystemTable, TableError, Value, as_ros_text, load_table
+from tdm_ros.bringup.process import prefix_of
+from tdm_ros.bringup.run_folder import LOGS
+from tdm_ros.bringup.runner import Member, Runner
+from tdm_ros.bringup.starting import prepare
+from tdm_ros.bringup.table import PACKAGE, SUFFIX, NodeEntry, SystemTable, TableError, Value, as_ros_text, load_table
+from tdm_ros.bringup.terminal import Console
+from tdm_ros.drivers.intera.output import never_wait
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from tdm_ros.console.desk import ZERO, Desk, Point
+from tdm_ros.console.console_state import ZERO, Desk, Point
 
 TICK_S = 0.05
 FRESH_S = 0.15

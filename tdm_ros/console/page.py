@@ -8,9 +8,8 @@ from html import escape
 
 from nicegui import Client, ui
 
-from tdm_ros.console.desk import Desk, Picture
+from tdm_ros.console.console_state import Desk, Picture, curve_options, cycle_rows, fault_of, recorded_rows, remedy_of
 from tdm_ros.console.driving import SPEED_MAX_M_S
-from tdm_ros.console.readings import curve_options, cycle_rows, fault_of, recorded_rows, remedy_of
 from tdm_ros.console.view import DRAGS, ArmView
 
 UPDATE_S = 0.1

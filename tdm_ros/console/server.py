@@ -16,10 +16,9 @@ from fastapi.responses import FileResponse
 from nicegui import app as pages
 from nicegui import ui
 
-from tdm_ros.console.connections import HEAD_BYTES, BoundedHttp
-from tdm_ros.console.desk import Desk
+from tdm_ros.console.access_control import HEAD_BYTES, MESSAGE_BYTES, BoundedHttp, Guard, is_loopback
+from tdm_ros.console.console_state import Desk
 from tdm_ros.console.driving import Driving
-from tdm_ros.console.guard import MESSAGE_BYTES, Guard, is_loopback
 from tdm_ros.console.page import make_page
 
 SCRIPT = Path(__file__).with_name("driving.js")

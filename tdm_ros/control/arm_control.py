@@ -1,19 +1,94 @@
-"""Selects the source of the commands and decides on holds, for the node `arm`. Time is injected."""
+"""Interface between `ArmControl` and an arm: drive, time limits, report of a cycle."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.control.command_check import CommandCheck, ReceivedCommand
-from tdm_ros.control.drive import ArmTiming, By, CycleReport, Drive
+from tdm_ros.control.arm_io import CommandCheck, ReceivedCommand
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import Stick, TeleopSettings
 from tdm_ros.control.timeline import Announcement, Source, State, Timeline
-from tdm_ros.robot.arm_cycle import Executed as Motion
-from tdm_ros.robot.hand_velocity import joint_velocity
-from tdm_ros.robot.home import home_velocity
-from tdm_ros.robot.limiter import ArmReading
+from tdm_ros.robots.arm import Actuation
+from tdm_ros.robots.arm_cycle import Executed as Motion
+from tdm_ros.robots.arm_cycle import home_velocity
+from tdm_ros.robots.kinematics import joint_velocity
+from tdm_ros.robots.limiter import ArmReading, Limited
+
+
+class Executed(Protocol):
+    """What moved the arm during a cycle."""
+
+    @property
+    def action(self) -> NDArray[np.float32]: ...
+    @property
+    def limited(self) -> bool: ...
+    @property
+    def layer(self) -> str: ...
+
+
+class Drive(Protocol):
+    """Turns commands of one unit into motion; `robot.ArmCycle` is one."""
+
+    @property
+    def actuation(self) -> Actuation: ...
+    def command(self, values: ArrayLike) -> Limited: ...
+    def hold(self) -> None: ...
+    def advance(self, substeps: int) -> None: ...
+    def finish(self) -> Executed: ...
+    def reading(self) -> ArmReading: ...
+    def problem(self) -> str: ...
+    def guided(self) -> bool: ...
+
+
+class By(Enum):
+    """How a person moves the arm."""
+
+    STICK = "stick"
+    """Velocities of the hand, which go through the limiter."""
+    CUFF = "cuff"
+    """The operator guides the arm by hand, which follows no command meanwhile."""
+
+
+@dataclass(frozen=True)
+class ArmTiming:
+    """Times of the arm's loop.
+
+    Parameters
+    ----------
+    period_s : float
+        One control cycle [s].
+    substeps : int
+        Steps of physics in a cycle.
+    command_timeout_s : float
+        The arm holds when the last command is older than this [s].
+    supervisor_timeout_s : float
+        The arm holds when the supervisor was last heard this long ago [s].
+    """
+
+    period_s: float = 0.05
+    substeps: int = 25
+    command_timeout_s: float = 0.1
+    supervisor_timeout_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class CycleReport:
+    """How one cycle went."""
+
+    executed: Executed
+    episode: int
+    source: Source
+    answered: bool
+    expected: bool
+    hold_reason: str
+    fault: str = ""
+    """Why the arm stopped for good; only a person clears it."""
+
 
 UNHEARD = "supervisor not heard"
 DISPUTE_S = 1.0

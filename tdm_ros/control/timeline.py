@@ -8,9 +8,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.control.identity import LARGEST_CYCLE, CycleRange, check_identity
-from tdm_ros.control.input_check import check_vector
+from tdm_ros.control.validation import check_vector
 from tdm_ros.tasks import TaskSpec
+from tdm_ros.types import LARGEST_CYCLE, CycleRange, check_identity
 
 LONGEST_ID = 64
 """Longest identifier of a goal that is taken in [characters]."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.data import plain
+from tdm_ros.data.mcap_records import Budget
 from tdm_ros.data.recording import DataError
 from tdm_ros.data.table import INDEX, ROW_COST, Table
-from tdm_ros.replay.unpacking import Budget
 
 WIDEST = 8
 """Size of a number [bytes]."""

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 from mcap.writer import CompressionType, Writer
 
-from tdm_ros.data.mcap_reading import read_mcap
+from tdm_ros.data.log import mcap_files
+from tdm_ros.data.mcap_layout import read_summary
 from tdm_ros.data.recording import Channel, Recording
-from tdm_ros.durable import sync_folder, write_durably
-from tdm_ros.replay.mcap_files import mcap_files
-from tdm_ros.replay.mcap_summary import read_summary
+from tdm_ros.data.sources import read_mcap
+from tdm_ros.files import sync_folder, write_durably
 
 METADATA = "metadata.yaml"
 VERSION = 9

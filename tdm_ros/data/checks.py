@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import Source
-from tdm_ros.data.pieces import commanded_pieces, is_commanded, lost_cycles, tracks
+from tdm_ros.data.pieces import VECTORS, commanded_pieces, is_commanded, known_tasks, lost_cycles, tracks
 from tdm_ros.data.recording import Recording
 from tdm_ros.data.table import Table
-from tdm_ros.data.tasks import VECTORS, known_tasks
 from tdm_ros.tasks import Channels, TaskSpec
 
 

@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.data import arrow
-from tdm_ros.data.pieces import commanded_pieces
+from tdm_ros.data.mcap_records import Budget, UnpacksTooFarError
+from tdm_ros.data.pieces import VECTORS, commanded_pieces, known_tasks, rate_hz
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.table import Table, to_recording
-from tdm_ros.data.tasks import VECTORS, known_tasks, rate_hz
-from tdm_ros.replay.unpacking import Budget, UnpacksTooFarError
 
 VERSION = "v3.0"
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tdm_ros.data import plain
+from tdm_ros.data.mcap_records import Budget, UnpacksTooFarError
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.table import INDEX, ROW_COST, Table, to_recording
-from tdm_ros.replay.unpacking import Budget, UnpacksTooFarError
 
 HEADER = "recording"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tdm_ros.data import arrow
+from tdm_ros.data.mcap_records import Budget, UnpacksTooFarError
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.table import Table, to_recording
-from tdm_ros.replay.unpacking import Budget, UnpacksTooFarError
 
 ROWS = "data/train-00000-of-00001.parquet"
 CARRIED = "recording/messages.parquet"

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.data.pieces import SOURCES, commanded_pieces, episodes, is_commanded
+from tdm_ros.data.pieces import SOURCES, commanded_pieces, episodes, is_commanded, known_tasks
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.summary import Summary, distances, modes_of
 from tdm_ros.data.table import Table
-from tdm_ros.data.tasks import known_tasks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

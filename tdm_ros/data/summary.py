@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import Mode, Source, State
-from tdm_ros.data.pieces import SOURCES, commanded_pieces, episodes, lost_cycles
-from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, Recording
+from tdm_ros.data.pieces import SOURCES, commanded_pieces, episodes, known_tasks, lost_cycles, rate_hz
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording, tasks_in
+from tdm_ros.data.sources import log_folder, read
 from tdm_ros.data.table import Table
-from tdm_ros.data.tasks import known_tasks, rate_hz
 
 NEAR = (0.01, 0.02, 0.05)
 """Distances that episodes which end within are counted by [goal unit]."""
@@ -172,3 +175,106 @@ def modes_of(recording: Recording) -> dict[int, str]:
         for _, message in recording.of_type(EPISODE_TYPE)
         if message.state == State.RUNNING and message.mode in set(Mode)
     }
+
+
+def as_text(summary: Summary) -> str:
+    """The summary for a person."""
+    lines = [summary.name, f"  {'task':<18}{', '.join(summary.tasks) or 'no transition of tdm_ros'}"]
+
+    def add(name: str, text: str) -> None:
+        lines.append(f"  {name:<18}{text}")
+
+    add("topics", ", ".join(f"{topic} {count}" for topic, count in summary.topics.items()) or "none")
+    if summary.transitions:
+        add(
+            "recorded",
+            f"{summary.start}, {_clock(summary.duration_s)} in all, {_clock(summary.robot_s)} of transitions",
+        )
+        total = summary.transitions
+        shares = (f"{name} {count} ({count / total:.1%})" for name, count in summary.sources.items())
+        add("transitions", f"{total} in {summary.pieces} unbroken pieces")
+        add("commanded by", ", ".join(shares))
+        add("episodes", _episode_text(summary.episodes))
+        for mode, ends in summary.episodes.get("modes", {}).items():
+            add(f"  {mode}", _ends_text(ends, summary.unit))
+        add("a person drove", f"{summary.takeovers} times" if summary.takeovers else "never")
+        add("limiter", f"changed {summary.limited} commands ({summary.limited_share:.1%})")
+        add("cycle gaps", f"{summary.gaps} inside episodes, {summary.lost_cycles} cycles lost")
+    if summary.damaged:
+        add(
+            "unreadable",
+            f"{summary.damaged} transitions cannot be decoded, or are of another shape or task than the others",
+        )
+    return "\n".join(lines)
+
+
+def _episode_text(found: dict[str, Any]) -> str:
+    if not found["count"]:
+        return "none"
+    steps = found["steps"]
+    return f"{found['count']} of {steps['median']:g} steps (median; {steps['shortest']} to {steps['longest']})"
+
+
+def _ends_text(ends: dict[str, Any], unit: str) -> str:
+    if "reached" not in ends:
+        return f"{ends['count']}, none with a goal"
+    near = ", ".join(f"{count} within {radius}" for radius, count in ends["reached"].items())
+    final = ", ".join(f"{key} {value:.4g}" for key, value in ends["final_distance"].items())
+    return f"{ends['count']}, of {ends['judged']} with a goal {near} {unit}; final distance {final} {unit}".rstrip()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+COLUMNS = ("recording", "task", "transitions", "human", "episodes", "length", "recorded", "MB", "state")
+
+
+def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
+    """What the list says of a recording; one that cannot be read says why in ``problems``."""
+    found: dict[str, Any] = {"path": str(path), "transitions": 0, "human": 0, "episodes": 0, "tasks": [], "notes": []}
+    where = log_folder(path)
+    files = [where] if where.is_file() else [file for file in where.rglob("*") if file.is_file()]
+    found["bytes"] = sum(file.stat().st_size for file in files)
+    try:
+        recording = read(path, True, unpack_limit)
+    except DataError as error:
+        return found | {"problems": [str(error)], "start_ns": 0, "duration_s": 0.0}
+    transitions = [message for _, message in recording.of_type(TRANSITION_TYPE)]
+    times = [message.log_time for message in recording.messages]
+    return found | {
+        "transitions": len(transitions),
+        "human": sum(message.source == 2 for message in transitions),
+        "episodes": len({m.episode for _, m in recording.of_type(EPISODE_TYPE)} - {0}),
+        "tasks": sorted(tasks_in(Counter(message.task for message in transitions))),
+        "start_ns": min(times, default=0),
+        "duration_s": (max(times) - min(times)) / 1e9 if times else 0.0,
+        "problems": [*recording.problems, *recording.not_taken(len(transitions))],
+        "notes": list(recording.notes),
+    }
+
+
+def as_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The list for a person."""
+    lines = [COLUMNS, *map(_line, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join(text if rows else ["no recording"])
+
+
+def _line(row: dict[str, Any]) -> tuple[str, ...]:
+    state = "damaged" if row["problems"] else "unfinished" if row["notes"] else "whole"
+    recorded = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["start_ns"] / 1e9)) if row["start_ns"] else "-"
+    return (
+        row["path"],
+        ", ".join(name.partition(":")[0] for name in row["tasks"]) or "-",
+        str(row["transitions"]),
+        str(row["human"]),
+        str(row["episodes"]),
+        f"{row['duration_s'] / 60:.1f} min",
+        recorded,
+        f"{row['bytes'] / 1e6:.1f}",
+        state,
+    )

@@ -2,7 +2,7 @@
 
 import os
 
-from tdm_ros.system.environment import ONE_THREAD
+from tdm_ros.bringup.environment import ONE_THREAD
 
 # Matrices here are small: a second thread costs more than it gives, the other core is for the trainer.
 for _name in ONE_THREAD:

@@ -19,31 +19,28 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
-from tdm_ros.control.arm_control import ArmControl
-from tdm_ros.control.command_check import CommandCheck, JointOrder, ReceivedCommand
-from tdm_ros.control.drive import ArmTiming, CycleReport
-from tdm_ros.control.pacing import Pacer
-from tdm_ros.control.refusals import Refusals
-from tdm_ros.control.rotation import quaternion_wxyz
+from tdm_ros.control.arm_control import ArmControl, ArmTiming, CycleReport
+from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
+from tdm_ros.control.loop_timing import CycleStatistics, HostSteal, Pacer
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
-from tdm_ros.control.sawyer_arm import SawyerArm
-from tdm_ros.control.statistics import CycleStatistics, HostSteal
 from tdm_ros.control.teleop import Presses, TeleopSettings, twist_problem
-from tdm_ros.intera.wire import Answer, Hello
+from tdm_ros.control.validation import Refusals
+from tdm_ros.drivers.intera.wire import Answer, Hello
+from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.envs.sawyer_sim import SUBSTEPS
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
 from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement, twist_of
-from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.inputs import listen, other_publisher
 from tdm_ros.nodes.node_runner import run
-from tdm_ros.nodes.parameters import ArmParameters
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm_cycle import ArmCycle
-from tdm_ros.robot.limiter import Limiter
-from tdm_ros.robot.sawyer import JOINT_NAMES, NEUTRAL_RAD
-from tdm_ros.sim.sawyer_sim import SUBSTEPS
+from tdm_ros.nodes.parameters import ArmParameters, Declared
+from tdm_ros.nodes.subscriptions import listen, other_publisher
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.kinematics import quaternion_wxyz
+from tdm_ros.robots.limiter import Limiter
+from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH
 
 PROC_STAT = Path("/proc/stat")

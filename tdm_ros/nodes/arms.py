@@ -10,18 +10,15 @@ from dataclasses import fields, replace
 
 from rclpy.node import Node
 
-from tdm_ros.control.sawyer_arm import SawyerArm
-from tdm_ros.intera.client import WORKER, InteraClient, InteraError
-from tdm_ros.intera.ros1_environment import ros1_environment
-from tdm_ros.intera.secret import read_secret
-from tdm_ros.nodes.gazebo_arm import GazeboArm
-from tdm_ros.nodes.gazebo_topics import JointCommands
+from tdm_ros.drivers.intera.client import WORKER, InteraClient, InteraError, ros1_environment
+from tdm_ros.drivers.intera.wire import read_secret
+from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.nodes.gazebo_arm import GazeboArm, JointCommands
 from tdm_ros.nodes.parameters import ArmParameters, point_of
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.arm import Arm
-from tdm_ros.robot.home import HOME_LIMITS
-from tdm_ros.robot.limits import OPTIONAL, Limits
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS, Arm
+from tdm_ros.robots.arm_cycle import HOME_LIMITS
+from tdm_ros.robots.limits import OPTIONAL, Limits
 
 
 def limits_of(given: ArmParameters) -> Limits:

@@ -9,7 +9,7 @@ from typing import Any
 
 from std_msgs.msg import Bool, Empty
 
-from tdm_ros.intera.sdk import ERROR_PERSISTS, reset_problem
+from tdm_ros.drivers.intera.sdk import ERROR_PERSISTS, reset_problem
 
 CHANGED_S = 5.0
 """How long the robot may take to do what it is told."""

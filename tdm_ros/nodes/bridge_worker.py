@@ -1,7 +1,7 @@
 """Worker of `robot:=bridged`: Sawyer's own topics in ROS 2, through ros1_bridge or a Zenoh bridge.
 
-It is the worker of `tdm_ros.intera` with another way to the robot, so that all its watchdogs and refusals are the same;
-the arm node starts it as a process of its own. What intera_interface does beyond topics, this does itself.
+It is the worker of `tdm_ros.drivers.intera` with another way to the robot, so that all its watchdogs and rejections are
+the same; the arm node starts it as a process of its own. What intera_interface does beyond topics, this does itself.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty, Float64
 
-from tdm_ros.intera.sdk import (
+from tdm_ros.drivers.intera.sdk import (
     COMMAND_TIMEOUT_S,
     FOUND_S,
     JOINT_NAMES,
@@ -31,7 +31,7 @@ from tdm_ros.intera.sdk import (
     joints_of,
     trouble,
 )
-from tdm_ros.intera.worker import leave_now, main
+from tdm_ros.drivers.intera.worker import leave_now, main
 from tdm_ros.nodes.bridge_motors import BridgedMotors, NoDevices
 from tdm_ros.nodes.topics_robot import NEWEST, TopicsRobot
 

@@ -16,20 +16,17 @@ from std_msgs.msg import Bool, ColorRGBA, String
 from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
-from tdm_ros.console.desk import EVENTS, SWITCHES, TRIGGERS, Desk, Order, Point
-from tdm_ros.console.readings import NodeValues
-from tdm_ros.control.input_check import check_vector
-from tdm_ros.control.refusals import Refusals, printable
+from tdm_ros.console.console_state import EVENTS, SWITCHES, TRIGGERS, Desk, NodeValues, Order, Point
 from tdm_ros.control.timeline import Source
+from tdm_ros.control.validation import Refusals, check_vector, printable
+from tdm_ros.data.log import LOG_FOLDER
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, StateReader, to_announcement
-from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics
-from tdm_ros.nodes.inputs import listen
 from tdm_ros.nodes.node_runner import every, run
-from tdm_ros.nodes.parameters import NODES, ConsoleParameters
-from tdm_ros.replay.log import LOG_FOLDER
+from tdm_ros.nodes.parameters import NODES, ConsoleParameters, Declared
+from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.training.metrics import UNSCORED, read_metrics
 

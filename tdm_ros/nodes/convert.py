@@ -1,25 +1,58 @@
-"""Conversion between messages and plain data. Invalid input gives a reason."""
+"""Full text of a message definition with its dependencies, in MCAP's encoding `ros2msg`."""
 
 from __future__ import annotations
 
 import array
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ament_index_python.packages import get_package_share_directory
 from builtin_interfaces.msg import Time
 from numpy.typing import ArrayLike
 from rclpy.node import Node
 
-from tdm_ros.control.arm_sample import ArmSample, SampleCheck
-from tdm_ros.control.attempts import KEPT
-from tdm_ros.control.command_check import JointOrder
-from tdm_ros.control.identity import CycleRange, check_identity
-from tdm_ros.control.input_check import LARGEST
-from tdm_ros.control.refusals import printable
+from tdm_ros.control.arm_io import ArmSample, JointOrder, SampleCheck
+from tdm_ros.control.episodes import KEPT
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, check_announcement
+from tdm_ros.control.validation import LARGEST, printable
+from tdm_ros.data.log import LoggedTransition, discarded_of
 from tdm_ros.msg import ArmState, Episode, KeepOut, Subgoal, Transition
-from tdm_ros.replay.log import LoggedTransition, discarded_of
 from tdm_ros.tasks import TaskSpec
+from tdm_ros.types import CycleRange, check_identity
+
+SEPARATOR = "\n" + "=" * 80 + "\n"
+_FIELD = re.compile(r"^\s*(?:([A-Za-z]\w*)/(?:msg/)?)?([A-Z]\w*)(?:\[[^\]]*\])?\s+\w")
+"""A field of another message: the package, where it is another one, and the name."""
+
+
+def _text(package: str, name: str) -> str:
+    return (Path(get_package_share_directory(package)) / "msg" / f"{name}.msg").read_text(encoding="utf-8")
+
+
+def definition(type_name: str) -> str:
+    """Text of ``package/msg/Name`` followed by those of all types that it uses.
+
+    Raises
+    ------
+    FileNotFoundError, LookupError
+        If a definition is not installed.
+    """
+    package, _, name = type_name.split("/")
+    parts = [_text(package, name)]
+    known = [(package, name)]
+    for (within, _), text in zip(known, parts, strict=False):  # both grow while we read them
+        for line in text.splitlines():
+            if match := _FIELD.match(line):
+                used = match.group(1) or within, match.group(2)
+                if used not in known:
+                    known.append(used)
+                    parts.append(_text(*used))
+    blocks = [parts[0]]
+    blocks += [f"MSG: {p}/{n}\n{text}" for (p, n), text in zip(known[1:], parts[1:], strict=True)]
+    return SEPARATOR.join(blocks)
+
 
 BASE_FRAME = "base"
 SOURCES = frozenset(int(source) for source in Source)

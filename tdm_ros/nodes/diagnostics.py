@@ -8,7 +8,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # type: ignore[import-untyped]
 from rclpy.node import Node
 
-from tdm_ros.control.refusals import Refusals
+from tdm_ros.control.validation import Refusals
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.node_runner import every
 

@@ -1,6 +1,6 @@
 """Worker of `sim:=gazebo`: the arm of a Gazebo world, through ros_gz_bridge.
 
-It is the worker of `tdm_ros.intera` with another way to an arm, so that all its watchdogs and refusals are the same.
+It is the worker of `tdm_ros.drivers.intera` with another way to an arm, with the same watchdogs.
 Gazebo's joint controllers never time out, and follow the last command for ever: this worker says zero, again and again,
 whenever it has nothing else to say, and `GazeboArm` does when the worker is gone. The watchdogs are on the steady
 clock; Gazebo's time tells whether the joints are new, and which of the requested steps the world has made.
@@ -22,14 +22,13 @@ from rclpy.client import Client
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 
-from tdm_ros.control.rotation import quaternion_wxyz
-from tdm_ros.intera.sdk import JOINT_NAMES, NO_ROS, ComingUpError, joints_of, trouble
-from tdm_ros.intera.worker import leave_now, main
+from tdm_ros.drivers.intera.sdk import JOINT_NAMES, NO_ROS, ComingUpError, joints_of, trouble
+from tdm_ros.drivers.intera.worker import leave_now, main
 from tdm_ros.nodes.bridge_motors import NoDevices
-from tdm_ros.nodes.gazebo_topics import JOINT_STATES, STALE_S, WORLD_CONTROL, JointCommands
+from tdm_ros.nodes.gazebo_arm import JOINT_STATES, STALE_S, WORLD_CONTROL, JointCommands
 from tdm_ros.nodes.topics_robot import NEWEST, TopicsRobot
-from tdm_ros.robot.kinematics import forward, jacobian
-from tdm_ros.robot.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M
+from tdm_ros.robots.kinematics import forward, jacobian, quaternion_wxyz
+from tdm_ros.robots.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M
 
 FOUND_S = 20.0
 """How long Gazebo may take to come up and be heard."""

@@ -12,24 +12,21 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from visualization_msgs.msg import MarkerArray
 
-from tdm_ros.control.arm_sample import ArmSample
-from tdm_ros.control.refusals import Refusals
+from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.validation import Refusals
+from tdm_ros.data.log import LOG_FOLDER, TransitionLog, from_message
 from tdm_ros.msg import ArmState, Episode, KeepOut, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, StateReader, age_s, boxes_of, floats, to_announcement
-from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.inputs import LARGEST_WEIGHTS, listen
+from tdm_ros.nodes.markers import markers
 from tdm_ros.nodes.node_runner import run, spin_idle
-from tdm_ros.nodes.parameters import PlannerParameters
-from tdm_ros.nodes.plan_markers import markers
+from tdm_ros.nodes.parameters import Declared, PlannerParameters
 from tdm_ros.nodes.reach_action import ReachAction
+from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.planning import KeepOut as Regions
 from tdm_ros.planning import Objective, PlannerSettings, SubgoalPlanner
-from tdm_ros.planning.experience import REMEMBERED, Experience
-from tdm_ros.planning.live import LivePlanner
-from tdm_ros.planning.orders import Order
-from tdm_ros.replay.log import LOG_FOLDER, TransitionLog, from_message
+from tdm_ros.planning.live import REMEMBERED, Experience, LivePlanner, Order
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.tasks.scenes import boxes_from_text
 from tdm_ros.tdm.actor import NumpyActor

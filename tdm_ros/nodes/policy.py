@@ -7,22 +7,19 @@ from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.subscription import Subscription
 
-from tdm_ros.control.arm_sample import ArmSample
-from tdm_ros.control.input_check import check_vector
-from tdm_ros.control.refusals import Refusals
+from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.validation import Refusals, check_vector
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, doubles, to_announcement
-from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.inputs import LARGEST_WEIGHTS, listen
 from tdm_ros.nodes.node_runner import run
-from tdm_ros.nodes.parameters import PolicyParameters
-from tdm_ros.robot.actuation import ACTUATIONS
+from tdm_ros.nodes.parameters import Declared, PolicyParameters
+from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
+from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.actor import NumpyActor
-from tdm_ros.tdm.decision import Aim, Decider, Decision
-from tdm_ros.tdm.exploration import Exploration
+from tdm_ros.tdm.decision import Aim, Decider, Decision, Exploration
 
 SUBGOAL_MAX_AGE_S = 10.0
 """An episode lasts 2.5 or 5 s: an older subgoal is for none that still runs."""

@@ -14,13 +14,12 @@ from rclpy.node import Node
 from rclpy.task import Future
 
 from tdm_ros.action import ReachGoal
-from tdm_ros.control.arm_sample import ArmSample
-from tdm_ros.control.refusals import Refusals, printable
+from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, State
+from tdm_ros.control.validation import Refusals, printable
 from tdm_ros.nodes.convert import floats
 from tdm_ros.nodes.node_runner import every
-from tdm_ros.planning.live import LivePlanner
-from tdm_ros.planning.orders import Order
+from tdm_ros.planning.live import LivePlanner, Order
 from tdm_ros.planning.space import Array
 from tdm_ros.srv import RequestGoal
 

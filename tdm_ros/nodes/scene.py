@@ -12,18 +12,16 @@ from rclpy.node import Node
 from rclpy.task import Future
 from visualization_msgs.msg import Marker, MarkerArray
 
-from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.timeline import State
+from tdm_ros.control.validation import Refusals
 from tdm_ros.msg import ArmState, Episode
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import to_announcement
-from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.goal_marker import GoalMarker
-from tdm_ros.nodes.inputs import listen
+from tdm_ros.nodes.markers import GoalMarker, point, shape
 from tdm_ros.nodes.node_runner import every, run
-from tdm_ros.nodes.parameters import SceneParameters, point_of
-from tdm_ros.nodes.plan_markers import point, shape
+from tdm_ros.nodes.parameters import Declared, SceneParameters, point_of
+from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
 
 GOAL_M, LINE_M = 0.03, 0.004

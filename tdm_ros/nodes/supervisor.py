@@ -16,25 +16,23 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-from tdm_ros.control.episodes import EpisodeMachine, Surroundings
-from tdm_ros.control.identity import check_identity
-from tdm_ros.control.refusals import Refusals, printable
-from tdm_ros.control.schedule import Goals, Schedule
+from tdm_ros.bringup.terminal import LiveLine
+from tdm_ros.control.episodes import EpisodeMachine, Goals, Schedule, Surroundings
 from tdm_ros.control.timeline import State
+from tdm_ros.control.validation import Refusals, printable
+from tdm_ros.live.run_record import RunRecord
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, to_episode
-from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
-from tdm_ros.nodes.inputs import LARGEST_WEIGHTS, listen
 from tdm_ros.nodes.node_runner import every, run
-from tdm_ros.nodes.parameters import SupervisorParameters, point_of
-from tdm_ros.robot.home import at_home
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.nodes.parameters import Declared, SupervisorParameters, point_of
+from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
+from tdm_ros.robots.arm_cycle import at_home
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.srv import RequestGoal
-from tdm_ros.system.console import LiveLine
 from tdm_ros.tasks import SAWYER_REACH, SCENES
-from tdm_ros.training.live_run import RunRecord
+from tdm_ros.types import check_identity
 
 HEARTBEAT_S = 0.25
 REFUSALS = (Subgoal.UNREACHABLE, Subgoal.GOAL_IN_KEEP_OUT, Subgoal.NO_EXPERIENCE, Subgoal.BAD_GOAL, Subgoal.CANCELED)

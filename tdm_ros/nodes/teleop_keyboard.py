@@ -15,14 +15,13 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_msgs.msg import Bool, String
 
-from tdm_ros.control.keyboard import HELP, Keyboard
-from tdm_ros.control.refusals import Refusals
+from tdm_ros.control.teleop import HELP, Keyboard
+from tdm_ros.control.validation import Refusals
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME
-from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import run
-from tdm_ros.nodes.parameters import TeleopKeyboardParameters
+from tdm_ros.nodes.parameters import Declared, TeleopKeyboardParameters
 
 PERIOD_S = 0.05
 

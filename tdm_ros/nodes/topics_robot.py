@@ -12,15 +12,15 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
-from tdm_ros.intera.sdk import JOINT_NAMES, NO_ROBOT, ComingUpError, Joints
-from tdm_ros.nodes.guard import GuardedExecutor
+from tdm_ros.drivers.intera.sdk import JOINT_NAMES, NO_ROBOT, ComingUpError, Joints
+from tdm_ros.nodes.node_runner import GuardedExecutor
 
 NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Hears reliable and best-effort publishers alike, and never more than the newest."""
 
 
 class TopicsRobot:
-    """A node whose mail is read on a thread; with its heir the same to a worker as `tdm_ros.intera.sdk.Robot`.
+    """A node whose mail is read on a thread; with its heir the same to a worker as `tdm_ros.drivers.intera.sdk.Robot`.
 
     Parameters
     ----------

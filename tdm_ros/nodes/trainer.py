@@ -15,24 +15,22 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from visualization_msgs.msg import MarkerArray
 
-from tdm_ros.control.refusals import Refusals
 from tdm_ros.control.timeline import COMMANDED, Mode
-from tdm_ros.durable import write_durably
-from tdm_ros.folder_lock import FolderLock
+from tdm_ros.control.validation import Refusals
+from tdm_ros.data.log import LOG_FOLDER, LoggedTransition, TransitionLog, from_message
+from tdm_ros.files import FolderLock, write_durably
 from tdm_ros.msg import Episode, PolicyWeights, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import to_announcement
-from tdm_ros.nodes.declare import Declared
 from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.inputs import listen
+from tdm_ros.nodes.markers import CELLS, reach_markers
 from tdm_ros.nodes.node_runner import every, run, spin_idle
-from tdm_ros.nodes.parameters import TrainerParameters
-from tdm_ros.nodes.reach_markers import CELLS, reach_markers
-from tdm_ros.replay.log import LOG_FOLDER, LoggedTransition, TransitionLog, from_message
+from tdm_ros.nodes.parameters import Declared, TrainerParameters
+from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
 
 if TYPE_CHECKING:
-    from tdm_ros.training.live_learning import LiveLearning
+    from tdm_ros.live.learner import LiveLearning
 
 CHECKPOINT_FOLDER = "checkpoint"
 VERSION_FILE = "weights_version"
@@ -108,7 +106,7 @@ class TrainerNode(Node):
 
     def _look_around_while_importing(self) -> None:
         """Importing torch takes seconds, in which arms begin: none of their steps is to be missed."""
-        importing = Thread(target=import_module, args=["tdm_ros.training.live_learning"], daemon=True)
+        importing = Thread(target=import_module, args=["tdm_ros.live.learner"], daemon=True)
         importing.start()
         while importing.is_alive():
             self._look_around()
@@ -116,10 +114,10 @@ class TrainerNode(Node):
 
     def _make_learning(self) -> LiveLearning:
         # Importing torch takes seconds: the node is known to the others before.
+        from tdm_ros.live.learner import LiveLearning
         from tdm_ros.tdm.config import TdmConfig
         from tdm_ros.training.checkpoint import DamagedCheckpointError, load_learner, set_aside
         from tdm_ros.training.learner import Learner
-        from tdm_ros.training.live_learning import LiveLearning
 
         folder, compiled = self._run_dir / CHECKPOINT_FOLDER, self.given.compiled
         if compiled and not any(map(shutil.which, COMPILERS)):
@@ -294,7 +292,7 @@ class TrainerNode(Node):
         agent, newest = self._live.learner.agent, self._newest
         if agent is None or newest is None or not self._map.get_subscription_count():
             return
-        from tdm_ros.training.reach_map import reach_map
+        from tdm_ros.training.reachability import reach_map
 
         step = newest.step
         height_m, steps = float(step.desired[2]), self.given.map_steps

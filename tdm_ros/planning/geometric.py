@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.csgraph import dijkstra
 
-from tdm_ros.planning.keep_out import KeepOut
 from tdm_ros.planning.model import Model, Pull
-from tdm_ros.planning.space import Array, GoalSpace
+from tdm_ros.planning.space import Array, GoalSpace, KeepOut
 from tdm_ros.replay import TrajectoryStore
 
 

@@ -1,4 +1,4 @@
-"""Gradient refinement: a few promising plans descend the gradient of their cost, through critics and actor."""
+"""Gradient of the cost of plans with respect to their knots, back through critics and actor."""
 
 from __future__ import annotations
 
@@ -6,11 +6,85 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never, propose
-from tdm_ros.planning.problem import Problem
-from tdm_ros.planning.seeds import seeds, snapped
-from tdm_ros.planning.slope import slope
-from tdm_ros.planning.space import Array
+from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never, propose, seeds, snapped
+from tdm_ros.planning.problem import Course, Problem, follow
+from tdm_ros.planning.space import Array, GoalSpace, Mask
+
+_STEP = 1e-3
+"""For the differences of the keep-outs' depth, which is cheap [parts of the goal scale]."""
+
+
+def slope(problem: Problem, knots: Array) -> tuple[Array, Array]:
+    """Weigh candidate plans, and say which way each knot should move: (B, n, G) -> (B,), (B, n, G).
+
+    The states that are believed to be at the knots are held: only goal points move.
+    """
+    by = problem.objective
+    chained = by.formulation == "explicit"
+    course = follow(
+        problem.model, problem.states, problem.observation, problem.achieved, knots, problem.steps, chained, True
+    )
+    terms = problem.judge(course)
+    space = problem.model.space
+    points = np.zeros_like(course.points)
+    share = np.full(knots.shape[1], by.on_the_way, np.float32)
+    share[-1] = 1.0
+    start, end = _keep_out(problem, course)
+    if chained:
+        _put_worst(
+            points, course.points, problem.goal, space, np.broadcast_to(share, terms.miss.shape), problem.counted
+        )
+    else:
+        end += share[:, None] * _direction(space, course.end, problem.goal, problem.counted)
+        price = np.where(terms.miss > by.tolerance, problem.multiplier or 0.0, 0.0).astype(np.float32)
+        end -= _put_worst(points, course.points, course.end, space, price)
+    rare = space.distance(course.end, course.seen) > problem.states.spacing
+    end += by.rarity * rare[..., None] * _direction(space, course.end, course.seen)
+    return problem.weigh(terms), course.pull(start, end, points)
+
+
+def _direction(space: GoalSpace, point: Array, other: Array, dims: Mask | None = None) -> Array:
+    """Gradient of the distance between two points with respect to the first: (..., G)."""
+    gap = space.gap(point, other, dims)
+    length = np.sqrt(np.einsum("...g,...g->...", gap, gap))[..., None]
+    way: Array = gap * space.weight / np.maximum(length, 1e-9)
+    return way
+
+
+def _put_worst(
+    into: Array, points: Array, goal: Array, space: GoalSpace, price: Array, dims: Mask | None = None
+) -> Array:
+    """Add ``price``, (B, n), times the gradient of the farthest member's distance to ``into``; returns what was added
+    for that member, (B, n, G)."""
+    worst = space.distance(points, goal, dims).argmax(axis=0)[None, ..., None]
+    way = _direction(space, np.take_along_axis(points, worst, axis=0)[0], goal, dims) * price[..., None]
+    np.put_along_axis(into, worst, way[None], axis=0)
+    return way
+
+
+def _keep_out(problem: Problem, course: Course) -> tuple[Array, Array]:
+    """Gradient of the keep-out term with respect to the starts and ends of segments, by central differences."""
+    start, end = np.zeros_like(course.end), np.zeros_like(course.end)
+    keep_out, dims = problem.keep_out, list(problem.keep_out.dims)
+    margin, way_out = problem.margins(course.end.shape[1])
+    rows = keep_out.depth(course.start, course.end, margin, way_out) > 0
+    if not rows.any():
+        return start, end
+    size = _STEP * problem.model.space.scale
+    steps = np.diag(size)[dims]
+    still = np.zeros_like(steps)
+    # Ahead and behind by each dimension, of the starts and then of the ends: (4 D, 1, G).
+    first = np.concatenate([steps, -steps, still, still])[:, None]
+    last = np.concatenate([still, still, steps, -steps])[:, None]
+    grown, leaving = (np.broadcast_to(x, rows.shape)[rows] for x in (margin, way_out))
+    depth = keep_out.depth(course.start[rows] + first, course.end[rows] + last, grown, leaving)
+    for slopes, (ahead, behind) in zip((start, end), depth.reshape(2, 2, len(dims), -1), strict=True):
+        change = (ahead - behind).T / (2 * size[dims])
+        part = np.zeros((len(change), len(size)), np.float32)
+        part[:, dims] = problem.objective.keep_out * change
+        slopes[rows] = part
+    return start, end
+
 
 _DECAY = (0.8, 0.95)
 """Of Adam's averages of the gradient and of its square: short ones, for few iterations."""

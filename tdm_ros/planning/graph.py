@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from tdm_ros.planning.model import Model
-from tdm_ros.planning.objective import Objective
-from tdm_ros.planning.optimiser import SLACK, Late, Optimiser, Proposal, never
-from tdm_ros.planning.problem import Problem
-from tdm_ros.planning.seeds import goal_points
+from tdm_ros.planning.model import Model, misses, quickest
+from tdm_ros.planning.optimiser import SLACK, Late, Optimiser, Proposal, goal_points, never
+from tdm_ros.planning.problem import Objective, Problem
 from tdm_ros.planning.space import Array
 from tdm_ros.planning.states import SeenStates
-from tdm_ros.planning.timing import misses, quickest
 
 Index = NDArray[np.intp]
 Floats = NDArray[np.float64]

@@ -1,20 +1,223 @@
-"""Planning problem, independent of its solver: from a state to a goal, over knots that can be reached."""
+"""Objective of a plan: the settings of the problem, each with its unit."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tdm_ros.planning.course import Course, follow
-from tdm_ros.planning.keep_out import KeepOut
-from tdm_ros.planning.model import Model
-from tdm_ros.planning.objective import Objective
-from tdm_ros.planning.space import Array, Mask
+from tdm_ros.planning.model import Model, Pull
+from tdm_ros.planning.space import Array, GoalSpace, KeepOut, Mask
 from tdm_ros.planning.states import SeenStates
 from tdm_ros.tasks import TaskSpec
+
+FORMULATIONS = ("k_step", "final_state", "explicit", "direct")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """How a plan is put together and weighed.
+
+    Parameters
+    ----------
+    formulation : str
+        The paper's, section 5: ``k_step`` (a knot every K steps, each to be reachable from the one before),
+        ``final_state`` (a single knot), ``explicit`` (as k_step, with the task judged at the points that the critics
+        predict, so that nothing needs to be constrained) or ``direct`` (the goal itself).
+    segments : int
+        Number of knots n.
+    segment_steps : int
+        Steps from one knot to the next, K [steps].
+    tolerance : float
+        Predicted miss of a segment up to which it counts as feasible [goal unit].
+    acceptable : float
+        A plan that misses a knot by more is none [goal unit]; infinite: whatever comes is taken.
+    margin : float
+        How much the keep-out boxes are grown [goal unit].
+    multiplier : float
+        What a predicted miss beyond the tolerance costs at first, beside a distance to the goal; 0 leaves the
+        feasibility out. `Multiplier` changes it from what is executed.
+    on_the_way : float
+        What the distance to the goal costs at the knots before the last one; 1: the paper's sum over the knots.
+    keep_out : float
+        What being inside a keep-out box costs, beside a distance.
+    limits : float
+        What a joint beyond its range costs [goal unit a range].
+    limit_margin : float
+        Part of the range at each end that a joint is to stay away from.
+    rarity : float
+        What the distance to the nearest seen state costs beyond the spacing of the seen states.
+    """
+
+    formulation: str = "k_step"
+    segments: int = 5
+    segment_steps: int = 12
+    tolerance: float = 0.02
+    acceptable: float = 0.1
+    margin: float = 0.0
+    multiplier: float = 10.0
+    on_the_way: float = 0.1
+    keep_out: float = 20.0
+    limits: float = 1.0
+    limit_margin: float = 0.02
+    rarity: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.formulation not in FORMULATIONS:
+            raise ValueError(f"formulation must be one of {', '.join(FORMULATIONS)}, got {self.formulation!r}")
+        if self.segments < 1 or self.segment_steps < 1:
+            raise ValueError(f"segments and segment_steps must be >= 1, got {self.segments} and {self.segment_steps}")
+        if not 0 < self.tolerance <= self.acceptable:
+            raise ValueError(
+                f"0 < tolerance <= acceptable is needed [goal unit], got {self.tolerance} and {self.acceptable}"
+            )
+        for name in ("margin", "multiplier", "on_the_way", "keep_out", "limits", "rarity"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if not 0 <= self.limit_margin < 0.5:
+            raise ValueError(f"limit_margin must be in [0, 0.5), got {self.limit_margin}")
+
+    @classmethod
+    def for_task(cls, task: TaskSpec, **changes: Any) -> Objective:
+        """Lengths in parts of the task's goal scale, times within its horizon; ``changes`` replace what they name."""
+        unit = GoalSpace.of(task).unit
+        made = {
+            "segment_steps": min(12, task.horizon + 1),
+            "tolerance": 0.1 * unit,
+            "acceptable": 0.5 * unit,
+        }
+        return cls(**(made | changes))
+
+    @property
+    def knots(self) -> int:
+        """Number of knots that an optimiser varies."""
+        return self.segments if self.formulation in ("k_step", "explicit") else 1
+
+    def steps(self, horizon: int) -> int:
+        """Steps of a segment for a model that knows up to ``horizon`` steps left [steps]."""
+        return min(self.segment_steps, horizon + 1) if self.formulation in ("k_step", "explicit") else horizon + 1
+
+
+@dataclass(frozen=True)
+class Course:
+    """B candidate plans with n segments, followed.
+
+    Parameters
+    ----------
+    start, end : (B, n, G)
+        Where each segment begins and ends: knots, or, chained, the mean of the predicted points [goal unit].
+    points : (M, B, n, G)
+        Where each member expects to be after each segment [goal unit].
+    observation : (B, n, O)
+        The states that are believed to be at the ends.
+    seen : (B, n, G)
+        Where these were seen [goal unit].
+    chained : bool
+    pulls : list of Pull
+        One for all segments, or, chained, one for each; empty unless asked for.
+    """
+
+    start: Array
+    end: Array
+    points: Array
+    observation: Array
+    seen: Array
+    chained: bool
+    pulls: list[Pull] = field(default_factory=list)
+
+    def pull(self, start: Array, end: Array, points: Array) -> Array:
+        """Gradient with respect to the knots, from those with respect to the parts of the course: (B, n, G)."""
+        members, batch, segments, size = points.shape
+        if not self.chained:
+            here, there = self.pulls[0](points.reshape(members, batch * segments, size))
+            knots: Array = end + there.reshape(end.shape)
+            knots[:, :-1] += (start + here.reshape(start.shape))[:, 1:]
+            return knots
+        knots = np.zeros_like(end)
+        later = np.zeros_like(end[:, 0])
+        for segment in reversed(range(segments)):
+            slope = points[:, :, segment] + (end[:, segment] + later) / members
+            here, knots[:, segment] = self.pulls[segment](slope)
+            later = start[:, segment] + here
+        return knots
+
+
+def follow(
+    model: Model,
+    states: SeenStates,
+    observation: Array,
+    achieved: Array,
+    knots: Array,
+    steps: int,
+    chained: bool = False,
+    slopes: bool = False,
+) -> Course:
+    """Follow candidate plans, (B, n, G), from one state.
+
+    Parameters
+    ----------
+    model : Model
+    states : SeenStates
+    observation : (O,)
+    achieved : (G,) [goal unit]
+    knots : (B, n, G) [goal unit]
+    steps : int
+        Of each segment [steps].
+    chained : bool
+        Whether a segment begins where the last one is predicted to end, and not at its knot.
+    slopes : bool
+        Whether the course is to pull gradients.
+    """
+    batch, segments, _ = knots.shape
+    first = np.broadcast_to(achieved, knots[:, :1].shape)
+    now = np.broadcast_to(observation, (batch, len(observation)))
+    if chained:
+        return _chain(model, states, now, first[:, 0], knots, steps, slopes)
+    start = np.concatenate([first, knots[:, :-1]], axis=1)
+    at = [now]
+    seen = []
+    for segment in range(segments):
+        whole, place = states.complete(knots[:, segment], at[-1])
+        at.append(whole)
+        seen.append(place)
+    observed = np.stack(at, axis=1)
+    rows = batch * segments
+    asked = (
+        observed[:, :-1].reshape(rows, -1),
+        start.reshape(rows, -1),
+        knots.reshape(rows, -1),
+        np.full(rows, steps - 1, np.float32),
+    )
+    points, pulls = _ask(model, asked, slopes)
+    points = points.reshape(-1, *knots.shape)
+    return Course(start, knots, points, observed[:, 1:], np.stack(seen, axis=1), False, pulls)
+
+
+def _chain(model: Model, states: SeenStates, now: Array, here: Array, knots: Array, steps: int, slopes: bool) -> Course:
+    left = np.full(len(knots), steps - 1, np.float32)
+    starts: list[Array] = []
+    parts: list[tuple[Array, Array, Array, Array]] = []
+    pulls: list[Pull] = []
+    for segment in range(knots.shape[1]):
+        starts.append(here)
+        points, pull = _ask(model, (now, here, knots[:, segment], left), slopes)
+        here = points.mean(axis=0)
+        now, place = states.complete(here, now)
+        parts.append((here, points, now, place))
+        pulls += pull
+    ends, members, observed, places = zip(*parts, strict=True)
+    start, end, observation, seen = (np.stack(part, axis=1) for part in (starts, ends, observed, places))
+    return Course(start, end, np.stack(members, axis=2), observation, seen, True, pulls)
+
+
+def _ask(model: Model, asked: tuple[Array, Array, Array, Array], slopes: bool) -> tuple[Array, list[Pull]]:
+    if not slopes:
+        return model.predict(*asked), []
+    points, pull = model.linearise(*asked)
+    return points, [pull]
+
 
 _ENTERING = 0.01
 """What entering a keep-out counts as at least [parts of the goal scale]."""

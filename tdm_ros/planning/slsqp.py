@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never, propose
+from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never, propose, seeds, snapped
 from tdm_ros.planning.problem import Problem
-from tdm_ros.planning.seeds import seeds, snapped
 from tdm_ros.planning.space import Array
 
 Floats = NDArray[np.float64]

@@ -188,3 +188,24 @@ class TrajectoryStore:
         for name, column in self._columns.items():
             self._columns[name] = np.resize(column, (more, *column.shape[1:]))
         self._end = np.resize(self._end, more)
+
+
+ACTION_SLACK = 1e-3
+"""Rounding by which an executed action may leave [-1, 1]."""
+
+
+def check_step(step: Step, task: TaskSpec) -> None:
+    """Check every vector of a step before it is kept.
+
+    Raises
+    ------
+    ValueError
+        If a vector has another size than the task's, is not finite, or farther out than any robot gets.
+    """
+    kinds = {"observation": task.observation, "next_observation": task.observation}
+    kinds |= {"achieved": task.goal, "next_achieved": task.goal, "desired": task.goal}
+    for name, channels in kinds.items():
+        channels.plausible(getattr(step, name), name)
+    action = task.action.checked(step.action, "action")
+    if (abs(action) > 1 + ACTION_SLACK).any():
+        raise ValueError(f"action must be in [-1, 1], got {action.tolist()}")

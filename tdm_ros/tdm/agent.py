@@ -13,11 +13,9 @@ from torch import Tensor
 from tdm_ros.replay import Batch
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import PARTS, Running, running_tensor
-from tdm_ros.tdm.captured import CapturedStep, Step
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
-from tdm_ros.tdm.networks import MlpStack
-from tdm_ros.tdm.update import Inputs, Update
+from tdm_ros.tdm.update import CapturedStep, Inputs, MlpStack, Step, Update
 
 _SHIFTS = (0, 32, 64, 96)
 """A generator's 128 bit numbers are kept as four words of 32 bit each."""

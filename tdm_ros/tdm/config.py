@@ -86,7 +86,7 @@ class TdmConfig:
         is drawn from all transitions.
     race : bool
         Whether equal parts, a fine end and a one-step model that learns beside, from the same experience, are raced in
-        training, so that what ends nearest acts (`tdm_ros.training.race`). Not where the horizon is 0, nor where
+        training, so that what ends nearest acts (`training.mode_selection`). Not where the horizon is 0, nor where
         ``running`` names another way, nor in a live system, where an episode is what a person asks for.
     goals : GoalMix
     """

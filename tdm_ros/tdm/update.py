@@ -1,18 +1,78 @@
-"""One gradient update as a pure function: state and batch in, state and losses out."""
+"""Small networks as pure functions of one flat vector of numbers, several members as one batched product.
+
+One flat vector a network keeps everything that is done to all parameters (gradient, Adam, soft updates, checkpoints)
+one operation on one tensor, which is where eager PyTorch loses most of its time on networks of this size.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tdm_ros.tdm.actor import LOG_STD
+from tdm_ros.tdm.actor import LAYER_NORM_EPS, LOG_STD
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.tdm.networks import MlpStack
+
+
+@dataclass(frozen=True)
+class MlpStack:
+    """``members`` independent networks with two hidden layers and ReLU.
+
+    Parameters
+    ----------
+    members, inputs, hidden, outputs : int
+    layer_norm : bool
+        Whether the hidden layers are normalised before the ReLU (without learned scale and offset).
+    """
+
+    members: int
+    inputs: int
+    hidden: int
+    outputs: int
+    layer_norm: bool = True
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Weight and bias of the three layers, in the order in which the flat vector holds them."""
+        sizes = [(self.inputs, self.hidden), (self.hidden, self.hidden), (self.hidden, self.outputs)]
+        return [shape for i, o in sizes for shape in ((self.members, i, o), (self.members, 1, o))]
+
+    def initial(self, generator: torch.Generator) -> Tensor:
+        """Draw the flat vector: weights uniform within 1/sqrt(inputs), a hundredth of that last, biases zero."""
+        bounds = [self.inputs**-0.5, 0.0, self.hidden**-0.5, 0.0, 0.01 * self.hidden**-0.5, 0.0]
+        parts = [
+            (2 * torch.rand(prod(shape), generator=generator) - 1) * bound if bound else torch.zeros(prod(shape))
+            for shape, bound in zip(self.shapes, bounds, strict=True)
+        ]
+        return torch.cat(parts)
+
+    def layers(self, flat: Tensor) -> list[Tensor]:
+        """Views of the flat vector, one of each of `shapes`."""
+        parts = flat.split([prod(shape) for shape in self.shapes])
+        return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
+
+    def __call__(self, flat: Tensor, x: Tensor) -> Tensor:
+        """Evaluate all members: (B, inputs) -> (members, B, outputs)."""
+        return self._evaluate(self.layers(flat), x.expand(self.members, *x.shape))
+
+    def first(self, flat: Tensor, x: Tensor) -> Tensor:
+        """Evaluate the first member alone: (B, inputs) -> (B, outputs)."""
+        return self._evaluate([part[:1] for part in self.layers(flat)], x[None])[0]
+
+    def _evaluate(self, layers: list[Tensor], x: Tensor) -> Tensor:
+        for weight, bias in zip(layers[:4:2], layers[1:4:2], strict=True):
+            x = torch.baddbmm(bias, x, weight)
+            if self.layer_norm:
+                x = torch.layer_norm(x, (self.hidden,), eps=LAYER_NORM_EPS)
+            x = x.relu()
+        return torch.baddbmm(layers[5], x, layers[4])
+
 
 State = dict[str, Tensor]
 """Flat vectors by name: critic, actor, their targets, the averaged actor, Adam's moments, log_alpha."""
@@ -219,3 +279,63 @@ def _pullback_functional(function: Callable[[Tensor], Tensor], at: Tensor) -> tu
     vjp: Callable[..., Any] = torch.func.vjp
     value, back = vjp(function, at)
     return value, lambda slope: back(slope)[0]
+
+
+Step = Callable[[State, Inputs, Tensor], tuple[State, Tensor]]
+"""As `Update.step`: state, batch and numbers in, the new state and (2,) losses out."""
+
+WARM_UP = 3
+"""Calls before the capture, in which libraries and compilers make up their minds."""
+
+
+class CapturedStep:
+    """A step on a GPU, captured as a graph when it is first called, for batches of that size.
+
+    A graph reads and writes the same memory each time, so the state that is handed back is changed in place by the
+    next call. What the caller has put in the place of a part of it is copied in.
+
+    Parameters
+    ----------
+    step : callable
+        A pure function of tensors on one CUDA device, eager or compiled.
+
+    Source: CUDA graphs, as `torch.cuda.graph` captures them.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._state: State = {}
+        self._given: list[Tensor] = []
+        self._loss = torch.empty(0)
+
+    def __call__(self, state: State, x: Inputs, numbers: Tensor) -> tuple[State, Tensor]:
+        """Make one update: as `Update.step`."""
+        if self._graph is None:
+            self._capture(state, x, numbers)
+        for mine, given in zip(self._given, (*x, numbers), strict=True):
+            mine.copy_(given)
+        for name, value in state.items():
+            if value is not self._state[name]:
+                self._state[name].copy_(value)
+        assert self._graph is not None
+        self._graph.replay()
+        return dict(self._state), self._loss.clone()
+
+    def _capture(self, state: State, x: Inputs, numbers: Tensor) -> None:
+        self._state = {name: value.clone() for name, value in state.items()}
+        self._given = [value.clone() for value in (*x, numbers)]
+        mine, at = Inputs(*self._given[:-1]), self._given[-1]
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(WARM_UP):
+                self._step(self._state, mine, at)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            new, self._loss = self._step(self._state, mine, at)
+            for name, value in new.items():
+                if value is not self._state[name]:
+                    self._state[name].copy_(value)
+        self._graph = graph

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from tdm_ros.durable import put_in_place, write_durably
+from tdm_ros.files import put_in_place, write_durably
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor, running_tensor
 from tdm_ros.tdm.agent import TdmAgent, usable_device

@@ -1,19 +1,195 @@
-"""Environment that the caller of the library passes, by name or as an object, prepared for learning."""
+"""Observations that a caller of the library passes, one or many: checked, and as a batch."""
 
 from __future__ import annotations
 
+import json
+import platform
+from collections.abc import Mapping
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import gymnasium as gym
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.sim.checked_env import KEYS, check_goal_env
-from tdm_ros.sim.goal_env import GoalEnv, adopt, make_env
-from tdm_ros.sim.noise import Noise
-from tdm_ros.tasks import TaskSpec
+import tdm_ros
+from tdm_ros.envs.goal_env import GoalEnv, adopt, make_env
+from tdm_ros.envs.wrappers import KEYS, Noise, check_goal_env
+from tdm_ros.files import write_durably
+from tdm_ros.tasks import Channels, TaskSpec
 from tdm_ros.tasks.spec import HORIZON
-from tdm_ros.training.saved import refuse_other_sizes, refuse_other_task
+
+
+class States(NamedTuple):
+    """B states with a goal and a horizon each."""
+
+    observation: NDArray[np.float32]
+    """(B, O)"""
+    achieved: NDArray[np.float32]
+    """(B, G) [goal unit]"""
+    goal: NDArray[np.float32]
+    """(B, G) [goal unit]"""
+    steps_left: NDArray[np.float32]
+    """(B,) [steps]"""
+
+
+def as_states(
+    task: TaskSpec, observation: Mapping[str, ArrayLike], goal: ArrayLike | None, steps_left: ArrayLike
+) -> tuple[States, bool]:
+    """Check a dict observation of the environment, a goal and horizons, and broadcast them to one batch.
+
+    Parameters
+    ----------
+    task : TaskSpec
+    observation : mapping
+        ``observation`` (O,) or (B, O), ``achieved_goal`` (G,) or (B, G) [goal unit] and, where ``goal`` is left out,
+        ``desired_goal``.
+    goal : (G,) or (B, G) [goal unit], optional
+    steps_left : int or (B,) [steps]
+
+    Returns
+    -------
+    States, bool
+        The batch, and whether one single state was given.
+
+    Raises
+    ------
+    ValueError
+        If an entry is missing, has another size than the task's, is not finite, or the batches do not go together.
+    """
+    wanted = ["observation", "achieved_goal", *(["desired_goal"] if goal is None else [])]
+    missing = [key for key in wanted if key not in observation]
+    if missing:
+        raise ValueError(f"the observation must be a dict with {', '.join(wanted)}; it lacks {', '.join(missing)}")
+    arrays = [
+        _vectors(observation["observation"], task.observation, "observation"),
+        _vectors(observation["achieved_goal"], task.goal, "achieved_goal"),
+        _vectors(observation["desired_goal"] if goal is None else goal, task.goal, "goal"),
+        np.asarray(steps_left, np.float32)[..., None],
+    ]
+    single = all(array.ndim == 1 for array in arrays)
+    try:
+        (size,) = np.broadcast_shapes((1,), *(array.shape[:-1] for array in arrays))
+    except ValueError:
+        shapes = ", ".join(str(array.shape[:-1]) for array in arrays)
+        raise ValueError(
+            f"observation, achieved_goal, goal and steps must be batches of one size, got {shapes}"
+        ) from None
+    observed, achieved, goals, steps = (np.broadcast_to(array, (size, array.shape[-1])) for array in arrays)
+    return States(observed, achieved, goals, steps[:, 0]), single
+
+
+def _vectors(values: ArrayLike, channels: Channels, what: str) -> NDArray[np.float32]:
+    array = np.asarray(values, np.float32)
+    if array.ndim not in (1, 2) or array.shape[-1] != channels.size:
+        raise ValueError(
+            f"{what} must have shape ({channels.size},) or (B, {channels.size}) for "
+            f"{', '.join(channels.names)}, got {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} must be finite, got {array.tolist()}")
+    return array
+
+
+CHECKPOINT = "checkpoint"
+CONFIG = "config.json"
+CALIBRATION = "calibration.json"
+_MEANING = ("name", "observation", "action", "goal", "rate_hz")
+_PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "safetensors")
+
+
+def checkpoint_folder(directory: Path) -> Path:
+    """The checkpoint of a run's folder, which may be given itself."""
+    return directory / CHECKPOINT if (directory / CHECKPOINT).is_dir() else directory
+
+
+def recorded_name(folder: Path, task: TaskSpec) -> str:
+    """The name that `make_goal_env` knows the environment of a checkpoint by.
+
+    Raises
+    ------
+    ValueError
+        If it was an environment object, which has no name.
+    """
+    record = _record(folder)
+    if not record:
+        return task.name.removesuffix("_velocity")
+    if not record.get("task_name"):
+        raise ValueError(f"{folder} was learned in an environment object, of task {task.name}: TDM.load(..., env=...)")
+    return str(record["task_name"])
+
+
+def recorded_noise(folder: Path) -> Noise | None:
+    """The noise that a checkpoint was learned with."""
+    noise = _record(folder).get("noise")
+    return Noise(**noise) if noise else None
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    config = folder.parent / CONFIG
+    return json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
+
+
+def refuse_other_task(folder: Path, learned: TaskSpec, given: TaskSpec) -> None:
+    """Raise unless what was learned for one task holds for the other.
+
+    Raises
+    ------
+    ValueError
+        If it does not; the message says in what they differ.
+    """
+    refuse_other_sizes(folder, learned, given.name, given.observation.size, given.goal.size, given.action.size)
+    pairs = {name: (getattr(learned, name), getattr(given, name)) for name in _MEANING}
+    parts = [name for name, (old, new) in pairs.items() if not _agree(old, new)]
+    if parts:
+        raise ValueError(
+            f"{folder} was learned for {learned.fingerprint}, the environment is {given.fingerprint} "
+            f"(another {', '.join(parts)}); give the environment that it was trained in"
+        )
+
+
+def refuse_other_sizes(folder: Path, learned: TaskSpec, name: str, observation: int, goal: int, action: int) -> None:
+    """Raise unless an environment has the sizes, and if both are registered the id, of the task that was learned.
+
+    Raises
+    ------
+    ValueError
+        If it does not; the message says in what they differ.
+    """
+    remedy = "give the environment that it was trained in"
+    for part, size in (("observation", observation), ("goal", goal), ("action", action)):
+        old = getattr(learned, part).size
+        if old != size:
+            raise ValueError(
+                f"{folder} was learned for task {learned.name} with {part}s of {old} numbers, task {name} has {size}; "
+                f"{remedy}"
+            )
+    if learned.name != name and all(each.startswith("gym:") for each in (learned.name, name)):
+        raise ValueError(f"{folder} was learned for {learned.name}, the environment is {name}; {remedy}")
+
+
+def _agree(old: Any, new: Any) -> bool:
+    """Whether two parts of a description mean the same; the numbers of channels may differ by rounding."""
+    if not isinstance(old, Channels):
+        return bool(old == new)
+    words = all(getattr(old, key) == getattr(new, key) for key in ("names", "unit", "wrap"))
+    return words and all(
+        np.allclose(getattr(old, key), getattr(new, key), rtol=1e-6, atol=1e-9) for key in ("low", "high", "scale")
+    )
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that a crash leaves as it was or as it will be."""
+    write_durably(path, json.dumps(content, indent=1))
+
+
+def versions() -> dict[str, str]:
+    """What was installed, for the record of a run."""
+    packages = {name: version(name) for name in _PACKAGES}
+    return {"tdm_ros": tdm_ros.__version__, "python": platform.python_version(), **packages}
+
 
 Source = str | GoalEnv | tuple[GoalEnv, TaskSpec]
 

@@ -13,7 +13,7 @@ from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.agent import Losses, TdmAgent, usable_device
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features, measure_reaches
-from tdm_ros.training.race import Race, Way
+from tdm_ros.training.mode_selection import Race, Way
 
 OWN_STEPS = 64
 """What a person did is too much alike to normalise observations by: so many other steps have to be there as well."""

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.actor import NumpyActor
-from tdm_ros.tdm.exploration import Exploration
-from tdm_ros.training.episode import GoalEnv, Situation, play
-from tdm_ros.training.evaluation import Evaluation, actor_policy, evaluate, judged_goal
+from tdm_ros.tdm.decision import Exploration
+from tdm_ros.training.evaluation import Evaluation, GoalEnv, Situation, actor_policy, evaluate, judged_goal, play
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.metrics import EpisodeRow
-from tdm_ros.training.race import Way
+from tdm_ros.training.mode_selection import Way
 
 REFRESH_STEPS = 25
 """The acting policy takes new weights about as often as the live system does: once a second."""

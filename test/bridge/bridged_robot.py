@@ -13,8 +13,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty, Float64
 
-from tdm_ros.control.rotation import quaternion_wxyz
-from tdm_ros.robot.kinematics import jacobian
+from tdm_ros.robots.kinematics import jacobian, quaternion_wxyz
 
 
 class Node(Body):

@@ -12,8 +12,8 @@ import pytest
 from interfaces_for_tests import built
 from ros1_bench import SimulatedRobot
 
-from tdm_ros.intera.client import InteraClient
-from tdm_ros.system.environment import free_domain
+from tdm_ros.bringup.environment import free_domain
+from tdm_ros.drivers.intera.client import InteraClient
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

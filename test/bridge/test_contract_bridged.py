@@ -10,7 +10,7 @@ import pytest
 from arm_contract import RealArmContract, RealBench
 from ros1_bench import SimulatedRobot
 
-from tdm_ros.intera.client import InteraClient, InteraError
+from tdm_ros.drivers.intera.client import InteraClient, InteraError
 
 pytest.importorskip("rclpy")
 pytestmark = [
@@ -28,7 +28,7 @@ class TestBridged(RealArmContract):
 
 
 def test_bridge_that_is_not_there_is_told(start_worker: Callable[..., InteraClient]) -> None:
-    from tdm_ros.system.environment import free_domain
+    from tdm_ros.bringup.environment import free_domain
 
     with pytest.raises(InteraError, match=r"/robot/joint_states said nothing .* does the bridge run"):
         start_worker(ROS_DOMAIN_ID=str(free_domain())).wait_ready(20)

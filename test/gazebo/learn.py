@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tdm_ros.system.environment import free_domain, ros_environment, without_shared_memory
+from tdm_ros.bringup.environment import free_domain, ros_environment, without_shared_memory
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

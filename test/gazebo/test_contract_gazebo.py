@@ -16,9 +16,9 @@ import pytest
 from arm_contract import CYCLE_S, STANDSTILL_S, STILL_RAD_S, ArmContract
 from ros1_bench import SimulatedRobot, wait_until
 
-from tdm_ros.intera.client import InteraClient, InteraError
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
-from tdm_ros.sim.sawyer_sim import SUBSTEPS
+from tdm_ros.drivers.intera.client import InteraClient, InteraError
+from tdm_ros.envs.sawyer_sim import SUBSTEPS
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]  # the messages are built first
@@ -29,8 +29,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Episode  # noqa: E402
 
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.gazebo_arm import GazeboArm  # noqa: E402
-from tdm_ros.nodes.gazebo_topics import JointCommands  # noqa: E402
+from tdm_ros.nodes.gazebo_arm import GazeboArm, JointCommands  # noqa: E402
 
 WORKER = [sys.executable, "-m", "tdm_ros.nodes.gazebo_worker"]
 

@@ -34,9 +34,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.sawyer import EFFORT_MAX_N_M, JOINT_NAMES
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, JOINT_NAMES
 
 STEP_S = 0.001
 BEGIN_RAD = np.zeros(7)

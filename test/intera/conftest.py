@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ros1_bench import INTERFACES, TABLE, Ros1, SimulatedRobot, make_messages, table
 
-from tdm_ros.intera.client import InteraClient
+from tdm_ros.drivers.intera.client import InteraClient
 
 HERE = Path(__file__).parent
 ASKED_FOR = os.environ.get("INTERA_TESTS") == "1"
@@ -99,7 +99,7 @@ def operate(tmp_path: Path, messages: dict, monkeypatch: pytest.MonkeyPatch) -> 
     """Starts the whole system on a master, with a person before it: ``operate(ros1, worker="", **environment)``."""
     from operator_bench import Operator, through_worker
 
-    from tdm_ros.system.environment import free_domain
+    from tdm_ros.bringup.environment import free_domain
 
     domain, people = free_domain(), []
     ros = {"ROS_DOMAIN_ID": str(domain), "ROS_HOME": str(tmp_path)}

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from tdm_ros.robot.actuation import ACTUATIONS
-from tdm_ros.robot.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
-from tdm_ros.sim.sawyer_sim import SawyerSim
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 STEP_S = 0.002
 PUBLISH_EVERY = 5  # steps, so that joint_states come at 100 Hz

@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE))
 from operator_bench import Operator, through_worker  # noqa: E402
 from ros1_bench import Ros1, make_messages  # noqa: E402
 
-from tdm_ros.system.environment import free_domain  # noqa: E402
+from tdm_ros.bringup.environment import free_domain  # noqa: E402
 
 REAL = HERE.parents[1] / "config" / "sawyer_real.yaml"
 PATHS = ("intera", "direct")

@@ -32,9 +32,8 @@ from intera_core_msgs.srv import SolvePositionFK, SolvePositionFKResponse, Solve
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty, Float64
 
-from tdm_ros.control.rotation import quaternion_wxyz
-from tdm_ros.robot.kinematics import HandPose, jacobian
-from tdm_ros.robot.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
+from tdm_ros.robots.kinematics import HandPose, jacobian, quaternion_wxyz
+from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 ACCELERATION_RAD_S2 = [10.0, 8.0, 10.0, 10.0, 12.0, 12.0, 12.0]
 DEVICES = {
@@ -169,7 +168,7 @@ class Node(Body):
             self._collision.publish(CollisionDetectionState(collision_state=self.flags["collided"]))
 
     def publish_devices(self) -> None:
-        """As a robot's controller does, see `tdm_ros.intera.devices.Heartbeat`."""
+        """As a robot's controller does, see `tdm_ros.drivers.intera.devices.Heartbeat`."""
         if not self.flags["mute_io"]:
             self._io_config.publish(IONodeConfiguration(time=self._io_since))
         if self.flags["io_repeats"]:

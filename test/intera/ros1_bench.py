@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 from controller import FLAGS
 
-from tdm_ros.intera.client import WORKER, InteraClient
-from tdm_ros.intera.ros1_environment import ros1_environment
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.drivers.intera.client import WORKER, InteraClient, ros1_environment
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -69,7 +68,7 @@ class Ros1:
 
     def robot(self, *without: str) -> SimulatedRobot:
         """Start a robot that lacks something."""
-        command = [ROBOT_PYTHON, str(HERE / "robot.py")]
+        command = [ROBOT_PYTHON, str(HERE / "tdm_ros/robots.py")]
         for name in without:
             command += ["--without", name]
         process = self.start(command, self.environment(self._messages, ROOT), "robot", pipes=True)
@@ -108,7 +107,7 @@ class SimulatedRobot:
         assert json.loads(process.stdout.readline() or '"it ended, see robot.out"') == "up"
 
     def ask(self, *words: object) -> object:
-        """Let it do something; see robot.py."""
+        """Let it do something; see tdm_ros/robots.py."""
         self._process.stdin.write(json.dumps(words) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())

@@ -4,7 +4,7 @@ import pytest
 from arm_contract import RealArmContract, RealBench
 from ros1_bench import Ros1, SimulatedRobot
 
-from tdm_ros.intera.client import InteraClient
+from tdm_ros.drivers.intera.client import InteraClient
 
 
 class TestIntera(RealArmContract):

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from ros1_bench import ROOT, ROS1_PYTHON, WORKER, drive, measure, wait_until
 
-from tdm_ros.intera import wire
-from tdm_ros.intera.client import InteraClient, InteraError
+from tdm_ros.drivers.intera import wire
+from tdm_ros.drivers.intera.client import InteraClient, InteraError
 
 SETTLED_S = 0.7
 
@@ -135,7 +135,7 @@ CLIENT = """
     import os, sys, time
     sys.path.insert(0, {root!r})
     import numpy as np
-    from tdm_ros.intera.client import InteraClient
+    from tdm_ros.drivers.intera.client import InteraClient
     client = InteraClient.start({command!r}, dict(os.environ))
     client.wait_ready(30)
     assert client.enable().result(8).done

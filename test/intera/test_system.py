@@ -175,8 +175,8 @@ def of_arm(array: DiagnosticArray) -> dict[str, str] | None:
 @pytest.mark.parametrize(
     ("case", "name", "number"),
     [
-        ("kill -9 of worker", "intera/worker.py", signal.SIGKILL),
-        ("SIGSTOP of worker", "intera/worker.py", signal.SIGSTOP),
+        ("kill -9 of worker", "drivers/intera/worker.py", signal.SIGKILL),
+        ("SIGSTOP of worker", "drivers/intera/worker.py", signal.SIGSTOP),
         ("kill -9 of arm", "lib/tdm_ros/arm", signal.SIGKILL),
         ("SIGSTOP of arm", "lib/tdm_ros/arm", signal.SIGSTOP),
     ],

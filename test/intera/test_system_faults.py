@@ -22,9 +22,9 @@ from operator_bench import Operator, stands
 from safetensors.numpy import load, save
 from tdm_ros.msg import Command, PolicyWeights
 
-from tdm_ros.control.one_source import WINDOW_S
-from tdm_ros.intera.client import WORKER
+from tdm_ros.drivers.intera.client import WORKER
 from tdm_ros.nodes import qos
+from tdm_ros.nodes.subscriptions import WINDOW_S
 from tdm_ros.replay import Step
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.config import TdmConfig

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from ros1_bench import ROS1_PYTHON, WORKER, drive, measure, wait_until
 
-from tdm_ros.intera.client import InteraClient, InteraError
-from tdm_ros.intera.secret import read_secret
-from tdm_ros.robot.kinematics import forward
-from tdm_ros.robot.sawyer import NEUTRAL_RAD
+from tdm_ros.drivers.intera.client import InteraClient, InteraError
+from tdm_ros.drivers.intera.wire import read_secret
+from tdm_ros.robots.kinematics import forward
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 MD5 = {
     "JointCommand": "c8c85922d297da6209a089a906207e5d",

@@ -1,0 +1,244 @@
+"""Environment in which nodes find ROS 2, our messages and each other: computed here, and only here."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from glob import glob
+from pathlib import Path
+
+# Many small processes on few cores: a thread pool in each of them would only fight the others.
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+LIVE_LINES = "TDM_ROS_LIVE_LINES"
+"""What a node does with its live line: "each" prints every one for `Console`, "some" one now and then as text."""
+PATHS = ("AMENT_PREFIX_PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
+"""What a setup.bash of ROS 2 adds its prefix to."""
+INDEX = Path("share") / "ament_index" / "resource_index"
+PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second one for Fast DDS before 3
+LOOPBACK = Path(__file__).with_name("loopback.xml")
+ONLY = "ROS_LOCALHOST_ONLY"
+"""Deprecated: 1 means the range LOCALHOST, whatever the range says."""
+PEERS = "ROS_STATIC_PEERS"
+CLOSED = ("LOCALHOST", "OFF")
+"""Discovery ranges that let no other host in."""
+NETWORKS = ("localhost", "subnet")
+"""Values of the argument `network`: who may discover a system's nodes, this machine alone or every host."""
+DOMAINS = range(1, 101)  # above, the ports of DDS run into those that Linux hands out by itself
+
+
+def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for ROS 2 processes, made from the present one.
+
+    A virtual environment that holds the ROS 2 wheels is an ament prefix, and our messages are installed into
+    it: its prefix and its `bin` are all that must be known. What the environment says already is respected: a
+    sourced ROS 2, unless it is for another Python, a ROS_DOMAIN_ID, a discovery range, numbers of threads.
+    """
+    env = dict(environ)
+    for prefix in foreign_prefixes(environ):
+        for name in filter(env.__contains__, PATHS):
+            kept = [text for text in env[name].split(os.pathsep) if text and not _within(text, prefix)]
+            env[name] = os.pathsep.join(kept)
+    prefixes = ament_prefixes(env)
+    if prefixes:
+        env["AMENT_PREFIX_PATH"] = os.pathsep.join(map(str, prefixes))
+    scripts = str(Path(sys.prefix) / "bin")
+    if scripts not in env.get("PATH", "").split(os.pathsep):
+        env["PATH"] = os.pathsep.join([scripts, env.get("PATH", os.defpath)])
+    env.setdefault(RANGE, "LOCALHOST")
+    if "ROS_DOMAIN_ID" not in env:
+        env["ROS_DOMAIN_ID"] = str(free_domain())
+    for name in ONE_THREAD:
+        env.setdefault(name, "1")
+    return env
+
+
+def foreign_prefixes(environ: Mapping[str, str]) -> list[Path]:
+    """Return the prefixes of a sourced ROS 2 that this Python cannot import, where it has a ROS 2 of its own."""
+    own = Path(sys.prefix)
+    if not (own / INDEX / "packages" / "rclpy").is_file():
+        return []
+    places = [Path(text) for text in environ.get("PYTHONPATH", "").split(os.pathsep) if text]
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    foreign = [
+        place for place in places if (place / "rclpy").is_dir() and not [*(place / "rclpy").glob(f"_rclpy*{suffix}")]
+    ]
+    return [prefix for prefix in ament_prefixes(environ) if any(_within(str(place), prefix) for place in foreign)]
+
+
+def _within(text: str, prefix: Path) -> bool:
+    return Path(text).is_relative_to(prefix)
+
+
+def discovery(environ: Mapping[str, str], network: str) -> dict[str, str]:
+    """Return the discovery range that belongs to a value of the argument `network`.
+
+    The nodes obey every host that discovers them, so that the environment alone lets none in. What a profile of
+    Fast DDS that an operator has set says is left to the operator.
+
+    Raises
+    ------
+    ValueError
+        If the environment and the argument do not agree; the text says what to do.
+    """
+    alone = environ.get(ONLY) == "1"
+    asked = "LOCALHOST" if alone else environ.get(RANGE, "LOCALHOST")
+    opened = [f"{RANGE}={asked}"] if asked not in CLOSED else []
+    opened += [f"{PEERS}={environ[PEERS]}"] if environ.get(PEERS) and not alone else []
+    profiles = [name for name in PROFILES if name in environ]
+    if network == "subnet":
+        if alone:
+            raise ValueError(f"network:=subnet was given, but {ONLY}=1 lets no other host in: unset it")
+        if any(environ[name] == str(LOOPBACK) for name in profiles):
+            raise ValueError(f"network:=subnet was given, but {profiles[0]} names the profile for localhost: unset it")
+        return {RANGE: "SUBNET" if asked in CLOSED else asked}
+    if opened and not profiles:
+        raise ValueError(
+            f"{' and '.join(opened)} would let other hosts discover and command this system, and the argument network "
+            "is localhost: unset the variable, or give network:=subnet on every host (SECURITY.md says what that opens)"
+        )
+    return {RANGE: asked}
+
+
+def without_shared_memory(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what must be set so that nodes talk by UDP alone; nothing where the environment says how they talk.
+
+    Through shared memory, a publisher that meets a new listener waits until that one is seen to be awake: 0.33 s and
+    more, in which an arm is not looked after. The range LOCALHOST cannot be had without it (ROS gives Fast DDS its
+    own transports then), so it is put in other words: any range, but on the loopback interface alone.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the package is not whole.
+
+    Source: Fast DDS 2.14, `SharedMemGlobal::Port::healthy_check`; rmw_fastrtps 8.4, `participant.cpp`.
+    """
+    rmw = environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
+    if "fastrtps" not in rmw or any(
+        name in environ for name in (*PROFILES, "FASTDDS_BUILTIN_TRANSPORTS", "ROS_STATIC_PEERS")
+    ):
+        return {}
+    if environ.get(ONLY) == "1" or environ.get(RANGE) == "LOCALHOST":
+        if not LOOPBACK.is_file():  # without it they would talk to the whole network
+            raise FileNotFoundError(f"{LOOPBACK} is missing: run `make build`, or `colcon build`, again")
+        bound = {"RMW_IMPLEMENTATION": rmw}  # another one knows no such profile
+        if ONLY in environ:
+            bound[ONLY] = ""  # as if it were not set: it would bring the shared memory back
+        return {RANGE: "SUBNET", **dict.fromkeys(PROFILES, str(LOOPBACK)), **bound}
+    return {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
+
+
+def ament_prefixes(environ: Mapping[str, str]) -> list[Path]:
+    """Return the install prefixes of ROS 2 packages, the first choice first; Python's own may be one."""
+    prefixes = [Path(text) for text in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if text]
+    own = Path(sys.prefix)
+    if (own / "share" / "ament_index").is_dir() and own not in prefixes:
+        prefixes.append(own)
+    return prefixes
+
+
+def find_in_prefixes(relative: str, environ: Mapping[str, str]) -> Path:
+    """Return the first file of that relative path under an install prefix.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no prefix has it; the text says what to do.
+    """
+    prefixes = ament_prefixes(environ)
+    for prefix in prefixes:
+        if (prefix / relative).exists():
+            return prefix / relative
+    where = f"in {', '.join(map(str, prefixes))}" if prefixes else "(AMENT_PREFIX_PATH names no install prefix)"
+    raise FileNotFoundError(
+        f"{relative} was not found {where}. Messages, nodes and tables are built with colcon and are in no wheel: in a "
+        "checkout of tdm_ros run `make build` and use .venv/bin/tdm_ros, or, with ROS 2 Jazzy sourced, run `colcon "
+        "build` and source install/setup.bash"
+    )
+
+
+def check_same_install(prefix: Path) -> None:
+    """Make sure that the code that runs is that of an install prefix, from which tables and nodes are taken.
+
+    Raises
+    ------
+    ValueError
+        If the install prefix is of another checkout, or another copy; the text says which, and what to do.
+    """
+    running = Path(__file__).resolve()
+    packages = [prefix / lib / "python*" / "*-packages" for lib in ("lib", "local/lib")]
+    found = [path for pattern in packages for path in glob(str(pattern / "tdm_ros" / "system" / running.name))]
+    installed = [Path(path).resolve() for path in found]
+    if running in installed:
+        return
+    ours = shadowed(prefix) or (running.parents[1] if installed else None)
+    if ours is None:
+        return
+    raise ValueError(
+        f"tdm_ros of {prefix} is sourced, this program is of {ours}: use a terminal in which the other one is not "
+        f"sourced, or run {prefix / 'bin' / 'tdm_ros'}"
+    )
+
+
+def shadowed(prefix: Path) -> Path | None:
+    """Return this Python's own prefix, if it has a tdm_ros, too, and another one is taken; None otherwise."""
+    own = Path(sys.prefix)
+    return own if own != prefix and (own / INDEX / "packages" / "tdm_ros").is_file() else None
+
+
+def free_domain(candidates: Iterable[int] | None = None) -> int:
+    """Return a ROS domain in which no DDS participant of this machine is, as far as its ports tell.
+
+    Source: DDS-RTPS 2.2, 9.6.1.1: the first participant of domain d listens on port 7410 + 250 d.
+
+    Raises
+    ------
+    OSError
+        If none of the candidates is free.
+    """
+    domains = list(DOMAINS if candidates is None else candidates)
+    if candidates is None:
+        random.shuffle(domains)
+    for domain in domains:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7410 + 250 * domain))
+            except OSError:
+                continue
+            return domain
+    raise OSError(f"none of {len(domains)} ROS domains is free: stop other ROS 2 nodes, or set ROS_DOMAIN_ID")
+
+
+def require(packages: Sequence[str], what: str, instead: str = "") -> None:
+    """Make sure that ROS finds packages.
+
+    Parameters
+    ----------
+    packages : sequence of str
+    what : str
+        What needs them, as a person typed it.
+    instead : str
+        Alternative, if there is one.
+
+    Raises
+    ------
+    RuntimeError
+        If some are missing; the text says which, and how to get them.
+    """
+    from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+
+    missing = []
+    for package in packages:
+        try:
+            get_package_share_directory(package)
+        except PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        names = " ".join(f"ros-$ROS_DISTRO-{package.replace('_', '-')}" for package in missing)
+        other = f", or {instead}" if instead else ""
+        raise RuntimeError(f"{what} needs the ROS packages {', '.join(missing)}: apt install {names}{other}")

@@ -1,0 +1,175 @@
+"""Table of a system as launch actions for `ros2 launch`, the counterpart of `bringup/runner.py`.
+
+A launch file may be included several times, under namespaces, in another one: each inclusion is a run of its own, with
+its own folder, and its end ends its own processes and no others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from ament_index_python.packages import get_package_prefix
+from launch import Action, LaunchContext, LaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    GroupAction,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+    SetEnvironmentVariable,
+)
+from launch.event_handlers import OnProcessIO
+from launch.events.process import ProcessIO, ShutdownProcess
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch_ros.actions import Node
+
+from tdm_ros.bringup.environment import LIVE_LINES, ONE_THREAD, check_same_install, discovery, without_shared_memory
+from tdm_ros.bringup.process import prefix_of
+from tdm_ros.bringup.run_folder import LOGS
+from tdm_ros.bringup.runner import RESTART_AFTER_S
+from tdm_ros.bringup.starting import Prepared, prepare
+from tdm_ros.bringup.table import PACKAGE, Argument, Include, NodeEntry, SystemTable, Value, load_table
+from tdm_ros.bringup.terminal import LogFiles
+
+RUN = "TDM_ROS_RUN"
+"""Environment variable with the run's folder: it marks all processes of one inclusion, those of included files, too."""
+TERM_BEFORE_KILL_S = 1.0
+"""Time between the second signal, SIGTERM, and SIGKILL; the first one, SIGINT, is sent at once."""
+
+
+def describe_system(path: Path) -> LaunchDescription:
+    """Return the arguments and the nodes of a table, as launch actions.
+
+    Raises
+    ------
+    TableError
+        If it is no table of a system.
+    """
+    table = load_table(path)
+    threads = [SetEnvironmentVariable(name, EnvironmentVariable(name, default_value="1")) for name in ONE_THREAD]
+    arguments = [declare(argument, table) for argument in table.arguments.values()]
+    # A group: what it sets in the environment is not that of a launch file which includes this one.
+    return LaunchDescription([*arguments, GroupAction([*threads, OpaqueFunction(function=start_all, args=[table])])])
+
+
+def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
+    """Declare an argument; the default "auto" depends on the value of another one."""
+    varies = any(argument.name in variant.defaults for variant in table.variants)
+    return DeclareLaunchArgument(
+        argument.name,
+        default_value="auto" if varies else str(argument.default),
+        description=argument.description,
+        choices=[str(choice) for choice in argument.choices] or None,
+    )
+
+
+def start_all(context: LaunchContext, table: SystemTable) -> list[Action]:
+    """Check what was chosen, make the run's folder, and start the nodes and what only a launch file can start.
+
+    Raises
+    ------
+    ValueError, OSError
+        If nodes cannot start with what was chosen; the text says why.
+    """
+    texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
+    values = table.completed({n: table.arguments[n].parse(text) for n, text in texts.items() if text != "auto"})
+    check_same_install(Path(get_package_prefix(PACKAGE)))
+    found = discovery(os.environ, str(values.get("network", "localhost")))
+    found |= without_shared_memory(os.environ | found)
+    run = prepare(table, values, os.environ | found, "ros2 launch")
+    settings = {**run.settings, **found, LIVE_LINES: "some", RUN: str(run.folder)}
+    return [
+        LogInfo(msg=f"{table.name}: run folder {run.folder}"),
+        *(SetEnvironmentVariable(*setting) for setting in settings.items()),
+        *(include(part, values, table) for part in table.included(values)),
+        *start_nodes(table, values, run),
+    ]
+
+
+def include(part: Include, values: dict[str, Value], table: SystemTable) -> IncludeLaunchDescription:
+    """Another launch file of the package, with some of the system's arguments."""
+    given = [(name, str(values[name]).lower()) for name in part.arguments]
+    path = table.params_file.parent.parent / "launch" / part.launch_file
+    return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)), launch_arguments=given)
+
+
+def start_nodes(table: SystemTable, values: dict[str, Value], run: Prepared) -> Iterable[Action]:
+    """Start the nodes of the table, and keep what they print in the run's folder."""
+    entries = table.started(values)
+    ends = Ends({entry.namespace for entry in entries if entry.required}, run)
+    names = {start(entry, values, table, ends): entry.full_name for entry in entries}
+    files = LogFiles(run.folder / LOGS)
+
+    def keep(event: ProcessIO) -> None:
+        files.write(names[event.action], event.text.decode(errors="replace"))
+
+    yield RegisterEventHandler(OnProcessIO(target_action=names.__contains__, on_stdout=keep, on_stderr=keep))
+    yield from names
+
+
+class Ends:
+    """Ends an arm with its required nodes, and the run with its last arm: all that this inclusion started, no more.
+
+    Parameters
+    ----------
+    lasting : set of str
+        Namespaces that have required nodes.
+    run : Prepared
+        Its folder is released with the end.
+    """
+
+    def __init__(self, lasting: set[str], run: Prepared) -> None:
+        self._lasting = set(lasting)
+        self._run = run
+        self.members: dict[str, list[Action]] = defaultdict(list)
+
+    def of(self, namespace: str) -> Callable[..., object]:
+        """What is done when a required node of a namespace has ended."""
+
+        def on_exit(event: object, context: LaunchContext) -> object:
+            self._lasting.discard(namespace)
+            members = self.members[namespace]
+            ended = members.__contains__ if self._lasting else of_run(self._run.folder)
+            if not self._lasting:
+                self._run.lock.release()
+            return EmitEvent(event=ShutdownProcess(process_matcher=ended))
+
+        return on_exit
+
+
+def of_run(folder: Path | str) -> Callable[[Action], bool]:
+    """Return what tells whether an action's process belongs to the run in a folder."""
+
+    def matches(process: Action) -> bool:
+        details = process.process_details or {}
+        return (details.get("env") or {}).get(RUN) == str(folder)
+
+    return matches
+
+
+def start(entry: NodeEntry, values: dict[str, Value], table: SystemTable, ends: Ends) -> Node:
+    """Start a node: one that is required ends its arm, or the system, with it; any other is started again."""
+    node = Node(
+        package=entry.package,
+        executable=entry.executable,
+        exec_name=entry.executable,  # in what launch prints, in place of that of a prefix
+        name=entry.name,
+        namespace=entry.namespace or None,
+        remappings=[*entry.remaps.items()],
+        parameters=[*map(str, table.params_files(values)), table.given(entry, values)],
+        prefix=" ".join(prefix_of(entry.priority_of(values))) or None,
+        output="screen",
+        respawn=not entry.required,
+        respawn_delay=RESTART_AFTER_S,
+        sigterm_timeout=f"{entry.stop_s - TERM_BEFORE_KILL_S:g}",
+        sigkill_timeout=f"{TERM_BEFORE_KILL_S:g}",
+        on_exit=ends.of(entry.namespace) if entry.required else None,
+    )
+    ends.members[entry.namespace].append(node)
+    return node

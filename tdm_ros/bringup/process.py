@@ -1,0 +1,132 @@
+"""Real-time scheduling for the nodes that a table names, and for no other."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+
+REAL_TIME = (os.SCHED_FIFO, os.SCHED_RR)
+
+
+def prefix_of(priority: int) -> list[str]:
+    """Return the words before a command that give it a scheduling priority; 0: none, whatever we have ourselves.
+
+    A process inherits its class: under `chrt -r 5 tdm_ros up` the learner would take the processor from the arm.
+    """
+    if priority:
+        return ["chrt", "--rr", str(priority)]
+    return ["chrt", "--other", "0"] if os.sched_getscheduler(0) in REAL_TIME else []
+
+
+def check_priority(priority: int) -> None:
+    """Make sure that a process may have a real-time priority.
+
+    Raises
+    ------
+    OSError
+        If it may not; the text says what to do.
+    """
+    if not priority:
+        return
+    ran = subprocess.run([*prefix_of(priority), "true"], capture_output=True, text=True)
+    if ran.returncode:
+        raise PermissionError(
+            f"real_time:={priority} was refused ({ran.stderr.strip()}): let your user have it, by a line "
+            f"`<user> - rtprio {priority}` in /etc/security/limits.conf and a new login, or give real_time:=0"
+        )
+
+
+_PR_SET_PDEATHSIG = 1  # Source: prctl(2)
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_READ_BYTES = 65536  # what a pipe holds
+_READS = 4
+
+
+class Process:
+    """A running program, whose output is read without ever waiting.
+
+    It leads a process group of its own, so that Ctrl-C at the terminal reaches it only through us, and a
+    signal from us reaches what it has started as well. The kernel kills it when the thread that made it ends,
+    however that happens: make it in the main thread.
+
+    Parameters
+    ----------
+    name : str
+    command : sequence of str
+    env : mapping of str to str
+        The whole environment.
+
+    Raises
+    ------
+    OSError
+        If the program cannot be started.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
+        self.name = name
+        parent = os.getpid()
+        self._popen = subprocess.Popen(
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: _die_with(parent),
+        )
+        assert self._popen.stdout is not None
+        self.output = self._popen.stdout
+        os.set_blocking(self.output.fileno(), False)
+        self._rest = b""
+
+    @property
+    def status(self) -> int | None:
+        """Exit status, minus the signal's number if one killed it; None while it runs."""
+        return self._popen.poll()
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that came since the last call; a live line keeps its leading carriage return.
+
+        Once the process has ended, the last line counts even without a line end.
+        """
+        ended = self.status is not None
+        with suppress(BlockingIOError):
+            for _ in range(_READS):  # a bound, so that one who floods us does not silence the others
+                self._rest += os.read(self.output.fileno(), _READ_BYTES)
+        # A live line may end with the carriage return of the next, instead of a line end.
+        *whole, self._rest = self._rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n\r").split(b"\n")
+        if ended:
+            whole.append(self._rest)
+            self._rest = b""
+        yield from (line.decode(errors="replace") for line in whole if line.strip())
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process and to all that it has started, as far as they are still there."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._popen.pid, number)
+
+    def close(self) -> None:
+        """Kill what is left of the process group and forget the output."""
+        self.signal(signal.SIGKILL)
+        self._popen.wait()
+        self.output.close()
+
+
+def describe(status: int) -> str:
+    """Say how a process ended: `exit status 1`, or `killed by SIGSEGV`."""
+    if status >= 0:
+        return f"exit status {status}"
+    with suppress(ValueError):
+        return f"killed by {signal.Signals(-status).name}"
+    return f"killed by signal {-status}"
+
+
+def _die_with(parent: int) -> None:
+    """Ask the kernel, in the child, to kill it when `parent` ends; end at once if that was already so."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)

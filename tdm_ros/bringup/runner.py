@@ -1,0 +1,238 @@
+"""Starts the nodes of a system, watches them, and stops them all, without `ros2 launch`.
+
+One thread, one loop: it waits for output, notices ends, restarts what may be restarted, and stops all.
+"""
+
+from __future__ import annotations
+
+import math
+import selectors
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tdm_ros.bringup.process import Process, describe
+from tdm_ros.bringup.table import STOP_S
+from tdm_ros.bringup.terminal import Console
+from tdm_ros.files import IN_USE_STATUS
+
+RESTART_AFTER_S = 1.0
+RESTARTS = 5
+RESTARTS_WITHIN_S = 60.0
+TICK_S = 0.05
+"""Longest time in which an end or an interruption goes unnoticed."""
+
+
+class _End:
+    """Which signals are due: SIGTERM at once, and SIGKILL after ``stop_s`` [s].
+
+    Not SIGINT: a Python that is only starting has no handler of ours yet, and answers it with a traceback.
+    """
+
+    def __init__(self, stop_s: float) -> None:
+        self._begin_s = time.monotonic()
+        self._steps = deque([(0.0, signal.SIGTERM), (stop_s, signal.SIGKILL)])
+
+    def due(self) -> Iterator[signal.Signals]:
+        """Yield each signal once, when it is time for it."""
+        while self._steps and time.monotonic() - self._begin_s >= self._steps[0][0]:
+            yield self._steps.popleft()[1]
+
+
+@dataclass
+class Member:
+    """One program of a system, and what has happened to it; without an ``optional`` one the others go on.
+
+    Members of a ``group`` end together, when a required one of them ends; with the last group that has one, the run.
+    A member that is told to end has ``stop_s`` for it, to write its files.
+    """
+
+    name: str
+    command: Sequence[str]
+    required: bool
+    optional: bool = False
+    group: str = ""
+    stop_s: float = STOP_S
+    process: Process | None = None
+    end: _End | None = None
+    start_at_s: float = 0.0
+    deaths_s: deque[float] = field(default_factory=lambda: deque(maxlen=RESTARTS + 1))
+
+
+class Runner:
+    """Runs the members of a system until it is over.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    env : mapping of str to str
+        Their environment.
+    console : Console
+        Gets their output, and what we have to say.
+    """
+
+    def __init__(self, members: Sequence[Member], env: Mapping[str, str], console: Console) -> None:
+        self._members = members
+        self._env = env
+        self._console = console
+        self._selector = selectors.DefaultSelector()
+        self._caught: list[int] = []
+        self._suspended = 0
+        self._status: int | None = None
+        self._lasting = {member.group for member in members if member.required}
+        self._failed = 0
+        self._ending: set[str] = set()
+
+    def run(self) -> int:
+        """Run the system; return the exit status.
+
+        Returns
+        -------
+        int
+            0 when a required member of each group ended with status 0; 1 when one failed, or another could not be
+            kept alive; 128 + n after signal n.
+        """
+        # What a shell (SIGINT, in the background) or nohup (SIGHUP) lets us ignore stays ignored.
+        ignored = [number for number in _IGNORABLE if signal.getsignal(number) is signal.SIG_IGN]
+        previous = {n: signal.signal(n, self._on_signal) for n in (*_IGNORABLE, signal.SIGTERM) if n not in ignored}
+        previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._on_suspend)
+        previous[signal.SIGTTOU] = signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # output from the background
+        try:
+            while self._status is None:
+                self._start_due()
+                self._pump()
+                self._look_for_ends()
+                self._end_groups()
+                self._look_for_signals()
+            return self._status
+        finally:
+            self._stop()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _start_due(self) -> None:
+        for member in self._members:
+            if self._caught or self._status is not None:
+                return
+            due = member.process is None and time.monotonic() >= member.start_at_s
+            if due and member.group not in self._ending:
+                self._start(member)
+
+    def _start(self, member: Member) -> None:
+        try:
+            member.process = Process(member.name, member.command, self._env)
+        except OSError as error:
+            self._finish(1, f"{member.name} could not be started: {error}")
+            return
+        self._selector.register(member.process.output, selectors.EVENT_READ, member.process)
+
+    def _pump(self) -> None:
+        """Pass on what the members print, for at most one tick."""
+        for key, _ in self._selector.select(TICK_S):
+            self._show(key.data)
+        if self._suspended:
+            self._suspended = 0
+            self._console.say(
+                "not suspended: the arm would go on while nobody watches over it. Ctrl-C stops the run, or fg and "
+                "Ctrl-C where the shell shows its prompt"
+            )
+
+    def _show(self, process: Process) -> None:
+        for line in process.lines():
+            self._console.show(process.name, line)
+
+    def _look_for_ends(self) -> None:
+        for member in self._members:
+            process = member.process
+            if process is not None and (status := process.status) is not None:
+                self._let_go(member, process)
+                self._after_end(member, status)
+
+    def _let_go(self, member: Member, process: Process) -> None:
+        self._show(process)
+        self._selector.unregister(process.output)
+        process.close()
+        member.process = None
+
+    def _after_end(self, member: Member, status: int) -> None:
+        """Decide what the end of a member means."""
+        if self._status is not None or member.group in self._ending:
+            return
+        if member.required:
+            end = "has finished" if status == 0 else f"has died ({describe(status)})"
+            self._end(member.group, min(abs(status), 1), f"{member.name} {end}", silent=status == 0)
+            return
+        if status == IN_USE_STATUS:
+            self._end(member.group, 1, f"{member.name} cannot write its folder, another run does")
+            return
+        now = time.monotonic()
+        member.deaths_s.append(now)
+        if len(member.deaths_s) > RESTARTS and now - member.deaths_s[0] < RESTARTS_WITHIN_S:
+            often = f"for the {RESTARTS + 1}th time within {RESTARTS_WITHIN_S:.0f} s"
+            if member.optional:
+                member.start_at_s = math.inf
+                self._console.say(f"{member.name} has died {often} ({describe(status)}): the others go on without it")
+                return
+            self._end(member.group, 1, f"{member.name} has died {often} ({describe(status)})")
+            return
+        member.start_at_s = now + RESTART_AFTER_S
+        self._console.say(f"{member.name} has died ({describe(status)}): starting it again in {RESTART_AFTER_S:g} s")
+
+    def _end(self, group: str, status: int, reason: str, silent: bool = False) -> None:
+        """End a group; the run is over with a group that nobody can do without, or with the last one that lasts."""
+        self._failed = max(self._failed, status)
+        lasted = group in self._lasting
+        self._lasting.discard(group)
+        if not lasted or not self._lasting:
+            self._finish(self._failed, reason if silent else f"{reason}: the run is over")
+            return
+        self._ending.add(group)
+        others = ", ".join(sorted(self._lasting))
+        self._console.say(f"{reason}: {group} is over, {others} {'goes' if len(self._lasting) == 1 else 'go'} on")
+
+    def _end_groups(self) -> None:
+        """Send what is due to the members of groups that end."""
+        for member in self._members:
+            if member.process is not None and member.group in self._ending:
+                member.end = member.end or _End(member.stop_s)
+                for number in member.end.due():
+                    member.process.signal(number)
+
+    def _look_for_signals(self) -> None:
+        if self._caught and self._status is None:
+            name = signal.Signals(self._caught[0]).name
+            self._finish(128 + self._caught[0], f"interrupted ({name}): stopping")
+
+    def _finish(self, status: int, reason: str) -> None:
+        self._status = status
+        self._console.say(reason)
+
+    def _stop(self) -> None:
+        """End every member, whatever it takes; a further signal from a person skips the patience."""
+        self._ending |= {member.group for member in self._members}
+        patience, begin_s, told = len(self._caught), time.monotonic(), False
+        while running := [member for member in self._members if member.process is not None]:
+            if len(self._caught) > max(patience, 1):
+                for member in running:
+                    member.end = _End(0.0)
+                patience = len(self._caught)
+            writing = [member for member in running if member.stop_s > STOP_S]
+            if writing and not told and time.monotonic() - begin_s > STOP_S:
+                told = True
+                names, most_s = ", ".join(m.name for m in writing), max(m.stop_s for m in writing)
+                self._console.say(f"up to {most_s:g} s for {names} to write files; Ctrl-C again kills what is left")
+            self._end_groups()
+            self._pump()
+            self._look_for_ends()
+        self._selector.close()
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self._caught.append(number)
+
+    def _on_suspend(self, number: int, frame: object) -> None:
+        self._suspended += 1
+
+
+_IGNORABLE = (signal.SIGINT, signal.SIGHUP)

@@ -1,0 +1,265 @@
+"""Start of a node, as its executable does; a failure gives one sentence with the reason and the remedy.
+
+Run as a program it starts what every node starts with, and ends: a check before anything is started.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tdm_ros.bringup.environment import ament_prefixes
+from tdm_ros.bringup.process import check_priority
+from tdm_ros.bringup.run_folder import LOGS, new_run_folder, write_config
+from tdm_ros.bringup.table import PACKAGE, SystemTable, Value
+from tdm_ros.files import FolderLock
+
+ROS_MODULES = ("rclpy", "rcl_interfaces", "lifecycle_msgs", "std_srvs", "rosidl_", "rpyutils", "ament_index_python")
+RENDERERS = {"osmesa": "libosmesa6", "egl": "libegl1", "glfw": "libglfw3"}
+"""Values of MUJOCO_GL, and the Debian package of each one's library."""
+NEEDS = {
+    "arm": ("mujoco", "gymnasium"),
+    "trainer": ("torch", "safetensors"),
+    "policy": ("safetensors",),
+    "planner": ("safetensors", "scipy"),
+}
+"""Python packages that a node cannot do without, besides those of `NEEDED_BY_ALL`."""
+NEEDED_BY_ALL = ("numpy", "yaml", "mcap", "mcap_ros2", "lz4", "zstandard")
+DOMAINS = range(233)
+"""ROS domains that DDS has ports for. Source: DDS-RTPS 2.2, 9.6.1.1."""
+
+
+def start(node: str) -> int:
+    """Import a node and run it until it ends; return its exit status.
+
+    Parameters
+    ----------
+    node : str
+        Name of a module of `tdm_ros.nodes`.
+    """
+    try:
+        check_settings(os.environ)
+        main = importlib.import_module(f"tdm_ros.nodes.{node}").main
+    except Exception as error:
+        report(node, error)
+        return 1
+    return int(main())
+
+
+def report(who: str, error: Exception) -> None:
+    """Print why something failed: one sentence where the cause is known, else the traceback, too."""
+    sentence = explain(error, os.environ)
+    expected = isinstance(error, ValueError | OSError)
+    print(f"{who}: {sentence or (error if expected else repr(error))}", file=sys.stderr, flush=True)
+    if not sentence and not expected:
+        traceback.print_exception(error)
+
+
+def check_start(environ: Mapping[str, str], nodes: Collection[str], params_files: Sequence[Path]) -> None:
+    """Let the Python that nodes run in start ROS 2 with files of parameters, as each node will, and end.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        The environment that the nodes are started in.
+    nodes : collection of str
+        Their executables.
+    params_files : sequence of Path
+
+    Raises
+    ------
+    ValueError
+        If that does not work; the text says why, and what to do.
+    """
+    python = shutil.which("python3", path=environ.get("PATH")) or sys.executable
+    with tempfile.TemporaryDirectory() as folder:
+        command = [python, "-m", "tdm_ros.bringup.starting", ",".join(nodes)]
+        command += [str(path.absolute()) for path in params_files]
+        env = {"ROS_LOG_DIR": folder, **environ}
+        # Not from the present folder, which Python would look for modules in.
+        ran = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True)
+    if ran.returncode:
+        lines = [line for line in ran.stderr.splitlines() if line.startswith(_CHECK)]
+        raise ValueError(lines[-1].removeprefix(_CHECK) if lines else f"nodes cannot be started:\n{ran.stderr.strip()}")
+
+
+def check(nodes: Collection[str], params_files: Sequence[str]) -> int:
+    """Start what every node starts with, and end; return the exit status and print why it is not 0."""
+    try:
+        check_settings(os.environ)
+        needed = dict.fromkeys([*NEEDED_BY_ALL, *(module for node in nodes for module in NEEDS.get(node, ()))])
+        if missing := [module for module in needed if importlib.util.find_spec(module) is None]:
+            raise ValueError(_install(missing))
+        if "MUJOCO_GL" in os.environ and "mujoco" in needed:
+            importlib.import_module("mujoco")
+        rclpy, _ = map(importlib.import_module, ("rclpy", "tdm_ros.msg"))
+        rclpy.init(args=["--ros-args", *(word for path in params_files for word in ("--params-file", path))])
+        rclpy.shutdown()
+    except Exception as error:
+        own = str(error) if isinstance(error, ValueError) else repr(error)
+        print(f"{_CHECK}{explain(error, os.environ) or own}", file=sys.stderr)
+        return 1
+    return 0
+
+
+_CHECK = "cannot start: "
+
+
+def check_settings(environ: Mapping[str, str]) -> None:
+    """Check what ROS would take without a word, or end the process for.
+
+    Raises
+    ------
+    ValueError
+        If ROS_DOMAIN_ID is no domain, or RMW_IMPLEMENTATION is not installed; the text says what to do.
+    """
+    domain = environ.get("ROS_DOMAIN_ID", "")
+    if domain and not (domain.isascii() and domain.isdecimal() and int(domain) in DOMAINS):
+        raise ValueError(
+            f"ROS_DOMAIN_ID must be a whole number in [0, {DOMAINS[-1]}], got {domain!r}: export another, or unset it"
+        )
+    rmw = environ.get("RMW_IMPLEMENTATION", "")
+    index = "share/ament_index/resource_index/rmw_typesupport"
+    folders = [folder for prefix in ament_prefixes(environ) if (folder := prefix / index).is_dir()]
+    known = sorted({path.name for folder in folders for path in folder.iterdir()} - {"rmw_implementation"})
+    if rmw and known and rmw not in known:
+        raise ValueError(
+            f"RMW_IMPLEMENTATION={rmw} is not installed, there is {', '.join(known)}: unset RMW_IMPLEMENTATION, or "
+            f"install it (apt install ros-$ROS_DISTRO-{rmw.replace('_', '-')})"
+        )
+
+
+def explain(error: BaseException, environ: Mapping[str, str]) -> str:
+    """Return why a program of this package cannot start, and the remedy; empty if the cause is not known."""
+    text = str(error)
+    where = "".join(traceback.format_tb(error.__traceback__))
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if "MUJOCO_GL" in environ and ("MUJOCO_GL" in text or "/OpenGL/" in where or "/mujoco/rendering/" in where):
+        value = environ["MUJOCO_GL"]
+        wanted = f"install its library (apt install {RENDERERS[value]}), or " if value in RENDERERS else ""
+        return (
+            f"MUJOCO_GL={value} cannot be used ({text}): {wanted}unset MUJOCO_GL, which only pictures need "
+            f"(values: {', '.join(RENDERERS)})"
+        )
+    if "_rclpy_pybind11" in text or "C extension" in text:
+        return (
+            f"the ROS 2 that is sourced ({environ.get('ROS_DISTRO', 'AMENT_PREFIX_PATH, PYTHONPATH')}) is for another "
+            f"Python than this one ({version}, {sys.executable}): use a terminal in which it is not sourced, or unset "
+            "AMENT_PREFIX_PATH, PYTHONPATH and LD_LIBRARY_PATH"
+        )
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return _missing(error.name, version)
+    if found := re.search(r"--params-file (.*?)'\. Error: (.*?),? (?:at|near) line(?:_num)? (\d+)", text, re.DOTALL):
+        path, what, line = found.groups()
+        what = what.replace("Error parsing a event", "this is not YAML")
+        return (
+            f"{path}, line {line}: {what}; expected names of nodes (or /**), below each of them ros__parameters, and "
+            "below that its parameters"
+        )
+    if "log directory" in text:
+        return f"ROS 2 cannot write its logs ({text}): set ROS_LOG_DIR to a folder that you may write"
+    if "rcl" in type(error).__module__ or type(error).__name__ == "RCLError":
+        text = " ".join(text.split())
+        return f"ROS 2 does not start: {text}. See ROS_* in the environment, and the arguments after --ros-args"
+    return ""
+
+
+def _missing(module: str, version: str) -> str:
+    package = module.partition(".")[0]
+    if package == "tdm_ros":
+        return (
+            f"{module} was not found: messages and nodes are built with colcon, they are in no wheel. In a checkout: "
+            "`make build`, or `colcon build` and source install/setup.bash"
+        )
+    if module.startswith(ROS_MODULES) or package.endswith("_msgs"):
+        return (
+            f"the ROS 2 package {package} was not found by Python {version} ({sys.executable}): source ROS 2's "
+            "setup.bash, or use .venv/bin of `make build`"
+        )
+    return _install([package])
+
+
+def _install(packages: Sequence[str]) -> str:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return (
+        f"Python {version} ({sys.executable}) does not find {', '.join(packages)}: in a checkout of tdm_ros, "
+        "python3 -m pip install -r requirements/runtime.txt (docs/getting_started.md, With ROS 2 installed)"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(check(sys.argv[1].split(","), sys.argv[2:]))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run has before its nodes are started.
+
+    Attributes
+    ----------
+    folder : Path
+        Absolute.
+    settings : dict of str to str
+        What the nodes need in their environment, too.
+    lock : FolderLock
+        Keeps other systems from the folder, until it is released or the process ends.
+    """
+
+    folder: Path
+    settings: dict[str, str]
+    lock: FolderLock
+
+
+def prepare(table: SystemTable, values: dict[str, Value], environ: Mapping[str, str], holder: str) -> Prepared:
+    """Check, before anything is made or started, that nodes can start; then make the folder of the run.
+
+    Parameters
+    ----------
+    table : SystemTable
+    values : dict
+        Of the arguments; ``run_dir`` becomes the folder that was made.
+    environ : mapping of str to str
+        The environment that the nodes are started in.
+    holder : str
+        Name of the program, for the message of a second one that is to write the folder.
+
+    Raises
+    ------
+    OSError
+        If a real-time priority was refused, the folder cannot be made or written, or another system writes it.
+    ValueError
+        If ROS 2 does not start with this environment and these files of parameters.
+    """
+    nodes, files = table.started(values), table.params_files(values)
+    check_settings(environ)
+    if ours := {node.executable for node in nodes if node.package == PACKAGE}:
+        check_start(environ, ours, files)
+    for node in nodes:
+        check_priority(node.priority_of(values))
+    folder = new_run_folder(str(values.get("run_dir", "")))
+    if "run_dir" in values:
+        values["run_dir"] = str(folder)
+    lock = FolderLock(folder / LOGS, holder)
+    write_config(folder, configuration(table, values), environ)
+    return Prepared(folder, {} if "ROS_LOG_DIR" in environ else {"ROS_LOG_DIR": str(folder / LOGS / "ros")}, lock)
+
+
+def configuration(table: SystemTable, values: Mapping[str, Value]) -> dict[str, object]:
+    """Return what is run: the arguments, and what each node is given."""
+    nodes = {node.full_name: table.given(node, values) for node in table.started(values)}
+    return {
+        "system": table.name,
+        "arguments": dict(values),
+        "nodes": nodes,
+        "params_files": {path.name: path.read_text() for path in table.params_files(values)},
+    }

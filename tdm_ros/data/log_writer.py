@@ -1,0 +1,530 @@
+"""One file of the log: MCAP in small chunks with checksums, each handed to the operating system before it counts.
+
+A chunk holds what was written between two flushes, usually one cycle, so that killing the process loses nothing that
+was flushed, a damaged byte costs one cycle, and readers that know only chunked files (Rerun) read ours.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mcap.records import Channel, Message
+from mcap.writer import CompressionType, Writer
+
+from tdm_ros.data.log import mcap_files, next_segment, number_of
+from tdm_ros.data.mcap_layout import is_finished
+from tdm_ros.data.mcap_records import RecordReader, UnpacksTooFarError
+from tdm_ros.files import FolderLock, put_in_place, sync_folder
+
+LIBRARY = "tdm_ros"
+_NEVER = 1 << 62
+_COPIED_CHUNK = 1 << 14
+
+
+@dataclass(frozen=True)
+class LogChannel:
+    """A topic of the log.
+
+    Parameters
+    ----------
+    topic, type_name : str
+        For example ``/transition`` and ``tdm_ros/msg/Transition``.
+    definition : str
+        Text of the message definition, dependencies included (``ros2msg`` encoding).
+    qos : str
+        Offered QoS profiles as YAML, for replay.
+    """
+
+    topic: str
+    type_name: str
+    definition: str
+    qos: str = ""
+
+
+class _Stream:
+    """Gives a file what the library writes, and keeps what the disk does not take until it does."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.pending = bytearray()
+        self.written = 0
+
+    def write(self, data: bytes) -> int:
+        self.pending += data
+        return len(data)
+
+    def tell(self) -> int:
+        return self.written + len(self.pending)
+
+    def flush(self) -> None:
+        while self.pending:
+            count = os.write(self.fd, self.pending)
+            self.written += count
+            del self.pending[:count]
+
+
+class McapWriter:
+    """Appends serialised messages to one new MCAP file.
+
+    Parameters
+    ----------
+    path : Path
+        Must not exist yet.
+    channels : list of LogChannel
+
+    Raises
+    ------
+    FileExistsError
+        If the file exists: a log is never overwritten.
+    """
+
+    def __init__(self, path: Path, channels: list[LogChannel]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._stream = _Stream(_create(path))
+        self._writer = _start(self._stream, _NEVER)
+        self._ids = {}
+        for channel in channels:
+            schema = self._writer.register_schema(channel.type_name, "ros2msg", channel.definition.encode())
+            qos = {"offered_qos_profiles": channel.qos}
+            self._ids[channel.topic] = self._writer.register_channel(channel.topic, "cdr", schema, qos)
+        self.count = self._newest_ns = self._held = 0
+        self._closed = self._finished = False
+        try:
+            self._writer.flush()
+        except OSError:
+            os.close(self._stream.fd)
+            path.unlink(missing_ok=True)
+            raise
+
+    @property
+    def size(self) -> int:
+        """Bytes that the file has, those that the disk has not taken yet included."""
+        return self._stream.tell() + self._held
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that the disk has not taken yet."""
+        return len(self._stream.pending) + self._held
+
+    def write(self, topic: str, data: bytes, stamp_ns: int, flush: bool = True) -> None:
+        """Append one CDR message and hand it, and what waits, to the operating system.
+
+        It counts as published at ``stamp_ns`` and as logged then too, or with the one before it if that is later: a
+        transition is known a cycle late, and players want the times in a file never to go back. With ``flush`` false
+        it waits for the next message, or for `flush`.
+
+        Raises
+        ------
+        KeyError
+            If the topic is not among the channels.
+        OSError
+            If the disk is full or was removed. The message is kept, and written with the next one that the disk takes.
+        """
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        self._writer.add_message(self._ids[topic], self._newest_ns, data, stamp_ns, self.count)
+        self._held += len(data)
+        self.count += 1
+        if flush:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what waits to the operating system.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take it. It is kept.
+        """
+        self._held = 0
+        self._writer.flush()
+
+    def sync(self) -> None:
+        """Wait until the disk has what was flushed; of a complete file it has."""
+        if not self._closed:
+            os.fsync(self._stream.fd)
+
+    def is_in_place(self) -> bool:
+        """Whether the file of our name is the one that we write, and was not removed or replaced."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return False
+        mine = os.fstat(self._stream.fd)
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def move(self, path: Path) -> None:
+        """Write all that was written again, under a new name, and go on there: the old name was removed.
+
+        Raises
+        ------
+        OSError
+            If that fails; then nothing has changed.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old, fresh = self._stream.fd, _create(path)
+        try:
+            at = 0
+            while at < self._stream.written:
+                block = os.pread(old, 1 << 20, at)
+                while block:
+                    count = os.write(fresh, block)
+                    at, block = at + count, block[count:]
+            os.fsync(fresh)
+            sync_folder(path.parent)
+        except BaseException:
+            os.close(fresh)
+            path.unlink(missing_ok=True)
+            raise
+        os.dup2(fresh, old, inheritable=False)  # a sync in another thread goes on with the new file
+        os.close(fresh)
+        self.path = path
+
+    def close(self) -> None:
+        """Write the summary that makes the file complete, and wait until the disk has it.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take it; then it may be called again.
+        """
+        if self._closed:
+            return
+        if not self._finished:
+            self._finished = True
+            _finish(self._writer)
+        self._stream.flush()
+        self.sync()
+        os.close(self._stream.fd)
+        self._closed = True
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+
+
+def _start(stream: object, chunk_bytes: int) -> Writer:
+    writer = Writer(stream, chunk_size=chunk_bytes, compression=CompressionType.NONE, enable_data_crcs=True)  # type: ignore[arg-type]
+    writer.start(profile="ros2", library=LIBRARY)
+    return writer
+
+
+def _finish(writer: Writer) -> None:
+    """Write the summary. Flushed before: the library leaves what is unwritten out of the checksum."""
+    writer.flush()
+    writer.finish()
+
+
+def write_copy(path: Path, reader: RecordReader) -> int:
+    """Write everything that a reader gives into a finished file; return how many messages that is."""
+    schemas: dict[int, int] = {}
+    channels: dict[int, int] = {}
+    count = 0
+    with path.open("wb") as file:
+        writer = _start(file, _COPIED_CHUNK)
+        for record in reader:
+            if isinstance(record, Message):
+                writer.add_message(
+                    channels[record.channel_id], record.log_time, record.data, record.publish_time, record.sequence
+                )
+                count += 1
+            elif isinstance(record, Channel):
+                schema = reader.definitions.schemas.get(record.schema_id)
+                if schema and schema.id not in schemas:
+                    schemas[schema.id] = writer.register_schema(schema.name, schema.encoding, schema.data)
+                channels[record.id] = writer.register_channel(
+                    record.topic, record.message_encoding, schemas[schema.id] if schema else 0, record.metadata
+                )
+            else:
+                writer.add_metadata(record.name, record.metadata)
+        _finish(writer)
+        file.flush()
+        os.fsync(file.fileno())
+    return count
+
+
+KEPT = ".torn"
+"""What the name of an original ends in; readers look for .mcap."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """What became of a file.
+
+    Parameters
+    ----------
+    path : Path
+    messages : int
+    kept : Path or None
+        The original; None if the file was left as it is.
+    sentence : str
+        For a person.
+    """
+
+    path: Path
+    messages: int
+    kept: Path | None
+    sentence: str
+
+
+def recover(path: Path) -> Recovered:
+    """Write the whole records of a file beside it and let the result take its name; the original is kept.
+
+    A file that holds no MCAP is left alone.
+
+    Raises
+    ------
+    OSError
+        If there is no room for it; then nothing has changed.
+    """
+    reader = RecordReader(path)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        count = write_copy(part, reader)
+        if not reader.is_mcap and path.stat().st_size:
+            return Recovered(path, 0, None, f"{'; '.join(reader.problems)}: left as it is")
+        check = RecordReader(part)
+        found = sum(isinstance(one, Message) for one in check)
+        if found != count or check.problems:
+            raise OSError(f"{part} has {found} messages, expected {count}: {'; '.join(check.problems)}")
+        kept = _keep(path)
+        put_in_place(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    why = "; ".join(reader.problems) or f"{path} was not finished"
+    return Recovered(path, count, kept, f"{why}: {count} messages are recovered, the original is {kept.name}")
+
+
+def _keep(path: Path) -> Path:
+    """Give the file a second name, so that it is never without one."""
+    number = 0
+    while True:
+        kept = path.with_name(f"{path.name}{KEPT}{f'-{number}' if number else ''}")
+        try:
+            os.link(path, kept)
+        except FileExistsError:
+            number += 1
+            continue
+        except OSError:  # the file system has one name for a file
+            shutil.copy2(path, kept)
+            put_in_place(kept, kept)
+        sync_folder(path.parent)
+        return kept
+
+
+def recover_all(folder: Path) -> list[Recovered]:
+    """Finish every unfinished file of a log; only the holder of the folder's lock may call this.
+
+    A finished file is left alone, even if some of its bytes were changed: readers take what is whole.
+    """
+    found = []
+    for path in mcap_files(folder):
+        try:
+            if not is_finished(path):
+                found.append(recover(path))
+        except (OSError, UnpacksTooFarError) as error:
+            found.append(Recovered(path, 0, None, f"{path} cannot be recovered now: {error}"))
+    return found
+
+
+@dataclass(frozen=True)
+class LogLimits:
+    """When a file is full, and how much may wait.
+
+    Parameters
+    ----------
+    segment_bytes : int
+    segment_s : float
+        A file gets no larger and no older than about this, so that what reads one reads little.
+    sync_s : float
+        Time between two syncs [s]; what is written is on the disk after this and the time that one takes.
+    waiting_bytes : int
+        Memory for messages that a full disk does not take; those that come then are lost.
+    """
+
+    segment_bytes: int = 8 << 20
+    segment_s: float = 600.0
+    sync_s: float = 0.5
+    waiting_bytes: int = 64 << 20
+
+
+class LogWriter:
+    """Locks a folder, recovers what a killed writer left, and appends.
+
+    A thread waits for the disk, so that no call to `write` does.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    channels : list of LogChannel
+    limits : LogLimits
+    clock : callable
+        Steady time [s].
+    on_finished : callable
+        Given each file that is complete, in the thread.
+
+    Raises
+    ------
+    FolderInUseError
+        If another process writes the folder.
+    OSError
+        If it cannot be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        channels: list[LogChannel],
+        limits: LogLimits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        on_finished: Callable[[Path], object] = lambda path: None,
+    ) -> None:
+        self._folder, self._channels, self._clock = folder, channels, clock
+        self._limits, self._on_finished = limits or LogLimits(), on_finished
+        self._lock = FolderLock(folder, "collector")
+        self.recovered = [found.sentence for found in recover_all(folder)]
+        """Sentences on what a killed writer had left."""
+        self.reports: deque[str] = deque()
+        """Sentences on what went wrong since, oldest first; take them out."""
+        self.lost = 0
+        """Messages that found neither disk nor memory."""
+        self._problem = self._sync_problem = ""
+        path = next_segment(folder)
+        try:
+            self._file = McapWriter(path, channels)
+        except OSError as error:
+            self._lock.release()
+            raise OSError(
+                error.errno, f"{path} cannot be begun: {error.strerror or error}; make room, or give another run_dir"
+            ) from error
+        self.first = self._file.path.name
+        """The file that this writer began with."""
+        self._begun_s = clock()
+        self._wake = threading.Condition()
+        self._full: deque[McapWriter] = deque()
+        self._dirty = self._soon = self._over = False
+        self._thread = threading.Thread(target=self._keep_on_disk, name="log", daemon=True)
+        self._thread.start()
+
+    @property
+    def path(self) -> Path:
+        """The file that is being written."""
+        return self._file.path
+
+    @property
+    def problem(self) -> str:
+        """Why what is written now does not reach the disk; "" while it does."""
+        return self._problem or self._sync_problem
+
+    def write(self, topic: str, data: bytes, stamp_ns: int, flush: bool = True) -> None:
+        """Append one message; with ``flush`` it is with the operating system afterwards, and so are those before it.
+
+        Raises
+        ------
+        KeyError
+            If the topic is not among the channels.
+        OSError
+            If it is not. It is kept for the next call, as long as there is memory for it.
+        """
+        if self._file.waiting > self._limits.waiting_bytes:
+            try:
+                self._flush()
+            except OSError:
+                self.lost += 1
+                if flush:
+                    raise
+                return
+        self._file.write(topic, data, stamp_ns, flush=False)
+        if flush:
+            self._flush()
+            self._problem = self._rotate_if_due()
+
+    def sync_soon(self) -> None:
+        """Let the disk have it now: an episode has ended."""
+        with self._wake:
+            self._soon = True
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Finish the file; return when the disk has it."""
+        try:
+            self._flush()
+        finally:
+            with self._wake:
+                self._full.append(self._file)
+                self._over = True
+                self._wake.notify()
+            self._thread.join()
+            self._lock.release()
+
+    def _flush(self) -> None:
+        try:
+            if not self._file.is_in_place():
+                self._move()
+            self._file.flush()
+        except OSError as error:
+            self._problem = f"{self._file.path} cannot be written: {error.strerror or error}"
+            raise
+        self._dirty = True
+
+    def _rotate_if_due(self) -> str:
+        """Begin a new file where the present one is full; return why that failed."""
+        limits, age_s = self._limits, self._clock() - self._begun_s
+        if self._file.size < limits.segment_bytes and age_s < limits.segment_s:
+            return ""
+        path = next_segment(self._folder, number_of(self._file.path))
+        try:
+            fresh = McapWriter(path, self._channels)
+        except OSError as error:
+            return f"{path} cannot be begun: {error.strerror or error}; {self._file.path.name} grows on"
+        with self._wake:
+            self._full.append(self._file)
+            self._file, self._begun_s = fresh, self._clock()
+            self._wake.notify()
+        return ""
+
+    def _move(self) -> None:
+        """Write the file again under a new name: it was removed, or its folder was."""
+        old = self._file.path
+        if not self._lock.is_held():
+            lock = FolderLock(self._folder, "collector")
+            self._lock.release()
+            self._lock = lock
+        self._file.move(next_segment(self._folder, number_of(old)))
+        self.reports.append(
+            f"{old} was removed while it was being written: what it held was written again to {self._file.path}, where "
+            "recording goes on; files before it cannot be brought back"
+        )
+
+    def _keep_on_disk(self) -> None:
+        named: McapWriter | None = None
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._full or self._soon or self._over, self._limits.sync_s)
+                over, current, dirty = self._over, self._file, self._dirty
+                self._soon = self._dirty = False
+            try:
+                while self._full:
+                    self._full[0].close()
+                    sync_folder(self._folder)
+                    self._on_finished(self._full.popleft().path)
+                if dirty and not over:
+                    current.sync()
+                    if current is not named:
+                        sync_folder(self._folder)
+                        named = current
+                self._sync_problem = ""
+            except OSError as error:
+                self._dirty = True
+                self._sync_problem = f"{current.path} is not on the disk: {error.strerror or error}"
+                time.sleep(0 if over else self._limits.sync_s)
+            if over:
+                return

@@ -1,0 +1,263 @@
+"""Layout of the records of an MCAP file: validity and content.
+
+Source: mcap.dev/spec; the fields themselves are parsed by the library mcap.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Protocol
+
+from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
+from mcap.opcode import Opcode
+from mcap.records import Channel, Message, Metadata, Schema, Statistics
+from mcap.writer import MCAP0_MAGIC
+
+LONGEST = 1 << 30
+"""No record is longer [bytes]."""
+WINDOW = 1 << 20
+HEAD = struct.Struct("<BQ")
+"""Of a record: kind and length of what follows."""
+MESSAGE = struct.Struct("<HIQQ")
+"""Of a message: channel, sequence number, log and publish time [ns]."""
+CHUNK = struct.Struct("<QQQII")
+"""Of a chunk: first and last time [ns], size [bytes], checksum, length of the compression's name."""
+U32, U64 = struct.Struct("<I"), struct.Struct("<Q")
+BROKEN = (McapError, EOFError, ValueError, LookupError, struct.error, MemoryError, RuntimeError)
+"""What a parser raises on damaged bytes."""
+_S, _D = "string", "data"
+_LAYOUT: dict[int, tuple[int | str, ...]] = {
+    Opcode.HEADER: (_S, _S),
+    Opcode.FOOTER: (20,),
+    Opcode.SCHEMA: (2, _S, _S, _S),
+    Opcode.CHANNEL: (4, _S, _S, _S),
+    Opcode.CHUNK: (28, _S, _D),
+    Opcode.MESSAGE_INDEX: (2, _S),
+    Opcode.CHUNK_INDEX: (32, _S, 8, _S, 16),
+    Opcode.ATTACHMENT: (16, _S, _S, _D, 4),
+    Opcode.ATTACHMENT_INDEX: (40, _S, _S),
+    Opcode.STATISTICS: (42, _S),
+    Opcode.METADATA: (_S, _S),
+    Opcode.METADATA_INDEX: (16, _S),
+    Opcode.SUMMARY_OFFSET: (17,),
+    Opcode.DATA_END: (4,),
+}
+"""Parts of each kind of record but messages: so many bytes, or what a length of 4 (`_S`) or 8 bytes (`_D`) leads."""
+_PARSED: dict[int, Any] = {
+    Opcode.SCHEMA: Schema,
+    Opcode.CHANNEL: Channel,
+    Opcode.METADATA: Metadata,
+    Opcode.STATISTICS: Statistics,
+}
+
+
+class Source(Protocol):
+    """Bytes that records lie in."""
+
+    size: int
+
+    def get(self, at: int, count: int) -> bytes:
+        """The bytes from an offset on; fewer where they end."""
+
+
+class Window:
+    """A file as it was long when it was opened, of which only a part is in memory.
+
+    Parameters
+    ----------
+    fd : int
+        Open for reading.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self.size = fd, os.fstat(fd).st_size
+        self._low, self._held = 0, b""
+
+    def get(self, at: int, count: int) -> bytes:
+        """The bytes from an offset on; fewer where the file ends, zeros where it was cut meanwhile."""
+        count = max(0, min(count, self.size - at))
+        low = at - self._low
+        if low < 0 or low + count > len(self._held):
+            self._low, self._held = at, os.pread(self._fd, max(count, WINDOW), at)
+            low = 0
+        return self._held[low : low + count].ljust(count, b"\0")
+
+
+class Memory:
+    """The same for bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.size = data, len(data)
+
+    def get(self, at: int, count: int) -> bytes:
+        """The bytes from an offset on; fewer where they end."""
+        return self._data[at : at + count]
+
+
+@dataclass
+class Definitions:
+    """Schemas and channels by number; of each the first counts."""
+
+    schemas: dict[int, Schema] = field(default_factory=dict)
+    channels: dict[int, Channel] = field(default_factory=dict)
+
+    def add(self, record: Any) -> None:
+        """Take a record in, if it is a definition."""
+        if isinstance(record, Schema):
+            self.schemas.setdefault(record.id, record)
+        elif isinstance(record, Channel):
+            self.channels.setdefault(record.id, record)
+
+
+def end_of(source: Source, at: int) -> int | None:
+    """Where the record at an offset ends, if it is of a known kind, whole, and as long as what it holds.
+
+    A message holds anything, so of it only the length is checked; so of kinds that MCAP leaves to others.
+    """
+    head = source.get(at, 9)
+    if len(head) < 9:
+        return None
+    opcode, length = HEAD.unpack(head)
+    end = at + 9 + int(length)
+    if length > LONGEST or end > source.size:
+        return None
+    if opcode == Opcode.MESSAGE:
+        return end if length >= MESSAGE.size else None
+    if opcode >= 0x80:
+        return end
+    if opcode not in _LAYOUT or (opcode == Opcode.FOOTER and end + 8 < source.size):
+        return None
+    return end if _fits(source, _LAYOUT[opcode], at + 9, end) else None
+
+
+def _fits(source: Source, layout: tuple[int | str, ...], at: int, end: int) -> bool:
+    for part in layout:
+        if isinstance(part, int):
+            at += part
+        else:
+            width = U32 if part == _S else U64
+            if at + width.size > end:
+                return False
+            at += width.size + int(width.unpack(source.get(at, width.size))[0])
+        if at > end:
+            return False
+    return at == end
+
+
+def is_cut(source: Source, at: int) -> bool:
+    """Whether a record begins at an offset and goes on beyond the end."""
+    head = source.get(at, 9)
+    if len(head) < 9:
+        return True
+    opcode, length = HEAD.unpack(head)
+    return bool(0 < opcode <= max(Opcode) and length <= LONGEST and at + 9 + length > source.size)
+
+
+def parsed(opcode: int, body: bytes) -> Any:
+    """The record; None if its kind is not wanted. Raises one of `BROKEN` where it is damaged."""
+    if opcode == Opcode.MESSAGE:
+        channel, sequence, log_time, publish_time = MESSAGE.unpack_from(body)
+        return Message(channel, log_time, body[MESSAGE.size :], publish_time, sequence)
+    kind = _PARSED.get(opcode)
+    return kind and kind.read(ReadDataStream(BytesIO(body)))
+
+
+def records_in(data: bytes) -> Iterator[Any]:
+    """Records of bytes that hold nothing else, or raise one of `BROKEN`."""
+    at = 0
+    while at < len(data):
+        opcode, length = HEAD.unpack_from(data, at)
+        end = at + 9 + length
+        if end > len(data):
+            raise ValueError("a record is cut")
+        yield parsed(opcode, data[at + 9 : end])
+        at = end
+
+
+def is_cdr(data: bytes) -> bool:
+    """Whether bytes begin as ROS 2's messages do: the representation, then options."""
+    return len(data) >= 4 and data[0] == 0 and data[1] <= 0x0B and data[2] == 0
+
+
+_OFFSET = struct.Struct("<BQBQQ")
+_FOOTER_BYTES = 37
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Content of a file, from its end.
+
+    Parameters
+    ----------
+    definitions : Definitions
+    statistics : Statistics or None
+        The library's: numbers of messages by channel, first and last time.
+    """
+
+    definitions: Definitions
+    statistics: Statistics | None
+
+    def count(self, topic: str) -> int | None:
+        """Number of messages of a topic; None if the file does not say."""
+        if self.statistics is None:
+            return None
+        numbers = [number for number, channel in self.definitions.channels.items() if channel.topic == topic]
+        return sum(self.statistics.channel_message_counts.get(number, 0) for number in numbers)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether a file has the end that its writer gives it last; what is before may be damaged."""
+    with path.open("rb") as file:
+        return _footer(Window(file.fileno())) is not None
+
+
+def read_summary(path: Path) -> Summary | None:
+    """The summary of a file; None if there is none that passes its checksum."""
+    with path.open("rb") as file:
+        return summary_of(Window(file.fileno()))
+
+
+def summary_of(source: Source) -> Summary | None:
+    """The same of what is open."""
+    found = _footer(source)
+    if found is None or not 0 < found[0] <= source.size - _FOOTER_BYTES:
+        return None
+    start, offsets, checksum = found
+    data = source.get(start, source.size - 12 - start)  # the checksum covers the footer up to itself
+    if checksum and zlib.crc32(data) != checksum:
+        return None
+    data = data[: -(_FOOTER_BYTES - 12)]
+    definitions, statistics = Definitions(), None
+    try:
+        for low, high in _groups(data, start, offsets):
+            for record in records_in(data[low:high]):
+                definitions.add(record)
+                statistics = record if isinstance(record, Statistics) else statistics
+    except BROKEN:
+        return None
+    return Summary(definitions, statistics)
+
+
+def _footer(source: Source) -> tuple[int, int, int] | None:
+    """Where the summary and the table of its parts begin, and its checksum."""
+    tail = source.get(source.size - _FOOTER_BYTES, _FOOTER_BYTES) if source.size >= _FOOTER_BYTES else b""
+    if not tail.endswith(MCAP0_MAGIC) or not tail.startswith(HEAD.pack(Opcode.FOOTER, 20)):
+        return None
+    start, offsets, checksum = struct.unpack("<QQI", tail[9:29])
+    return start, offsets, checksum
+
+
+def _groups(data: bytes, start: int, offsets: int) -> list[tuple[int, int]]:
+    """The parts that are wanted: the indexes of all chunks may be a thousand times as long."""
+    if not start <= offsets <= start + len(data):
+        return [(0, len(data))]
+    wanted = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.STATISTICS)
+    rows = _OFFSET.iter_unpack(data[offsets - start :])
+    return [(at - start, at - start + length) for _, _, kind, at, length in rows if kind in wanted and at >= start]

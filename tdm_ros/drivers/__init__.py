@@ -1,0 +1,1 @@
+"""Drivers: how a command reaches the joints of a robot."""

@@ -1,0 +1,511 @@
+"""Checks whether the ROS master on the robot's controller is still alive: existing connections survive its end."""
+
+from __future__ import annotations
+
+import http.client
+import math
+import os
+import socket
+import threading
+import time
+import xmlrpc.client
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlparse
+
+ASK_EVERY_S = 0.04
+SILENT_S = 0.12
+"""A master that has not answered for this long is gone, or frozen [s]."""
+
+
+class _Patience(xmlrpc.client.Transport):
+    def make_connection(self, host: object) -> http.client.HTTPConnection:
+        connection: http.client.HTTPConnection = super().make_connection(host)  # type: ignore[arg-type]
+        connection.timeout = 1.0
+        return connection
+
+
+class MasterWatch:
+    """Asks the master for its process id, again and again, on a thread of its own.
+
+    Parameters
+    ----------
+    uri : str
+        Like "http://robot.local:11311".
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._heard_s = time.monotonic()
+        self._refused = ""
+        threading.Thread(target=self._ask, name="master", daemon=True).start()
+
+    def problem(self, now_s: float) -> str:
+        """Return what is wrong with the master, or ""."""
+        silent_s = now_s - self._heard_s
+        if self._refused:
+            return f"the ROS master is gone: {self._refused}"
+        return f"the ROS master has not answered for {silent_s:.2f} s" if silent_s > SILENT_S else ""
+
+    def _ask(self) -> None:
+        while True:
+            master = xmlrpc.client.ServerProxy(self._uri, transport=_Patience())
+            try:
+                while True:
+                    master.getPid("/tdm_sawyer_worker")
+                    self._heard_s, self._refused = time.monotonic(), ""
+                    time.sleep(ASK_EVERY_S)
+            except Exception as error:  # of the network, of HTTP or of XML-RPC; a frozen master is merely silent
+                if not isinstance(error, socket.timeout):
+                    self._refused = str(error) or type(error).__name__
+            time.sleep(ASK_EVERY_S)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+JOINT_NAMES = tuple(f"right_j{i}" for i in range(7))
+COMMAND_TIMEOUT_S = 0.15
+"""The robot goes back to position mode by itself when it hears no command for this long [s]. With its own 0.2 s, an arm
+whose worker was killed took 0.28 s to stand."""
+
+STALE_S = 0.1
+"""Joint states older than this [s] are no ground to move on."""
+
+STATE_SILENT_S = 0.3
+"""What `WATCHED` names comes many times a second; older than this it is not relied on [s]."""
+
+FOUND_S = 5.0
+"""Longest time from then on until everything was received and the robot has connected to our topics [s]."""
+
+LIMB = "/robot/limb/right/"
+WATCHED = {
+    "state of the robot": "/robot/state",
+    "collision state": LIMB + "collision_detection_state",
+    "pose of the hand": LIMB + "endpoint_state",
+}
+"""What has to be received all the time besides joint states, and its topic."""
+
+PRESSED = 1
+"""Of RobotAssemblyState.estop_button."""
+
+UNUSABLE, NO_ROS, NO_MASTER, NO_ROBOT = 2, 3, 4, 5
+"""Exit codes: the arguments, the Python that runs this, the network, the robot."""
+
+
+class ComingUpError(RuntimeError):
+    """Why the worker cannot come up, and its exit code."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Joints(NamedTuple):
+    """One sample of `/robot/joint_states`, and when it arrived on the steady clock [s]."""
+
+    arrived_s: float
+    q_rad: tuple
+    qd_rad_s: tuple
+    effort_n_m: tuple
+
+
+def joints_of(message: Any) -> Joints | None:
+    """Return a sample that is whole and finite, which has just arrived, from a JointState of ROS 1 or 2."""
+    place = {name: index for index, name in enumerate(message.name)}
+    arrays = (message.position, message.velocity, message.effort)
+    if not set(JOINT_NAMES) <= set(place) or any(len(array) != len(place) for array in arrays):
+        return None
+    q, qd, effort = (tuple(float(array[place[name]]) for name in JOINT_NAMES) for array in arrays)
+    return Joints(time.monotonic(), q, qd, effort) if all(map(math.isfinite, q + qd + effort)) else None
+
+
+def hand_of(message: Any) -> tuple | None:
+    """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of an EndpointState of ROS 1 or 2, or None.
+
+    None is for numbers that are not finite.
+    """
+    p, o, v, w = message.pose.position, message.pose.orientation, message.twist.linear, message.twist.angular
+    hand = ((p.x, p.y, p.z), (o.w, o.x, o.y, o.z), (v.x, v.y, v.z, w.x, w.y, w.z))
+    return hand if all(math.isfinite(value) for part in hand for value in part) else None
+
+
+class Arrivals:
+    """When each thing that `WATCHED` names was received last.
+
+    Parameters
+    ----------
+    silent_s : float
+        Older than this it is not relied on [s].
+    """
+
+    def __init__(self, silent_s: float) -> None:
+        self._silent_s = silent_s
+        self._at_s = dict.fromkeys(WATCHED, -math.inf)
+
+    def note(self, name: str) -> None:
+        """Something was received now."""
+        self._at_s[name] = time.monotonic()
+
+    def missing(self) -> str:
+        """Return which topic has never brought anything, or ""."""
+        never = [WATCHED[name] for name, at_s in self._at_s.items() if at_s == -math.inf]
+        return f"{', '.join(never)} said nothing whole and finite" if never else ""
+
+    def problem(self, now_s: float) -> str:
+        """Return what is too old to rely on, or ""."""
+        for name, at_s in self._at_s.items():
+            if now_s - at_s > self._silent_s:
+                return f"the {name} is {now_s - at_s:.1f} s old"
+        return ""
+
+
+def reset_problem(state: Any) -> str:
+    """Return why a robot in this state (a RobotAssemblyState of ROS 1 or 2) cannot be reset, or ""."""
+    if state.stopped and state.estop_button == PRESSED:
+        return "the e-stop is pressed: release it first"
+    if state.error and not state.stopped:
+        return (
+            "the robot reports an error without being stopped, and a reset clears only a stop: stop it (motors off, "
+            "brakes on), then reset it, then enable it"
+        )
+    return "" if state.stopped else "the robot is not stopped: there is nothing to reset"
+
+
+ERROR_PERSISTS = (
+    "an error persists after the reset: the robot's screen and log say which; if it stays, switch the robot off and on"
+)
+
+
+def trouble(flags: dict[str, bool], joints_age_s: float) -> str:
+    """Return why a robot with these flags cannot be moved; empty if it can."""
+    if flags["estop"]:
+        return "the e-stop is pressed"
+    if flags["stopped"]:
+        return "the robot is stopped: ask for a reset, then enable it"
+    if flags["error"]:
+        return "the robot reports an error: stop it, reset it, then enable it"
+    if not flags["enabled"]:
+        return "the motors are off: enable them"
+    if not flags["homed"]:
+        return "the robot's joints are not homed, so that it does not know where they are: home them"
+    if flags["collided"]:
+        return "the robot reports a collision"
+    return f"joint states are {joints_age_s:.2f} s old" if joints_age_s > STALE_S else ""
+
+
+class Robot:
+    """The arm, connected but not enabled.
+
+    Parameters
+    ----------
+    rospy, sdk : module
+        See `join_ros`.
+    speed_ratio : float
+        For position mode, in (0, 1]. The robot keeps it when we are gone, so that it is set in any case.
+    silent_s : float
+        What `WATCHED` names is not relied on when it is older [s].
+
+    Raises
+    ------
+    ComingUpError
+        If the robot is not there, or not whole, or cannot reach us.
+    """
+
+    def __init__(self, rospy: Any, sdk: Any, speed_ratio: float, silent_s: float = STATE_SILENT_S) -> None:
+        self._rospy, self.sdk = rospy, sdk
+        self._joints: Joints | None = None
+        self._stamp: Any = None
+        self._hand: Any = None
+        self._arrivals = Arrivals(silent_s)
+        self._subscribe()
+        # Not versioned: that check ends the process, and SDK 5.3.0 refuses robots with 5.5.
+        self._enabler, self._limb = _built(
+            {"RobotEnable": lambda: sdk.RobotEnable(versioned=False), "Limb": lambda: sdk.Limb("right")}
+        )
+        self._check_limb()
+        self._outgoing = self._connections()
+        self._wait_for_all()
+        self.motors = Motors(self._enabler)
+        self._limb.set_joint_position_speed(speed_ratio)
+        self._limb.set_command_timeout(COMMAND_TIMEOUT_S)
+        self._master = MasterWatch(os.environ["ROS_MASTER_URI"])
+
+    names = JOINT_NAMES
+
+    @property
+    def interface(self) -> str:
+        """Which intera_interface this is: "genuine", or the "stand-in" of our tests."""
+        return "stand-in" if getattr(self.sdk, "STAND_IN", False) else "genuine"
+
+    def versions(self) -> tuple[str, str]:
+        """Return the versions of the SDK and of the robot's software, as far as they say."""
+        robot = self._rospy.get_param("/manifest/robot_software/version/HLR_VERSION_STRING", "unknown")
+        return str(getattr(self.sdk, "SDK_VERSION", "unknown")), str(robot)
+
+    def on_shutdown(self, call: Callable[[], None]) -> None:
+        """Have something done when the node ends, while its topics are still there."""
+        self._rospy.on_shutdown(call)
+
+    def shut_down(self) -> None:
+        """Leave the ROS graph."""
+        self._rospy.signal_shutdown("the worker leaves")
+
+    def joints(self) -> Joints | None:
+        """Return the newest sample, or None before the first."""
+        return self._joints
+
+    def joints_age_s(self, now_s: float) -> float:
+        """Return how long ago the newest sample came [s]; very long before the first."""
+        joints = self._joints
+        return now_s - joints.arrived_s if joints else 1e6
+
+    def hand(self) -> tuple:
+        """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand; the last that were finite."""
+        return tuple(self._hand)
+
+    def flags(self) -> dict[str, bool]:
+        """Return enabled, stopped, error, homed, estop and collided."""
+        state = self._enabler.state()
+        return {
+            "homed": bool(state.homed),
+            "enabled": bool(state.enabled),
+            "stopped": bool(state.stopped),
+            "error": bool(state.error),
+            "estop": state.estop_button == PRESSED,
+            "collided": bool(self._limb.has_collided()),
+        }
+
+    def problem(self, now_s: float) -> str:
+        """Return why the arm cannot be moved now; empty if it can."""
+        return (
+            trouble(self.flags(), self.joints_age_s(now_s))
+            or self._arrivals.problem(now_s)
+            or self._master.problem(now_s)
+            or self._unheard()
+        )
+
+    def send(self, kind: str, values: tuple) -> None:
+        """Send one order of the keeper. Only one thread may: the SDK fills one shared message."""
+        if kind == "exit":
+            self._limb.exit_control_mode(COMMAND_TIMEOUT_S)
+        elif kind:
+            send = {
+                "velocity": self._limb.set_joint_velocities,
+                "torque": self._limb.set_joint_torques,
+                "position": self._limb.set_joint_positions,
+            }[kind]
+            send(dict(zip(JOINT_NAMES, values)))  # noqa: B905 - Python 3.8
+
+    def set_speed_ratio(self, ratio: float) -> None:
+        """Set the speed of position mode, in (0, 1] of the joints' limits."""
+        self._limb.set_joint_position_speed(ratio)
+
+    def _subscribe(self) -> None:
+        """The SDK's objects keep the last values for ever: when they came is known only here."""
+        from intera_core_msgs.msg import CollisionDetectionState, EndpointState, RobotAssemblyState
+        from sensor_msgs.msg import JointState
+
+        for topic, kind, call in (
+            ("/robot/joint_states", JointState, self._hear_joints),
+            (WATCHED["state of the robot"], RobotAssemblyState, lambda _: self._arrivals.note("state of the robot")),
+            (WATCHED["collision state"], CollisionDetectionState, lambda _: self._arrivals.note("collision state")),
+            (WATCHED["pose of the hand"], EndpointState, self._hear_hand),
+        ):
+            self._rospy.Subscriber(topic, kind, call, queue_size=1, tcp_nodelay=True)
+
+    def _connections(self) -> list[Any]:
+        """Handles of all topics to the robot. The SDK's own share their connections, and keep them to themselves."""
+        from intera_core_msgs.msg import JointCommand
+        from std_msgs.msg import Bool, Empty, Float64
+
+        return [
+            self._rospy.Publisher(topic, kind, queue_size=queue_size)
+            for topic, kind, queue_size in (
+                (LIMB + "joint_command", JointCommand, 1),
+                (LIMB + "joint_command_timeout", Float64, 10),
+                (LIMB + "set_speed_ratio", Float64, 10),
+                ("/robot/set_super_enable", Bool, 10),
+                ("/robot/set_super_reset", Empty, 10),
+                ("/robot/set_super_stop", Empty, 10),
+            )
+        ]
+
+    def _unheard(self) -> str:
+        """Return which of our topics nobody subscribes to, or ""."""
+        names = [publisher.name for publisher in self._outgoing if not publisher.get_num_connections()]
+        return f"nobody listens on {', '.join(names)}" if names else ""
+
+    def _wait_for_all(self) -> None:
+        """See that everything comes, and that what we send arrives.
+
+        Raises
+        ------
+        ComingUpError
+            If not.
+        """
+        deadline_s = time.monotonic() + FOUND_S
+        while True:
+            missing = "" if self._joints else "/robot/joint_states said nothing whole and finite"
+            missing = missing or self._arrivals.missing()
+            unheard = self._unheard()
+            if not (missing or unheard):
+                return
+            if time.monotonic() > deadline_s:
+                break
+            time.sleep(0.01)
+        if missing:
+            raise ComingUpError(f"{missing} for {FOUND_S:g} s: is the robot up, and in SDK mode?", NO_ROBOT)
+        raise ComingUpError(
+            f"{unheard} for {FOUND_S:g} s: the robot has to connect back to this machine, at "
+            f"{self._rospy.get_node_uri()}. Set host_ip (ROS_IP) to this machine's address in the robot's network, and "
+            "let the robot through the firewall",
+            NO_ROBOT,
+        )
+
+    def _hear_joints(self, message: Any) -> None:
+        """Keep a sample that is new, whole and finite; the SDK itself cannot tell an old one."""
+        stamp = (message.header.stamp.secs, message.header.stamp.nsecs)
+        joints = None if stamp == self._stamp and stamp != (0, 0) else joints_of(message)
+        if joints is not None:
+            self._stamp, self._joints = stamp, joints
+
+    def _hear_hand(self, message: Any) -> None:
+        hand = hand_of(message)
+        if hand is not None:
+            self._hand = hand
+            self._arrivals.note("pose of the hand")
+
+    def _check_limb(self) -> None:
+        """See that the SDK's Limb is whole: without the robot's parameters it is a shell, and says nothing."""
+        try:
+            names = set(self._limb.joint_angles())
+        except AttributeError:
+            names = set()
+        if names != set(JOINT_NAMES):
+            raise ComingUpError(
+                f"Limb('right') must have joints right_j0 to right_j6, got {sorted(names) or 'none'}: are the "
+                "parameters /robot_config/assembly_names and /robot_config/right_config/joint_names set?",
+                NO_ROBOT,
+            )
+
+
+class Motors:
+    """Enable, reset and stop, each on explicit request; each may take five seconds. They return "", or why not.
+
+    RobotEnable's `enable` resets a stopped robot by itself. Here that is forbidden, also when the stop comes in
+    between our look at the state and the SDK's own.
+    """
+
+    def __init__(self, enabler: Any) -> None:
+        self._enabler = enabler
+        self._reset = enabler.reset
+        self._lock = threading.Lock()
+        enabler.reset = self._refuse_reset
+
+    def enable(self) -> str:
+        """Switch the motors on, unless the robot is stopped."""
+        with self._lock:
+            if self._enabler.state().stopped:
+                return "the robot is stopped: ask for a reset first"
+            reason = _tried(self._enabler.enable)
+            return f"{reason}: the robot's screen and lights say why; is it in SDK mode?" if reason else ""
+
+    def reset(self) -> str:
+        """Clear a stop; the motors stay off."""
+        with self._lock:
+            return reset_problem(self._enabler.state()) or _tried(self._reset)
+
+    def stop(self) -> str:
+        """Switch the motors off and apply the brakes: a software e-stop. It does not wait for the others."""
+        return _tried(self._enabler.stop)
+
+    @staticmethod
+    def _refuse_reset() -> None:
+        raise RuntimeError("the robot was stopped meanwhile: ask for a reset first")
+
+
+def _tried(action: Callable[[], object]) -> str:
+    try:
+        done = action()
+    except (Exception, SystemExit) as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return ERROR_PERSISTS if done is False else ""
+
+
+def join_ros() -> tuple[Any, Any]:
+    """Become a node of ROS 1; return the modules rospy and intera_interface.
+
+    Raises
+    ------
+    ComingUpError
+        If ROS 1, the SDK or the ROS master is not there.
+    """
+    rospy, sdk = _modules()
+    _find_master()
+    rospy.init_node("tdm_sawyer_worker", disable_signals=True, anonymous=True)
+    return rospy, sdk
+
+
+def device_states(rospy: Any) -> Callable[[str, Callable[[Any], None]], Any]:
+    """Return what subscribes to the state of a device, or to the configuration of their node, "io"."""
+    from intera_core_msgs.msg import IODeviceStatus
+
+    def subscribe(name: str, call: Callable[[Any], None]) -> Any:
+        if name == "io":
+            return rospy.Subscriber("/io/robot/config", rospy.AnyMsg, call, queue_size=1)
+        return rospy.Subscriber(f"/io/robot/{name}/state", IODeviceStatus, call, queue_size=1)
+
+    return subscribe
+
+
+def _modules() -> tuple[Any, Any]:
+    try:
+        import rospy
+    except ImportError as error:
+        raise ComingUpError(f"this Python has no rospy ({error}): run the worker with a ROS 1 Python", NO_ROS) from None
+    try:
+        import intera_interface
+    except (Exception, SystemExit) as error:
+        raise ComingUpError(
+            f"intera_interface cannot be imported ({type(error).__name__}: {error}): "
+            "put Rethink's intera_sdk and its messages on the worker's PYTHONPATH",
+            NO_ROS,
+        ) from None
+    return rospy, intera_interface
+
+
+def _find_master() -> None:
+    uri = os.environ.get("ROS_MASTER_URI", "")
+    place = urlparse(uri)
+    if not place.hostname:
+        raise ComingUpError(f"ROS_MASTER_URI must be like http://robot.local:11311, got {uri!r}", NO_MASTER)
+    try:
+        socket.create_connection((place.hostname, place.port or 11311), timeout=3.0).close()
+    except OSError as error:
+        raise ComingUpError(f"no ROS master at {uri} ({error}): is the robot on and reachable?", NO_MASTER) from None
+
+
+def _built(builders: dict[str, Callable[[], Any]]) -> list[Any]:
+    """Make objects of intera_interface side by side: each may wait for many seconds, one time-out after the other."""
+    made: dict[str, Any] = {}
+    reasons: dict[str, str] = {}
+
+    def make(what: str, build: Callable[[], Any]) -> None:
+        try:
+            made[what] = build()
+        except SystemExit as error:
+            reasons[what] = f"{what} of intera_interface wanted to end the process ({error})"
+        except Exception as error:
+            reasons[what] = f"{what} of intera_interface cannot be made ({type(error).__name__}: {error})"
+
+    threads = [threading.Thread(target=make, args=item, daemon=True) for item in builders.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if reasons:
+        texts = [reasons[what] for what in builders if what in reasons]
+        remedy = "is the robot up, and can it reach this machine (ROS_IP)?"
+        raise ComingUpError(f"{'; '.join(texts)}: {remedy}", NO_ROBOT)
+    return [made[what] for what in builders]

@@ -1,0 +1,440 @@
+"""Worker: a ROS 1 process that holds intera_interface, and moves the arm for the client on its socket.
+
+Run it as a file; it needs rospy, intera_interface and the modules beside it, but neither numpy nor tdm_ros:
+
+    python3 tdm_ros/drivers/intera/worker.py --listen 127.0.0.1:7447 --secret-file worker.secret
+
+Watchdogs lie within each other: the worker stops the arm when it hears no new command for 0.15 s, or the ROS master is
+silent for 0.12 s; the robot when it hears none from the worker, which repeats each at 100 Hz, for 0.15 s; and the arm
+process sees within 0.1 s that the worker is silent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+if __package__:
+    from tdm_ros.drivers.intera import wire
+    from tdm_ros.drivers.intera.command_watchdog import Caps, Keeper
+    from tdm_ros.drivers.intera.devices import Devices, Errands
+    from tdm_ros.drivers.intera.listener import Listener
+    from tdm_ros.drivers.intera.output import never_wait
+    from tdm_ros.drivers.intera.sdk import (
+        NO_ROBOT,
+        STALE_S,
+        STATE_SILENT_S,
+        UNUSABLE,
+        ComingUpError,
+        Robot,
+        device_states,
+        join_ros,
+    )
+    from tdm_ros.drivers.intera.wire import read_secret
+else:  # as a file, our folder is on the path
+    import wire  # type: ignore[import-not-found,no-redef]
+    from command_watchdog import Caps, Keeper  # type: ignore[import-not-found,no-redef]
+    from devices import Devices, Errands  # type: ignore[import-not-found,no-redef]
+    from listener import Listener  # type: ignore[import-not-found,no-redef]
+    from output import never_wait  # type: ignore[import-not-found,no-redef]
+    from sdk import (  # type: ignore[import-not-found,no-redef]
+        NO_ROBOT,
+        STALE_S,
+        STATE_SILENT_S,
+        UNUSABLE,
+        ComingUpError,
+        Robot,
+        device_states,
+        join_ros,
+    )
+    from wire import read_secret  # type: ignore[no-redef]
+
+PERIOD_S = 0.01
+BROKEN_LINK, FAILED = 6, 7
+"""Exit codes: the other side sent what makes no sense; intera_interface failed while the arm was in use."""
+
+VELOCITY_RAD_S = (1.74, 1.328, 1.957, 1.957, 3.485, 3.485, 4.545)
+LOWER_RAD = (-3.0503, -3.8095, -3.0426, -3.0439, -2.9761, -2.9761, -4.7124)
+UPPER_RAD = (3.0503, 2.2736, 3.0426, 3.0439, 2.9761, 2.9761, 4.7124)
+"""The vendor's limits; a test compares them with `tdm_ros.robots.sawyer`, which this process cannot import."""
+
+TORQUE_N_M = (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)
+"""Source: the limits of Berkeley's sawyer_control, added to gravity compensation."""
+
+VELOCITY_SCALE = 0.25
+HAND_SPEED_M_S = 0.25
+"""Bounds of what a client may ask for: the limiter's share of the vendor's joint speeds, and its speed of the hand with
+a quarter added, because it looks at other joint states and must not be refused for that."""
+
+IDLE_S = 10.0
+"""A client on the network that sent nothing for this long is given up [s]; one that is there sends each second."""
+
+
+class Worker:
+    """One client, one robot.
+
+    Parameters
+    ----------
+    link : socket
+    keeper : Keeper
+    idle_s : float
+        The client is given up when it has sent nothing for this long [s].
+    """
+
+    def __init__(self, link: socket.socket, keeper: Keeper, idle_s: float = math.inf) -> None:
+        self._link, self._keeper, self._idle_s = link, keeper, idle_s
+        self._heard_s = time.monotonic()
+        self.sender = wire.Sender(link)
+        self._robot: Robot | None = None
+        self._devices: Devices | None = None
+        self._errands = {name: Errands(name) for name in ("motors", "stop", "devices", "step")}
+        self._ticking = threading.Lock()
+        self._leaving = threading.Event()
+        self._at_rest = threading.Event()
+        self._code = 0
+        self._seq = 0
+        threading.Thread(target=self._read, name="reader", daemon=True).start()
+
+    def serve(self, robot: Robot, devices: Devices) -> int:
+        """Say hello, and serve until the client goes; return the exit code."""
+        sdk, version = robot.versions()
+        hello = wire.Hello(wire.VERSION, robot.interface, sdk, version, tuple(robot.names), tuple(devices.missing))
+        self._devices, self._robot = devices, robot
+        robot.on_shutdown(self._node_ends)
+        gc.collect()
+        gc.freeze()  # what is there by now need not be looked through again, which takes a tenth of a second
+        self._heard_s = time.monotonic()  # until now there was nothing that a client could have answered
+        try:
+            self.sender.send(hello)
+            self._loop(robot, devices)
+        except OSError:
+            self.leave()  # the client is gone
+        except (Exception, SystemExit) as error:
+            self.leave(f"intera_interface failed: {type(error).__name__}: {error}", FAILED)
+        self._wind_down(robot)
+        return self._code
+
+    def leave(self, why: str = "", code: int = 0) -> None:
+        """End the loop; tell the client and stderr why, if there is a why."""
+        if why and not self._code:
+            self._code = code
+            tell(self.sender, why, code)
+        self._leaving.set()
+
+    def overdue(self) -> None:
+        """Leave because the robot is not there yet, and what is waited for may never answer."""
+        self.leave(
+            f"the robot was not there after {wire.UP_S:g} s. What does not answer: the ROS master, although it takes "
+            "connections, or the name server that is asked for the robot's name",
+            NO_ROBOT,
+        )
+        leave_now(NO_ROBOT)
+
+    def end(self) -> None:
+        """Leave because the operating system says so; at once while nothing can have been moved."""
+        if self._robot is None:
+            os._exit(self._code)
+        self.leave()
+
+    def _loop(self, robot: Robot, devices: Devices) -> None:
+        deadline_s = time.monotonic()
+        while not self._leaving.is_set():
+            self._tick(robot)
+            self._report(robot, devices)
+            silent_s = time.monotonic() - self._heard_s
+            if silent_s > self._idle_s:
+                self.leave(f"the client has sent nothing for {silent_s:.0f} s", BROKEN_LINK)
+            deadline_s = max(deadline_s + PERIOD_S, time.monotonic())
+            time.sleep(max(0.0, deadline_s - time.monotonic()))
+
+    def _tick(self, robot: Robot) -> None:
+        now_s = time.monotonic()
+        fresh = robot.joints_age_s(now_s) <= STALE_S
+        with self._ticking:  # else an order of one thread might go out after a later one of another
+            robot.send(*self._keeper.step(now_s, self._problem(now_s), fresh))
+
+    def _step(self, robot: Robot, seconds: float) -> str:
+        """Let time pass in a world that waits for it, after the newest order has gone there."""
+        if not hasattr(robot, "step"):
+            return "the time of this robot passes by itself"
+        self._tick(robot)
+        return str(robot.step(seconds))
+
+    def _problem(self, now_s: float) -> str:
+        """Why the robot cannot be moved now, or ""."""
+        if self._robot is None or self._devices is None:
+            return "the worker is not up yet"
+        return self._robot.problem(now_s) or self._devices.problem(now_s) or self._overspeed()
+
+    def _enable(self, robot: Robot) -> str:
+        reason = str(robot.motors.enable())
+        if not reason:
+            with self._ticking:  # else a tick that saw the motors off might come after it
+                self._keeper.acknowledge()
+        return reason
+
+    def _overspeed(self) -> str:
+        """Why a torque or a position must not go on, or ""."""
+        joints = self._robot.joints() if self._robot else None
+        return self._keeper.caps.overspeed(self._keeper.mode, joints.q_rad, joints.qd_rad_s) if joints else ""
+
+    def _wind_down(self, robot: Robot) -> None:
+        """Stop the arm and leave velocity mode, if it is in it; ROS needs a moment to send that."""
+        self._keeper.drop(time.monotonic())
+        try:
+            while self._keeper.phase != "idle":
+                self._tick(robot)
+                time.sleep(PERIOD_S)
+        except Exception as error:
+            print(f"worker: the robot's own time-out has to stop it: {error}", file=sys.stderr, flush=True)
+        time.sleep(5 * PERIOD_S)
+        self._at_rest.set()
+        robot.shut_down()
+
+    def _node_ends(self) -> None:
+        """Let ROS 1 end the node only when the arm has been stopped."""
+        if not self._leaving.is_set():
+            self.leave("ROS 1 has told the worker's node to end", FAILED)
+        self._at_rest.wait(0.5)
+
+    def _report(self, robot: Robot, devices: Devices) -> None:
+        joints = robot.joints()
+        assert joints is not None
+        hand, now_s = robot.hand(), time.monotonic()
+        state = wire.State(
+            seq=self._seq + 1,
+            stamp_s=now_s,
+            joints_age_s=robot.joints_age_s(now_s),
+            q_rad=joints.q_rad,
+            qd_rad_s=joints.qd_rad_s,
+            effort_n_m=joints.effort_n_m,
+            p_base_hand_m=hand[0],
+            quat_wxyz=hand[1],
+            hand_twist=hand[2],
+            **robot.flags(),
+            cuff=devices.cuff,
+            buttons=devices.buttons,
+            problem=self._problem(now_s),
+            phase=self._keeper.phase,
+            command_seq=self._keeper.command_seq,
+            refused=self._keeper.refused,
+            refusal=self._keeper.refusal,
+            interruption=self._keeper.interruption,
+        )
+        self._seq = state.seq
+        self._keeper.state_sent(state.seq, now_s)  # before it goes out: the answer may come at once
+        self.sender.send(state, droppable=True)
+
+    def _read(self) -> None:
+        frames = wire.Frames()
+        try:
+            while True:
+                data = self._link.recv(4096)
+                if not data:
+                    break
+                self._heard_s = time.monotonic()
+                for message in frames.feed(data):
+                    self._take(message)
+                time.sleep(0.001)  # so that a storm of commands cannot starve the loop
+            frames.end()
+        except wire.WireError as error:
+            self.leave(str(error), BROKEN_LINK)
+        except OSError:
+            pass  # as if it had ended
+        self.end()
+
+    def _take(self, message: wire.Message) -> None:
+        now_s = time.monotonic()
+        if isinstance(message, wire.Command):
+            joints = self._robot.joints() if self._robot else None
+            self._keeper.offer(message, now_s, self._problem(now_s), joints.q_rad if joints else ())
+            if self._robot is not None and getattr(self._robot, "prompt", False):
+                self._tick(self._robot)
+        elif isinstance(message, wire.Request):
+            self._do(message, now_s)
+        elif not isinstance(message, wire.Alive):
+            raise wire.WireError(f"a worker takes commands and requests, got {type(message).__name__}")
+
+    def _do(self, request: wire.Request, now_s: float) -> None:
+        """Do what is quick at once, and give the rest to a thread that may wait."""
+
+        def done(reason: str) -> None:
+            try:
+                self.sender.send(wire.Answer(request.number, not reason, reason[:500]))
+            except OSError:
+                self.leave()
+
+        robot, devices, value = self._robot, self._devices, request.value
+        if robot is None or devices is None:
+            return done("the worker is not up yet")
+        if request.action in ("hold", "stop"):
+            self._keeper.drop(now_s)
+        if request.action == "hold":
+            self._keeper.acknowledge()
+            done("")
+        elif request.action == "stop":
+            self._errands["stop"].give(robot.motors.stop, done)
+        elif request.action == "enable":
+            self._errands["motors"].give(lambda: self._enable(robot), done)
+        elif request.action == "reset":
+            self._errands["motors"].give(robot.motors.reset, done)
+        elif request.action == "gripper":
+            self._errands["devices"].give(lambda: devices.move_gripper(value), done)
+        elif request.action == "light":
+            self._errands["devices"].give(lambda: devices.switch_light(request.name, bool(value)), done)
+        elif request.action == "step":
+            self._errands["step"].give(lambda: self._step(robot, value), done)
+        elif request.action == "speed_ratio" and 0 < value <= self._keeper.caps.speed_ratio:
+            robot.set_speed_ratio(value)
+            done("")
+        elif request.action == "speed_ratio":
+            most = self._keeper.caps.speed_ratio
+            done(f"speed_ratio must be in (0, {most:g}], got {value:g}: see --velocity-scale")
+        else:
+            done(f"action must be one of {', '.join(wire.ACTIONS)}, got {request.action!r}")
+        return None
+
+
+def connect(arguments: argparse.Namespace) -> tuple[Robot, Devices]:
+    """The robot and its devices, through intera_interface."""
+    rospy, sdk = join_ros()
+    devices = Devices(sdk, device_states(rospy), arguments.gripper, arguments.without)
+    robot = Robot(rospy, sdk, arguments.speed_ratio, arguments.state_silent_s)
+    devices.wait()
+    return robot, devices
+
+
+def main(argv: Sequence[str] | None = None, connect: Callable[[argparse.Namespace], tuple[Any, Any]] = connect) -> int:
+    """Serve the client of `--fd`, or those that come; return the exit code. Another way to the robot may be given."""
+    never_wait()  # output is the node's, which may be read by nobody
+    arguments = parser().parse_args(argv)
+    try:
+        if arguments.speed_ratio > arguments.velocity_scale:
+            raise ValueError(
+                f"--speed-ratio must not be over --velocity-scale ({arguments.velocity_scale:g}), "
+                f"got {arguments.speed_ratio:g}"
+            )
+        if arguments.fd is not None:
+            return serve(arguments, socket.socket(fileno=arguments.fd), connect, math.inf)
+        if not arguments.secret_file:
+            raise ValueError("--listen needs --secret-file, for everybody on the network can connect")
+        listener = Listener(arguments.listen, read_secret(arguments.secret_file))
+    except (OSError, ValueError) as error:
+        tell(None, f"the worker cannot start: {error}", UNUSABLE)
+        return UNUSABLE
+    return listener.run(lambda link: serve(arguments, link, connect, IDLE_S))
+
+
+def serve(
+    arguments: argparse.Namespace,
+    link: socket.socket,
+    connect: Callable[[argparse.Namespace], tuple[Any, Any]],
+    idle_s: float,
+) -> int:
+    """Come up, serve one client, and return the exit code."""
+    # Few states may wait for a client that does not read: it should not find a second of old ones.
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+    scaled = tuple(arguments.velocity_scale * cap for cap in VELOCITY_RAD_S)
+    caps = Caps(
+        velocity_rad_s=scaled,
+        torque_n_m=TORQUE_N_M,
+        lower_rad=LOWER_RAD,
+        upper_rad=UPPER_RAD,
+        allow_torque=arguments.allow_torque,
+        hand_speed_m_s=arguments.hand_speed_m_s,
+        speed_ratio=arguments.velocity_scale,
+    )
+    worker = Worker(link, Keeper(caps), idle_s)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.end())
+    overdue = threading.Timer(wire.UP_S, worker.overdue)
+    overdue.daemon = True
+    overdue.start()
+    try:
+        robot, devices = connect(arguments)
+    except ComingUpError as error:
+        worker.leave(str(error), error.code)
+        return error.code
+    finally:
+        overdue.cancel()
+    return worker.serve(robot, devices)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the reader of the command line."""
+    words = argparse.ArgumentParser(prog="worker.py", description="Moves a Sawyer arm for a client on a socket.")
+    where = words.add_mutually_exclusive_group(required=True)
+    where.add_argument("--fd", type=int, help="socket that the parent process left open")
+    where.add_argument("--listen", metavar="HOST:PORT", help="serve clients here that know the secret, one at a time")
+    words.add_argument("--secret-file", default="", help="with --listen: file with the secret, which clients have, too")
+    words.add_argument("--speed-ratio", type=_share, default=0.2, help="of position mode, in (0, 1] (default 0.2)")
+    words.add_argument(
+        "--velocity-scale",
+        type=_share,
+        default=VELOCITY_SCALE,
+        help="refuse joint velocities over this share of the vendor's limits, and a larger --speed-ratio, in (0, 1] "
+        f"(default {VELOCITY_SCALE:g})",
+    )
+    words.add_argument(
+        "--hand-speed-m-s",
+        type=_at_least_0,
+        default=HAND_SPEED_M_S,
+        help=f"refuse velocities that move the hand faster, and end what does [m/s]; 0: none "
+        f"(default {HAND_SPEED_M_S:g})",
+    )
+    words.add_argument(
+        "--state-silent-s",
+        type=_at_least_0,
+        default=STATE_SILENT_S,
+        help="hold when the robot's state, its collision state or the hand's pose was not received for so long [s] "
+        f"(default {STATE_SILENT_S:g})",
+    )
+    words.add_argument(
+        "--without", action="append", default=[], choices=["cuff", "navigator"], help="do not look for it"
+    )
+    words.add_argument("--allow-torque", action="store_true", help="accept torque commands")
+    words.add_argument("--gripper", default="right_gripper", help="its name on the robot (default right_gripper)")
+    return words
+
+
+def tell(sender: wire.Sender | None, reason: str, code: int) -> None:
+    """Say one sentence to stderr and to the client."""
+    print(f"worker: {reason}", file=sys.stderr, flush=True)
+    try:
+        if sender is not None:
+            sender.send(wire.Failure(reason[:2000], code))
+    except OSError:
+        pass
+
+
+def leave_now(status: int) -> None:
+    """End the process, whatever threads may still wait for something."""
+    sys.stdout.flush()
+    os._exit(status)
+
+
+def _at_least_0(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be finite and at least 0, got {text}")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"must be in (0, 1], got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    leave_now(main())

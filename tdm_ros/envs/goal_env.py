@@ -1,0 +1,202 @@
+"""Task description of a foreign environment: sizes from its spaces, goals and their scale from a few hundred resets."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from dataclasses import replace
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from tdm_ros.envs import TASKS
+from tdm_ros.envs.wrappers import CheckedGoalEnv, GoalEnv, Noise, NoisyGoalEnv, UnitActions, check_goal_env, check_sizes
+from tdm_ros.tasks import Channels, TaskSpec
+from tdm_ros.tasks.spec import HORIZON
+
+SURVEY_RESETS = 200
+TIME_LIMIT = "_max_episode_steps"
+"""Where `gymnasium.wrappers.TimeLimit` keeps its number, whether the environment was registered or wrapped by hand."""
+SURVEY_EPISODES, LONGEST_STEPS = 5, 2000
+"""Where there is no such number, the length of an episode is measured."""
+RATE_HZ = 20.0
+"""Control rate of an environment without ``render_fps`` in its metadata [Hz]."""
+SCALE_OF_RANGE = 0.35
+"""The goal scale of a described environment, as a part of the range of its goals: the ratio that reaching has."""
+SUCCESS_OF_SCALE = 0.1
+"""Success, where an environment names no ``distance_threshold``, as a part of that scale: again that of reaching."""
+_UNIT = "environment units"
+
+
+def describe(name: str, env: GoalEnv) -> TaskSpec:
+    """Describe an environment without a `TaskSpec`: sizes from its spaces, goals from `SURVEY_RESETS` resets.
+
+    Raises
+    ------
+    ValueError
+        If no episode ends within `LONGEST_STEPS`.
+    """
+    seen = [env.reset(seed=seed)[0] for seed in range(SURVEY_RESETS)]
+    goals = np.array([s["desired_goal"] for s in seen], np.float64)
+    reached = np.array([s["achieved_goal"] for s in seen], np.float64)
+    low, high = goals.min(axis=0), goals.max(axis=0)
+    span = np.maximum(high, reached.max(axis=0)) - np.minimum(low, reached.min(axis=0))
+    # A coordinate that never differs (a goal on a table top) takes the scale of the others.
+    scale = np.where(span > 1e-6, span * SCALE_OF_RANGE, SCALE_OF_RANGE * (span.max() or 1.0))
+    threshold = getattr(env.unwrapped, "distance_threshold", None)
+    names = tuple(f"goal_{i}" for i in range(goals.shape[1]))
+    limited = env.has_wrapper_attr(TIME_LIMIT)
+    return TaskSpec(
+        name=name,
+        observation=_plain("observation", seen[0]["observation"].size, np.inf),
+        action=_plain("action", env.action_space.shape[0], 1.0),  # type: ignore[index]
+        goal=Channels(names, _UNIT, *(tuple(values.tolist()) for values in (low, high, scale))),
+        horizon=HORIZON,
+        episode_steps=env.get_wrapper_attr(TIME_LIMIT) if limited else _measured_steps(name, env),
+        rate_hz=float((env.metadata or {}).get("render_fps") or RATE_HZ),
+        success=float(SUCCESS_OF_SCALE * scale.min() if threshold is None else threshold),
+    )
+
+
+def _measured_steps(name: str, env: GoalEnv) -> int:
+    """Length of the longest of a few episodes of random play, of an environment that truncates by itself [steps]."""
+    rng, longest = np.random.default_rng(0), 0
+    for seed in range(SURVEY_EPISODES):
+        env.reset(seed=seed)
+        for step in range(1, LONGEST_STEPS + 1):
+            action = rng.uniform(-1.0, 1.0, env.action_space.shape).astype(np.float32)
+            _, _, terminated, truncated, _ = env.step(action)
+            longest = max(longest, step)
+            if terminated or truncated:
+                break
+        else:
+            raise ValueError(
+                f"{name} must end its episodes, got one of more than {LONGEST_STEPS} steps: "
+                "wrap it in gymnasium.wrappers.TimeLimit"
+            )
+        if truncated and not terminated:
+            return longest
+    return longest
+
+
+def _plain(name: str, size: int, bound: float) -> Channels:
+    names: Any = tuple(f"{name}_{i}" for i in range(size))
+    return Channels(names, _UNIT, (-bound,) * size, (bound,) * size, (1.0,) * size)
+
+
+__all__ = ["GoalEnv", "adopt", "make_env", "make_goal_env"]
+
+ROBOTICS = "gymnasium_robotics"
+"""Where an id that Gymnasium does not know is looked for: Fetch, Shadow Hand, AntMaze and others."""
+
+
+def make_goal_env(
+    name: str,
+    horizon: int | None = None,
+    noise: Noise | None = None,
+    render_mode: str | None = None,
+    task: TaskSpec | None = None,
+) -> tuple[GoalEnv, TaskSpec]:
+    """Make the environment of a task, and its description.
+
+    Parameters
+    ----------
+    name : str
+        ``sawyer_reach`` (or another of `TASKS`), ``gym:ID`` for a registered goal-conditioned environment
+        (``gym:module:ID`` imports ``module`` first), or ``module:factory`` for a callable that returns one.
+    horizon : int, optional
+        Longest ``steps_left`` [steps]; by default the task's own.
+    noise : Noise, optional
+        What to add to actions and observations.
+    render_mode : str, optional
+        As Gymnasium takes it: "rgb_array", say. A factory chooses its own.
+    task : TaskSpec, optional
+        The description of somebody else's environment; left out, it is made as `adopt` says.
+
+    Raises
+    ------
+    ValueError
+        If there is no such task, or it is not goal-conditioned with a finite box of actions.
+    """
+    return adopt(make_env(name, render_mode), name, horizon, task, noise)
+
+
+def adopt(
+    env: GoalEnv, name: str, horizon: int | None = None, task: TaskSpec | None = None, noise: Noise | None = None
+) -> tuple[GoalEnv, TaskSpec]:
+    """Take an environment that somebody made: check it, bring its actions to [-1, 1], describe it.
+
+    Parameters
+    ----------
+    env : GoalEnv
+    name : str
+        What messages and the description call it.
+    horizon : int, optional
+        Longest ``steps_left`` [steps]; by default the task's own.
+    task : TaskSpec, optional
+        Its description. Left out, it is the attribute ``task`` of the environment or of a wrapper, or made from the
+        environment's spaces and goals.
+    noise : Noise, optional
+        What to add to actions and observations.
+
+    Raises
+    ------
+    ValueError
+        If it is not goal-conditioned with a finite box of actions, or the description does not fit.
+    """
+    check_goal_env(name, env)
+    if not isinstance(task, TaskSpec):
+        task = env.get_wrapper_attr("task") if env.has_wrapper_attr("task") else None
+    env = CheckedGoalEnv(UnitActions(env, name), name)
+    if not isinstance(task, TaskSpec):
+        task = describe(name, env)
+    check_sizes(name, env, task)
+    if not env.has_wrapper_attr(TIME_LIMIT):
+        env = gym.wrappers.TimeLimit(env, task.episode_steps)
+    if noise:
+        env = NoisyGoalEnv(env, task, noise)
+    return env, replace(task, horizon=task.horizon if horizon is None else horizon)
+
+
+def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
+    """Make an environment by its name, as `make_goal_env` takes it, and leave it as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name, or its constructor fails.
+    """
+    kind, _, rest = name.partition(":")
+    try:
+        # Only if it is asked for: some constructors do not take it, others refuse None.
+        mode: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+        if name in TASKS:
+            return gym.make(TASKS[name], **mode)
+        if kind == "gym" and rest:
+            return _registered(rest, mode)
+        if rest:
+            made: GoalEnv = getattr(importlib.import_module(kind), rest)()
+            return made
+    except (gym.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"task {name!r} cannot be made: {error}") from error
+    close = difflib.get_close_matches(name, TASKS, n=2)
+    meant = f" (did you mean {' or '.join(close)}?)" if close else ""
+    raise ValueError(f"task must be one of {', '.join(TASKS)}, gym:ID or module:factory, got {name!r}{meant}")
+
+
+def _registered(gym_id: str, mode: dict[str, Any]) -> GoalEnv:
+    """Make an environment by its id; an id that is not registered is looked for in Gymnasium-Robotics."""
+    try:
+        return gym.make(gym_id, **mode)
+    except gym.error.UnregisteredEnv as error:
+        if ":" in gym_id:
+            raise
+        try:
+            gym.register_envs(importlib.import_module(ROBOTICS))
+        except ImportError:
+            raise gym.error.UnregisteredEnv(
+                f"{error} If another package registers it, name its module, gym:MODULE:{gym_id}; "
+                "Fetch, Shadow Hand and the mazes come with `pip install gymnasium-robotics`"
+            ) from error
+        return gym.make(gym_id, **mode)

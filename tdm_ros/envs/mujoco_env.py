@@ -1,0 +1,200 @@
+"""Common base of the simulated tasks without an arm node: reset, step, reward and rendering of a MuJoCo model."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.envs.render import Camera, Marker, View
+from tdm_ros.tasks import TaskSpec
+
+Array = NDArray[np.float64]
+Observation = dict[str, Any]
+"""``observation`` (O,), ``achieved_goal`` and ``desired_goal`` (G,), all float32."""
+
+SUBSTEPS = 5
+"""Physics steps of 10 ms in one control cycle of 50 ms."""
+
+
+def gymnasium_model(name: str) -> mujoco.MjSpec:
+    """One of the models that come with Gymnasium, ``ant.xml`` say, to be edited and compiled; in a brighter room."""
+    path = Path(gym.__file__).parent / "envs" / "mujoco" / "assets" / name
+    spec = mujoco.MjSpec.from_file(str(path))
+    spec.visual.headlight.ambient = spec.visual.headlight.diffuse = [0.4] * 3
+    skies = [t for t in spec.textures if t.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX]
+    sky = skies[0] if skies else spec.add_texture(name="sky", type=mujoco.mjtTexture.mjTEXTURE_SKYBOX)
+    sky.builtin, sky.width, sky.height = mujoco.mjtBuiltin.mjBUILTIN_GRADIENT, 64, 384
+    sky.rgb1, sky.rgb2 = [0.95, 0.96, 0.98], [0.66, 0.72, 0.79]
+    for floor in (t for t in spec.textures if t.name == "texplane"):
+        floor.rgb1, floor.rgb2 = [0.6, 0.6, 0.65], [0.56, 0.56, 0.6]
+    for material in spec.materials:
+        material.reflectance = 0.0
+    return spec
+
+
+class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
+    """A goal-conditioned task in one MuJoCo model, at 20 Hz.
+
+    Observations are dictionaries of float32: ``observation`` (O,), ``achieved_goal`` (G,) and ``desired_goal`` (G,).
+    Actions are (A,) in [-1, 1]. The reward is minus `TaskSpec.distance`. A subclass says how an attempt starts, what
+    is seen, what has been achieved, which goals are drawn, and what ends an attempt early.
+
+    Parameters
+    ----------
+    task : TaskSpec
+    model : mujoco.MjModel
+        With one actuator for each action, in its order.
+    render_mode : "rgb_array" or None
+
+    Raises
+    ------
+    ValueError
+        If the render mode is unknown.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 - declared so by Gymnasium
+    view = View((0.0, 0.0, 0.0), 4.0, 90.0, -30.0)
+
+    def __init__(self, task: TaskSpec, model: mujoco.MjModel, render_mode: str | None = None) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
+        self.task, self.model, self.render_mode = task, model, render_mode
+        self.data = mujoco.MjData(model)
+        self._goal = np.zeros(task.goal.size, np.float32)
+        self._camera: Any = None
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (task.action.size,), np.float32)
+        goal = gym.spaces.Box(-np.inf, np.inf, (task.goal.size,), np.float32)
+        seen = gym.spaces.Box(-np.inf, np.inf, (task.observation.size,), np.float32)
+        self.observation_space = gym.spaces.Dict({"observation": seen, "achieved_goal": goal, "desired_goal": goal})
+
+    @abstractmethod
+    def _start(self, rng: np.random.Generator) -> None:
+        """Put the freshly reset ``self.data`` where an attempt starts."""
+
+    @abstractmethod
+    def _observation(self) -> Array:
+        """What is seen, (O,)."""
+
+    @abstractmethod
+    def _achieved(self, observation: Array) -> Array:
+        """What has been achieved, (G,) [goal unit]."""
+
+    def _draw_goal(self, rng: np.random.Generator) -> ArrayLike:
+        """A goal that can be reached, (G,) [goal unit]; the start has been drawn already."""
+        return self.task.sample_goal(rng)
+
+    @property
+    def judged_goal(self) -> NDArray[np.float32]:
+        """What the end of the episode is judged by, (G,), whatever is asked for on the way."""
+        return self._goal.copy()
+
+    def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What is asked for at present, (G,) [goal unit]: a fresh array."""
+        return self._goal.copy()
+
+    def _ended(self, distance: float) -> tuple[bool, bool]:
+        """Whether the world ended (terminated), and whether the attempt is cut short (truncated)."""
+        return False, False
+
+    def _markers(self) -> list[Marker]:
+        """What shows the goal in a picture."""
+        return []
+
+    def _view(self) -> View:
+        return self.view
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start a new attempt.
+
+        Parameters
+        ----------
+        seed : int or None
+        options : dict or None
+            ``"goal"``, (G,) [goal unit], replaces what would be drawn.
+
+        Raises
+        ------
+        ValueError
+            If an option is unknown, or the goal has another shape or values that are not finite.
+        """
+        super().reset(seed=seed)
+        chosen = options or {}
+        if unknown := set(chosen) - {"goal"}:
+            raise ValueError(f'reset has one option, "goal", got {", ".join(sorted(unknown))}')
+        mujoco.mj_resetData(self.model, self.data)
+        self._start(self.np_random)
+        mujoco.mj_forward(self.model, self.data)
+        goal = self._draw_goal(self.np_random)
+        self._goal = self.task.goal.checked(chosen.get("goal", goal), "goal")
+        seen = self._see()
+        return seen, self._judge(seen)
+
+    def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Act for 50 ms.
+
+        Returns
+        -------
+        tuple
+            Observation, reward (minus the distance to what is asked for), terminated, truncated, and info with
+            ``distance`` (to what is judged) and ``is_success`` (it is below `TaskSpec.success`).
+
+        Raises
+        ------
+        ValueError
+            If the action has another shape or values that are not finite.
+        """
+        self._act(np.clip(self.task.action.checked(action, "action"), -1.0, 1.0))
+        seen = self._see()
+        info = self._judge(seen)
+        terminated, truncated = self._ended(info["distance"])
+        reward = float(self.compute_reward(seen["achieved_goal"], seen["desired_goal"], info))
+        return seen, reward, terminated, truncated, info
+
+    def _act(self, action: NDArray[np.floating[Any]]) -> None:
+        self.data.ctrl[:] = action * self._strength
+        mujoco.mj_step(self.model, self.data, SUBSTEPS)
+
+    @property
+    def _strength(self) -> float:
+        """What an action of one is in units of the model's controls."""
+        return 1.0
+
+    def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> NDArray[np.float64]:
+        """Minus the distance: (..., G), (..., G) [goal unit] -> (...); ``info`` is not looked at."""
+        return -self.task.distance(achieved_goal, desired_goal)
+
+    def _see(self) -> Observation:
+        observation = self._observation()
+        achieved = self._achieved(observation).astype(np.float32)
+        return {
+            "observation": observation.astype(np.float32),
+            "achieved_goal": achieved,
+            "desired_goal": self._asked(achieved),
+        }
+
+    def _judge(self, seen: Observation) -> dict[str, Any]:
+        distance = float(self.task.distance(seen["achieved_goal"], self.judged_goal))
+        return {"distance": distance, "is_success": distance < self.task.success}
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """Take a picture of the model and the goal, (480, 640, 3) uint8; None without a render mode."""
+        if self.render_mode is None:
+            return None
+        if self._camera is None:
+            self._camera = Camera(self.model, self.data)
+        image: NDArray[np.uint8] = self._camera.show(self._view(), self._markers())
+        return image
+
+    def close(self) -> None:
+        """Free the camera."""
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None

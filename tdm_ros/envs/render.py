@@ -1,0 +1,234 @@
+"""Rendering of the simulated arm and of the other tasks. Needs a GL library, unlike the rest of the simulator."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.sawyer import NEUTRAL_RAD
+
+
+class View(NamedTuple):
+    """Where a camera stands, around the point that it looks at."""
+
+    lookat_m: tuple[float, float, float]
+    distance_m: float
+    azimuth_deg: float
+    elevation_deg: float
+
+
+class Marker(NamedTuple):
+    """A ball that shows a goal in a picture."""
+
+    position_m: ArrayLike
+    radius_m: float
+    rgba: tuple[float, float, float, float] = (0.1, 0.75, 0.25, 0.9)
+
+
+class Block(NamedTuple):
+    """A box that shows a region in a picture."""
+
+    low_m: ArrayLike
+    high_m: ArrayLike
+    rgba: tuple[float, float, float, float] = (0.85, 0.25, 0.2, 0.35)
+
+
+GOAL_RADIUS_M = 0.025
+ARM_VIEW = View((0.34, 0.02, 0.07), 2.05, 128.0, -12.0)
+
+NO_GL = (
+    "cannot render: no OpenGL library works here ({cause}). "
+    "Install one (Debian, Ubuntu: apt-get install libegl1 libosmesa6) "
+    "and choose it before Python starts: MUJOCO_GL=egl or MUJOCO_GL=osmesa"
+)
+
+
+class Camera:
+    """Take pictures of any model, off screen.
+
+    Parameters
+    ----------
+    model : mujoco.MjModel
+    data : mujoco.MjData
+        The state that is shown.
+    width, height : int
+        Size [pixels], at most that of the model's off-screen buffer.
+
+    Raises
+    ------
+    RuntimeError
+        If no OpenGL library can be used; the message names the remedy.
+    """
+
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, width: int = 640, height: int = 480) -> None:
+        self._data = data
+        try:
+            self._renderer = mujoco.Renderer(model, height, width)
+        except Exception as error:  # the binding of each library has its own errors
+            raise RuntimeError(NO_GL.format(cause=f"{type(error).__name__}: {error}")) from error
+
+    def show(self, view: View, markers: Iterable[Marker | Block] = ()) -> NDArray[np.uint8]:
+        """Take a picture, (H, W, 3) uint8."""
+        camera = mujoco.MjvCamera()
+        camera.lookat[:] = view.lookat_m
+        camera.distance, camera.azimuth, camera.elevation = view.distance_m, view.azimuth_deg, view.elevation_deg
+        self._renderer.update_scene(self._data, camera)
+        for marker in markers:
+            _add_marker(self._renderer.scene, marker)
+        image: NDArray[np.uint8] = self._renderer.render()
+        return image
+
+    def close(self) -> None:
+        """Free the GL context."""
+        self._renderer.close()
+
+
+class ArmCamera:
+    """Take pictures of the arm and of its goal, from in front of the table, off screen.
+
+    Parameters
+    ----------
+    sim : SawyerSim
+    width, height : int
+        Size [pixels], at most 1280 x 960.
+
+    Raises
+    ------
+    RuntimeError
+        If no OpenGL library can be used; the message names the remedy.
+    """
+
+    def __init__(self, sim: SawyerSim, width: int = 640, height: int = 480) -> None:
+        self._camera = Camera(sim.model, sim.data, width, height)
+
+    def show(self, goal_m: ArrayLike | None = None) -> NDArray[np.uint8]:
+        """Take a picture, (H, W, 3) uint8, with a marker at ``goal_m``, (3,) [m]."""
+        return self._camera.show(ARM_VIEW, [] if goal_m is None else [Marker(goal_m, GOAL_RADIUS_M)])
+
+    def close(self) -> None:
+        """Free the GL context."""
+        self._camera.close()
+
+
+class ArmWindow:
+    """Show the arm in a window, at the speed of a real one; needs a display.
+
+    Parameters
+    ----------
+    sim : SawyerSim
+    rate_hz : float
+        Pictures a second.
+
+    Raises
+    ------
+    RuntimeError
+        If no window can be opened; the message names the remedy.
+    """
+
+    def __init__(self, sim: SawyerSim, rate_hz: float = 20.0) -> None:
+        from mujoco import viewer
+
+        self._period_s = 1.0 / rate_hz
+        try:
+            self._viewer = viewer.launch_passive(sim.model, sim.data, show_left_ui=False, show_right_ui=False)
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise RuntimeError(f'{NO_GL.format(cause=cause)}; without a display use "rgb_array"') from error
+        self._due = time.monotonic()
+
+    def show(self, goal_m: ArrayLike | None = None) -> None:
+        """Draw the present state, then wait until the next picture is due."""
+        with self._viewer.lock():
+            self._viewer.user_scn.ngeom = 0
+            if goal_m is not None:
+                _add_marker(self._viewer.user_scn, Marker(goal_m, GOAL_RADIUS_M))
+        self._viewer.sync()
+        self._due = max(self._due + self._period_s, time.monotonic())
+        time.sleep(max(self._due - time.monotonic(), 0.0))
+
+    def close(self) -> None:
+        """Close the window."""
+        self._viewer.close()
+
+
+def _add_marker(scene: mujoco.MjvScene, marker: Marker | Block) -> None:
+    """Add a ball or a box to a scene that is about to be drawn."""
+    if scene.ngeom >= scene.maxgeom:
+        return
+    if isinstance(marker, Block):
+        low, high = np.asarray(marker.low_m, np.float64), np.asarray(marker.high_m, np.float64)
+        shape, size, middle = mujoco.mjtGeom.mjGEOM_BOX, (high - low) / 2, (low + high) / 2
+    else:
+        shape, size = mujoco.mjtGeom.mjGEOM_SPHERE, np.full(3, marker.radius_m)
+        middle = np.asarray(marker.position_m, np.float64)
+    rgba = np.array(marker.rgba, np.float32)
+    mujoco.mjv_initGeom(scene.geoms[scene.ngeom], shape, size, middle, np.eye(3).ravel(), rgba)
+    scene.ngeom += 1
+
+
+def render_arm(
+    path: str | Path, q_rad: ArrayLike, goal_m: ArrayLike | None = None, width: int = 960, height: int = 720
+) -> Path:
+    """Write a PNG of the arm.
+
+    Parameters
+    ----------
+    path : path
+        Where to; parent directories are made.
+    q_rad : (7,) [rad]
+    goal_m : (3,) [m] or None
+        Where to draw the goal marker.
+    width, height : int
+        Size [pixels].
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    RuntimeError
+        If no OpenGL library can be used; the message names the remedy.
+    ValueError
+        If ``q_rad`` is not seven finite values.
+    """
+    from matplotlib.image import imsave
+
+    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim.reset(q_rad)
+    camera = ArmCamera(sim, width, height)
+    try:
+        image = camera.show(goal_m)
+    finally:
+        camera.close()
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    imsave(target, image)
+    return target
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Draw the arm in its neutral posture: ``python -m tdm_ros.envs.render docs/images/sawyer.png``."""
+    parser = argparse.ArgumentParser(description="Draw the simulated Sawyer in its neutral posture.")
+    parser.add_argument("path", nargs="?", default="sawyer.png", help="PNG to write (default: %(default)s)")
+    path = parser.parse_args(argv).path
+    try:
+        render_arm(path, NEUTRAL_RAD, goal_m=(0.65, -0.22, 0.2))
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Physics of Sawyer in MuJoCo: no task, no limiter, no ROS."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.robots.arm import Actuation, Mode
+from tdm_ros.robots.kinematics import HandPose
+from tdm_ros.robots.limiter import ArmReading
+from tdm_ros.robots.mjcf import TORQUE_GROUP, VELOCITY_GROUP, sawyer_xml
+from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
+
+SUBSTEPS = 25
+"""Physics steps of 2 ms in one control cycle of 50 ms."""
+
+Array = NDArray[np.float64]
+
+
+class SawyerSim:
+    """The simulated arm, at rest in the neutral posture at first.
+
+    Parameters
+    ----------
+    actuation : Actuation
+        Only its damping and friction factors are used here.
+    model : mujoco.MjModel, optional
+        The arm with something beside it, whose joints come after those of the arm.
+    """
+
+    joints = len(JOINT_NAMES)
+
+    def __init__(self, actuation: Actuation, model: mujoco.MjModel | None = None) -> None:
+        xml = sawyer_xml(actuation.damping_factor, actuation.friction_factor)
+        self.model = model or mujoco.MjModel.from_xml_string(xml)
+        self.data = mujoco.MjData(self.model)
+        self._hand = self.model.site("right_hand").id
+        self.reset(NEUTRAL_RAD)
+
+    def reset(self, q_rad: ArrayLike) -> None:
+        """Put the arm at rest at (J,) [rad], holding.
+
+        Raises
+        ------
+        ValueError
+            If the shape is another or a value is not finite.
+        """
+        q = self._checked(q_rad, "q_rad")
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.qpos[: self.joints] = q
+        self.hold()
+        mujoco.mj_forward(self.model, self.data)
+
+    def drive(self, mode: Mode, values: ArrayLike) -> None:
+        """Let the joints follow (J,) velocities [rad/s] or torques [N m] from now on.
+
+        Raises
+        ------
+        ValueError
+            If the mode is unknown, the shape is another or a value is not finite.
+        """
+        if mode not in ("velocity", "torque"):
+            raise ValueError(f'mode must be "velocity" or "torque", got {mode!r}')
+        wanted = self._checked(values, f"{mode} command")
+        velocity = mode == "velocity"
+        self.model.opt.disableactuator = 1 << (TORQUE_GROUP if velocity else VELOCITY_GROUP)
+        self.data.ctrl[: self.joints] = wanted if velocity else 0.0
+        self.data.ctrl[self.joints :] = 0.0 if velocity else wanted
+
+    def hold(self) -> None:
+        """Stop, and stay: the velocity servos at zero."""
+        self.drive("velocity", np.zeros(self.joints))
+
+    def advance(self, substeps: int) -> None:
+        """Let ``substeps`` x 2 ms pass.
+
+        Raises
+        ------
+        ValueError
+            If ``substeps`` is negative.
+        """
+        if substeps < 0:
+            raise ValueError(f"substeps must be >= 0, got {substeps}")
+        if substeps:
+            mujoco.mj_step(self.model, self.data, substeps)
+            mujoco.mj_kinematics(self.model, self.data)  # a step leaves the poses of the state before it
+
+    def reading(self) -> ArmReading:
+        """What sensors would say now: joint positions, velocities and the hand."""
+        q, qd = self.data.qpos[: self.joints].copy(), self.data.qvel[: self.joints].copy()
+        return ArmReading(q, qd, self.data.site_xpos[self._hand].copy())
+
+    def effort(self) -> Array:
+        """Torque of the actuators, (J,) [N m], during the last substep."""
+        return self.data.qfrc_actuator[: self.joints].copy()
+
+    def hand_pose(self) -> HandPose:
+        """Pose of right_hand in frame base."""
+        return HandPose(self.data.site_xpos[self._hand].copy(), self.data.site_xmat[self._hand].reshape(3, 3).copy())
+
+    def problem(self) -> str:
+        """Nothing is ever wrong with a simulated arm."""
+        return ""
+
+    def guided(self) -> bool:
+        """Nobody takes hold of a simulated arm."""
+        return False
+
+    def close(self) -> None:
+        """Leave it at rest."""
+        self.hold()
+
+    def _checked(self, values: ArrayLike, what: str) -> Array:
+        array = np.asarray(values, np.float64)
+        if array.shape != (self.joints,) or not np.isfinite(array).all():
+            raise ValueError(f"{what} must be {self.joints} finite values, one for each joint, got {array}")
+        return array

@@ -1,0 +1,336 @@
+"""Wrappers of environments: validated numbers, noise, actions in [-1, 1]."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.tasks import TaskSpec
+
+KEYS = ("observation", "achieved_goal", "desired_goal")
+
+GoalEnv = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
+
+
+class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
+    """Passes on copies of what an environment returns, if all of it is finite.
+
+    Copies, because an environment may return the same arrays at every step and write into them.
+
+    Parameters
+    ----------
+    env : GoalEnv
+    name : str
+        What messages call it.
+    """
+
+    def __init__(self, env: GoalEnv, name: str) -> None:
+        super().__init__(env)
+        self._name, self._step = name, 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """As the environment.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite.
+        """
+        seen, info = self.env.reset(seed=seed, options=options)
+        self._step = 0
+        return self._checked(seen), info
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:
+        """As the environment.
+
+        Raises
+        ------
+        ValueError
+            If a value is not finite.
+        """
+        seen, reward, terminated, truncated, info = self.env.step(action)
+        self._step += 1
+        return self._checked(seen), reward, terminated, truncated, info
+
+    def _checked(self, seen: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        copies = {key: np.array(seen[key]) for key in KEYS}
+        for key, values in copies.items():
+            # The sum of finite numbers is finite, and a sum is cheap.
+            if not math.isfinite(np.add.reduce(values)) and not np.isfinite(values).all():
+                which = np.flatnonzero(~np.isfinite(values)).tolist()
+                raise ValueError(
+                    f"{self._name} must return finite numbers, got {values[which].tolist()} in {key} "
+                    f"at {which}, step {self._step} of the episode: repair its simulation or its sensor there, or let "
+                    "it terminate the episode one step earlier"
+                )
+        return {**seen, **copies}
+
+
+def check_goal_env(name: str, env: GoalEnv) -> None:
+    """Refuse an environment that is not goal-conditioned with flat vectors and a finite box of actions.
+
+    Raises
+    ------
+    ValueError
+        Naming ``name``, what was found and what was expected.
+    """
+    space, actions = env.observation_space, env.action_space
+    if not isinstance(space, gym.spaces.Dict) or not set(KEYS) <= set(space.spaces):
+        raise ValueError(f"{name} must have a dict observation with {', '.join(sorted(KEYS))}, got {space}")
+    if any(len(space[key].shape or (0, 0)) != 1 for key in KEYS):
+        raise ValueError(f"{name} must have flat vectors as observation and goals, got {space}")
+    achieved, desired = _size(env, "achieved_goal"), _size(env, "desired_goal")
+    if achieved != desired:
+        raise ValueError(
+            f"{name} must have an achieved_goal and a desired_goal of one size, got {achieved} and {desired}: "
+            "a goal is judged by its distance to what was achieved"
+        )
+    if not isinstance(actions, gym.spaces.Box) or not np.isfinite([actions.low, actions.high]).all():
+        raise ValueError(f"{name} must have a finite box of actions, got {actions}")
+    if len(actions.shape) != 1:
+        raise ValueError(f"{name} must have a flat vector of actions, got {actions}")
+
+
+def check_sizes(name: str, env: GoalEnv, task: TaskSpec) -> None:
+    """Refuse a description that does not fit its environment.
+
+    Raises
+    ------
+    ValueError
+        Naming both sizes and the field to change.
+    """
+    for field, channels, size in (
+        ("observation", task.observation, _size(env, "observation")),
+        ("goal", task.goal, _size(env, "desired_goal")),
+        ("action", task.action, (env.action_space.shape or (0,))[0]),
+    ):
+        if channels.size != size:
+            raise ValueError(
+                f"{name} has {size} dimensions of {field}, but its TaskSpec {task.name!r} describes {channels.size} "
+                f"({', '.join(channels.names)}): make TaskSpec.{field} and the spaces of the environment agree"
+            )
+
+
+def _size(env: GoalEnv, key: str) -> int:
+    space: Any = env.observation_space
+    return int(space[key].shape[0])
+
+
+SURVEY_EPISODES = 4
+_STREAM = 0x6E6F6973
+"""Keeps the noise of an episode apart from its start and its goal, which are drawn from the same seed."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How much noise.
+
+    Parameters
+    ----------
+    action : float
+        Standard deviation of what is added to each action, in action units: the whole range is 2.
+    observation : float
+        Standard deviation of what is added to each number of the observation, in parts of that number's own standard
+        deviation during random play; to each number of the achieved goal, in parts of `Channels.scale` of the goal.
+
+    Raises
+    ------
+    ValueError
+        If one is negative or not finite.
+    """
+
+    action: float = 0.0
+    observation: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("action", self.action), ("observation", self.observation)):
+            if not 0 <= value < np.inf:
+                raise ValueError(f"Noise.{name} must be >= 0 and finite, got {value}")
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.action or self.observation)
+
+
+class NoisyGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
+    """Adds Gaussian noise; the goal that is asked for stays exact, and so do reward and ``info``.
+
+    The learner gets to know the action that it chose, not the disturbed one. A number of the observation that *is* an
+    achieved goal (the hand, say) gets the noise of that goal: one sensor, one reading.
+
+    Parameters
+    ----------
+    env : GoalEnv
+        With actions in [-1, 1].
+    task : TaskSpec
+    noise : Noise
+    """
+
+    def __init__(self, env: GoalEnv, task: TaskSpec, noise: Noise) -> None:
+        super().__init__(env)
+        self.noise = noise
+        self._rng = np.random.default_rng()
+        self._goal_std = noise.observation * np.asarray(task.goal.scale)
+        self._std = np.zeros(task.observation.size)
+        self._shared: list[tuple[int, int]] = []
+        if noise.observation:
+            self._survey()
+        self.true_achieved = np.zeros(task.goal.size, np.float32)
+        """What has really been achieved, (G,) [goal unit]: what an evaluation judges."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Reset the environment; with a seed, the noise of the episode is that of the seed."""
+        seen, info = self.env.reset(seed=seed, options=options)
+        if seed is not None:
+            self._rng = np.random.default_rng(np.random.SeedSequence([_STREAM, seed]))
+        return self._sense(seen), info
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Act, but not quite as asked."""
+        wanted = np.clip(np.asarray(action, np.float32), -1.0, 1.0)
+        acted = wanted
+        if self.noise.action:
+            shake = self._rng.normal(0.0, self.noise.action, wanted.shape)
+            acted = np.clip(wanted + shake, -1.0, 1.0).astype(np.float32)
+        seen, reward, terminated, truncated, info = self.env.step(acted)
+        if "executed_action" in info:
+            undisturbed = np.asarray(info["executed_action"], np.float32) - (acted - wanted)
+            info = info | {"executed_action": np.clip(undisturbed, -1.0, 1.0)}
+        return self._sense(seen), reward, terminated, truncated, info
+
+    def _sense(self, seen: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        observation, achieved = seen["observation"], seen["achieved_goal"]
+        self.true_achieved = np.array(achieved, np.float32)
+        if not self.noise.observation:
+            return seen
+        read = (achieved + self._rng.normal(0.0, self._goal_std)).astype(achieved.dtype)
+        felt = (observation + self._rng.normal(0.0, self._std)).astype(observation.dtype)
+        for goal, index in self._shared:
+            felt[index] = read[goal]
+        return seen | {"observation": felt, "achieved_goal": read}
+
+    def _survey(self) -> None:
+        """Play at random, to find how much each number varies and which of them are achieved goals."""
+        rng = np.random.default_rng(_STREAM)
+        observations, goals = [], []
+        for episode in range(SURVEY_EPISODES):
+            seen, last = self.env.reset(seed=episode)[0], False
+            while not last:
+                observations.append(np.array(seen["observation"], np.float64))
+                goals.append(np.array(seen["achieved_goal"], np.float64))
+                action = rng.uniform(-1, 1, self.action_space.shape).astype(np.float32)
+                seen, _, terminated, truncated, _ = self.env.step(action)
+                last = bool(terminated or truncated)
+        table, reached = np.array(observations), np.array(goals)
+        self._std = self.noise.observation * table.std(axis=0)
+        same = (table[:, None, :] == reached[:, :, None]).all(axis=0)
+        self._shared = [(int(goal), int(index)) for goal, index in np.argwhere(same)]
+
+
+EXECUTED = "executed_action"
+"""Entry of ``info`` in which an environment reports the action that was executed, in the units of its action space."""
+TOLERANCE = 1e-3
+"""Part of the range by which a reported action may lie outside the box: rounding in the environment."""
+
+
+def to_box(space: gym.spaces.Box, action: ArrayLike) -> NDArray[Any]:
+    """Convert actions in [-1, 1] to the units of ``space``.
+
+    Parameters
+    ----------
+    space : Box
+        Finite bounds, shape (A,). A dtype of integers rounds; an axis with ``low == high`` keeps its value.
+    action : (..., A)
+
+    Returns
+    -------
+    (..., A) of the dtype of ``space``, within its bounds to the last bit.
+    """
+    if _is_unit(space):
+        return np.clip(np.asarray(action, space.dtype), space.low, space.high)
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    scaled = low + (np.clip(np.asarray(action, np.float64), -1.0, 1.0) + 1.0) / 2.0 * (high - low)
+    if np.issubdtype(space.dtype, np.integer):
+        scaled = np.rint(scaled)
+    return np.clip(scaled.astype(space.dtype), space.low, space.high)
+
+
+def from_box(space: gym.spaces.Box, action: ArrayLike) -> NDArray[np.float32]:
+    """Convert actions in the units of ``space`` to [-1, 1]; an axis with ``low == high`` gives 0."""
+    if _is_unit(space):
+        return np.clip(np.asarray(action, np.float32), np.float32(-1.0), np.float32(1.0))
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    span = np.where(high > low, high - low, 1.0)
+    unit = np.where(high > low, 2.0 * (np.asarray(action, np.float64) - low) / span - 1.0, 0.0)
+    return np.clip(unit, -1.0, 1.0).astype(np.float32)
+
+
+def _is_unit(space: gym.spaces.Box) -> bool:
+    """Whether the box is [-1, 1] already, so that actions keep every bit."""
+    return np.issubdtype(space.dtype, np.floating) and bool((space.low == -1).all() and (space.high == 1).all())
+
+
+class UnitActions(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
+    """Brings the actions of an environment to [-1, 1], those that it reports as executed included.
+
+    Where the box cannot follow an action exactly (integers, locked axes), ``info["executed_action"]`` says what was
+    executed.
+
+    Parameters
+    ----------
+    env : GoalEnv
+        With a finite box of actions.
+    name : str
+        Its name in messages.
+    """
+
+    def __init__(self, env: GoalEnv, name: str) -> None:
+        super().__init__(env)
+        space = env.action_space
+        assert isinstance(space, gym.spaces.Box), "check_goal_env comes first"
+        self._box, self._name = space, name
+        self._coarse = bool(np.issubdtype(space.dtype, np.integer) or (space.low == space.high).any())
+        self.action_space = gym.spaces.Box(-1.0, 1.0, space.shape, np.float32)
+
+    def step(
+        self, action: NDArray[np.float32]
+    ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:
+        """Act.
+
+        Raises
+        ------
+        ValueError
+            If the environment reports an executed action that is not in its own action space.
+        """
+        sent = to_box(self._box, action)
+        # A copy, because an environment may write into the array that it is given.
+        seen, reward, terminated, truncated, info = self.env.step(sent.copy())
+        if EXECUTED in info:
+            info = info | {EXECUTED: from_box(self._box, self._reported(info[EXECUTED]))}
+        elif self._coarse:
+            info = info | {EXECUTED: from_box(self._box, sent)}
+        return seen, reward, terminated, truncated, info
+
+    def _reported(self, action: ArrayLike) -> NDArray[np.float64]:
+        executed = np.array(action, np.float64)
+        low, high = self._box.low.astype(np.float64), self._box.high.astype(np.float64)
+        slack = TOLERANCE * (high - low) + 1e-6
+        if executed.shape != low.shape or not ((executed >= low - slack) & (executed <= high + slack)).all():
+            raise ValueError(
+                f'{self._name} must report info["{EXECUTED}"] in the units of its action space, '
+                f"{low.tolist()} to {high.tolist()}, got {executed.tolist()}"
+            )
+        return executed

@@ -1,0 +1,134 @@
+"""Durable files: replacement that survives a power cut, and one writer per folder."""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder: a file whose name it does not have is lost."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Give a file that was written under another name its own, once the disk has what is in it."""
+    fd = os.open(part, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.replace(part, path)
+    sync_folder(path.parent)
+
+
+def write_durably(path: Path, content: str | bytes) -> None:
+    """Replace the content of a file.
+
+    Raises
+    ------
+    OSError
+        If that fails; then the old content is still there, and nothing else is.
+    """
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
+        put_in_place(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+NAME = "lock"
+IN_USE_STATUS = 73
+"""Exit status of a process whose folder another one writes: starting it again does not help."""
+
+
+class FolderInUseError(OSError):
+    """Another process writes the folder; the text names it and the remedy."""
+
+
+class FolderLock:
+    """Held from its making to its release, or to the end of the process.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if need be.
+    holder : str
+        Name of this program, for the message of a second writer.
+
+    Raises
+    ------
+    FolderInUseError
+        If another process holds it.
+    OSError
+        If the file system has no locks.
+    """
+
+    def __init__(self, folder: Path, holder: str) -> None:
+        self._path = folder / NAME
+        self._made_folder = not folder.exists()
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                self._lock()
+            except BaseException:
+                os.close(self._fd)
+                raise
+            if self.is_held():
+                break
+            os.close(self._fd)  # its holder released it, and the file with it, before we held it
+        atexit.register(self.release)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        note = f"{holder}, pid {os.getpid()} on host {socket.gethostname()}, since {since}\n"
+        with suppress(OSError):  # on a full disk the lock holds without the note
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, note.encode(), 0)
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, 500, 0).decode(errors="replace").strip() or "a process that has just begun"
+            raise FolderInUseError(
+                f"{self._path.parent} is being written by {holder}: end that run first, or give another run_dir"
+            ) from None
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{self._path} cannot be locked ({error.strerror}), so that two runs could write the same folder: "
+                "give a run_dir on a local disk",
+            ) from error
+
+    def is_held(self) -> bool:
+        """Whether the file that we hold is still the one of that name."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return False
+        mine = os.fstat(self._fd)
+        return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
+
+    def release(self) -> None:
+        """Let others write; a folder that was made for the lock alone is removed."""
+        atexit.unregister(self.release)
+        if self._fd < 0:
+            return
+        with suppress(OSError):
+            if self.is_held():
+                self._path.unlink()
+                if self._made_folder:
+                    self._path.parent.rmdir()
+        os.close(self._fd)
+        self._fd = -1

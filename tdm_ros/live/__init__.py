@@ -1,0 +1,1 @@
+"""Learning beside moving arms: online learner and record of a run."""

@@ -1,0 +1,392 @@
+"""Record of a live run: metrics as they arrive, live line, table, summary and curve."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
+from tdm_ros.control.timeline import Mode, Source, State
+from tdm_ros.data.log import LOG_FOLDER, count_messages
+from tdm_ros.files import FolderLock, write_durably
+from tdm_ros.tasks import SCENES, Scene, TaskSpec
+from tdm_ros.training.metrics import UNSCORED, EpisodeRow, MetricsFile, summarise
+from tdm_ros.types import CycleRange, CycleSet
+
+NEAR_M = 0.03
+"""What counts as reached where there is something to keep out of [m]."""
+PARTS = np.linspace(0.0, 1.0, 5)
+"""Points looked at between two states."""
+
+
+class KeptOut:
+    """Watches the hand.
+
+    Parameters
+    ----------
+    scene : Scene
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._before: NDArray[np.float64] | None = None
+        self._entered = False
+        self._trained = self._trained_entered = 0
+        self._distances: list[float] = []
+        self._evaluated_entered: list[bool] = []
+
+    def on_cycle(self, episode: int, hand_m: ArrayLike) -> None:
+        """Take in where the hand is after a cycle, (3,) [m], and to which episode the cycle belonged (0: none)."""
+        hand = np.asarray(hand_m, np.float64)
+        before = hand if self._before is None else self._before
+        if episode:
+            way = before + PARTS[:, None] * (hand - before)
+            self._entered = self._entered or bool(self._scene.inside(way).any())
+        self._before = hand
+
+    def on_episode(self, result: EpisodeResult) -> None:
+        """Take in that an episode has ended, with the state that `on_cycle` was told last."""
+        entered, self._entered = self._entered, False
+        if result.mode == Mode.TRAIN:
+            self._trained += 1
+            self._trained_entered += entered
+        elif result.end not in UNSCORED:
+            self._evaluated_entered.append(entered)
+            self._distances.append(result.final_distance_m)
+
+    def summary(self) -> dict[str, float] | None:
+        """Counts of episodes, or None where there is nothing to keep out of."""
+        if not len(self._scene.boxes_m):
+            return None
+        near = [distance <= NEAR_M for distance in self._distances]
+        return {
+            "evaluated": len(near),
+            "evaluated_entered": sum(self._evaluated_entered),
+            "evaluated_reached": sum(a and not b for a, b in zip(near, self._evaluated_entered, strict=True)),
+            "within_m": NEAR_M,
+            "trained": self._trained,
+            "trained_entered": self._trained_entered,
+        }
+
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True)
+class Now:
+    """What the live line shows."""
+
+    robot_s: float
+    left: str
+    state: str
+    episode: int
+    last_m: Sequence[float]
+    rate_hz: float
+    missed: int
+    updates_s: float
+    note: str = ""
+
+
+def clock_text(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def live_line(now: Now) -> str:
+    """One line, beginning with a carriage return."""
+    last = " ".join(f"{100 * d:.1f}" for d in now.last_m) or "-"
+    parts = [
+        f"{clock_text(now.robot_s)} robot time",
+        f"{now.state} {now.episode}",
+        f"last {last} cm",
+        f"{now.rate_hz:.1f} Hz, {now.missed} missed",
+        f"{now.updates_s:.0f} updates/s",
+        now.left,
+        now.note,
+    ]
+    return "\r" + " | ".join(filter(None, parts)) + "\x1b[K"
+
+
+def end_table(summary: dict[str, Any]) -> str:
+    """The results of a run for a person to read."""
+    lines = [f"Run of {clock_text(summary['robot_time_s'])} robot time, {summary['episodes']} episodes"]
+    distance, success = summary["final_distance_m"], summary["success"]
+    if distance:
+        lines.append(f"  evaluation        {summary['evaluated']} fresh goals, without noise")
+        lines.append(
+            "  final distance    "
+            + ", ".join(f"{key} {100 * distance[key]:.2f} cm" for key in ("median", "mean", "p95"))
+        )
+        reached = ", ".join(f"{100 * share:.1f} % within {100 * float(r):g} cm" for r, share in success.items())
+        lines.append(f"  reached           {reached}")
+    else:
+        lines.append("  evaluation        none")
+    if kept := summary.get("kept_out"):
+        lines.append(
+            f"  kept out          {kept['evaluated'] - kept['evaluated_entered']} of {kept['evaluated']} times, "
+            f"{kept['evaluated_reached']} of them within {100 * kept['within_m']:g} cm of the goal; "
+            f"entered in {kept['trained_entered']} of {kept['trained']} episodes of learning"
+        )
+    if (plans := summary.get("planning") or {}).get("plan_cpu_ms.worst"):
+        spread = ", ".join(f"{key} {plans[f'plan_cpu_ms.{key}']:.1f}" for key in ("p50", "p99", "worst"))
+        lines.append(f"  plans             {plans['plans']:.0f}, CPU time of one {spread} ms")
+        lines.append(
+            f"  segments          {plans['segments']:.0f}, missed by {100 * plans['reached_m']:.1f} cm, "
+            f"{100 * plans['predicted_m']:.1f} cm expected"
+        )
+    cycles = summary["cycles"]
+    lines += [
+        f"  cycles            {cycles['total']}, {100 * cycles['answered_fraction']:.2f} % answered "
+        f"in their own 50 ms, {cycles['overruns']} overruns of the arm",
+        f"  period            {_spread(cycles['period_ms'])}",
+        f"  state to command  {_spread(cycles['latency_ms'])}",
+        f"  taken by the host {100 * cycles['steal_fraction']:.1f} % of the processor time",
+        f"  transitions       {summary['transitions']['published']} published, "
+        f"{summary['transitions']['logged']} logged",
+        f"  updates           {summary['updates']}",
+    ]
+    return "\n".join(lines)
+
+
+def _spread(durations: dict[str, float]) -> str:
+    return ", ".join(f"{key} {durations[key]:.1f}" for key in ("p50", "p99", "worst")) + " ms"
+
+
+def cycles_of(values: dict[str, str]) -> dict[str, Any]:
+    """The ``cycles`` part of the summary from the arm's diagnostics; what is missing or garbled is zero."""
+
+    def number(key: str) -> float:
+        try:
+            found = float(values.get(key, 0))
+        except ValueError:
+            return 0.0
+        return found if math.isfinite(found) else 0.0
+
+    durations = {
+        name: {part: number(f"{name}.{part}") for part in ("p50", "p99", "worst")}
+        for name in ("period_ms", "latency_ms")
+    }
+    counts = {key: int(number(key)) for key in ("total", "answered", "missed", "overruns")}
+    fractions = {key: number(key) for key in ("answered_fraction", "steal_fraction")}
+    return counts | fractions | durations
+
+
+def numbers_of(values: dict[str, str]) -> dict[str, float]:
+    """The finite numbers among a node's diagnostics."""
+    found = {}
+    for key, text in values.items():
+        try:
+            number = float(text)
+        except ValueError:
+            continue
+        if math.isfinite(number):
+            found[key] = number
+    return found
+
+
+def write_summary(run_dir: Path, summary: dict[str, Any]) -> None:
+    """Write summary.json, so that a crash leaves the old file or the new one."""
+    write_durably(run_dir / SUMMARY, json.dumps(summary, indent=1) + "\n")
+
+
+SILENT_CYCLES = 20
+"""Cycles of a running episode without a transition after which the collector is said to be silent."""
+
+
+class RunRecord:
+    """What happened so far.
+
+    Parameters
+    ----------
+    run_dir : Path
+    task : TaskSpec
+    seed : int
+    machine : EpisodeMachine
+    scene : Scene
+        Its regions are watched: who enters one is counted.
+    """
+
+    def __init__(
+        self, run_dir: Path, task: TaskSpec, seed: int, machine: EpisodeMachine, scene: Scene = SCENES["open"]
+    ) -> None:
+        self._run_dir, self._task, self._seed, self._machine = run_dir, task, seed, machine
+        self._kept_out = KeptOut(scene)
+        self._lock = FolderLock(run_dir, "supervisor")
+        self._metrics = MetricsFile(run_dir)
+        self._unwritten = ""
+        self._first_segment = ""
+        """The file of the log that this run's collector began with."""
+        self._last: deque[float] = deque(maxlen=10)
+        self._evaluated: list[float] = []
+        self._scored = self._interrupted = self._refused = self._published = self._unrecorded = 0
+        self._silent = self._by_person = 0
+        self._seen = CycleSet()
+        self._cycles = self._cycles_before = 0
+        self._line_s = time.monotonic()
+        self._trainer = (0.0, 0, 0.0)
+        self.updates = 0
+        self.arm_values: dict[str, str] = {}
+        self.planner_values: dict[str, str] = {}
+        self._alarm = ""
+
+    @property
+    def robot_s(self) -> float:
+        """Robot time of learning [s]."""
+        return self._machine.robot_cycles / self._task.rate_hz
+
+    def on_cycle(self, sample: ArmSample) -> None:
+        """Count a state of the arm, and how long nobody has recorded any; look where the hand is."""
+        self._cycles += 1
+        self._by_person += sample.source == Source.HUMAN
+        self._kept_out.on_cycle(sample.episode, sample.hand_m)
+        running = self._machine.told.state == State.RUNNING
+        self._silent = self._silent + 1 if running else 0
+        if self._silent > SILENT_CYCLES:
+            self._unrecorded += 1
+
+    def on_transition(self, run: str, cycle: int) -> None:
+        """Count a published transition once."""
+        self._silent = 0
+        self._published += self._seen.add(CycleRange(run, cycle, cycle + 1))
+
+    def on_trainer(self, values: dict[str, str], now_s: float) -> None:
+        """Take in how many updates the trainer has made."""
+        text = values.get("updates", "0")
+        updates = int(text) if text.isdecimal() and len(text) < 20 else 0
+        before_s, before, _ = self._trainer
+        rate = max(updates - before, 0) / (now_s - before_s) if before_s and now_s > before_s else 0.0
+        self._trainer = (now_s, updates, rate)
+        self.updates = max(self.updates, updates)
+
+    def on_collector(self, values: dict[str, str]) -> None:
+        """Take in where the collector began to write, and what an operator has to know of it."""
+        self._first_segment = self._first_segment or values.get("first_segment", "")
+        self._alarm = values.get("alarm", "")
+
+    def on_episode(self, result: EpisodeResult) -> None:
+        """Write an episode's row; those that were interrupted or discarded are not scored."""
+        scored = result.end not in UNSCORED
+        self._scored += scored
+        self._refused += result.end == "refused"
+        self._kept_out.on_episode(result)
+        self._interrupted += not scored
+        if result.mode == Mode.TRAIN:
+            self._evaluated.clear()  # an evaluation that a person asked for meanwhile is not the one at the end
+        if scored:
+            self._last.append(result.final_distance_m)
+            if result.mode == Mode.EVALUATE:
+                self._evaluated.append(result.final_distance_m)
+        goal = " ".join(f"{x:.4f}" for x in result.goal)
+        row = EpisodeRow(
+            result.robot_cycles / self._task.rate_hz,
+            result.robot_cycles,
+            result.episode,
+            result.mode.name.lower(),
+            result.final_distance_m,
+            self.updates,
+            result.end,
+            goal,
+        )
+        try:
+            self._metrics.append(row)
+            self._unwritten = ""
+        except OSError as error:  # the row waits for the next one
+            self._unwritten = f"metrics are not written: {error.strerror or error}"
+
+    @property
+    def alarm(self) -> str:
+        """Why something of the run is not recorded, or ""."""
+        silent = "collector silent: NOT RECORDED" if self._silent > SILENT_CYCLES else ""
+        return self._alarm or silent or self._unwritten
+
+    def line(self, now_s: float) -> str:
+        """The live line of this second."""
+        machine = self._machine
+        rate = (self._cycles - self._cycles_before) / max(now_s - self._line_s, 1e-3)
+        self._cycles_before, self._line_s = self._cycles, now_s
+        schedule, told = machine.schedule, machine.told
+        state = told.state.name.lower() if told.state != State.RUNNING else told.mode.name.lower()
+        cycles = cycles_of(self.arm_values)
+        if told.mode == Mode.EVALUATE:
+            left = f"{schedule.evaluations - len(self._evaluated)} of {schedule.evaluations} goals left"
+        elif schedule.duration:
+            left = f"{clock_text(max(schedule.duration - machine.robot_cycles, 0) / self._task.rate_hz)} left"
+        else:
+            left = "without end"
+        return live_line(
+            Now(
+                self.robot_s,
+                left,
+                state,
+                machine.episode,
+                list(self._last),
+                rate,
+                cycles["missed"],
+                self._trainer[2],
+                self.alarm or (told.reason if told.state in (State.HOLD, State.PAUSED, State.FAULT) else ""),
+            )
+        )
+
+    @property
+    def failure(self) -> str:
+        """Why a run that is over does not have what was asked for; empty if it has, or was ended from outside."""
+        machine = self._machine
+        if not machine.done:
+            return ""
+        if machine.evaluated < machine.schedule.evaluations:
+            return f"the run is over without its evaluation: {machine.told.reason}"
+        if machine.schedule.duration and not self.updates:
+            return "nothing was learned: no update of a trainer was ever seen; look at what the trainer printed"
+        return ""
+
+    def summary(self) -> dict[str, Any]:
+        """Everything that is known now."""
+        machine = self._machine
+        logged = count_messages(self._run_dir / LOG_FOLDER, since=self._first_segment) if self._first_segment else 0
+        return {
+            "finished": machine.done and machine.evaluated >= machine.schedule.evaluations,
+            "reason": machine.told.reason,
+            "seed": self._seed,
+            "task": self._task.fingerprint,
+            "robot_time_s": self.robot_s,
+            "episodes": self._scored,
+            "episodes_interrupted": self._interrupted,
+            "goals_refused": self._refused,
+            "evaluated": len(self._evaluated),
+            "updates": self.updates,
+            **summarise(self._evaluated),
+            "kept_out": self._kept_out.summary(),
+            "planning": numbers_of(self.planner_values),
+            "cycles": cycles_of(self.arm_values),
+            "transitions": {
+                "published": self._published,
+                "logged": logged,
+                "cycles_unrecorded": self._unrecorded,
+                "cycles_by_person": self._by_person,
+            },
+        }
+
+    def finish(self) -> None:
+        """Write the summary; print the table. The curve comes last: it may take a second."""
+        summary = self.summary()
+        try:
+            write_summary(self._run_dir, summary)
+            self._metrics.close()
+        except OSError as error:
+            print(f"\n{self._run_dir}: summary or metrics cannot be written: {error}", flush=True)
+        self._lock.release()
+        print("\n" + end_table(summary), flush=True)
+        if summary["finished"] and self._scored:
+            from tdm_ros.training.metrics import draw_curve
+
+            draw_curve(self._run_dir, f"{self._task.name}, live, seed {self._seed}")

@@ -1,0 +1,141 @@
+"""Sampling optimisers: cross-entropy method and model predictive path integral."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, coloured, never, propose, seeds, snapped
+from tdm_ros.planning.problem import Problem
+from tdm_ros.planning.space import Array
+
+
+@dataclass
+class Cem(Optimiser):
+    """CEM, with what makes it frugal: coloured noise, elites that are kept, populations that shrink, the last plan.
+
+    The first population goes over seen states; the mean then starts at the best of them, since ways around an
+    obstacle on its two sides have no useful mean.
+
+    Parameters
+    ----------
+    population, iterations, elites : int
+    shrink : float
+        Each population is smaller than the one before by this factor, down to twice the elites.
+    kept : int
+        Elites that stay in the next population.
+    spread : float
+        Standard deviation of the second population [parts of the goal scale].
+    colour : float
+        Exponent of the noise along the knots; 0: white.
+    narrowing : float
+        The deviation falls by no more than this factor in an iteration: elites lie in a row where a constraint binds,
+        and would agree too soon on where they lie along it.
+
+    Source: Pinneri et al., arXiv 2008.06389 (iCEM). There the variables are actions, and a part of the old mean and
+    deviation is kept.
+    """
+
+    population: int = 128
+    iterations: int = 14
+    elites: int = 10
+    shrink: float = 1.15
+    kept: int = 3
+    spread: float = 0.4
+    colour: float = 1.0
+    narrowing: float = 0.75
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.kept <= self.elites <= self.population or min(self.iterations, self.elites, self.shrink) < 1:
+            raise ValueError(
+                "0 <= kept <= elites <= population, elites >= 1, iterations >= 1 and shrink >= 1 are needed, "
+                f"got {self.kept}, {self.elites}, {self.population}, {self.iterations} and {self.shrink}"
+            )
+
+    def solve(
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+    ) -> Proposal:
+        low, high = problem.bounds
+        plans = seeds(problem, rng, self.population, warm)
+        cost = problem.cost(plans)
+        order = np.argsort(cost)[: self.elites]
+        elite, best = plans[order], cost[order]
+        mean = elite[0]
+        deviation = np.broadcast_to(self.spread * problem.model.space.scale, mean.shape)
+        tardy = late()
+        for number in range(1, self.iterations):
+            if tardy:
+                break
+            size = max(int(self.population / self.shrink**number), 2 * self.elites, self.kept + 3)
+            noise = coloured(rng, (size - self.kept - 2, *mean.shape), self.colour)
+            drawn = np.concatenate([mean + noise * deviation, mean[None], snapped(problem, elite[:1])])
+            drawn = np.clip(drawn, low, high)
+            plans = np.concatenate([drawn, elite[: self.kept]])
+            cost = np.concatenate([problem.cost(drawn), best[: self.kept]])
+            order = np.argsort(cost)[: self.elites]
+            elite, best = plans[order], cost[order]
+            mean = elite.mean(axis=0)
+            deviation = np.maximum(elite.std(axis=0), self.narrowing * deviation)
+            tardy = late()
+        return propose(problem, elite[0], tardy)
+
+
+@dataclass
+class Mppi(Optimiser):
+    """Information-theoretic averaging over plans drawn around a mean, with noise that narrows.
+
+    Parameters
+    ----------
+    population, iterations : int
+    temperature : float
+        Of the weights, in parts of how far the median costs more than the best; small: only the best count.
+    spread : float
+        Standard deviation of the first plans drawn [parts of the goal scale].
+    narrowing : float
+        By which it is multiplied from one iteration to the next.
+    colour : float
+        Exponent of the noise along the knots.
+
+    Source: Williams et al., "Information theoretic MPC", ICRA 2017. There the variables are actions; here they are
+    knots, and the temperature follows the costs.
+    """
+
+    population: int = 128
+    iterations: int = 14
+    temperature: float = 0.03
+    spread: float = 0.4
+    narrowing: float = 0.75
+    colour: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.population < 4 or self.iterations < 1 or not self.temperature > 0:
+            raise ValueError(
+                "population >= 4, iterations >= 1 and temperature > 0 are needed, "
+                f"got {self.population}, {self.iterations} and {self.temperature}"
+            )
+
+    def solve(
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+    ) -> Proposal:
+        low, high = problem.bounds
+        plans = seeds(problem, rng, self.population, warm)
+        cost = problem.cost(plans)
+        best = plans[cost.argmin()], cost.min()
+        mean, deviation = best[0], self.spread * problem.model.space.scale
+        tardy = late()
+        for _ in range(self.iterations - 1):
+            if tardy:
+                break
+            noise = coloured(rng, (self.population - 3, *mean.shape), self.colour)
+            around = np.stack([mean, best[0], snapped(problem, best[0][None])[0]])
+            plans = np.clip(np.concatenate([mean + noise * deviation, around]), low, high)
+            cost = problem.cost(plans)
+            if cost.min() < best[1]:
+                best = plans[cost.argmin()], cost.min()
+            scale = max(self.temperature * float(np.median(cost) - cost.min()), 1e-9)
+            weight = np.exp(-(cost - cost.min()) / scale)
+            mean = np.einsum("b,bng->ng", weight / weight.sum(), plans).astype(np.float32)
+            deviation = deviation * self.narrowing
+            tardy = late()
+        return propose(problem, best[0], tardy)

@@ -1,0 +1,90 @@
+"""Interface of every arm, simulated or real, and the meaning of its actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.robots.kinematics import HandPose
+from tdm_ros.robots.limits import ArmReading, Array
+from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, QD_MAX_RAD_S
+
+Mode = Literal["velocity", "torque"]
+
+
+@dataclass(frozen=True)
+class Actuation:
+    """One way of driving the joints.
+
+    Parameters
+    ----------
+    name : str
+    mode : "velocity" or "torque"
+    scale : (J,) float64
+        What an action of one means [rad/s or N m].
+    damping_factor, friction_factor : float
+        Multiply the joint damping and dry friction of the simulated arm.
+    """
+
+    name: str
+    mode: Mode
+    scale: NDArray[np.float64]
+    damping_factor: float = 1.0
+    friction_factor: float = 1.0
+
+    @property
+    def unit(self) -> str:
+        """Unit of a command: rad/s or N m."""
+        return "rad/s" if self.mode == "velocity" else "N m"
+
+    def to_command(self, action: ArrayLike) -> NDArray[np.float64]:
+        """Scale an action, (J,) in [-1, 1] (clipped), to a command, (J,) [rad/s or N m]."""
+        return np.clip(np.asarray(action, np.float64), -1.0, 1.0) * self.scale
+
+    def to_action(self, command: ArrayLike) -> NDArray[np.float32]:
+        """Scale a command, (J,) [rad/s or N m], back to an action, (J,) float32."""
+        return (np.asarray(command, np.float64) / self.scale).astype(np.float32)
+
+
+ACTUATIONS: dict[str, Actuation] = {
+    a.name: a
+    for a in (
+        Actuation("velocity", "velocity", 0.5 * QD_MAX_RAD_S),
+        Actuation("torque", "torque", 0.12 * EFFORT_MAX_N_M),
+        Actuation("torque_low_damping", "torque", 0.05 * EFFORT_MAX_N_M, damping_factor=0.1, friction_factor=0.01),
+    )
+}
+
+
+class Arm(Protocol):
+    """Joints that follow velocities or torques, and sensors. No call waits."""
+
+    def reading(self) -> ArmReading:
+        """What the sensors say now."""
+
+    def hand_pose(self) -> HandPose:
+        """Pose of right_hand in frame base."""
+
+    def effort(self) -> Array:
+        """Torque of the actuators, (J,) [N m]."""
+
+    def drive(self, mode: Mode, values: ArrayLike) -> None:
+        """Follow (J,) velocities [rad/s] or torques [N m] from now on."""
+
+    def hold(self) -> None:
+        """Stop, and stay."""
+
+    def advance(self, substeps: int) -> None:
+        """Let ``substeps`` x 2 ms pass; for a real arm they pass by themselves."""
+
+    def problem(self) -> str:
+        """What is wrong with the arm, so that it must not be driven, or ""."""
+
+    def guided(self) -> bool:
+        """Whether a person moves the arm by hand (Sawyer: holds its cuff), so that it follows no command."""
+
+    def close(self) -> None:
+        """Leave the arm at rest."""

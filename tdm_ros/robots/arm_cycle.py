@@ -1,0 +1,163 @@
+"""One control cycle of an arm, and the drive home."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.robots.arm import Actuation, Arm
+from tdm_ros.robots.limiter import ArmReading, Limited, Limiter
+from tdm_ros.robots.limits import Limits
+from tdm_ros.robots.sawyer import QD_MAX_RAD_S
+
+HOME_LIMITS = Limits(box_low_m=(0.15, -1.0, 0.02), box_high_m=(1.1, 1.0, 1.2))
+"""Wider than the box of a policy, so that the straight way home does not end in one of its corners; the table
+and the robot's own body stay out of it."""
+
+TOLERANCE_RAD = 0.03
+STILL_RAD_S = 0.05
+
+
+def home_velocity(
+    q_rad: ArrayLike, target_rad: ArrayLike, speed: float = 0.4, gain_hz: float = 4.0
+) -> NDArray[np.float64]:
+    """Joint velocities towards a posture.
+
+    Parameters
+    ----------
+    q_rad, target_rad : (J,) [rad]
+    speed : float
+        Largest velocity as a fraction of each joint's limit, in (0, 1].
+    gain_hz : float
+        Near the target the velocity is this times what is left [1/s].
+
+    Returns
+    -------
+    (J,) float64 [rad/s]
+        Along the straight line to the target, so that the joints arrive together.
+
+    Raises
+    ------
+    ValueError
+        If the speed or the gain is out of range, or the shapes differ.
+    """
+    if not 0 < speed <= 1:
+        raise ValueError(f"speed must be in (0, 1], got {speed}")
+    if not 0 < gain_hz <= 10:
+        raise ValueError(f"gain_hz must be in (0, 10] 1/s to be stable at 20 Hz, got {gain_hz}")
+    left = np.asarray(target_rad, np.float64) - np.asarray(q_rad, np.float64)
+    if left.shape != QD_MAX_RAD_S.shape:
+        raise ValueError(f"q_rad and target_rad must be {len(QD_MAX_RAD_S)} angles each, got {left.shape}")
+    velocity = gain_hz * left
+    slow_down = max(1.0, float(np.max(np.abs(velocity) / (speed * QD_MAX_RAD_S))))
+    return velocity / slow_down
+
+
+def at_home(q_rad: ArrayLike, qd_rad_s: ArrayLike, target_rad: ArrayLike) -> bool:
+    """Whether every joint is within 0.03 rad of the posture, (J,) [rad], and slower than 0.05 rad/s."""
+    gap = np.abs(np.asarray(q_rad, np.float64) - np.asarray(target_rad, np.float64))
+    return bool(gap.max() < TOLERANCE_RAD and np.abs(np.asarray(qd_rad_s, np.float64)).max() < STILL_RAD_S)
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What moved the arm during one cycle.
+
+    Parameters
+    ----------
+    action : (J,) float32, in [-1, 1]
+        Mean over the cycle, weighted by time; zero while holding.
+    limited : bool
+        The limiter changed a command of this cycle.
+    layer : str
+        Which of its layers acted last, empty if none.
+    """
+
+    action: NDArray[np.float32]
+    limited: bool
+    layer: str
+
+
+class ArmCycle:
+    """Commands in, motion and the executed action out; used by the environment and by the arm node alike.
+
+    Parameters
+    ----------
+    arm : Arm
+    limiter : Limiter
+    actuation : Actuation
+        Unit of the commands.
+    """
+
+    def __init__(self, arm: Arm, limiter: Limiter, actuation: Actuation) -> None:
+        self.arm = arm
+        self.limiter = limiter
+        self.actuation = actuation
+        self._wanted: NDArray[np.float64] | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the running cycle and hold; call this after a simulated arm was reset."""
+        self._layer = ""
+        self._substeps = 0
+        self._sum = np.zeros(self.actuation.scale.shape)
+        self._continued = False
+        self._before: NDArray[np.float64] | None = None
+        self.hold()
+
+    def reading(self) -> ArmReading:
+        """What the arm reports now, and the velocities commanded as the cycle before ended."""
+        return replace(self.arm.reading(), commanded_rad_s=self._before)
+
+    def problem(self) -> str:
+        """What is wrong with the arm, or ""."""
+        return self.arm.problem()
+
+    def guided(self) -> bool:
+        """Whether a person moves the arm by hand, so that it follows no command."""
+        return self.arm.guided()
+
+    def command(self, values: ArrayLike) -> Limited:
+        """Follow (J,) [rad/s or N m] from now on, after the limiter; hold if they are unusable."""
+        limited = self.limiter.apply(values, self.reading())
+        if limited.refused:
+            self.hold()
+        else:
+            self._wanted, self._moving = np.array(values, np.float64), limited.command
+            self._continued = False
+            self.arm.drive(self.actuation.mode, limited.command)
+        self._layer = limited.layer or self._layer
+        return limited
+
+    def hold(self) -> None:
+        """Stop, and stay."""
+        self._wanted = None
+        self._moving = np.zeros(self.actuation.scale.shape)
+        self.arm.hold()
+
+    def advance(self, substeps: int) -> None:
+        """Let ``substeps`` x 2 ms pass. A command continued from the cycle before is judged afresh first.
+
+        Raises
+        ------
+        ValueError
+            If ``substeps`` is negative.
+        """
+        if substeps and self._continued and self._wanted is not None:
+            self.command(self._wanted)
+        self.arm.advance(substeps)
+        self._sum += substeps * self._moving
+        self._substeps += substeps
+
+    def finish(self) -> Executed:
+        """End the cycle, say what moved the arm during it, and start the next one."""
+        mean = self._sum / max(self._substeps, 1)
+        executed = Executed(self.actuation.to_action(mean), bool(self._layer), self._layer)
+        self._layer = ""
+        self._substeps = 0
+        self._continued = True
+        self._before = self._moving if self.actuation.mode == "velocity" else None
+        self._sum = np.zeros_like(self._sum)
+        return executed

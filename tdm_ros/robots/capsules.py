@@ -1,0 +1,161 @@
+"""Body of the arm as capsules, and the distances between its parts."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.robots.kinematics import HEAD_LIFT_M
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+
+class Capsule(NamedTuple):
+    """A collision capsule in its link's frame: end points [m], radius [m] and which group it belongs to."""
+
+    ends_m: tuple[float, ...]
+    radius_m: float
+    group: str
+
+
+CAPSULES: dict[str, tuple[Capsule, ...]] = {
+    "right_arm_base_link": (Capsule((0, 0, 0, 0, 0, 0.2), 0.08, "body"),),
+    "right_l0": (Capsule((0, 0, 0.0, 0, 0, 0.25), 0.07, "body"),),
+    "head": (Capsule((0, -0.06, 0.1, 0, 0.06, 0.1), 0.09, "body"),),
+    "right_l1": (Capsule((0, 0, -0.06, 0, 0, 0.13), 0.068, "body"),),
+    "right_l2": (Capsule((0, 0, -0.15, 0, 0, 0.26), 0.055, "upper"),),
+    "right_l3": (Capsule((0, 0, -0.115, 0, 0, 0.03), 0.055, "elbow"),),
+    "right_l4": (Capsule((0, 0, -0.13, 0, 0, 0.27), 0.045, "elbow"),),
+    "right_l5": (
+        Capsule((0, 0, -0.02, 0, 0, 0.1), 0.045, "wrist"),
+        Capsule((0, 0, 0.105, 0, -0.082, 0.105), 0.045, "wrist"),
+    ),
+    "right_l6": (Capsule((0, 0, -0.02, 0, 0, 0.0), 0.04, "wrist"),),
+}
+"""Source: the capsules of the MuJoCo Menagerie model (numbers only); base, head and hand simplified here."""
+
+PEDESTAL = Capsule((-0.02, 0, -0.6, -0.02, 0, -0.16), 0.18, "room")
+"""In frame base. Its upper end is round, so that it is 2 cm above the true one."""
+
+FAR_M = 1e3
+
+FREE = 3
+"""Links that are this many joints apart may touch; nearer ones overlap by construction, in some or all postures."""
+
+
+class Body(NamedTuple):
+    """All capsules as arrays, S of them.
+
+    Parameters
+    ----------
+    joints : (S,) int
+        How many joints move the capsule: 0 for base and pedestal, 1 for right_l0 and the head, 7 for right_l6.
+    ends_m : (S, 2, 3) float64 [m]
+        In the frame of the last of these joints (of the base, if there is none).
+    radius_m : (S,) float64 [m]
+    """
+
+    joints: Indices
+    ends_m: Array
+    radius_m: Array
+
+
+def _body() -> Body:
+    lifted = {"right_arm_base_link": (0, 0.0), "head": (1, HEAD_LIFT_M)}
+    joints, ends, radii = [0], [PEDESTAL.ends_m], [PEDESTAL.radius_m]
+    for link, capsules in CAPSULES.items():
+        joint, lift_m = lifted.get(link) or (int(link[-1]) + 1, 0.0)
+        for capsule in capsules:
+            joints.append(joint)
+            ends.append(tuple(np.add(capsule.ends_m, [0, 0, lift_m] * 2)))
+            radii.append(capsule.radius_m)
+    return Body(np.array(joints), np.reshape(ends, (-1, 2, 3)).astype(float), np.array(radii))
+
+
+BODY = _body()
+LINKS = np.flatnonzero(BODY.joints > 1)
+"""Capsules that swing: right_l1 to right_l6. (Base, right_l0 and the head only turn about themselves.)"""
+
+PAIRS = np.array([p for p in combinations(range(len(BODY.joints)), 2) if abs(np.diff(BODY.joints[list(p)])[0]) >= FREE])
+_NEAR, _FAR = PAIRS[np.arange(len(PAIRS))[:, None], np.argsort(BODY.joints[PAIRS], axis=1)].T
+"""Of each pair: the capsule nearer to the base, and the one that moves against it."""
+
+_POINT = np.concatenate([_FAR, _FAR, _NEAR, _NEAR]), np.repeat([0, 1, 0, 1], len(PAIRS))
+_SEGMENT = np.concatenate([_NEAR, _NEAR, _FAR, _FAR])
+_SIGN = np.repeat([1.0, 1.0, -1.0, -1.0], len(PAIRS))[:, None]
+"""Four ends of each pair, what each is held against, and which way from the nearer to the farther."""
+
+_RADII_M = np.tile(BODY.radius_m[_NEAR] + BODY.radius_m[_FAR], 5)
+BETWEEN = np.tile((BODY.joints[_NEAR][:, None] <= np.arange(7)) & (np.arange(7) < BODY.joints[_FAR][:, None]), (5, 1))
+"""Joints, (5 P, 7) bool, that move the one capsule of a pair against the other, at the five places of `Gaps`."""
+
+
+def placed(frames: Array) -> Array:
+    """End points of all capsules in frame base: link frames, (8, 4, 4), as of `kinematics` -> (S, 2, 3) [m]."""
+    base_first = np.concatenate([np.eye(4)[None], frames])[BODY.joints]
+    ends: Array = BODY.ends_m @ base_first[:, :3, :3].transpose(0, 2, 1) + base_first[:, None, :3, 3]
+    return ends
+
+
+class Gaps(NamedTuple):
+    """Free space between parts of the arm, at five places for each of P pairs.
+
+    The four ends of a pair, each with what of the other capsule is nearest to it (where capsules lie side by side, the
+    nearest place jumps from end to end), and the place where the two cross, if they do.
+
+    Parameters
+    ----------
+    gap_m : (5 P,) float64 [m]
+        Distance of the surfaces; negative where they overlap, about FAR_M where the two do not cross.
+    place_m : (5 P, 3) float64 [m]
+        On the axis of one of them.
+    normal : (5 P, 3) float64
+        Unit vector from the one nearer to the base to the other.
+    """
+
+    gap_m: Array
+    place_m: Array
+    normal: Array
+
+
+def gaps(ends_m: Array) -> Gaps:
+    """Free space between all pairs of capsules that may touch: end points, (S, 2, 3) [m], in frame base."""
+    start, along = ends_m[:, 0], ends_m[:, 1] - ends_m[:, 0]
+    length2 = _dot(along, along)
+    point = ends_m[_POINT]
+    offset = point - start[_SEGMENT]
+    part = np.minimum(np.maximum(_dot(offset, along[_SEGMENT]) / length2[_SEGMENT], 0.0), 1.0)
+    apart = (offset - part[:, None] * along[_SEGMENT]) * _SIGN
+    cross_m, cross_apart = _crossing(start[_NEAR], along[_NEAR], start[_FAR], along[_FAR])
+    place, apart = np.concatenate([point, cross_m]), np.concatenate([apart, cross_apart])
+    distance = np.sqrt(_dot(apart, apart))
+    normal = apart / np.maximum(distance, 1e-9)[:, None]
+    return Gaps(distance - _RADII_M, place, normal)
+
+
+def _crossing(a: Array, u: Array, b: Array, v: Array) -> tuple[Array, Array]:
+    """Where segments a..a+u and b..b+v, (P, 3) each, are nearest within both: the place, and from a's to b's.
+
+    Where that is beyond an end, or everywhere, the ends say it all, and this says FAR_M.
+    """
+    apart = b - a
+    uu, vv, uv, ua, va = _dot(u, u), _dot(v, v), _dot(u, v), _dot(u, apart), _dot(v, apart)
+    down = np.maximum(uu * vv - uv * uv, 1e-12)
+    s, t = (vv * ua - uv * va) / down, (uv * ua - uu * va) / down
+    within = (s > 0) & (s < 1) & (t > 0) & (t < 1)
+    place = b + np.where(within, t, 0.0)[:, None] * v
+    return place, np.where(within[:, None], place - a - s[:, None] * u, FAR_M)
+
+
+def _dot(a: Array, b: Array) -> Array:
+    product: Array = np.einsum("nx,nx->n", a, b)
+    return product
+
+
+def least_gap_m(frames: Array) -> float:
+    """Smallest distance [m] of any two parts that may touch, at link frames (8, 4, 4); negative if they overlap."""
+    return float(gaps(placed(frames)).gap_m.min())

@@ -1,0 +1,256 @@
+"""Geometry of Sawyer and its surroundings as primitive shapes, for collision and display."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tdm_ros.robots.capsules import CAPSULES
+from tdm_ros.robots.kinematics import rotation_from_rpy
+from tdm_ros.robots.sawyer import joint_above, link
+
+FLOOR_M = -0.913
+"""Height of the floor in frame base."""
+
+TABLE_NEAR_M, TABLE_FAR_M, TABLE_HALF_WIDTH_M = 0.3, 1.1, 0.65
+"""The table top is at z = 0 in frame base and begins in front of the pedestal."""
+
+HAND_HEIGHT_M = 0.09
+"""Of the hand above the table; the fork hangs below it, at half the height of the puck."""
+
+PUCK_RADIUS_M = 0.045
+PUCK_HALF_HEIGHT_M = 0.03
+PUCK_MASS_KG = 0.2
+PUCK_DAMPING_N_S_M = 2.0
+PUCK_FRICTION_N = 0.5
+"""Dry friction stops it within a centimetre or two."""
+PUCK_RGBA = (0.15, 0.35, 0.75, 1.0)
+
+FORK_RADIUS_M = 0.012
+_HALF_WIDTH_M = 0.075
+_BACK_M = PUCK_RADIUS_M + FORK_RADIUS_M
+_FRONT_M = 0.065
+"""From the hand backwards and ahead: a puck at the back of the fork is right below the hand."""
+_DROP_M = HAND_HEIGHT_M - PUCK_HALF_HEIGHT_M
+_LEFT_M, _RIGHT_M = (_HALF_WIDTH_M, -_BACK_M, _DROP_M), (-_HALF_WIDTH_M, -_BACK_M, _DROP_M)
+
+Point = tuple[float, float, float]
+FORK_BARS_M: tuple[tuple[Point, Point], ...] = (
+    ((0.0, 0.0, 0.0), (0.0, -_BACK_M, 0.0)),
+    ((0.0, -_BACK_M, 0.0), (0.0, -_BACK_M, _DROP_M)),
+    (_LEFT_M, _RIGHT_M),
+    (_LEFT_M, (_HALF_WIDTH_M, _FRONT_M, _DROP_M)),
+    (_RIGHT_M, (-_HALF_WIDTH_M, _FRONT_M, _DROP_M)),
+)
+"""Its bars from end to end, in the frame of the hand: x to the robot's left, y ahead, z down."""
+
+
+class Paint(NamedTuple):
+    """One shape that is seen, in the frame of its link, in MuJoCo's way: half sizes, or radius and end points.
+
+    Parameters
+    ----------
+    shape, material : str
+    size : str
+        Half sides; radius, half length; or radius alone if there are ``ends`` [m].
+    pos, euler : str
+        Middle [m], and roll, pitch, yaw [rad] if it is turned.
+    ends : str
+        The two end points of an axis instead [m].
+    """
+
+    shape: str
+    material: str
+    size: str
+    pos: str = ""
+    euler: str = ""
+    ends: str = ""
+
+
+MATERIALS: dict[str, dict[str, str]] = {
+    "red": {"rgba": ".60 .04 .07 1", "specular": ".5", "shininess": ".6"},
+    "dark": {"rgba": ".12 .12 .13 1", "specular": ".4", "shininess": ".5"},
+    "grey": {"rgba": ".30 .31 .33 1", "specular": ".4", "shininess": ".5"},
+    "steel": {"rgba": ".72 .73 .75 1", "specular": ".8", "shininess": ".8"},
+    "screen": {"rgba": ".20 .42 .58 1", "emission": ".35"},
+    "white": {"rgba": ".97 .97 .97 1", "emission": ".5"},
+    "wood": {"rgba": ".80 .70 .55 1", "specular": ".1", "shininess": ".2"},
+}
+
+
+def _tube(material: str, radius_m: float, ends: str, shape: str = "capsule") -> Paint:
+    return Paint(shape, material, str(radius_m), ends=ends)
+
+
+def _disc(material: str, radius_m: float, low_m: float, high_m: float) -> Paint:
+    """A flat cylinder around z of its link: the caps and rings of the joints."""
+    return _tube(material, radius_m, f"0 0 {low_m} 0 0 {high_m}", "cylinder")
+
+
+def _box(material: str, half_sizes: str, pos: str) -> Paint:
+    return Paint("box", material, half_sizes, pos)
+
+
+def _eyes() -> list[Paint]:
+    sides = (-0.052, 0.052)
+    white, dark = ("cylinder", "white", ".034 .002"), ("cylinder", "dark", ".017 .002")
+    both = [(Paint(*white, f".055 {y} .115", _AHEAD), Paint(*dark, f".057 {y} .110", _AHEAD)) for y in sides]
+    return [paint for eye in both for paint in eye]
+
+
+_AHEAD = "0 1.5708 0"
+
+PAINT: dict[str, list[Paint]] = {
+    "right_arm_base_link": [_disc("grey", 0.105, -0.005, 0.03), _disc("dark", 0.088, 0.03, 0.075)],
+    "right_l0": [
+        _disc("red", 0.082, 0.0, 0.06),
+        _disc("steel", 0.083, 0.06, 0.066),
+        _tube("dark", 0.078, "0 0 .066 0 0 .235"),
+        _tube("dark", 0.07, "0 0 .225 .081 .02 .235"),
+    ],
+    "head": [
+        _disc("grey", 0.045, -0.01, 0.05),
+        Paint("ellipsoid", "red", ".05 .135 .10", "0 0 .11"),
+        _box("dark", ".016 .142 .096", "0.036 0 .11"),
+        _box("screen", ".002 .126 .080", "0.052 0 .11"),
+        *_eyes(),
+        Paint("cylinder", "dark", ".014 .02", ".025 0 .216", _AHEAD),
+    ],
+    "right_l1": [
+        _tube("dark", 0.07, "0 0 -.045 0 0 .10"),
+        _disc("red", 0.062, -0.122, -0.09),
+        _disc("steel", 0.0715, -0.05, -0.043),
+        _tube("dark", 0.066, "0 0 .10 0 -.09 .1425"),
+    ],
+    "right_l2": [
+        _disc("steel", 0.0665, -0.052, -0.045),
+        _tube("dark", 0.064, "0 0 -.12 0 0 -.052", "cylinder"),
+        _tube("red", 0.06, "0 0 -.045 0 0 .16"),
+        _tube("dark", 0.057, "0 0 .2 0 -.01 .26"),
+    ],
+    "right_l3": [
+        _tube("dark", 0.058, "0 0 -.10 0 0 .0"),
+        _disc("red", 0.05, 0.045, 0.063),
+        _disc("steel", 0.0595, -0.004, 0.002),
+        _tube("dark", 0.054, "0 0 -.1265 0 -.08 -.1265"),
+    ],
+    "right_l4": [
+        _disc("steel", 0.0535, -0.036, -0.03),
+        _tube("red", 0.05, "0 0 0 0 0 .18"),
+        _tube("dark", 0.047, "0 0 .19 0 .012 .272"),
+    ],
+    "right_l5": [
+        _tube("dark", 0.048, "0 0 -.015 0 0 .10"),
+        _disc("red", 0.041, -0.07, -0.055),
+        _disc("steel", 0.0495, 0.03, 0.035),
+        _tube("dark", 0.046, "0 0 .105 0 -.06 .105"),
+    ],
+    "right_l6": [_disc("grey", 0.044, -0.035, 0.008), _disc("steel", 0.036, 0.008, 0.0245)],
+}
+"""What is seen of each link: red tubes, dark joint barrels, steel rings."""
+
+_WHEELS = ((0.2, 0.28), (0.2, -0.28), (-0.44, 0.28), (-0.44, -0.28))
+_LEGS = ((0.36, 0.58), (0.36, -0.58), (1.04, 0.58), (1.04, -0.58))
+
+TABLE_PAINT = [
+    _box("wood", ".4 .65 .018", ".7 0 -.018"),
+    *(_box("grey", ".025 .025 .438", f"{x} {y} -.474") for x, y in _LEGS),
+]
+PEDESTAL_PAINT = [
+    _tube("dark", 0.165, "-.02 0 -.60 -.02 0 -.03", "cylinder"),
+    _tube("grey", 0.18, "-.02 0 -.03 -.02 0 -.005", "cylinder"),
+    _box("dark", ".10 .17 .24", "-.285 0 -.38"),
+    _box("red", ".102 .172 .02", "-.285 0 -.2"),
+    _box("grey", ".36 .32 .05", "-.12 0 -.80"),
+    _box("dark", ".20 .22 .09", "-.10 0 -.67"),
+    *(Paint("sphere", "dark", ".045", f"{x} {y} -.868") for x, y in _WHEELS),
+]
+"""Both in frame base."""
+
+
+Triple = tuple[float, float, float]
+
+
+class Shape(NamedTuple):
+    """One primitive; the long axis of a capsule or a cylinder is z.
+
+    Parameters
+    ----------
+    kind : str
+        sphere, capsule, cylinder, ellipsoid or box.
+    size_m : tuple of float
+        (radius); (radius, length of the straight part); half axes (3,); whole sides (3,) [m].
+    position_m, rpy_rad : (3,)
+        In the frame of its link; rpy about fixed x, y, z as in URDF.
+    material : str
+        A key of `looks.MATERIALS`; empty for what is not seen.
+    """
+
+    kind: str
+    size_m: tuple[float, ...]
+    position_m: Triple = (0.0, 0.0, 0.0)
+    rpy_rad: Triple = (0.0, 0.0, 0.0)
+    material: str = ""
+
+
+def collisions(name: str) -> list[Shape]:
+    """What a link is touched by: its capsules or, where it has none and nothing moves, the vendor's primitives."""
+    if name in CAPSULES:
+        return [between("capsule", capsule.radius_m, capsule.ends_m) for capsule in CAPSULES[name]]
+    if not name.startswith(("pedestal", "controller_box")):
+        return []
+    return [_vendor(entry) for entry in link(name)["collision"]]
+
+
+def visuals(name: str) -> list[Shape]:
+    """What is seen of a link."""
+    return [seen(paint) for paint in (PEDESTAL_PAINT if name == "pedestal" else PAINT.get(name, ()))]
+
+
+def seen(paint: Paint) -> Shape:
+    """A shape from the way in which the table of looks describes it, which is MuJoCo's."""
+    size = numbers(paint.size)
+    if paint.ends:
+        return between(paint.shape, size[0], numbers(paint.ends), paint.material)
+    if paint.shape == "box":
+        size = tuple(2 * half for half in size)
+    elif paint.shape == "cylinder":
+        size = (size[0], 2 * size[1])
+    x, y, z = numbers(paint.pos)
+    roll, pitch, yaw = numbers(paint.euler or "0 0 0")
+    return Shape(paint.shape, size, (x, y, z), (roll, pitch, yaw), paint.material)
+
+
+def between(kind: str, radius_m: float, ends_m: tuple[float, ...], material: str = "") -> Shape:
+    """A capsule or a cylinder from one point to another, (6,) [m]."""
+    start, end = np.reshape(ends_m, (2, 3)).astype(float)
+    along = end - start
+    pitch, yaw = np.arctan2(np.hypot(along[0], along[1]), along[2]), np.arctan2(along[1], along[0])
+    x, y, z = map(float, (start + end) / 2)
+    return Shape(kind, (radius_m, float(np.linalg.norm(along))), (x, y, z), (0.0, float(pitch), float(yaw)), material)
+
+
+def fork_bars_m() -> list[tuple[float, ...]]:
+    """Both ends of each bar of the fork, (6,) [m], in the frame of right_l6 that carries it."""
+    hand = joint_above("right_hand")
+    turn, origin = rotation_from_rpy(numbers(hand["rpy"])), np.array(numbers(hand["xyz"]))
+    return [(*(origin + turn @ start), *(origin + turn @ end)) for start, end in FORK_BARS_M]
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """The numbers in a text."""
+    return tuple(float(word) for word in text.split())
+
+
+def text(values: tuple[float, ...]) -> str:
+    """Numbers as a text, to a micrometre or a microradian."""
+    return " ".join(f"{round(value, 6) + 0.0:g}" for value in values)
+
+
+def _vendor(entry: dict) -> Shape:
+    """A collision primitive of the vendor's table."""
+    dims, position, rpy = entry["dims"], numbers(entry["xyz"]), numbers(entry["rpy"])
+    sizes = {"box": ("size",), "cylinder": ("radius", "length"), "sphere": ("radius",)}[entry["shape"]]
+    size = tuple(number for key in sizes for number in numbers(dims[key]))
+    return Shape(entry["shape"], size, (position[0], position[1], position[2]), (rpy[0], rpy[1], rpy[2]))

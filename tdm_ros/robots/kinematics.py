@@ -1,0 +1,184 @@
+"""Forward kinematics and Jacobian of the nominal arm."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.robots.sawyer import JOINT_NAMES, facts
+
+Array = NDArray[np.float64]
+
+
+class HandPose(NamedTuple):
+    """Pose of frame right_hand in frame base.
+
+    Parameters
+    ----------
+    position_m : (3,) float64 [m]
+    rotation : (3, 3) float64
+        Columns are the axes of the hand.
+    """
+
+    position_m: Array
+    rotation: Array
+
+
+def rotation_from_rpy(rpy_rad: ArrayLike) -> Array:
+    """Turn roll, pitch, yaw about fixed x, y, z (the URDF's order), (3,) [rad], into a (3, 3) rotation."""
+    (cr, cp, cy), (sr, sp, sy) = np.cos(rpy_rad), np.sin(rpy_rad)
+    return np.array(
+        [
+            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
+            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
+            [-sp, cp * sr, cp * cr],
+        ]
+    )
+
+
+def _origin(joint: str) -> Array:
+    """The fixed part of a joint's transform, (4, 4), from the table."""
+    entry = next(j for j in facts()["joints"] if j["name"] == joint)
+    transform = np.eye(4)
+    transform[:3, :3] = rotation_from_rpy([float(x) for x in entry["rpy"].split()])
+    transform[:3, 3] = [float(x) for x in entry["xyz"].split()]
+    return transform
+
+
+_ORIGINS = np.stack([_origin(name) for name in JOINT_NAMES])
+_HAND = _origin("right_hand")
+HEAD_LIFT_M = float(_origin("head_pan")[2, 3])
+"""The head's height above the frame of right_l0."""
+
+
+def _checked(q_rad: ArrayLike) -> Array:
+    q = np.asarray(q_rad, np.float64)
+    if q.shape != (len(JOINT_NAMES),):
+        raise ValueError(f"q_rad must have shape ({len(JOINT_NAMES)},), one angle for each joint, got {q.shape}")
+    return q
+
+
+def link_frames(q_rad: ArrayLike) -> Array:
+    """Transforms of right_l0..right_l6 and right_hand in frame base: (7,) [rad] -> (8, 4, 4).
+
+    Raises
+    ------
+    ValueError
+        If the shape is another.
+    """
+    q = _checked(q_rad)
+    turns = np.zeros((len(q), 4, 4))
+    turns[:, 0, 0] = turns[:, 1, 1] = np.cos(q)
+    turns[:, 1, 0] = np.sin(q)
+    turns[:, 0, 1] = -turns[:, 1, 0]
+    turns[:, 2, 2] = turns[:, 3, 3] = 1.0
+    local = _ORIGINS @ turns
+    frames = np.empty((len(q) + 1, 4, 4))
+    frames[0] = local[0]
+    for i in range(1, len(q)):
+        frames[i] = frames[i - 1] @ local[i]
+    frames[-1] = frames[-2] @ _HAND
+    return frames
+
+
+def forward(q_rad: ArrayLike) -> HandPose:
+    """Pose of the hand at joint positions ``q_rad``, (7,) [rad].
+
+    Raises
+    ------
+    ValueError
+        If the shape is another.
+
+    Notes
+    -----
+    A real arm deviates from this nominal one by about 1 mm and a few mrad: observe the hand that it reports.
+    """
+    hand = link_frames(q_rad)[-1]
+    return HandPose(hand[:3, 3].copy(), hand[:3, :3].copy())
+
+
+def link_positions(q_rad: ArrayLike) -> Array:
+    """Origins of right_l0..right_l6 and right_hand in frame base: (7,) [rad] -> (8, 3) [m]."""
+    return link_frames(q_rad)[:, :3, 3].copy()
+
+
+def jacobian(q_rad: ArrayLike) -> Array:
+    """Jacobian of the hand in frame base: (7,) [rad] -> (6, 7), three linear rows [m/rad] before angular.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another.
+    """
+    frames = link_frames(q_rad)
+    axes = frames[:-1, :3, 2]
+    arms = frames[-1, :3, 3] - frames[:-1, :3, 3]
+    linear = axes[:, [1, 2, 0]] * arms[:, [2, 0, 1]] - axes[:, [2, 0, 1]] * arms[:, [1, 2, 0]]
+    return np.concatenate([linear.T, axes.T])
+
+
+def quaternion_wxyz(rotation: ArrayLike) -> NDArray[np.float64]:
+    """Unit quaternion (w, x, y, z) with w >= 0 of a rotation matrix, (3, 3).
+
+    Source: the largest eigenvector of Bar-Itzhack's symmetric 4 x 4 matrix (2000); no case distinction,
+    and it stays accurate for matrices that are slightly off.
+    """
+    r = np.asarray(rotation, np.float64)
+    off = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])
+    k = np.empty((4, 4))
+    k[0, 0] = np.trace(r)
+    k[0, 1:] = k[1:, 0] = off
+    k[1:, 1:] = r + r.T - np.trace(r) * np.eye(3)
+    quaternion = np.linalg.eigh(k)[1][:, -1]
+    return quaternion if quaternion[0] >= 0 else -quaternion
+
+
+def rotation_of(quaternion_wxyz: ArrayLike) -> NDArray[np.float64]:
+    """Rotation matrix, (3, 3), of a quaternion (w, x, y, z) of any length but zero."""
+    w, x, y, z = np.asarray(quaternion_wxyz, np.float64) / np.linalg.norm(quaternion_wxyz)
+    return np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+DAMPING_M2 = 1e-3
+"""For a person's velocities: away from singular postures the hand follows within a few percent, and in one the joints
+get no faster than sixteen times the hand's speed in m/s, as rad/s."""
+
+
+def joint_velocity(
+    q_rad: ArrayLike, twist: ArrayLike, damping_m2: float = DAMPING_M2, toward_rad_s: ArrayLike | None = None
+) -> Array:
+    """Joint velocities, (7,) [rad/s], that move the hand as asked, as nearly as is reasonable.
+
+    Parameters
+    ----------
+    q_rad : (7,) [rad]
+    twist : (6,)
+        Velocity [m/s], then angular velocity [rad/s], of right_hand in frame base. An angular velocity of zero asks
+        for a hand that keeps its attitude.
+    damping_m2 : float
+        The larger, the slower the joints, and the less exact the hand, near singular postures.
+    toward_rad_s : (7,) [rad/s], optional
+        What the joints do as far as the hand does not notice; left out, they are as slow as possible.
+
+    Raises
+    ------
+    ValueError
+        If a shape is another or a number is not finite.
+    """
+    wanted = np.asarray(twist, np.float64)
+    if wanted.shape != (6,) or not np.isfinite(wanted).all():
+        raise ValueError(f"twist must be six finite numbers, velocity and angular velocity, got {wanted.tolist()}")
+    reach = jacobian(q_rad)
+    inverse = reach.T @ np.linalg.inv(reach @ reach.T + damping_m2 * np.eye(6))
+    if toward_rad_s is None:
+        return np.asarray(inverse @ wanted)
+    toward = np.asarray(toward_rad_s, np.float64)
+    return np.asarray(inverse @ (wanted - reach @ toward) + toward)

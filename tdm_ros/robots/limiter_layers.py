@@ -1,0 +1,196 @@
+"""Layers of the limiter for a real arm, one function each: the fraction of a velocity command that passes.
+
+A layer returns a share in [0, 1] of the whole command, so that its direction is kept. Boxes and clearance ask the same:
+something is left before a bound, `room`, and each joint uses it up, or gives it back, at some speed, `approach`. Two
+things must not be more than the room over `look_ahead_s`, so that the arm slows down smoothly on its way in: the sum
+over the joints, SPARE_M before the bound; and, at the bound, the sum of those alone that approach it, since joints do
+less than they are told (friction holds a slow one altogether). And, as the command goes on while the arm moves, for
+`horizon_s`, its directions turn; `turn` bounds how much the approach gains by that.
+Standing still is always within a layer's bounds, and so is any part of a command that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tdm_ros.robots.capsules import BETWEEN, BODY, LINKS, gaps, placed
+from tdm_ros.robots.kinematics import link_frames
+from tdm_ros.robots.limits import ArmReading, Limits
+
+Array = NDArray[np.float64]
+
+SPARE_M = 0.01
+"""Boxes and clearances are kept with this to spare, as long as joints do what they are told."""
+
+_MOVED = np.arange(7) < np.concatenate([[7], np.repeat(BODY.joints[LINKS], 2)])[:, None]
+"""Which joints move the hand, and the ends of the capsules that swing."""
+
+_INNER, _OUTER = np.minimum.outer(range(7), range(7)), np.maximum.outer(range(7), range(7))
+_INWARD = 2 * np.triu(np.ones((7, 7))) - np.eye(7)
+"""Sums, in column i, rates of joint i once and of joints nearer to the base twice."""
+_ONES = np.ones(7)
+_SUBSETS = np.array(list(product((0.0, 1.0), repeat=7)))
+"""Which joints obey, in all ways; the fastest hand of all partly obeying joints is that of one of them."""
+
+ROUNDING = 1e-9
+"""A command that uses no more than this above its share has all of it: twice through a layer is once."""
+
+
+class Posture(NamedTuple):
+    """What the layers need to know of the arm, worked out once.
+
+    Parameters
+    ----------
+    axes, origins_m : (7, 3) float64
+        Of the joints, in frame base.
+    hand_m : (3,) float64 [m]
+        As reported.
+    reach_m : (3, 7) float64 [m/rad]
+        Linear Jacobian of the hand.
+    ends_m : (S, 2, 3) float64 [m]
+        Of the capsules.
+    """
+
+    axes: Array
+    origins_m: Array
+    hand_m: Array
+    reach_m: Array
+    ends_m: Array
+
+
+def posture(reading: ArmReading) -> Posture:
+    """Work out joint axes, Jacobian and capsules."""
+    frames = link_frames(reading.q_rad)
+    axes, origins_m = frames[:-1, :3, 2], frames[:-1, :3, 3]
+    reach_m = _cross(axes, frames[-1, :3, 3] - origins_m).T
+    return Posture(axes, origins_m, reading.hand_m, reach_m, placed(frames))
+
+
+Layer = Callable[[Array, Posture, Limits], float]
+
+
+def workspace(command: Array, arm: Posture, limits: Limits) -> float:
+    """The hand comes to rest in its box, and so do the ends of all swinging capsules in theirs.
+
+    The lower side of the latter is the minimum height of elbow and links.
+    """
+    low, high = _corners(limits)
+    points = np.concatenate([arm.hand_m[None], arm.ends_m[LINKS].reshape(-1, 3)])[: len(low)]
+    levers = _cross(arm.axes, points[:, None] - arm.origins_m) * _MOVED[: len(low), :, None]
+    velocity = levers.transpose(0, 2, 1) * command
+    turn = np.repeat(_turn(command, _lengths(levers), limits.horizon_s), 3)
+    room_m = np.concatenate([(high - points).ravel(), (points - low).ravel()])
+    approach = np.concatenate([velocity, -velocity]).reshape(-1, 7)
+    return _share_before(approach, np.concatenate([turn, turn]), room_m, limits)
+
+
+def _corners(limits: Limits) -> tuple[Array, Array]:
+    """Where the hand may be and, if links have a box, where the ends of their axes may: (N, 3) each [m]."""
+    low, high = np.array([limits.box_low_m]), np.array([limits.box_high_m])
+    if limits.links_low_m is None or limits.links_high_m is None:
+        return low, high
+    radii_m = np.repeat(BODY.radius_m[LINKS], 2)[:, None]
+    return np.concatenate([low, limits.links_low_m + radii_m]), np.concatenate([high, limits.links_high_m - radii_m])
+
+
+def hand_speed(command: Array, arm: Posture, limits: Limits) -> float:
+    """The hand keeps to its speed, also when the arm has turned, and whichever joints do less than they are told."""
+    assert limits.hand_speed_m_s is not None
+    velocities = (_SUBSETS * command) @ arm.reach_m.T
+    speed = np.sqrt(_dot(velocities, velocities).max())
+    turn = _turn(command, _lengths(arm.reach_m.T[None]), limits.horizon_s)
+    return _share(np.atleast_1d(speed), turn, np.atleast_1d(limits.hand_speed_m_s))
+
+
+def singularity(command: Array, arm: Posture, limits: Limits) -> float:
+    """The arm slows down on its way to postures in which the hand cannot move in some direction."""
+    assert limits.singular_m is not None
+    squares, sides = np.linalg.eigh(arm.reach_m @ arm.reach_m.T)
+    value = float(np.sqrt(max(squares[0], 1e-12)))
+    left, right = sides[:, 0], sides[:, 0] @ arm.reach_m / value
+    # d J_k / d q_i = axis of the joint nearer to the base x column of the other.
+    bend = _cross(arm.axes[_INNER], arm.reach_m.T[_OUTER]) @ left @ right
+    room = max(value - limits.singular_m, 0.0)
+    loss = np.atleast_1d(-bend @ command)
+    return _share(loss, np.zeros(1), np.atleast_1d(room / limits.look_ahead_s))
+
+
+def clearance(command: Array, arm: Posture, limits: Limits) -> float:
+    """No part of the arm comes too near another; neighbours are left out."""
+    assert limits.clearance_m is not None
+    found = gaps(arm.ends_m)
+    # Of normal . axis x (place - origin), and of the length of the product, without the product itself: it is large.
+    closing = found.normal @ _cross(arm.axes, arm.origins_m).T - _cross(found.place_m, found.normal) @ arm.axes.T
+    along = found.place_m @ arm.axes.T - _dot(arm.axes, arm.origins_m)
+    square = _dot(found.place_m, found.place_m)[:, None] - 2 * found.place_m @ arm.origins_m.T
+    square += _dot(arm.origins_m, arm.origins_m) - along * along
+    arms_m = np.sqrt(np.maximum(square, 0.0)) * BETWEEN
+    turn = _turn(command, arms_m, limits.horizon_s)
+    return _share_before(closing * (command * BETWEEN), turn, found.gap_m - limits.clearance_m, limits)
+
+
+def layers_of(limits: Limits) -> dict[str, Layer]:
+    """The layers that are on, by name, in the order in which they act."""
+    given: dict[str, tuple[Layer, object]] = {
+        "workspace": (workspace, limits.links_low_m or limits.delay_s or None),
+        "hand speed": (hand_speed, limits.hand_speed_m_s),
+        "singularity": (singularity, limits.singular_m),
+        "self-collision": (clearance, limits.clearance_m),
+    }
+    return {name: layer for name, (layer, bound) in given.items() if bound is not None}
+
+
+def _share_before(approach: Array, turn: Array, room_m: Array, limits: Limits) -> float:
+    """Share that keeps N bounds: what each joint uses up of the room, (N, 7) [m/s], turn (N,) [m/s], room (N,) [m]."""
+    alone = np.maximum(approach, 0.0) @ _ONES
+    near = alone + turn > (room_m - SPARE_M) / limits.look_ahead_s  # the others keep both
+    if not near.any():
+        return 1.0
+    used = np.concatenate([approach[near] @ _ONES, alone[near]])
+    room = np.maximum(np.concatenate([room_m[near] - SPARE_M, room_m[near]]), 0.0) / limits.look_ahead_s
+    return _share(used, np.tile(turn[near], 2), room)
+
+
+def _share(approach: Array, turn: Array, allowed: Array) -> float:
+    """Largest share s in [0, 1] with ``approach s + turn s^2 <= allowed``, where turn and allowed are >= 0."""
+    used_up = approach + turn > allowed * (1 + ROUNDING) + ROUNDING**2
+    if not used_up.any():
+        return 1.0
+    u, k, b = approach[used_up], turn[used_up], allowed[used_up]
+    root = np.sqrt(u * u + 4 * k * b)
+    share = np.where(u > 0, 2 * b / np.maximum(u + root, 1e-300), (root - u) / np.maximum(2 * k, 1e-300))
+    return min(float(share.min()), 1.0)
+
+
+def _lengths(levers_m: Array) -> Array:
+    lengths: Array = np.sqrt(np.einsum("nix,nix->ni", levers_m, levers_m))
+    return lengths
+
+
+def _turn(command: Array, arms_m: Array, horizon_s: float) -> Array:
+    """How much the velocity of points with levers of lengths (N, 7) can change within the horizon, (N,) [m/s].
+
+    The acceleration of a point at constant joint velocities is the sum over joints i of its lever's speed, times the
+    rates of i and, twice, of the joints nearer to the base that turn this lever.
+    """
+    rates = np.abs(command)
+    change: Array = np.einsum("ni,ni,i->n", arms_m, (rates * (arms_m > 0)) @ _INWARD, rates) * horizon_s
+    return change
+
+
+def _dot(a: Array, b: Array) -> Array:
+    product: Array = np.einsum("nx,nx->n", a, b)
+    return product
+
+
+def _cross(a: Array, b: Array) -> Array:
+    """Cross product over the last axis; numpy's own takes several times as long."""
+    product = np.empty(np.broadcast_shapes(a.shape, b.shape))
+    for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):
+        product[..., i] = a[..., j] * b[..., k] - a[..., k] * b[..., j]
+    return product

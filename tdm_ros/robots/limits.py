@@ -1,0 +1,199 @@
+"""Box that the hand stays in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import e, isfinite
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class HandBox(NamedTuple):
+    """A box, (3,) float64 [m] in frame base.
+
+    Parameters
+    ----------
+    low_m, high_m : (3,) float64 [m]
+    """
+
+    low_m: Array
+    high_m: Array
+
+    def share(self, hand_m: Array, travel_m: Array) -> float:
+        """Largest share in [0, 1] of a travel of the hand, (3,) [m], that does not lead further out."""
+        room = np.where(travel_m > 0, self.high_m - hand_m, hand_m - self.low_m)
+        share = np.maximum(room, 0.0) / np.maximum(np.abs(travel_m), 1e-12)
+        return min(float(share.min()), 1.0)
+
+
+Point = tuple[float, float, float]
+
+CYCLE_S = 0.05
+"""How long a command acts before the next one is judged."""
+
+STEADY = e
+"""An approach whose speed is what is left over T, but seen late by up to D, never overshoots if T >= e D."""
+
+OPTIONAL = {
+    "age_max_s": 1.0,
+    "acceleration_scale": 1.0,
+    "hand_speed_m_s": 5.0,
+    "singular_m": 1.0,
+    "clearance_m": 0.5,
+}
+"""Bounds that may be off, and the largest that makes sense."""
+
+
+@dataclass(frozen=True)
+class ArmReading:
+    """What the arm reports at one instant.
+
+    Parameters
+    ----------
+    q_rad, qd_rad_s : (J,) float64
+        Joint positions [rad] and velocities [rad/s].
+    hand_m : (3,) float64 [m]
+        Hand in frame base.
+    age_s : float
+        How long ago that was [s].
+    commanded_rad_s : (J,) float64 or None
+        Joint velocities commanded in the cycle before [rad/s]; None where unknown: ``qd_rad_s`` stands in.
+    """
+
+    q_rad: Array
+    qd_rad_s: Array
+    hand_m: Array
+    age_s: float = 0.0
+    commanded_rad_s: Array | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds that the arm is kept in; the defaults are for the simulated arm, `real_limits` for a real one.
+
+    Parameters
+    ----------
+    box_low_m, box_high_m : (3,) tuple of float [m]
+        Corners of the box that the hand stays in, frame base.
+    joint_margin_rad : float
+        Distance kept from each joint limit.
+    velocity_scale : float
+        Largest joint velocity, as a fraction of the vendor's limits, in (0, 1].
+    torque_scale : float
+        Largest torque, as a fraction of the actuation's scale, in (0, 1].
+    look_ahead_s : float
+        How far ahead a commanded velocity is followed to see where it leads. (Driven by torque, the arm is
+        followed until it could have stopped.)
+    age_max_s : float or None
+        Oldest reading on which a command is judged. This and the bounds below it are off where they are None.
+    delay_s : float
+        A command is in force until this long after the cycle that follows its reading, at the worst.
+    acceleration_scale : float or None
+        Largest gain in joint speed within a cycle, as a fraction of the vendor's accelerations, in (0, 1].
+    links_low_m, links_high_m : (3,) tuple of float [m], or None
+        Corners of the box that the elbow and all swinging links stay in; its lower side is their minimum height.
+    hand_speed_m_s : float or None
+        Largest speed of the hand.
+    singular_m : float or None
+        Smallest singular value of the hand's linear Jacobian [m/rad] that the arm may go to.
+    clearance_m : float or None
+        Smallest distance between parts of the arm.
+    """
+
+    box_low_m: Point = (0.15, -0.60, 0.02)
+    box_high_m: Point = (0.95, 0.60, 0.85)
+    joint_margin_rad: float = 0.05
+    velocity_scale: float = 1.0
+    torque_scale: float = 1.0
+    look_ahead_s: float = 0.15
+    age_max_s: float | None = None
+    delay_s: float = 0.0
+    acceleration_scale: float | None = None
+    links_low_m: Point | None = None
+    links_high_m: Point | None = None
+    hand_speed_m_s: float | None = None
+    singular_m: float | None = None
+    clearance_m: float | None = None
+
+    @property
+    def horizon_s(self) -> float:
+        """How old the reading behind a command can be when the command ends."""
+        return CYCLE_S + self.delay_s
+
+    def __post_init__(self) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Raise ValueError, naming the field and what it should be, if a bound makes no sense."""
+        self._check_box("box_low_m", "box_high_m")
+        if (self.links_low_m is None) != (self.links_high_m is None):
+            raise ValueError("Limits.links_low_m and links_high_m must both be given, or neither")
+        if self.links_low_m is not None:
+            self._check_box("links_low_m", "links_high_m")
+        if not 0 <= self.joint_margin_rad <= 0.5:
+            raise ValueError(f"Limits.joint_margin_rad must be in [0, 0.5] rad, got {self.joint_margin_rad}")
+        for name in ("velocity_scale", "torque_scale"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"Limits.{name} must be in (0, 1], got {getattr(self, name)}")
+        if not CYCLE_S <= self.look_ahead_s <= 2:
+            raise ValueError(f"Limits.look_ahead_s must be in [{CYCLE_S}, 2] s, got {self.look_ahead_s}")
+        if not 0 <= self.delay_s <= 1:
+            raise ValueError(f"Limits.delay_s must be in [0, 1] s, got {self.delay_s}")
+        if self.delay_s and not self.look_ahead_s >= STEADY * self.horizon_s:
+            least_s = STEADY * self.horizon_s
+            raise ValueError(f"Limits.look_ahead_s must be >= {least_s:.3f} s with this delay, got {self.look_ahead_s}")
+        for name, most in OPTIONAL.items():
+            value = getattr(self, name)
+            if value is not None and not (isfinite(value) and 0 < value <= most):
+                raise ValueError(f"Limits.{name} must be in (0, {most:g}], or None to be off, got {value}")
+
+    def _check_box(self, low_name: str, high_name: str) -> None:
+        corners = {name: np.asarray(getattr(self, name), np.float64) for name in (low_name, high_name)}
+        for name, corner in corners.items():
+            if corner.shape != (3,) or not np.isfinite(corner).all():
+                raise ValueError(f"Limits.{name} must be three finite coordinates [m], got {corner.tolist()}")
+        if not (corners[low_name] < corners[high_name]).all():
+            low, high = getattr(self, low_name), getattr(self, high_name)
+            raise ValueError(f"Limits.{low_name} must be below {high_name}, got {low} and {high}")
+
+
+def real_limits(table_height_m: float = 0.0, tool_length_m: float = 0.0) -> Limits:
+    """Conservative limits for a Sawyer at a table.
+
+    Parameters
+    ----------
+    table_height_m : float
+        Of the table top, or whatever is highest in front of the arm, in frame base [m].
+    tool_length_m : float
+        How far a tool reaches beyond frame right_hand [m]. It is kept off the table where it points down; other
+        directions, and its width, are not modelled.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left above the table.
+    """
+    return Limits(
+        box_low_m=(0.39, -0.31, 0.05 + table_height_m + tool_length_m),
+        box_high_m=(0.76, 0.41, 0.51),
+        joint_margin_rad=0.1,
+        velocity_scale=0.25,
+        look_ahead_s=0.68,
+        age_max_s=0.1,
+        delay_s=0.2,
+        acceleration_scale=0.25,
+        links_low_m=(-0.25, -0.65, 0.02 + table_height_m),
+        links_high_m=(0.95, 0.75, 1.1),
+        hand_speed_m_s=0.2,
+        singular_m=0.1,
+        clearance_m=0.02,
+    )
+
+
+REAL_LIMITS = real_limits()
+"""A bare flange over a table at the height of frame base. The hand's box leaves out what only a stretched arm reaches;
+elbow and links have room around what this box needs of them."""

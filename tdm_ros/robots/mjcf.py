@@ -1,0 +1,161 @@
+"""MuJoCo model of Sawyer on its pedestal at a table, written from the table of facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tdm_ros.robots import geometry
+from tdm_ros.robots.capsules import CAPSULES
+from tdm_ros.robots.geometry import TABLE_FAR_M, TABLE_HALF_WIDTH_M, TABLE_NEAR_M, Paint
+from tdm_ros.robots.sawyer import (
+    DAMPING_N_M_S_RAD,
+    EFFORT_MAX_N_M,
+    FRICTION_N_M,
+    JOINT_NAMES,
+    Q_LOWER_RAD,
+    Q_UPPER_RAD,
+    ROTOR_INERTIA_KG_M2,
+    joint_above,
+    link,
+)
+
+MATERIALS = """
+<texture type="skybox" builtin="gradient" rgb1=".95 .96 .98" rgb2=".66 .72 .79" width="64" height="64"/>
+<texture name="tiles" type="2d" builtin="checker" rgb1=".6 .6 .65" rgb2=".56 .56 .6" width="64" height="64"/>
+<material name="tiles" texture="tiles" texrepeat="10 10" specular=".1"/>""" + "".join(
+    f'\n<material name="{name}" ' + " ".join(f'{key}="{value}"' for key, value in values.items()) + "/>"
+    for name, values in geometry.MATERIALS.items()
+)
+
+
+def _geoms(paints: Iterable[Paint]) -> str:
+    """Geoms that are seen and never touched."""
+    return "".join(map(_geom, paints))
+
+
+def _geom(paint: Paint) -> str:
+    where = f'fromto="{paint.ends}"' if paint.ends else f'pos="{paint.pos}"'
+    turned = f' euler="{paint.euler}"' if paint.euler else ""
+    drawn = f'type="{paint.shape}" material="{paint.material}" size="{paint.size}" {where}{turned}'
+    return f'\n<geom {drawn} contype="0" conaffinity="0" group="2"/>'
+
+
+PAINT: dict[str, str] = {link: _geoms(paints) for link, paints in geometry.PAINT.items()}
+"""What is seen of each link, in its frame."""
+
+ROOM_PAINT = (
+    '<light type="directional" pos="1 -1 3" dir="-.35 .35 -1" diffuse=".5 .5 .5" specular=".3 .3 .3"/>'
+    + '<light type="directional" dir="-.6 -.7 -.6" diffuse=".25 .25 .27" castshadow="false"/>'
+    + _geom(Paint("plane", "tiles", "5 5 .1", "0 0 -.912"))
+    + _geoms(geometry.TABLE_PAINT + geometry.PEDESTAL_PAINT)
+)
+
+
+TIMESTEP_S = 0.002
+VELOCITY_GROUP, TORQUE_GROUP = 1, 2
+"""Actuator groups: one is switched off while the other drives."""
+
+# Contact bits (contype, conaffinity). The robot's body and the room touch the moving links; the wrist also
+# touches the upper arm. Neighbouring links overlap by construction, so those of a group never touch.
+_BITS = {"room": (5, 0), "body": (1, 0), "upper": (2, 4), "elbow": (0, 1), "wrist": (0, 3)}
+_OVERLAPPING = (("right_l1", "right_l3"),)
+
+
+def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str:
+    """Write the model as MJCF text.
+
+    Parameters
+    ----------
+    damping_factor, friction_factor : float
+        Multiply the vendor's joint damping and dry friction.
+
+    Raises
+    ------
+    ValueError
+        If a factor is negative.
+    """
+    for name, factor in (("damping_factor", damping_factor), ("friction_factor", friction_factor)):
+        if not factor >= 0:
+            raise ValueError(f"{name} must be >= 0, got {factor}")
+    chain = _body("right_l6", _site(joint_above("right_hand")), damping_factor, friction_factor)
+    for i in reversed(range(6)):
+        inner = chain + (_body("head", "", 0, 0) if i == 0 else "")
+        chain = _body(f"right_l{i}", inner, damping_factor, friction_factor)
+    excludes = "".join(f'<exclude body1="{a}" body2="{b}"/>' for a, b in _OVERLAPPING)
+    return f"""<mujoco model="sawyer">
+<compiler angle="radian" eulerseq="XYZ" autolimits="true"/>
+<option timestep="{TIMESTEP_S}" integrator="implicitfast"/>
+<visual><global offwidth="1280" offheight="960"/><quality shadowsize="4096" offsamples="8"/>
+<headlight ambient=".35 .35 .35" diffuse=".45 .45 .45" specular=".1 .1 .1"/>
+<map znear=".02" zfar="30" shadowclip="1.6"/></visual>
+<asset>{MATERIALS}</asset>
+<worldbody>{ROOM_PAINT}{_room()}{_shapes("right_arm_base_link")}{chain}</worldbody>
+<contact>{excludes}</contact>
+<actuator>{_actuators()}</actuator>
+</mujoco>"""
+
+
+def _body(name: str, inner: str, damping_factor: float, friction_factor: float) -> str:
+    """One link with its joint, inertia, shapes and what hangs on it."""
+    joint, facts = joint_above(name), link(name)
+    inertia = " ".join(facts["inertia"][k] for k in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
+    hinge = _hinge(joint["name"], damping_factor, friction_factor) if joint["name"] in JOINT_NAMES else ""
+    return f"""
+<body name="{name}" pos="{joint["xyz"]}" euler="{joint["rpy"]}" gravcomp="1">{hinge}
+<inertial pos="{facts["com"]}" mass="{facts["mass"]}" fullinertia="{inertia}"/>{_shapes(name)}{inner}</body>"""
+
+
+def _hinge(name: str, damping_factor: float, friction_factor: float) -> str:
+    i = JOINT_NAMES.index(name)
+    return (
+        f'<joint name="{name}" axis="0 0 1" range="{Q_LOWER_RAD[i]} {Q_UPPER_RAD[i]}"'
+        f' damping="{DAMPING_N_M_S_RAD[i] * damping_factor:g}"'
+        f' frictionloss="{FRICTION_N_M[i] * friction_factor:g}"'
+        f' armature="{ROTOR_INERTIA_KG_M2[i]:g}"/>'
+    )
+
+
+def _site(joint: dict[str, Any]) -> str:
+    return f'<site name="right_hand" pos="{joint["xyz"]}" euler="{joint["rpy"]}" size=".005" group="4"/>'
+
+
+def _shapes(link: str) -> str:
+    """Collision capsules (hidden, group 3) and paint (seen, group 2) of one link."""
+    capsules = (
+        f'<geom type="capsule" size="{c.radius_m}" fromto="{_text(c.ends_m)}" {_contact(c.group)}/>'
+        for c in CAPSULES.get(link, ())
+    )
+    return "".join(capsules) + PAINT.get(link, "")
+
+
+def _text(numbers: tuple[float, ...]) -> str:
+    return " ".join(map(str, numbers))
+
+
+def _contact(group: str) -> str:
+    contype, conaffinity = _BITS[group]
+    return f'contype="{contype}" conaffinity="{conaffinity}" condim="1" group="3"'
+
+
+def _room() -> str:
+    """What stands still: pedestal, table top and floor, as collision shapes."""
+    middle, half = (TABLE_FAR_M + TABLE_NEAR_M) / 2, (TABLE_FAR_M - TABLE_NEAR_M) / 2
+    table = f'pos="{middle:g} 0 -.1" size="{half:g} {TABLE_HALF_WIDTH_M} .1"'
+    return f"""
+<geom name="table" type="box" {table} {_contact("room")}/>
+<geom name="pedestal" type="capsule" fromto="-.02 0 -.6 -.02 0 -.16" size=".18" {_contact("room")}/>
+<geom name="floor" type="plane" pos="0 0 -.913" size="3 3 .1" {_contact("room")}/>"""
+
+
+def _actuators() -> str:
+    """A velocity servo and a motor for each joint; half a rad/s of error takes a servo's whole effort."""
+    servos = (
+        f'<velocity name="{n}_velocity" joint="{n}" group="{VELOCITY_GROUP}" kv="{2 * e:g}" forcerange="{-e:g} {e:g}"/>'
+        for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)
+    )
+    motors = (
+        f'<motor name="{n}_torque" joint="{n}" group="{TORQUE_GROUP}" forcerange="{-e:g} {e:g}"/>'
+        for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)
+    )
+    return "".join(servos) + "".join(motors)

@@ -1,0 +1,197 @@
+"""The SDF model of Sawyer, for Gazebo Harmonic and later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from tdm_ros.robots.arm import ACTUATIONS, Actuation
+from tdm_ros.robots.geometry import (
+    FORK_RADIUS_M,
+    MATERIALS,
+    Shape,
+    between,
+    collisions,
+    fork_bars_m,
+    numbers,
+    text,
+    visuals,
+)
+from tdm_ros.robots.sawyer import (
+    DAMPING_N_M_S_RAD,
+    EFFORT_MAX_N_M,
+    FRICTION_N_M,
+    JOINT_NAMES,
+    Q_LOWER_RAD,
+    Q_UPPER_RAD,
+    QD_MAX_RAD_S,
+    ROTOR_INERTIA_KG_M2,
+    facts,
+)
+from tdm_ros.robots.urdf import INERTIA, laid_out, pose
+
+SDF_VERSION = "1.9"
+JOINT_STATES = "/sawyer/joint_states"
+
+_ON_BASE = ("base", "controller_box", "pedestal_feet")
+"""They have no mass, and frame base is theirs: in SDF one link, welded to the world."""
+
+
+def command_topic(joint: str, actuation: str) -> str:
+    """Where Gazebo listens for a joint's velocity [rad/s] or torque [N m].
+
+    Source: gz-sim's systems JointController and ApplyJointForce. The second knows no other topic than this (versions 8
+    to 11), so that it is the model's name in it that has to fit.
+    """
+    if ACTUATIONS[actuation].mode == "velocity":
+        return f"/sawyer/{joint}/cmd_vel"
+    return f"/model/sawyer/joint/{joint}/cmd_force"
+
+
+def sawyer_sdf(actuation: str = "velocity", fork: bool = False) -> str:
+    """Write the model alone, as SDF 1.9.
+
+    Parameters
+    ----------
+    actuation : str
+        A name in `ACTUATIONS`.
+    fork : bool
+        Whether it holds the fork of the task `sawyer_push`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such actuation.
+    """
+    return laid_out(f'<sdf version="{SDF_VERSION}">{sawyer_model(actuation, fork)}</sdf>')
+
+
+def sawyer_model(actuation: str = "velocity", fork: bool = False) -> str:
+    """Write the element `model`, as `sawyer_sdf` has it.
+
+    Notes
+    -----
+    Links with a mass are links, the others frames: SDF takes a link for one of 1 kg if it is not told. Without gravity
+    on them they behave as with the robot's compensation. Nothing of it touches itself, pedestal included, unlike in
+    MuJoCo: it is the limiter that keeps it from trying. SDF has no number for the inertia of rotors; see `_rotor`.
+    """
+    rotors = ACTUATIONS[actuation].mode == "torque"
+    heavy = (entry for entry in facts()["links"] if "mass" in entry or entry["name"] == "base")
+    links = "".join(_link(entry, fork, rotors) for entry in heavy)
+    joints = "".join(_joint(entry, ACTUATIONS[actuation]) for entry in facts()["joints"])
+    world = '<joint name="world_to_base" type="fixed"><parent>world</parent><child>base</child></joint>'
+    inner = f"<self_collide>false</self_collide>{links}{world}{joints}{_systems(actuation)}"
+    return f'<model name="sawyer">{inner}</model>'
+
+
+def _link(entry: dict[str, Any], fork: bool, rotors: bool) -> str:
+    name = entry["name"]
+    above = next((joint for joint in facts()["joints"] if joint["child"] == name), None)
+    inner = f'<pose relative_to="{above["parent"]}">{above["xyz"]} {above["rpy"]}</pose>' if above else ""
+    if "mass" in entry:
+        moments = {**entry["inertia"], **(_rotor(entry) if rotors else {})}
+        inertia = "".join(f"<{key}>{moments[key]}</{key}>" for key in INERTIA)
+        weight = f"<pose>{entry['com']} 0 0 0</pose><mass>{entry['mass']}</mass><inertia>{inertia}</inertia>"
+        inner += f"<inertial>{weight}</inertial>"
+    inner += "<gravity>false</gravity>"
+    names = _ON_BASE if name == "base" else (name,)
+    touched = [shape for part in names for shape in collisions(part)]
+    drawn = [shape for part in names for shape in visuals(part)]
+    if fork and name == "right_l6":
+        bars = [between("capsule", FORK_RADIUS_M, ends, "steel") for ends in fork_bars_m()]
+        touched, drawn = touched + bars, drawn + bars
+    return f'<link name="{name}">{inner}{shapes(name, touched, drawn)}</link>'
+
+
+def _rotor(entry: dict[str, Any]) -> dict[str, str]:
+    """The moments of a link with its joint's rotor as a thin disc about the joint's axis, which z is.
+
+    Without it the wrist has all but no inertia, and the dry friction of DART, Gazebo's engine, holds it against any
+    torque of an action. What a torque has to move is 0.7 to 1.4 times what it is in MuJoCo with these discs, less than
+    0.4 times without (in the mean over postures around neutral, other joints free).
+    """
+    if not entry["name"].startswith("right_l"):
+        return {}
+    disc = ROTOR_INERTIA_KG_M2[int(entry["name"][-1])]
+    about = {"ixx": disc / 2, "iyy": disc / 2, "izz": disc}
+    return {key: f"{float(entry['inertia'][key]) + more:.9g}" for key, more in about.items()}
+
+
+def _joint(entry: dict[str, Any], actuation: Actuation) -> str:
+    """One of the arm's seven joints; a weld for what has a mass, such as the head; else a frame."""
+    name, parent, child = entry["name"], entry["parent"], entry["child"]
+    if not any("mass" in link for link in facts()["links"] if link["name"] == child):
+        return f'<frame name="{child}" attached_to="{parent}"><pose>{entry["xyz"]} {entry["rpy"]}</pose></frame>'
+    ends = f"<parent>{parent}</parent><child>{child}</child>"
+    if name not in JOINT_NAMES:
+        return f'<joint name="{name}" type="fixed">{ends}</joint>'
+    i = JOINT_NAMES.index(name)
+    limit = f"<lower>{Q_LOWER_RAD[i]:g}</lower><upper>{Q_UPPER_RAD[i]:g}</upper>"
+    limit += f"<effort>{EFFORT_MAX_N_M[i]:g}</effort><velocity>{QD_MAX_RAD_S[i]:g}</velocity>"
+    damping, friction = DAMPING_N_M_S_RAD[i] * actuation.damping_factor, FRICTION_N_M[i] * actuation.friction_factor
+    dynamics = f"<damping>{damping:g}</damping><friction>{friction:g}</friction>"
+    axis = f"<axis><xyz>0 0 1</xyz><limit>{limit}</limit><dynamics>{dynamics}</dynamics></axis>"
+    return f'<joint name="{name}" type="revolute">{ends}{axis}</joint>'
+
+
+def _systems(actuation: str) -> str:
+    """What makes Gazebo report the joints and move them. Neither way of moving them ever times out."""
+    names = "".join(f"<joint_name>{name}</joint_name>" for name in JOINT_NAMES)
+    systems = [system("joint-state-publisher", "JointStatePublisher", f"<topic>{JOINT_STATES}</topic>{names}")]
+    for name in JOINT_NAMES:
+        joint = f"<joint_name>{name}</joint_name>"
+        if ACTUATIONS[actuation].mode == "velocity":
+            joint += f"<topic>{command_topic(name, actuation)}</topic><initial_velocity>0</initial_velocity>"
+            systems.append(system("joint-controller", "JointController", joint))
+        else:
+            systems.append(system("apply-joint-force", "ApplyJointForce", joint))
+    return "".join(systems)
+
+
+def system(file: str, name: str, inner: str = "") -> str:
+    """A system of Gazebo, with its settings."""
+    return f'<plugin filename="gz-sim-{file}-system" name="gz::sim::systems::{name}">{inner}</plugin>'
+
+
+def shapes(link: str, touched: Iterable[Shape], drawn: Iterable[Shape], surface: str = "") -> str:
+    """Collisions and visuals of a link; ``surface`` is the inner of each collision's own."""
+    outside = f"<surface>{surface}</surface>" if surface else ""
+    return "".join(
+        [
+            *(_placed("collision", f"{link}_collision_{i}", shape, outside) for i, shape in enumerate(touched)),
+            *(_placed("visual", f"{link}_visual_{i}", shape, _material(shape)) for i, shape in enumerate(drawn)),
+        ]
+    )
+
+
+def _placed(tag: str, name: str, shape: Shape, inner: str) -> str:
+    where = f"<pose>{' '.join(pose(shape))}</pose>"
+    return f'<{tag} name="{name}">{where}<geometry>{_geometry(shape)}</geometry>{inner}</{tag}>'
+
+
+def _geometry(shape: Shape) -> str:
+    size = text(shape.size_m)
+    if shape.kind == "box":
+        inner = f"<size>{size}</size>"
+    elif shape.kind == "ellipsoid":
+        inner = f"<radii>{size}</radii>"
+    elif shape.kind == "sphere":
+        inner = f"<radius>{size}</radius>"
+    else:
+        radius, length = size.split()
+        inner = f"<radius>{radius}</radius><length>{length}</length>"
+    return f"<{shape.kind}>{inner}</{shape.kind}>"
+
+
+def _material(shape: Shape) -> str:
+    looks = MATERIALS[shape.material]
+    red, green, blue, alpha = numbers(looks["rgba"])
+    shine, glow = float(looks.get("specular", 0)), float(looks.get("emission", 0))
+    return coloured((red, green, blue, alpha), shine, glow)
+
+
+def coloured(rgba: tuple[float, float, float, float], shine: float = 0.0, glow: float = 0.0) -> str:
+    """A material of one colour."""
+    rgb, alpha = rgba[:3], rgba[3]
+    parts = {"ambient": rgb, "diffuse": rgb, "specular": (shine,) * 3, "emissive": tuple(glow * part for part in rgb)}
+    return f"<material>{''.join(f'<{key}>{text((*part, alpha))}</{key}>' for key, part in parts.items())}</material>"

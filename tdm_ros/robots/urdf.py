@@ -1,0 +1,127 @@
+"""XML that URDF and SDF share: shapes and layout of the text."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import numpy as np
+
+from tdm_ros.robots.geometry import MATERIALS, Shape, Triple, collisions, numbers, text, visuals
+from tdm_ros.robots.kinematics import rotation_from_rpy
+from tdm_ros.robots.sawyer import (
+    DAMPING_N_M_S_RAD,
+    EFFORT_MAX_N_M,
+    FRICTION_N_M,
+    JOINT_NAMES,
+    Q_LOWER_RAD,
+    Q_UPPER_RAD,
+    QD_MAX_RAD_S,
+    facts,
+)
+
+WRITTEN_BY = (
+    "Written by `python -m tdm_ros.envs.description` from tdm_ros/robots/sawyer_facts.json: change that, not this."
+)
+INERTIA = ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")
+
+
+def pose(shape: Shape) -> tuple[str, str]:
+    """Position and roll, pitch, yaw of a shape."""
+    return text(shape.position_m), text(shape.rpy_rad)
+
+
+def laid_out(xml: str) -> str:
+    """Indent XML, and say at its top where it comes from.
+
+    Raises
+    ------
+    xml.etree.ElementTree.ParseError
+        If it is not well-formed.
+    """
+    root = ElementTree.fromstring(xml)
+    ElementTree.indent(root)
+    return f'<?xml version="1.0"?>\n<!-- {WRITTEN_BY} -->\n{ElementTree.tostring(root, encoding="unicode")}\n'
+
+
+def sawyer_urdf() -> str:
+    """Write all links of the vendor's table, with frame base as the root.
+
+    Returns
+    -------
+    str
+        URDF. The seven joints of the arm turn. The head stays as it is in the simulated arm: nobody would publish its
+        angle, and RViz cannot show what hangs on a joint without one.
+    """
+    materials = (f'<material name="{n}"><color rgba="{_rgba(n)}"/></material>' for n in MATERIALS)
+    links = (_link(entry) for entry in facts()["links"])
+    joints = (_joint(entry) for entry in facts()["joints"])
+    return laid_out(f'<robot name="sawyer">{"".join([*materials, *links, *joints])}</robot>')
+
+
+def _rgba(material: str) -> str:
+    return text(numbers(MATERIALS[material]["rgba"]))
+
+
+def _link(entry: dict[str, Any]) -> str:
+    name = entry["name"]
+    inner = ""
+    if "mass" in entry:
+        inertia = " ".join(f'{key}="{entry["inertia"][key]}"' for key in INERTIA)
+        origin = f'<origin xyz="{entry["com"]}" rpy="0 0 0"/>'
+        inner = f'<inertial>{origin}<mass value="{entry["mass"]}"/><inertia {inertia}/></inertial>'
+    inner += "".join(_shape("visual", part) for shape in visuals(name) for part in plain(shape))
+    inner += "".join(_shape("collision", part) for shape in collisions(name) for part in plain(shape))
+    return f'<link name="{name}">{inner}</link>'
+
+
+def _joint(entry: dict[str, Any]) -> str:
+    name = entry["name"]
+    inner = f'<parent link="{entry["parent"]}"/><child link="{entry["child"]}"/>'
+    inner += f'<origin xyz="{entry["xyz"]}" rpy="{entry["rpy"]}"/>'
+    if name not in JOINT_NAMES:
+        return f'<joint name="{name}" type="fixed">{inner}</joint>'
+    i = JOINT_NAMES.index(name)
+    limits = f'lower="{Q_LOWER_RAD[i]:g}" upper="{Q_UPPER_RAD[i]:g}"'
+    limits += f' effort="{EFFORT_MAX_N_M[i]:g}" velocity="{QD_MAX_RAD_S[i]:g}"'
+    dynamics = f'damping="{DAMPING_N_M_S_RAD[i]:g}" friction="{FRICTION_N_M[i]:g}"'
+    inner += f'<axis xyz="0 0 1"/><limit {limits}/><dynamics {dynamics}/>'
+    return f'<joint name="{name}" type="revolute">{inner}</joint>'
+
+
+def _shape(tag: str, shape: Shape) -> str:
+    xyz, rpy = pose(shape)
+    size = text(shape.size_m)
+    if shape.kind == "box":
+        geometry = f'<box size="{size}"/>'
+    elif shape.kind == "sphere":
+        geometry = f'<sphere radius="{size}"/>'
+    else:
+        radius, length = size.split()
+        geometry = f'<cylinder radius="{radius}" length="{length}"/>'
+    material = f'<material name="{shape.material}"/>' if tag == "visual" else ""
+    return f'<{tag}><origin xyz="{xyz}" rpy="{rpy}"/><geometry>{geometry}</geometry>{material}</{tag}>'
+
+
+def plain(shape: Shape) -> list[Shape]:
+    """A shape as what URDF has: boxes, cylinders and spheres.
+
+    A capsule is a cylinder and two spheres. Of an ellipsoid, which is the thin head, remains a plate with round ends.
+    """
+    if shape.kind == "capsule":
+        radius, length = shape.size_m
+        ends = [_moved(shape, (0, 0, end), "sphere", (radius,)) for end in (-length / 2, length / 2)]
+        return [shape._replace(kind="cylinder"), *ends]
+    if shape.kind == "ellipsoid":
+        thin, wide, high = shape.size_m
+        aside = wide - high
+        disc = shape._replace(rpy_rad=(0.0, np.pi / 2, 0.0), kind="cylinder", size_m=(high, thin))
+        discs = [_moved(disc, (0, y, 0), "cylinder", disc.size_m) for y in (-aside, aside)]
+        return [shape._replace(kind="box", size_m=(thin, 2 * aside, 2 * high)), *discs]
+    return [shape]
+
+
+def _moved(shape: Shape, offset_m: Triple, kind: str, size_m: tuple[float, ...]) -> Shape:
+    """Another shape beside this one, at a place in this one's own frame."""
+    x, y, z = map(float, np.add(shape.position_m, rotation_from_rpy(shape.rpy_rad) @ offset_m))
+    return shape._replace(kind=kind, size_m=size_m, position_m=(x, y, z))

@@ -1,0 +1,298 @@
+"""Descriptions of all tasks.
+
+Source: arXiv 1802.09081 and rlkit v0.1.2 (facts only): observations, goals, horizons and lengths of episodes.
+
+Source: arXiv 1802.09081 and rlkit v0.1.2 (facts only): observations, torques, starts and goals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tdm_ros.robots.arm import ACTUATIONS, Actuation
+from tdm_ros.robots.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
+from tdm_ros.tasks.spec import HORIZON, Array, Channels, TaskSpec
+
+_CHEETAH_JOINTS = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
+_ANT_JOINTS = tuple(f"{part}_{leg}" for leg in (1, 2, 3, 4) for part in ("hip", "ankle"))
+_ANT_MOTORS = tuple(f"{part}_{leg}" for leg in (4, 1, 2, 3) for part in ("hip", "ankle"))
+
+
+def free(names: tuple[str, ...], unit: str) -> Channels:
+    """Describe a vector without bounds, whose values are of the order of one."""
+    size = len(names)
+    return Channels(names, unit, (-np.inf,) * size, (np.inf,) * size, (1.0,) * size)
+
+
+def motors(names: tuple[str, ...], unit: str, largest: tuple[float, ...]) -> Channels:
+    """Describe an action in [-1, 1], where one means ``largest`` [unit]."""
+    size = len(names)
+    return Channels(names, unit, (-1.0,) * size, (1.0,) * size, largest)
+
+
+CHEETAH = TaskSpec(
+    name="cheetah",
+    observation=free(
+        (
+            *("height", "pitch", *_CHEETAH_JOINTS),
+            *("x_velocity", "z_velocity", "pitch_velocity"),
+            *(f"{joint}_velocity" for joint in _CHEETAH_JOINTS),
+        ),
+        "m, rad, m/s, rad/s",
+    ),
+    action=motors(_CHEETAH_JOINTS, "N m", (120.0, 90.0, 60.0, 120.0, 60.0, 30.0)),
+    goal=Channels(("x_velocity",), "m/s", (-6.0,), (6.0,), (2.0,)),
+    horizon=HORIZON,
+    episode_steps=99,
+    rate_hz=20.0,
+    success=0.5,
+)
+"""Run at a speed, forwards or backwards. 99 steps are 9 times the horizon's 11."""
+
+_ANT = (
+    *("height", "quat_w", "quat_x", "quat_y", "quat_z", *_ANT_JOINTS),
+    *("x_velocity", "y_velocity", "z_velocity", "roll_velocity", "pitch_velocity", "yaw_velocity"),
+    *(f"{joint}_velocity" for joint in _ANT_JOINTS),
+    *("x", "y", "z"),
+)
+_ANT_MOTOR_N_M = 30.0
+_ANT_ACTION = motors(_ANT_MOTORS, "N m", (_ANT_MOTOR_N_M,) * len(_ANT_MOTORS))
+
+ANT_POSITION = TaskSpec(
+    name="ant_position",
+    observation=free(_ANT, "m, rad, m/s, rad/s"),
+    action=_ANT_ACTION,
+    goal=Channels(("x", "y"), "m", (-6.0,) * 2, (6.0,) * 2, (2.0,) * 2),
+    horizon=49,
+    episode_steps=50,
+    rate_hz=20.0,
+    success=0.5,
+)
+"""Walk to a point up to 6 m away along each axis, with a fifth of Gymnasium's torque. The horizon is the paper's, the
+whole attempt: it is never there before."""
+
+ANT_POSITION_VELOCITY = TaskSpec(
+    name="ant_position_velocity",
+    observation=free((*_ANT, "dx", "dy", "dz"), "m, rad, m/s, rad/s, m per step"),
+    action=_ANT_ACTION,
+    goal=Channels(
+        ("x", "y", "dx", "dy"),
+        "m, m per step",
+        (-1.0, -1.0, -0.05, -0.05),
+        (1.0, 1.0, 0.05, 0.05),
+        (0.45, 0.45, 0.45, 0.05),  # 9 to 1, as the score weighs them
+    ),
+    horizon=32,
+    episode_steps=99,
+    rate_hz=20.0,
+    score=((0.1, (0, 1, 2)), (0.9, (3,))),
+    success=0.005,
+)
+"""Be at a point with a velocity, which is a displacement per step: 0.05 m are 1 m/s. The score is the authors' own,
+which counts the velocity along x as a position. The horizon is the paper's: to arrive with a velocity takes a run-up,
+and within 15 steps the velocity alone is the best that can be promised."""
+
+
+_REACHER_JOINTS = (
+    *("shoulder_pan", "shoulder_lift", "upper_arm_roll", "elbow_flex"),
+    *("forearm_roll", "wrist_flex", "wrist_roll"),
+)
+
+REACHER = TaskSpec(
+    name="reacher",
+    observation=free(
+        (*_REACHER_JOINTS, *(f"{joint}_velocity" for joint in _REACHER_JOINTS), "x", "y", "z"), "rad, rad/s, m"
+    ),
+    action=motors(_REACHER_JOINTS, "N m", (2.0,) * 7),
+    goal=Channels(("x", "y", "z"), "m", (-0.65, -1.45, -0.3), (0.85, 0.25, 0.55), (0.3,) * 3),
+    horizon=HORIZON,
+    episode_steps=100,
+    rate_hz=20.0,
+    success=0.05,
+)
+"""Bring the tip to where it is in a random posture. The box of goals holds them all; not all of it can be reached."""
+
+
+HALF_WIDTH_M = 1.0
+"""The maze is the square from minus this to this."""
+RADIUS_M = 0.04
+"""Of the ball that rolls in it; a way is possible where its middle stays this far from the walls."""
+SPEED_M_S = 1.2
+
+WALLS_M = np.array(
+    [
+        [[-1.0, -0.40], [0.45, -0.30]],
+        [[-0.45, 0.30], [1.0, 0.40]],
+        [[-0.05, -0.30], [0.05, 0.06]],
+    ]
+)
+"""Lower and upper corners of the inner walls, (3, 2, 2) [m]: from the lower left to the upper right it is an S."""
+
+_OUT_M = HALF_WIDTH_M + 0.1
+FENCE_M = np.array(
+    [
+        [[-_OUT_M, -_OUT_M], [_OUT_M, -HALF_WIDTH_M]],
+        [[-_OUT_M, HALF_WIDTH_M], [_OUT_M, _OUT_M]],
+        [[-_OUT_M, -_OUT_M], [-HALF_WIDTH_M, _OUT_M]],
+        [[HALF_WIDTH_M, -_OUT_M], [_OUT_M, _OUT_M]],
+    ]
+)
+"""Those of the walls around it, (4, 2, 2) [m]."""
+
+_REACH_M = HALF_WIDTH_M - 2 * RADIUS_M
+
+MAZE = TaskSpec(
+    name="maze",
+    observation=free(("x", "y", "x_velocity", "y_velocity"), "m, m/s"),
+    action=motors(("x_velocity", "y_velocity"), "m/s", (SPEED_M_S,) * 2),
+    goal=Channels(("x", "y"), "m", (-_REACH_M,) * 2, (_REACH_M,) * 2, (0.4,) * 2),
+    horizon=HORIZON,
+    episode_steps=96,
+    rate_hz=20.0,
+    success=0.05,
+)
+"""Roll to a point. 96 steps are six times the horizon's 16, in which the ball gets at most 0.9 m far; the longest ways
+measure 4 m. The walls are not in the observation: what cannot be reached, a learner has to find out."""
+
+
+_PUSHER_JOINTS = ("shoulder", "elbow", "wrist")
+_PLACES = ("hand_x", "hand_y", "puck_x", "puck_y")
+
+PUSHER = TaskSpec(
+    name="pusher",
+    observation=free((*_PUSHER_JOINTS, *(f"{joint}_velocity" for joint in _PUSHER_JOINTS), *_PLACES), "rad, rad/s, m"),
+    action=motors(_PUSHER_JOINTS, "N m", (3.0,) * 3),
+    goal=Channels(_PLACES, "m", (-1.0, -1.0, -1.0, -1.0), (0.8, 1.0, 0.0, 1.0), (0.4,) * 4),
+    horizon=HORIZON,
+    episode_steps=100,
+    rate_hz=20.0,
+    score=((1.0, (2, 3)),),
+    success=0.1,
+)
+"""Push a puck to a target; `ask` says where the hand is to be. Judged by the puck alone.
+
+Source: arXiv 1802.09081 (observation, torques, starts, targets); the arm is our own.
+"""
+
+SAWYER_PUSH = TaskSpec(
+    name="sawyer_push",
+    observation=free(
+        (*JOINT_NAMES, *(f"{joint}_velocity" for joint in JOINT_NAMES), "hand_x", "hand_y", "hand_z", *_PLACES[2:]),
+        "rad, rad/s, m",
+    ),
+    action=motors(("hand_x_velocity", "hand_y_velocity"), "m/s", (0.3, 0.3)),
+    goal=Channels(_PLACES, "m", (0.54, -0.25, 0.60, -0.25), (0.80, 0.25, 0.80, 0.25), (0.1,) * 4),
+    horizon=HORIZON,
+    episode_steps=64,
+    rate_hz=20.0,
+    score=((1.0, (2, 3)),),
+    success=0.05,
+)
+"""Push a puck over Sawyer's table; `ask` says where the hand is to be. Judged by the puck alone. 64 steps are 4 times
+the horizon's 16. Success as in Gymnasium-Robotics' FetchPush."""
+
+SAWYER_PUSH_AROUND = replace(
+    SAWYER_PUSH,
+    name="sawyer_push_around",
+    goal=Channels(_PLACES, "m", (0.42, -0.25, 0.48, -0.22), (0.80, 0.25, 0.80, 0.22), (0.1,) * 4),
+)
+"""`SAWYER_PUSH` from anywhere: the hand may start beyond the puck, and has to go round it before it can push."""
+
+
+def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: bool = True) -> Array:
+    """What is asked for at present: hand to the puck where it lies and, once it is held, the puck to the target.
+
+    Parameters
+    ----------
+    achieved_m : (4,) [m]
+        Hand and puck, x and y.
+    target_m : (2,) [m]
+        Of the puck.
+    held_m : float
+        The fork holds the puck when the hand is closer to it than this.
+    puck_stays : bool
+        Whether the puck is to stay until then. For a learner that sums rewards it is to be at the target all along:
+        catching it would cost such a one.
+
+    Returns
+    -------
+    (4,) float32 [m]
+        The goal of the moment; what is judged is the target.
+
+    Notes
+    -----
+    Source: the paper's rule of two stages for its TDM. The hand is to be where the puck is now in both, so that it does
+    not run ahead of a puck that it pushes.
+    """
+    hand, puck = np.split(np.asarray(achieved_m, np.float32), 2)
+    target = np.asarray(target_m, np.float32)
+    held = float(np.linalg.norm(hand - puck)) < held_m
+    return np.concatenate((puck, puck if puck_stays and not held else target))
+
+
+GOAL_LOW_M = (0.35, -0.35, 0.05)
+GOAL_HIGH_M = (0.80, 0.35, 0.60)
+"""Box of hand goals in frame base [m]. Every corner is inside the reach of the arm with the hand in any orientation."""
+
+
+def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
+    """Describe reaching with one way of driving the joints.
+
+    Parameters
+    ----------
+    actuation : Actuation
+    horizon : int
+        Longest ``steps_left`` [steps of 50 ms].
+    """
+    joints = len(JOINT_NAMES)
+    infinite = (np.inf,) * 3
+    return TaskSpec(
+        name=f"sawyer_reach_{actuation.name}",
+        observation=Channels(
+            names=(*JOINT_NAMES, *(f"{n}_velocity" for n in JOINT_NAMES), "hand_x", "hand_y", "hand_z"),
+            unit="rad, rad/s, m",
+            low=(*Q_LOWER_RAD.tolist(), *(-QD_MAX_RAD_S).tolist(), *(-x for x in infinite)),
+            high=(*Q_UPPER_RAD.tolist(), *QD_MAX_RAD_S.tolist(), *infinite),
+            scale=(1.0,) * (2 * joints + 3),
+        ),
+        action=Channels(
+            names=JOINT_NAMES,
+            unit=actuation.unit,
+            low=(-1.0,) * joints,
+            high=(1.0,) * joints,
+            scale=tuple(actuation.scale.tolist()),
+        ),
+        goal=Channels(names=("x", "y", "z"), unit="m", low=GOAL_LOW_M, high=GOAL_HIGH_M, scale=(0.2,) * 3),
+        horizon=horizon,
+        episode_steps=50,
+        rate_hz=20.0,
+    )
+
+
+SAWYER_REACH: dict[str, TaskSpec] = {name: reach_task(actuation) for name, actuation in ACTUATIONS.items()}
+"""The reaching task for each actuation: velocity, torque, torque_low_damping."""
+
+SAWYER_AROUND = replace(
+    SAWYER_REACH["velocity"],
+    name="sawyer_around",
+    goal=Channels(
+        names=(JOINT_NAMES[0], "x", "y", "z"),
+        unit="rad, m",
+        low=(float(Q_LOWER_RAD[0]), -0.8, -0.8, 0.05),
+        high=(float(Q_UPPER_RAD[0]), 0.8, 0.8, 0.5),
+        scale=(0.5, 0.2, 0.2, 0.2),
+        wrap=(False,) * 4,
+    ),
+    score=((1.0, (1, 2, 3)),),
+)
+"""Reaching all round the robot, whose first joint has stops behind it. Judged is the hand. The joint is part of the
+goal, because the hand alone does not say what can be reached from there: close to the stop its one side looks like the
+other. The box of goals holds them all; they are drawn from a ring around the base."""
+
+
+def observe(q_rad: ArrayLike, qd_rad_s: ArrayLike, hand_m: ArrayLike) -> Array:
+    """Assemble the observation of reaching: (J,) [rad], (J,) [rad/s], (3,) [m] -> (2J + 3,) float32."""
+    return np.concatenate([np.asarray(q_rad), np.asarray(qd_rad_s), np.asarray(hand_m)]).astype(np.float32)
