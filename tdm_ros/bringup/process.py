@@ -1,4 +1,4 @@
-"""Real-time scheduling for the nodes that a table names, and for no other."""
+"""One child process: process group, output as lines, real-time scheduling, and a stop that reaches its children."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arm as primitive shapes, read from our MuJoCo model, for the page to draw."""
+"""3-D view of the page: arm, goal to drag, plan, keep-outs, trajectory of the hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interface between `ArmControl` and an arm: drive, time limits, report of a cycle."""
+"""Source of the commands and reasons for a hold, decided for the node `arm`. Time is injected."""
 
 from __future__ import annotations
 

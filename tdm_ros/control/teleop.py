@@ -1,4 +1,4 @@
-"""Whether the operator is in control, and with which twist: decided from messages, with injected time, without ROS."""
+"""Teleoperation: whether the operator is in control, with which twist, and the keys of a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of a log or a bag, in the order in which they were written."""
+"""Reader of the log of a run: transitions and announcements from its files, in plain Python without ROS."""
 
 from __future__ import annotations
 

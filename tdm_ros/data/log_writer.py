@@ -1,4 +1,4 @@
-"""One file of the log: MCAP in small chunks with checksums, each handed to the operating system before it counts.
+"""Writer of a log: consecutive files, each synced within a second; completes the files of a killed writer.
 
 A chunk holds what was written between two flushes, usually one cycle, so that killing the process loses nothing that
 was flushed, a damaged byte costs one cycle, and readers that know only chunked files (Rerun) read ours.

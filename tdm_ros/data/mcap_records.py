@@ -1,4 +1,4 @@
-"""Bounded decompression of chunks and messages: 91 kB can unpack to 3 GB.
+"""Whole records of an MCAP file, also if it is cut, torn, zeroed or has changed bytes. Bounded decompression.
 
 A chunk has a checksum, a message outside of one has none. Such a message is believed if a record follows it and, where
 the writer numbers its messages, if the next one is not inside it: a wrong length must not hide others. Behind what can

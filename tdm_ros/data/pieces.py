@@ -1,4 +1,4 @@
-"""Task of a recording, found by the fingerprint in every transition."""
+"""Segmentation of a stream of transitions: task, unbroken pieces, episodes, gaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serialised transitions from columns, and the differences to the original bytes.
+"""Transitions as columns, and back to messages.
 
 A message becomes a row if its columns give its bytes again. Serialisers of ROS 2 leave in the padding between fields
 whatever was in memory, so a row keeps the few bytes in which its message differs from a cleanly written one. What can

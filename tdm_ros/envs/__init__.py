@@ -17,30 +17,30 @@ from tdm_ros.tasks import (
 )
 
 _ENVIRONMENTS: dict[str, tuple[str, str, TaskSpec, dict[str, str]]] = {
-    "sawyer_reach": ("SawyerReach", "reach_env:SawyerReachEnv", SAWYER_REACH["velocity"], {}),
+    "sawyer_reach": ("SawyerReach", "sawyer_reach_env:SawyerReachEnv", SAWYER_REACH["velocity"], {}),
     "sawyer_reach_torque": (
         "SawyerReachTorque",
-        "reach_env:SawyerReachEnv",
+        "sawyer_reach_env:SawyerReachEnv",
         SAWYER_REACH["torque"],
         {"actuation": "torque"},
     ),
     "sawyer_reach_torque_low_damping": (
         "SawyerReachTorqueLowDamping",
-        "reach_env:SawyerReachEnv",
+        "sawyer_reach_env:SawyerReachEnv",
         SAWYER_REACH["torque_low_damping"],
         {"actuation": "torque_low_damping"},
     ),
     "sawyer_around": ("SawyerAround", "around_env:SawyerAroundEnv", SAWYER_AROUND, {}),
     "sawyer_push": ("SawyerPush", "sawyer_push_env:SawyerPushEnv", SAWYER_PUSH, {}),
     "sawyer_push_around": ("SawyerPushAround", "around_env:SawyerPushAroundEnv", SAWYER_PUSH_AROUND, {}),
-    "reacher": ("Reacher", "reacher_env:ReacherEnv", REACHER, {}),
-    "pusher": ("Pusher", "pusher_env:PusherEnv", PUSHER, {}),
+    "reacher": ("Reacher", "manipulation:ReacherEnv", REACHER, {}),
+    "pusher": ("Pusher", "manipulation:PusherEnv", PUSHER, {}),
     "maze": ("Maze", "maze_env:MazeEnv", MAZE, {}),
-    "cheetah": ("Cheetah", "cheetah_env:CheetahEnv", CHEETAH, {}),
-    "ant_position": ("AntPosition", "ant_env:AntPositionEnv", ANT_POSITION, {}),
+    "cheetah": ("Cheetah", "locomotion:CheetahEnv", CHEETAH, {}),
+    "ant_position": ("AntPosition", "locomotion:AntPositionEnv", ANT_POSITION, {}),
     "ant_position_velocity": (
         "AntPositionVelocity",
-        "ant_env:AntPositionVelocityEnv",
+        "locomotion:AntPositionVelocityEnv",
         ANT_POSITION_VELOCITY,
         {},
     ),

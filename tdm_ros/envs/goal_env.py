@@ -1,4 +1,4 @@
-"""Task description of a foreign environment: sizes from its spaces, goals and their scale from a few hundred resets."""
+"""Environment of a task: our own by name, any Gymnasium one by id, or an object; and its description."""
 
 from __future__ import annotations
 

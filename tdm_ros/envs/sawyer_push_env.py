@@ -1,4 +1,4 @@
-"""The model of Sawyer with a fork in its hand and a puck on its table."""
+"""Sawyer that pushes a puck over its table to a target; the hand is commanded in the plane."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Additional topics of the log for visualisation: joint states, frame of the hand, goal."""
+"""`collector`: combines consecutive states into transitions, writes each to the log, then publishes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Full text of a message definition with its dependencies, in MCAP's encoding `ros2msg`."""
+"""Conversion between messages and plain data. Invalid input gives a reason."""
 
 from __future__ import annotations
 

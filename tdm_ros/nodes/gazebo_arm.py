@@ -1,4 +1,4 @@
-"""Topics between ros_gz_bridge and a Gazebo world; `config/gz_bridge.yaml` has the same."""
+"""Arm of `sim:=gazebo`: stops the joints after the loss of the worker, and steps the world in lock-step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error handling of callbacks: an error is counted and logged, the arm holds, and the node continues."""
+"""Start, loop and end of every node, and error handling of callbacks: an error is counted, the arm holds."""
 
 from __future__ import annotations
 

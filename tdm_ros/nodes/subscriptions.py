@@ -1,4 +1,4 @@
-"""Detects two publishers of a topic by the sequence numbers of the middleware."""
+"""Validated subscriptions: bounded size, readable messages and, where it matters, one publisher only."""
 
 from __future__ import annotations
 

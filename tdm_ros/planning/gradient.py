@@ -1,4 +1,4 @@
-"""Gradient of the cost of plans with respect to their knots, back through critics and actor."""
+"""Gradient refinement: promising plans descend the gradient of their cost, through critics and actor."""
 
 from __future__ import annotations
 

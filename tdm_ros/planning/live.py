@@ -1,4 +1,4 @@
-"""Orders of the planner to the policy, and their outcome."""
+"""Decisions of the node `planner` per state: subgoal, when to plan again, when to hold. Independent of ROS."""
 
 from __future__ import annotations
 

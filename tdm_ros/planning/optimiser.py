@@ -1,4 +1,4 @@
-"""Initial plans of the optimisers: straight to the goal, the last plan, and detours over seen states."""
+"""Common interface of the optimisers, and their initial plans."""
 
 from __future__ import annotations
 

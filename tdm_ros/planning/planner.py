@@ -1,4 +1,4 @@
-"""Multiplier of the feasibility: it rises while executed segments miss by more than the tolerance, else it falls."""
+"""Planner for nodes and benchmarks: takes experience and a goal, returns subgoals or a reason."""
 
 from __future__ import annotations
 

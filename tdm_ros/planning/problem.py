@@ -1,4 +1,4 @@
-"""Objective of a plan: the settings of the problem, each with its unit."""
+"""Planning problem, independent of its solver: objective, rollout of candidate plans, and constraints."""
 
 from __future__ import annotations
 

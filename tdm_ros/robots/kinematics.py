@@ -1,4 +1,4 @@
-"""Forward kinematics and Jacobian of the nominal arm."""
+"""Kinematics: pose and Jacobian of the hand, rotations, and joint velocities for a velocity of the hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limiter for torques: joints too fast or heading for their limits brake; all brake if the hand leaves its box."""
+"""Limiter, the last check before the motors: a command passes, is rejected, scaled down or replaced by braking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Box that the hand stays in."""
+"""Bounds of an arm: joints, velocities, and the box that the hand stays in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SDF model of Sawyer, for Gazebo Harmonic and later."""
+"""SDF model of Sawyer, for Gazebo Harmonic and later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XML that URDF and SDF share: shapes and layout of the text."""
+"""URDF of Sawyer, for robot_state_publisher, RViz and every tool that reads URDF."""
 
 from __future__ import annotations
 

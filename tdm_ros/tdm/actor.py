@@ -1,4 +1,4 @@
-"""Small networks in numpy: read from tensors, evaluate, and backpropagate to their inputs."""
+"""Learned policy in numpy, for the 20 Hz loop. Importing it does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exploration in action space, numpy only: the 20 Hz loop and offline training explore alike."""
+"""Decision of the policy for one state of the arm, with exploration. No ROS, no torch: for the 20 Hz loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small networks as pure functions of one flat vector of numbers, several members as one batched product.
+"""One gradient update as a pure function: networks, losses, and the update as a CUDA graph.
 
 One flat vector a network keeps everything that is done to all parameters (gradient, Adam, soft updates, checkpoints)
 one operation on one tensor, which is where eager PyTorch loses most of its time on networks of this size.

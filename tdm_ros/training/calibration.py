@@ -1,4 +1,4 @@
-"""Rollouts to goals at several distances, with the predictions of the critics before each."""
+"""Calibration per horizon: predicted against reached distances of rollouts, and a plot of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Observations that a caller of the library passes, one or many: checked, and as a batch."""
+"""Environment that the caller of the library passes, prepared for learning; its stored description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One episode of any goal-conditioned environment, with the horizon bookkeeping that a TDM needs."""
+"""Evaluation: episodes with fresh goals and no noise, and their final distances."""
 
 from __future__ import annotations
 

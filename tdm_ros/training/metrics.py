@@ -1,4 +1,4 @@
-"""Metrics in one CSV file, one row per episode, on the arm or in a bare simulation."""
+"""Metrics in one CSV file, one row per episode, and learning curves as plots."""
 
 from __future__ import annotations
 

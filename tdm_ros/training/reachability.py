@@ -1,4 +1,4 @@
-"""Predicted distance to a goal after n steps, and its uncertainty."""
+"""Predicted distance to a goal after n steps, its uncertainty, and a map over a plane of goals."""
 
 from __future__ import annotations
 

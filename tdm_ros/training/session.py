@@ -1,4 +1,4 @@
-"""Recordings that a training run begins with: read once, learned from once, noted in the run folder."""
+"""Training run on disk: recordings, configuration, progress bar, metrics, TensorBoard, checkpoints, curve."""
 
 from __future__ import annotations
 

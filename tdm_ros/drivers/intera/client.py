@@ -1,4 +1,4 @@
-"""Environment of a ROS 1 process that a ROS 2 process starts."""
+"""Client of the worker, in the process of the node `arm`. No call blocks the 20 Hz loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speed of the hand for given joint velocities, without numpy: the worker runs in a ROS 1 Python."""
+"""Command watchdog of the worker: which command is in force, and for how long. No numpy, no ROS."""
 
 from __future__ import annotations
 

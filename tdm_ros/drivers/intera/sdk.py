@@ -1,4 +1,4 @@
-"""Checks whether the ROS master on the robot's controller is still alive: existing connections survive its end."""
+"""Sawyer through intera_interface: its state, its commands, the errors of the start, and the ROS master."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared secret of a listening worker and its client: reading it, and proving knowledge of it.
+"""Protocol between the arm process and the ROS 1 worker: length-prefixed JSON on a stream socket, and the secret.
 
 The proof is an HMAC over both sides' nonces. It says who is at the other end when the connection begins; what follows
 is neither encrypted nor authenticated. Standard library only, and Python 3.8.
