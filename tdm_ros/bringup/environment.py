@@ -172,7 +172,10 @@ def check_same_install(prefix: Path) -> None:
     """
     running = Path(__file__).resolve()
     packages = [prefix / lib / "python*" / "*-packages" for lib in ("lib", "local/lib")]
-    found = [path for pattern in packages for path in glob(str(pattern / "tdm_ros" / "system" / running.name))]
+    folders = (running.parent.name, "system")  # that of today, and that of releases up to 0.1
+    found = [
+        path for lib in packages for folder in folders for path in glob(str(lib / "tdm_ros" / folder / running.name))
+    ]
     installed = [Path(path).resolve() for path in found]
     if running in installed:
         return
