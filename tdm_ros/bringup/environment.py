@@ -172,7 +172,7 @@ def check_same_install(prefix: Path) -> None:
     """
     running = Path(__file__).resolve()
     packages = [prefix / lib / "python*" / "*-packages" for lib in ("lib", "local/lib")]
-    folders = (running.parent.name, "system")  # that of today, and that of releases up to 0.1
+    folders = (running.parent.name, "system")
     found = [
         path for lib in packages for folder in folders for path in glob(str(lib / "tdm_ros" / folder / running.name))
     ]
