@@ -305,6 +305,24 @@ def test_up_interrupted_during_the_check_before_the_start_ends_without_a_traceba
     assert runner.returncode == 130 and output == "" and not alive(system.pids("check")[0])
 
 
+def test_up_interrupted_while_the_check_is_being_started_leaves_none_behind() -> None:
+    """Within the constructor of the process an interrupt would leave a process that nobody knows."""
+    program = (
+        "import os, signal, subprocess\n"
+        "from tdm_ros.bringup.starting import check_start\n"
+        "start = subprocess.Popen._execute_child\n"
+        "def start_and_interrupt(self, *args):\n"
+        "    start(self, *args)\n"
+        "    print(self.pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "subprocess.Popen._execute_child = start_and_interrupt\n"
+        "check_start({**os.environ}, ['arm'], [])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == -signal.SIGINT and "KeyboardInterrupt" in ran.stderr
+    assert not alive(int(ran.stdout))
+
+
 FLOOD = "while :; do echo 0123456789012345678901234567890123456789012345678901234567890123456789; done"
 
 

@@ -10,13 +10,17 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 from tdm_ros.bringup.environment import ament_prefixes
 from tdm_ros.bringup.process import check_priority
@@ -87,10 +91,38 @@ def check_start(environ: Mapping[str, str], nodes: Collection[str], params_files
         command += [str(path.absolute()) for path in params_files]
         env = {"ROS_LOG_DIR": folder, **environ}
         # Not from the present folder, which Python would look for modules in.
-        ran = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True)
-    if ran.returncode:
-        lines = [line for line in ran.stderr.splitlines() if line.startswith(_CHECK)]
-        raise ValueError(lines[-1].removeprefix(_CHECK) if lines else f"nodes cannot be started:\n{ran.stderr.strip()}")
+        process = None
+        try:
+            with _interrupt_deferred():
+                process = subprocess.Popen(command, env=env, cwd="/", stdout=DEVNULL, stderr=PIPE, text=True)
+            _, errors = process.communicate()
+        except BaseException:
+            if process is not None:
+                process.kill()
+                process.wait()
+            raise
+    if process.returncode:
+        lines = [line for line in errors.splitlines() if line.startswith(_CHECK)]
+        raise ValueError(lines[-1].removeprefix(_CHECK) if lines else f"nodes cannot be started:\n{errors.strip()}")
+
+
+@contextmanager
+def _interrupt_deferred() -> Iterator[None]:
+    """Raise a KeyboardInterrupt at the end of the block instead of within it.
+
+    Within the constructor of a process it would leave a process that nobody knows, and that goes on.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone receives signals
+        yield
+        return
+    received = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: received.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received.is_set():
+        signal.raise_signal(signal.SIGINT)
 
 
 def check(nodes: Collection[str], params_files: Sequence[str]) -> int:
