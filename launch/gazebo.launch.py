@@ -1,29 +1,31 @@
-"""A Gazebo world with a Sawyer in it, and the bridge to ROS 2: what `sim:=gazebo` needs.
+"""Gazebo with a Sawyer, and its bridge to ROS 2, for `sim:=gazebo`.
 
-`ros2 launch tdm_ros sawyer_reach.launch.py sim:=gazebo` starts this, too. By itself it is for `tdm_ros up sawyer_reach
-sim:=gazebo`, or for Gazebo on another machine. Gazebo Harmonic (ROS 2 Jazzy) or later.
+`sawyer_reach.launch.py` includes it. By itself it is for `tdm_ros up sawyer_reach sim:=gazebo`, or for Gazebo on
+another machine. Gazebo Harmonic (ROS 2 Jazzy) or later.
 """
 
 from pathlib import Path
+from uuid import uuid4
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
+    GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
+    SetEnvironmentVariable,
 )
 from launch.event_handlers import OnProcessExit
 from launch.events.process import ShutdownProcess
-from launch.launch_description_source import LaunchDescriptionSource
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from tdm_ros.bringup.environment import require
-from tdm_ros.bringup.launching import RUN, of_run
+from tdm_ros.bringup.launching import RUN, declare_common, node_settings, of_run
 
 SHARE = Path(get_package_share_directory("tdm_ros"))
 ARGUMENTS = {
@@ -42,16 +44,17 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument(name, default_value=default, choices=choices, description=description)
         for name, (default, choices, description) in ARGUMENTS.items()
     ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=start)])
+    # A group: the environment that it sets is not that of a launch file which includes this one.
+    return LaunchDescription([*arguments, *declare_common(), GroupAction([OpaqueFunction(function=start)])])
 
 
 def start(context: LaunchContext) -> list[object]:
-    """Start Gazebo and its bridge.
+    """Start Gazebo and its bridge; the end of Gazebo ends the bridge and the system that includes it, no other process.
 
     Raises
     ------
     RuntimeError
-        If ros_gz is not installed, or there is no such world; the text says what to do.
+        If ros_gz is not installed, or there is no such world; the text has the remedy.
     """
     given = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     require(("ros_gz_sim", "ros_gz_bridge", "ros_gz_interfaces"), "sim:=gazebo", "take sim:=mujoco")
@@ -59,23 +62,22 @@ def start(context: LaunchContext) -> list[object]:
     world = SHARE / "worlds" / f"sawyer_{given['scene']}{torque}.sdf"
     if not world.exists():
         raise RuntimeError(f"there is no world for scene:={given['scene']} with torques: take actuation:=velocity")
-    runs = "" if given["lock_step"] == "true" else "-r "
+    running = "" if given["lock_step"] == "true" else "-r "
     window = "-s --headless-rendering " if given["headless"] == "true" else ""
     gazebo = Path(get_package_share_directory("ros_gz_sim")) / "launch" / "gz_sim.launch.py"
-    source: LaunchDescriptionSource = PythonLaunchDescriptionSource(str(gazebo))
-    run = context.environment.get(RUN, "")  # of the system that includes this file; by itself it has none
-    gazebo_arguments = {"gz_args": f"{runs}{window}-v1 {world}", "on_exit_shutdown": str(not run).lower()}
+    gazebo_arguments = {"gz_args": f"{running}{window}-v1 {world}", "on_exit_shutdown": "false"}
+    run = context.environment.get(RUN) or f"gazebo-{uuid4()}"  # by itself it belongs to no system
+    of_this = of_run(run)
     end = OnProcessExit(
-        target_action=lambda process: of_run(run)(process) and process.process_details["name"].startswith("gazebo"),
-        on_exit=EmitEvent(event=ShutdownProcess(process_matcher=of_run(run))),
+        target_action=lambda process: of_this(process) and process.process_details["name"].startswith("gazebo"),
+        on_exit=EmitEvent(event=ShutdownProcess(process_matcher=of_this)),
     )
-    bridge = Node(
-        package="ros_gz_bridge",
-        executable="parameter_bridge",
-        name="gz_bridge",
-        parameters=[{"config_file": str(SHARE / "config" / f"gz_bridge{torque}.yaml")}],
-        arguments=[WORLD_CONTROL],
-        output="screen",
-    )
-    gazebo_and_bridge = [IncludeLaunchDescription(source, launch_arguments=gazebo_arguments.items()), bridge]
-    return [RegisterEventHandler(end), *gazebo_and_bridge] if run else gazebo_and_bridge
+    settings = node_settings(context)
+    settings["parameters"] += [{"config_file": str(SHARE / "config" / f"gz_bridge{torque}.yaml")}]
+    bridge = {"package": "ros_gz_bridge", "executable": "parameter_bridge", "name": "gz_bridge", "output": "screen"}
+    return [
+        SetEnvironmentVariable(RUN, run),
+        RegisterEventHandler(end),
+        IncludeLaunchDescription(PythonLaunchDescriptionSource(str(gazebo)), launch_arguments=gazebo_arguments.items()),
+        Node(**bridge, arguments=[WORLD_CONTROL], **settings),
+    ]

@@ -3,28 +3,35 @@
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch import LaunchDescription
+from launch import LaunchContext, LaunchDescription
+from launch.actions import OpaqueFunction
 from launch_ros.actions import Node
 
 from tdm_ros.bringup.environment import require
+from tdm_ros.bringup.launching import declare_common, node_settings
 
 SHARE = Path(get_package_share_directory("tdm_ros"))
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return RViz, and what makes the arm's frames from its joints, as launch actions.
+    """Return the arguments, RViz and robot_state_publisher as launch actions."""
+    return LaunchDescription([*declare_common(), OpaqueFunction(function=start)])
+
+
+def start(context: LaunchContext) -> list[Node]:
+    """Start RViz and robot_state_publisher, which publishes the frames of the arm.
 
     Raises
     ------
     RuntimeError
-        If packages are missing; the text says which, and how to get them.
+        If packages are missing; the text has the remedy.
     """
     require(("rviz2", "robot_state_publisher"), "rviz:=true")
+    settings = node_settings(context)
     description = {"robot_description": (SHARE / "urdf" / "sawyer.urdf").read_text()}
+    publisher = settings | {"parameters": [*settings["parameters"], description]}
     arguments = ["-d", str(SHARE / "config" / "sawyer.rviz")]
-    return LaunchDescription(
-        [
-            Node(package="rviz2", executable="rviz2", name="rviz", arguments=arguments),
-            Node(package="robot_state_publisher", executable="robot_state_publisher", parameters=[description]),
-        ]
-    )
+    return [
+        Node(package="rviz2", executable="rviz2", name="rviz", arguments=arguments, **settings),
+        Node(package="robot_state_publisher", executable="robot_state_publisher", **publisher),
+    ]

@@ -1,4 +1,4 @@
-"""A simulated Sawyer arm learns, live, to put its hand where it is told.
+"""A simulated Sawyer arm learns to reach goals, live and from scratch.
 
 `ros2 launch tdm_ros sawyer_reach.launch.py --show-args` lists the arguments. They and the nodes come from
 `config/sawyer_reach.system.yaml`; `tdm_ros up sawyer_reach` starts the same where there is no `ros2 launch`.

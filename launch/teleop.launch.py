@@ -1,4 +1,4 @@
-"""A person drives the hand with a gamepad or a SpaceMouse: starts the device's own ROS nodes with our settings.
+"""ROS nodes of a gamepad or a SpaceMouse, with settings for driving the hand.
 
 `ros2 launch tdm_ros teleop.launch.py device:=joy`, beside a running system and in its ROS_DOMAIN_ID. For the keys of a
 terminal no launch file is needed: `tdm_ros teleop`. A sender like MoveIt Servo's publishes on `teleop/twist` itself.
@@ -13,6 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from tdm_ros.bringup.environment import require
+from tdm_ros.bringup.launching import declare_common, node_settings
 
 CONFIG = Path(get_package_share_directory("tdm_ros")) / "config"
 DEVICES = {
@@ -33,7 +34,7 @@ def generate_launch_description() -> LaunchDescription:
     params = DeclareLaunchArgument(
         "params", default_value="", description="file with your own parameters of the device's nodes"
     )
-    return LaunchDescription([device, params, OpaqueFunction(function=start)])
+    return LaunchDescription([device, params, *declare_common(), OpaqueFunction(function=start)])
 
 
 def start(context: LaunchContext) -> list[Node]:
@@ -42,12 +43,13 @@ def start(context: LaunchContext) -> list[Node]:
     Raises
     ------
     RuntimeError
-        If packages are missing; the text says which, and how to get them.
+        If packages are missing; the text has the remedy.
     """
     device, params = (LaunchConfiguration(name).perform(context) for name in ("device", "params"))
     require([package for package, *_ in DEVICES[device]], f"device:={device}")
-    given = [params or str(CONFIG / f"teleop_{device}.yaml")]
+    settings = node_settings(context)
+    settings["parameters"] = [params or str(CONFIG / f"teleop_{device}.yaml"), *settings["parameters"]]
     return [
-        Node(package=package, executable=executable, name=name, parameters=given, remappings=[*remap.items()])
+        Node(package=package, executable=executable, name=name, remappings=[*remap.items()], **settings)
         for package, executable, name, remap in DEVICES[device]
     ]

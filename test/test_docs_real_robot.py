@@ -13,11 +13,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from tdm_ros.bringup.table import load_table
+from tdm_ros.bringup.table import flat, load_table
 from tdm_ros.drivers.intera import devices, listener, sdk, wire, worker
 from tdm_ros.drivers.intera.command_watchdog import Caps, Keeper
 from tdm_ros.drivers.intera.wire import Command
-from tdm_ros.nodes.parameters import ArmParameters, SupervisorParameters
+from tdm_ros.nodes.parameters import NODES, check, specs_of
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "real_robot.md").read_text()
@@ -111,17 +111,17 @@ def test_files_that_it_names_exist() -> None:
 
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_parameters_that_it_gives_exist(text: str) -> None:
-    known = {"arm": ArmParameters, "supervisor": SupervisorParameters}
     found = yaml.safe_load(re.sub(r"<[^>]*>", "x", text))
     if "/**/arm" not in found:
         found = {"/**/arm": {"ros__parameters": found}}
     for node, values in found.items():
-        fields = known[node.removeprefix("/**/")].__dataclass_fields__
-        assert set(values["ros__parameters"]) <= set(fields)
+        names, known = flat(values["ros__parameters"]), specs_of(NODES[node.removeprefix("/**/")])
+        for name, value in names.items():
+            check(node, name, known[name], value)
 
 
 def test_worker_command_of_noetic_sources_its_workspace(tmp_path: Path) -> None:
-    given = next(yaml.safe_load(text)["worker_command"] for text in blocks("yaml") if "devel/setup.bash" in text)
+    given = next(yaml.safe_load(text)["worker"]["command"] for text in blocks("yaml") if "devel/setup.bash" in text)
     setup = tmp_path / "setup.bash"
     setup.write_text("export FROM_WORKSPACE=yes\n")
     script = tmp_path / "worker.py"

@@ -36,14 +36,14 @@ def start_arm(made: Bench, arm: str, seed: int) -> None:
         "policy": {"seed": seed},
         "planner": {"seed": seed, "run_dir": folder},
         "collector": {"run_dir": folder},
-        "supervisor": {"seed": seed, "run_dir": folder, "duration_min": 0},
+        "supervisor": {"seed": seed, "run_dir": folder, "duration_min": ".inf"},
     }
     for name in NODES:
         made.start(f"{arm}/{name}", **extra.get(name, {}))
 
 
 def start_trainer(made: Bench) -> None:
-    made.start("trainer", run_dir=made.folder, arms=2, duration_min=0)
+    made.start("trainer", run_dir=made.folder, fleet=True, arms=2, duration_min=".inf")
 
 
 def taken(made: Bench, arm: str) -> int:

@@ -76,6 +76,10 @@ def test_verb_finds_the_domain_of_the_run_and_becomes_the_node(tmp_path: Path, m
     assert environ["ROS_DOMAIN_ID"] == "77"
 
 
+OTHER_ACTIONS = "Action EmitEvent GroupAction IncludeLaunchDescription LogInfo OpaqueFunction RegisterEventHandler"
+OTHER_ACTIONS += " SetEnvironmentVariable"
+
+
 def launch_file(monkeypatch: pytest.MonkeyPatch, present: set[str]) -> ModuleType:
     """The launch file, on stand-ins for `launch`, which has no wheels: it keeps what it is given."""
 
@@ -85,18 +89,30 @@ def launch_file(monkeypatch: pytest.MonkeyPatch, present: set[str]) -> ModuleTyp
         return str(ROOT)
 
     kept = lambda **given: SimpleNamespace(**given)  # noqa: E731
-    texts = {"device": "joy", "params": ""}
+    texts = {"device": "joy", "params": "", "namespace": "/left", "use_sim_time": "true", "log_level": "warn"}
     modules = {
-        "ament_index_python.packages": {"PackageNotFoundError": LookupError, "get_package_share_directory": share},
-        "launch": {"LaunchContext": object, "LaunchDescription": list},
-        "launch.actions": {"DeclareLaunchArgument": lambda name, **given: name, "OpaqueFunction": kept},
+        "ament_index_python.packages": {
+            "PackageNotFoundError": LookupError,
+            "get_package_share_directory": share,
+            "get_package_prefix": share,
+        },
+        "launch": {"Action": object, "LaunchContext": object, "LaunchDescription": list},
+        "launch.actions": {
+            "DeclareLaunchArgument": lambda name, **given: name,
+            **dict.fromkeys(OTHER_ACTIONS.split(), kept),
+        },
+        "launch.event_handlers": {"OnProcessIO": kept},
+        "launch.events.process": {"ProcessIO": kept, "ShutdownProcess": kept},
+        "launch.launch_description_sources": {"PythonLaunchDescriptionSource": kept},
         "launch.substitutions": {
-            "LaunchConfiguration": lambda name: SimpleNamespace(perform=lambda context: texts[name])
+            "LaunchConfiguration": lambda name: SimpleNamespace(perform=lambda context: texts[name]),
+            "EnvironmentVariable": kept,
         },
         "launch_ros.actions": {"Node": kept},
     }
     for name, content in modules.items():
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
+    monkeypatch.delitem(sys.modules, "tdm_ros.bringup.launching", raising=False)
     spec = importlib.util.spec_from_file_location("teleop_launch", ROOT / "launch" / "teleop.launch.py")
     module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)  # type: ignore[union-attr]
@@ -117,6 +133,8 @@ def test_launch_starts_the_nodes_of_a_device_with_our_parameters(device: str, mo
     module = launch_file(monkeypatch, {"joy", "teleop_twist_joy", "spacenav"})
     module.texts["device"] = device
     nodes = module.start(object())
+    assert all(node.namespace == "left" and node.ros_arguments == ["--log-level", "warn"] for node in nodes)
+    assert all(node.parameters[1] == {"use_sim_time": True} for node in nodes)
     sections = yaml.safe_load(Path(nodes[0].parameters[0]).read_text())
     assert {f"/**/{node.name}" for node in nodes} == set(sections)
     assert [target for node in nodes for _, target in node.remappings] == ["teleop/twist"]

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tdm_ros.bringup.environment import LIVE_LINES
+from tdm_ros.bringup.environment import LIVE_LINES, RANGE
 from tdm_ros.bringup.table import load_table
 from tdm_ros.bringup.terminal import LIVE_EVERY, LiveLine
 
@@ -61,6 +61,7 @@ class Launch:
         self.processes: list[Node] = []
         self.handlers: list[Any] = []
         self.said: list[str] = []
+        self.context: dict[str, str] = {}
 
     def include(self, system: str, **chosen: str) -> list[Node]:
         """Execute the launch file of a system; return its nodes."""
@@ -82,7 +83,7 @@ class Launch:
                 os.environ.clear()
                 os.environ.update(before)
             elif kind == "OpaqueFunction":
-                self.execute(action.function(object(), *action.args) or [])
+                self.execute(action.function(SimpleNamespace(launch_configurations=self.context), *action.args) or [])
             elif kind == "SetEnvironmentVariable":
                 os.environ[action.given[0]] = str(action.given[1])
             elif kind == "RegisterEventHandler":
@@ -162,6 +163,24 @@ def test_fleet_nodes_are_those_that_the_runner_starts(launched: Launch, tmp_path
     assert by_name(nodes)("arm2/collector").parameters[-1]["run_dir"] == str(tmp_path / "there" / "arm2")
 
 
+def test_namespace_time_and_log_level_are_those_of_every_node_and_of_what_they_share(launched: Launch) -> None:
+    launched.context["ros_namespace"] = "/lab"
+    common = {"namespace": "left", "use_sim_time": "true", "log_level": "warn"}
+    nodes = launched.include("fleet", arms="1", **common)
+    assert {node.namespace for node in nodes} == {"/lab/left", "/lab/left/arm1"}
+    assert all(node.parameters[-1]["use_sim_time"] is True for node in nodes)
+    assert all(node.ros_arguments == ["--log-level", "warn"] for node in nodes)
+    policy = by_name(nodes)("/lab/left/arm1/policy")
+    assert policy.remappings == [("policy_weights", "/lab/left/policy_weights")]
+
+
+def test_line_for_another_terminal_is_printed(launched: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", "42")
+    launched.include("sawyer_reach")
+    line = f"export ROS_DOMAIN_ID=42 {RANGE}={os.environ.get(RANGE, 'LOCALHOST')}"
+    assert launched.said[1].splitlines()[1] == line
+
+
 def test_arm_ends_with_its_required_nodes_and_the_system_with_its_last_arm(launched: Launch) -> None:
     node = by_name(launched.include("fleet", arms="2"))
     first = launched.end(node("arm1/supervisor"))
@@ -236,9 +255,19 @@ def test_another_checkout_that_is_sourced_is_rejected(launched: Launch, monkeypa
     assert not launched.processes
 
 
-def test_parameters_that_ros_can_not_read_start_nothing(launched: Launch, tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text("policy:\n  ros_parameters:\n    seed: 3\n")
-    with pytest.raises(ValueError, match=r"own\.yaml, line 3: .* ros__parameters"):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("policy:\n  ros_parameters:\n    seed: 3\n", r"own\.yaml, line 3: .* ros__parameters"),
+        ("arm:\n  ros__parameters:\n    latch: true\n", r"own\.yaml: arm\.latch has a new name: fault\.latched"),
+        ("/**/arm:\n  ros__parameters: {limits: {hand_spead_m_s: 0.2}}\n", r"own\.yaml: .* limits\.hand_speed_m_s\?"),
+        ("/**/armm:\n  ros__parameters: {}\n", r"own\.yaml: no node is called armm; expected arm, "),
+        ("arm:\n  ros__parameters: {a: [0, 0.5]}\n", r"own\.yaml, line 2: an array has numbers of one type"),
+    ],
+)
+def test_parameters_that_are_wrong_start_nothing(launched: Launch, tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(ValueError, match=words):
         launched.include("sawyer_reach", params=str(tmp_path / "own.yaml"))
     assert not launched.processes and not (tmp_path / "runs").exists()
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
@@ -20,11 +19,19 @@ from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 
+from tdm_ros.bringup.table import sections_of  # noqa: E402
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.arms import home_limits_of, limits_of, make_sawyer  # noqa: E402
 from tdm_ros.nodes.convert import doubles, to_episode, to_stamp  # noqa: E402
-from tdm_ros.nodes.parameters import ArmParameters  # noqa: E402
+from tdm_ros.nodes.parameters import (  # noqa: E402
+    ArmParameters,
+    HandBoxParameters,
+    LimitParameters,
+    build,
+    check,
+    specs_of,
+)
 from tdm_ros.robots.arm_cycle import HOME_LIMITS  # noqa: E402
 from tdm_ros.robots.limiter import Limits  # noqa: E402
 from tdm_ros.robots.limits import REAL_LIMITS  # noqa: E402
@@ -220,22 +227,17 @@ def test_arm_foreign_or_broken_episode_is_refused_and_it_holds(commander: Comman
 
 
 def test_limits_of_the_parameters_are_the_limiters_own_by_default() -> None:
-    assert limits_of(ArmParameters()) == Limits()
-
-
-@pytest.mark.parametrize("text", ["1 2", "a b c", ""])
-def test_limits_corner_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"box_low_m must be three"):
-        limits_of(ArmParameters(box_low_m=text))
+    assert limits_of(LimitParameters()) == Limits()
 
 
 def real_parameters() -> ArmParameters:
     path = Path(__file__).parent.parent / "config" / "sawyer_real.yaml"
-    return ArmParameters(**yaml.safe_load(path.read_text())["/**/arm"]["ros__parameters"])
+    specs, values = specs_of(ArmParameters), dict(sections_of(path))["/**/arm"]
+    return build(ArmParameters, {name: check("arm", name, specs[name], value) for name, value in values.items()})
 
 
 def test_limits_file_of_the_real_arm_holds_its_limits() -> None:
-    assert limits_of(real_parameters()) == REAL_LIMITS
+    assert limits_of(real_parameters().limits) == REAL_LIMITS
 
 
 def test_home_limits_of_the_simulation_are_those_that_were_tested() -> None:
@@ -243,7 +245,7 @@ def test_home_limits_of_the_simulation_are_those_that_were_tested() -> None:
 
 
 def test_home_limits_of_a_real_arm_keep_its_height_speed_and_clearance() -> None:
-    home = home_limits_of(limits_of(real_parameters()))
+    home = home_limits_of(limits_of(real_parameters().limits))
     assert home.box_low_m[2] == REAL_LIMITS.box_low_m[2]
     for name in ("links_low_m", "hand_speed_m_s", "clearance_m", "velocity_scale", "acceleration_scale", "delay_s"):
         assert getattr(home, name) == getattr(REAL_LIMITS, name)
@@ -252,29 +254,29 @@ def test_home_limits_of_a_real_arm_keep_its_height_speed_and_clearance() -> None
 
 def test_limits_of_a_delay_without_look_ahead_are_refused() -> None:
     with pytest.raises(ValueError, match="look_ahead_s"):
-        limits_of(ArmParameters(delay_s=0.2))
+        limits_of(LimitParameters(command_delay_s=0.2))
 
 
 def test_limits_of_a_box_inside_out_are_refused() -> None:
     with pytest.raises(ValueError, match="must be below"):
-        limits_of(ArmParameters(box_high_m="0.1 0 0.1"))
+        limits_of(LimitParameters(hand_box=HandBoxParameters(high_m=(0.1, 0.0, 0.1))))
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"worker_address": "somewhere"}, "worker_address must be HOST:PORT, got 'somewhere'"),
-        ({"worker_address": "127.0.0.1:1"}, "worker_secret must name the file"),
-        ({"worker_address": "127.0.0.1:1", "worker_secret": "SECRET"}, "no worker answers at 127.0.0.1:1"),
-        ({"worker_command": "/nowhere/python3"}, "the worker '/nowhere/python3' cannot be started"),
-        ({"master_uri": "robot.local"}, "master_uri must be like http://robot.local:11311"),
+        ({"worker.address": "somewhere"}, "worker.address must be HOST:PORT, got 'somewhere'"),
+        ({"worker.address": "127.0.0.1:1"}, "worker.secret_file must name the file"),
+        ({"worker.address": "127.0.0.1:1", "worker.secret_file": "SECRET"}, "no worker answers at 127.0.0.1:1"),
+        ({"worker.command": "/nowhere/python3"}, "the worker '/nowhere/python3' cannot be started"),
+        ({"ros1.master_uri": "robot.local"}, "master_uri must be like http://robot.local:11311"),
     ],
 )
 def test_sawyer_that_is_not_to_be_had_is_said_in_a_sentence(tmp_path: Path, given: dict[str, str], words: str) -> None:
-    if "worker_secret" in given:
+    if "worker.secret_file" in given:
         secret = tmp_path / "secret"
         secret.touch(0o600)
         secret.write_text("0" * 32)
-        given = {**given, "worker_secret": str(secret)}
+        given = {**given, "worker.secret_file": str(secret)}
     with pytest.raises(ValueError, match=f"robot sawyer: {re.escape(words)}"):
-        make_sawyer(ArmParameters(robot="sawyer", **given))
+        make_sawyer(build(ArmParameters, {"robot": "sawyer", **given}))

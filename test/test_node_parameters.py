@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tdm_ros.bringup.table import load_table
-from tdm_ros.nodes.parameters import NODES, PLANNERS, PlannerParameters, SupervisorParameters, check
+from tdm_ros.nodes.parameters import (
+    NODES,
+    PLANNERS,
+    RENAMED,
+    ArmParameters,
+    PlannerParameters,
+    SupervisorParameters,
+    build,
+    check,
+    check_names,
+    specs_of,
+)
 from tdm_ros.nodes.parameters import table as parameter_table
 from tdm_ros.planning import OPTIMISERS
 from tdm_ros.tasks import SCENES
 
-SPECS = {spec.name: spec for spec in fields(SupervisorParameters)}
+SPECS = specs_of(SupervisorParameters)
+CHANGELOG = (Path(__file__).parents[1] / "CHANGELOG.md").read_text()
 
 
 def test_check_whole_number_for_a_float_becomes_one() -> None:
@@ -32,6 +46,11 @@ def test_check_whole_number_for_a_float_becomes_one() -> None:
         ("seed", True),
         ("auto_start", "yes"),
         ("actuation", "telekinesis"),
+        ("duration_min", 0.0),
+        ("duration_min", float("nan")),
+        ("goal_box.low_m", "0.42 -0.28 0.08"),
+        ("goal_box.low_m", [True, 0.0, 0.0]),
+        ("episode_length.steps", 0),
     ],
 )
 def test_check_bad_value_is_refused_with_what_is_expected(name: str, value: Any) -> None:
@@ -41,10 +60,61 @@ def test_check_bad_value_is_refused_with_what_is_expected(name: str, value: Any)
 
 @pytest.mark.parametrize("node", NODES)
 def test_parameters_defaults_are_valid_and_described(node: str) -> None:
-    for spec in fields(NODES[node]):
-        assert check(node, spec.name, spec, spec.default) == spec.default
+    for name, spec in specs_of(NODES[node]).items():
+        assert check(node, name, spec, spec.default) == spec.default
         assert spec.metadata["description"].endswith(".")
-        assert f"| `{spec.name}` |" in parameter_table(node)
+        assert f"| `{name}` |" in parameter_table(node)
+        words = spec.metadata["description"]
+        assert not re.search(r"(?<!\.)\b0: |\bempty: ", words), (
+            f"{node}.{name}: a word or a boolean, not a special number"
+        )
+
+
+@pytest.mark.parametrize("node", RENAMED)
+def test_parameters_old_names_are_rejected_with_the_new_ones(node: str) -> None:
+    own = specs_of(NODES[node])
+    for old, new in RENAMED[node].items():
+        assert old not in own and set(new.split(", with ")) <= set(own)
+        assert f"| `{node}` | `{old}` | `{new.partition(',')[0]}`" in CHANGELOG
+        with pytest.raises(ValueError, match=rf"{node}\.{old} has a new name: {re.escape(new)}"):
+            check_names(node, [old], shared=[old])
+
+
+@pytest.mark.parametrize(
+    ("given", "shared", "words"),
+    [
+        (
+            ["limits.hand_box.lowm"],
+            [],
+            "lowm; did you mean limits.hand_box.low_m?",
+        ),
+        (["exploration"], [], "arm has no parameter exploration"),
+        (["explorations"], ["explorations"], "arm has no parameter explorations"),
+        (["limits.link_box.low_m"], [], r"limits.link_box.low_m is given without limits.link_box.enabled"),
+        (["limits.self_collision.clearance_m"], [], "set limits.self_collision.enabled: true to apply it, or false"),
+    ],
+)
+def test_parameters_unknown_or_without_effect_are_rejected(given: list[str], shared: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_names("arm", given, shared)
+
+
+def test_parameters_of_rclpy_and_of_other_nodes_in_a_shared_section_are_accepted() -> None:
+    check_names("arm", ["use_sim_time", "qos_overrides./clock.subscription.depth", "exploration"], ["exploration"])
+    check_names("arm", ["limits.link_box.enabled", "limits.link_box.low_m"])
+
+
+@pytest.mark.parametrize("corner", [(0.1, 0.2), (0.1, 0.2, 0.3, 0.4), (0.1, 0.2, float("nan")), (), None])
+def test_check_vector_that_is_no_point_is_rejected(corner: Any) -> None:
+    spec = specs_of(ArmParameters)["limits.hand_box.low_m"]
+    with pytest.raises(ValueError, match=r"arm\.limits\.hand_box\.low_m: expected three finite numbers"):
+        check("arm", "limits.hand_box.low_m", spec, corner)
+
+
+def test_build_puts_values_into_their_groups_and_leaves_the_other_defaults() -> None:
+    made = build(ArmParameters, {"limits.hand_box.low_m": (0.1, 0.2, 0.3), "robot": "sawyer"})
+    assert made.limits.hand_box.low_m == (0.1, 0.2, 0.3) and made.robot == "sawyer"
+    assert made.limits.hand_box.high_m == ArmParameters().limits.hand_box.high_m
 
 
 def test_every_way_to_plan_is_known_to_the_planner_and_to_the_system() -> None:
@@ -90,18 +160,10 @@ def test_declared_change_out_of_range_or_read_only_is_refused(declared: tuple[An
     assert parameters.values == before
 
 
-@pytest.mark.parametrize("node", NODES)
-def test_every_text_that_can_be_changed_is_checked_before_it_is(node: str) -> None:
-    for spec in fields(NODES[node]):
-        if isinstance(spec.default, str) and not spec.metadata["read_only"]:
-            with pytest.raises(ValueError, match=f"{node}.{spec.name}"):
-                check(node, spec.name, spec, "nonsense")
-
-
 @pytest.mark.ros
 @pytest.mark.any_speed
-@pytest.mark.parametrize("text", ["nonsense", "1 2 3", "1 1 1 0 0 0", "0 0 nan 1 1 1", "0 0 0 1 1 1; 2"])
-def test_declared_keep_out_that_is_no_box_is_refused_and_the_old_one_stays(text: str) -> None:
+@pytest.mark.parametrize("numbers", [[1, 2, 3], [1.0, 1, 1, 0, 0, 0], [0.0, 0, float("nan"), 1, 1, 1], ["a"]])
+def test_declared_keep_out_that_is_no_box_is_rejected_and_the_old_one_stays(numbers: list[Any]) -> None:
     rclpy = pytest.importorskip("rclpy")
     from rclpy.parameter import Parameter
 
@@ -110,12 +172,38 @@ def test_declared_keep_out_that_is_no_box_is_refused_and_the_old_one_stays(text:
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node("planner", context=context)
-    parameters = Declared(node, PlannerParameters)
-    good, bad = (node.set_parameters([Parameter("keep_out", value=v)])[0] for v in ("0 0 0 1 1 1", text))
-    assert good.successful and not bad.successful and "box" in bad.reason
-    assert parameters.values.keep_out == "0 0 0 1 1 1" == node.get_parameter("keep_out").value
+    parameters, name = Declared(node, PlannerParameters), "keep_out.boxes_m"
+    box = (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
+    good, bad = (
+        node.set_parameters([Parameter(name, value=value)])[0]
+        for value in (list(box), [*map(float, numbers)] if numbers != ["a"] else numbers)
+    )
+    assert good.successful and not bad.successful and f"planner.{name}" in bad.reason
+    assert parameters.values.keep_out.boxes_m == box == tuple(node.get_parameter(name).value)
+    assert node.set_parameters([Parameter(name, value=[])])[0].successful and not parameters.values.keep_out.boxes_m
     node.destroy_node()
     context.try_shutdown()
+
+
+@pytest.mark.ros
+@pytest.mark.any_speed
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("/**/arm:\n  ros__parameters: {latch: true}", "arm.latch has a new name: fault.latched"),
+        ("/**:\n  ros__parameters: {latch: true}", "arm.latch has a new name: fault.latched"),
+        ("arm:\n  ros__parameters: {limits: {hand_speed: 0.2}}", "did you mean limits.hand_speed_m_s?"),
+        ("arm:\n  ros__parameters: {exploration: 0.2}", "arm has no parameter exploration"),
+        ("/**:\n  ros__parameters: {exploration: 0.2, limits.hand_box.low_m: [0.9, 0.7, 0.0]}", "must be below"),
+    ],
+)
+def test_node_with_an_old_or_unknown_parameter_ends_with_a_sentence(tmp_path: Path, file: str, words: str) -> None:
+    pytest.importorskip("rclpy")
+    (tmp_path / "own.yaml").write_text(file)
+    program = "import sys; from tdm_ros.bringup.starting import start; sys.exit(start('arm'))"
+    command = [sys.executable, "-c", program, "--ros-args", "--params-file", str(tmp_path / "own.yaml")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1 and words in ran.stderr and "Traceback" not in ran.stderr
 
 
 @pytest.mark.ros

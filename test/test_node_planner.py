@@ -235,14 +235,16 @@ def test_planner_box_by_topic_on_the_goal_holds_until_it_is_cleared(made: Bench,
 def test_planner_box_that_is_none_is_refused_and_the_old_ones_stay(
     made: Bench, actor_bytes: bytes, boxes: list[Any]
 ) -> None:
-    stage = start(made, actor_bytes, keep_out="0 0 0 .1 .1 .1; .5 .5 .5 .6 .6 .6")
+    stage = start(
+        made, actor_bytes, **{"keep_out.boxes_m": [0.0, 0.0, 0.0, 0.1, 0.1, 0.1, 0.5, 0.5, 0.5, 0.6, 0.6, 0.6]}
+    )
     stage.keep_out(*boxes)
     made.until(lambda: any("keep_out" in why for why in made.refused("planner")))
     assert made.values("planner")["boxes"] == "2"
 
 
 def test_planner_parameter_that_is_no_box_ends_it_with_a_sentence(made: Bench) -> None:
-    process = made.start("planner", planner="graph", run_dir=made.folder, keep_out="1 2 3")
+    process = made.start("planner", planner="graph", run_dir=made.folder, **{"keep_out.boxes_m": [1.0, 2.0, 3.0]})
     assert process.wait(20) == 1
     assert "a keep-out box is six numbers" in made.output("planner")
 

@@ -43,7 +43,7 @@ def test_scene_shows_the_goal_the_box_and_the_way_and_takes_a_goal_that_is_dragg
         for node in ("arm", "policy", "planner", "collector", "scene"):
             made.start(node, **({"run_dir": tmp_path} if node == "collector" else {}))
         made.start("trainer", run_dir=tmp_path)
-        made.start("supervisor", run_dir=tmp_path, duration_min=0, evaluate_goals=0)
+        made.start("supervisor", run_dir=tmp_path, duration_min=".inf", evaluate_goals=0)
 
         def kinds() -> dict[str, Marker]:
             return {marker.ns: marker for marker in shown[-1].markers} if shown else {}

@@ -134,7 +134,7 @@ def test_arm_whose_supervisor_was_killed_and_started_again_sees_one(made: Bench,
 @pytest.fixture
 def held(made: Bench) -> Commander:
     """An arm that moves while the deadman is held."""
-    made.start("arm", require_deadman=True)
+    made.start("arm", **{"deadman.required": True})
     return Commander(made)
 
 
@@ -156,7 +156,7 @@ def test_deadman_of_another_node_than_the_named_one_moves_nothing(held: Commande
     made.until(lambda: "deadman: not of the one source" in made.refused("arm"))
     made.spin(1.0)
     assert not any(state.source == ArmState.SOURCE_POLICY for state in held.states)
-    words = (f"{made.namespace}/somebody", f"expected {made.namespace}/deadman alone", "arm.deadman_source")
+    words = (f"{made.namespace}/somebody", f"expected {made.namespace}/deadman alone", "arm.deadman.source")
     assert all(word in made.output("arm") for word in words)
 
 
@@ -174,7 +174,7 @@ def test_deadman_with_a_second_publisher_counts_as_let_go(held: Commander) -> No
 
 
 def test_deadman_of_a_node_that_is_named_in_full_is_the_one(made: Bench) -> None:
-    made.start("arm", require_deadman=True, deadman_source=f"{made.namespace}/pedal")
+    made.start("arm", **{"deadman.required": True, "deadman.source": f"{made.namespace}/pedal"})
     player = Commander(made)
     deadman(made, "pedal")
     made.until(lambda: moves(player))

@@ -248,8 +248,8 @@ def test_system_records_the_operator_and_what_they_discard(tmp_path: Path) -> No
         stick = Stick(made)
         for node in ("arm", "collector", "policy", "planner"):
             made.start(node, **({"run_dir": tmp_path} if node in ("collector", "planner") else {}))
-        made.start("trainer", run_dir=tmp_path, duration_min=0.0)
-        made.start("supervisor", run_dir=tmp_path, duration_min=0.0, evaluate_goals=0, reset_every=1000)
+        made.start("trainer", run_dir=tmp_path, duration_min=".inf")
+        made.start("supervisor", run_dir=tmp_path, duration_min=".inf", evaluate_goals=0, reset_every=1000)
         made.until(lambda: any(t.source == ArmState.SOURCE_RANDOM for t in transitions), 60)
         stick.push(0.02, 0.05, 0.03)
         made.until(lambda: sum(t.source == ArmState.SOURCE_HUMAN for t in transitions) > 20, 30)

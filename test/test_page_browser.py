@@ -71,7 +71,7 @@ class Stage:
         self._weights = made.node.create_publisher(PolicyWeights, "policy_weights", qos.LATCHED)
         for name in ("arm", "policy", "planner", "collector"):
             made.start(name, **({"run_dir": made.folder} if name == "collector" else {}))
-        made.start("supervisor", run_dir=made.folder, duration_min=0, evaluate_goals=3)
+        made.start("supervisor", run_dir=made.folder, duration_min=".inf", evaluate_goals=3)
         self.door = Door(made)
         self.cable = Cable(self.door.host)
         self.mark = f"--mark={made.folder}"

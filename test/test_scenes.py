@@ -1,4 +1,4 @@
-"""Scenes: what a person writes as boxes, and who is counted as having entered one."""
+"""Scenes: keep-out boxes from numbers, and the count of entries."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from tdm_ros.control.episodes import EpisodeResult
 from tdm_ros.control.timeline import Mode
 from tdm_ros.live.run_record import KeptOut
 from tdm_ros.tasks import SCENES
-from tdm_ros.tasks.scenes import boxes_from_text
+from tdm_ros.tasks.scenes import boxes_of_numbers
 
 HERE, THERE, ABOVE = (0.5, 0.2, 0.2), (0.5, -0.2, 0.2), (0.5, 0.0, 0.5)
 
 
-def test_boxes_from_text_reads_several() -> None:
-    boxes = boxes_from_text("0 0 0 1 1 1; -1,-2,-3, 0 0 .5;")
+def test_boxes_of_numbers_reads_several() -> None:
+    boxes = boxes_of_numbers((0, 0, 0, 1, 1, 1, -1, -2, -3, 0, 0, 0.5))
     np.testing.assert_array_equal(boxes, [[[0, 0, 0], [1, 1, 1]], [[-1, -2, -3], [0, 0, 0.5]]])
-    assert boxes_from_text(" ").shape == (0, 2, 3)
+    assert boxes_of_numbers(()).shape == (0, 2, 3)
 
 
-@pytest.mark.parametrize("text", ["1 2 3", "0 0 0 1 1 one", "0 0 0 1 -1 1", "0 0 0 1 1 nan"])
-def test_boxes_from_text_what_is_no_box_is_refused(text: str) -> None:
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (0, 0, 0, 1, -1, 1), (0, 0, 0, 1, 1, np.nan)])
+def test_boxes_of_numbers_that_are_no_box_are_rejected(numbers: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="keep-out box"):
-        boxes_from_text(text)
+        boxes_of_numbers(numbers)
 
 
 def result(mode: Mode, distance_m: float, end: str = "time_limit") -> EpisodeResult:

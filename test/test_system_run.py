@@ -95,7 +95,7 @@ def test_system_killed_nodes_the_arm_holds_and_restarted_ones_pick_up(tmp_path: 
     with bench(tmp_path) as made:
         for name in WITHOUT_TRAINER:
             start(made, name)
-        made.start("supervisor", run_dir=tmp_path, duration_min=0)
+        made.start("supervisor", run_dir=tmp_path, duration_min=".inf")
         states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
         told = made.collect(Episode, "episode", qos.EPISODE)
 
@@ -131,7 +131,7 @@ def test_system_trainer_killed_comes_back_from_its_log(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         for name in (*WITHOUT_TRAINER, "trainer"):
             start(made, name)
-        made.start("supervisor", run_dir=tmp_path, duration_min=0)
+        made.start("supervisor", run_dir=tmp_path, duration_min=".inf")
         made.until(lambda: int(made.values("trainer").get("updates", 0)) > 200, 60)
         before = int(made.values("trainer")["transitions"])
         version = int(made.values("trainer")["weights_version"])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tdm_ros.bringup.table import SystemTable, TableError, as_ros_text, load_table
-from tdm_ros.nodes.parameters import NODES, check
+from tdm_ros.nodes.parameters import NODES, check, specs_of
 
 CONFIG = Path(__file__).parent.parent / "config"
 
@@ -21,6 +21,7 @@ arguments:
   count: {default: 3, description: how many}
   loud: {default: false, description: how loud}
   mode: {default: a, choices: [a, b], description: which}
+  time: {default: 2.0, minimum: 1, unlimited: true, description: how long}
 nodes:
   one: {executable: one, required: true, parameters: [speed, mode]}
   two: {executable: two}
@@ -35,13 +36,14 @@ def small(tmp_path: Path) -> SystemTable:
 
 
 def test_values_none_given_are_the_defaults(small: SystemTable) -> None:
-    assert small.values([]) == {"speed": 1.0, "count": 3, "loud": False, "mode": "a"}
+    assert small.values([]) == {"speed": 1.0, "count": 3, "loud": False, "mode": "a", "time": 2.0}
 
 
 def test_values_given_keep_the_type_of_the_default(small: SystemTable) -> None:
-    values = small.values(["speed:=2", "count:=7", "loud:=True", "mode:=b"])
-    assert values == {"speed": 2.0, "count": 7, "loud": True, "mode": "b"}
-    assert [type(value) for value in values.values()] == [float, int, bool, str]
+    values = small.values(["speed:=2", "count:=7", "loud:=True", "mode:=b", "time:=inf"])
+    assert values == {"speed": 2.0, "count": 7, "loud": True, "mode": "b", "time": math.inf}
+    assert [type(value) for value in values.values()] == [float, int, bool, str, float]
+    assert as_ros_text(small.values(["time:=.inf"])["time"]) == ".inf"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,8 @@ def test_values_given_keep_the_type_of_the_default(small: SystemTable) -> None:
         ("speed:=fast", "speed must be a number, got 'fast'"),
         ("speed:=nan", "finite number >= 0"),
         ("speed:=-1", "finite number >= 0, got -1"),
+        ("speed:=inf", "finite number >= 0, got inf"),
+        ("time:=0", "finite number >= 1, or inf (unlimited), got 0"),
         ("count:=2.5", "count must be a whole number"),
         ("loud:=very", "loud must be true or false"),
         ("mode:=c", "mode must be one of a, b; got 'c'"),
@@ -126,7 +130,7 @@ def test_table_of_the_package_fits_the_parameters_of_its_nodes(path: Path) -> No
         texts = {variant.argument: variant.value, **variant.defaults}
         assert all(table.arguments[name].parse(str(value)) == value for name, value in texts.items())
     for node in table.nodes:
-        declared = {spec.name: spec for spec in fields(NODES[node.executable])}
+        declared = specs_of(NODES[node.executable])
         for name in node.parameters:
             argument = table.arguments[name]
             for value in (argument.default, *argument.choices):

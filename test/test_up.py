@@ -53,6 +53,9 @@ class System:
             "  first: {default: 1, description: which}",
             "  real_time: {default: 0, minimum: 0, maximum: 99, description: a priority}",
             "  params: {default: '', description: a file}",
+            "  namespace: {default: '', description: a namespace}",
+            "  use_sim_time: {default: false, description: whether the time is simulated}",
+            "  log_level: {default: info, description: a severity}",
         ]
         table += ["nodes:", *(f"  {name}: {fields}" for name, fields in self.nodes.items())]
         path = self.folder / "fake.system.yaml"
@@ -564,6 +567,7 @@ def test_up_run_folder_holds_configuration_logs_and_the_link(system: System) -> 
     assert config["arguments"] == {
         **{"gain": 2.0, "wanted": True, "run_dir": str(latest.resolve())},
         **{"arms": 2, "first": 1, "real_time": 0, "params": ""},
+        **{"namespace": "", "use_sim_time": False, "log_level": "info"},
     }
     assert config["versions"]["numpy"]
     assert config["ros"]["ROS_DOMAIN_ID"]
@@ -571,7 +575,17 @@ def test_up_run_folder_holds_configuration_logs_and_the_link(system: System) -> 
     assert f'--params-file {system.folder}/params.yaml -p gain:=2.0 -p run_dir:="{latest.resolve()}"' in log
     assert "-r __node:=one" in log
     assert "no line end,error" in log
-    assert "ROS_DOMAIN_ID=" in output
+    domain = config["ros"]["ROS_DOMAIN_ID"]
+    assert f"export ROS_DOMAIN_ID={domain} {RANGE}={os.environ.get(RANGE, 'LOCALHOST')}" in output.splitlines()
+
+
+def test_up_domain_of_the_environment_and_the_common_arguments_reach_the_nodes(system: System) -> None:
+    """The stand-in's table has the arguments that every system has."""
+    system.node("one", 'echo "$@"; echo domain $ROS_DOMAIN_ID', required=True)
+    status, output = system.run("namespace:=/left/", "use_sim_time:=true", "log_level:=warn", ROS_DOMAIN_ID="42")
+    assert status == 0 and "export ROS_DOMAIN_ID=42 " in output and "one | domain 42" in output
+    for words in ("-r __ns:=/left", "-p use_sim_time:=true", "--log-level warn"):
+        assert words in output
 
 
 def test_up_run_folder_of_the_latest_run_can_be_taken_again(system: System) -> None:

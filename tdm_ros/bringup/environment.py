@@ -194,6 +194,12 @@ def shadowed(prefix: Path) -> Path | None:
     return own if own != prefix and (own / INDEX / "packages" / "tdm_ros").is_file() else None
 
 
+def export_line(environ: Mapping[str, str]) -> str:
+    """Line for another terminal, after which its ROS 2 programs discover nodes of an environment."""
+    given = {"ROS_DOMAIN_ID": environ.get("ROS_DOMAIN_ID") or "0", RANGE: environ.get(RANGE) or "LOCALHOST"}
+    return "export " + " ".join(f"{name}={value}" for name, value in given.items())
+
+
 def free_domain(candidates: Iterable[int] | None = None) -> int:
     """Return a ROS domain in which no DDS participant of this machine is, as far as its ports tell.
 

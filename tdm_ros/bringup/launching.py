@@ -10,6 +10,7 @@ import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from ament_index_python.packages import get_package_prefix
 from launch import Action, LaunchContext, LaunchDescription
@@ -29,7 +30,15 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 
-from tdm_ros.bringup.environment import LIVE_LINES, ONE_THREAD, check_same_install, discovery, without_shared_memory
+from tdm_ros.bringup.environment import (
+    LIVE_LINES,
+    ONE_THREAD,
+    RANGE,
+    check_same_install,
+    discovery,
+    export_line,
+    without_shared_memory,
+)
 from tdm_ros.bringup.process import prefix_of
 from tdm_ros.bringup.run_folder import LOGS
 from tdm_ros.bringup.runner import RESTART_AFTER_S
@@ -41,6 +50,32 @@ RUN = "TDM_ROS_RUN"
 """Environment variable with the run's folder: it marks all processes of one inclusion, those of included files, too."""
 TERM_BEFORE_KILL_S = 1.0
 """Time between the second signal, SIGTERM, and SIGKILL; the first one, SIGINT, is sent at once."""
+
+
+COMMON = {
+    "namespace": ("", None, "namespace of the nodes, below that of a launch file that includes this one"),
+    "use_sim_time": ("false", ["true", "false"], "nodes take the time from /clock"),
+    "log_level": ("info", ["debug", "info", "warn", "error", "fatal"], "least severity that the nodes log"),
+}
+"""Arguments of every launch file: default, choices and description, by name. Tables of systems have them, too."""
+
+
+def declare_common() -> list[DeclareLaunchArgument]:
+    """Declare the arguments that every launch file has."""
+    return [
+        DeclareLaunchArgument(name, default_value=default, choices=choices, description=description)
+        for name, (default, choices, description) in COMMON.items()
+    ]
+
+
+def node_settings(context: LaunchContext) -> dict[str, Any]:
+    """Keyword arguments of a `Node` that the common arguments determine."""
+    namespace, use_sim_time, level = (LaunchConfiguration(name).perform(context) for name in COMMON)
+    return {
+        "namespace": namespace.strip("/") or None,
+        "parameters": [{"use_sim_time": use_sim_time == "true"}],
+        "ros_arguments": ["--log-level", level],
+    }
 
 
 def describe_system(path: Path) -> LaunchDescription:
@@ -80,15 +115,17 @@ def start_all(context: LaunchContext, table: SystemTable) -> list[Action]:
     texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
     values = table.completed({n: table.arguments[n].parse(text) for n, text in texts.items() if text != "auto"})
     check_same_install(Path(get_package_prefix(PACKAGE)))
-    found = discovery(os.environ, str(values.get("network", "localhost")))
-    found |= without_shared_memory(os.environ | found)
-    run = prepare(table, values, os.environ | found, "ros2 launch")
+    opened = os.environ | discovery(os.environ, str(values.get("network", "localhost")))
+    found = {RANGE: opened[RANGE], **without_shared_memory(opened)}
+    parent = context.launch_configurations.get("ros_namespace", "")
+    run = prepare(table, values, os.environ | found, "ros2 launch", parent)
     settings = {**run.settings, **found, LIVE_LINES: "some", RUN: str(run.folder)}
     return [
         LogInfo(msg=f"{table.name}: run folder {run.folder}"),
+        LogInfo(msg=f"to see its nodes and topics from another terminal, paste there:\n{export_line(opened)}"),
         *(SetEnvironmentVariable(*setting) for setting in settings.items()),
         *(include(part, values, table) for part in table.included(values)),
-        *start_nodes(table, values, run),
+        *start_nodes(table, values, run, parent),
     ]
 
 
@@ -99,11 +136,11 @@ def include(part: Include, values: dict[str, Value], table: SystemTable) -> Incl
     return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)), launch_arguments=given)
 
 
-def start_nodes(table: SystemTable, values: dict[str, Value], run: Prepared) -> Iterable[Action]:
+def start_nodes(table: SystemTable, values: dict[str, Value], run: Prepared, parent: str) -> Iterable[Action]:
     """Start the nodes of the table, and keep what they print in the run's folder."""
     entries = table.started(values)
     ends = Ends({entry.namespace for entry in entries if entry.required}, run)
-    names = {start(entry, values, table, ends): entry.full_name for entry in entries}
+    names = {start(entry, values, table, ends, parent): entry.full_name for entry in entries}
     files = LogFiles(run.folder / LOGS)
 
     def keep(event: ProcessIO) -> None:
@@ -153,15 +190,16 @@ def of_run(folder: Path | str) -> Callable[[Action], bool]:
     return matches
 
 
-def start(entry: NodeEntry, values: dict[str, Value], table: SystemTable, ends: Ends) -> Node:
+def start(entry: NodeEntry, values: dict[str, Value], table: SystemTable, ends: Ends, parent: str) -> Node:
     """Start a node: one that is required ends its arm, or the system, with it; any other is started again."""
     node = Node(
         package=entry.package,
         executable=entry.executable,
         exec_name=entry.executable,  # in what launch prints, in place of that of a prefix
         name=entry.name,
-        namespace=entry.namespace or None,
-        remappings=[*entry.remaps.items()],
+        namespace="/".join(filter(None, (table.namespace(values, parent), entry.namespace))) or None,
+        remappings=[*table.remaps(entry, values, parent).items()],
+        ros_arguments=["--log-level", str(values.get("log_level", "info"))],
         parameters=[*map(str, table.params_files(values)), table.given(entry, values)],
         prefix=" ".join(prefix_of(entry.priority_of(values))) or None,
         output="screen",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from subprocess import DEVNULL, PIPE
 from tdm_ros.bringup.environment import ament_prefixes
 from tdm_ros.bringup.process import check_priority
 from tdm_ros.bringup.run_folder import LOGS, new_run_folder, write_config
-from tdm_ros.bringup.table import PACKAGE, SystemTable, Value
+from tdm_ros.bringup.table import PACKAGE, SystemTable, Value, as_ros_text, names_for, sections_of
 from tdm_ros.files import FolderLock
 
 ROS_MODULES = ("rclpy", "rcl_interfaces", "lifecycle_msgs", "std_srvs", "rosidl_", "rpyutils", "ament_index_python")
@@ -69,15 +70,15 @@ def report(who: str, error: Exception) -> None:
         traceback.print_exception(error)
 
 
-def check_start(environ: Mapping[str, str], nodes: Collection[str], params_files: Sequence[Path]) -> None:
+def check_start(environ: Mapping[str, str], nodes: Mapping[str, str], params_files: Sequence[Path]) -> None:
     """Let the Python that nodes run in start ROS 2 with files of parameters, as each node will, and end.
 
     Parameters
     ----------
     environ : mapping of str to str
         The environment that the nodes are started in.
-    nodes : collection of str
-        Their executables.
+    nodes : mapping of str to str
+        Executable by fully qualified name.
     params_files : sequence of Path
 
     Raises
@@ -87,7 +88,12 @@ def check_start(environ: Mapping[str, str], nodes: Collection[str], params_files
     """
     python = shutil.which("python3", path=environ.get("PATH")) or sys.executable
     with tempfile.TemporaryDirectory() as folder:
-        command = [python, "-m", "tdm_ros.bringup.starting", ",".join(nodes)]
+        command = [
+            python,
+            "-m",
+            "tdm_ros.bringup.starting",
+            ",".join(f"{name}={executable}" for name, executable in nodes.items()),
+        ]
         command += [str(path.absolute()) for path in params_files]
         env = {"ROS_LOG_DIR": folder, **environ}
         # Not from the present folder, which Python would look for modules in.
@@ -125,11 +131,11 @@ def _interrupt_deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def check(nodes: Collection[str], params_files: Sequence[str]) -> int:
+def check(nodes: Mapping[str, str], params_files: Sequence[str]) -> int:
     """Start what every node starts with, and end; return the exit status and print why it is not 0."""
     try:
         check_settings(os.environ)
-        needed = dict.fromkeys([*NEEDED_BY_ALL, *(module for node in nodes for module in NEEDS.get(node, ()))])
+        needed = dict.fromkeys([*NEEDED_BY_ALL, *(module for node in nodes.values() for module in NEEDS.get(node, ()))])
         if missing := [module for module in needed if importlib.util.find_spec(module) is None]:
             raise ValueError(_install(missing))
         if "MUJOCO_GL" in os.environ and "mujoco" in needed:
@@ -137,11 +143,33 @@ def check(nodes: Collection[str], params_files: Sequence[str]) -> int:
         rclpy, _ = map(importlib.import_module, ("rclpy", "tdm_ros.msg"))
         rclpy.init(args=["--ros-args", *(word for path in params_files for word in ("--params-file", path))])
         rclpy.shutdown()
+        check_parameters(nodes, params_files)
     except Exception as error:
         own = str(error) if isinstance(error, ValueError) else repr(error)
         print(f"{_CHECK}{explain(error, os.environ) or own}", file=sys.stderr)
         return 1
     return 0
+
+
+def check_parameters(nodes: Mapping[str, str], params_files: Sequence[str]) -> None:
+    """Check that files have no section and no parameter that no node has: it would be ignored without a word.
+
+    Raises
+    ------
+    ValueError
+        If there is one, or one with the name that it had in an earlier version; the text has the file and the remedy.
+    """
+    parameters = importlib.import_module("tdm_ros.nodes.parameters")
+    known = {*parameters.NODES, *(name.rpartition("/")[2] for name in nodes)}
+    for path in params_files:
+        for pattern, _ in sections_of(path):
+            if not pattern.endswith("*") and (last := pattern.rpartition("/")[2]) not in known:
+                raise ValueError(f"{path}: no node is called {last}; expected {', '.join(sorted(known))}, or /**")
+    for name, executable in nodes.items():
+        try:
+            parameters.check_names(executable, *names_for(name, params_files))
+        except ValueError as error:
+            raise ValueError(f"{', '.join(map(str, params_files))}: {error}") from None
 
 
 _CHECK = "cannot start: "
@@ -194,6 +222,8 @@ def explain(error: BaseException, environ: Mapping[str, str]) -> str:
     if found := re.search(r"--params-file (.*?)'\. Error: (.*?),? (?:at|near) line(?:_num)? (\d+)", text, re.DOTALL):
         path, what, line = found.groups()
         what = what.replace("Error parsing a event", "this is not YAML")
+        if "Sequence should be of same type" in what:
+            return f"{path}, line {line}: an array has numbers of one type: write each with a point, as in [0.0, 1.5]"
         return (
             f"{path}, line {line}: {what}; expected names of nodes (or /**), below each of them ros__parameters, and "
             "below that its parameters"
@@ -230,7 +260,7 @@ def _install(packages: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(check(sys.argv[1].split(","), sys.argv[2:]))
+    sys.exit(check(dict(pair.split("=") for pair in sys.argv[1].split(",")), sys.argv[2:]))
 
 
 @dataclass(frozen=True)
@@ -252,7 +282,9 @@ class Prepared:
     lock: FolderLock
 
 
-def prepare(table: SystemTable, values: dict[str, Value], environ: Mapping[str, str], holder: str) -> Prepared:
+def prepare(
+    table: SystemTable, values: dict[str, Value], environ: Mapping[str, str], holder: str, parent: str = ""
+) -> Prepared:
     """Check, before anything is made or started, that nodes can start; then make the folder of the run.
 
     Parameters
@@ -264,6 +296,8 @@ def prepare(table: SystemTable, values: dict[str, Value], environ: Mapping[str, 
         The environment that the nodes are started in.
     holder : str
         Name of the program, for the message of a second one that is to write the folder.
+    parent : str
+        Namespace that the launch file is included in; empty: the root.
 
     Raises
     ------
@@ -274,7 +308,8 @@ def prepare(table: SystemTable, values: dict[str, Value], environ: Mapping[str, 
     """
     nodes, files = table.started(values), table.params_files(values)
     check_settings(environ)
-    if ours := {node.executable for node in nodes if node.package == PACKAGE}:
+    space = table.namespace(values, parent)
+    if ours := {f"{space}/{node.full_name}": node.executable for node in nodes if node.package == PACKAGE}:
         check_start(environ, ours, files)
     for node in nodes:
         check_priority(node.priority_of(values))
@@ -286,12 +321,17 @@ def prepare(table: SystemTable, values: dict[str, Value], environ: Mapping[str, 
     return Prepared(folder, {} if "ROS_LOG_DIR" in environ else {"ROS_LOG_DIR": str(folder / LOGS / "ros")}, lock)
 
 
+def plain(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Values as JSON has them: infinity, which it lacks, as the text of YAML."""
+    return {name: as_ros_text(value) if value == math.inf else value for name, value in values.items()}
+
+
 def configuration(table: SystemTable, values: Mapping[str, Value]) -> dict[str, object]:
     """Return what is run: the arguments, and what each node is given."""
-    nodes = {node.full_name: table.given(node, values) for node in table.started(values)}
+    nodes = {node.full_name: plain(table.given(node, values)) for node in table.started(values)}
     return {
         "system": table.name,
-        "arguments": dict(values),
+        "arguments": plain(values),
         "nodes": nodes,
         "params_files": {path.name: path.read_text() for path in table.params_files(values)},
     }

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ class Argument:
         The values it may have; empty: any of its type.
     minimum, maximum : float
         Smallest and largest number it may be; infinite: any.
+    unlimited : bool
+        Whether it may be `inf`, too.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Argument:
     choices: tuple[Value, ...] = ()
     minimum: float = -math.inf
     maximum: float = math.inf
+    unlimited: bool = False
 
     @property
     def kind(self) -> type:
@@ -68,13 +72,20 @@ class Argument:
             If it is not of the argument's type, not finite, too small, or not one of the choices.
         """
         try:
-            value = WORDS[text.lower()] if self.kind is bool else self.kind(text)
+            value = (
+                WORDS[text.lower()]
+                if self.kind is bool
+                else self.kind(text.replace(".inf", "inf") if self.unlimited else text)
+            )
         except (KeyError, ValueError):
             raise TableError(f"{self.name} must be {_NOUN[self.kind]}, got {text!r}") from None
         if self.choices and value not in self.choices:
             raise TableError(f"{self.name} must be one of {', '.join(map(str, self.choices))}; got {text!r}")
+        if self.unlimited and value == math.inf:
+            return value
         if self.kind in (int, float) and not (math.isfinite(value) and self.minimum <= value <= self.maximum):
             most = f" and <= {self.maximum:g}" if math.isfinite(self.maximum) else ""
+            most += ", or inf (unlimited)" if self.unlimited else ""
             raise TableError(f"{self.name} must be a finite number >= {self.minimum:g}{most}, got {text}")
         return value
 
@@ -213,11 +224,24 @@ class SystemTable:
     def given(self, node: NodeEntry, values: Mapping[str, Value]) -> dict[str, Value]:
         """The parameters of one of the nodes that are `started`; each arm has its own seed, port and folder."""
         given = {name: values[name] for name in node.parameters}
+        if values.get("use_sim_time"):
+            given["use_sim_time"] = True
         if node.number:
             given |= {name: int(given[name]) + node.number - 1 for name in COUNTED if name in given}
             if "run_dir" in given:
                 given["run_dir"] = str(Path(str(given["run_dir"])) / node.namespace)
         return given
+
+    def namespace(self, values: Mapping[str, Value], parent: str = "") -> str:
+        """Absolute namespace of the system below a ``parent``; "" for the root."""
+        return "".join(
+            f"/{part}" for text in (parent, str(values.get("namespace", ""))) for part in text.split("/") if part
+        )
+
+    def remaps(self, node: NodeEntry, values: Mapping[str, Value], parent: str = "") -> dict[str, str]:
+        """Topics that a node has elsewhere; absolute names are those below the namespace of the system."""
+        space = self.namespace(values, parent)
+        return {name: f"{space}{topic}" if topic.startswith("/") else topic for name, topic in node.remaps.items()}
 
     def included(self, values: Mapping[str, Value]) -> list[Include]:
         """The launch files that are included with these values."""
@@ -299,7 +323,47 @@ def load_table(path: Path) -> SystemTable:
 
 def as_ros_text(value: Value) -> str:
     """Write a value as `--ros-args -p name:=<text>` reads it back, with its type kept."""
+    if value == math.inf:
+        return ".inf"
     return repr(value) if type(value) is float else json.dumps(value)
+
+
+def sections_of(params_file: Path | str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each section of a file with parameters: pattern of node names, such as /**/arm, and values by full name."""
+
+    def walk(content: Any, pattern: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for key, below in content.items() if isinstance(content, dict) else ():
+            if key == "ros__parameters":
+                yield pattern or "/", flat(below)
+            else:
+                yield from walk(below, f"{pattern}/{str(key).strip('/')}")
+
+    yield from walk(yaml.safe_load(Path(params_file).read_text()), "")
+
+
+def matches(pattern: str, full_name: str) -> bool:
+    """Whether the pattern of a section applies to a node with that fully qualified name."""
+    tokens = {"**": "(/[^/]+)*", "*": "/[^/]+"}
+    expression = "".join(tokens.get(token, f"/{re.escape(token)}") for token in pattern.strip("/").split("/"))
+    return re.fullmatch(expression, full_name) is not None
+
+
+def names_for(full_name: str, params_files: Iterable[Path | str]) -> tuple[set[str], set[str]]:
+    """Names of the parameters that files have for a node, and those of them that every node gets (`/**`)."""
+    shared, own = set[str](), set[str]()
+    for path in params_files:
+        for pattern, values in sections_of(path):
+            if matches(pattern, full_name):
+                (shared if pattern.endswith("*") else own).update(values)
+    return shared | own, shared - own
+
+
+def flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    """Values of nested mappings by full name, with dots, as ROS has them."""
+    found: dict[str, Any] = {}
+    for key, below in content.items() if isinstance(content, dict) else ():
+        found |= flat(below, f"{prefix}{key}.") if isinstance(below, dict) else {f"{prefix}{key}": below}
+    return found
 
 
 def _argument(name: str, entry: Mapping[str, Any]) -> Argument:

@@ -17,6 +17,7 @@ from tdm_ros.bringup.environment import (
     LIVE_LINES,
     check_same_install,
     discovery,
+    export_line,
     find_in_prefixes,
     foreign_prefixes,
     ros_environment,
@@ -82,8 +83,8 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
     ]
     console = Console(sys.stdout, run.folder / LOGS, width=max(len(node.full_name) for node in nodes))
     console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
-    ros = [f"{name}={environ[name]}" for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE")]
-    console.say(f"to look on from another terminal: export {' '.join(ros)}")
+    console.say("to see its nodes and topics from another terminal, paste there:")
+    console.say(export_line(environ))
     for prefix in foreign_prefixes(os.environ):
         console.say(f"the ROS 2 in {prefix}, which is sourced, is for another Python and is not used")
     for prefix in {executables[node.full_name].parents[2] for node in nodes if node.package == PACKAGE}:
@@ -99,14 +100,16 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
 def node_command(node: NodeEntry, executable: Path, table: SystemTable, values: dict[str, Value]) -> list[str]:
     """Return the command line of a node: the same remaps and parameters that `ros2 launch` gives it."""
     command = [*prefix_of(node.priority_of(values)), str(executable), "--ros-args", "-r", f"__node:={node.name}"]
-    if node.namespace:
-        command += ["-r", f"__ns:=/{node.namespace}"]
-    for name, topic in node.remaps.items():
+    if namespace := "/".join(filter(None, (table.namespace(values), node.namespace))):
+        command += ["-r", f"__ns:=/{namespace.strip('/')}"]
+    for name, topic in table.remaps(node, values).items():
         command += ["-r", f"{name}:={topic}"]
     for path in table.params_files(values):
         command += ["--params-file", str(path)]
     for name, value in table.given(node, values).items():
         command += ["-p", f"{name}:={as_ros_text(value)}"]
+    if level := values.get("log_level"):
+        command += ["--log-level", str(level)]
     return command
 
 

@@ -393,7 +393,7 @@ class EpisodeMachine:
         if on and not schedule.evaluations:
             return "there are no goals to evaluate on: evaluate_goals is 0"
         if not on and schedule.duration and self.robot_cycles >= schedule.duration:
-            return "the time for learning is over: duration_min is larger, or 0, in a run that learns on"
+            return "the time for learning is over: duration_min is larger, or .inf, in a run that learns on"
         if self.told.state in (State.FAULT, State.DONE):
             return f"not now, the state is {self.told.state.name}"
         self._evaluate_asked = on

@@ -6,7 +6,6 @@ import concurrent.futures
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
 from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement, twist_of
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.node_runner import run
-from tdm_ros.nodes.parameters import ArmParameters, Declared
+from tdm_ros.nodes.parameters import ArmParameters, Declared, TeleopParameters
 from tdm_ros.nodes.subscriptions import listen, other_publisher
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
@@ -95,7 +94,7 @@ class ArmNode(Node):
 
     def _make_control(self, given: ArmParameters) -> ArmControl:
         policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
-        limits = limits_of(given)
+        limits = limits_of(given.limits)
         drives = (
             ArmCycle(self._arm, Limiter(policy, limits), policy),
             ArmCycle(self._arm, Limiter(home, home_limits_of(limits)), home),
@@ -103,9 +102,8 @@ class ArmNode(Node):
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)
         check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s, run=self._run)
-        settings = {spec.name: getattr(given, spec.name) for spec in fields(SafeguardSettings)}
-        safeguards = Safeguards(SafeguardSettings(**settings), self.task.rate_hz)
-        return ArmControl(drives, check, timing, NEUTRAL_RAD, self._now_s(), safeguards, _teleop_of(given))
+        safeguards = Safeguards(_safeguards_of(given), self.task.rate_hz)
+        return ArmControl(drives, check, timing, NEUTRAL_RAD, self._now_s(), safeguards, _teleop_of(given.teleop))
 
     def _service(self, action: Callable[[], concurrent.futures.Future[Answer]]) -> Callable[[Any, Any], Any]:
         """Make a service of something that the worker does; the loop goes on meanwhile."""
@@ -154,7 +152,7 @@ class ArmNode(Node):
                 self._events.publish(String(data=event))
         if self._control.cycle % round(self.task.rate_hz) == 0:
             rate_hz = self._control.safeguards.rate_hz
-            slow = rate_hz < self._given.warn_hz
+            slow = rate_hz < self._given.rate.warn_hz
             missing = f"missing on the robot: {self._missing}" if self._missing else ""
             warning = f"only {rate_hz:.1f} commands a second in time" if slow else missing
             self._diagnostics.publish(warning, report.fault)
@@ -163,7 +161,7 @@ class ArmNode(Node):
         """Ages of commands are differences of stamps. When the clock behind them jumps, a real arm stops."""
         ahead_s = time.time() - time.monotonic()
         jump_s, self._wall_ahead_s = ahead_s - self._wall_ahead_s, ahead_s
-        if self._given.latch and abs(jump_s) > self._given.command_timeout_s:
+        if self._given.fault.latched and abs(jump_s) > self._given.command_timeout_s:
             self._control.fault(f"the wall clock jumped by {jump_s:+.1f} s")
 
     def _publish(self, report: CycleReport) -> None:
@@ -227,9 +225,9 @@ class ArmNode(Node):
     def _on_deadman(self, message: Bool) -> None:
         """Take in the deadman of one publisher, the one that is named; anything else counts as let go."""
         given, topic = self._given, self.resolve_topic_name("deadman")
-        problem = other_publisher(self, topic, given.deadman_source) if given.require_deadman else ""
+        problem = other_publisher(self, topic, given.deadman.source) if given.deadman.required else ""
         if problem:
-            self.refusals.refuse("deadman: not of the one source", f"{problem}, or set arm.deadman_source")
+            self.refusals.refuse("deadman: not of the one source", f"{problem}, or set arm.deadman.source")
         self._control.deadman(bool(message.data) and not problem, self._now_s())
 
     def _on_two_deadmen(self, why: str) -> None:
@@ -267,8 +265,21 @@ class ArmNode(Node):
         return flat
 
 
-def _teleop_of(given: ArmParameters) -> TeleopSettings:
-    return TeleopSettings(given.teleop_timeout_s, given.teleop_threshold_m_s, given.teleop_speed_m_s, given.hand_back_s)
+def _safeguards_of(given: ArmParameters) -> SafeguardSettings:
+    return SafeguardSettings(
+        ramp_s=given.slow_start.ramp_s,
+        first_scale=given.slow_start.velocity_scale,
+        first_s=given.slow_start.duration_s,
+        require_deadman=given.deadman.required,
+        deadman_timeout_s=given.deadman.timeout_s,
+        latch=given.fault.latched,
+        stop_hz=given.rate.stop_hz,
+        raise_m=given.home.lift_m,
+    )
+
+
+def _teleop_of(given: TeleopParameters) -> TeleopSettings:
+    return TeleopSettings(given.timeout_s, given.threshold_m_s, given.max_speed_m_s, given.ramp_s)
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 
 from rclpy.node import Node
 
@@ -15,24 +15,43 @@ from tdm_ros.drivers.intera.wire import read_secret
 from tdm_ros.drivers.worker_arm import SawyerArm
 from tdm_ros.envs.sawyer_sim import SawyerSim
 from tdm_ros.nodes.gazebo_arm import GazeboArm, JointCommands
-from tdm_ros.nodes.parameters import ArmParameters, point_of
+from tdm_ros.nodes.parameters import UNLIMITED, ArmParameters, LimitParameters
 from tdm_ros.robots.arm import ACTUATIONS, Arm
 from tdm_ros.robots.arm_cycle import HOME_LIMITS
-from tdm_ros.robots.limits import OPTIONAL, Limits
+from tdm_ros.robots.limits import Limits
 
 
-def limits_of(given: ArmParameters) -> Limits:
+def limits_of(given: LimitParameters) -> Limits:
     """The limits that parameters name.
 
     Raises
     ------
     ValueError
-        If a corner is not three numbers, or makes no box, or bounds do not go together.
+        If corners make no box, or bounds do not go together.
     """
-    bounds = {spec.name: getattr(given, spec.name) for spec in fields(Limits) if hasattr(given, spec.name)}
-    corners = {name: point_of(f"arm.{name}", bounds[name]) for name in bounds if name.endswith(("_low_m", "_high_m"))}
-    optional = {name: bounds[name] or None for name in OPTIONAL}
-    return Limits(**{**bounds, **corners, **optional})
+    hand, links, parts = given.hand_box, given.link_box, given.self_collision
+    try:
+        return Limits(
+            box_low_m=hand.low_m,
+            box_high_m=hand.high_m,
+            joint_margin_rad=given.joint_margin_rad,
+            velocity_scale=given.velocity_scale,
+            look_ahead_s=given.look_ahead_s,
+            age_max_s=_bound(given.state_age_s),
+            delay_s=given.command_delay_s,
+            acceleration_scale=_bound(given.acceleration_scale),
+            links_low_m=links.low_m if links.enabled else None,
+            links_high_m=links.high_m if links.enabled else None,
+            hand_speed_m_s=_bound(given.hand_speed_m_s),
+            singular_m=given.min_singular_value_m or None,
+            clearance_m=parts.clearance_m if parts.enabled else None,
+        )
+    except ValueError as error:
+        raise ValueError(f"arm.limits: {error}") from None
+
+
+def _bound(maximum: float) -> float | None:
+    return None if maximum == UNLIMITED else maximum
 
 
 def home_limits_of(limits: Limits) -> Limits:
@@ -69,7 +88,7 @@ def make_gazebo(given: ArmParameters, node: Node) -> Arm:
     if by_torque and given.lock_step:
         raise ValueError("lock_step needs actuation velocity: torques that hold the arm have to change within a cycle")
     module = "tdm_ros.nodes.gazebo_worker"
-    command = [sys.executable, "-m", module, "--namespace", node.get_namespace(), *shlex.split(given.worker_arguments)]
+    command = [sys.executable, "-m", module, "--namespace", node.get_namespace(), *shlex.split(given.worker.arguments)]
     command += ["--lock-step"] * given.lock_step + ["--by-torque"] * by_torque
     commands = JointCommands(node, by_torque)
 
@@ -89,10 +108,11 @@ def make_sawyer(given: ArmParameters) -> Arm:
     """
 
     def start() -> InteraClient:
-        folders = [folder for folder in given.worker_path.split(":") if folder]
-        environ = ros1_environment(os.environ, given.master_uri, given.host_ip, folders)
+        folders = [folder for folder in given.worker.python_path.split(":") if folder]
+        host_ip = "" if given.ros1.host_ip == "auto" else given.ros1.host_ip
+        environ = ros1_environment(os.environ, given.ros1.master_uri, host_ip, folders)
         return InteraClient.start(
-            [*shlex.split(given.worker_command), WORKER, *shlex.split(given.worker_arguments)], environ
+            [*shlex.split(given.worker.command), WORKER, *shlex.split(given.worker.arguments)], environ
         )
 
     return _through("sawyer", given, start)
@@ -106,7 +126,7 @@ def make_bridged(given: ArmParameters) -> Arm:
     ValueError
         If it is not to be had; the text says why.
     """
-    command = [sys.executable, "-m", "tdm_ros.nodes.bridge_worker", *shlex.split(given.worker_arguments)]
+    command = [sys.executable, "-m", "tdm_ros.nodes.bridge_worker", *shlex.split(given.worker.arguments)]
     return _through("bridged", given, lambda: InteraClient.start(command, os.environ))
 
 
@@ -117,7 +137,7 @@ def _through(
     arm: Callable[[InteraClient], Arm] = SawyerArm,
 ) -> Arm:
     try:
-        client = _connected(given) if given.worker_address else start()
+        client = start() if given.worker.address == "none" else _connected(given)
         client.wait_ready()
         return arm(client)
     except (InteraError, OSError, ValueError) as error:
@@ -125,9 +145,9 @@ def _through(
 
 
 def _connected(given: ArmParameters) -> InteraClient:
-    host, _, port = given.worker_address.rpartition(":")
+    host, _, port = given.worker.address.rpartition(":")
     if not host or not port.isdigit():
-        raise ValueError(f"worker_address must be HOST:PORT, got {given.worker_address!r}")
-    if not given.worker_secret:
-        raise ValueError("worker_secret must name the file that the worker was given as --secret-file, got none")
-    return InteraClient.connect(host, int(port), read_secret(given.worker_secret))
+        raise ValueError(f"worker.address must be HOST:PORT, got {given.worker.address!r}")
+    if not given.worker.secret_file:
+        raise ValueError("worker.secret_file must name the file that the worker was given as --secret-file, got none")
+    return InteraClient.connect(host, int(port), read_secret(given.worker.secret_file))

@@ -75,7 +75,7 @@ class ConsoleNode(Node):
         from tdm_ros.console.server import Server
 
         try:
-            server = Server(self.desk, given.host, given.port, given.token)
+            server = Server(self.desk, given.host, given.port, "" if given.token == "auto" else given.token)
         except OSError as error:
             self.get_logger().warning(f"there is no page, the rest goes on: {given.host}:{given.port}: {error}")
             return None

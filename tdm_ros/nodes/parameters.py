@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+import itertools
+import math
+import re
+import sys
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -11,14 +16,21 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from tdm_ros.bringup.table import names_for
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.tasks import SCENES
-from tdm_ros.tasks.scenes import boxes_from_text
+from tdm_ros.tasks.scenes import boxes_of_numbers
+
+P = TypeVar("P")
 
 PLANNERS = ("direct", "graph", "cem", "mppi", "gradient")
-"""Names of ways to plan; direct, and those of `planning.OPTIMISERS`."""
-Value = bool | int | float | str
-NOUN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+"""Names of planning methods; direct, and those of `planning.OPTIMISERS`."""
+UNLIMITED = math.inf
+"""Value of a maximum that does not apply; `.inf` in YAML."""
+Value = bool | int | float | str | tuple[float, ...]
+NOUN = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "an array of numbers"}
+FOREIGN = re.compile(r"use_sim_time|start_type_description_service|qos_overrides\..*")
+"""Parameters that rclpy declares itself."""
 
 
 def parameter(
@@ -28,11 +40,12 @@ def parameter(
     bounds: tuple[float, float] | None = None,
     choices: tuple[str, ...] = (),
     read_only: bool = True,
-    parse: Callable[[str], object] | None = None,
+    unlimited: bool = False,
+    check: Callable[[Any], object] | None = None,
 ) -> Any:
-    """Define one parameter: a dataclass field that knows its unit, bounds (inclusive) and description.
+    """Define one parameter: a dataclass field with unit, bounds (inclusive) and description.
 
-    ``parse`` raises a ValueError for a text that means nothing.
+    With ``unlimited``, infinity is a value, too. ``check`` raises a ValueError for a value that is invalid.
     """
     metadata = {
         "description": description,
@@ -40,9 +53,45 @@ def parameter(
         "bounds": bounds,
         "choices": choices,
         "read_only": read_only,
-        "parse": parse,
+        "unlimited": unlimited,
+        "check": check,
     }
     return field(default=default, metadata=metadata)
+
+
+def vector(value: tuple[float, ...]) -> None:
+    """Raise a ValueError if an array is not x, y, z, all finite."""
+    if len(value) != 3 or not all(map(math.isfinite, value)):
+        raise ValueError(f"expected three finite numbers [x, y, z], got {list(value)}")
+
+
+def not_empty(value: str) -> None:
+    """Raise a ValueError for an empty text."""
+    if not value:
+        raise ValueError("expected a text that is not empty")
+
+
+def specs_of(kind: type[Any], prefix: str = "") -> dict[str, Any]:
+    """Fields of all parameters of a dataclass by their full names; those of a nested dataclass follow a dot."""
+    found: dict[str, Any] = {}
+    for spec in fields(kind):
+        if isinstance(spec.default_factory, type):
+            found |= specs_of(spec.default_factory, f"{prefix}{spec.name}.")
+        else:
+            found[prefix + spec.name] = spec
+    return found
+
+
+def build(kind: type[P], values: Mapping[str, Value], prefix: str = "") -> P:
+    """Make a dataclass of parameters from values by full name; the default where there is none."""
+    given: dict[str, Any] = {}
+    for spec in fields(kind):  # type: ignore[arg-type]
+        name = prefix + spec.name
+        if isinstance(spec.default_factory, type):
+            given[spec.name] = build(spec.default_factory, values, f"{name}.")
+        elif name in values:
+            given[spec.name] = values[name]
+    return kind(**given)
 
 
 def check(owner: str, name: str, spec: Any, value: Any) -> Value:
@@ -51,29 +100,44 @@ def check(owner: str, name: str, spec: Any, value: Any) -> Value:
     Raises
     ------
     ValueError
-        If the type is another or the value is out of range; the message says what is expected.
+        If the type is another or the value is out of range; the message names what is expected.
     """
     kind = type(spec.default)
     if kind is float and type(value) is int:
         value = float(value)
+    if kind is tuple and not isinstance(value, str) and _numbers(value):
+        value = tuple(map(float, () if value is None else value))
     if type(value) is not kind:
-        remedy = (
-            f""": write it in quotes, {name}: "..." in a file, -p '{name}:="..."' in a shell""" if kind is str else ""
-        )
+        remedy = ""
+        if kind is str:
+            remedy = f""": write it in quotes, {name}: "..." in a file, -p '{name}:="..."' in a shell"""
+        elif kind is tuple:
+            remedy = f": write {name}: {list(spec.default) or [0.0, 0.5, 1.0]}"
         raise ValueError(f"{owner}.{name} must be {NOUN[kind]}, got {value!r}{remedy}")
     bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))
-    if bounds and not bounds[0] <= value <= bounds[1]:
+    unlimited = spec.metadata["unlimited"]
+    if bounds and not (bounds[0] <= value <= bounds[1] or (unlimited and value == UNLIMITED)):
+        alternative = " or .inf (unlimited)" if unlimited else ""
         raise ValueError(
-            f"{owner}.{name} must be in [{bounds[0]:g}, {bounds[1]:g}] {unit}, got {value}".replace("  ", " ")
+            f"{owner}.{name} must be in [{bounds[0]:g}, {bounds[1]:g}] {unit}{alternative}, got {value}".replace(
+                " ,", ","
+            )
         )
     if choices and value not in choices:
         raise ValueError(f"{owner}.{name} must be one of {', '.join(choices)}, got {value!r}")
-    if parse := spec.metadata["parse"]:
+    if further := spec.metadata["check"]:
         try:
-            parse(value)
+            further(value)
         except ValueError as error:
             raise ValueError(f"{owner}.{name}: {error}") from None
     return value
+
+
+def _numbers(value: Any) -> bool:
+    try:
+        return value is None or all(type(number) in (int, float) for number in value)
+    except TypeError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -81,6 +145,154 @@ class TaskParameters:
     """Shared by every node."""
 
     actuation: str = parameter("velocity", "Actuation of the joints.", choices=tuple(ACTUATIONS))
+
+
+@dataclass(frozen=True)
+class Ros1Parameters:
+    """Network of the Sawyer."""
+
+    master_uri: str = parameter("http://localhost:11311", "URI of the Sawyer's ROS 1 master.")
+    host_ip: str = parameter(
+        "auto", "Address of this machine in the Sawyer's network; auto: its host name.", check=not_empty
+    )
+
+
+@dataclass(frozen=True)
+class WorkerParameters:
+    """Worker process of a Sawyer or of Gazebo."""
+
+    command: str = parameter("/usr/bin/python3", "Command of a ROS 1 Python for the worker of intera_interface.")
+    python_path: str = parameter("", "Folders of intera_interface and its messages for the worker, : between them.")
+    arguments: str = parameter("", "Additional arguments of the worker, such as --allow-torque.")
+    address: str = parameter(
+        "none", "HOST:PORT of a running worker (--listen); none: the node starts one.", check=not_empty
+    )
+    secret_file: str = parameter("", "File with the secret of the running worker (--secret-file).")
+
+
+@dataclass(frozen=True)
+class HandBoxParameters:
+    """Box of the hand."""
+
+    low_m: tuple[float, float, float] = parameter(
+        (0.15, -0.6, 0.02), "Lower corner of the box of the hand.", "m", check=vector
+    )
+    high_m: tuple[float, float, float] = parameter(
+        (0.95, 0.6, 0.85), "Upper corner of the box of the hand.", "m", check=vector
+    )
+
+
+@dataclass(frozen=True)
+class LinkBoxParameters:
+    """Box of elbow and links."""
+
+    enabled: bool = parameter(False, "Keep elbow and links in a box.")
+    low_m: tuple[float, float, float] = parameter((-0.25, -0.65, 0.02), "Lower corner of that box.", "m", check=vector)
+    high_m: tuple[float, float, float] = parameter((0.95, 0.75, 1.1), "Upper corner of that box.", "m", check=vector)
+
+
+@dataclass(frozen=True)
+class SelfCollisionParameters:
+    """Distance between parts of the arm."""
+
+    enabled: bool = parameter(False, "Check the distance between parts of the arm.")
+    clearance_m: float = parameter(0.02, "Minimum distance between parts of the arm.", "m", (0.001, 0.5))
+
+
+@dataclass(frozen=True)
+class LimitParameters:
+    """Limits of every command; `robots.limits.Limits` checks them together."""
+
+    hand_box: HandBoxParameters = field(default_factory=HandBoxParameters)
+    link_box: LinkBoxParameters = field(default_factory=LinkBoxParameters)
+    self_collision: SelfCollisionParameters = field(default_factory=SelfCollisionParameters)
+    joint_margin_rad: float = parameter(0.05, "Distance kept from each joint limit.", "rad", (0.0, 0.5))
+    velocity_scale: float = parameter(
+        1.0, "Maximum joint velocity as a fraction of the vendor's limit.", "1", (0.01, 1.0)
+    )
+    acceleration_scale: float = parameter(
+        UNLIMITED,
+        "Maximum increase of joint speed as a fraction of the vendor's limit.",
+        "1",
+        (0.001, 1.0),
+        unlimited=True,
+    )
+    hand_speed_m_s: float = parameter(UNLIMITED, "Maximum speed of the hand.", "m/s", (0.001, 5.0), unlimited=True)
+    min_singular_value_m: float = parameter(
+        0.0, "Minimum singular value of the Jacobian of the hand.", "m/rad", (0.0, 1.0)
+    )
+    state_age_s: float = parameter(
+        UNLIMITED,
+        "Maximum age of the joint state that a command is checked with.",
+        "s",
+        (0.001, 1.0),
+        unlimited=True,
+    )
+    command_delay_s: float = parameter(
+        0.0, "Maximum delay of a command after its cycle; needs a longer look_ahead_s.", "s", (0.0, 1.0)
+    )
+    look_ahead_s: float = parameter(0.15, "Look-ahead time of the limiter.", "s", (0.05, 2.0))
+
+
+@dataclass(frozen=True)
+class SlowStartParameters:
+    """Speed after a start."""
+
+    ramp_s: float = parameter(
+        0.0, "Duration of the speed ramp after each start and each change of control.", "s", (0.0, 10.0)
+    )
+    duration_s: float = parameter(0.0, "Duration of the first motion after a start.", "s", (0.0, 3600.0))
+    velocity_scale: float = parameter(1.0, "Maximum fraction of the speed in the first motion.", "1", (0.01, 1.0))
+
+
+@dataclass(frozen=True)
+class DeadmanParameters:
+    """Deadman of the operator."""
+
+    required: bool = parameter(False, "Move only while `deadman` is true.")
+    source: str = parameter("deadman", "Name of the only node that may publish `deadman`.")
+    timeout_s: float = parameter(0.2, "Silence after which the deadman counts as released.", "s", (0.05, 1.0))
+
+
+@dataclass(frozen=True)
+class TeleopParameters:
+    """Teleoperation."""
+
+    timeout_s: float = parameter(
+        0.15, "Silence of the teleoperation device after which it is not followed.", "s", (0.05, 0.15)
+    )
+    threshold_m_s: float = parameter(
+        0.005,
+        "A faster twist takes control even if not engaged; rotation counts as 0.3 m per rad.",
+        "m/s",
+        (0.001, 0.1),
+    )
+    max_speed_m_s: float = parameter(
+        0.3, "Maximum speed of the hand under teleoperation; faster twists are scaled down.", "m/s", (0.11, 1.0)
+    )
+    ramp_s: float = parameter(0.3, "Minimum duration of the speed ramp after teleoperation.", "s", (0.0, 10.0))
+
+
+@dataclass(frozen=True)
+class FaultParameters:
+    """Faults of the arm."""
+
+    latched: bool = parameter(False, "Enter FAULT when a command is late, missing or rejected.")
+
+
+@dataclass(frozen=True)
+class HomeParameters:
+    """Drive home."""
+
+    lift_m: float = parameter(0.0, "Height by which the hand is raised first on the drive home.", "m", (0.0, 0.5))
+
+
+@dataclass(frozen=True)
+class RateParameters:
+    """Rate of commands that arrive within their cycle."""
+
+    warn_hz: float = parameter(18.0, "Rate of timely commands below which a warning is given.", "Hz", (0.0, 20.0))
+    stop_hz: float = parameter(0.0, "Rate of timely commands below which the arm enters FAULT.", "Hz", (0.0, 20.0))
 
 
 @dataclass(frozen=True)
@@ -94,88 +306,19 @@ class ArmParameters(TaskParameters):
     )
     sim: str = parameter("mujoco", "Simulator of a simulated arm.", choices=("mujoco", "gazebo"))
     lock_step: bool = parameter(False, "Gazebo is paused and makes exactly the steps of each cycle.")
-    master_uri: str = parameter("http://localhost:11311", "URI of the Sawyer's ROS 1 master.")
-    host_ip: str = parameter("", "Address of this machine in the Sawyer's network; empty: its host name.")
-    worker_command: str = parameter(
-        "/usr/bin/python3", "Command that starts a ROS 1 Python for the worker of intera_interface."
-    )
-    worker_path: str = parameter("", "Folders of intera_interface and its messages for the worker, : between them.")
-    worker_arguments: str = parameter("", "Additional arguments of the worker, such as --allow-torque.")
-    worker_address: str = parameter("", "HOST:PORT of a running worker (--listen); empty: start one.")
-    worker_secret: str = parameter("", "File with the secret of that worker (--secret-file).")
     command_timeout_s: float = parameter(0.1, "Age of the last command after which the arm holds.", "s", (0.05, 0.5))
     supervisor_timeout_s: float = parameter(
         1.0, "Silence of the supervisor after which the arm holds.", "s", (0.3, 10.0)
     )
-    box_low_m: str = parameter("0.15 -0.6 0.02", "Lower corner of the box of the hand: x y z.", "m")
-    box_high_m: str = parameter("0.95 0.6 0.85", "Upper corner of the box of the hand.", "m")
-    joint_margin_rad: float = parameter(0.05, "Distance kept from each joint limit.", "rad", (0.0, 0.5))
-    velocity_scale: float = parameter(
-        1.0, "Maximum joint velocity as a fraction of the vendor's limit.", "1", (0.01, 1.0)
-    )
-    look_ahead_s: float = parameter(0.15, "Look-ahead time of the limiter.", "s", (0.05, 2.0))
-    links_low_m: str = parameter("", "Lower corner of the box of elbow and links: x y z; empty: no box.", "m")
-    links_high_m: str = parameter("", "Upper corner of that box.", "m")
-    acceleration_scale: float = parameter(
-        0.0, "Maximum increase of joint speed as a fraction of the vendor's limit; 0: unlimited.", "1", (0.0, 1.0)
-    )
-    hand_speed_m_s: float = parameter(0.0, "Maximum speed of the hand; 0: unlimited.", "m/s", (0.0, 5.0))
-    singular_m: float = parameter(
-        0.0, "Minimum singular value of the Jacobian of the hand; 0: unlimited.", "m/rad", (0.0, 1.0)
-    )
-    clearance_m: float = parameter(0.0, "Minimum distance between parts of the arm; 0: not checked.", "m", (0.0, 0.5))
-    age_max_s: float = parameter(
-        0.0, "Maximum age of the joint state that a command is checked with; 0: unlimited.", "s", (0.0, 1.0)
-    )
-    delay_s: float = parameter(
-        0.0, "Maximum delay of a command after its cycle; needs a longer look_ahead_s.", "s", (0.0, 1.0)
-    )
-    ramp_s: float = parameter(
-        0.0, "Duration of the speed ramp after each start and each change of control.", "s", (0.0, 10.0)
-    )
-    first_scale: float = parameter(
-        1.0, "Maximum fraction of the speed in the first motion after a start.", "1", (0.01, 1.0)
-    )
-    first_s: float = parameter(0.0, "Duration of the first motion.", "s", (0.0, 3600.0))
-    require_deadman: bool = parameter(False, "Move only while `deadman` is true.")
-    deadman_source: str = parameter("deadman", "Name of the only node that may publish `deadman`.")
-    deadman_timeout_s: float = parameter(0.2, "Silence after which the deadman counts as released.", "s", (0.05, 1.0))
-    teleop_timeout_s: float = parameter(
-        0.15, "Silence of the teleoperation device after which it is not followed.", "s", (0.05, 0.15)
-    )
-    teleop_threshold_m_s: float = parameter(
-        0.005,
-        "A faster twist takes control even if not engaged; rotation counts as 0.3 m per rad.",
-        "m/s",
-        (0.001, 0.1),
-    )
-    teleop_speed_m_s: float = parameter(
-        0.3, "Maximum speed of the hand under teleoperation; faster twists are scaled down.", "m/s", (0.11, 1.0)
-    )
-    hand_back_s: float = parameter(0.3, "Minimum duration of the speed ramp after teleoperation.", "s", (0.0, 10.0))
-    latch: bool = parameter(False, "Enter FAULT when a command is late, missing or rejected.")
-    raise_m: float = parameter(0.0, "Height by which the hand is raised first on the way home.", "m", (0.0, 0.5))
-    warn_hz: float = parameter(18.0, "Rate of timely commands below which a warning is given.", "Hz", (0.0, 20.0))
-    stop_hz: float = parameter(
-        0.0, "Rate of timely commands below which the arm enters FAULT; 0: never.", "Hz", (0.0, 20.0)
-    )
-
-
-def point_of(name: str, text: str) -> tuple[float, float, float] | None:
-    """A point that a parameter holds as text, ``x y z`` [m]; None where that is empty.
-
-    Raises
-    ------
-    ValueError
-        If it is not three numbers.
-    """
-    if not text:
-        return None
-    try:
-        x, y, z = map(float, text.split())
-    except ValueError:
-        raise ValueError(f"{name} must be three numbers, x y z [m], got {text!r}") from None
-    return x, y, z
+    limits: LimitParameters = field(default_factory=LimitParameters)
+    slow_start: SlowStartParameters = field(default_factory=SlowStartParameters)
+    home: HomeParameters = field(default_factory=HomeParameters)
+    deadman: DeadmanParameters = field(default_factory=DeadmanParameters)
+    teleop: TeleopParameters = field(default_factory=TeleopParameters)
+    rate: RateParameters = field(default_factory=RateParameters)
+    fault: FaultParameters = field(default_factory=FaultParameters)
+    ros1: Ros1Parameters = field(default_factory=Ros1Parameters)
+    worker: WorkerParameters = field(default_factory=WorkerParameters)
 
 
 @dataclass(frozen=True)
@@ -188,19 +331,26 @@ class PolicyParameters(TaskParameters):
 
 
 @dataclass(frozen=True)
+class KeepOutParameters:
+    """Boxes that the hand keeps out of."""
+
+    boxes_m: tuple[float, ...] = parameter(
+        (),
+        "Additional keep-out boxes: six numbers per box, its lower and its upper corner.",
+        "m",
+        read_only=False,
+        check=boxes_of_numbers,
+    )
+    margin_m: float = parameter(0.04, "Distance of plans from keep-outs.", "m", (0.0, 0.5))
+
+
+@dataclass(frozen=True)
 class PlannerParameters(TaskParameters):
     """Parameters of `planner`."""
 
     planner: str = parameter("direct", "Planning method; direct: the goal is passed on.", choices=PLANNERS)
     scene: str = parameter("open", "Scene with its keep-outs.", choices=tuple(SCENES))
-    keep_out: str = parameter(
-        "",
-        "Additional keep-out boxes: x y z of lower and upper corner, ; between boxes.",
-        "m",
-        read_only=False,
-        parse=boxes_from_text,
-    )
-    margin_m: float = parameter(0.04, "Distance of plans from keep-outs.", "m", (0.0, 0.5))
+    keep_out: KeepOutParameters = field(default_factory=KeepOutParameters)
     seed: int = parameter(0, "Seed of the optimisers.", bounds=(0, 2**31 - 1))
     budget_s: float = parameter(0.2, "Time limit of a plan; after it the previous plan is kept.", "s", (0.005, 5.0))
     replan_steps: int = parameter(10, "Steps between two plans.", "steps", (1, 1000))
@@ -211,16 +361,36 @@ class PlannerParameters(TaskParameters):
 
 
 @dataclass(frozen=True)
+class GoalBoxParameters:
+    """Box that goals are drawn from."""
+
+    enabled: bool = parameter(False, "Draw goals from this box; false: from that of the task.")
+    low_m: tuple[float, float, float] = parameter(
+        (0.42, -0.28, 0.08), "Lower corner of the goal box.", "m", check=vector
+    )
+    high_m: tuple[float, float, float] = parameter(
+        (0.73, 0.35, 0.48), "Upper corner of the goal box.", "m", check=vector
+    )
+
+
+@dataclass(frozen=True)
+class EpisodeLengthParameters:
+    """Length of an episode."""
+
+    enabled: bool = parameter(False, "Use this length; false: that of the task or the scene.")
+    steps: int = parameter(100, "Length of an episode.", "cycles", (1, 10000))
+
+
+@dataclass(frozen=True)
 class SupervisorParameters(TaskParameters):
     """Parameters of `supervisor`."""
 
     run_dir: str = parameter("runs/latest", "Folder of the run: metrics, summary, curve, log, checkpoint.")
     scene: str = parameter("open", "Scene; goals are drawn outside its keep-outs.", choices=tuple(SCENES))
-    goal_low_m: str = parameter("", "Lower corner of the goal box: x y z; empty: that of the task.", "m")
-    goal_high_m: str = parameter("", "Upper corner of the goal box.", "m")
-    episode_steps: int = parameter(0, "Length of an episode; 0: that of the task or the scene.", "cycles", (0, 10000))
+    goal_box: GoalBoxParameters = field(default_factory=GoalBoxParameters)
+    episode_length: EpisodeLengthParameters = field(default_factory=EpisodeLengthParameters)
     seed: int = parameter(0, "Seed of the goals; training and evaluation goals are disjoint.", bounds=(0, 2**31 - 1))
-    duration_min: float = parameter(3.0, "Robot time of learning; 0: unlimited.", "min", (0.0, 1e5))
+    duration_min: float = parameter(3.0, "Robot time of learning.", "min", (0.001, 1e5), unlimited=True)
     evaluate_goals: int = parameter(40, "Number of goals of the final evaluation.", bounds=(0, 10000))
     reset_every: int = parameter(10, "Episodes between two drives home.", "episodes", (1, 10**6), read_only=False)
     evaluate_reset_every: int = parameter(
@@ -249,14 +419,14 @@ class TrainerParameters(TaskParameters):
 
     run_dir: str = parameter("runs/latest", "Run folder; the log is read, checkpoint/ is written.")
     seed: int = parameter(0, "Seed of initial weights and sampling.", bounds=(0, 2**31 - 1))
-    arms: int = parameter(
-        0,
-        "Number of arms in namespaces below that the schedule is for; 0: the arm in the same namespace.",
-        "arms",
-        (0, 100),
-    )
+    fleet: bool = parameter(False, "Learn from the arms in all namespaces below; false: from the arm in the same one.")
+    arms: int = parameter(1, "Number of arms that the learning rate schedule is for.", "arms", (1, 100))
     duration_min: float = parameter(
-        3.0, "Duration of the learning rate schedule, in robot time of one arm; 0: constant.", "min", (0.0, 1e5)
+        3.0,
+        "Duration of the learning rate schedule, in robot time of one arm; .inf: constant.",
+        "min",
+        (0.001, 1e5),
+        unlimited=True,
     )
     compiled: bool = parameter(
         False, "Compile the updates with torch: twice the rate, after about ten seconds. Needs a C++ compiler."
@@ -281,7 +451,7 @@ class ConsoleParameters(TaskParameters):
 
     host: str = parameter("127.0.0.1", "Address to listen on; 0.0.0.0: all, with the token.")
     port: int = parameter(8765, "Port of the page; if it is taken, another one.", bounds=(0, 65535))
-    token: str = parameter("", "Token in the address; empty: a random one, or none on 127.0.0.1.")
+    token: str = parameter("auto", "Token in the address; auto: a random one, or none on 127.0.0.1.", check=not_empty)
     run_dir: str = parameter("runs/latest", "Run folder, for the learning curve and the list of the log.")
 
 
@@ -314,22 +484,109 @@ NODES: dict[str, type[Any]] = {
 """Parameter class of each node."""
 
 
+RENAMED: dict[str, dict[str, str]] = {
+    "arm": {
+        "master_uri": "ros1.master_uri",
+        "host_ip": "ros1.host_ip",
+        "worker_command": "worker.command",
+        "worker_path": "worker.python_path",
+        "worker_arguments": "worker.arguments",
+        "worker_address": "worker.address",
+        "worker_secret": "worker.secret_file",
+        "box_low_m": "limits.hand_box.low_m",
+        "box_high_m": "limits.hand_box.high_m",
+        "links_low_m": "limits.link_box.low_m, with limits.link_box.enabled",
+        "links_high_m": "limits.link_box.high_m, with limits.link_box.enabled",
+        "joint_margin_rad": "limits.joint_margin_rad",
+        "velocity_scale": "limits.velocity_scale",
+        "look_ahead_s": "limits.look_ahead_s",
+        "acceleration_scale": "limits.acceleration_scale",
+        "hand_speed_m_s": "limits.hand_speed_m_s",
+        "singular_m": "limits.min_singular_value_m",
+        "clearance_m": "limits.self_collision.clearance_m, with limits.self_collision.enabled",
+        "age_max_s": "limits.state_age_s",
+        "delay_s": "limits.command_delay_s",
+        "ramp_s": "slow_start.ramp_s",
+        "first_scale": "slow_start.velocity_scale",
+        "first_s": "slow_start.duration_s",
+        "require_deadman": "deadman.required",
+        "deadman_source": "deadman.source",
+        "deadman_timeout_s": "deadman.timeout_s",
+        "teleop_timeout_s": "teleop.timeout_s",
+        "teleop_threshold_m_s": "teleop.threshold_m_s",
+        "teleop_speed_m_s": "teleop.max_speed_m_s",
+        "hand_back_s": "teleop.ramp_s",
+        "latch": "fault.latched",
+        "raise_m": "home.lift_m",
+        "warn_hz": "rate.warn_hz",
+        "stop_hz": "rate.stop_hz",
+    },
+    "planner": {"keep_out": "keep_out.boxes_m", "margin_m": "keep_out.margin_m"},
+    "supervisor": {
+        "goal_low_m": "goal_box.low_m, with goal_box.enabled",
+        "goal_high_m": "goal_box.high_m, with goal_box.enabled",
+        "episode_steps": "episode_length.steps, with episode_length.enabled",
+    },
+}
+"""New names of parameters of earlier versions, by node."""
+
+
+def check_names(node: str, given: Collection[str], shared: Collection[str] = ()) -> None:
+    """Check the names of the parameters that a node is given.
+
+    Parameters
+    ----------
+    node : str
+        Name of the node's executable, a key of `NODES`.
+    given : collection of str
+    shared : collection of str
+        Those of ``given`` that are for several nodes (`/**` in a file): one that another node has is no error.
+
+    Raises
+    ------
+    ValueError
+        If a name is an old one or unknown, or if a group is configured without its `enabled`.
+    """
+    own, renamed = specs_of(NODES[node]), RENAMED.get(node, {})
+    others = {name for kind in NODES.values() for name in specs_of(kind)}
+    for name in given:
+        if name in own or FOREIGN.fullmatch(name):
+            continue
+        if name in renamed:
+            raise ValueError(f"{node}.{name} has a new name: {renamed[name]} (docs/changelog.md has all of them)")
+        if name in shared and (name in others or any(name in names for names in RENAMED.values())):
+            continue
+        close = get_close_matches(name, [*own], 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"{node} has no parameter {name}{hint} (docs/nodes/{node}.md lists them)")
+    for name in given:
+        switch = f"{name.rpartition('.')[0]}.enabled"
+        if name in own and switch in own and switch not in given:
+            raise ValueError(f"{node}.{name} is given without {switch}: set {switch}: true to apply it, or false")
+
+
 def table(node: str) -> str:
     """The Markdown table of a node's parameters, for docs/nodes."""
     lines = ["| parameter | default | unit, range | read-only | meaning |", "|---|---|---|---|---|"]
-    for spec in fields(NODES[node]):
+    for name, spec in specs_of(NODES[node]).items():
         bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))
         limits = f"{bounds[0]:g} .. {bounds[1]:g}" if bounds else ", ".join(choices)
-        default = str(spec.default).lower() if isinstance(spec.default, bool) else str(spec.default)
+        if spec.metadata["unlimited"]:
+            limits += ", or .inf"
         read_only = "yes" if spec.metadata["read_only"] else "no"
         lines.append(
-            f"| `{spec.name}` | `{default}` | {' '.join(filter(None, (unit, limits)))} | {read_only} "
+            f"| `{name}` | `{_default(spec.default)}` | {' '.join(filter(None, (unit, limits)))} | {read_only} "
             f"| {spec.metadata['description']} |"
         )
     return "\n".join(lines)
 
 
-P = TypeVar("P")
+def _default(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value == UNLIMITED:
+        return ".inf"
+    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 class Declared(Generic[P]):
@@ -344,20 +601,25 @@ class Declared(Generic[P]):
     Raises
     ------
     ValueError
-        If an initial value has another type or is out of range.
+        If a parameter that the node is given is unknown, has another type or is out of range.
     """
 
     def __init__(self, node: Node, kind: type[P]) -> None:
-        self._owner = node.get_name()
-        self._specs = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
-        values = {name: self._declare(node, name, spec) for name, spec in self._specs.items()}
-        self.values: P = kind(**values)
+        self._owner, self._kind, self._specs = node.get_name(), kind, specs_of(kind)
+        executable = next(name for name, known in NODES.items() if known is kind)
+        given = node._parameter_overrides  # rclpy has no public way to the ones that nobody declares
+        files = [path for word, path in itertools.pairwise(sys.argv) if word == "--params-file"]
+        _, shared = names_for(node.get_fully_qualified_name(), files)
+        check_names(executable, given, shared)
+        self._flat = {name: self._declare(node, name, spec) for name, spec in self._specs.items()}
+        self.values: P = build(kind, self._flat)
         node.add_on_set_parameters_callback(self._on_set)
 
     def _declare(self, node: Node, name: str, spec: Any) -> Any:
+        default = list(spec.default) if isinstance(spec.default, tuple) else spec.default
         try:
-            value = node.declare_parameter(name, spec.default, _descriptor(spec)).value
-        except ParameterException as error:  # out of range: rclpy's own sentence says which value and bounds
+            value = node.declare_parameter(name, default, _descriptor(spec)).value
+        except ParameterException as error:  # out of range: rclpy's own sentence has the value and the bounds
             raise ValueError(f"{self._owner}.{name}: {error}") from None
         return check(self._owner, name, spec, value)
 
@@ -365,13 +627,14 @@ class Declared(Generic[P]):
         changes = {}
         for given in parameters:
             spec = self._specs.get(given.name)
-            if spec is None:  # somebody else's, for example use_sim_time
+            if spec is None:  # of rclpy, for example use_sim_time
                 continue
             try:
                 changes[given.name] = check(self._owner, given.name, spec, given.value)
             except ValueError as error:
                 return SetParametersResult(successful=False, reason=str(error))
-        self.values = replace(self.values, **changes)  # type: ignore[type-var]
+        self._flat |= changes
+        self.values = build(self._kind, self._flat)
         return SetParametersResult(successful=True)
 
 
@@ -381,10 +644,11 @@ def _descriptor(spec: Any) -> ParameterDescriptor:
         description=spec.metadata["description"] + (f" [{unit}]" if unit else ""),
         additional_constraints=f"one of {', '.join(choices)}" if choices else "",
         read_only=spec.metadata["read_only"],
-        dynamic_typing=True,  # `check` settles the type: `name:=3` is an integer where 3.0 is meant
+        dynamic_typing=True,  # `check` decides on the type: `name:=3` is an integer where 3.0 is meant
     )
     if bounds and isinstance(spec.default, float):
-        descriptor.floating_point_range = [FloatingPointRange(from_value=float(bounds[0]), to_value=float(bounds[1]))]
+        high = UNLIMITED if spec.metadata["unlimited"] else float(bounds[1])
+        descriptor.floating_point_range = [FloatingPointRange(from_value=float(bounds[0]), to_value=high)]
     elif bounds:
         descriptor.integer_range = [IntegerRange(from_value=int(bounds[0]), to_value=int(bounds[1]), step=1)]
     return descriptor

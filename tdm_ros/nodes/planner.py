@@ -28,7 +28,7 @@ from tdm_ros.planning import KeepOut as Regions
 from tdm_ros.planning import Objective, PlannerSettings, SubgoalPlanner
 from tdm_ros.planning.live import REMEMBERED, Experience, LivePlanner, Order
 from tdm_ros.tasks import SAWYER_REACH, SCENES
-from tdm_ros.tasks.scenes import boxes_from_text
+from tdm_ros.tasks.scenes import boxes_of_numbers
 from tdm_ros.tdm.actor import NumpyActor
 
 MAIL_S = 0.05
@@ -59,7 +59,7 @@ class PlannerNode(Node):
         self._action = ReachAction(self, self._live, given.action_budget_s, self._say, self.refusals)
         self._told_boxes = np.zeros((0, 2, 3))
         self._boxes = self._told_boxes
-        self._text = given.keep_out
+        self._own_boxes = given.keep_out.boxes_m
         self._set_boxes(self._told_boxes)
         self._subscribe()
         if self._plans:
@@ -68,7 +68,7 @@ class PlannerNode(Node):
 
     def _make_planner(self) -> SubgoalPlanner:
         given = self._declared.values
-        objective = Objective.for_task(self.task, margin=given.margin_m)
+        objective = Objective.for_task(self.task, margin=given.keep_out.margin_m)
         return SubgoalPlanner(self.task, PlannerSettings(given.planner, objective, seed=given.seed))
 
     def _subscribe(self) -> None:
@@ -144,16 +144,16 @@ class PlannerNode(Node):
     def _set_boxes(self, told: NDArray[np.float64]) -> None:
         """Keep out of the scene's regions, the parameter's boxes and those of the topic."""
         scene = SCENES[self._declared.values.scene].boxes_m
-        self._boxes = np.concatenate([scene, boxes_from_text(self._text), told])
+        self._boxes = np.concatenate([scene, boxes_of_numbers(self._own_boxes), told])
         self._told_boxes = told
         if self._live.planner is not None:
             self._live.planner.keep_out = Regions(self._boxes, (0, 1, 2))
         self._draw(None)
 
     def _refresh_boxes(self) -> None:
-        text = self._declared.values.keep_out
-        if text != self._text:
-            self._text = text
+        own = self._declared.values.keep_out.boxes_m
+        if own != self._own_boxes:
+            self._own_boxes = own
             self._set_boxes(self._told_boxes)
 
     def _on_keep_out(self, message: KeepOut) -> None:

@@ -20,13 +20,13 @@ from tdm_ros.nodes.convert import to_announcement
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.markers import GoalMarker, point, shape
 from tdm_ros.nodes.node_runner import every, run
-from tdm_ros.nodes.parameters import Declared, SceneParameters, point_of
+from tdm_ros.nodes.parameters import Declared, SceneParameters, vector
 from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
 
 GOAL_M, LINE_M = 0.03, 0.004
 GREEN, ORANGE, BLUE = (0.1, 0.8, 0.2, 0.9), (1.0, 0.6, 0.1, 0.8), (0.2, 0.5, 1.0, 0.8)
-CORNERS = ("box_low_m", "box_high_m")
+CORNERS = ("limits.hand_box.low_m", "limits.hand_box.high_m")
 EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5), (4, 6), (5, 7), (6, 7))
 """Of a box whose corner k is high in axis a where bit a of k is set."""
 
@@ -77,9 +77,11 @@ class SceneNode(Node):
 
     def _on_box(self, answered: Future) -> None:
         self._asked = None
-        texts = [value.string_value for value in answered.result().values]
+        corners = [tuple(value.double_array_value) for value in answered.result().values]
         try:
-            self._box_m = np.array([point_of(f"arm.{n}", t) for n, t in zip(CORNERS, texts, strict=True)])
+            for corner in corners:
+                vector(corner)
+            self._box_m = np.array(corners)
         except ValueError as error:
             self.refusals.refuse("box of the arm", str(error))
 

@@ -26,7 +26,7 @@ from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, to_episode
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
 from tdm_ros.nodes.node_runner import every, run
-from tdm_ros.nodes.parameters import Declared, SupervisorParameters, point_of
+from tdm_ros.nodes.parameters import UNLIMITED, Declared, SupervisorParameters
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.robots.arm_cycle import at_home
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
@@ -60,7 +60,7 @@ class SupervisorNode(Node):
         self.refusals = Refusals(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._scene = SCENES[given.scene]
-        box = [point_of(f"supervisor.{name}", getattr(given, name)) for name in ("goal_low_m", "goal_high_m")]
+        box = (given.goal_box.low_m, given.goal_box.high_m) if given.goal_box.enabled else ()
         goals = Goals(self.task, given.seed, self._scene, *box)
         self._machine = EpisodeMachine(self.task, self._schedule(), goals)
         self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine, self._scene)
@@ -114,15 +114,17 @@ class SupervisorNode(Node):
 
     def _schedule(self) -> Schedule:
         given = self._declared.values
+        limited = given.duration_min != UNLIMITED
+        length = given.episode_length.steps if given.episode_length.enabled else None
         return Schedule(
-            duration=round(given.duration_min * 60 * self.task.rate_hz),
+            duration=round(given.duration_min * 60 * self.task.rate_hz) if limited else 0,
             evaluations=given.evaluate_goals,
             reset_every=given.reset_every,
             evaluate_reset_every=given.evaluate_reset_every,
             reset_timeout=round(given.reset_timeout_s * self.task.rate_hz),
             exploration=given.exploration,
-            episode_steps=given.episode_steps or self.task.episode_steps,
-            evaluate_steps=given.episode_steps or self._scene.evaluate_steps or self.task.episode_steps,
+            episode_steps=length or self.task.episode_steps,
+            evaluate_steps=length or self._scene.evaluate_steps or self.task.episode_steps,
             auto_start=given.auto_start,
             auto_resume=given.auto_resume,
         )

@@ -25,7 +25,7 @@ from tdm_ros.nodes.convert import to_announcement
 from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.markers import CELLS, reach_markers
 from tdm_ros.nodes.node_runner import every, run, spin_idle
-from tdm_ros.nodes.parameters import Declared, TrainerParameters
+from tdm_ros.nodes.parameters import UNLIMITED, Declared, TrainerParameters
 from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
 
@@ -69,7 +69,7 @@ class TrainerNode(Node):
         # Subscribed before the logs are read: what comes meanwhile waits in the queue.
         self._arms: set[str] = set()
         self._join("")
-        if self.given.arms:
+        if self.given.fleet:
             self._look_around_while_importing()
         self._live = self._make_learning()
         self._version = self._read_version()
@@ -80,7 +80,7 @@ class TrainerNode(Node):
         every(self, MAP_EVERY_S, self._draw)
         self._unsaved = ""
         self._diagnostics = Diagnostics(self, self.refusals, self._values, problem=lambda: self._unsaved)
-        if self.given.arms:
+        if self.given.fleet:
             every(self, LOOK_AROUND_S, self._look_around)
 
     def _look_around(self) -> None:
@@ -134,11 +134,12 @@ class TrainerNode(Node):
         except (FileNotFoundError, DamagedCheckpointError) as error:
             if isinstance(error, DamagedCheckpointError):
                 self.get_logger().error(f"{error}: kept in {set_aside(folder)}, learning begins anew from the log")
-            steps = round(self.given.duration_min * 60 * self.task.rate_hz) * max(self.given.arms, 1)
+            duration_min = self.given.duration_min if self.given.duration_min != UNLIMITED else 0.0
+            steps = round(duration_min * 60 * self.task.rate_hz) * self.given.arms
             config = TdmConfig(total_steps=steps, human_share=self.given.human_share, race=False)
             learner = Learner(self.task, config, self.given.seed, compiled)
         live = LiveLearning(learner)
-        logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.arms else ()
+        logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.fleet else ()
         for arm in ["", *sorted(log.parent.name for log in logs)]:
             log = self._log_of(arm)
             self._reject(live.rebuild(log.read(), arm))

@@ -67,8 +67,8 @@ class Scene:
                 return goal
 
 
-def boxes_from_text(text: str) -> NDArray[np.float64]:
-    """Read boxes that a person wrote: six numbers each, the lower and the upper corner [m], with ";" between boxes.
+def boxes_of_numbers(numbers: ArrayLike) -> NDArray[np.float64]:
+    """Boxes of a flat array with six numbers per box: x, y, z of its lower and of its upper corner [m].
 
     Returns
     -------
@@ -77,18 +77,12 @@ def boxes_from_text(text: str) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If there are not six numbers a box, or a lower corner is not below its upper one.
+        If there are not six numbers per box, or a lower corner is not below its upper one.
     """
-    boxes = []
-    for part in filter(None, (part.strip() for part in text.split(";"))):
-        try:
-            numbers = [float(word) for word in part.replace(",", " ").split()]
-        except ValueError:
-            numbers = []
-        if len(numbers) != 6:
-            raise ValueError(f"a keep-out box is six numbers, x y z of its lower and upper corner [m], got {part!r}")
-        boxes.append(numbers)
-    return checked_boxes(np.array(boxes, np.float64).reshape(-1, 2, 3))
+    flat = np.asarray(numbers, np.float64)
+    if flat.size % 6:
+        raise ValueError(f"a keep-out box is six numbers, x y z of its lower and upper corner [m], got {flat.size}")
+    return checked_boxes(flat.reshape(-1, 2, 3))
 
 
 def checked_boxes(boxes_m: NDArray[np.float64]) -> NDArray[np.float64]:

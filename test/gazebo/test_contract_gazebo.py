@@ -350,7 +350,7 @@ def system(world: SimulatedRobot, made: Bench, env: dict[str, str], **arm: objec
     made.start("arm", environment=env, sim="gazebo", **arm)
     for node in ("policy", "planner", "collector"):
         made.start(node, **({"run_dir": made.folder} if node == "collector" else {}))
-    made.start("supervisor", run_dir=made.folder, duration_min=0, evaluate_goals=0, reset_every=1000)
+    made.start("supervisor", run_dir=made.folder, duration_min=".inf", evaluate_goals=0, reset_every=1000)
     made.states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)  # type: ignore[attr-defined]
     made.told = made.collect(Episode, "episode", qos.EPISODE)  # type: ignore[attr-defined]
     states, told = made.states, made.told  # type: ignore[attr-defined]

@@ -107,7 +107,7 @@ def operate(tmp_path: Path, messages: dict, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(name, value)
 
     def start(ros1: Ros1, worker: str = "", secret: str = "", **environment: str) -> Operator:
-        words = ["robot:=sawyer", "duration_min:=0"]
+        words = ["robot:=sawyer", "duration_min:=inf"]
         given = {"arm": through_worker(ros1, messages["folder"], worker, secret)}
         people.append(Operator(tmp_path, domain, words, given, environment))
         return people[-1]

@@ -28,8 +28,9 @@ STATES = ("DISABLED", "HOLD", "RUNNING", "PAUSED", "FAULT", "RESETTING", "DONE")
 def through_worker(ros1: Ros1, messages: Path, worker: str = "", secret: str = "") -> dict[str, str]:
     """Parameters of `arm` that lead to the simulated robot; ``worker`` is HOST:PORT of one that runs already."""
     path = ":".join(str(entry) for entry in (*SDK, messages, HERE / "stubs", HERE / "stand_in"))
-    given = {"master_uri": ros1.uri, "host_ip": "127.0.0.1", "worker_command": ROS1_PYTHON, "worker_path": path}
-    return {**given, "worker_address": worker, "worker_secret": secret} if worker else given
+    given = {"ros1.master_uri": ros1.uri, "ros1.host_ip": "127.0.0.1"}
+    given |= {"worker.command": ROS1_PYTHON, "worker.python_path": path}
+    return {**given, "worker.address": worker, "worker.secret_file": secret} if worker else given
 
 
 class Operator:
@@ -58,7 +59,7 @@ class Operator:
         environment: dict[str, str],
     ) -> None:
         self.folder = folder
-        self.token = str(parameters["arm"].get("master_uri", folder))
+        self.token = str(parameters["arm"].get("ros1.master_uri", folder))
         own = folder / "lab.yaml"
         own.write_text(yaml.safe_dump({f"/**/{node}": {"ros__parameters": p} for node, p in parameters.items()}))
         words = [*words, f"params:={own}", f"run_dir:={folder / 'run'}"]

@@ -414,7 +414,7 @@ def test_robot_that_can_not_reach_us_is_told(alone):
     with pytest.raises(InteraError) as raised:
         client.wait_ready(30)
     assert "nobody listens on /robot/limb/right/joint_command" in str(raised.value)
-    assert "at http://192.0.2.1:" in str(raised.value) and "Set host_ip (ROS_IP)" in str(raised.value)
+    assert "at http://192.0.2.1:" in str(raised.value) and "Set ros1.host_ip (ROS_IP)" in str(raised.value)
     assert client.close() == 5
     robot.close()
 

@@ -358,8 +358,8 @@ class Robot:
             raise ComingUpError(f"{missing} for {FOUND_S:g} s: is the robot up, and in SDK mode?", NO_ROBOT)
         raise ComingUpError(
             f"{unheard} for {FOUND_S:g} s: the robot has to connect back to this machine, at "
-            f"{self._rospy.get_node_uri()}. Set host_ip (ROS_IP) to this machine's address in the robot's network, and "
-            "let the robot through the firewall",
+            f"{self._rospy.get_node_uri()}. Set ros1.host_ip (ROS_IP) to this machine's address in the robot's "
+            "network, and let the robot through the firewall",
             NO_ROBOT,
         )
 
