@@ -97,7 +97,7 @@ def test_colcon_build_installs_the_command(tmp_path: Path) -> None:
     source, build = tmp_path / "tdm_ros", tmp_path / "build"
     source.mkdir()  # a copy: CMake refuses a .venv in the sources, whose headers it uses
     ours = ("msg", "srv", "action", "tdm_ros", "config", "launch", "urdf", "worlds")
-    for name in ("CMakeLists.txt", "package.xml", *ours):
+    for name in ("CMakeLists.txt", "package.xml", "LICENSE", *ours):
         (source / name).symlink_to(ROOT / name)
     environ = ros_environment(os.environ)
     environ["CMAKE_PREFIX_PATH"] = environ["AMENT_PREFIX_PATH"]
@@ -110,6 +110,7 @@ def test_colcon_build_installs_the_command(tmp_path: Path) -> None:
     assert installed is not None
     told = subprocess.run([installed[1], "--version"], env=environ, capture_output=True, text=True)
     assert told.stdout == f"tdm_ros {tdm_ros.__version__}\n"
+    assert re.search(r'/share/tdm_ros" TYPE FILE FILES "[^"]*/LICENSE"', rules)
 
 
 @pytest.mark.ros
@@ -138,6 +139,38 @@ def test_every_argument_of_a_table_is_described(path: Path) -> None:
     for argument in load_table(path).arguments.values():
         assert len(argument.description) > 10
         assert argument.parse(str(argument.default)) == argument.default
+
+
+def test_changelog_of_bloom_is_that_of_the_released_versions() -> None:
+    """Parsed as bloom does it, with what a changelog may have: headings, tables, code, links, nested lists."""
+    catkin = pytest.importorskip("catkin_pkg.changelog", reason="catkin_pkg comes with ROS 2")
+    spec = importlib.util.spec_from_file_location("doc_tables", ROOT / "tools" / "doc_tables.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(tables := importlib.util.module_from_spec(spec))
+    markdown = (ROOT / "CHANGELOG.md").read_text()
+    assert (ROOT / "CHANGELOG.rst").read_text() == tables.changelog(markdown), "run python tools/doc_tables.py"
+    released = tables.changelog(markdown.replace("- unreleased", "- 2026-12-01", 1))
+    parsed = catkin.Changelog("tdm_ros")
+    catkin.populate_changelog_from_rst(parsed, released)
+    ((version, date, contents),) = parsed.foreach_version()
+    assert (version, date.year) == (tdm_ros.__version__, 2026) and len(contents) > 10
+    assert "limits.hand_box.low_m" in "".join(map(str, contents))
+
+
+def test_package_xml_needs_no_display_unless_it_is_asked_for() -> None:
+    """By a condition of REP 149, which rosdep evaluates; the launch files name what is missing."""
+    catkin = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg comes with ROS 2")
+    package = catkin.parse_package(str(ROOT))
+    package.validate()
+    named = {}
+    for value in ("", "1"):
+        package.evaluate_conditions({"TDM_ROS_OPTIONAL": value})
+        named[value] = {entry.name for entry in package.exec_depends if entry.evaluated_condition}
+    optional = named["1"] - named[""]
+    assert {"rviz2", "ros_gz_sim", "ros_gz_bridge", "joy"} <= optional and "robot_state_publisher" in named[""]
+    launched = "".join(path.read_text() for path in (ROOT / "launch").glob("*.py"))
+    assert all(f'"{name}"' in launched for name in optional)
+    assert not any(person.email.endswith("example.org") for person in package.maintainers)
 
 
 def test_messages_are_at_most_seven() -> None:

@@ -7,7 +7,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`. NAME is `param
 `tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py` and its `PARTS`; services and
 actions from `SERVICES`, which test_interfaces compares with the living nodes), `message NAME` (from `msg/`),
 `qos` (from `tdm_ros/nodes/qos.py`), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules PACKAGE` (from the
-first lines of docstrings), or `results` (from docs/results/).
+first lines of docstrings), or `results` (from docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -272,13 +272,45 @@ def rewritten(text: str) -> str:
     return BLOCK.sub(fill, text)
 
 
+def changelog(markdown: str) -> str:
+    """CHANGELOG.rst, as bloom reads it (REP 132), of the text of CHANGELOG.md.
+
+    What is not released has one line, so that the file changes with a release alone.
+    """
+    title = "Changelog for package tdm_ros"
+    lines = ["^" * len(title), title, "^" * len(title)]
+    for section in re.split(r"^## ", markdown, flags=re.MULTILINE)[1:]:
+        head, _, body = section.partition("\n")
+        version, _, date = head.partition(" - ")
+        released = date.strip() != "unreleased"
+        name = f"{version} ({date.strip()})" if released else "Forthcoming"
+        lines += ["", name, "-" * len(name)]
+        lines += _as_rst(body) if released else ["* CHANGELOG.md lists the changes since the last release."]
+    return "\n".join(lines) + "\n"
+
+
+def _as_rst(body: str) -> list[str]:
+    lines: list[str] = []
+    for line in body.splitlines():
+        if line.startswith("### "):
+            lines += ["", f"**{line[4:]}**", ""]
+        elif line.startswith("|"):
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            lines += [] if set(line) <= set("|- ") else ["* " + "; ".join(filter(None, cells))]
+        else:
+            lines.append(re.sub(r"^- ", "* ", line))
+    text = re.sub(r"\*\*([^*\n]*)\*\*(?!$)", r"\1", "\n".join(lines), flags=re.MULTILINE)
+    text = re.sub(r"\[([^]]*)\]\((http[^)]*)\)", r"`\1 <\2>`__", re.sub(r"`([^`\n]+)`", r"``\1``", text))
+    return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).strip().splitlines()
+
+
 def main() -> int:
     """Rewrite or check; return the exit status."""
     stale = []
-    for name in DOCUMENTS:
+    for name in (*DOCUMENTS, "CHANGELOG.rst"):
         path = ROOT / name
-        old = path.read_text()
-        new = rewritten(old)
+        old = path.read_text() if path.exists() else ""
+        new = rewritten(old) if path.suffix == ".md" else changelog((ROOT / "CHANGELOG.md").read_text())
         if new != old:
             stale.append(name)
             if "--check" not in sys.argv:
