@@ -208,7 +208,7 @@ def test_contact_sheet_shows_every_task_and_its_goal(tmp_path: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from pathlib import Path\n"
-        "from tdm_ros.envs.contact_sheet import SHOWN, draw, picture\n"
+        "from benchmarks.contact_sheet import SHOWN, draw, picture\n"
         "for shown in SHOWN:\n"
         "    red, green, blue = np.moveaxis(picture(*shown).astype(int), -1, 0)\n"
         "    ball = (green > 1.8 * red) & (green > 1.5 * blue) & (green > 50)\n"
@@ -217,7 +217,13 @@ def test_contact_sheet_shows_every_task_and_its_goal(tmp_path: Path) -> None:
     )
     for gl in ("egl", "osmesa"):
         env = {key: value for key, value in os.environ.items() if key != "DISPLAY"} | {"MUJOCO_GL": gl}
-        done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", code],
+            cwd=Path(__file__).parents[1],
+            env=env,
+            capture_output=True,
+            text=True,
+        )
         if "OpenGL library" not in done.stderr:
             break
     else:
