@@ -319,7 +319,7 @@ def test_up_interrupted_while_the_check_is_being_started_leaves_none_behind() ->
         "    print(self.pid, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "subprocess.Popen._execute_child = start_and_interrupt\n"
-        "check_start({**os.environ}, ['arm'], [])\n"
+        "check_start({**os.environ}, {'/arm': 'arm'}, [])\n"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert ran.returncode == -signal.SIGINT and "KeyboardInterrupt" in ran.stderr
@@ -445,7 +445,7 @@ REAL = {"package": "tdm_ros", "executable": "policy"}
             {},
             "own.yaml, line 3: Cannot have a value before ros__parameters",
         ),
-        ("policy:\n  ros__parameters:\n    seeds: [1, 2.0]\n", {}, "own.yaml, line 3: Sequence should be of same type"),
+        ("policy:\n  ros__parameters:\n    seeds: [1, 2.0]\n", {}, "own.yaml, line 3: an array has numbers of one type"),
         ("", {"ROS_DOMAIN_ID": "abc"}, "ROS_DOMAIN_ID must be a whole number in [0, 232], got 'abc'"),
         ("", {"RMW_IMPLEMENTATION": "rmw_foo_cpp"}, "RMW_IMPLEMENTATION=rmw_foo_cpp is not installed"),
         ("", {"MUJOCO_GL": "somewhere"}, "MUJOCO_GL=somewhere cannot be used"),
