@@ -445,7 +445,7 @@ REAL = {"package": "tdm_ros", "executable": "policy"}
             {},
             "own.yaml, line 3: Cannot have a value before ros__parameters",
         ),
-        ("policy:\n  ros__parameters:\n    seeds: [1, 2.0]\n", {}, "own.yaml, line 3: an array has numbers of one type"),
+        ("policy:\n  ros__parameters:\n    seeds: [1, 2.0]\n", {}, "line 3: an array has numbers of one type"),
         ("", {"ROS_DOMAIN_ID": "abc"}, "ROS_DOMAIN_ID must be a whole number in [0, 232], got 'abc'"),
         ("", {"RMW_IMPLEMENTATION": "rmw_foo_cpp"}, "RMW_IMPLEMENTATION=rmw_foo_cpp is not installed"),
         ("", {"MUJOCO_GL": "somewhere"}, "MUJOCO_GL=somewhere cannot be used"),
