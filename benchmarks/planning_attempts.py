@@ -12,7 +12,7 @@ from benchmarks.planning_cases import PlanningCase
 from benchmarks.planning_guides import Guide
 from tdm_ros.envs.goal_env import GoalEnv
 from tdm_ros.planning import KeepOut
-from tdm_ros.planning.geometric import shortest_way
+from tdm_ros.planning.geometric import shortest_path
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import Purpose
 from tdm_ros.tdm.actor import NumpyActor
@@ -117,7 +117,7 @@ def way_of(case: PlanningCase, start: ArrayLike, goal: ArrayLike) -> NDArray[np.
     margin = max(min(HAIR * case.clear, float(walls.clearance([start, goal]).min()) - 1e-4), 0.0)
     if not walls.crosses(start, goal, margin):
         return np.array([start, goal], np.float64)
-    return shortest_way(start, goal, walls.boxes, margin)
+    return shortest_path(start, goal, walls.boxes, margin)
 
 
 def shortest_of(case: PlanningCase, start: ArrayLike, goal: ArrayLike) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.planning import GoalSpace, Model, Plan, SeenStates, Status, SubgoalPlanner
-from tdm_ros.planning.model import misses
+from tdm_ros.planning.model import predicted_misses
 from tdm_ros.planning.plan import Pursuer, PursuitSettings
 from tdm_ros.planning.problem import free_dimensions
 from tdm_ros.tasks import ask
@@ -114,7 +114,7 @@ class Planned:
                 length = float(pursuer.space.distance(self._from, over.knot))
                 self._segments.append(Segment(over.steps, over.predicted_miss, over.miss, length))
             self._from = now.achieved
-        if pursuer.due(step, now.achieved):
+        if pursuer.replan_reason(step, now.achieved):
             plan = planner.plan(now.observation, now.achieved, self.goal)
             if plan.usable or pursuer.plan is None:  # else the last one stands
                 pursuer.begin(plan, step, now.achieved)
@@ -185,12 +185,12 @@ class Staged:
         if not np.array_equal(wanted[2:], puck):  # it is held
             here = now.observation[None], now.achieved[None], wanted[None]
             steps = np.arange(self._model.horizon + 1, dtype=np.float32)
-            return self._to_target if misses(self._model, *here, steps, self._still).min() > unit else None
+            return self._to_target if predicted_misses(self._model, *here, steps, self._still).min() > unit else None
         self._to_puck.goal = wanted
         if self._placed is None or np.linalg.norm(puck - self._placed) > MOVED * unit:
             self._placed = puck
             began = time.thread_time()
-            planner.learn(states=self._states.placed(planner.task, self._still, now.achieved, PLACED))
+            planner.learn(states=self._states.with_objects_at(planner.task, self._still, now.achieved, PLACED))
             self._to_puck.extra_ms = 1e3 * (time.thread_time() - began)
         return self._to_puck
 

@@ -125,7 +125,9 @@ def make_guide(
     states = SeenStates.from_store(store, STATES, np.random.default_rng(np.random.SeedSequence([11, seed])))
 
     def planner(options: dict[str, Any]) -> SubgoalPlanner:
-        made = SubgoalPlanner(task, PlannerSettings(method.optimiser, objective, options, seed, every=method.staged))
+        made = SubgoalPlanner(
+            task, PlannerSettings(method.optimiser, objective, options, seed, all_dimensions=method.staged)
+        )
         made.keep_out = keep_out
         made.learn(model, states)
         return made

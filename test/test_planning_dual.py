@@ -48,6 +48,6 @@ def test_multiplier_does_not_look_at_a_miss_that_is_no_number(miss):
 
 
 @pytest.mark.parametrize(("value", "tolerance"), [(-1.0, 0.02), (1.0, 0.0), (math.nan, 0.02)])
-def test_multiplier_that_makes_no_sense_is_refused(value, tolerance):
+def test_multiplier_that_makes_no_sense_is_rejected(value, tolerance):
     with pytest.raises(ValueError, match="Multiplier needs"):
         Multiplier(value, tolerance)

@@ -25,7 +25,7 @@ def test_begin_leaves_out_knots_that_are_passed_already() -> None:
     pursuit.begin(plan_of((0.0, 0.01), (0.02, 0.0), (0.3, 0.0), (0.6, 0.0)), 7, (0.0, 0.0))
     target = pursuit.target(7)
     assert target is not None and target.number == 2 and target.steps_left == 4
-    assert pursuit.due(7, (0.0, 0.0)) == "", "nothing was carried out"
+    assert pursuit.replan_reason(7, (0.0, 0.0)) == "", "nothing was carried out"
     assert pursuit.advance(8, (0.01, 0.0)) == []
 
 
@@ -47,20 +47,20 @@ def test_advance_ends_segments_by_time_and_by_nearness_and_says_how_far_off() ->
     assert pursuit.advance(2, (0.15, 0.0)) == [] and pursuit.target(2).steps_left == 2
     (near,) = pursuit.advance(3, (0.27, 0.0))
     assert (near.number, near.steps) == (0, 3) and abs(near.miss - 0.03) < 1e-6
-    assert pursuit.due(3, (0.27, 0.0)) == "end of a segment"
+    assert pursuit.replan_reason(3, (0.27, 0.0)) == "end of a segment"
     (late,) = pursuit.advance(8, (0.45, 0.0))
     assert (late.number, late.steps) == (1, 5) and abs(late.miss - 0.15) < 1e-6
 
 
 def test_due_off_the_plan_by_schedule_and_at_the_end() -> None:
     pursuit = pursuer()
-    assert pursuit.due(0, (0, 0)) == "no plan"
+    assert pursuit.replan_reason(0, (0, 0)) == "no plan"
     pursuit.begin(plan_of((1.0, 0.0), steps=20), 0, (0.0, 0.0))
-    assert pursuit.due(3, (0.2, 0.05)) == ""
-    assert pursuit.due(3, (0.2, 0.11)) == "off the plan"
-    assert pursuit.due(10, (0.5, 0.0)) == "schedule"
+    assert pursuit.replan_reason(3, (0.2, 0.05)) == ""
+    assert pursuit.replan_reason(3, (0.2, 0.11)) == "off the plan"
+    assert pursuit.replan_reason(10, (0.5, 0.0)) == "schedule"
     pursuit.advance(20, (1.0, 0.0))
-    assert pursuit.due(20, (1.0, 0.0)) == "end of the plan"
+    assert pursuit.replan_reason(20, (1.0, 0.0)) == "end of the plan"
     assert pursuit.target(20).steps_left == 0
 
 

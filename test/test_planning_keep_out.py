@@ -36,9 +36,9 @@ def test_crosses_a_point_that_stands_still_is_judged_by_where_it_is():
 def test_crosses_the_way_out_of_a_box_may_be_taken_the_way_through_not():
     inside, outside = [0.5, 0.5, 0.9], [0.5, 0.5, 2.0]
     assert BOX.crosses(inside, outside)
-    assert not BOX.crosses(inside, outside, way_out=True)
-    assert BOX.crosses(inside, [0.5, 0.5, 0.8], way_out=True), "it ends inside"
-    assert BOX.crosses([-1, 0.5, 0.5], [2, 0.5, 0.5], way_out=True), "it does not start inside"
+    assert not BOX.crosses(inside, outside, may_leave=True)
+    assert BOX.crosses(inside, [0.5, 0.5, 0.8], may_leave=True), "it ends inside"
+    assert BOX.crosses([-1, 0.5, 0.5], [2, 0.5, 0.5], may_leave=True), "it does not start inside"
 
 
 def test_depth_is_positive_exactly_where_a_way_crosses():
@@ -75,10 +75,10 @@ def test_infinite_box_is_a_half_space():
     ("boxes", "what"),
     [
         (np.zeros((1, 2, 3)), "shape"),
-        (np.array([[[1.0, 0], [0, 1]]]), "lower to its upper"),
-        (np.array([[[np.nan, 0], [0, 1]]]), "lower to its upper"),
+        (np.array([[[1.0, 0], [0, 1]]]), "lower corner below its upper"),
+        (np.array([[[np.nan, 0], [0, 1]]]), "lower corner below its upper"),
     ],
 )
-def test_boxes_that_make_no_sense_are_refused(boxes, what):
+def test_boxes_that_make_no_sense_are_rejected(boxes, what):
     with pytest.raises(ValueError, match=what):
         KeepOut(boxes, (0, 1))

@@ -8,7 +8,7 @@ import pytest
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Mode, State
 from tdm_ros.planning import KeepOut, Plan, Status
-from tdm_ros.planning.live import RETRY_STEPS, TRIES, LivePlanner
+from tdm_ros.planning.live import MAX_ATTEMPTS, RETRY_STEPS, LivePlanner
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH
 
@@ -57,71 +57,71 @@ def episode(number: int = 1, start: int = 100, exploration: float = 0.0, mode: M
 def live_with(*plans: Plan, told: Announcement | None = None) -> tuple[LivePlanner, Scripted]:
     planner = Scripted(*plans)
     live = LivePlanner(TASK, planner, 0.2, 10)  # type: ignore[arg-type]
-    live.look(sample(99))
-    live.hear(told or episode())
+    live.update(sample(99))
+    live.announce(told or episode())
     return live, planner
 
 
 def test_look_a_plan_is_told_knot_by_knot_and_learned_from() -> None:
     live, planner = live_with(planned(), none(Status.OUT_OF_TIME))
-    (order,) = live.look(sample(100))
+    (order,) = live.update(sample(100))
     assert order.status == "PLANNED" and not order.last and (order.start_cycle, order.steps_left) == (100, 11)
     np.testing.assert_array_equal(order.goal, KNOT)
-    assert live.look(sample(101)) == []
-    (order,) = live.look(sample(105, KNOT))  # sooner than planned
+    assert live.update(sample(101)) == []
+    (order,) = live.update(sample(105, KNOT))  # sooner than planned
     assert order.last and (order.start_cycle, order.steps_left) == (105, 11)
     np.testing.assert_array_equal(order.goal, GOAL)
     np.testing.assert_allclose(planner.learned, [(KNOT, KNOT)])
-    assert live.tally.values()["segments"] == 1
+    assert live.statistics.values()["segments"] == 1
 
 
 def test_look_late_plan_leaves_the_last_one_standing() -> None:
     live, planner = live_with(planned(), none(Status.OUT_OF_TIME))
-    live.look(sample(100))
+    live.update(sample(100))
     for cycle in range(101, 112):
-        assert live.look(sample(cycle)) == []
+        assert live.update(sample(cycle)) == []
     assert len(planner.asked) >= 2, "it was time for a new plan"
 
 
 def test_look_first_plan_is_late_holds_and_tries_again_at_once() -> None:
     live, planner = live_with(none(Status.OUT_OF_TIME), none(Status.OUT_OF_TIME), planned())
-    (order,) = live.look(sample(100))
+    (order,) = live.update(sample(100))
     assert order.status == "OUT_OF_TIME" and order.goal.size == 0
-    live.look(sample(101))
-    (order,) = live.look(sample(102))
+    live.update(sample(101))
+    (order,) = live.update(sample(102))
     assert order.status == "PLANNED" and len(planner.asked) == 3
 
 
 def test_look_no_way_and_what_is_pursued_leads_through_a_wall_holds() -> None:
     live, planner = live_with(planned(), none(Status.UNREACHABLE))
-    live.look(sample(100))
+    live.update(sample(100))
     planner.keep_out = WALL
-    assert live.look(sample(101, KNOT))[0].last, "over the wall, on to the goal"
-    (order,) = live.look(sample(103, START))  # thrown back
+    assert live.update(sample(101, KNOT))[0].last, "over the wall, on to the goal"
+    (order,) = live.update(sample(103, START))  # thrown back
     assert order.status == "OUT_OF_TIME" and order.goal.size == 0 and "not found yet: because" in order.reason
 
 
 def test_look_no_way_is_looked_for_a_few_times_before_it_is_said_that_there_is_none() -> None:
-    live, planner = live_with(*[none(Status.UNREACHABLE)] * TRIES)
-    told = [order.status for cycle in range(100, 100 + TRIES) for order in live.look(sample(cycle))]
-    assert told == ["OUT_OF_TIME", "UNREACHABLE"] and len(planner.asked) == TRIES
+    live, planner = live_with(*[none(Status.UNREACHABLE)] * MAX_ATTEMPTS)
+    told = [order.status for cycle in range(100, 100 + MAX_ATTEMPTS) for order in live.update(sample(cycle))]
+    assert told == ["OUT_OF_TIME", "UNREACHABLE"] and len(planner.asked) == MAX_ATTEMPTS
 
 
 def test_look_a_way_that_is_found_at_the_second_try_is_gone() -> None:
     live, _ = live_with(none(Status.UNREACHABLE), planned())
-    told = [order.status for cycle in (100, 101) for order in live.look(sample(cycle))]
+    told = [order.status for cycle in (100, 101) for order in live.update(sample(cycle))]
     assert told == ["OUT_OF_TIME", "PLANNED"]
 
 
 @pytest.mark.parametrize("status", [Status.GOAL_IN_KEEP_OUT, Status.BAD_GOAL, Status.NO_EXPERIENCE])
 def test_look_without_a_plan_holds_says_why_once_and_tries_again_later(status: Status) -> None:
     live, planner = live_with(none(status), planned())
-    (order,) = live.look(sample(100))
+    (order,) = live.update(sample(100))
     assert order.status == status.name and order.goal.size == 0 and not order.plan.usable
     for cycle in range(101, 100 + RETRY_STEPS):
-        assert live.look(sample(cycle)) == []
+        assert live.update(sample(cycle)) == []
     assert len(planner.asked) == 1
-    (order,) = live.look(sample(100 + RETRY_STEPS))
+    (order,) = live.update(sample(100 + RETRY_STEPS))
     assert order.status == "PLANNED"
 
 
@@ -129,52 +129,52 @@ def test_look_without_a_plan_holds_says_why_once_and_tries_again_later(status: S
 def test_look_exploring_without_a_plan_goes_straight(status: Status) -> None:
     live, planner = live_with(none(status), told=episode(exploration=0.1, mode=Mode.TRAIN))
     planner.keep_out = WALL
-    (order,) = live.look(sample(100))
+    (order,) = live.update(sample(100))
     assert order.status == "DIRECT" and order.last and "exploring" in order.reason
     np.testing.assert_array_equal(order.goal, GOAL)
     for cycle in range(101, 108):
-        assert live.look(sample(cycle)) == []
+        assert live.update(sample(cycle)) == []
 
 
 def test_look_exploring_a_goal_in_a_keep_out_holds_all_the_same() -> None:
     live, _ = live_with(none(Status.GOAL_IN_KEEP_OUT), told=episode(exploration=0.1, mode=Mode.TRAIN))
-    (order,) = live.look(sample(100))
+    (order,) = live.update(sample(100))
     assert order.goal.size == 0
 
 
 def test_look_next_episode_is_planned_for_before_it_begins() -> None:
     live, planner = live_with(planned(60))
-    live.look(sample(140))
-    live.hear(episode(2, 150))
-    (order,) = live.look(sample(146))
+    live.update(sample(140))
+    live.announce(episode(2, 150))
+    (order,) = live.update(sample(146))
     assert order.episode == 2 and (order.start_cycle, order.steps_left) == (150, 59)
     asked = len(planner.asked)
-    assert [live.look(sample(cycle)) for cycle in range(147, 155)] == [[]] * 8
+    assert [live.update(sample(cycle)) for cycle in range(147, 155)] == [[]] * 8
     assert len(planner.asked) == asked, "planned once"
 
 
 def test_call_off_holds_for_good() -> None:
     live, _ = live_with(planned())
-    live.look(sample(100))
-    order = live.call_off(1, "nobody wants it any more")
+    live.update(sample(100))
+    order = live.cancel(1, "nobody wants it any more")
     assert order is not None and order.status == "CANCELED" and order.goal.size == 0
-    assert live.call_off(1, "again") is None and live.call_off(7, "unknown") is None
+    assert live.cancel(1, "again") is None and live.cancel(7, "unknown") is None
     for cycle in range(101, 130):
-        assert live.look(sample(cycle)) == []
+        assert live.update(sample(cycle)) == []
 
 
 def test_swap_keeps_boxes_and_what_executions_taught() -> None:
     live, planner = live_with(none(Status.NO_EXPERIENCE))
     planner.keep_out, planner.multiplier = WALL, 7.0
     fresh = Scripted(planned())
-    live.swap(fresh)  # type: ignore[arg-type]
+    live.set_planner(fresh)  # type: ignore[arg-type]
     assert live.planner is fresh and fresh.keep_out is WALL and fresh.multiplier == 7.0
-    assert live.look(sample(100))[0].status == "PLANNED"
+    assert live.update(sample(100))[0].status == "PLANNED"
 
 
 def test_look_without_planning_the_goal_is_passed_on_once() -> None:
     live = LivePlanner(TASK, None, 0.2, 10)
-    live.hear(episode(start=0))
-    (order,) = live.look(sample(100))
+    live.announce(episode(start=0))
+    (order,) = live.update(sample(100))
     assert order.status == "DIRECT" and order.last
-    assert [live.look(sample(cycle)) for cycle in range(1, 49)] == [[]] * 48
+    assert [live.update(sample(cycle)) for cycle in range(1, 49)] == [[]] * 48

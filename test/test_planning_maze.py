@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tdm_ros.envs.maze_env import MazeEnv
-from tdm_ros.planning.geometric import shortest_way
+from tdm_ros.planning.geometric import shortest_path
 from tdm_ros.tasks.registry import FENCE_M, MAZE, RADIUS_M, SPEED_M_S, WALLS_M
 
 
@@ -51,12 +51,12 @@ def test_starts_and_goals_are_clear_of_the_walls(env):
 
 
 def test_shortest_way_around_one_box_is_over_its_nearer_corner():
-    way = shortest_way((-1, 0), (1, 0), [[(-0.1, -1.0), (0.1, 0.5)]])
+    way = shortest_path((-1, 0), (1, 0), [[(-0.1, -1.0), (0.1, 0.5)]])
     assert way.tolist() == [[-1, 0], [-0.1, 0.5], [0.1, 0.5], [1, 0]]
 
 
 def test_shortest_way_through_the_maze_is_a_little_shorter_than_the_best_one_on_a_grid():
-    way = length(shortest_way((-0.8, -0.8), (0.8, 0.8), np.concatenate([WALLS_M, FENCE_M]), RADIUS_M))
+    way = length(shortest_path((-0.8, -0.8), (0.8, 0.8), np.concatenate([WALLS_M, FENCE_M]), RADIUS_M))
     on_grid = grid_length((-0.8, -0.8), (0.8, 0.8))
     assert way <= on_grid <= 1.09 * way, "eight directions cost at most 8.3 % more"
     assert way > 1.5 * np.hypot(1.6, 1.6), "it is no straight line"
@@ -87,4 +87,4 @@ def grid_length(start, goal, step=0.04) -> float:
 
 def test_shortest_way_into_a_closed_box_is_none():
     ring = [[(-1, -1), (1, -0.9)], [(-1, 0.9), (1, 1)], [(-1, -1), (-0.9, 1)], [(0.9, -1), (1, 1)]]
-    assert len(shortest_way((0, 0), (3, 0), ring)) == 0
+    assert len(shortest_path((0, 0), (3, 0), ring)) == 0

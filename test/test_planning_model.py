@@ -99,7 +99,7 @@ def test_pull_agrees_with_autograd(layer_norm):
     assert pull(weight.numpy()) == pytest.approx(x.grad.numpy(), abs=1e-6)
 
 
-def test_model_of_weights_without_critics_is_refused():
+def test_model_of_weights_without_critics_is_rejected():
     agent, model = agent_and_model()
     tensors = agent.actor_tensors("hold")
     assert model.horizon == PLANE.horizon

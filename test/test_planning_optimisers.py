@@ -9,9 +9,9 @@ import pytest
 from planning_for_tests import EXACT, SPACE, STEP_M, WALL, lattice, plane, problem
 
 from tdm_ros.planning import OPTIMISERS, KeepOut, Objective, Problem, SeenStates
-from tdm_ros.planning.geometric import shortest_way
+from tdm_ros.planning.geometric import shortest_path
 from tdm_ros.planning.model import Model
-from tdm_ros.planning.optimiser import Proposal, along, coloured, seeds
+from tdm_ros.planning.optimiser import Proposal, coloured_noise, initial_plans, resample
 from tdm_ros.tasks.registry import FENCE_M, MAZE, RADIUS_M, WALLS_M
 
 MORE = {
@@ -83,7 +83,7 @@ def test_explicit_formulation_comes_to_the_same_way(name):
 def test_graph_behind_a_wall_takes_the_shortest_way_but_for_the_spacing_of_its_nodes(spacing):
     made = replace(problem(start=(-0.55, -0.25), goal=(0.55, -0.25), keep_out=WALL), states=lattice(spacing))
     found = solved("graph", made, nodes=1000, entries=400, neighbours=120)
-    exact = shortest_way(made.achieved, made.goal, WALL.boxes)
+    exact = shortest_path(made.achieved, made.goal, WALL.boxes)
     best = float(np.linalg.norm(np.diff(exact, axis=0), axis=1).sum())
     assert best - 1e-6 <= length(made.achieved, found.knots) <= best + 2 * spacing
     assert found.free and not WALL.crosses(np.concatenate([[made.achieved], found.knots[:-1]]), found.knots).any()
@@ -127,7 +127,7 @@ def maze(start, goal, **changes) -> Problem:
 def test_graph_in_the_maze_finds_the_exact_way_by_what_can_be_reached_alone(start, goal):
     made = maze(start, goal)
     found = solved("graph", made, nodes=1000, neighbours=60, entries=100)
-    exact = shortest_way(start, goal, np.concatenate([WALLS_M, FENCE_M]), RADIUS_M)
+    exact = shortest_path(start, goal, np.concatenate([WALLS_M, FENCE_M]), RADIUS_M)
     best = float(np.linalg.norm(np.diff(exact, axis=0), axis=1).sum())
     assert best - 1e-6 <= length(made.achieved, found.knots) <= 1.12 * best
     assert found.miss.max() < 0.06 and found.knots[-1].tolist() == pytest.approx(goal)
@@ -186,7 +186,7 @@ def test_same_seed_gives_the_same_plan(name):
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_late_gives_what_was_found_so_far_and_says_so(name):
     found = OPTIMISERS[name]().solve(problem(keep_out=WALL), np.random.default_rng(0), late=lambda: True)
-    assert found is not None and found.late and np.isfinite(found.cost)
+    assert found is not None and found.timed_out and np.isfinite(found.cost)
 
 
 @pytest.mark.parametrize("name", ["cem", "mppi", "gradient"])
@@ -201,7 +201,7 @@ def test_warm_start_is_not_lost(name):
 
 def test_seeds_end_at_the_goal_and_go_over_seen_states():
     made = problem()
-    plans = seeds(made, np.random.default_rng(0), 20)
+    plans = initial_plans(made, np.random.default_rng(0), 20)
     assert plans.shape == (20, 3, 2)
     assert (plans[:, -1] == made.goal).all()
     assert plans[0] == pytest.approx(np.array([[-1 / 6, 0], [1 / 6, 0], [0.5, 0]]), abs=1e-6)
@@ -211,18 +211,18 @@ def test_seeds_end_at_the_goal_and_go_over_seen_states():
 def test_seeds_for_a_goal_that_is_farther_than_a_plan_go_a_part_of_the_way_too():
     near, far = (problem((-0.8, 0.0), (0.8, 0.0), segment_steps=steps) for steps in (16, 6))
     assert not near.far and far.far and far.stride == pytest.approx(0.3)
-    there = (seeds(far, np.random.default_rng(0), 20)[:, -1] == far.goal).all(axis=1)
+    there = (initial_plans(far, np.random.default_rng(0), 20)[:, -1] == far.goal).all(axis=1)
     assert 5 < there.sum() < 15 and there[0]
 
 
 def test_along_spaces_knots_evenly_around_corners():
     corners = np.array([[[0, 0], [1, 0], [1, 1]]], np.float32)
-    assert along(corners, 4)[0] == pytest.approx(np.array([[0.5, 0], [1, 0], [1, 0.5], [1, 1]]), abs=1e-6)
+    assert resample(corners, 4)[0] == pytest.approx(np.array([[0.5, 0], [1, 0], [1, 0.5], [1, 1]]), abs=1e-6)
 
 
 def test_coloured_noise_has_unit_variance_and_neighbours_that_go_together():
     rng = np.random.default_rng(0)
-    white, red = (coloured(rng, (4000, 6, 2), exponent) for exponent in (0.0, 2.0))
+    white, red = (coloured_noise(rng, (4000, 6, 2), exponent) for exponent in (0.0, 2.0))
     for noise in (white, red):
         assert noise.std() == pytest.approx(1.0, abs=0.03)
     assert abs((white[:, 0] * white[:, 1]).mean()) < 0.05 < 0.4 < (red[:, 0] * red[:, 1]).mean()
@@ -238,7 +238,7 @@ def test_coloured_noise_has_unit_variance_and_neighbours_that_go_together():
         ("cem", {"shrink": 0.5}),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(name, options):
+def test_settings_that_make_no_sense_are_rejected(name, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         OPTIMISERS[name](**options)
 

@@ -50,9 +50,9 @@ def test_terms_count_the_way_through_a_wall():
 
 def test_margin_shrinks_where_start_or_goal_are_nearer_than_that():
     close = problem(start=(-0.11, 0.0), goal=(0.12, 0.0), keep_out=WALL, margin=0.05)
-    margin, way_out = close.margins(3)
+    margin, may_leave = close.margins(3)
     assert margin == pytest.approx([0.01, 0.05, 0.02], abs=1e-4)
-    assert way_out.tolist() == [True, False, False]
+    assert may_leave.tolist() == [True, False, False]
     assert problem(start=(0.0, 0.0), keep_out=WALL, margin=0.05).margins(2)[0][0] == 0
 
 
@@ -100,7 +100,7 @@ def test_explicit_judges_the_task_where_the_model_says_one_will_be_and_needs_no_
 
 
 def test_explicit_course_goes_on_from_where_one_will_be():
-    course = problem(formulation="explicit").follow(knots((-0.5, 0.9), (0.5, 0.9), (0.5, 0.9)))
+    course = problem(formulation="explicit").roll_out(knots((-0.5, 0.9), (0.5, 0.9), (0.5, 0.9)))
     assert course.start[0] == pytest.approx(np.array([[-0.5, 0], [-0.5, 0.6], course.end[0, 1]]), abs=1e-6)
 
 
@@ -126,7 +126,7 @@ def test_slope_is_the_gradient_of_the_cost(formulation, free_y):
 
 
 @pytest.mark.parametrize("what", ["goal", "observation", "achieved"])
-def test_problem_with_a_number_that_is_none_is_refused(what):
+def test_problem_with_a_number_that_is_none_is_rejected(what):
     with pytest.raises(ValueError, match=f"{what} must be finite"):
         replace(problem(), **{what: np.array([np.nan, 0.0])})
 
@@ -135,6 +135,6 @@ def test_problem_with_a_number_that_is_none_is_refused(what):
     "change",
     [{"formulation": "k-step"}, {"segments": 0}, {"tolerance": 0.0}, {"acceptable": 0.001}, {"margin": -1.0}],
 )
-def test_objective_that_makes_no_sense_is_refused(change):
+def test_objective_that_makes_no_sense_is_rejected(change):
     with pytest.raises(ValueError, match=next(iter(change))):
         Objective.for_task(PLANE, **change)

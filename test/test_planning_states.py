@@ -80,7 +80,7 @@ def test_placed_puts_a_thing_where_it_lies_and_spreads_the_rest():
     achieved = observation[:, -4:]
     states = SeenStates(observation, achieved, GoalSpace.of(task))
     there = np.array([9, 9, 0.3, -0.2], np.float32)
-    placed = states.placed(task, still, there, 10)
+    placed = states.with_objects_at(task, still, there, 10)
     assert len(placed) == 10
     assert (placed.achieved[:, still] == there[still]).all() and (placed.observation[:, -2:] == there[still]).all()
     hands = farthest(achieved[:, :2] * states.space.weight[:2], 10)
@@ -94,8 +94,8 @@ def test_placed_needs_observations_that_say_where_the_thing_is():
         np.zeros((2, 30), np.float32), np.zeros((2, 2), np.float32), GoalSpace((1.0,) * 2, (False,) * 2)
     )
     blind = replace(PLANE, observation=replace(PLANE.observation, names=("a", "b")))
-    with pytest.raises(ValueError, match=r"do not say y: it cannot be placed"):
-        states.placed(blind, np.array([False, True]), np.zeros(2, np.float32), 2)
+    with pytest.raises(ValueError, match=r"observations of plane lack the channels y"):
+        states.with_objects_at(blind, np.array([False, True]), np.zeros(2, np.float32), 2)
 
 
 def test_from_store_draws_states_that_are_in_it():
@@ -108,11 +108,11 @@ def test_from_store_draws_states_that_are_in_it():
     assert {tuple(p) for p in states.observation.tolist()} <= {tuple(p) for p in points.tolist()}
 
 
-def test_from_store_that_is_empty_is_refused():
+def test_from_store_that_is_empty_is_rejected():
     with pytest.raises(ValueError, match="empty"):
         SeenStates.from_store(TrajectoryStore(PLANE), 10, np.random.default_rng(0))
 
 
-def test_no_state_at_all_is_refused():
-    with pytest.raises(ValueError, match="one at least"):
+def test_no_state_at_all_is_rejected():
+    with pytest.raises(ValueError, match="at least 1"):
         SeenStates(np.zeros((0, 2), np.float32), np.zeros((0, 1), np.float32), LINE)

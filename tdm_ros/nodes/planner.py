@@ -26,7 +26,7 @@ from tdm_ros.nodes.reach_action import ReachAction
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.planning import KeepOut as Regions
 from tdm_ros.planning import Objective, PlannerSettings, SubgoalPlanner
-from tdm_ros.planning.live import REMEMBERED, Experience, LivePlanner, Order
+from tdm_ros.planning.live import REMEMBERED, LivePlanner, PlannerBuilder, SubgoalUpdate
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.tasks.scenes import boxes_of_numbers
 from tdm_ros.tdm.actor import NumpyActor
@@ -51,7 +51,7 @@ class PlannerNode(Node):
         self._heard: set[str] = set()
         self._plans = given.planner != "direct"
         rng = np.random.default_rng([5, given.seed])
-        self._experience = Experience(self.task, self._make_planner, rng, given.learn_every_s)
+        self._experience = PlannerBuilder(self.task, self._make_planner, rng, given.learn_every_s)
         planner = self._make_planner() if self._plans else None
         self._live = LivePlanner(self.task, planner, given.budget_s, given.replan_steps)
         self._subgoals = self.create_publisher(Subgoal, "subgoal", qos.LATCHED)
@@ -102,20 +102,20 @@ class PlannerNode(Node):
         if sample is not None:
             self._hand_m = sample.hand_m
             self._refresh_boxes()
-            orders = self._live.look(sample)
+            orders = self._live.update(sample)
             for order in orders:
                 self._say(order)
             self._action.look(sample, orders)
-        if (learned := self._experience.learned(time.monotonic())) is not None:
-            self._live.swap(learned)
+        if (learned := self._experience.poll(time.monotonic())) is not None:
+            self._live.set_planner(learned)
 
     def on_callback_error(self, why: str) -> None:
         """Let the episode hold: what was planned may be of the wrong state."""
-        order = self._live.call_off(self._live.running.episode, why)
+        order = self._live.cancel(self._live.running.episode, why)
         if order is not None:
             self._say(order)
 
-    def _say(self, order: Order) -> None:
+    def _say(self, order: SubgoalUpdate) -> None:
         message = Subgoal(
             episode=order.episode,
             plan=order.number,
@@ -134,7 +134,7 @@ class PlannerNode(Node):
             self.get_logger().info(f"episode {order.episode} holds: {order.status}, {order.reason}")
         self._draw(order)
 
-    def _draw(self, order: Order | None) -> None:
+    def _draw(self, order: SubgoalUpdate | None) -> None:
         knots = np.zeros((0, 3)) if order is None else order.plan.knots[max(order.knot, 0) :]
         miss = [] if order is None else order.plan.predicted_miss[max(order.knot, 0) :].tolist()
         acceptable_m = self._live.planner.objective.acceptable if self._live.planner is not None else 1.0
@@ -171,7 +171,7 @@ class PlannerNode(Node):
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
             return
         self._heard.add("episode")
-        self._live.hear(told)
+        self._live.announce(told)
 
     def _on_state(self, message: ArmState) -> None:
         self._received += 1
@@ -195,7 +195,7 @@ class PlannerNode(Node):
         if not problem:
             try:
                 actor = NumpyActor.from_bytes(bytes(message.data))
-                problem = self._experience.take(actor, int(message.version), bool(message.final))
+                problem = self._experience.set_weights(actor, int(message.version), bool(message.final))
             except ValueError as error:
                 problem = str(error)
         if problem:
@@ -216,7 +216,7 @@ class PlannerNode(Node):
         heard_all = {"arm_state", "episode"} <= self._heard
         ready = heard_all and self._subgoals.get_subscription_count() > 0
         seen = {"weights_version": self._experience.version, "seen": len(self._experience), "boxes": len(self._boxes)}
-        return {"ready": ready, **self._live.tally.values(), **seen}
+        return {"ready": ready, **self._live.statistics.values(), **seen}
 
 
 def main() -> int:

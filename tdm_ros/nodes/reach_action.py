@@ -19,7 +19,7 @@ from tdm_ros.control.timeline import Announcement, State
 from tdm_ros.control.validation import Refusals, printable
 from tdm_ros.nodes.convert import floats
 from tdm_ros.nodes.node_runner import every
-from tdm_ros.planning.live import LivePlanner, Order
+from tdm_ros.planning.live import LivePlanner, SubgoalUpdate
 from tdm_ros.planning.space import Array
 from tdm_ros.srv import RequestGoal
 
@@ -35,7 +35,7 @@ LONGEST_S = 1e6
 """Longest time budget [s]."""
 Result = ReachGoal.Result
 CALLED_OFF = (Result.OUT_OF_TIME, Result.CANCELED, Result.PREEMPTED)
-"""Ends after which the arm is told to hold; after others it holds already, or is at the goal."""
+"""Results after which the arm is commanded to hold; after the others it holds already, or is at the goal."""
 
 
 @dataclass
@@ -52,7 +52,7 @@ class _Asked:
     plans: set[int] = field(default_factory=set)
     segments: int = 0
     reached: float = float("nan")
-    order: Order | None = None
+    order: SubgoalUpdate | None = None
     asked_s: float = -float("inf")
     begun: int = 0
 
@@ -78,7 +78,7 @@ class ReachAction:
     """
 
     def __init__(
-        self, node: Node, live: LivePlanner, budget_s: float, say: Callable[[Order], None], refusals: Refusals
+        self, node: Node, live: LivePlanner, budget_s: float, say: Callable[[SubgoalUpdate], None], refusals: Refusals
     ) -> None:
         self._node, self._live, self._budget_s, self._say, self._refusals = node, live, budget_s, say, refusals
         self._asked: _Asked | None = None
@@ -162,7 +162,7 @@ class ReachAction:
             self._node.executor.create_task(self._end, self._asked, Result.CANCELED, "called off by who asked")
         return CancelResponse.ACCEPT
 
-    def look(self, sample: ArmSample, orders: Sequence[Order]) -> None:
+    def look(self, sample: ArmSample, orders: Sequence[SubgoalUpdate]) -> None:
         """Take in a state of the arm, and what the planner says to it."""
         for told in self._announced():
             if told.goal_id in self._withdrawn:
@@ -195,7 +195,7 @@ class ReachAction:
         ours = told.state == State.RUNNING and told.goal_id == asked.goal_id
         return ours and (after is None or after.state != State.RUNNING or told.episode != after.episode)
 
-    def _note(self, asked: _Asked, order: Order) -> None:
+    def _note(self, asked: _Asked, order: SubgoalUpdate) -> None:
         """Tell the client of an order, or that it is over."""
         if not len(order.goal):
             if order.status != "OUT_OF_TIME":
@@ -266,6 +266,6 @@ class ReachAction:
         self._settle(asked, status, reason)
 
     def _call_off(self, episode: int, reason: str) -> None:
-        order = self._live.call_off(episode, reason)
+        order = self._live.cancel(episode, reason)
         if order is not None:
             self._say(order)

@@ -1,4 +1,4 @@
-"""Subgoals for distant goals: problem, optimisers, graph, schedule. Independent of torch, ROS and the simulator."""
+"""Subgoal planning: problem, optimisers, graph search, execution. Independent of torch, ROS and the simulator."""
 
 from tdm_ros.planning.geometric import StraightLines
 from tdm_ros.planning.model import Model, ReachModel

@@ -1,4 +1,4 @@
-"""Planning without a learned model: straight lines at a constant speed, and the exact shortest path around boxes."""
+"""Planning without a learned model: straight lines at constant speed, and the exact shortest path around boxes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tdm_ros.replay import TrajectoryStore
 
 
 class StraightLines(Model):
-    """Believes that one gets anywhere in a straight line at the same speed, whatever the state.
+    """Model of motion in a straight line at constant speed, from any state.
 
-    With it every optimiser is a purely geometric planner, the comparison that says what a learned model is worth. It is
-    exact for a point that moves so.
+    With it every optimiser is a purely geometric planner: the baseline for the learned model. It is exact for a point
+    that moves in this way.
 
     Parameters
     ----------
@@ -30,22 +30,22 @@ class StraightLines(Model):
     Raises
     ------
     ValueError
-        If the step is not positive.
+        If ``step`` is not positive.
     """
 
     def __init__(self, space: GoalSpace, horizon: int, step: float) -> None:
         if not step > 0:
-            raise ValueError(f"a step must cover a positive distance, got {step}")
+            raise ValueError(f"step must be positive [goal unit], got {step}")
         self.space, self.horizon, self.step = space, horizon, float(step)
 
     @classmethod
     def measured(cls, store: TrajectoryStore, horizon: int, quantile: float = 0.95) -> StraightLines:
-        """As fast as one nearly ever was, over ``horizon + 1`` steps of one trajectory.
+        """Model with the given quantile of the speeds over ``horizon + 1`` steps of the stored trajectories.
 
         Raises
         ------
         ValueError
-            If no trajectory of the store moved that long.
+            If no stored trajectory is that long and moves.
         """
         space = GoalSpace.of(store.task)
         index = np.arange(store.total - len(store), store.total - horizon)
@@ -53,7 +53,7 @@ class StraightLines(Model):
         start, end = store.column("achieved", index), store.column("next_achieved", index + horizon)
         ways = space.distance(end, start)
         if not len(ways) or not ways.max() > 0:
-            raise ValueError(f"the store holds no motion over {horizon + 1} steps to take a speed from")
+            raise ValueError(f"the store must hold motion over {horizon + 1} steps to measure a speed; it holds none")
         return cls(space, horizon, float(np.quantile(ways, quantile)) / (horizon + 1))
 
     def predict(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> Array:
@@ -78,8 +78,8 @@ class StraightLines(Model):
         return points[None].astype(np.float32), pull
 
 
-def shortest_way(start: ArrayLike, goal: ArrayLike, boxes: ArrayLike, margin: float = 0.0) -> NDArray[np.float64]:
-    """The shortest way in the plane around boxes, exactly: over their corners.
+def shortest_path(start: ArrayLike, goal: ArrayLike, boxes: ArrayLike, margin: float = 0.0) -> NDArray[np.float64]:
+    """Exact shortest path around boxes in the plane, over their corners.
 
     Parameters
     ----------
@@ -87,17 +87,16 @@ def shortest_way(start: ArrayLike, goal: ArrayLike, boxes: ArrayLike, margin: fl
     boxes : (K, 2, 2) [m]
         Lower and upper corners.
     margin : float
-        By which they are grown [m].
+        Distance by which the boxes are grown [m].
 
     Returns
     -------
     (n, 2)
-        From start to goal with the corners between; (0, 2) if there is no way.
+        Points from start to goal with the corners between; (0, 2) if there is no path.
 
     Notes
     -----
-    A shortest way around polygons bends only at their corners, so it is a shortest path in the graph of those that see
-    each other.
+    A shortest path around polygons bends only at their corners: it is a shortest path in the visibility graph.
     """
     grown = np.asarray(boxes, np.float64).reshape(-1, 2, 2) + np.array([[-margin], [margin]])
     keep_out = KeepOut(grown, (0, 1))

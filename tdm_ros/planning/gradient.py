@@ -1,4 +1,4 @@
-"""Gradient refinement: promising plans descend the gradient of their cost, through critics and actor."""
+"""Gradient refinement: the best initial plans descend the gradient of their cost, through critics and actor."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never, propose, seeds, snapped
-from tdm_ros.planning.problem import Course, Problem, follow
+from tdm_ros.planning.optimiser import Optimiser, Proposal, TimeOver, end_at_goal, initial_plans, no_limit, propose
+from tdm_ros.planning.problem import Problem, Rollout, roll_out
 from tdm_ros.planning.space import Array, GoalSpace, Mask
 
 _STEP = 1e-3
-"""For the differences of the keep-outs' depth, which is cheap [parts of the goal scale]."""
+"""Step of the finite differences of the keep-out depth [parts of the goal scale]."""
 
 
 def slope(problem: Problem, knots: Array) -> tuple[Array, Array]:
-    """Weigh candidate plans, and say which way each knot should move: (B, n, G) -> (B,), (B, n, G).
+    """Cost of candidate plans and its gradient with respect to their knots: (B, n, G) -> (B,), (B, n, G).
 
-    The states that are believed to be at the knots are held: only goal points move.
+    The seen states assigned to the knots are held constant; only goal points move.
     """
     by = problem.objective
     chained = by.formulation == "explicit"
-    course = follow(
+    rollout = roll_out(
         problem.model, problem.states, problem.observation, problem.achieved, knots, problem.steps, chained, True
     )
-    terms = problem.judge(course)
+    terms = problem.evaluate(rollout)
     space = problem.model.space
-    points = np.zeros_like(course.points)
+    points = np.zeros_like(rollout.points)
     share = np.full(knots.shape[1], by.on_the_way, np.float32)
     share[-1] = 1.0
-    start, end = _keep_out(problem, course)
+    start, end = _keep_out(problem, rollout)
     if chained:
         _put_worst(
-            points, course.points, problem.goal, space, np.broadcast_to(share, terms.miss.shape), problem.counted
+            points, rollout.points, problem.goal, space, np.broadcast_to(share, terms.miss.shape), problem.counted
         )
     else:
-        end += share[:, None] * _direction(space, course.end, problem.goal, problem.counted)
+        end += share[:, None] * _direction(space, rollout.end, problem.goal, problem.counted)
         price = np.where(terms.miss > by.tolerance, problem.multiplier or 0.0, 0.0).astype(np.float32)
-        end -= _put_worst(points, course.points, course.end, space, price)
-    rare = space.distance(course.end, course.seen) > problem.states.spacing
-    end += by.rarity * rare[..., None] * _direction(space, course.end, course.seen)
-    return problem.weigh(terms), course.pull(start, end, points)
+        end -= _put_worst(points, rollout.points, rollout.end, space, price)
+    rare = space.distance(rollout.end, rollout.seen) > problem.states.spacing
+    end += by.rarity * rare[..., None] * _direction(space, rollout.end, rollout.seen)
+    return problem.weigh(terms), rollout.pull(start, end, points)
 
 
 def _direction(space: GoalSpace, point: Array, other: Array, dims: Mask | None = None) -> Array:
@@ -54,30 +54,30 @@ def _direction(space: GoalSpace, point: Array, other: Array, dims: Mask | None =
 def _put_worst(
     into: Array, points: Array, goal: Array, space: GoalSpace, price: Array, dims: Mask | None = None
 ) -> Array:
-    """Add ``price``, (B, n), times the gradient of the farthest member's distance to ``into``; returns what was added
-    for that member, (B, n, G)."""
+    """Add ``price``, (B, n), times the gradient of the farthest member's distance to ``into``; return the addition,
+    (B, n, G)."""
     worst = space.distance(points, goal, dims).argmax(axis=0)[None, ..., None]
     way = _direction(space, np.take_along_axis(points, worst, axis=0)[0], goal, dims) * price[..., None]
     np.put_along_axis(into, worst, way[None], axis=0)
     return way
 
 
-def _keep_out(problem: Problem, course: Course) -> tuple[Array, Array]:
+def _keep_out(problem: Problem, rollout: Rollout) -> tuple[Array, Array]:
     """Gradient of the keep-out term with respect to the starts and ends of segments, by central differences."""
-    start, end = np.zeros_like(course.end), np.zeros_like(course.end)
+    start, end = np.zeros_like(rollout.end), np.zeros_like(rollout.end)
     keep_out, dims = problem.keep_out, list(problem.keep_out.dims)
-    margin, way_out = problem.margins(course.end.shape[1])
-    rows = keep_out.depth(course.start, course.end, margin, way_out) > 0
+    margin, may_leave = problem.margins(rollout.end.shape[1])
+    rows = keep_out.depth(rollout.start, rollout.end, margin, may_leave) > 0
     if not rows.any():
         return start, end
     size = _STEP * problem.model.space.scale
     steps = np.diag(size)[dims]
     still = np.zeros_like(steps)
-    # Ahead and behind by each dimension, of the starts and then of the ends: (4 D, 1, G).
+    # Forward and backward in each dimension, first of the starts, then of the ends: (4 D, 1, G).
     first = np.concatenate([steps, -steps, still, still])[:, None]
     last = np.concatenate([still, still, steps, -steps])[:, None]
-    grown, leaving = (np.broadcast_to(x, rows.shape)[rows] for x in (margin, way_out))
-    depth = keep_out.depth(course.start[rows] + first, course.end[rows] + last, grown, leaving)
+    grown, leaving = (np.broadcast_to(x, rows.shape)[rows] for x in (margin, may_leave))
+    depth = keep_out.depth(rollout.start[rows] + first, rollout.end[rows] + last, grown, leaving)
     for slopes, (ahead, behind) in zip((start, end), depth.reshape(2, 2, len(dims), -1), strict=True):
         change = (ahead - behind).T / (2 * size[dims])
         part = np.zeros((len(change), len(size)), np.float32)
@@ -87,24 +87,24 @@ def _keep_out(problem: Problem, course: Course) -> tuple[Array, Array]:
 
 
 _DECAY = (0.8, 0.95)
-"""Of Adam's averages of the gradient and of its square: short ones, for few iterations."""
+"""Decay of Adam's averages of the gradient and of its square: short ones, for few iterations."""
 
 
 @dataclass
 class Gradient(Optimiser):
-    """Adam on the knots of the best few of many seeds.
+    """Adam on the knots of the best initial plans.
 
     Parameters
     ----------
     population : int
-        Seeds that are weighed.
+        Initial plans that are evaluated.
     particles : int
-        The best of them, which slide.
+        Number of the best of them that are refined.
     iterations : int
     rate : float
-        How far a knot moves at first in an iteration [parts of the goal scale]; it falls to a tenth.
+        Initial step of a knot per iteration [parts of the goal scale]; it falls to a tenth.
 
-    Source: the authors' code refines particles with Adam, too (`GradientCMC`), over states and actions.
+    Source: the authors' code also refines particles with Adam (`GradientCMC`), over states and actions.
     """
 
     population: int = 64
@@ -120,21 +120,21 @@ class Gradient(Optimiser):
             )
 
     def solve(
-        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: TimeOver = no_limit
     ) -> Proposal:
         low, high = problem.bounds
-        plans = seeds(problem, rng, self.population, warm)
+        plans = initial_plans(problem, rng, self.population, warm)
         plans = plans[np.argsort(problem.cost(plans))[: self.particles]]
         best, least = plans[0], np.inf
         mean, square = np.zeros_like(plans), np.zeros_like(plans)
         size = self.rate * problem.model.space.scale
-        tardy = False
+        timed_out = False
         for number in range(self.iterations + 1):
             cost, way = slope(problem, plans)
             if cost.min() < least:
                 best, least = plans[cost.argmin()].copy(), float(cost.min())
-            tardy = late()
-            if tardy or number == self.iterations:
+            timed_out = late()
+            if timed_out or number == self.iterations:
                 break
             mean += (1 - _DECAY[0]) * (way - mean)
             square += (1 - _DECAY[1]) * (way * way - square)
@@ -142,7 +142,7 @@ class Gradient(Optimiser):
             rough = np.sqrt(square / (1 - _DECAY[1] ** (number + 1))) + 1e-6
             fade = 1 - 0.9 * number / max(self.iterations - 1, 1)
             plans = np.clip(plans - fade * size * steady / rough, low, high)
-        there = snapped(problem, best[None])
+        there = end_at_goal(problem, best[None])
         if problem.cost(there)[0] < least:
             best = there[0]
-        return propose(problem, best, tardy)
+        return propose(problem, best, timed_out)

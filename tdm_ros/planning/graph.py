@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from tdm_ros.planning.model import Model, misses, quickest
-from tdm_ros.planning.optimiser import SLACK, Late, Optimiser, Proposal, goal_points, never
+from tdm_ros.planning.model import Model, predicted_misses, shortest_times
+from tdm_ros.planning.optimiser import SLACK, Optimiser, Proposal, TimeOver, goal_points, no_limit
 from tdm_ros.planning.problem import Objective, Problem
 from tdm_ros.planning.space import Array
 from tdm_ros.planning.states import SeenStates
@@ -21,49 +21,49 @@ Floats = NDArray[np.float64]
 
 
 class Edges(NamedTuple):
-    """E edges, and what the critics say of each for H horizons."""
+    """E edges with the critics' predictions for H horizons."""
 
     source: Index
-    """(E,) node; the rows are sorted by it."""
+    """(E,) node; rows are sorted by it"""
     target: Index
     """(E,) node"""
     miss: Array
-    """(E, H) by the worst member [goal unit]"""
+    """(E, H) predicted miss of the worst member [goal unit]"""
     posture: Array
-    """(E,) how different the rest of the state is at the two ends [goal unit]"""
+    """(E,) posture distance of the two ends [goal unit]"""
 
 
-class Ends(NamedTuple):
-    """The edges from where one is, or to the goal."""
+class CheckedEdges(NamedTuple):
+    """Edges from the start or to the goal, checked against the keep-outs."""
 
     edges: Edges
     crossed: NDArray[np.bool_]
-    """(E,) whether an edge leads through a keep-out"""
+    """(E,) whether the edge crosses a keep-out"""
 
 
 @dataclass
 class Graph(Optimiser):
-    """Shortest way over seen states.
+    """Shortest path over seen states.
 
-    An edge is a reach that the critics promise, all of them, in one of a few horizons. It costs its steps, as many more
-    as it would take to make up for what it is expected to miss by, and the multiplier times as many for what is beyond
-    the tolerance; and more where the rest of the state (the posture of an arm) would have to change a lot. The edges
-    between seen states are found once for new weights; a plan adds those from where one is and to the goal.
+    An edge is a segment that every critic predicts to be reachable within one of a few horizons. Its cost is its number
+    of steps, plus the steps equivalent to the predicted miss, plus the multiplier times those equivalent to the miss
+    beyond the tolerance, plus a penalty for a change of posture. Edges between seen states are computed once per
+    model; each plan adds those from the start and to the goal.
 
     Parameters
     ----------
     nodes : int
-        Seen states that are used.
+        Number of seen states.
     neighbours : int
-        Edges that are looked at from each.
+        Candidate edges per node.
     entries : int
-        Edges that are looked at from the start, and to the goal.
+        Candidate edges from the start, and to the goal.
     strict : float
-        Edges that are expected to miss by more than this part of what is acceptable are gone only where there is no
-        other way: a thin wall is a miss that is nearly acceptable.
+        Edges with a predicted miss above this part of the acceptable miss are used only if there is no other path: the
+        predicted miss through a thin wall is nearly acceptable.
 
-    Source: Eysenbach, Salakhutdinov, Levine, "Search on the replay buffer", arXiv 1906.05253; here edges are judged by
-    the predicted miss within a horizon, not by a distance in steps.
+    Source: Eysenbach, Salakhutdinov, Levine, "Search on the replay buffer", arXiv 1906.05253; here edges are evaluated
+    by the predicted miss within a horizon, not by a distance in steps.
     """
 
     nodes: int = 250
@@ -92,14 +92,14 @@ class Graph(Optimiser):
         self._known, self._priced, self._crossed = known, None, None
 
     def _judge(self, model: Model, observation: Array, achieved: Array, source: Index, target: Index) -> Edges:
-        """Ask the critics about edges from ``achieved[source]`` to seen states."""
+        """Predicted misses and posture distances of edges from ``achieved[source]`` to seen states."""
         goal = self._states.achieved[target]
-        miss = misses(model, observation[source], achieved[source], goal, self._horizons)
+        miss = predicted_misses(model, observation[source], achieved[source], goal, self._horizons)
         posture = self._states.posture_distance(observation[source], self._states.observation[target])
         return Edges(source, target, miss, posture)
 
     def solve(
-        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: TimeOver = no_limit
     ) -> Proposal | None:
         self.prepare(problem.model, problem.states, problem.objective)
         goals = goal_points(problem, self._states)
@@ -112,10 +112,12 @@ class Graph(Optimiser):
                 return self._proposal(problem, nodes, goals[end])
         return None
 
-    def _search(self, problem: Problem, entry: Ends, exit_: Ends, limit: float) -> tuple[Index, int] | None:
-        """The shortest way over edges that are expected to miss by no more than ``limit`` [goal unit].
+    def _search(
+        self, problem: Problem, entry: CheckedEdges, exit_: CheckedEdges, limit: float
+    ) -> tuple[Index, int] | None:
+        """Shortest path over edges with a predicted miss of at most ``limit`` [goal unit].
 
-        Returns the seen states on the way, and which of the points that count as the goal it leads to.
+        Returns the seen states along it, and the index of the goal point that it ends at.
         """
         count = len(self._states)
         base = self._base(problem, limit)
@@ -141,18 +143,18 @@ class Graph(Optimiser):
         return np.array(nodes[1:], np.intp), int(exit_.edges.target[final])
 
     def _proposal(self, problem: Problem, nodes: Index, goal: Array) -> Proposal:
-        """The way over some nodes to a goal, (G,), with the time that each knot takes."""
+        """Proposal for the path over ``nodes`` to a goal, (G,), with the time of each knot."""
         model, states = problem.model, self._states
         observation = np.concatenate([problem.observation[None], states.observation[nodes]])
         start = np.concatenate([problem.achieved[None], states.achieved[nodes]])
         knots = np.concatenate([states.achieved[nodes], goal[None]])
         most, slack = problem.objective.steps(model.horizon), SLACK * problem.objective.tolerance
-        steps, miss = quickest(model, observation, start, knots, most, slack)
+        steps, miss = shortest_times(model, observation, start, knots, most, slack)
         away = model.space.distance(knots, problem.goal, problem.counted) + miss
         return Proposal(knots, steps, miss, away, True, float(problem.cost(knots[None])[0]))
 
     def _base(self, problem: Problem, limit: float) -> csr_matrix:
-        """The edges between seen states with what they cost for this problem."""
+        """Edges between seen states with their costs for this problem, cached."""
         assert self._edges is not None
         objective, edges = problem.objective, self._edges
         key = (objective, problem.multiplier, problem.keep_out, limit)
@@ -166,7 +168,7 @@ class Graph(Optimiser):
         return self._priced[1]
 
     def _base_crossed(self, problem: Problem) -> NDArray[np.bool_]:
-        """Which edges between seen states lead through a keep-out, (E,). The price changes more often than that."""
+        """Mask of the edges between seen states that cross a keep-out, (E,), cached: prices change more often."""
         assert self._edges is not None
         key = problem.keep_out, problem.objective.margin
         if self._crossed is None or self._crossed[0] != key:
@@ -177,12 +179,12 @@ class Graph(Optimiser):
     def _price(
         self, problem: Problem, edges: Edges, crossed: NDArray[np.bool_], limit: float, ends_seen: bool = True
     ) -> Floats:
-        """What edges cost [steps], (E,); infinite where they cannot be gone."""
+        """Costs of edges [steps], (E,); infinite for edges that are excluded."""
         by, longest, multiplier = problem.objective, float(self._horizons[-1] + 1), problem.multiplier or 0.0
         excess = np.maximum(edges.miss - by.tolerance, 0)
         behind = edges.miss + multiplier * excess if multiplier else 0.0 * edges.miss
         cost = (self._horizons + 1 + longest / problem.model.space.unit * behind).astype(np.float64)
-        cost[edges.miss > limit - SLACK * by.tolerance] = np.inf  # in a hurry one may miss by so much more
+        cost[edges.miss > limit - SLACK * by.tolerance] = np.inf  # `shortest_times` may add that slack to the miss
         cost[crossed] = np.inf
         cost = cost.min(axis=1) + longest * edges.posture / problem.model.space.unit
         if ends_seen:
@@ -190,17 +192,19 @@ class Graph(Optimiser):
             cost = cost + longest * by.limits * beyond[edges.target]
         return cost
 
-    def _entry(self, problem: Problem) -> Ends:
-        """Edges from where one is to the seen states around."""
+    def _entry(self, problem: Problem) -> CheckedEdges:
+        """Edges from the start to the nearest seen states."""
         model, states = problem.model, self._states
         near = np.argsort(model.space.distance(states.achieved, problem.achieved))[: self.entries]
         source = np.zeros(len(near), np.intp)
         edges = self._judge(model, problem.observation[None], problem.achieved[None], source, near)
-        margin, way_out = problem.margins(2)
-        return Ends(edges, problem.keep_out.crosses(problem.achieved, states.achieved[near], margin[0], way_out[0]))
+        margin, may_leave = problem.margins(2)
+        return CheckedEdges(
+            edges, problem.keep_out.crosses(problem.achieved, states.achieved[near], margin[0], may_leave[0])
+        )
 
-    def _exit(self, problem: Problem, goals: Array) -> Ends:
-        """Edges to points that count as the goal, (C, G), from seen states and from the start (node N)."""
+    def _exit(self, problem: Problem, goals: Array) -> CheckedEdges:
+        """Edges to the goal points, (C, G), from seen states and from the start (node N)."""
         model, states = problem.model, self._states
         count = len(states)
         place = np.concatenate([states.achieved, problem.achieved[None]])
@@ -211,19 +215,19 @@ class Graph(Optimiser):
         source = np.concatenate([near, np.full((len(goals), 1), count)], axis=1)
         target = np.repeat(np.arange(len(goals)), source.shape[1])
         source = source.ravel()
-        miss = misses(model, observation[source], place[source], goals[target], self._horizons)
+        miss = predicted_misses(model, observation[source], place[source], goals[target], self._horizons)
         edges = Edges(source, target, miss, np.zeros(len(source), np.float32))
-        margin, way_out = problem.margins(2)
+        margin, may_leave = problem.margins(2)
         from_start = source == count
         alone, _ = problem.margins(1)
         crossed = problem.keep_out.crosses(
-            place[source], goals[target], np.where(from_start, alone[0], margin[1]), way_out[0] & from_start
+            place[source], goals[target], np.where(from_start, alone[0], margin[1]), may_leave[0] & from_start
         )
-        return Ends(edges, crossed)
+        return CheckedEdges(edges, crossed)
 
 
 def _spread(count: int, wanted: int) -> Index:
-    """Which neighbours of ``count``, by distance, are looked at: the nearest, then ever sparser ones farther out."""
+    """Indices, by distance, of the neighbours that are evaluated: all near ones, then geometrically sparser ones."""
     if count <= wanted:
         return np.arange(count)
     near = wanted // 2

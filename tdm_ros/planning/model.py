@@ -1,4 +1,4 @@
-"""Model of a plan: predicted state some steps after pursuing a point."""
+"""Models of the motion towards a goal: predicted goal-space points after a number of steps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tdm_ros.planning.space import Array, GoalSpace, Mask
 from tdm_ros.tdm.actor import NumpyActor, evaluate, linearise
 
 Pull = Callable[[Array], tuple[Array, Array]]
-"""From the gradient with respect to the points, (M, B, G), to those with respect to achieved and goal, (B, G) each."""
+"""Gradient with respect to the points, (M, B, G), to gradients with respect to achieved and goal, (B, G) each."""
 
 
 class Model(ABC):
-    """Predicts outcomes. A learned one, or one that is known exactly.
+    """Predicts where the policy arrives: a learned model, or an exact one.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Model(ABC):
 
     @abstractmethod
     def predict(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> Array:
-        """Where one will be after ``steps_left + 1`` steps towards ``goal``, by each of M members.
+        """Predict the points after ``steps_left + 1`` steps towards ``goal``, one per member of the ensemble (M).
 
         Parameters
         ----------
@@ -46,19 +46,19 @@ class Model(ABC):
 
     @abstractmethod
     def linearise(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> tuple[Array, Pull]:
-        """As `predict`, with the function that pulls gradients back; the observation is held."""
+        """As `predict`, with the function that propagates gradients back; the observation is held constant."""
 
     def miss(
         self, observation: Array, achieved: Array, goal: Array, steps_left: Array, dims: Mask | None = None
     ) -> Array:
-        """How far from ``goal`` one will be, by the member that expects the worst: (B,) [goal unit].
+        """Predicted distance to ``goal`` at the end, of the worst member: (B,) [goal unit].
 
         Parameters
         ----------
         observation, achieved, goal, steps_left
             As `predict`.
         dims : (G,) bool, optional
-            The dimensions that count; all, if left out.
+            Dimensions that count; default all.
         """
         points = self.predict(observation, achieved, goal, steps_left)
         worst: Array = self.space.distance(points, goal, dims).max(axis=0)
@@ -66,17 +66,17 @@ class Model(ABC):
 
 
 class ReachModel(Model):
-    """A learned TDM as a model: critics asked about the actor's own action.
+    """Model of a learned TDM: its critics, evaluated at the actor's own action.
 
     Parameters
     ----------
     actor : NumpyActor
-        With critics, as a policy that chooses its horizon has them.
+        Weights with critics.
 
     Raises
     ------
     ValueError
-        If there are none.
+        If they have no critics.
     """
 
     def __init__(self, actor: NumpyActor) -> None:
@@ -116,19 +116,19 @@ class ReachModel(Model):
         return self._origin(achieved) + out * size, pull
 
     def _origin(self, achieved: Array) -> Array:
-        """Where the critics count from: a motion from here, or a place in the goal box."""
+        """Origin of the critics' output: the present point, or the centre of the goal box."""
         return achieved if self.actor.residual else self._features.goal_centre
 
     def _size(self, steps_left: Array) -> Array:
-        """What one of a critic's output is [goal unit]."""
+        """Unit of the critics' output [goal unit]."""
         scale = self._features.goal_scale
         return self._features.reach(steps_left)[:, None] * scale if self.actor.residual else scale
 
 
-def misses(
+def predicted_misses(
     model: Model, observation: Array, achieved: Array, goal: Array, horizons: Array, dims: Mask | None = None
 ) -> Array:
-    """Predicted miss of E reaches for each of H horizons, by the worst member: (E, H) [goal unit].
+    """Predicted misses of E segments for each of H horizons, of the worst member: (E, H) [goal unit].
 
     Parameters
     ----------
@@ -144,19 +144,19 @@ def misses(
     return model.miss(rows[0], rows[1], rows[2], np.tile(horizons, len(goal)), dims).reshape(-1, count)
 
 
-def quickest(
+def shortest_times(
     model: Model, observation: Array, achieved: Array, goal: Array, most: int, slack: float, dims: Mask | None = None
 ) -> tuple[NDArray[np.int64], Array]:
-    """The shortest time of each reach in which it is promised to miss by no more than ``slack`` beyond the best.
+    """Shortest time per segment in which its predicted miss is at most ``slack`` above the smallest one.
 
-    A policy that has more time than it needs may take any way; one that has to hurry goes straight.
+    With more time than it needs, a policy may make a detour; with little time it moves straight.
 
     Parameters
     ----------
     model, observation, achieved, goal, dims
-        As `misses`.
+        As `predicted_misses`.
     most : int
-        Steps that are to be had, at least 1 [steps].
+        Largest number of steps, at least 1 [steps].
     slack : float
         [goal unit]
 
@@ -165,8 +165,8 @@ def quickest(
     steps : (E,) int
         From 1 to ``most`` [steps].
     miss : (E,) float32
-        What is promised then [goal unit].
+        Predicted miss at that time [goal unit].
     """
-    miss = misses(model, observation, achieved, goal, np.arange(most, dtype=np.float32), dims)
+    miss = predicted_misses(model, observation, achieved, goal, np.arange(most, dtype=np.float32), dims)
     chosen = np.argmax(miss <= miss.min(axis=1, keepdims=True) + slack, axis=1)
     return (chosen + 1).astype(np.int64), np.take_along_axis(miss, chosen[:, None], axis=1)[:, 0]

@@ -9,14 +9,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.planning.model import Model, quickest
+from tdm_ros.planning.model import Model, shortest_times
 from tdm_ros.planning.problem import Objective, Problem
 from tdm_ros.planning.space import Array
 from tdm_ros.planning.states import SeenStates
 
 
 def goal_points(problem: Problem, states: SeenStates, count: int = 8) -> Array:
-    """Points that fulfil the task, (C, G): free dimensions as asked for, and as in the seen states that are nearest."""
+    """Points that achieve the goal, (C, G): free dimensions as in the goal, and as in the nearest seen states."""
     assert problem.free is not None
     goal = problem.goal[None]
     if not problem.free.any():
@@ -26,16 +26,16 @@ def goal_points(problem: Problem, states: SeenStates, count: int = 8) -> Array:
     return np.concatenate([goal, np.where(problem.free, near, problem.goal)]).astype(np.float32)
 
 
-def seeds(problem: Problem, rng: np.random.Generator, count: int, warm: Array | None = None) -> Array:
-    """Candidate plans to begin with, (count, n, G) [goal unit].
+def initial_plans(problem: Problem, rng: np.random.Generator, count: int, warm: Array | None = None) -> Array:
+    """Initial candidate plans, (count, n, G) [goal unit].
 
-    The first goes straight to the goal; then the last plan, as it was and without its first knot; all others go over
-    one or two seen states, evenly spaced along the way; every other one goes a part of the way only where the goal may
-    be farther than a plan is long.
+    The first is a straight line to the goal; the next two are the last plan with and without its first knot; all others
+    pass through one or two seen states, with evenly spaced knots. Where the goal may be farther than a plan is long,
+    every other one covers only a part of the path.
     """
     goals = goal_points(problem, problem.states)
     size = problem.objective.knots
-    first = [along(np.stack([problem.achieved, goals[0]])[None], size)[0]]
+    first = [resample(np.stack([problem.achieved, goals[0]])[None], size)[0]]
     if warm is not None and len(warm):
         first += [_fit(warm, size), _fit(warm[1:] if len(warm) > 1 else warm, size)]
     rest = max(count - len(first), 0)
@@ -45,12 +45,12 @@ def seeds(problem: Problem, rng: np.random.Generator, count: int, warm: Array | 
     ends = goals[rng.integers(len(goals), size=rest)][:, None]
     short = problem.far & (np.arange(rest) % 2 == 1)
     part = np.where(short, rng.uniform(0.2, 1, rest), 1.0)
-    detours = along(np.concatenate([start, via, ends], axis=1), size, part)
+    detours = resample(np.concatenate([start, via, ends], axis=1), size, part)
     return np.concatenate([np.stack(first), detours])[:count].astype(np.float32)
 
 
-def along(corners: Array, count: int, part: ArrayLike = 1.0) -> Array:
-    """Points evenly spaced along ways with corners, or along a ``part`` of each, without the start.
+def resample(corners: Array, count: int, part: ArrayLike = 1.0) -> Array:
+    """Points evenly spaced along polylines, or along a ``part`` of each, without the start.
 
     (B, C, G), float or (B,) -> (B, count, G)
     """
@@ -67,8 +67,8 @@ def along(corners: Array, count: int, part: ArrayLike = 1.0) -> Array:
     return points
 
 
-def coloured(rng: np.random.Generator, shape: tuple[int, int, int], exponent: float) -> Array:
-    """Noise of unit variance, (B, n, G), whose power falls with its frequency along the knots as ``1 / f^exponent``.
+def coloured_noise(rng: np.random.Generator, shape: tuple[int, int, int], exponent: float) -> Array:
+    """Noise of unit variance, (B, n, G), with a power spectrum along the knots of ``1 / f^exponent``.
 
     Source: Pinneri et al., "Sample-efficient cross-entropy method", arXiv 2008.06389, section 3.1.
     """
@@ -85,93 +85,94 @@ def coloured(rng: np.random.Generator, shape: tuple[int, int, int], exponent: fl
     return np.fft.irfft(spectrum, count, axis=1).astype(np.float32)
 
 
-def snapped(problem: Problem, knots: Array) -> Array:
-    """Plans whose last knot is at the goal, wherever it was: (B, n, G) -> (B, n, G)."""
+def end_at_goal(problem: Problem, knots: Array) -> Array:
+    """Plans with their last knot moved to the goal: (B, n, G) -> (B, n, G)."""
     there = knots.copy()
     there[:, -1] = np.where(problem.counted, problem.goal, there[:, -1])
     return there
 
 
 def _fit(knots: Array, count: int) -> Array:
-    """A plan with ``count`` knots: the first ones, or the last one again and again."""
+    """Plan with ``count`` knots: truncated, or with its last knot repeated."""
     return knots[np.minimum(np.arange(count), len(knots) - 1)]
 
 
-Late = Callable[[], bool]
-"""Whether the time for planning is over."""
+TimeOver = Callable[[], bool]
+"""Function that returns whether the time for planning is over."""
 
 SLACK = 0.25
-"""What a knot may be missed by beyond the best that is promised, to be there sooner [parts of the tolerance]."""
+"""Predicted miss above the smallest one that is accepted to arrive sooner [parts of the tolerance]."""
 
 
-def never() -> bool:
-    """There is no hurry."""
+def no_limit() -> bool:
+    """Time limit that never expires."""
+    return False
     return False
 
 
 class Proposal(NamedTuple):
-    """What an optimiser found; whether it is good enough is for others to say."""
+    """Result of an optimiser; the planner decides whether it is good enough."""
 
     knots: Array
     """(n, G) [goal unit]"""
     steps: NDArray[np.int64]
-    """(n,) for each [steps]"""
+    """(n,) time of each segment [steps]"""
     miss: Array
-    """(n,) predicted miss of each, by the worst member [goal unit]"""
+    """(n,) predicted miss of each knot, of the worst member [goal unit]"""
     away: Array
-    """(n,) how far from the goal one is expected to be then, by the worst member, in what counts [goal unit]"""
+    """(n,) predicted distance to the goal at that time, of the worst member, in the counted dimensions [goal unit]"""
     free: bool
-    """Whether the straight way from knot to knot crosses no keep-out."""
+    """Whether no straight line between consecutive knots crosses a keep-out."""
     cost: float
-    """By `Problem.cost`."""
-    late: bool = False
-    """Whether time ran out before the optimiser was done."""
+    """`Problem.cost`"""
+    timed_out: bool = False
+    """Whether the time was over before the optimiser had finished."""
 
 
 class Optimiser(ABC):
     """Solves `Problem`s."""
 
     def prepare(self, model: Model, states: SeenStates, objective: Objective) -> None:  # noqa: B027 - few need it
-        """Do once, with new weights or states, what holds for all problems that come."""
+        """Precompute what depends on model and states alone."""
 
     @abstractmethod
     def solve(
-        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: TimeOver = no_limit
     ) -> Proposal | None:
-        """Look for the knots that cost least.
+        """Find the knots of least cost.
 
         Parameters
         ----------
         problem : Problem
         rng : numpy.random.Generator
-            Two calls with generators of one seed give the same.
+            Equal seeds give equal results.
         warm : (m, G), optional
-            Knots of the last plan that are still ahead [goal unit].
+            Remaining knots of the last plan [goal unit].
         late : callable
-            Asked now and then; when it says yes, what was found so far is returned.
+            Polled between iterations; once it returns true, the best plan so far is returned.
 
         Returns
         -------
         Proposal or None
-            None if nothing can be proposed at all.
+            None if there is no candidate at all.
         """
 
 
-def propose(problem: Problem, knots: Array, late: bool = False) -> Proposal:
-    """Judge one candidate, (n, G); give each knot the time that it takes, and leave out those after the goal."""
-    course = problem.follow(knots[None])
-    terms = problem.judge(course)
+def propose(problem: Problem, knots: Array, timed_out: bool = False) -> Proposal:
+    """Evaluate one candidate, (n, G); assign each knot its time, and drop those after the goal."""
+    rollout = problem.roll_out(knots[None])
+    terms = problem.evaluate(rollout)
     space = problem.model.space
-    there = space.distance(course.end[0], problem.goal, problem.counted) <= 0.5 * problem.objective.tolerance
+    there = space.distance(rollout.end[0], problem.goal, problem.counted) <= 0.5 * problem.objective.tolerance
     count = int(np.argmax(there)) + 1 if there.any() else len(knots)
-    margin, way_out = problem.margins(len(knots))
-    away = space.distance(course.points[:, 0], problem.goal, problem.counted).max(axis=0)
+    margin, may_leave = problem.margins(len(knots))
+    away = space.distance(rollout.points[:, 0], problem.goal, problem.counted).max(axis=0)
     steps, miss = np.full(len(knots), problem.steps, np.int64), terms.miss[0]
-    if not course.chained:
-        before = np.concatenate([problem.observation[None], course.observation[0, :-1]])
+    if not rollout.chained:
+        before = np.concatenate([problem.observation[None], rollout.observation[0, :-1]])
         slack = SLACK * problem.objective.tolerance
-        steps, miss = quickest(problem.model, before, course.start[0], knots, problem.steps, slack)
-    crosses = problem.keep_out.crosses(course.start[0], course.end[0], margin, way_out)
+        steps, miss = shortest_times(problem.model, before, rollout.start[0], knots, problem.steps, slack)
+    crosses = problem.keep_out.crosses(rollout.start[0], rollout.end[0], margin, may_leave)
     return Proposal(
         knots[:count].copy(),
         steps[:count],
@@ -179,5 +180,5 @@ def propose(problem: Problem, knots: Array, late: bool = False) -> Proposal:
         away[:count],
         not crosses[:count].any(),
         float(problem.weigh(terms)[0]),
-        late,
+        timed_out,
     )

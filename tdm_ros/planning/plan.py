@@ -1,4 +1,4 @@
-"""Plan and its execution: subgoals with their times, current knot, when to plan again."""
+"""Plan and its execution: subgoals with their times, current knot, replanning conditions."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from tdm_ros.tasks import TaskSpec
 
 
 class Status(Enum):
-    """How planning ended. Only a plan that was `PLANNED`, or is `DIRECT`, is to be pursued; for all others hold."""
+    """Result of planning. `PLANNED` and `DIRECT` plans are executed; all others mean hold."""
 
     PLANNED = "planned"
     """Knots lead to the goal."""
     DIRECT = "direct"
-    """The policy is better off going for the goal itself."""
+    """The goal itself is predicted to be reached at least as well as by a plan."""
     UNREACHABLE = "unreachable"
-    """No way was found on which every segment is predicted to arrive, free of keep-outs."""
+    """No path was found on which every segment is predicted to be reachable and free of keep-outs."""
     GOAL_IN_KEEP_OUT = "goal_in_keep_out"
     NO_EXPERIENCE = "no_experience"
-    """No weights yet, or no states."""
+    """There are no weights or no seen states yet."""
     BAD_GOAL = "bad_goal"
-    """The goal has another size, or is not finite."""
+    """The goal has a wrong size or is not finite."""
     BAD_STATE = "bad_state"
-    """So it is with the state."""
+    """The state has a wrong size or is not finite."""
     OUT_OF_TIME = "out_of_time"
-    """The budget was spent before a way was found."""
+    """The time budget was over before a path was found."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ class Plan:
     ----------
     status : Status
     knots : (n, G) float32
-        What the policy is asked for [goal unit]; n is 0 unless the plan is to be pursued.
+        Goals for the policy [goal unit]; n is 0 unless the plan is usable.
     steps : (n,) int
-        How long for each [steps].
+        Time of each segment [steps].
     predicted_miss : (n,) float32
-        How far from each knot one will be, by the critic that expects the worst [goal unit].
+        Predicted distance to each knot at its time, of the worst critic [goal unit].
     cost : float
-        By `Problem.cost`; smaller is better.
+        `Problem.cost`; smaller is better.
     reason : str
-        A sentence for a person.
+        Explanation for the operator.
     optimiser : str
     cpu_s : float
-        CPU time that it took [s].
+        CPU time of planning [s].
     """
 
     status: Status
@@ -67,7 +67,7 @@ class Plan:
 
     @classmethod
     def none(cls, status: Status, reason: str, goal_size: int, optimiser: str = "", cpu_s: float = 0.0) -> Plan:
-        """No plan: hold, for this reason."""
+        """Empty plan: hold, for this reason."""
         empty = np.zeros(0, np.float32)
         return cls(
             status,
@@ -82,22 +82,22 @@ class Plan:
 
     @property
     def usable(self) -> bool:
-        """Whether there is something to pursue."""
+        """Whether the plan is to be executed."""
         return self.status in (Status.PLANNED, Status.DIRECT)
 
 
 @dataclass(frozen=True)
 class PursuitSettings:
-    """When a knot is done with, and when a plan is.
+    """Conditions for the next knot and for replanning.
 
     Parameters
     ----------
     replan_steps : int
-        Plan anew after so many steps at the latest [steps].
+        Longest time between two plans [steps].
     passed : float
-        A knot before the last counts as passed when it is nearer than this [goal unit]; the next one follows at once.
+        A knot before the last one counts as passed within this distance [goal unit]; the next one follows at once.
     off_plan : float
-        Plan anew when the straight way to the knot is farther away than this [goal unit].
+        Distance from the straight line to the knot at which a new plan is made [goal unit].
     """
 
     replan_steps: int = 10
@@ -113,48 +113,48 @@ class PursuitSettings:
 
     @classmethod
     def for_task(cls, task: TaskSpec, replan_steps: int = 10) -> PursuitSettings:
-        """Lengths in parts of the task's goal scale."""
+        """Settings with lengths in parts of the task's goal scale."""
         unit = GoalSpace.of(task).unit
         return cls(replan_steps, 0.2 * unit, 0.5 * unit)
 
 
 class Target(NamedTuple):
-    """What the policy is to go for at present."""
+    """Present subgoal of the policy."""
 
     knot: Array
     """(G,) [goal unit]"""
     steps_left: int
     """Further steps after the next state [steps]."""
     number: int
-    """Which knot of the plan, from 0."""
+    """Index of the knot in the plan, from 0."""
 
 
 class Segment(NamedTuple):
-    """A segment that is over."""
+    """Finished segment of a plan."""
 
     number: int
-    """Which of its plan, from 0."""
+    """Index in its plan, from 0."""
     knot: Array
-    """(G,) where it was to end [goal unit]"""
+    """(G,) planned end [goal unit]"""
     reached: Array
-    """(G,) where it did [goal unit]"""
+    """(G,) actual end [goal unit]"""
     predicted_miss: float
     """[goal unit]"""
     miss: float
-    """[goal unit]"""
+    """Distance between planned and actual end [goal unit]."""
     steps: int
-    """That it took [steps]."""
+    """Duration [steps]."""
 
 
 class Pursuer:
-    """Follows plans, one after the other. Steps are counted by the caller: cycles of an arm, or steps of an episode.
+    """Executes plans. The caller counts the steps: cycles of an arm, or steps of an episode.
 
     Parameters
     ----------
     space : GoalSpace
     settings : PursuitSettings
     free : callable
-        Whether the straight way between two points, (G,) each, may be gone; a knot is not left early otherwise.
+        Whether the straight line between two points, (G,) each, is free; otherwise a knot is not left early.
     """
 
     def __init__(
@@ -165,17 +165,17 @@ class Pursuer:
     ) -> None:
         self.space, self.settings, self._free = space, settings, free
         self.plan: Plan | None = None
-        """The plan that is followed; none before the first, and after one that is not to be pursued."""
+        """Plan in execution; None before the first one and after one that is not usable."""
         self._number = self._first = 0
         self._planned = self._since = self._until = 0
         self._from = np.zeros(len(space.scale), np.float32)
 
     def begin(self, plan: Plan, step: int, achieved: ArrayLike) -> None:
-        """Take a new plan, made at ``step`` for the state at ``achieved``, (G,) [goal unit]; an unusable one: hold.
+        """Start a plan made at ``step`` for the state at ``achieved``, (G,) [goal unit]; an unusable one means hold.
 
-        Knots that are passed already are left out: a plan that begins with a seen state right here would else be
-        replaced, once that is passed, by one that begins with it again. And a plan that goes for the same point as the
-        last one does not put it off: what can be had within some steps at any time would never be had.
+        Knots that are passed already are skipped: otherwise a plan that begins at a seen state close by would be
+        replaced, once that is passed, by one that begins there again. A plan whose first subgoal equals the present
+        one keeps its deadline, so that replanning cannot postpone it without end.
         """
         here = np.asarray(achieved, np.float32)
         last, until = self.target(step), self._until
@@ -191,7 +191,7 @@ class Pursuer:
             self._until = min(self._until, until)
 
     def advance(self, step: int, achieved: ArrayLike) -> list[Segment]:
-        """Look at where one is, once a step: the segments that are over, which the planner is to learn from."""
+        """Process the achieved goal of one step; return the finished segments."""
         here = np.asarray(achieved, np.float32)
         done: list[Segment] = []
         while self.plan is not None and self._number < len(self.plan.knots) and self._over(step, here):
@@ -205,14 +205,14 @@ class Pursuer:
         return done
 
     def target(self, step: int) -> Target | None:
-        """What to go for at ``step``; after the last knot, that one. None: hold."""
+        """Subgoal at ``step``; after the last knot, that one. None: hold."""
         if self.plan is None:
             return None
         number = min(self._number, len(self.plan.knots) - 1)
         return Target(self.plan.knots[number], max(self._until - step - 1, 0), number)
 
-    def due(self, step: int, achieved: ArrayLike) -> str:
-        """Why it is time for a new plan, or "": none yet, schedule, a segment or the plan is over, off the plan."""
+    def replan_reason(self, step: int, achieved: ArrayLike) -> str:
+        """Reason for a new plan (none yet, schedule, end of segment or plan, off the plan), or ""."""
         if self.plan is None:
             return "no plan"
         if self._number >= len(self.plan.knots):
@@ -221,12 +221,12 @@ class Pursuer:
             return "schedule"
         if self._number > self._first and self._since == step:
             return "end of a segment"
-        if self.aside(achieved) > self.settings.off_plan:
+        if self.cross_track_error(achieved) > self.settings.off_plan:
             return "off the plan"
         return ""
 
-    def aside(self, achieved: ArrayLike) -> float:
-        """How far the straight way of the present segment is away [goal unit]."""
+    def cross_track_error(self, achieved: ArrayLike) -> float:
+        """Distance from the straight line of the present segment [goal unit]."""
         if self.plan is None or self._number >= len(self.plan.knots):
             return 0.0
         way = self.space.gap(self.plan.knots[self._number], self._from)
@@ -240,7 +240,7 @@ class Pursuer:
         return step >= self._until or self._passed(here)
 
     def _passed(self, here: Array) -> bool:
-        """Whether the present knot, not the last, is near enough, and the next one may be gone for."""
+        """Whether the present knot is near, is not the last, and the line to the next one is free."""
         assert self.plan is not None
         later = self._number + 1
         near = self.space.distance(here, self.plan.knots[self._number]) <= self.settings.passed

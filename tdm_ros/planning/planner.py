@@ -1,4 +1,4 @@
-"""Planner for nodes and benchmarks: takes experience and a goal, returns subgoals or a reason."""
+"""Planner for nodes and benchmarks: returns subgoals to a goal, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from tdm_ros.planning.gradient import Gradient
 from tdm_ros.planning.graph import Graph
-from tdm_ros.planning.model import Model, quickest
+from tdm_ros.planning.model import Model, shortest_times
 from tdm_ros.planning.optimiser import SLACK, Optimiser, Proposal
 from tdm_ros.planning.plan import Plan, Status
 from tdm_ros.planning.problem import Objective, Problem
@@ -24,30 +24,30 @@ from tdm_ros.planning.states import SeenStates
 from tdm_ros.tasks import TaskSpec
 
 RANGE = (0.1, 1000.0)
-"""As in the authors' code."""
+"""Bounds of a multiplier that is not 0, as in the authors' code."""
 
 
 @dataclass
 class Multiplier:
-    """Dual variable of the constraint that all but a few segments miss their knots by no more than is tolerated.
+    """Dual variable of the constraint that all but a few segments end within a tolerance of their knots.
 
-    Projected ascent in the logarithm, from what was executed and not from what was predicted: critics that promise too
-    much are believed less and less. It settles where the allowed part of the segments misses; were the mean miss to be
-    just tolerated instead, a row of good segments would buy a way through a wall.
+    Projected ascent in the logarithm, from executed segments and not from predicted ones: optimistic critics lose
+    weight. It settles where the allowed part of the segments misses. A constraint on the mean miss would allow a
+    segment through a wall after a row of good ones.
 
     Parameters
     ----------
     value : float
-        At first; zero stays zero (the constraint is left out).
+        Initial value; 0 stays 0 (the constraint is left out).
     tolerance : float
-        Miss that is tolerated [goal unit].
+        Tolerated miss [goal unit].
     rate : float
-        The most that one segment raises the logarithm by.
+        Largest increase of the logarithm per segment.
     allowed : float
-        Part of the segments that may miss; an arrival lowers the logarithm by that part of the rate at most.
+        Part of the segments that may miss; an arrival lowers the logarithm by at most that part of the rate.
 
     Source: arXiv 1802.09081, section 5, relaxes the constraint by a Lagrange multiplier. The authors' code doubles or
-    halves it; here it moves in proportion to the violation, and slowly down.
+    halves it; here the change is proportional to the violation, and slow downwards.
     """
 
     value: float
@@ -63,7 +63,7 @@ class Multiplier:
             )
 
     def executed(self, miss: float) -> float:
-        """Learn how far from its knot a segment ended [goal unit]; returns the new value. NaN is not looked at."""
+        """Update with the miss of an executed segment [goal unit]; return the new value. NaN is ignored."""
         if self.value > 0 and math.isfinite(miss):
             violation = max(-1.0, min(1.0, miss / self.tolerance - 1))
             violation *= self.allowed if violation < 0 else 1.0
@@ -79,34 +79,34 @@ OPTIMISERS: dict[str, type[Optimiser]] = {
     "gradient": Gradient,
     "slsqp": Slsqp,
 }
-"""Ways to solve the problem, by name."""
+"""Optimisers by name."""
 
 PASSED = 2.0
-"""A knot that is passed on the way is never met exactly: up to so many tolerances an executed segment did not miss."""
+"""Tolerances within which an executed segment does not count as a miss: the arm passes knots without stopping there."""
 
 
 @dataclass(frozen=True)
 class PlannerSettings:
-    """How to plan.
+    """Settings of a `SubgoalPlanner`.
 
     Parameters
     ----------
     optimiser : str
         One of `OPTIMISERS`.
     objective : Objective, optional
-        Left out, `Objective.for_task`.
+        Default: `Objective.for_task`.
     options : mapping
         Parameters of the optimiser by name.
     seed : int
-    every : bool
-        Whether all goal dimensions count, also those that the task's score does not name: for the goal of a stage.
+    all_dimensions : bool
+        Whether all goal dimensions count, also those that the task's score does not name: for goals of a stage.
     """
 
     optimiser: str = "graph"
     objective: Objective | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
-    every: bool = False
+    all_dimensions: bool = False
 
     def __post_init__(self) -> None:
         if self.optimiser not in OPTIMISERS:
@@ -114,14 +114,14 @@ class PlannerSettings:
 
 
 class SubgoalPlanner:
-    """Plans over a model of what can be reached.
+    """Plans subgoals with a model of what is reachable.
 
     Parameters
     ----------
     task : TaskSpec
     settings : PlannerSettings
     clock : callable
-        Time that budgets are measured with [s].
+        Clock for time budgets [s].
     """
 
     def __init__(
@@ -132,7 +132,7 @@ class SubgoalPlanner:
         self.objective = self.settings.objective or Objective.for_task(task)
         self.optimiser = OPTIMISERS[self.settings.optimiser](**self.settings.options)
         self.keep_out = KeepOut()
-        """Assign another to plan around other boxes."""
+        """Keep-out boxes; may be replaced at any time."""
         self.multiplier = Multiplier(self.objective.multiplier, PASSED * self.objective.tolerance)
         self._clock = clock
         self._space = GoalSpace.of(task)
@@ -144,20 +144,20 @@ class SubgoalPlanner:
 
     @property
     def ready(self) -> bool:
-        """Whether there are weights and states to plan with."""
+        """Whether there are a model and seen states."""
         return self._model is not None and self._states is not None
 
     def learn(self, model: Model | None = None, states: SeenStates | None = None) -> None:
-        """Take new weights, new states, or both; the graph is made anew, which takes longer than a plan."""
+        """Set a new model, new seen states, or both; recomputes the graph, which takes longer than a plan."""
         self._model = model or self._model
         self._states = states or self._states
         if self._model is not None and self._states is not None:
             self.optimiser.prepare(self._model, self._states, self.objective)
 
     def executed(self, predicted: ArrayLike, reached: ArrayLike) -> float:
-        """Learn where a segment of the last plan was to end and where it did, (G,) each [goal unit].
+        """Update the multiplier with the planned and the reached end of a segment, (G,) each [goal unit].
 
-        Where the policy itself was used there was no plan to be wrong. Returns the multiplier.
+        A `DIRECT` plan does not change it. Returns the multiplier.
         """
         if self._status is Status.DIRECT:
             return self.multiplier.value
@@ -165,24 +165,24 @@ class SubgoalPlanner:
         return self.multiplier.executed(float(miss))
 
     def free(self, start: Array, end: Array) -> bool:
-        """Whether the straight way between two points, (G,) each, keeps its distance from the keep-outs."""
-        return not bool(self.keep_out.crosses(start, end, self.objective.margin, way_out=True))
+        """Whether the straight line between two points, (G,) each, keeps its margin from the keep-outs."""
+        return not bool(self.keep_out.crosses(start, end, self.objective.margin, may_leave=True))
 
     def forget(self) -> None:
-        """Begin the next plan without the last one."""
+        """Do not start the next plan from the last one."""
         self._last = None
 
     def plan(
         self, observation: ArrayLike, achieved: ArrayLike, goal: ArrayLike, budget_s: float = float("inf")
     ) -> Plan:
-        """Find subgoals on the way to a goal. Never raises for what it is given; the status says what is wrong.
+        """Plan subgoals to a goal. Never raises for invalid arguments: the status names the error.
 
         Parameters
         ----------
         observation : (O,)
         achieved, goal : (G,) [goal unit]
         budget_s : float
-            Time after which whatever was found is returned [s].
+            Time after which the best plan so far is returned [s].
         """
         began, cpu = self._clock(), time.thread_time()
         plan = self._plan(observation, achieved, goal, lambda: self._clock() - began >= budget_s)
@@ -205,7 +205,7 @@ class SubgoalPlanner:
         if self._model is None or self._states is None:
             lacks = "learned weights" if self._model is None else "seen states"
             return self._none(Status.NO_EXPERIENCE, f"there are no {lacks} yet to plan with")
-        free = np.zeros(len(asked), np.bool_) if self.settings.every else None
+        free = np.zeros(len(asked), np.bool_) if self.settings.all_dimensions else None
         known = self.task, self._model, self._states, state, here, asked, self.objective, self.keep_out
         return self._solve(Problem(*known, free=free, multiplier=self.multiplier.value), late)
 
@@ -214,39 +214,36 @@ class SubgoalPlanner:
         direct = self._direct(problem)
         if by.formulation == "direct" or (direct.free and direct.miss[0] <= by.tolerance):
             if not direct.free:
-                return self._none(Status.UNREACHABLE, "the straight way to the goal crosses a keep-out")
-            return self._made(Status.DIRECT, direct, f"the policy itself is expected to miss by {direct.miss[0]:.3f}")
+                return self._none(Status.UNREACHABLE, "the straight line to the goal crosses a keep-out")
+            return self._made(Status.DIRECT, direct, f"the predicted miss of the goal itself is {direct.miss[0]:.3f}")
         found = None if late() else self.optimiser.solve(problem, self._rng, self._warm(problem.goal), late)
         if found is not None and found.free and found.miss.max() <= by.acceptable and self._arrives(problem, found):
-            if direct.free and direct.miss[0] <= found.miss.max():
-                reason = (
-                    f"the policy itself is expected to miss by {direct.miss[0]:.3f}, a plan by {found.miss.max():.3f}"
-                )
+            worst = found.miss.max()
+            if direct.free and direct.miss[0] <= worst:
+                reason = f"the predicted miss of the goal itself is {direct.miss[0]:.3f}, of a plan {worst:.3f}"
                 return self._made(Status.DIRECT, direct, reason)
-            reason = (
-                f"{len(found.knots)} knots, worst miss {found.miss.max():.3f}, at the end {found.away[-1]:.3f} away"
-            )
+            reason = f"{len(found.knots)} knots, worst miss {worst:.3f}, end {found.away[-1]:.3f} from the goal"
             return self._made(Status.PLANNED, found, reason)
         if direct.free and direct.miss[0] <= by.acceptable:
-            return self._made(Status.DIRECT, direct, f"no better plan; expected to miss by {direct.miss[0]:.3f}")
-        if late() or (found is not None and found.late):
-            return self._none(Status.OUT_OF_TIME, "the time was over before a way was found")
+            return self._made(Status.DIRECT, direct, f"no better plan; predicted miss {direct.miss[0]:.3f}")
+        if late() or (found is not None and found.timed_out):
+            return self._none(Status.OUT_OF_TIME, "the time budget was over before a path was found")
         return self._none(Status.UNREACHABLE, self._why(problem, found, direct))
 
     def _direct(self, problem: Problem) -> Proposal:
-        """What the policy alone promises: the goal itself, over the horizon that promises most."""
+        """Proposal of the goal itself, over the horizon with the smallest predicted miss."""
         model = problem.model
         here = problem.observation[None], problem.achieved[None], problem.goal[None]
         slack = SLACK * problem.objective.tolerance
-        steps, miss = quickest(model, *here, model.horizon + 1, slack, problem.counted)
-        margin, way_out = problem.margins(1)
-        crossed = problem.keep_out.crosses(problem.achieved, problem.goal, margin[0], way_out[0])
+        steps, miss = shortest_times(model, *here, model.horizon + 1, slack, problem.counted)
+        margin, may_leave = problem.margins(1)
+        crossed = problem.keep_out.crosses(problem.achieved, problem.goal, margin[0], may_leave[0])
         knots = problem.goal[None]
         cost = float(problem.cost(knots[None])[0])
         return Proposal(knots, steps, miss, miss, not bool(crossed), cost)
 
     def _arrives(self, problem: Problem, found: Proposal) -> bool:
-        """Whether a plan ends near the goal, or, where that is far, is still on its way when it ends."""
+        """Whether a plan ends near the goal or, where the goal is far, still approaches it at its end."""
         near = self.objective.acceptable
         if found.away[-1] <= near or not problem.far:
             return bool(found.away[-1] <= near)
@@ -257,16 +254,16 @@ class SubgoalPlanner:
     def _why(self, problem: Problem, found: Proposal | None, direct: Proposal) -> str:
         if found is None:
             return (
-                f"no chain of reaches that are expected to miss by less than {self.objective.acceptable:.3f} leads to "
-                f"{_text(problem.goal)}; the policy itself is expected to miss it by {direct.miss[0]:.3f}"
+                f"no path of segments with a predicted miss below {self.objective.acceptable:.3f} leads to "
+                f"{_text(problem.goal)}; the predicted miss of the goal itself is {direct.miss[0]:.3f}"
             )
         if not found.free:
-            return f"no way around the keep-outs to {_text(problem.goal)} was found"
+            return f"no path around the keep-outs to {_text(problem.goal)} was found"
         away, worst = found.away[-1], found.miss.max()
-        return f"the best plan to {_text(problem.goal)} ends {away:.3f} beside it and misses a knot by {worst:.3f}"
+        return f"the best plan to {_text(problem.goal)} ends {away:.3f} from it and misses a knot by {worst:.3f}"
 
     def _warm(self, goal: Array) -> Array | None:
-        """The last plan, where it was for the same goal."""
+        """Knots of the last plan, if it was for the same goal."""
         if self._last is None or not np.array_equal(self._last[0], goal):
             return None
         return self._last[1]

@@ -18,37 +18,37 @@ FORMULATIONS = ("k_step", "final_state", "explicit", "direct")
 
 @dataclass(frozen=True)
 class Objective:
-    """How a plan is put together and weighed.
+    """Structure of a plan and weights of its cost.
 
     Parameters
     ----------
     formulation : str
-        The paper's, section 5: ``k_step`` (a knot every K steps, each to be reachable from the one before),
-        ``final_state`` (a single knot), ``explicit`` (as k_step, with the task judged at the points that the critics
-        predict, so that nothing needs to be constrained) or ``direct`` (the goal itself).
+        The paper's, section 5: ``k_step`` (a knot every K steps, each reachable from the one before), ``final_state``
+        (a single knot), ``explicit`` (as k_step, with the task's cost at the points that the critics predict, so that
+        no constraint is needed) or ``direct`` (the goal itself).
     segments : int
         Number of knots n.
     segment_steps : int
-        Steps from one knot to the next, K [steps].
+        Steps between two knots, K [steps].
     tolerance : float
-        Predicted miss of a segment up to which it counts as feasible [goal unit].
+        Predicted miss up to which a segment counts as feasible [goal unit].
     acceptable : float
-        A plan that misses a knot by more is none [goal unit]; infinite: whatever comes is taken.
+        A plan with a larger predicted miss is rejected [goal unit]; infinite: none is.
     margin : float
-        How much the keep-out boxes are grown [goal unit].
+        Distance by which keep-out boxes are grown [goal unit].
     multiplier : float
-        What a predicted miss beyond the tolerance costs at first, beside a distance to the goal; 0 leaves the
-        feasibility out. `Multiplier` changes it from what is executed.
+        Initial price of a predicted miss beyond the tolerance, relative to a distance to the goal; 0 drops the
+        constraint. `Multiplier` adapts it to executed segments.
     on_the_way : float
-        What the distance to the goal costs at the knots before the last one; 1: the paper's sum over the knots.
+        Weight of the distance to the goal at the knots before the last one; 1: the paper's sum over the knots.
     keep_out : float
-        What being inside a keep-out box costs, beside a distance.
+        Weight of the depth inside a keep-out box.
     limits : float
-        What a joint beyond its range costs [goal unit a range].
+        Weight of a joint beyond its range [goal unit per range].
     limit_margin : float
-        Part of the range at each end that a joint is to stay away from.
+        Part of the range at each end that counts as beyond it.
     rarity : float
-        What the distance to the nearest seen state costs beyond the spacing of the seen states.
+        Weight of the distance to the nearest seen state beyond the spacing of the seen states.
     """
 
     formulation: str = "k_step"
@@ -81,7 +81,7 @@ class Objective:
 
     @classmethod
     def for_task(cls, task: TaskSpec, **changes: Any) -> Objective:
-        """Lengths in parts of the task's goal scale, times within its horizon; ``changes`` replace what they name."""
+        """Objective with lengths in parts of the task's goal scale; ``changes`` override fields."""
         unit = GoalSpace.of(task).unit
         made = {
             "segment_steps": min(12, task.horizon + 1),
@@ -96,27 +96,28 @@ class Objective:
         return self.segments if self.formulation in ("k_step", "explicit") else 1
 
     def steps(self, horizon: int) -> int:
-        """Steps of a segment for a model that knows up to ``horizon`` steps left [steps]."""
+        """Steps of a segment for a model with this horizon [steps]."""
         return min(self.segment_steps, horizon + 1) if self.formulation in ("k_step", "explicit") else horizon + 1
 
 
 @dataclass(frozen=True)
-class Course:
-    """B candidate plans with n segments, followed.
+class Rollout:
+    """Predicted rollout of B candidate plans with n segments.
 
     Parameters
     ----------
     start, end : (B, n, G)
-        Where each segment begins and ends: knots, or, chained, the mean of the predicted points [goal unit].
+        Start and end of each segment: knots or, if chained, means of the predicted points [goal unit].
     points : (M, B, n, G)
-        Where each member expects to be after each segment [goal unit].
+        Point after each segment predicted by each member [goal unit].
     observation : (B, n, O)
-        The states that are believed to be at the ends.
+        Seen states assigned to the ends.
     seen : (B, n, G)
-        Where these were seen [goal unit].
+        Achieved goals of these states [goal unit].
     chained : bool
+        Whether each segment starts at the predicted end of the one before, and not at its knot.
     pulls : list of Pull
-        One for all segments, or, chained, one for each; empty unless asked for.
+        One for all segments or, if chained, one per segment; empty without gradients.
     """
 
     start: Array
@@ -128,7 +129,7 @@ class Course:
     pulls: list[Pull] = field(default_factory=list)
 
     def pull(self, start: Array, end: Array, points: Array) -> Array:
-        """Gradient with respect to the knots, from those with respect to the parts of the course: (B, n, G)."""
+        """Gradient with respect to the knots, from those with respect to the parts of the rollout: (B, n, G)."""
         members, batch, segments, size = points.shape
         if not self.chained:
             here, there = self.pulls[0](points.reshape(members, batch * segments, size))
@@ -144,7 +145,7 @@ class Course:
         return knots
 
 
-def follow(
+def roll_out(
     model: Model,
     states: SeenStates,
     observation: Array,
@@ -153,8 +154,8 @@ def follow(
     steps: int,
     chained: bool = False,
     slopes: bool = False,
-) -> Course:
-    """Follow candidate plans, (B, n, G), from one state.
+) -> Rollout:
+    """Predicted rollout of candidate plans, (B, n, G), from one state.
 
     Parameters
     ----------
@@ -164,11 +165,11 @@ def follow(
     achieved : (G,) [goal unit]
     knots : (B, n, G) [goal unit]
     steps : int
-        Of each segment [steps].
+        Steps per segment [steps].
     chained : bool
-        Whether a segment begins where the last one is predicted to end, and not at its knot.
+        See `Rollout`.
     slopes : bool
-        Whether the course is to pull gradients.
+        Whether `Rollout.pull` is needed.
     """
     batch, segments, _ = knots.shape
     first = np.broadcast_to(achieved, knots[:, :1].shape)
@@ -192,10 +193,12 @@ def follow(
     )
     points, pulls = _ask(model, asked, slopes)
     points = points.reshape(-1, *knots.shape)
-    return Course(start, knots, points, observed[:, 1:], np.stack(seen, axis=1), False, pulls)
+    return Rollout(start, knots, points, observed[:, 1:], np.stack(seen, axis=1), False, pulls)
 
 
-def _chain(model: Model, states: SeenStates, now: Array, here: Array, knots: Array, steps: int, slopes: bool) -> Course:
+def _chain(
+    model: Model, states: SeenStates, now: Array, here: Array, knots: Array, steps: int, slopes: bool
+) -> Rollout:
     left = np.full(len(knots), steps - 1, np.float32)
     starts: list[Array] = []
     parts: list[tuple[Array, Array, Array, Array]] = []
@@ -209,7 +212,7 @@ def _chain(model: Model, states: SeenStates, now: Array, here: Array, knots: Arr
         pulls += pull
     ends, members, observed, places = zip(*parts, strict=True)
     start, end, observation, seen = (np.stack(part, axis=1) for part in (starts, ends, observed, places))
-    return Course(start, end, np.stack(members, axis=2), observation, seen, True, pulls)
+    return Rollout(start, end, np.stack(members, axis=2), observation, seen, True, pulls)
 
 
 def _ask(model: Model, asked: tuple[Array, Array, Array, Array], slopes: bool) -> tuple[Array, list[Pull]]:
@@ -220,29 +223,29 @@ def _ask(model: Model, asked: tuple[Array, Array, Array, Array], slopes: bool) -
 
 
 _ENTERING = 0.01
-"""What entering a keep-out counts as at least [parts of the goal scale]."""
+"""Minimum depth of a segment that enters a keep-out [parts of the goal scale]."""
 
 
 class Terms(NamedTuple):
-    """Parts of the cost of B candidate plans with n knots, before their weights."""
+    """Terms of the cost of B candidate plans with n knots, before weighting."""
 
     task: Array
-    """(B,) distance to the goal at the last knot, and at those before it, as `Objective.on_the_way` weighs them."""
+    """(B,) distance of the last knot to the goal, plus those before it times `Objective.on_the_way` [goal unit]"""
     infeasible: Array
-    """(B,) what the predicted misses exceed the tolerance by, summed [goal unit]."""
+    """(B,) sum of the predicted misses beyond the tolerance [goal unit]"""
     keep_out: Array
-    """(B,) how far the way is inside keep-outs [goal unit]."""
+    """(B,) depth inside keep-outs [goal unit]"""
     limits: Array
-    """(B,) how far joints are beyond their ranges [ranges]."""
+    """(B,) joint positions beyond their ranges [ranges]"""
     rarity: Array
-    """(B,) how far knots are from seen states, beyond their spacing [goal unit]."""
+    """(B,) distance of the knots to seen states beyond their spacing [goal unit]"""
     miss: Array
-    """(B, n) predicted miss of each segment, by the worst member [goal unit]."""
+    """(B, n) predicted miss of each segment, of the worst member [goal unit]"""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Find knots from a state to a goal.
+    """Problem of finding knots from a state to a goal.
 
     Parameters
     ----------
@@ -254,14 +257,14 @@ class Problem:
     objective : Objective
     keep_out : KeepOut
     free : (G,) bool, optional
-        Goal dimensions that the task does not care about; left out, those that its score does not name.
+        Goal dimensions that do not count; default: those that the task's score does not name.
     multiplier : float, optional
-        Price of infeasibility; left out, that of the objective.
+        Price of infeasibility; default: that of the objective.
 
     Raises
     ------
     ValueError
-        If state or goal have another size than the task's or are not finite.
+        If state or goal have a wrong size or are not finite.
     """
 
     task: TaskSpec
@@ -285,14 +288,14 @@ class Problem:
 
     @cached_property
     def bounds(self) -> tuple[Array, Array]:
-        """Lower and upper corner of the box of knots, (G,) each: the goal box, and all that was seen."""
+        """Lower and upper corner of the box of knots, (G,) each: the goal box and all seen states."""
         goal = self.task.goal
         points = [np.asarray(goal.low), np.asarray(goal.high), self.achieved, self.goal, *self.states.extent]
         return np.min(points, axis=0).astype(np.float32), np.max(points, axis=0).astype(np.float32)
 
     @cached_property
     def counted(self) -> Mask:
-        """(G,) bool, goal dimensions that the task cares about."""
+        """(G,) bool, goal dimensions that count."""
         assert self.free is not None
         return ~self.free
 
@@ -303,7 +306,7 @@ class Problem:
 
     @cached_property
     def stride(self) -> float:
-        """How far one gets in a segment from here, towards whichever of some seen states it is farthest [goal unit]."""
+        """Largest predicted distance of one segment from here, towards any of some seen states [goal unit]."""
         goals = self.states.achieved[:32]
         count = len(goals)
         here = np.broadcast_to(self.achieved, goals.shape)
@@ -313,14 +316,14 @@ class Problem:
 
     @property
     def far(self) -> bool:
-        """Whether the goal may be farther away than a plan is long, so that a plan that ends on its way is good."""
+        """Whether the goal may be beyond the length of a plan; then a plan may end on the way to it."""
         away = self.model.space.distance(self.goal, self.achieved, self.counted)
         return bool(away > 0.7 * self.objective.knots * self.stride)
 
     def margins(self, knots: int) -> tuple[Array, Mask]:
-        """By how much boxes grow for each segment, (n,) [goal unit], and which one may leave a box that it starts in.
+        """Growth of the boxes per segment, (n,) [goal unit], and mask of the segments that may start inside a box.
 
-        Start and goal may be nearer to a box than the margin; then the segments that touch them may be, too.
+        Start and goal may be nearer to a box than the margin; the growth for their segments is reduced accordingly.
         """
         margin = np.full(knots, self.objective.margin, np.float32)
         if len(self.keep_out):
@@ -333,15 +336,15 @@ class Problem:
         return float(self.keep_out.clearance(self.achieved)), float(self.keep_out.clearance(self.goal))
 
     def cost(self, knots: Array) -> Array:
-        """Weigh candidate plans: (B, n, G) [goal unit] -> (B,), smaller is better."""
+        """Cost of candidate plans: (B, n, G) [goal unit] -> (B,), smaller is better."""
         return self.weigh(self.terms(knots))
 
     def weigh(self, terms: Terms) -> Array:
-        """The terms as one number, (B,)."""
+        """Weighted sum of the terms, (B,)."""
         by, assured = self.objective, self.multiplier or 0.0
         if by.formulation == "explicit":
             assured = 0.0
-        # Entering at all costs something, or the best plan is a hair's breadth inside.
+        # Without a minimum cost of entering, the best plan ends marginally inside.
         entered = terms.keep_out + _ENTERING * self.model.space.unit * (terms.keep_out > 0)
         total: Array = (
             terms.task
@@ -352,36 +355,36 @@ class Problem:
         )
         return total
 
-    def follow(self, knots: Array) -> Course:
-        """Where candidate plans lead by the model."""
+    def roll_out(self, knots: Array) -> Rollout:
+        """Predicted rollout of candidate plans, (B, n, G) [goal unit]."""
         chained = self.objective.formulation == "explicit"
-        return follow(self.model, self.states, self.observation, self.achieved, knots, self.steps, chained)
+        return roll_out(self.model, self.states, self.observation, self.achieved, knots, self.steps, chained)
 
     def terms(self, knots: Array) -> Terms:
-        """The parts of the cost of candidate plans, (B, n, G) [goal unit]."""
-        return self.judge(self.follow(knots))
+        """Terms of the cost of candidate plans, (B, n, G) [goal unit]."""
+        return self.evaluate(self.roll_out(knots))
 
-    def judge(self, course: Course) -> Terms:
-        """The parts of the cost of courses that have been followed."""
+    def evaluate(self, rollout: Rollout) -> Terms:
+        """Terms of the cost of a rollout."""
         space, by = self.model.space, self.objective
         if by.formulation == "explicit":
-            away = space.distance(course.points, self.goal, self.counted).max(axis=0)
+            away = space.distance(rollout.points, self.goal, self.counted).max(axis=0)
         else:
-            away = space.distance(course.end, self.goal, self.counted)
-        margin, way_out = self.margins(away.shape[1])
-        miss = space.distance(course.points, course.end).max(axis=0)
-        rare = space.distance(course.end, course.seen) - self.states.spacing
+            away = space.distance(rollout.end, self.goal, self.counted)
+        margin, may_leave = self.margins(away.shape[1])
+        miss = space.distance(rollout.points, rollout.end).max(axis=0)
+        rare = space.distance(rollout.end, rollout.seen) - self.states.spacing
         return Terms(
             task=away[:, -1] + by.on_the_way * away[:, :-1].sum(axis=1),
             infeasible=np.maximum(miss - by.tolerance, 0).sum(axis=1),
-            keep_out=self.keep_out.depth(course.start, course.end, margin, way_out).sum(axis=1).astype(np.float32),
-            limits=self.limit_excess(course.observation).sum(axis=1),
+            keep_out=self.keep_out.depth(rollout.start, rollout.end, margin, may_leave).sum(axis=1).astype(np.float32),
+            limits=self.limit_excess(rollout.observation).sum(axis=1),
             rarity=np.maximum(rare, 0).sum(axis=1),
             miss=miss,
         )
 
     def limit_excess(self, observation: Array) -> Array:
-        """How far bounded parts of states are beyond their ranges less the margin: (..., O) -> (...) [ranges]."""
+        """Observations beyond their bounds less the margin: (..., O) -> (...) [ranges]."""
         bounded, low, size = self._ranges
         part = (observation[..., bounded] - low) / size
         margin = np.float32(self.objective.limit_margin)

@@ -6,23 +6,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, coloured, never, propose, seeds, snapped
+from tdm_ros.planning.optimiser import (
+    Optimiser,
+    Proposal,
+    TimeOver,
+    coloured_noise,
+    end_at_goal,
+    initial_plans,
+    no_limit,
+    propose,
+)
 from tdm_ros.planning.problem import Problem
 from tdm_ros.planning.space import Array
 
 
 @dataclass
 class Cem(Optimiser):
-    """CEM, with what makes it frugal: coloured noise, elites that are kept, populations that shrink, the last plan.
+    """CEM with coloured noise, kept elites, shrinking populations and the last plan as a candidate.
 
-    The first population goes over seen states; the mean then starts at the best of them, since ways around an
-    obstacle on its two sides have no useful mean.
+    The mean starts at the best initial plan: paths around two sides of an obstacle have no useful mean.
 
     Parameters
     ----------
     population, iterations, elites : int
     shrink : float
-        Each population is smaller than the one before by this factor, down to twice the elites.
+        Factor by which each population is smaller than the one before, down to twice the elites.
     kept : int
         Elites that stay in the next population.
     spread : float
@@ -30,10 +38,10 @@ class Cem(Optimiser):
     colour : float
         Exponent of the noise along the knots; 0: white.
     narrowing : float
-        The deviation falls by no more than this factor in an iteration: elites lie in a row where a constraint binds,
-        and would agree too soon on where they lie along it.
+        Lower bound of the ratio of consecutive deviations: along a binding constraint the elites are nearly collinear
+        and would converge too early.
 
-    Source: Pinneri et al., arXiv 2008.06389 (iCEM). There the variables are actions, and a part of the old mean and
+    Source: Pinneri et al., arXiv 2008.06389 (iCEM), where the variables are actions, and a part of the old mean and
     deviation is kept.
     """
 
@@ -54,22 +62,22 @@ class Cem(Optimiser):
             )
 
     def solve(
-        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: TimeOver = no_limit
     ) -> Proposal:
         low, high = problem.bounds
-        plans = seeds(problem, rng, self.population, warm)
+        plans = initial_plans(problem, rng, self.population, warm)
         cost = problem.cost(plans)
         order = np.argsort(cost)[: self.elites]
         elite, best = plans[order], cost[order]
         mean = elite[0]
         deviation = np.broadcast_to(self.spread * problem.model.space.scale, mean.shape)
-        tardy = late()
+        timed_out = late()
         for number in range(1, self.iterations):
-            if tardy:
+            if timed_out:
                 break
             size = max(int(self.population / self.shrink**number), 2 * self.elites, self.kept + 3)
-            noise = coloured(rng, (size - self.kept - 2, *mean.shape), self.colour)
-            drawn = np.concatenate([mean + noise * deviation, mean[None], snapped(problem, elite[:1])])
+            noise = coloured_noise(rng, (size - self.kept - 2, *mean.shape), self.colour)
+            drawn = np.concatenate([mean + noise * deviation, mean[None], end_at_goal(problem, elite[:1])])
             drawn = np.clip(drawn, low, high)
             plans = np.concatenate([drawn, elite[: self.kept]])
             cost = np.concatenate([problem.cost(drawn), best[: self.kept]])
@@ -77,8 +85,8 @@ class Cem(Optimiser):
             elite, best = plans[order], cost[order]
             mean = elite.mean(axis=0)
             deviation = np.maximum(elite.std(axis=0), self.narrowing * deviation)
-            tardy = late()
-        return propose(problem, elite[0], tardy)
+            timed_out = late()
+        return propose(problem, elite[0], timed_out)
 
 
 @dataclass
@@ -89,16 +97,16 @@ class Mppi(Optimiser):
     ----------
     population, iterations : int
     temperature : float
-        Of the weights, in parts of how far the median costs more than the best; small: only the best count.
+        Temperature of the weights, relative to the difference between median and smallest cost.
     spread : float
-        Standard deviation of the first plans drawn [parts of the goal scale].
+        Initial standard deviation [parts of the goal scale].
     narrowing : float
-        By which it is multiplied from one iteration to the next.
+        Factor of the deviation per iteration.
     colour : float
         Exponent of the noise along the knots.
 
-    Source: Williams et al., "Information theoretic MPC", ICRA 2017. There the variables are actions; here they are
-    knots, and the temperature follows the costs.
+    Source: Williams et al., "Information theoretic MPC", ICRA 2017, where the variables are actions; here they are
+    knots, and the temperature scales with the costs.
     """
 
     population: int = 128
@@ -116,19 +124,19 @@ class Mppi(Optimiser):
             )
 
     def solve(
-        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: TimeOver = no_limit
     ) -> Proposal:
         low, high = problem.bounds
-        plans = seeds(problem, rng, self.population, warm)
+        plans = initial_plans(problem, rng, self.population, warm)
         cost = problem.cost(plans)
         best = plans[cost.argmin()], cost.min()
         mean, deviation = best[0], self.spread * problem.model.space.scale
-        tardy = late()
+        timed_out = late()
         for _ in range(self.iterations - 1):
-            if tardy:
+            if timed_out:
                 break
-            noise = coloured(rng, (self.population - 3, *mean.shape), self.colour)
-            around = np.stack([mean, best[0], snapped(problem, best[0][None])[0]])
+            noise = coloured_noise(rng, (self.population - 3, *mean.shape), self.colour)
+            around = np.stack([mean, best[0], end_at_goal(problem, best[0][None])[0]])
             plans = np.clip(np.concatenate([mean + noise * deviation, around]), low, high)
             cost = problem.cost(plans)
             if cost.min() < best[1]:
@@ -137,5 +145,5 @@ class Mppi(Optimiser):
             weight = np.exp(-(cost - cost.min()) / scale)
             mean = np.einsum("b,bng->ng", weight / weight.sum(), plans).astype(np.float32)
             deviation = deviation * self.narrowing
-            tardy = late()
-        return propose(problem, best[0], tardy)
+            timed_out = late()
+        return propose(problem, best[0], timed_out)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from tdm_ros.planning.optimiser import Late, Optimiser, Proposal, never, propose, seeds, snapped
+from tdm_ros.planning.optimiser import Optimiser, Proposal, TimeOver, end_at_goal, initial_plans, no_limit, propose
 from tdm_ros.planning.problem import Problem
 from tdm_ros.planning.space import Array
 
@@ -29,18 +29,18 @@ class _TimeIsOverError(Exception):
 
 @dataclass
 class Slsqp(Optimiser):
-    """Minimises the task's cost subject to the predicted misses and the keep-outs as constraints, not as a price.
+    """Minimises the task's cost with predicted misses and keep-outs as constraints, not as prices.
 
     Parameters
     ----------
     population : int
-        Seeds that are weighed.
+        Initial plans that are evaluated.
     starts : int
-        The best of them, which are refined.
+        Number of the best of them that are refined.
     iterations : int
-        Of each, at most.
+        Largest number of iterations per start.
     step : float
-        For differences [parts of the goal scale].
+        Step of finite differences [parts of the goal scale].
 
     Source: the authors' code uses SciPy's SLSQP on knots (`StateOnlySdqBasedSqpOc`), with their prediction of the next
     state as an equality; here the miss may be up to the tolerance.
@@ -52,18 +52,18 @@ class Slsqp(Optimiser):
     step: float = 1e-3
 
     def solve(
-        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: Late = never
+        self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: TimeOver = no_limit
     ) -> Proposal:
-        # It ends on the constraints but for rounding, which would be inside a keep-out.
+        # The solution lies on the constraints up to rounding, which would be inside a keep-out.
         hair = self.step * problem.model.space.unit
         careful = replace(problem, objective=replace(problem.objective, margin=problem.objective.margin + hair))
-        plans = seeds(problem, rng, self.population, warm)
+        plans = initial_plans(problem, rng, self.population, warm)
         order = np.argsort(problem.cost(plans))[: self.starts]
         found = [plans[order[0]]]
         low, high = problem.bounds
         shape = found[0].shape
         box = list(zip(np.tile(low, shape[0]), np.tile(high, shape[0]), strict=True))
-        tardy = False
+        timed_out = False
         for plan in plans[order]:
             values = _Evaluated(careful, shape, self.step, late)
             try:
@@ -81,18 +81,18 @@ class Slsqp(Optimiser):
                     options={"maxiter": self.iterations, "ftol": 1e-6},
                 )
             except _TimeIsOverError:
-                tardy = True
+                timed_out = True
                 break
             found.append(np.clip(result.x.reshape(shape), low, high).astype(np.float32))
         candidates = np.stack(found)
-        candidates = np.concatenate([candidates, snapped(problem, candidates)])
-        return propose(problem, candidates[problem.cost(candidates).argmin()], tardy)
+        candidates = np.concatenate([candidates, end_at_goal(problem, candidates)])
+        return propose(problem, candidates[problem.cost(candidates).argmin()], timed_out)
 
 
 class _Evaluated:
-    """Cost and constraints with their slopes by differences, all from one batch of plans."""
+    """Cost and constraints with their finite-difference gradients, from one batch of plans."""
 
-    def __init__(self, problem: Problem, shape: tuple[int, ...], step: float, late: Late) -> None:
+    def __init__(self, problem: Problem, shape: tuple[int, ...], step: float, late: TimeOver) -> None:
         self._problem, self._shape, self._late = problem, shape, late
         self._steps = np.diag(np.tile(step * problem.model.space.scale, shape[0])).astype(np.float64)
         self._at: Floats | None = None

@@ -16,15 +16,15 @@ FULL_TURN = np.float32(2 * np.pi)
 
 
 class GoalSpace:
-    """Measures goal space.
+    """Metric of the goal space.
 
-    Each dimension is weighed by the largest scale over its own, so that a distance is in the unit of the dimension
-    with the largest scale. Where all scales are equal, as in metres, it is the Euclidean distance.
+    Each dimension is weighted by the largest scale over its own; a distance is in the unit of the dimension with the
+    largest scale. With equal scales it is the Euclidean distance.
 
     Parameters
     ----------
     scale : (G,) float
-        Distance that counts as one [goal unit].
+        Typical distance per dimension [goal unit].
     wrap : (G,) bool
         Dimensions that are compared modulo one turn.
     """
@@ -33,24 +33,24 @@ class GoalSpace:
         self.scale = np.asarray(scale, np.float32)
         self.wrap = np.asarray(wrap, np.bool_)
         self.unit = float(self.scale.max())
-        """The largest scale: what a distance of one scale is in [goal unit]."""
+        """Largest scale [goal unit]."""
         self.weight: Array = (self.unit / self.scale).astype(np.float32)
         self._wraps = bool(self.wrap.any())
 
     @classmethod
     def of(cls, task: TaskSpec) -> GoalSpace:
-        """The goal space of a task."""
+        """Goal space of a task."""
         return cls(task.goal.scale, task.goal.wrap or (False,) * task.goal.size)
 
     def difference(self, end: NDArray[Any], start: NDArray[Any]) -> NDArray[Any]:
-        """The way from ``start`` to ``end``, (..., G) [goal unit]."""
+        """Difference from ``start`` to ``end``, (..., G) [goal unit]."""
         gap = end - start
         if self._wraps:
             gap = gap - FULL_TURN * np.round(gap / FULL_TURN) * self.wrap
         return gap
 
     def gap(self, end: NDArray[Any], start: NDArray[Any], dims: Mask | None = None) -> NDArray[Any]:
-        """The same, weighed, so that its norm is a distance; with ``dims`` zero in all others."""
+        """Weighted difference, whose norm is a distance; with ``dims``, zero in all other dimensions."""
         weight = self.weight if dims is None else self.weight * dims
         return self.difference(end, start) * weight
 
@@ -66,7 +66,7 @@ def norm(x: NDArray[Any]) -> NDArray[Any]:
 
 Floats = NDArray[np.float64]
 _GRAZE = 1e-6
-"""Segments that are inside for less than this part of their length only touch."""
+"""Segments with a smaller part of their length inside a box only touch it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +78,12 @@ class KeepOut:
     boxes : (K, 2, D) float
         Lower and upper corner of each [goal unit].
     dims : tuple of int, length D
-        Which goal dimensions they are in.
+        Goal dimensions of the boxes.
 
     Raises
     ------
     ValueError
-        If the shape does not fit, a corner is not a number, or a lower corner is above its upper one.
+        If the shape is wrong, a corner is NaN, or a lower corner is above its upper one.
     """
 
     boxes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2, 1)))
@@ -94,7 +94,7 @@ class KeepOut:
         if boxes.ndim != 3 or boxes.shape[1:] != (2, len(self.dims)):
             raise ValueError(f"keep-out boxes must have shape (K, 2, {len(self.dims)}), got {boxes.shape}")
         if np.isnan(boxes).any() or (boxes[:, 0] > boxes[:, 1]).any():
-            raise ValueError(f"a keep-out box must go from its lower to its upper corner, got {boxes.tolist()}")
+            raise ValueError(f"each keep-out box must have its lower corner below its upper one, got {boxes.tolist()}")
         object.__setattr__(self, "boxes", boxes)
 
     def __len__(self) -> int:
@@ -108,13 +108,13 @@ class KeepOut:
         return found
 
     def clearance(self, point: ArrayLike) -> Floats:
-        """How far a box may grow before it touches a point, (..., G) -> (...) [goal unit]; negative inside."""
+        """Distance to the nearest box, (..., G) -> (...) [goal unit]; negative inside."""
         p = np.asarray(point, np.float64)[..., None, self.dims]
         apart: Floats = np.maximum(self.boxes[:, 0] - p, p - self.boxes[:, 1]).max(axis=-1)
         return apart.min(axis=-1, initial=np.inf)
 
     def crosses(
-        self, start: ArrayLike, end: ArrayLike, margin: ArrayLike = 0.0, way_out: ArrayLike = False
+        self, start: ArrayLike, end: ArrayLike, margin: ArrayLike = 0.0, may_leave: ArrayLike = False
     ) -> NDArray[np.bool_]:
         """Whether straight segments enter a box grown by ``margin``; touching is not entering.
 
@@ -122,19 +122,19 @@ class KeepOut:
         ----------
         start, end : (..., G) [goal unit]
         margin : float or (...) [goal unit]
-        way_out : bool or (...)
-            Whether a segment that starts inside may leave by the way it is on; it must end outside.
+        may_leave : bool or (...)
+            Whether a segment may start inside a box, if it ends outside.
         """
         enter, leave = self._inside(start, end, margin)
-        found: NDArray[np.bool_] = np.any(_crossed(enter, leave, way_out), axis=-1)
+        found: NDArray[np.bool_] = np.any(_crossed(enter, leave, may_leave), axis=-1)
         return found
 
-    def depth(self, start: ArrayLike, end: ArrayLike, margin: ArrayLike = 0.0, way_out: ArrayLike = False) -> Floats:
-        """How far segments must be moved, sideways or back, to be free of the boxes; summed over them.
+    def depth(self, start: ArrayLike, end: ArrayLike, margin: ArrayLike = 0.0, may_leave: ArrayLike = False) -> Floats:
+        """Distance by which segments must be moved, sideways or back, to be free of the boxes; summed over boxes.
 
         Parameters
         ----------
-        start, end, margin, way_out
+        start, end, margin, may_leave
             As `crosses`.
 
         Returns
@@ -142,7 +142,7 @@ class KeepOut:
         (...) [goal unit], positive exactly where `crosses` is true.
         """
         enter, leave = self._inside(start, end, margin)
-        crossed = _crossed(enter, leave, way_out)
+        crossed = _crossed(enter, leave, may_leave)
         if not crossed.any():
             return np.zeros(crossed.shape[:-1])
         s, e = (np.asarray(x, np.float64)[..., None, self.dims] for x in (start, end))
@@ -154,7 +154,7 @@ class KeepOut:
         return np.where(crossed, np.maximum(away, 1e-9), 0.0).sum(axis=-1)
 
     def _inside(self, start: ArrayLike, end: ArrayLike, margin: ArrayLike) -> tuple[Floats, Floats]:
-        """Between which parts of its length a segment is in each box, (..., K) each; none where they are not ordered.
+        """Parts of its length at which a segment enters and leaves each box, (..., K) each; reversed if it misses it.
 
         Source: the slab method of ray tracing.
         """
@@ -171,7 +171,7 @@ class KeepOut:
         return np.clip(near.max(axis=-1), 0, 1), np.clip(far.min(axis=-1), 0, 1)
 
 
-def _crossed(enter: Floats, leave: Floats, way_out: ArrayLike) -> NDArray[np.bool_]:
-    leaving = np.asarray(way_out, np.bool_)[..., None] & (enter <= 0) & (leave < 1)
+def _crossed(enter: Floats, leave: Floats, may_leave: ArrayLike) -> NDArray[np.bool_]:
+    leaving = np.asarray(may_leave, np.bool_)[..., None] & (enter <= 0) & (leave < 1)
     crossed: NDArray[np.bool_] = (leave - enter > _GRAZE) & ~leaving
     return crossed

@@ -10,14 +10,13 @@ from tdm_ros.replay import TrajectoryStore
 from tdm_ros.tasks import TaskSpec
 
 CANDIDATES = 4000
-"""States that are looked at for thinning."""
+"""States before thinning."""
 POSTURE = 0.2
-"""How much a difference in the rest of the state counts beside one in goal space: one standard deviation as much as
-this part of the goal scale."""
+"""Weight of the rest of the state: one standard deviation counts as this part of the goal scale."""
 
 
 class SeenStates:
-    """N seen states, the first ones farthest apart, so that the first n of them are spread, too.
+    """N seen states in farthest-point order: the first n of them are spread as well.
 
     Parameters
     ----------
@@ -25,7 +24,7 @@ class SeenStates:
     achieved : (N, G) float32 [goal unit]
     space : GoalSpace
     posture : float
-        Weight of the rest of the state beside goal space, see `POSTURE`.
+        Weight of the rest of the state, see `POSTURE`.
 
     Raises
     ------
@@ -36,7 +35,7 @@ class SeenStates:
     def __init__(self, observation: Array, achieved: Array, space: GoalSpace, posture: float = POSTURE) -> None:
         if len(observation) != len(achieved) or not len(achieved):
             raise ValueError(
-                f"as many observations as achieved points, and one at least: {len(observation)} and {len(achieved)}"
+                f"observation and achieved must have one length, at least 1, got {len(observation)} and {len(achieved)}"
             )
         self.observation = np.ascontiguousarray(observation, np.float32)
         self.achieved = np.ascontiguousarray(achieved, np.float32)
@@ -51,7 +50,7 @@ class SeenStates:
         self._table = -2 * np.ascontiguousarray(both.T), np.einsum("nd,nd->n", both, both)
         self._places = -2 * np.ascontiguousarray(self._place.T), np.einsum("nd,nd->n", self._place, self._place)
         self.spacing = self._spacing()
-        """How far apart neighbours typically are [goal unit]."""
+        """Median distance between nearest neighbours [goal unit]."""
 
     def __len__(self) -> int:
         return len(self.achieved)
@@ -65,7 +64,7 @@ class SeenStates:
     def thinned(
         cls, observation: Array, achieved: Array, space: GoalSpace, count: int, posture: float = POSTURE
     ) -> SeenStates:
-        """Keep ``count`` of N states, each the one farthest from those before it."""
+        """Select ``count`` of N states by farthest-point sampling."""
         every = cls(observation, achieved, space, posture)
         both = np.concatenate([every._place, every._posture], axis=1)
         keep = farthest(both, min(count, len(both)))
@@ -75,7 +74,7 @@ class SeenStates:
     def from_store(
         cls, store: TrajectoryStore, count: int, rng: np.random.Generator, posture: float = POSTURE
     ) -> SeenStates:
-        """Take ``count`` spread states of a replay store.
+        """Select ``count`` spread states of a replay store.
 
         Raises
         ------
@@ -89,36 +88,36 @@ class SeenStates:
         return cls.thinned(observation, achieved, GoalSpace.of(store.task), count, posture)
 
     def first(self, count: int) -> SeenStates:
-        """The first ``count`` of them, which are spread as widely."""
+        """First ``count`` states."""
         if count >= len(self):
             return self
         return SeenStates(self.observation[:count], self.achieved[:count], self.space, self.posture)
 
-    def placed(self, task: TaskSpec, still: Mask, achieved: Array, count: int) -> SeenStates:
-        """Up to ``count`` of them, with whatever lies about put where it lies now.
+    def with_objects_at(self, task: TaskSpec, still: Mask, achieved: Array, count: int) -> SeenStates:
+        """Up to ``count`` states with objects moved to where they lie now.
 
-        A thing that stays until it is touched is rarely seen just where it lies, with the rest in all places. Whether
-        the rest can be there without touching it is for the critics to say.
+        An object is rarely seen exactly where it lies now with the rest of the state anywhere. The critics decide which
+        of the combined states are reachable without touching it.
 
         Parameters
         ----------
         task : TaskSpec
         still : (G,) bool
-            The goal dimensions that say where things lie; observations must have channels of the same names.
+            Goal dimensions of the objects' positions; the observation must have channels of the same names.
         achieved : (G,) [goal unit]
-            Where they lie; the dimensions that are not ``still`` are not looked at.
+            Present positions of the objects; other dimensions are ignored.
         count : int
-            States to be had, spread over the dimensions that are not ``still``.
+            Number of states, spread over the other dimensions.
 
         Raises
         ------
         ValueError
-            If observations lack one of them.
+            If the observation lacks one of these channels.
         """
         names = [name for name, lies in zip(task.goal.names, still, strict=True) if lies]
         lacking = [name for name in names if name not in task.observation.names]
         if lacking:
-            raise ValueError(f"observations of {task.name} do not say {', '.join(lacking)}: it cannot be placed")
+            raise ValueError(f"observations of {task.name} lack the channels {', '.join(lacking)} of the objects")
         spread = farthest((self.achieved * self.space.weight)[:, ~still], min(count, len(self)))
         observation, place = self.observation[spread], self.achieved[spread]
         observation[:, [task.observation.names.index(name) for name in names]] = achieved[still]
@@ -126,7 +125,7 @@ class SeenStates:
         return SeenStates(observation, place, self.space, self.posture)
 
     def complete(self, knots: Array, like: Array) -> tuple[Array, Array]:
-        """A whole state at a point of goal space: the seen state near it, and near in posture to where one comes from.
+        """Nearest seen states to goal-space points, near in posture to the state before.
 
         Parameters
         ----------
@@ -135,26 +134,26 @@ class SeenStates:
 
         Returns
         -------
-        observation (B, O), achieved (B, G) [goal unit] of that state, which is a little beside the knot.
+        observation (B, O), achieved (B, G) [goal unit] of these states.
         """
         query = np.concatenate([self._place_of(knots), like * self._posture_weight], axis=1)
         index = _nearest(query, *self._table)
         return self.observation[index], self.achieved[index]
 
     def rarity(self, knots: Array) -> Array:
-        """Distance to the nearest point that was ever reached: (B, G) -> (B,) [goal unit]."""
+        """Distance to the nearest seen point: (B, G) -> (B,) [goal unit]."""
         index = _nearest(self._place_of(knots), *self._places)
         away: Array = self.space.distance(knots, self.achieved[index])
         return away
 
     def posture_distance(self, one: Array, other: Array) -> Array:
-        """How different the rest of states is, (..., O), (..., O) -> (...) [goal unit]."""
+        """Distance of states apart from goal space, (..., O), (..., O) -> (...) [goal unit]."""
         gap = (one - other) * self._posture_weight
         apart: Array = np.sqrt(np.einsum("...o,...o->...", gap, gap))
         return apart
 
     def _place_of(self, knots: Array) -> Array:
-        """Goal points as coordinates in which distances are Euclidean: an angle becomes a chord."""
+        """Coordinates with Euclidean distances: an angle becomes a chord."""
         space = self.space
         if not space.wrap.any():
             return knots * space.weight
@@ -172,7 +171,7 @@ class SeenStates:
 
 
 def farthest(points: Array, count: int) -> NDArray[np.intp]:
-    """Indices of ``count`` of N points: the one nearest the middle, then always the one farthest from all before."""
+    """Indices of ``count`` of N points by farthest-point sampling, starting with the one nearest to the mean."""
     chosen = np.zeros(count, np.intp)
     away = np.full(len(points), np.inf)
     newest = int(np.square(points - points.mean(axis=0)).sum(axis=1).argmin())
