@@ -12,7 +12,7 @@ from tdm_ros.planning import GoalSpace, Model, Plan, SeenStates, Status, Subgoal
 from tdm_ros.planning.model import predicted_misses
 from tdm_ros.planning.plan import Pursuer, PursuitSettings
 from tdm_ros.planning.problem import free_dimensions
-from tdm_ros.tasks import ask
+from tdm_ros.tasks import prompt
 from tdm_ros.training.evaluation import Situation
 
 Array = NDArray[np.float32]
@@ -71,7 +71,7 @@ class Rule:
         self._goal = goal
 
     def ask(self, now: Situation) -> tuple[Array, int]:
-        return ask(now.achieved, self._goal[2:], self._held), now.steps_left
+        return prompt(now.achieved, self._goal[2:], self._held), now.steps_left
 
     def report(self) -> dict[str, Any]:
         return {}
@@ -171,7 +171,7 @@ class Staged:
         self._now: Planned | None = None
 
     def ask(self, now: Situation) -> tuple[Array, int]:
-        wanted = ask(now.achieved, self._target, self._held)
+        wanted = prompt(now.achieved, self._target, self._held)
         part = self._part(now, wanted)
         if part is not self._now and part is not None:
             part.begin_again()

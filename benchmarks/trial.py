@@ -71,7 +71,7 @@ class Trial:
         self.env, self.task = make_goal_env(run.task, agent.horizon)
         self._judge_env = make_goal_env(run.task, agent.horizon)[0]
         for env in (self.env.unwrapped, self._judge_env.unwrapped):
-            if hasattr(env, "puck_stays"):  # see `tdm_ros.tasks.ask`
+            if hasattr(env, "puck_stays"):  # see `tdm_ros.tasks.prompt`
                 env.puck_stays = not agent.sums_rewards
         self._goals = goals_of(run.task, agent)
         self._report, self._told_s = report, 0.0

@@ -146,7 +146,7 @@ class ArmContract:
             cycle.command([0.1, 0, 0, 0, 0, 0, 0])
             bench.cycle()
             cycle.finish()
-        assert cycle.command(bad).refused
+        assert cycle.command(bad).rejected
         self.wait(bench, STANDSTILL_S)
         assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
@@ -157,7 +157,7 @@ class ArmContract:
             if k % 5 == 0:
                 wanted = rng.uniform(-9, 9, 7)
             limited = cycle.command(wanted)
-            assert not limited.refused, limited.layer
+            assert not limited.rejected, limited.layer
             if bench.real:
                 cycle.advance(SUBSTEPS)
                 bench.cycle()

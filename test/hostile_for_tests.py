@@ -9,7 +9,7 @@ import numpy as np
 
 from tdm_ros.envs.sawyer_sim import SawyerSim
 from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.capsules import BODY, LINKS, least_gap_m, placed
+from tdm_ros.robots.capsules import BODY, LINKS, capsule_ends, least_gap_m
 from tdm_ros.robots.kinematics import forward, jacobian, link_frames
 from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
 from tdm_ros.robots.limits import CYCLE_S
@@ -33,7 +33,7 @@ def _box(q_rad: Array, limits: Limits) -> float:
 
 
 def _links(q_rad: Array, limits: Limits) -> float:
-    ends = placed(link_frames(q_rad))[LINKS].reshape(-1, 3)
+    ends = capsule_ends(link_frames(q_rad))[LINKS].reshape(-1, 3)
     return float(np.minimum(ends - RADII_M - limits.links_low_m, limits.links_high_m - ends - RADII_M).min())
 
 

@@ -61,7 +61,7 @@ def test_command_not_finite_holds_and_says_so() -> None:
     cycle.command(np.full(7, 0.3))
     cycle.advance(SUBSTEPS)
     cycle.finish()
-    assert cycle.command(np.full(7, np.nan)).refused
+    assert cycle.command(np.full(7, np.nan)).rejected
     cycle.advance(SUBSTEPS)
     executed = cycle.finish()
     assert (executed.limited, executed.layer) == (True, "not finite")

@@ -4,7 +4,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from tdm_ros.robots.capsules import BODY, CAPSULES, PAIRS, PEDESTAL, gaps, least_gap_m, placed
+from tdm_ros.robots.capsules import BODY, CAPSULES, PAIRS, PEDESTAL, capsule_ends, gaps, least_gap_m
 from tdm_ros.robots.kinematics import link_frames
 from tdm_ros.robots.mjcf import sawyer_xml
 from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
@@ -33,7 +33,7 @@ def test_least_gap_random_posture_equals_that_of_mujoco(seed: int) -> None:
 
 
 def test_gaps_parallel_and_crossing_capsules_nearest_place_is_found() -> None:
-    ends, grid = placed(link_frames(NEUTRAL_RAD)), np.linspace(0, 1, 201)[:, None]
+    ends, grid = capsule_ends(link_frames(NEUTRAL_RAD)), np.linspace(0, 1, 201)[:, None]
     rng = np.random.default_rng(1)
     for k in range(20):
         ends = ends + 0.2 * rng.normal(size=ends.shape)

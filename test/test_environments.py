@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasks_for_tests import POINT, PointEnv, make_point
 
 from tdm_ros import TDM, TdmConfig
-from tdm_ros.envs.goal_env import adopt, make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env, wrap_env
 from tdm_ros.envs.wrappers import from_box, to_box
 from tdm_ros.training.callbacks import Callback
 from tdm_ros.training.evaluation import Evaluation, evaluate
@@ -190,7 +190,7 @@ def test_executed_action_is_stored_as_a_part_of_the_environments_own_range() -> 
 def test_executed_action_outside_the_action_space_is_refused(executed: list[float]) -> None:
     env = OwnUnits()
     env.executed = executed
-    made, _ = adopt(limited(env), "mine")
+    made, _ = wrap_env(limited(env), "mine")
     made.reset(seed=0)
     with pytest.raises(
         ValueError, match=r'mine must report info\["executed_action"\] in the units of its action space'
@@ -199,7 +199,7 @@ def test_executed_action_outside_the_action_space_is_refused(executed: list[floa
 
 
 def test_env_that_truncates_by_itself_is_learned_in() -> None:
-    assert adopt(Truncating(), "mine")[1].episode_steps == 12
+    assert wrap_env(Truncating(), "mine")[1].episode_steps == 12
     agent = TDM(Truncating(), SMALL).learn(120)
     assert [len(list(group)) for group in np.split(np.arange(120), 10)] == [12] * 10
     assert len(np.unique(agent.learner.store.end_of(np.arange(120)))) == 10
@@ -215,7 +215,7 @@ def test_env_is_made_without_a_render_mode_unless_one_is_asked_for(name: str) ->
 def test_env_without_a_render_rate_has_the_usual_one() -> None:
     env = PointEnv()
     env.metadata = {"render_modes": [], "render_fps": None}
-    assert adopt(limited(env), "mine")[1].rate_hz == 20
+    assert wrap_env(limited(env), "mine")[1].rate_hz == 20
 
 
 def test_run_whose_environment_ignores_the_seed_is_loaded(tmp_path: Any) -> None:
@@ -247,7 +247,7 @@ def test_run_of_one_registered_environment_is_refused_with_another(tmp_path: Any
 
 
 def test_success_is_read_from_either_entry() -> None:
-    env, task = adopt(limited(Word()), "mine")
+    env, task = wrap_env(limited(Word()), "mine")
 
     def rest(now: Any) -> NDArray[np.float32]:
         return np.zeros(1, np.float32)

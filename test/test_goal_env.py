@@ -16,7 +16,7 @@ import pytest
 from tasks_for_tests import POINT, PointEnv, make_point
 
 from tdm_ros.envs import TASKS
-from tdm_ros.envs.goal_env import adopt, make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env, wrap_env
 from tdm_ros.tasks import Channels
 
 DOCS = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text()
@@ -88,7 +88,7 @@ def test_make_goal_env_unknown_id_without_gymnasium_robotics_names_the_remedy(mo
 def test_step_nan_from_an_environment_is_refused_with_key_and_step(key: str) -> None:
     inner = Broken()
     inner.key = key
-    env, _ = adopt(gym.wrappers.TimeLimit(inner, 20), "mine")
+    env, _ = wrap_env(gym.wrappers.TimeLimit(inner, 20), "mine")
     env.reset(seed=0)
     env.step(np.zeros(1, np.float32))
     env.step(np.zeros(1, np.float32))
@@ -99,7 +99,7 @@ def test_step_nan_from_an_environment_is_refused_with_key_and_step(key: str) -> 
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_step_large_finite_numbers_pass() -> None:
     inner = Broken()
-    env, _ = adopt(gym.wrappers.TimeLimit(inner, 20), "mine", task=POINT)
+    env, _ = wrap_env(gym.wrappers.TimeLimit(inner, 20), "mine", task=POINT)
     inner._at = np.array([1e308])
     inner._see = lambda: {  # type: ignore[method-assign]
         "observation": np.array([1.7e308, 1.7e308]),
@@ -121,7 +121,7 @@ def test_step_large_finite_numbers_pass() -> None:
 )
 def test_adopt_unusable_environment_says_why(env: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"mine.*{message}"):
-        adopt(env, "mine")
+        wrap_env(env, "mine")
 
 
 @pytest.mark.parametrize("field", ["observation", "goal", "action"])
@@ -129,11 +129,11 @@ def test_adopt_description_of_another_size_names_both(field: str) -> None:
     three = Channels(("a", "b", "c"), "m", (-1.0,) * 3, (1.0,) * 3, (1.0,) * 3)
     task = replace(POINT, **{field: three})
     with pytest.raises(ValueError, match=rf"dimensions of {field}, but its TaskSpec 'point' describes 3 \(a, b, c\)"):
-        adopt(make_point(), "mine", task=task)
+        wrap_env(make_point(), "mine", task=task)
 
 
 def test_adopt_own_description_gives_the_time_limit() -> None:
-    env, task = adopt(Described(), "mine")
+    env, task = wrap_env(Described(), "mine")
     assert task == POINT
     env.reset(seed=0)
     ends = [env.step(np.zeros(1, np.float32))[3] for _ in range(20)]
@@ -146,7 +146,7 @@ def test_make_goal_env_given_a_description_takes_it() -> None:
 
 
 def test_adopt_described_success_is_the_environments_own_or_a_tenth_of_the_scale() -> None:
-    task = adopt(make_point(), "mine")[1]
+    task = wrap_env(make_point(), "mine")[1]
     assert task.success == pytest.approx(0.1 * task.goal.scale[0])
 
 
@@ -165,7 +165,7 @@ def test_documented_task_of_ones_own_is_adopted_as_it_stands() -> None:
     code = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
     scope: dict[str, Any] = {}
     exec(code[0], scope)
-    env, task = adopt(scope["PendulumAngle"](), "pendulum_task:PendulumAngle", horizon=5)
+    env, task = wrap_env(scope["PendulumAngle"](), "pendulum_task:PendulumAngle", horizon=5)
     assert (task.name, task.horizon) == ("pendulum", 5)
     seen, _ = env.reset(seed=3)
     cos, sin, _ = seen["observation"]

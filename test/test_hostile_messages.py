@@ -360,7 +360,7 @@ EXERCISED: dict[str, Callable[[Any], object]] = {
     "supervisor": lambda node: node._record.summary()["transitions"]["published"],
     "collector": lambda node: node._published,
     "trainer": lambda node: node._live.learner.updates,
-    "console": lambda node: node.desk.picture.knots_m,
+    "console": lambda node: node.console.snapshot.knots_m,
     "scene": lambda node: node._goal_m is not None,
 }
 """What shows that good messages were followed all the while."""

@@ -27,36 +27,42 @@ def test_apply_gentle_command_passes_untouched(limiter: Limiter) -> None:
     command = 0.2 * limiter.actuation.scale
     limited = limiter.apply(command, reading())
     np.testing.assert_array_equal(limited.command, command)
-    assert (limited.layer, limited.refused) == ("", False)
+    assert (limited.layer, limited.rejected) == ("", False)
 
 
 @BOTH
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_apply_not_finite_refused_with_zero(limiter: Limiter, bad: float) -> None:
+def test_apply_not_finite_rejected_with_zero(limiter: Limiter, bad: float) -> None:
     limited = limiter.apply([0, 0, bad, 0, 0, 0, 0], reading())
-    assert (limited.layer, limited.refused) == ("not finite", True)
+    assert (limited.layer, limited.rejected) == ("not finite", True)
     assert not limited.command.any()
 
 
 @BOTH
 @pytest.mark.parametrize("bad", [[0.0] * 6, [[0.0] * 7], 1.0, ["x"] * 7, [[1.0], [1.0, 2.0]], None])
-def test_apply_wrong_shape_refused_with_zero(limiter: Limiter, bad: object) -> None:
+def test_apply_wrong_shape_rejected_with_zero(limiter: Limiter, bad: object) -> None:
     limited = limiter.apply(bad, reading())  # type: ignore[arg-type]
-    assert limited.refused
+    assert limited.rejected
     assert limited.layer in ("shape", "not finite")
     assert limited.command.shape == (7,)
     assert not limited.command.any()
 
 
 @BOTH
-def test_apply_unusable_reading_refused(limiter: Limiter) -> None:
+def test_apply_unusable_reading_rejected(limiter: Limiter) -> None:
     for broken in (
         reading(hand_m=[np.nan, 0, 0]),
         reading(qd_rad_s=np.zeros(6)),
         reading(q_rad=NEUTRAL_RAD, hand_m=[0]),
     ):
         limited = limiter.apply(np.zeros(7), broken)
-        assert (limited.layer, limited.refused) == ("reading", True)
+        assert (limited.layer, limited.rejected) == ("reading", True)
+
+
+def test_apply_default_limits_check_no_age_and_no_acceleration() -> None:
+    old = ArmReading(NEUTRAL_RAD, np.zeros(7), forward(NEUTRAL_RAD).position_m, np.nan, np.zeros(7))
+    command = 0.2 * VELOCITY.actuation.scale
+    assert VELOCITY.apply(command, old).command.tobytes() == command.tobytes()
 
 
 def test_apply_velocity_too_fast_keeps_direction() -> None:
@@ -193,6 +199,6 @@ def test_apply_leaves_its_arguments_alone() -> None:
         ("look_ahead_s", 0.01),
     ],
 )
-def test_limits_senseless_value_refused_by_name(field: str, value: object) -> None:
+def test_limits_senseless_value_rejected_by_name(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"Limits.{field}"):
         Limits(**{field: value})  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ def only(**bounds) -> Limiter:
 
 def test_apply_gentle_command_in_the_middle_passes_untouched() -> None:
     limited = REAL.apply(GENTLE, reading())
-    assert (limited.layer, limited.refused) == ("", False)
+    assert (limited.layer, limited.rejected) == ("", False)
     assert limited.command.tobytes() == GENTLE.tobytes()
 
 
@@ -51,18 +51,18 @@ def test_apply_all_layers_at_once_names_those_that_acted_in_their_order() -> Non
 @pytest.mark.parametrize("age_s", [0.1001, 5.0, -0.01, np.nan, np.inf])
 def test_apply_stale_state_holds(age_s: float) -> None:
     limited = REAL.apply(GENTLE, reading(age_s=age_s))
-    assert (limited.layer, limited.refused) == ("stale", True)
+    assert (limited.layer, limited.rejected) == ("stale", True)
     assert not limited.command.any()
 
 
 def test_apply_state_just_in_time_passes() -> None:
-    assert not REAL.apply(GENTLE, reading(age_s=0.1)).refused
+    assert not REAL.apply(GENTLE, reading(age_s=0.1)).rejected
 
 
 @pytest.mark.parametrize("bad", [np.full(7, np.nan), np.inf * GENTLE, GENTLE[:6], GENTLE[None], None, "stop", [[1], 2]])
 def test_apply_unusable_command_holds(bad: object) -> None:
     limited = REAL.apply(bad, reading())  # type: ignore[arg-type]
-    assert limited.refused
+    assert limited.rejected
     assert limited.command.shape == (7,)
     assert not limited.command.any()
 

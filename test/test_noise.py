@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from tasks_for_tests import POINT, PointEnv
 
-from tdm_ros.envs.goal_env import adopt, make_goal_env
+from tdm_ros.envs.goal_env import make_goal_env, wrap_env
 from tdm_ros.envs.wrappers import Noise
 
 
 def point(noise: Noise) -> tuple[gym.Env, PointEnv]:
     inner = PointEnv()
-    return adopt(gym.wrappers.TimeLimit(inner, 20), "point", task=POINT, noise=noise)[0], inner
+    return wrap_env(gym.wrappers.TimeLimit(inner, 20), "point", task=POINT, noise=noise)[0], inner
 
 
 def readings(env: gym.Env, episodes: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -89,7 +89,7 @@ class Stage:
             "request", lambda request: self.errors.extend([request.url] if self.cable.host not in request.url else [])
         )
         page.goto(f"http://{self.cable.host}/")
-        self.see(lambda: page.inner_text(".who") not in ("", "the arm is silent"), page=page)
+        self.see(lambda: page.inner_text(".who") not in ("", "arm is silent"), page=page)
         self.see(lambda: page.inner_text("#drive-who") == "nobody drives", page=page)
         return page
 
@@ -411,7 +411,7 @@ def test_arm_dead_is_shown_and_its_fault_with_what_to_do_until_it_is_cleared(sta
     page = stage.page
     assert page.inner_text(".remedy") == ""
     stage.bench.stop("arm", signal.SIGKILL)
-    stage.see(lambda: page.inner_text(".who") == "the arm is silent", 5)
+    stage.see(lambda: page.inner_text(".who") == "arm is silent", 5)
     assert "no state of the arm was received" in page.inner_text(".why")
     stage.bench.start("arm")
     stage.see(lambda: stage.told[-1].state == Episode.FAULT)

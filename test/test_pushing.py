@@ -13,7 +13,7 @@ from tdm_ros.envs.manipulation import LINKS_M, PusherEnv
 from tdm_ros.envs.sawyer_push_env import HAND_HEIGHT_M, POINTING_DOWN, SawyerPushEnv, posture
 from tdm_ros.robots.kinematics import forward
 from tdm_ros.robots.sawyer import Q_LOWER_RAD, Q_UPPER_RAD
-from tdm_ros.tasks import ask
+from tdm_ros.tasks import prompt
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.training.evaluation import evaluate
 
@@ -112,14 +112,14 @@ def test_pushing_asks_the_hand_to_the_puck_and_then_the_puck_to_the_target(name:
     target = env.judged_goal[2:]
     np.testing.assert_array_equal(seen["desired_goal"], np.tile(seen["achieved_goal"][2:], 2))
     env.data.qpos[-2:] = seen["achieved_goal"][:2] + np.array([0.03, 0.0])
-    seen = env._see()
+    seen = env._observe()
     np.testing.assert_array_equal(seen["desired_goal"], [*seen["achieved_goal"][2:], *target])
 
 
 @pytest.mark.parametrize("stays", [True, False])
 def test_ask_lets_the_puck_lie_until_it_is_held(stays: bool) -> None:
-    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], 0.6, stays), [0.5, 0, 2, 3])
-    np.testing.assert_allclose(ask([0, 0, 0.5, 0], [2, 3], 0.4, stays), [0.5, 0, *([0.5, 0] if stays else [2, 3])])
+    np.testing.assert_allclose(prompt([0, 0, 0.5, 0], [2, 3], 0.6, stays), [0.5, 0, 2, 3])
+    np.testing.assert_allclose(prompt([0, 0, 0.5, 0], [2, 3], 0.4, stays), [0.5, 0, *([0.5, 0] if stays else [2, 3])])
 
 
 @pytest.mark.parametrize("name", ["pusher", "sawyer_push"])

@@ -36,7 +36,7 @@ class Bucket:
 
     @property
     def full(self) -> bool:
-        """Whether nothing is left of what was taken: equal to a new bucket."""
+        """Whether the bucket equals a new one."""
         self._fill()
         return self._left >= self._burst
 
@@ -47,12 +47,12 @@ class Bucket:
 
 
 class Buckets:
-    """A bucket per address. Of more than `ADDRESSES` busy addresses, the newest share one bucket.
+    """Bucket per address. With more than `ADDRESSES` busy addresses, new ones share one bucket.
 
     Parameters
     ----------
     rate, burst : float
-        Of each bucket.
+        See `Bucket`.
     """
 
     def __init__(self, rate: float, burst: float) -> None:
@@ -71,7 +71,7 @@ class Buckets:
 
 
 def network_of(address: str) -> str:
-    """Return what one host may change its address within: the IPv6 network of 64 bits, and all of loopback."""
+    """Network within which one host may change its address: 64 bits of IPv6, and all of loopback."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -85,11 +85,11 @@ def network_of(address: str) -> str:
 
 COOKIE = "tdm_ros_console"
 SESSION_S = 12 * 3600
-"""How long a cookie is valid [s]. A page that is open stays open."""
+"""Validity of a cookie [s]. An open page stays open."""
 
 
 class Sessions:
-    """Compares tokens, and makes and checks cookies; no state is kept, so that a restart ends no session.
+    """Compares tokens, creates and checks cookies. Stateless, so that a restart ends no session.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ class Sessions:
         self._token, self._clock = token.encode(), clock
 
     def has_token(self, query: bytes) -> bool:
-        """Whether the query of an address carries the token."""
+        """Whether a query string contains the token."""
         given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("token", [])
         return any(hmac.compare_digest(text.encode(), self._token) for text in given)
 
     def has_cookie(self, cookies: str, host: str) -> bool:
-        """Whether one of the cookies is ours, valid and not expired."""
+        """Whether one of the cookies is a valid session cookie."""
         pairs = (part.partition("=") for part in cookies.split(";"))
         return any(self._valid(value.strip()) for name, _, value in pairs if name.strip() == cookie_name(host))
 
@@ -134,20 +134,21 @@ def cookie_name(host: str) -> str:
 
 
 CONNECTIONS = 100
-"""HTTP connections at once; sockets are counted by the guard. One more closes the one that has waited longest."""
+"""Largest number of HTTP connections; sockets are counted by `AccessControl`. A further one closes the one that has
+waited longest."""
 REQUEST_S = 60.0
-"""Time that a connection has for one request, from the end of the last one to the end of its answer [s]."""
+"""Largest time per request of a connection, from the end of the last one to the end of its answer [s]."""
 HEAD_BYTES = 65_536
-"""A request line and all headers; other servers on the same host add their cookies."""
+"""Largest size of request line and headers; other servers on the same host add their cookies."""
 
 
 class BoundedHttp(H11Protocol):
-    """One HTTP connection of a bounded number, with a bounded time for each request.
+    """HTTP connection with a bounded time per request, and a bounded number of connections.
 
     Parameters
     ----------
     count : callable
-        Counts what is rejected: why, and a detail.
+        Counts a rejection: reason, detail.
     given
         From uvicorn.
     """
@@ -159,7 +160,7 @@ class BoundedHttp(H11Protocol):
         self._expiry: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the place of the connection that has waited longest, if there are too many."""
+        """Close the connection that has waited longest if there are too many."""
         super().connection_made(transport)
         self._restart()
         others = [one for one in self.connections if isinstance(one, BoundedHttp) and one is not self]
@@ -167,22 +168,22 @@ class BoundedHttp(H11Protocol):
             min(others, key=lambda one: (one._answering, one._since_s))._drop("page: too many connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the timer."""
         self._cancel()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Stop the clock: sockets may last, and uvicorn pings them."""
+        """Stop the timer: sockets may last, and uvicorn pings them."""
         self._cancel()
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
-        """Start the clock for the next request."""
+        """Start the timer of the next request."""
         self._restart()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Count a request that is no HTTP, and answer it unless another answer is being sent."""
+        """Count a malformed request, and answer it unless another answer is being sent."""
         if self._answering:
             self._drop("page: malformed request")
             return
@@ -191,7 +192,7 @@ class BoundedHttp(H11Protocol):
 
     @property
     def _answering(self) -> bool:
-        """Whether a whole request has come and its answer has not ended."""
+        """Whether a request is complete and its answer is not."""
         return self.cycle is not None and not self.cycle.response_complete
 
     @property
@@ -230,9 +231,9 @@ TOO_LARGE = 1009
 SOCKET_PATH = "/_nicegui_ws/"
 PATHS = ("/", "/driving.js", "/drive", "/favicon.ico")
 FOLDERS = ("/_nicegui/", SOCKET_PATH)
-"""What there is; NiceGUI would build a page for any other path, too."""
+"""Existing paths; NiceGUI would build a page for any other path, too."""
 IGNORED = b"x-forwarded-"
-"""Beginning of headers that only a proxy may set, and there is none: NiceGUI would put the prefix into the page."""
+"""Prefix of headers that only a proxy may set, and there is none: NiceGUI would put the prefix into the page."""
 SECURITY = [
     (b"content-security-policy", b"frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"),
     (b"x-frame-options", b"DENY"),
@@ -241,34 +242,34 @@ SECURITY = [
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
-"""Headers of every answer: no page of another origin frames, opens or embeds this one."""
+"""Headers of every answer: pages of other origins cannot frame, open or embed this one."""
 _PACKET = re.compile(r"4[0-6](?:/[^,]*,)?\d*(?P<json>[\[{].*)?", re.DOTALL)
-"""Of Socket.IO, in a message of Engine.IO: type, namespace, number, data."""
+"""Socket.IO packet in an Engine.IO message: type, namespace, number, data."""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Whether an address is reachable from this machine alone."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-class Guard:
-    """Stands before the whole application, its sockets included.
+class AccessControl:
+    """ASGI middleware that checks every request and socket of the application.
 
     Parameters
     ----------
     app : ASGI application
-    refuse : callable
-        Counts what is refused: why, and a detail.
+    reject : callable
+        Counts a rejection: reason, detail.
     token : str
-        What an address must carry; empty: none, and then only names of this machine are answered to, so that no
-        page of somebody else reaches us under a name of its own.
+        Token required in the address; empty: none, and only host names of this machine are accepted, against DNS
+        rebinding.
     """
 
-    def __init__(self, app: App, refuse: Callable[[str, str], None], token: str) -> None:
-        self.app, self._refuse = app, refuse
+    def __init__(self, app: App, reject: Callable[[str, str], None], token: str) -> None:
+        self.app, self._reject = app, reject
         self._sessions = Sessions(token) if token else None
         self._sockets = 0
         self._requests = Buckets(REQUESTS_S, REQUESTS_BURST)
@@ -281,7 +282,7 @@ class Guard:
         heads = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         status, why = self._problem(scope, heads)
         if why:
-            self._refuse(f"page: {why}", _address(scope))
+            self._reject(f"page: {why}", _address(scope))
             await _deny(scope, receive, send, status, why)
             return
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(IGNORED)]
@@ -293,7 +294,7 @@ class Guard:
             await self.app(scope, receive, _secured(send))
 
     def _problem(self, scope: Scope, heads: dict[str, str]) -> tuple[int, str]:
-        """Status and reason of a refusal; "" if there is none."""
+        """HTTP status and reason of a rejection; reason "" if accepted."""
         socket = scope["type"] == "websocket"
         if not self._requests.take(_address(scope)):
             return 429, "too many requests"
@@ -325,9 +326,9 @@ class Guard:
         return self._sessions.has_cookie(cookies, host) or self._sessions.has_token(scope["query_string"])
 
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass messages on as long as they are few, small and well-formed."""
+        """Forward messages that are small, well-formed and not too frequent."""
         bucket = Bucket(MESSAGES_S, MESSAGES_BURST)
-        speaks = scope["path"].startswith(SOCKET_PATH)
+        checked = scope["path"].startswith(SOCKET_PATH)
         closed = False
 
         async def watched() -> MutableMapping[str, Any]:
@@ -340,13 +341,13 @@ class Guard:
                     why = "flood of messages"
                 elif len(data) > MESSAGE_BYTES:
                     why = "message too large"
-                elif speaks and not well_formed(data):
+                elif checked and not well_formed(data):
                     why = "malformed message"
             elif message["type"] == "websocket.disconnect" and message.get("code") == TOO_LARGE:
-                self._refuse("page: message too large", scope["path"])
+                self._reject("page: message too large", scope["path"])
             if not why:
                 return message
-            self._refuse(f"page: {why}", scope["path"])
+            self._reject(f"page: {why}", scope["path"])
             closed = True
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": why})
             return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
@@ -363,7 +364,7 @@ class Guard:
 
 
 def well_formed(data: str | bytes) -> bool:
-    """Whether a message is one that the page's own library may send: Engine.IO, and JSON in it."""
+    """Whether a message is Engine.IO with JSON, as the page's library sends it."""
     if not isinstance(data, str):
         return False
     if data in ("1", "2", "3", "2probe", "3probe", "5", "6"):
@@ -383,7 +384,7 @@ def _address(scope: Scope) -> str:
 
 
 def _name_of(host: str) -> str | None:
-    """Return the name in a Host header; None if it is malformed."""
+    """Name in a Host header; None if it is malformed."""
     try:
         parts = urlsplit(f"//{host}")
         parts.port  # noqa: B018 (it raises)
@@ -393,7 +394,7 @@ def _name_of(host: str) -> str | None:
 
 
 def _secured(send: Send) -> Send:
-    """Return a ``send`` that adds our headers to an answer."""
+    """``send`` that adds the security headers."""
 
     async def secured(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -404,7 +405,7 @@ def _secured(send: Send) -> Send:
 
 
 async def _admit(send: Send, cookie: str) -> None:
-    """Open a session, and send the browser to the address without the token."""
+    """Open a session, and redirect to the address without the token."""
     headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"cache-control", b"no-store"), *SECURITY]
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
@@ -417,4 +418,4 @@ async def _deny(scope: Scope, receive: Receive, send: Send, status: int, why: st
         return
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *SECURITY]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": f"Refused: {why}.\n".encode()})
+    await send({"type": "http.response.body", "body": f"Rejected: {why}.\n".encode()})

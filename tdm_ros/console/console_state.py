@@ -19,35 +19,35 @@ ZERO: Point = (0.0, 0.0, 0.0)
 TRIGGERS = ("start", "pause", "stop", "reset", "clear_fault")
 SWITCHES = ("evaluate", "keep_goal")
 EVENTS = ("success", "failure", "discard")
-"""What a person may ask for besides a goal and driving: services without and with a value, and events."""
+"""Requests of the operator besides goals and driving: services without and with a value, and events."""
 
 QUEUED = 64
-"""Orders that may wait; more than a person can give."""
+"""Largest number of pending requests."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """What is known of the system. ROS replaces it, the page reads it.
+class Snapshot:
+    """State of the system, replaced by ROS, read by the page.
 
     Parameters
     ----------
-    heard_s : float
-        Steady time at which the arm was last heard [s].
+    received_s : float
+        Steady time of the last state of the arm [s].
     q_rad, hand_m, trail_m
-        Joints [rad], hand and where it has been [m].
+        Joint positions [rad], position and past positions of the hand [m].
     source, hold_reason, limiter, fault : str
-        Who was in control of the last cycle, and why the arm holds, slows or stopped.
+        Source of the last cycle's command, and why the arm holds, is limited or stopped.
     state, mode, reason : str
-        What the supervisor says.
+        From the supervisor.
     episode, progress, goal_m
-        The episode, how much of learning is over in 0..1, the goal [m] or None.
+        Episode, progress of learning in 0..1, goal [m] or None.
     knots_m, knot_colours, boxes_m
-        The plan [m], its colours, and lower and upper corners of the keep-outs [m].
+        Plan [m], its colours, and lower and upper corners of the keep-outs [m].
     values : dict of str to dict of str to str
         Diagnostics of each node.
-    curve : tuple of (robot time [min], distance at the end [cm], mode)
+    curve : tuple of (robot time [min], final distance [cm], mode)
     executed : dict of str to int
-        Recorded transitions by source.
+        Number of recorded transitions per source.
     log : tuple of (file name, bytes)
     """
 
@@ -61,7 +61,7 @@ class Picture:
     fault: str = ""
     state: str = "DISABLED"
     mode: str = "TRAIN"
-    reason: str = "no supervisor heard"
+    reason: str = "no message of the supervisor received"
     episode: int = 0
     progress: float = 0.0
     goal_m: Point | None = None
@@ -74,62 +74,62 @@ class Picture:
     log: tuple[tuple[str, int], ...] = ()
 
 
-class Order(NamedTuple):
-    """Something that a person asked for: one of the names above, or "goal"; or "lost": who drove is gone."""
+class OperatorRequest(NamedTuple):
+    """Request of the operator: one of the names above, "goal", or "lost" (the driving page disconnected)."""
 
     name: str
     on: bool = True
     point_m: Point = ZERO
 
 
-class Drive(NamedTuple):
-    """How a person drives the hand: velocity in frame base [m/s], whether they hold on, and since when [s]."""
+class DriveCommand(NamedTuple):
+    """Command of a driving page: velocity of the hand in frame base [m/s], control taken or not, steady time [s]."""
 
     velocity_m_s: Point
     engaged: bool
-    said_s: float
+    received_s: float
 
 
-class Desk:
-    """Between the page's thread and ROS.
+class ConsoleState:
+    """State shared by the page's thread and ROS.
 
     Parameters
     ----------
     goal_low_m, goal_high_m : (3,) [m]
-        Box that goals lie in.
+        Box of goals.
     """
 
     def __init__(self, goal_low_m: Point, goal_high_m: Point) -> None:
         self.goal_low_m, self.goal_high_m = goal_low_m, goal_high_m
-        self.picture = Picture()
-        self.keeps = False
-        """The goal stays where a person puts it, episode after episode."""
-        self.wanted_m: Point | None = None
+        self.snapshot = Snapshot()
+        self.keep_goal = False
+        """Whether the operator's goal stays, episode after episode."""
+        self.requested_goal_m: Point | None = None
         self.pages = 0
-        """Pages that are open."""
+        """Number of open pages."""
         self.notes: deque[str] = deque(maxlen=6)
-        """What became of the last orders."""
+        """Results of the last requests."""
         self.wake: Callable[[], Any] = lambda: None
-        """Tells ROS that there is something to do."""
-        self._orders: queue.Queue[Order] = queue.Queue(QUEUED)
-        self._drive: Drive | None = None
-        self._refused: Counter[tuple[str, str]] = Counter()
+        """Notifies ROS of a request."""
+        self._requests: queue.Queue[OperatorRequest] = queue.Queue(QUEUED)
+        self._drive: DriveCommand | None = None
+        self._rejected: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
     def show(self, **changes: Any) -> None:
-        """Replace parts of the picture."""
-        self.picture = replace(self.picture, **changes)
+        """Replace fields of the snapshot."""
+        self.snapshot = replace(self.snapshot, **changes)
 
     def note(self, text: str) -> None:
-        """Tell the person something."""
+        """Show a note to the operator."""
         self.notes.append(f"{time.strftime('%H:%M:%S')}  {text}")
 
-    def ask(self, name: str, on: bool = True) -> None:
-        """Ask for a service or an event."""
-        self._put(Order(name, on))
+    def request(self, name: str, on: bool = True) -> None:
+        """Request a service or an event."""
+        self._put(OperatorRequest(name, on))
 
-    def ask_goal(self, x: float, y: float, z: float) -> None:
-        """Ask for a goal [m], brought into the box of goals, and for it to stay.
+    def request_goal(self, x: float, y: float, z: float) -> None:
+        """Request a goal [m], clipped to the box of goals, that stays.
 
         Raises
         ------
@@ -140,55 +140,55 @@ class Desk:
             raise ValueError(f"a goal must be three finite numbers, got {x}, {y}, {z}")
         box = zip((x, y, z), self.goal_low_m, self.goal_high_m, strict=True)
         point = tuple(min(max(float(v), low), high) for v, low, high in box)
-        self.wanted_m = (point[0], point[1], point[2])
-        self._put(Order("goal", True, self.wanted_m))
+        self.requested_goal_m = (point[0], point[1], point[2])
+        self._put(OperatorRequest("goal", True, self.requested_goal_m))
 
     def drive(self, velocity_m_s: Point, engaged: bool) -> None:
-        """Drive, or let go: only the last word counts."""
-        self._drive = Drive(velocity_m_s, engaged, time.monotonic())
+        """Drive, or release the control: the newest command replaces older ones."""
+        self._drive = DriveCommand(velocity_m_s, engaged, time.monotonic())
         self.wake()
 
-    def refuse(self, why: str, detail: str = "") -> None:
-        """Count something that was refused."""
+    def reject(self, why: str, detail: str = "") -> None:
+        """Count a rejected input."""
         with self._lock:
-            self._refused[why, detail] += 1
-            if len(self._refused) > QUEUED:  # each with a detail of its own: keep the count, drop the detail
-                del self._refused[why, detail]
-                self._refused[why, "and others"] += 1
+            self._rejected[why, detail] += 1
+            if len(self._rejected) > QUEUED:  # many different details: keep the count, drop the detail
+                del self._rejected[why, detail]
+                self._rejected[why, "and others"] += 1
 
-    def orders(self) -> list[Order]:
-        """Take what a person has asked for."""
+    def take_requests(self) -> list[OperatorRequest]:
+        """Return and clear the pending requests."""
         taken = []
         while True:
             try:
-                taken.append(self._orders.get_nowait())
+                taken.append(self._requests.get_nowait())
             except queue.Empty:
                 return taken
 
-    def driven(self) -> Drive | None:
-        """Take how a person drives, if they said something new."""
+    def take_drive(self) -> DriveCommand | None:
+        """Return and clear the newest drive command."""
         drive, self._drive = self._drive, None
         return drive
 
-    def refused(self) -> list[tuple[str, str, int]]:
-        """Take what was refused: why, a detail, how often."""
+    def take_rejections(self) -> list[tuple[str, str, int]]:
+        """Return and clear the rejections: reason, detail, count."""
         with self._lock:
-            taken = [(why, detail, count) for (why, detail), count in self._refused.items()]
-            self._refused.clear()
+            taken = [(why, detail, count) for (why, detail), count in self._rejected.items()]
+            self._rejected.clear()
         return taken
 
-    def _put(self, order: Order) -> None:
+    def _put(self, request: OperatorRequest) -> None:
         try:
-            self._orders.put_nowait(order)
+            self._requests.put_nowait(request)
         except queue.Full:
-            self.refuse("page: more orders than can be carried out", order.name)
+            self.reject("page: too many requests of the operator", request.name)
         self.wake()
 
 
 SHOWN = 600
-"""Episodes in the curve; of more, the last."""
+"""Largest number of episodes in the curve, the newest."""
 VALUES, TEXT = 256, 200
-"""Kept of one node: so many values, of so many characters."""
+"""Largest number of values per node, and of characters per value."""
 REMEDIES = (
     ("could not be moved meanwhile", "look what is in brackets, and who enabled the robot"),
     ("the e-stop is pressed", "release it, call arm/reset, then arm/enable"),
@@ -203,17 +203,17 @@ REMEDIES = (
     ("so it is unknown whether", "see why cuff or navigator do not answer: docs/real_robot.md"),
     ("the worker", "read the log of arm, start again"),
 )
-"""What to do about a fault besides clearing it, by what it says; docs/real_robot.md has all of them."""
+"""Remedies by words of the fault, besides clearing it; docs/real_robot.md has all of them."""
 SERIES = (("train", "#1565c0"), ("validate", "#00796b"), ("evaluate", "#ef6c00"))
 
 
 class NodeValues:
-    """Newest diagnostics of each node, bounded whatever is published.
+    """Newest diagnostics of each node, bounded in size.
 
     Parameters
     ----------
     names : collection of str
-        Nodes whose values are kept.
+        Names of the nodes.
     """
 
     def __init__(self, names: Collection[str]) -> None:
@@ -221,13 +221,13 @@ class NodeValues:
         self.by_node: dict[str, dict[str, str]] = {}
 
     def take(self, name: str, values: Iterable[tuple[str, str]]) -> None:
-        """Keep the newest values of a node; of another one, nothing."""
+        """Store the values of a known node."""
         if name in self._names:
             self.by_node[name] = {key[:TEXT]: value[:TEXT] for key, value in itertools.islice(values, VALUES)}
 
 
 def curve_options(curve: tuple[tuple[float, float, str], ...]) -> dict[str, Any]:
-    """Distance to the goal at the end of each episode, over robot time, as options of ECharts."""
+    """ECharts options of the final distance per episode over robot time."""
     series = [
         {
             "name": mode,
@@ -249,9 +249,9 @@ def curve_options(curve: tuple[tuple[float, float, str], ...]) -> dict[str, Any]
     }
 
 
-def cycle_rows(picture: Picture) -> list[tuple[str, str]]:
-    """How well the loop runs and learning goes, from the nodes' diagnostics."""
-    arm, trainer, planner = (picture.values.get(name, {}) for name in ("arm", "trainer", "planner"))
+def cycle_rows(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Rows on timing and learning, from the nodes' diagnostics."""
+    arm, trainer, planner = (snapshot.values.get(name, {}) for name in ("arm", "trainer", "planner"))
     rows = [("commands in time", f"{_number(arm, 'rate_hz', 1)} Hz")]
     rows.append(("cycles, missed", f"{_number(arm, 'total')}, {_number(arm, 'missed')}"))
     for title, key in (("period", "period_ms"), ("state to command", "latency_ms")):
@@ -259,14 +259,14 @@ def cycle_rows(picture: Picture) -> list[tuple[str, str]]:
     rows.append(("updates, weights", f"{_number(trainer, 'updates')}, version {_number(trainer, 'weights_version')}"))
     if planner.get("plans", "0") not in ("", "0"):
         rows.append(("plans", _number(planner, "plans")))
-    refused = sum(_count(v) for node in picture.values.values() for k, v in node.items() if k.startswith("refused: "))
+    refused = sum(_count(v) for node in snapshot.values.values() for k, v in node.items() if k.startswith("refused: "))
     return [*rows, ("inputs rejected, all nodes", str(refused))]
 
 
-def recorded_rows(picture: Picture) -> list[tuple[str, str]]:
-    """Transitions by who acted, and the files that they are in."""
-    rows = [(f"transitions by {source.lower()}", str(count)) for source, count in sorted(picture.executed.items())]
-    return [*rows, *((name, f"{size / 1e6:.2f} MB") for name, size in picture.log[-4:])]
+def recorded_rows(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Rows on recorded transitions per source, and on the log files."""
+    rows = [(f"transitions by {source.lower()}", str(count)) for source, count in sorted(snapshot.executed.items())]
+    return [*rows, *((name, f"{size / 1e6:.2f} MB") for name, size in snapshot.log[-4:])]
 
 
 def _number(values: dict[str, str], key: str, digits: int = 0) -> str:
@@ -284,12 +284,12 @@ def _spread(values: dict[str, str], key: str) -> str:
     return " / ".join(_number(values, f"{key}.{part}", 1) for part in ("p50", "p99", "worst"))
 
 
-def fault_of(picture: Picture) -> str:
-    """Why the arm is stopped until an operator clears it; "" if it is not."""
-    return picture.fault or (picture.state == "FAULT" and picture.reason) or ""
+def fault_of(snapshot: Snapshot) -> str:
+    """Fault that stops the arm until an operator clears it, or ""."""
+    return snapshot.fault or (snapshot.state == "FAULT" and snapshot.reason) or ""
 
 
 def remedy_of(fault: str) -> str:
-    """What an operator does about a fault, in one sentence."""
+    """Remedy of a fault, in one sentence."""
     first = next((todo for words, todo in REMEDIES if words in fault), "remove the cause")
     return f"What to do: {first}; then Clear fault, then Start."

@@ -1,5 +1,5 @@
-// The part of the page that drives: keys, springy sliders and the button that takes over.
-// It speaks only when spoken to, or when something changes: a page that is closed, frozen or cut off says nothing.
+// Driving part of the page: keys, sliders that return to zero, and the button that takes control.
+// It sends only in answer to a tick or after a change: a page that is closed, frozen or cut off sends nothing.
 "use strict";
 (() => {
   const KEYS = { KeyW: [0, 1], KeyS: [0, -1], KeyA: [1, 1], KeyD: [1, -1], KeyR: [2, 1], KeyF: [2, -1] };
@@ -10,7 +10,7 @@
   let tick = 0;
   let taken = false;
   let held = false;
-  let heardMs = 0;
+  let receivedMs = 0;
   const SILENT_MS = 1000;
 
   const by = (name) => document.getElementById(`drive-${name}`);
@@ -34,15 +34,15 @@
     }
   }
 
-  function letGo() {
-    // A key that is still down repeats itself, which does not count: it has to be pressed anew.
+  function releaseAll() {
+    // A key that is still down repeats itself, which is ignored: it must be pressed again.
     pressed.clear();
-    for (const axis of [...pads.keys()]) spring(axis);
+    for (const axis of [...pads.keys()]) center(axis);
     taken = false;
     answer();
   }
 
-  function spring(axis) {
+  function center(axis) {
     pads.delete(axis);
     const pad = document.querySelector(`.drive-pad[data-axis="${axis}"]`);
     if (pad) pad.value = 0;
@@ -50,7 +50,7 @@
 
   function show(driver) {
     const texts = { you: "you drive", other: "another page drives", none: "nobody drives" };
-    document.body.classList.toggle("lost", !(driver in texts) && driver !== "lost"); // what the page shows is old
+    document.body.classList.toggle("lost", !(driver in texts) && driver !== "lost"); // the page shows old values
     const label = by("who");
     if (label && label.dataset.driver !== driver) {
       label.dataset.driver = driver;
@@ -63,17 +63,17 @@
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     socket = new WebSocket(`${scheme}://${location.host}/drive`);
     socket.onmessage = (event) => {
-      const said = JSON.parse(event.data);
-      tick = said.tick;
-      heardMs = performance.now();
-      show(said.driver);
-      if (said.driver === "lost") letGo();
+      const message = JSON.parse(event.data);
+      tick = message.tick;
+      receivedMs = performance.now();
+      show(message.driver);
+      if (message.driver === "lost") releaseAll();
       else answer();
     };
     socket.onclose = () => {
-      held = false; // so that what is let go now is not said to the next socket
-      letGo();
-      show("gone");
+      held = false; // the next socket must not report this release
+      releaseAll();
+      show("disconnected");
       setTimeout(connect, 1000);
     };
   }
@@ -95,7 +95,7 @@
       answer();
     }
   });
-  // Out of sight while something is held: nobody knows whether it still is. The arm is paused, as if we were gone.
+  // A hidden page cannot know whether a held key still is: it disconnects, and the arm is paused.
   const lose = () => held && socket?.close();
   window.addEventListener("blur", lose);
   window.addEventListener("pagehide", lose);
@@ -113,13 +113,13 @@
   });
   for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => {
     taken = false;
-    for (const axis of [...pads.keys()]) spring(axis);
+    for (const axis of [...pads.keys()]) center(axis);
     answer();
   });
   document.addEventListener("contextmenu", (event) => {
     if (event.target.closest?.("#drive")) event.preventDefault();
   });
 
-  setInterval(() => performance.now() - heardMs > SILENT_MS && show("gone"), SILENT_MS / 4);
+  setInterval(() => performance.now() - receivedMs > SILENT_MS && show("disconnected"), SILENT_MS / 4);
   connect();
 })();

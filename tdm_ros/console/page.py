@@ -8,36 +8,44 @@ from html import escape
 
 from nicegui import Client, ui
 
-from tdm_ros.console.console_state import Desk, Picture, curve_options, cycle_rows, fault_of, recorded_rows, remedy_of
+from tdm_ros.console.console_state import (
+    ConsoleState,
+    Snapshot,
+    curve_options,
+    cycle_rows,
+    fault_of,
+    recorded_rows,
+    remedy_of,
+)
 from tdm_ros.console.driving import SPEED_MAX_M_S
 from tdm_ros.console.view import DRAGS, ArmView
 
 UPDATE_S = 0.1
 SLOW_S = 1.0
 WAITING_PAGES = 100
-"""Pages that a browser has fetched and not connected to; each takes some 0.4 MB until NiceGUI drops it, 60 s later."""
+"""Largest number of pages without a socket; each takes 0.4 MB until NiceGUI drops it after 60 s."""
 TEXT_SHOWN = 500
 SILENT_S = 1.0
-"""An arm that was last heard so long ago is silent [s]."""
+"""Time without a state of the arm after which the page shows it as silent [s]."""
 
-WHO = {
-    "POLICY": ("the policy drives", "#2e7d32"),
+SOURCES = {
+    "POLICY": ("policy drives", "#2e7d32"),
     "RANDOM": ("random exploration drives", "#00796b"),
-    "HUMAN": ("a person drives", "#5e35b1"),
+    "HUMAN": ("operator drives", "#5e35b1"),
     "RESET": ("driving home", "#1565c0"),
-    "SAFETY": ("the arm holds", "#c62828"),
-    "NONE": ("the arm stands", "#616161"),
-    "silent": ("the arm is silent", "#000000"),
-    "fault": ("FAULT: the arm is stopped", "#b71c1c"),
+    "SAFETY": ("arm holds", "#c62828"),
+    "NONE": ("arm stands", "#616161"),
+    "silent": ("arm is silent", "#000000"),
+    "fault": ("FAULT: arm is stopped", "#b71c1c"),
 }
-"""Text and background for each source of the last cycle, for an arm that is silent, and for a fault."""
+"""Text and background per source of the last cycle's command, for a silent arm, and for a fault."""
 
 BUTTONS = (
-    ("start", "Start", "play_arrow", "positive", "begin, or go on"),
-    ("pause", "Pause", "pause", "primary", "the policy stops, a person may take over; start goes on"),
-    ("stop", "Hold", "front_hand", "negative", "the arm holds until it is started, also under teleoperation"),
-    ("reset", "Reset", "home", "primary", "drive home now, then go on"),
-    ("clear_fault", "Clear fault", "healing", "warning", "nothing moves before start"),
+    ("start", "Start", "play_arrow", "positive", "start, or continue"),
+    ("pause", "Pause", "pause", "primary", "stop the policy; an operator may drive; start continues"),
+    ("stop", "Hold", "front_hand", "negative", "hold until start, also under teleoperation"),
+    ("reset", "Reset", "home", "primary", "drive home, then continue"),
+    ("clear_fault", "Clear fault", "healing", "warning", "clear the fault; no motion before start"),
 )
 EVENTS = (("success", "thumb_up"), ("failure", "thumb_down"), ("discard", "delete"))
 
@@ -65,7 +73,8 @@ body, .nicegui-content { margin: 0; padding: 0; }
   font-weight: 600; cursor: pointer; } #drive-take:active { background: #311b92; }
 #drive .row { display: grid; grid-template-columns: 76px 1fr 76px; align-items: center; gap: 4px; margin-top: 6px; }
 #drive .row span:last-child { text-align: right; } #drive input[type=range] { width: 100%; }
-#drive-who[data-driver=you] { color: #5e35b1; font-weight: 700; } #drive-who[data-driver=gone] { color: #c62828; }
+#drive-who[data-driver=you] { color: #5e35b1; font-weight: 700; }
+#drive-who[data-driver=disconnected] { color: #c62828; }
 @media (max-width: 800px) { .page { grid-template-columns: 1fr; grid-template-rows: 45vh 1fr; } }
 """
 
@@ -82,18 +91,18 @@ PAD = f"""
  value="0.2"><span id="drive-speed-text"></span></div>
 <div style="display:flex;justify-content:space-between;margin-top:6px">
 <label><input id="drive-keys" type="checkbox" checked> keys drive</label>
-<span id="drive-who" data-driver="gone">not connected</span></div>
+<span id="drive-who" data-driver="disconnected">not connected</span></div>
 </div>"""
 
 
-def make_page(desk: Desk) -> Callable[[], None]:
-    """The function that builds the page for each browser that opens it."""
+def make_page(console: ConsoleState) -> Callable[[], None]:
+    """Return the function that builds the page for each browser."""
 
     def page() -> None:
         waiting = [client for client in Client.instances.values() if not client.has_socket_connection]
         for client in waiting[:-WAITING_PAGES]:
             client.delete()
-        Page(desk)
+        Page(console)
 
     return page
 
@@ -103,16 +112,16 @@ class Page:
 
     Parameters
     ----------
-    desk : Desk
+    console : ConsoleState
     """
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, console: ConsoleState) -> None:
+        self._console = console
         self._curve: object = None
         ui.add_css(STYLE)
         with ui.element("div").classes("page"):
             with ui.element("div").classes("left"):
-                self._view = ArmView(desk, desk.ask_goal)
+                self._view = ArmView(console, console.request_goal)
                 with ui.element("div").classes("overlay"):
                     self._who = ui.label("").classes("who")
                     self._why = ui.label("").classes("why")
@@ -132,7 +141,7 @@ class Page:
         client.on_disconnect(lambda: self._count(-1))
 
     def _count(self, more: int) -> None:
-        self._desk.pages += more
+        self._console.pages += more
 
     def _buttons(self) -> None:
         with ui.card():
@@ -156,7 +165,7 @@ class Page:
                 for name, icon in EVENTS:
                     button = ui.button(name, icon=icon, on_click=self._asks(name))
                     button.props("dense no-caps flat size=sm").classes(f"button-{name}").tooltip(
-                        "what this episode was"
+                        "result of this episode"
                     )
 
     def _goal(self) -> None:
@@ -164,9 +173,11 @@ class Page:
             ui.html("<h3>Goal: drag the green ball</h3>", sanitize=False)
             with ui.row().style("gap:10px; align-items:center"):
                 self._keep = (
-                    ui.switch("stays", value=self._desk.keeps, on_change=self._on_keep).props("dense").classes("keep")
+                    ui.switch("stays", value=self._console.keep_goal, on_change=self._on_keep)
+                    .props("dense")
+                    .classes("keep")
                 )
-                self._keep.tooltip("on: every episode goes for your goal; off: goals are drawn")
+                self._keep.tooltip("on: every episode has your goal; off: goals are drawn at random")
                 drags = ui.toggle(list(DRAGS), value="free", on_change=lambda e: self._view.drag_by(e.value))
                 drags.props("dense no-caps size=sm")
             self._where = ui.label("").style("font-size:12px").classes("where")
@@ -182,70 +193,70 @@ class Page:
 
     def _notes_card(self) -> None:
         with ui.card():
-            ui.html("<h3>What was asked</h3>", sanitize=False)
+            ui.html("<h3>Requests</h3>", sanitize=False)
             self._notes = ui.label("").style("white-space:pre-line; font-size:12px").classes("notes")
 
     def _asks(self, name: str, on: bool = True) -> Callable[[], None]:
-        return lambda: self._desk.ask(name, on)
+        return lambda: self._console.request(name, on)
 
     def _on_keep(self) -> None:
-        wanted, goal = bool(self._keep.value), self._desk.picture.goal_m
-        if wanted == self._desk.keeps:
+        wanted, goal = bool(self._keep.value), self._console.snapshot.goal_m
+        if wanted == self._console.keep_goal:
             return
         if wanted and goal is not None:
-            self._desk.ask_goal(*goal)
+            self._console.request_goal(*goal)
         else:
-            self._desk.ask("keep_goal", wanted)
+            self._console.request("keep_goal", wanted)
 
     def _update(self) -> None:
-        picture = self._desk.picture
-        silent = time.monotonic() - picture.heard_s > SILENT_S
-        fault = fault_of(picture)
-        text, ground = WHO["fault" if fault else "silent" if silent else picture.source]
+        snapshot = self._console.snapshot
+        silent = time.monotonic() - snapshot.heard_s > SILENT_S
+        fault = fault_of(snapshot)
+        text, ground = SOURCES["fault" if fault else "silent" if silent else snapshot.source]
         self._set(self._who, text, f"background:{ground}")
-        self._set(self._why, _why(picture, silent), "")
+        self._set(self._why, _why(snapshot, silent), "")
         self._set(self._remedy, remedy_of(fault) if fault else "", "")
-        self._set(self._state, _state(picture), "")
-        goal, hand = picture.goal_m, picture.hand_m
+        self._set(self._state, _state(snapshot), "")
+        goal, hand = snapshot.goal_m, snapshot.hand_m
         at = f"hand {_metres(hand)}" + (f"   goal {_metres(goal)}" if goal else "") + " m"
         self._set(self._where, at, "")
-        self._view.update(picture)
+        self._view.update(snapshot)
 
     def _update_slowly(self) -> None:
-        picture = self._desk.picture
-        if self._keep.value != self._desk.keeps:
-            self._keep.value = self._desk.keeps
-        if picture.curve != self._curve:
-            self._curve = picture.curve
+        snapshot = self._console.snapshot
+        if self._keep.value != self._console.keep_goal:
+            self._keep.value = self._console.keep_goal
+        if snapshot.curve != self._curve:
+            self._curve = snapshot.curve
             self._chart.options.clear()
-            self._chart.options.update(curve_options(picture.curve))
-        self._cycles.content = _table(cycle_rows(picture))
-        self._recorded.content = _table(recorded_rows(picture))
-        self._set(self._notes, "\n".join(reversed(list(self._desk.notes))), "")
+            self._chart.options.update(curve_options(snapshot.curve))
+        self._cycles.content = _table(cycle_rows(snapshot))
+        self._recorded.content = _table(recorded_rows(snapshot))
+        self._set(self._notes, "\n".join(reversed(list(self._console.notes))), "")
 
     @staticmethod
     def _set(label: ui.label, text: str, style: str) -> None:
-        text = text[:TEXT_SHOWN]  # what nodes say has any length
+        text = text[:TEXT_SHOWN]  # reasons of nodes may have any length
         if label.text != text:
             label.text = text
             if style:
                 label.style(style)
 
 
-def _why(picture: Picture, silent: bool) -> str:
-    """Why the arm is stopped, holds or is slowed, or what is going on."""
-    fault = fault_of(picture)
+def _why(snapshot: Snapshot, silent: bool) -> str:
+    """Reason of a stop, hold or limit, or the present activity."""
+    fault = fault_of(snapshot)
     if silent:
         return " · ".join(filter(None, (fault, "no state of the arm was received for a second")))
-    reasons = (fault, picture.hold_reason, picture.reason)
-    slowed = f"limited: {picture.limiter}" if picture.limiter else ""
-    return " · ".join(filter(None, (next(filter(None, reasons), ""), slowed))) or f"episode {picture.episode}"
+    reasons = (fault, snapshot.hold_reason, snapshot.reason)
+    slowed = f"limited: {snapshot.limiter}" if snapshot.limiter else ""
+    return " · ".join(filter(None, (next(filter(None, reasons), ""), slowed))) or f"episode {snapshot.episode}"
 
 
-def _state(picture: Picture) -> str:
-    mode = picture.mode.lower()
-    part = f" · {100 * picture.progress:.0f} % of learning" if picture.progress else ""
-    return f"{picture.state} · {mode} · episode {picture.episode}{part}"
+def _state(snapshot: Snapshot) -> str:
+    mode = snapshot.mode.lower()
+    part = f" · {100 * snapshot.progress:.0f} % of learning" if snapshot.progress else ""
+    return f"{snapshot.state} · {mode} · episode {snapshot.episode}{part}"
 
 
 def _metres(point: tuple[float, float, float]) -> str:

@@ -16,8 +16,8 @@ from fastapi.responses import FileResponse
 from nicegui import app as pages
 from nicegui import ui
 
-from tdm_ros.console.access_control import HEAD_BYTES, MESSAGE_BYTES, BoundedHttp, Guard, is_loopback
-from tdm_ros.console.console_state import Desk
+from tdm_ros.console.access_control import HEAD_BYTES, MESSAGE_BYTES, AccessControl, BoundedHttp, is_loopback
+from tdm_ros.console.console_state import ConsoleState
 from tdm_ros.console.driving import Driving
 from tdm_ros.console.page import make_page
 
@@ -29,31 +29,31 @@ MALFORMED = "page: malformed event"
 
 
 class Server:
-    """Serves the page until it is closed.
+    """Web server of the page.
 
     Parameters
     ----------
-    desk : Desk
+    state : ConsoleState
     host : str
         Address to listen on.
     port : int
-        Port; if it is taken, any other.
+        Port; if it is in use, any other.
     token : str
-        What the address must carry; empty: a random one, or none where only this machine reaches the address.
+        Token required in the address; empty: a random one, or none on a loopback address.
 
     Raises
     ------
     OSError
-        If the address cannot be listened on.
+        If the address cannot be bound.
     """
 
-    def __init__(self, desk: Desk, host: str, port: int, token: str = "") -> None:
+    def __init__(self, state: ConsoleState, host: str, port: int, token: str = "") -> None:
         self.token = token or ("" if is_loopback(host) else secrets.token_urlsafe(TOKEN_BYTES))
         self._socket = _listen(host, port)
         self.port = int(self._socket.getsockname()[1])
         self._host = host
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-        driving = Driving(desk)
+        driving = Driving(state)
 
         @app.websocket("/drive")
         async def drive(page: WebSocket) -> None:
@@ -64,18 +64,18 @@ class Server:
             return FileResponse(SCRIPT, media_type="text/javascript", headers={"cache-control": "no-cache"})
 
         pages.on_exception(
-            lambda error: desk.refuse("page: malformed event", f"{type(error).__name__}: {error}"[:DETAIL])
+            lambda error: state.reject("page: malformed event", f"{type(error).__name__}: {error}"[:DETAIL])
         )
         for name in ("engineio.server", "socketio.server", "asyncio"):  # a traceback for each malformed event
             logger = logging.getLogger(name)
-            logger.handlers, logger.propagate = [Counting(desk)], False
-        ui.run_with(app, root=make_page(desk), title="tdm_ros", tailwind=False, show_welcome_message=False)
+            logger.handlers, logger.propagate = [Counting(state)], False
+        ui.run_with(app, root=make_page(state), title="tdm_ros", tailwind=False, show_welcome_message=False)
         config = uvicorn.Config(
-            Guard(app, desk.refuse, self.token),
+            AccessControl(app, state.reject, self.token),
             loop="asyncio",
-            http=partial(BoundedHttp, desk.refuse),  # type: ignore[arg-type]
+            http=partial(BoundedHttp, state.reject),  # type: ignore[arg-type]
             h11_max_incomplete_event_size=HEAD_BYTES,
-            proxy_headers=False,  # they would say any address, and there is no proxy
+            proxy_headers=False,  # any client could set them, and there is no proxy
             ws="websockets-sansio",
             ws_max_size=4 * MESSAGE_BYTES,
             ws_per_message_deflate=False,
@@ -90,43 +90,43 @@ class Server:
 
     @property
     def address(self) -> str:
-        """What a person types into the browser."""
+        """Address for the browser."""
         host = socket.gethostname() if self._host in ("0.0.0.0", "::", "") else self._host
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{self.port}/" + (f"?token={quote(self.token, safe='')}" if self.token else "")
 
     @property
     def alive(self) -> bool:
-        """Whether it still serves."""
+        """Whether the server runs."""
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Close every page, and end."""
+        """Close all pages and stop."""
         self._server.should_exit = True
         self._thread.join(START_S)
 
 
 class Counting(logging.Handler):
-    """Counts what a library would log, since a page could make it log without end.
+    """Counts log records of a library as rejections: a page could cause any number of them.
 
     Parameters
     ----------
-    desk : Desk
+    state : ConsoleState
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, state: ConsoleState) -> None:
         super().__init__()
-        self._desk = desk
+        self._state = state
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count a record."""
         error = record.exc_info[1] if record.exc_info else None
         what = f"{type(error).__name__}: {error}" if error else record.getMessage()
-        self._desk.refuse(MALFORMED, what[:DETAIL])
+        self._state.reject(MALFORMED, what[:DETAIL])
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Bind to a port, or to any other where it is taken."""
+    """Bind to a port, or to a free one if it is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in (port, 0):
         made = socket.socket(family, socket.SOCK_STREAM)

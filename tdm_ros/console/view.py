@@ -14,12 +14,12 @@ from nicegui.elements.scene.scene_object3d import Object3D
 from nicegui.events import GenericEventArguments, SceneDragEventArguments
 from numpy.typing import NDArray
 
-from tdm_ros.console.console_state import Desk, Picture, Point
+from tdm_ros.console.console_state import ConsoleState, Point, Snapshot
 from tdm_ros.robots.mjcf import sawyer_xml
 from tdm_ros.robots.sawyer import JOINT_NAMES
 
 SEEN_GROUP = 2
-"""Of the geoms; those of other groups are hidden."""
+"""Group of the visible geoms."""
 _KINDS = {
     mujoco.mjtGeom.mjGEOM_SPHERE: "sphere",
     mujoco.mjtGeom.mjGEOM_CAPSULE: "capsule",
@@ -30,15 +30,15 @@ _KINDS = {
 Array = NDArray[np.float64]
 
 
-class Shape(NamedTuple):
-    """One thing that is seen.
+class VisualShape(NamedTuple):
+    """Visible shape of a link.
 
     Parameters
     ----------
     kind : str
         sphere, capsule, cylinder, ellipsoid or box; the long axis is z.
     size_m : (3,)
-        MuJoCo's: radius, half length; half axes; half sides [m].
+        MuJoCo's convention: radius, half length; half axes; half sides [m].
     position_m, rotation : (3,) [m], (3, 3)
         In the frame of its link.
     colour : str
@@ -53,18 +53,18 @@ class Shape(NamedTuple):
 
 
 class Link(NamedTuple):
-    """A rigid part of the arm, in the order of the chain, the room first.
+    """Rigid part of the arm, in the order of the chain, the world first.
 
     Parameters
     ----------
     name : str
     parent : int
-        Index of the link that it hangs on; -1 for the room.
+        Index of the parent link; -1 for the world.
     position_m, rotation : (3,) [m], (3, 3)
         In the frame of its parent, at joint angle 0.
     joint : int
-        Index of the joint that turns it about its z; -1: none does.
-    shapes : list of Shape
+        Index of the joint that turns it about its z; -1: none.
+    shapes : list of VisualShape
     """
 
     name: str
@@ -72,11 +72,11 @@ class Link(NamedTuple):
     position_m: Array
     rotation: Array
     joint: int
-    shapes: list[Shape]
+    shapes: list[VisualShape]
 
 
 def rotation_of(quaternion: Array) -> Array:
-    """A quaternion w, x, y, z as a (3, 3) rotation."""
+    """Rotation matrix, (3, 3), of a quaternion w, x, y, z."""
     matrix = np.zeros(9)
     mujoco.mju_quat2Mat(matrix, quaternion)
     return matrix.reshape(3, 3)
@@ -89,7 +89,7 @@ def turned(link: Link, q_rad: float) -> Array:
 
 
 def arm_links() -> list[Link]:
-    """The arm and what stands around it."""
+    """Links of the arm and of its surroundings."""
     model = mujoco.MjModel.from_xml_string(sawyer_xml())
     joints = {int(model.joint(name).bodyid[0]): index for index, name in enumerate(JOINT_NAMES)}
     links = [
@@ -109,7 +109,7 @@ def arm_links() -> list[Link]:
             continue
         material = model.geom_matid[i]
         rgba = model.mat_rgba[material] if material >= 0 else model.geom_rgba[i]
-        shape = Shape(
+        shape = VisualShape(
             kind, model.geom_size[i].copy(), model.geom_pos[i].copy(), rotation_of(model.geom_quat[i]), hex_of(rgba)
         )
         links[int(model.geom_bodyid[i])].shapes.append(shape)
@@ -117,7 +117,7 @@ def arm_links() -> list[Link]:
 
 
 def hex_of(rgba: Array) -> str:
-    """A colour with parts in 0..1 as #rrggbb."""
+    """Colour #rrggbb of components in 0..1."""
     return "#" + "".join(f"{round(255 * float(np.clip(part, 0, 1))):02x}" for part in rgba[:3])
 
 
@@ -128,30 +128,30 @@ DRAG_S = 0.1
 ROUND = 20
 FLOOR_M = -0.912
 DRAGS = {"free": "", "level": "z = {z:.4f}", "upright": "x = {x:.4f}, y = {y:.4f}"}
-"""Ways to drag the goal: in the plane that faces the camera, at its height, or straight up and down."""
+"""Drag constraints of the goal: parallel to the screen, at its height, or vertical."""
 
 _ALONG_Z = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-"""three.js has cylinders along y, MuJoCo along z."""
+"""Cylinders are along y in three.js, along z in MuJoCo."""
 
 
 @cache
 def links() -> list[Link]:
-    """The arm, read once a process."""
+    """Links, cached."""
     return arm_links()
 
 
 class ArmView:
-    """One page's view.
+    """3-D view of one page.
 
     Parameters
     ----------
-    desk : Desk
+    console : ConsoleState
     on_goal : callable
-        Is given where the goal was dragged to [m].
+        Called with the position of a dragged goal [m].
     """
 
-    def __init__(self, desk: Desk, on_goal: Callable[[float, float, float], None]) -> None:
-        self._desk, self._on_goal = desk, on_goal
+    def __init__(self, console: ConsoleState, on_goal: Callable[[float, float, float], None]) -> None:
+        self._console, self._on_goal = console, on_goal
         self._dragging = False
         self._drag = "free"
         self._q = np.full(len(links()), np.nan)
@@ -186,7 +186,7 @@ class ArmView:
                 self._draw(shape)
         return group
 
-    def _draw(self, shape: Shape) -> None:
+    def _draw(self, shape: VisualShape) -> None:
         scene, (a, b, c) = self.scene, map(float, shape.size_m)
         if shape.kind == "box":
             self._put(scene.box(2 * a, 2 * b, 2 * c), shape, shape.rotation)
@@ -200,31 +200,33 @@ class ArmView:
                 ball = scene.sphere(a, ROUND, ROUND // 2).material(shape.colour)
                 ball.move(*(shape.position_m + end * shape.rotation[:, 2]).tolist())
 
-    def _put(self, made: Object3D, shape: Shape, rotation: np.ndarray) -> None:
+    def _put(self, made: Object3D, shape: VisualShape, rotation: np.ndarray) -> None:
         made.material(shape.colour).move(*shape.position_m.tolist()).rotate_R(rotation.tolist())
 
-    def drag_by(self, way: str) -> None:
-        """Choose how the goal is dragged: one of `DRAGS`."""
-        self._drag = way
+    def drag_by(self, constraint: str) -> None:
+        """Set the drag constraint of the goal: one of `DRAGS`."""
+        self._drag = constraint
         self._constrain()
 
-    def update(self, picture: Picture) -> None:
-        """Show what is known now."""
+    def update(self, snapshot: Snapshot) -> None:
+        """Draw a snapshot."""
         for index, link in enumerate(links()):
-            if link.joint >= 0 and not abs(picture.q_rad[link.joint] - self._q[index]) < UNCHANGED_RAD:
-                self._q[index] = picture.q_rad[link.joint]
+            if link.joint >= 0 and not abs(snapshot.q_rad[link.joint] - self._q[index]) < UNCHANGED_RAD:
+                self._q[index] = snapshot.q_rad[link.joint]
                 self._groups[index].rotate_R(turned(link, self._q[index]).tolist())
-        if self._new("trail", picture.trail_m) and picture.trail_m:
-            self._trail.set_points([list(point) for point in picture.trail_m])
-        if self._new("boxes", picture.boxes_m):
-            self._redraw("boxes", lambda: [self._keep_out(low, high) for low, high in picture.boxes_m])
-        plan = (picture.knots_m, picture.knot_colours)
+        if self._new("trail", snapshot.trail_m) and snapshot.trail_m:
+            self._trail.set_points([list(point) for point in snapshot.trail_m])
+        if self._new("boxes", snapshot.boxes_m):
+            self._redraw("boxes", lambda: [self._keep_out(low, high) for low, high in snapshot.boxes_m])
+        plan = (snapshot.knots_m, snapshot.knot_colours)
         if self._new("plan", plan):
             self._redraw("plan", lambda: self._plan(*plan))
-        goal = self._desk.wanted_m if self._desk.keeps else picture.goal_m
-        if goal is not None and not self._dragging and self._new("goal", (goal, self._desk.keeps)):
+        goal = self._console.requested_goal_m if self._console.keep_goal else snapshot.goal_m
+        if goal is not None and not self._dragging and self._new("goal", (goal, self._console.keep_goal)):
             self.goal.move(*goal)
-            self.goal.material("#00c853" if self._desk.keeps else "#2e7d32", 1.0 if self._desk.keeps else 0.8)
+            self.goal.material(
+                "#00c853" if self._console.keep_goal else "#2e7d32", 1.0 if self._console.keep_goal else 0.8
+            )
             self._constrain()
 
     def _new(self, name: str, value: object) -> bool:

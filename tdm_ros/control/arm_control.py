@@ -14,7 +14,7 @@ from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import Stick, TeleopSettings
 from tdm_ros.control.timeline import Announcement, Source, State, Timeline
 from tdm_ros.robots.arm import Actuation
-from tdm_ros.robots.arm_cycle import Executed as Motion
+from tdm_ros.robots.arm_cycle import CycleResult as Motion
 from tdm_ros.robots.arm_cycle import home_velocity
 from tdm_ros.robots.kinematics import joint_velocity
 from tdm_ros.robots.limiter import ArmReading, Limited
@@ -193,7 +193,7 @@ class ArmControl:
         if self._held:
             self.safeguards.begin(now_s)
         limited = self._drive.command(self.safeguards.scale(now_s) * np.asarray(values))
-        if limited.refused:
+        if limited.rejected:
             self._fail(f"command refused by the limiter: {limited.layer}")
             return limited.layer
         self._held = ""
@@ -444,7 +444,7 @@ class ArmControl:
     def _follow(self, now_s: float) -> None:
         wanted = joint_velocity(self._drive.reading().q_rad, self.stick.twist)
         limited = self._drive.command(self.safeguards.scale(now_s) * wanted)
-        if limited.refused:
+        if limited.rejected:
             self._fail(f"a person's command refused by the limiter: {limited.layer}")
 
     def _hand_back(self, now_s: float) -> None:

@@ -1,4 +1,4 @@
-"""Committed description files: URDF, Gazebo worlds, bridge configuration.
+"""Generated description files: URDF, Gazebo worlds, bridge configuration.
 
 ``python -m tdm_ros.envs.description`` writes them in the root of the repository.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from tdm_ros.robots import geometry
 from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.geometry import TABLE_PAINT, Shape, seen, text
+from tdm_ros.robots.geometry import TABLE_GEOMS, Shape, text, to_shape
 from tdm_ros.robots.sawyer import JOINT_NAMES
 from tdm_ros.robots.sdf import JOINT_STATES, SDF_VERSION, coloured, command_topic, sawyer_model, shapes, system
 from tdm_ros.robots.urdf import WRITTEN_BY, laid_out, sawyer_urdf
@@ -22,32 +22,32 @@ from tdm_ros.tasks.scenes import SCENES
 WORLD = "tdm_sawyer"
 STEP_S = 0.001
 GAZEBO_SCENES = (*SCENES, "push")
-"""The planner's scenes, and the one of the task `sawyer_push`."""
+"""Scenes of the planner, and that of the task `sawyer_push`."""
 
 PUCK_START_M = (0.57, 0.0)
-"""In the middle of where the task's attempts begin. The puck's joints tell how far it is from here."""
+"""Centre of the task's starts. The puck's joints report the offset from it."""
 PUCK_STATES = "/puck/joint_states"
 
 _PUCK_BIT, _TABLE_BIT = 2, 1
-"""The puck touches the robot, whose bits are all set, and not the table under it; as in MuJoCo."""
+"""The puck collides with the robot, whose bits are all set, and not with the table below it; as in MuJoCo."""
 
 
 def world_sdf(scene: str = "open", actuation: str = "velocity") -> str:
-    """Write a world as SDF 1.9. Its frame is the robot's frame base; the floor is below.
+    """SDF 1.9 text of a world. Its frame is the robot's frame base; the floor is below.
 
     Parameters
     ----------
     scene : str
         One of `GAZEBO_SCENES`.
     actuation : str
-        A name in `ACTUATIONS`.
+        Name in `ACTUATIONS`.
 
     Raises
     ------
     ValueError
-        If there is no such scene.
+        If the scene is unknown.
     KeyError
-        If there is no such actuation.
+        If the actuation is unknown.
     """
     if scene not in GAZEBO_SCENES:
         raise ValueError(f"scene must be one of {', '.join(GAZEBO_SCENES)}, got {scene!r}")
@@ -60,7 +60,7 @@ def world_sdf(scene: str = "open", actuation: str = "velocity") -> str:
 
 
 def _physics() -> str:
-    """Time, and no gravity: the arm compensates its own, and Gazebo before gz-sim 8.6 ignores that of a link."""
+    """Step size, and no gravity: the arm compensates its own, and Gazebo before gz-sim 8.6 has no option per link."""
     step = f"<max_step_size>{STEP_S}</max_step_size><real_time_factor>1</real_time_factor>"
     systems = {"physics": "Physics", "user-commands": "UserCommands", "scene-broadcaster": "SceneBroadcaster"}
     physics = f'<gravity>0 0 0</gravity><physics name="1ms" type="ignored">{step}</physics>'
@@ -88,17 +88,17 @@ def _floor() -> str:
 def _table() -> str:
     near, far, half_width = geometry.TABLE_NEAR_M, geometry.TABLE_FAR_M, geometry.TABLE_HALF_WIDTH_M
     top = Shape("box", (far - near, 2 * half_width, 0.2), ((near + far) / 2, 0.0, -0.1))
-    return _static("table", shapes("table", [top], map(seen, TABLE_PAINT), _touching(_TABLE_BIT)))
+    return _static("table", shapes("table", [top], map(to_shape, TABLE_GEOMS), _touching(_TABLE_BIT)))
 
 
 def _touching(bit: int, rough: bool = True) -> str:
-    """Whom something touches: those with a bit in common. MuJoCo's contacts with the puck are without friction."""
+    """Collision bits: shapes with a common bit collide. MuJoCo's contacts with the puck have no friction."""
     smooth = "" if rough else "<friction><ode><mu>0</mu><mu2>0</mu2></ode></friction>"
     return f"<contact><collide_bitmask>{bit}</collide_bitmask></contact>{smooth}"
 
 
 def _kept_out(number: int, low_m: np.ndarray, high_m: np.ndarray) -> str:
-    """A region of a planner's scene. It is seen and stops nobody, as in MuJoCo: who enters it has failed."""
+    """Visible keep-out box of a scene. Nothing collides with it, as in MuJoCo."""
     middle, sides = (low_m + high_m) / 2, high_m - low_m
     box = f"<geometry><box><size>{text(tuple(sides))}</size></box></geometry>"
     look = f"<pose>{text(tuple(middle))} 0 0 0</pose>{box}<transparency>0.6</transparency>"
@@ -107,7 +107,7 @@ def _kept_out(number: int, low_m: np.ndarray, high_m: np.ndarray) -> str:
 
 
 def _puck() -> str:
-    """A puck that slides along x and y and does not tip, with MuJoCo's dry friction and damping."""
+    """Puck that slides along x and y and cannot tip, with MuJoCo's dry friction and damping."""
     mass, radius, height = geometry.PUCK_MASS_KG, geometry.PUCK_RADIUS_M, 2 * geometry.PUCK_HALF_HEIGHT_M
     across, about = mass * (3 * radius**2 + height**2) / 12, mass * radius**2 / 2
     disc = Shape("cylinder", (radius, height))
@@ -135,7 +135,7 @@ def _slide(name: str, parent: str, child: str, axis: str) -> str:
 
 
 def _target() -> str:
-    """Where the puck is to go: in the middle of the task's targets at first. It is moved with Gazebo's set_pose."""
+    """Marker of the puck's target, initially in the middle of the targets; it is moved with Gazebo's set_pose."""
     x, y = np.add(SAWYER_PUSH.goal.low[2:], SAWYER_PUSH.goal.high[2:]) / 2
     disc = f"<cylinder><radius>{geometry.PUCK_RADIUS_M}</radius><length>0.002</length></cylinder>"
     look = f"<geometry>{disc}</geometry>{coloured((0.2, 0.7, 0.3, 1.0))}"
@@ -149,14 +149,14 @@ _NUMBER = ("std_msgs/msg/Float64", "gz.msgs.Double", "ROS_TO_GZ")
 
 
 def bridge_yaml(actuation: str = "velocity") -> str:
-    """Write the bridge's `config_file` for the worlds of an actuation.
+    """`config_file` of ros_gz_bridge for the worlds of an actuation.
 
-    All names are relative but that of the clock, which ROS 2 looks for nowhere else.
+    All names are relative except that of the clock, which is fixed in ROS 2.
 
     Raises
     ------
     KeyError
-        If there is no such actuation.
+        If the actuation is unknown.
     """
     command = "cmd_vel" if ACTUATIONS[actuation].mode == "velocity" else "cmd_force"
     entries = [
@@ -179,7 +179,7 @@ _WORLDS = (("open", "velocity"), ("open", "torque"), ("wall", "velocity"), ("wal
 
 
 def files() -> dict[str, str]:
-    """Path from the root of the repository -> text, of every file."""
+    """Texts of all files by their path from the root of the repository."""
     return {
         "urdf/sawyer.urdf": sawyer_urdf(),
         "config/gz_bridge.yaml": bridge_yaml("velocity"),
@@ -189,12 +189,12 @@ def files() -> dict[str, str]:
 
 
 def world_file(scene: str, actuation: str) -> str:
-    """Where a world lies: worlds/sawyer_wall.sdf, worlds/sawyer_wall_torque.sdf."""
+    """Path of a world: worlds/sawyer_wall.sdf, worlds/sawyer_wall_torque.sdf."""
     return f"worlds/sawyer_{scene}{'' if actuation == 'velocity' else f'_{actuation}'}.sdf"
 
 
 def write(root: Path) -> list[Path]:
-    """Write all of them below a folder, and say where."""
+    """Write all files below a folder; return their paths."""
     paths = []
     for name, content in files().items():
         path = root / name
@@ -205,7 +205,7 @@ def write(root: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Write them below a folder."""
+    """Command line: write all files below a folder."""
     parser = argparse.ArgumentParser(description="Write URDF, worlds and the bridge's configuration.")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="where to (default: here)")
     for path in write(parser.parse_args().folder):

@@ -1,4 +1,4 @@
-"""Environment of a task: our own by name, any Gymnasium one by id, or an object; and its description."""
+"""Environment of a task, by name, by Gymnasium id, or as an object; and its description."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tdm_ros.tasks.spec import HORIZON
 
 SURVEY_RESETS = 200
 TIME_LIMIT = "_max_episode_steps"
-"""Where `gymnasium.wrappers.TimeLimit` keeps its number, whether the environment was registered or wrapped by hand."""
+"""Attribute in which `gymnasium.wrappers.TimeLimit` stores its limit."""
 SURVEY_EPISODES, LONGEST_STEPS = 5, 2000
-"""Where there is no such number, the length of an episode is measured."""
+"""Without a time limit, the episode length is measured."""
 RATE_HZ = 20.0
 """Control rate of an environment without ``render_fps`` in its metadata [Hz]."""
 SCALE_OF_RANGE = 0.35
-"""The goal scale of a described environment, as a part of the range of its goals: the ratio that reaching has."""
+"""Goal scale of an environment without a description, as a part of the range of its goals: the ratio of reaching."""
 SUCCESS_OF_SCALE = 0.1
-"""Success, where an environment names no ``distance_threshold``, as a part of that scale: again that of reaching."""
+"""Success distance of an environment without ``distance_threshold``, as a part of that scale: the ratio of reaching."""
 _UNIT = "environment units"
 
 
@@ -60,7 +60,7 @@ def describe(name: str, env: GoalEnv) -> TaskSpec:
 
 
 def _measured_steps(name: str, env: GoalEnv) -> int:
-    """Length of the longest of a few episodes of random play, of an environment that truncates by itself [steps]."""
+    """Length of the longest of a few random episodes, for an environment that truncates by itself [steps]."""
     rng, longest = np.random.default_rng(0), 0
     for seed in range(SURVEY_EPISODES):
         env.reset(seed=seed)
@@ -85,10 +85,10 @@ def _plain(name: str, size: int, bound: float) -> Channels:
     return Channels(names, _UNIT, (-bound,) * size, (bound,) * size, (1.0,) * size)
 
 
-__all__ = ["GoalEnv", "adopt", "make_env", "make_goal_env"]
+__all__ = ["GoalEnv", "make_env", "make_goal_env", "wrap_env"]
 
 ROBOTICS = "gymnasium_robotics"
-"""Where an id that Gymnasium does not know is looked for: Fetch, Shadow Hand, AntMaze and others."""
+"""Package of ids that Gymnasium does not know: Fetch, Shadow Hand, AntMaze and others."""
 
 
 def make_goal_env(
@@ -108,37 +108,37 @@ def make_goal_env(
     horizon : int, optional
         Longest ``steps_left`` [steps]; by default the task's own.
     noise : Noise, optional
-        What to add to actions and observations.
+        Noise on actions and observations.
     render_mode : str, optional
-        As Gymnasium takes it: "rgb_array", say. A factory chooses its own.
+        As Gymnasium takes it, for example "rgb_array". A factory chooses its own.
     task : TaskSpec, optional
-        The description of somebody else's environment; left out, it is made as `adopt` says.
+        Description of the environment; default: see `wrap_env`.
 
     Raises
     ------
     ValueError
         If there is no such task, or it is not goal-conditioned with a finite box of actions.
     """
-    return adopt(make_env(name, render_mode), name, horizon, task, noise)
+    return wrap_env(make_env(name, render_mode), name, horizon, task, noise)
 
 
-def adopt(
+def wrap_env(
     env: GoalEnv, name: str, horizon: int | None = None, task: TaskSpec | None = None, noise: Noise | None = None
 ) -> tuple[GoalEnv, TaskSpec]:
-    """Take an environment that somebody made: check it, bring its actions to [-1, 1], describe it.
+    """Check an environment, convert its actions to [-1, 1], and describe it.
 
     Parameters
     ----------
     env : GoalEnv
     name : str
-        What messages and the description call it.
+        Name in messages and in the description.
     horizon : int, optional
         Longest ``steps_left`` [steps]; by default the task's own.
     task : TaskSpec, optional
-        Its description. Left out, it is the attribute ``task`` of the environment or of a wrapper, or made from the
+        Its description; default: the attribute ``task`` of the environment or of a wrapper, or generated from the
         environment's spaces and goals.
     noise : Noise, optional
-        What to add to actions and observations.
+        Noise on actions and observations.
 
     Raises
     ------
@@ -160,16 +160,16 @@ def adopt(
 
 
 def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
-    """Make an environment by its name, as `make_goal_env` takes it, and leave it as it is.
+    """Make an environment by its name, as for `make_goal_env`, without wrappers.
 
     Raises
     ------
     ValueError
-        If there is none of that name, or its constructor fails.
+        If the name is unknown, or the constructor fails.
     """
     kind, _, rest = name.partition(":")
     try:
-        # Only if it is asked for: some constructors do not take it, others refuse None.
+        # Only if given: some constructors do not accept it, others reject None.
         mode: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
         if name in TASKS:
             return gym.make(TASKS[name], **mode)
@@ -186,7 +186,7 @@ def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
 
 
 def _registered(gym_id: str, mode: dict[str, Any]) -> GoalEnv:
-    """Make an environment by its id; an id that is not registered is looked for in Gymnasium-Robotics."""
+    """Make an environment by its id; unknown ids are registered by importing Gymnasium-Robotics."""
     try:
         return gym.make(gym_id, **mode)
     except gym.error.UnregisteredEnv as error:

@@ -17,10 +17,10 @@ GEAR = 30.0
 """Torque of a motor [N m]; Gymnasium's ant has 150."""
 
 HEIGHT_M = (0.2, 1.0)
-"""The torso's height, outside which the ant has fallen or flown."""
+"""Range of the torso's height; outside, the episode terminates."""
 
 START_SPREAD = 0.1
-"""Positions start within this of the standing posture [m, rad]; velocities have this standard deviation."""
+"""Range of initial positions around the standing posture [m, rad], and standard deviation of initial velocities."""
 
 
 @cache
@@ -36,10 +36,10 @@ class AntPositionEnv(MujocoGoalEnv):
     """Walk to a point within 6 m along each axis.
 
     Observation (30,): the torso's height [m] and attitude (quaternion wxyz), eight joints [rad], their velocities,
-    and the torso's place [m]. Goal (2,): its x and y [m]. Actions (8,): torques. It terminates when the torso is too
+    and the torso's position [m]. Goal (2,): its x and y [m]. Actions (8,): torques. It terminates when the torso is too
     low or too high.
 
-    Source: rlkit's GoalXYPosAnt. Its place of the torso is 10 ms old; ours is that of the same instant.
+    Source: rlkit's GoalXYPosAnt, where the torso's position is 10 ms old; here it is that of the same instant.
     """
 
     def __init__(self, render_mode: str | None = None, task: TaskSpec = ANT_POSITION) -> None:
@@ -73,10 +73,10 @@ class AntPositionVelocityEnv(AntPositionEnv):
     """Be at a point within 1 m with a velocity of up to 1 m/s along each axis.
 
     Observation (33,): that of `AntPositionEnv` and the torso's displacement in the last step [m]. Goal (4,): x and
-    y [m], and their displacements in a step [m]. It is cut short when the score falls below `TaskSpec.success`.
+    y [m], and their displacements per step [m]. It is truncated when the score falls below `TaskSpec.success`.
 
-    Source: rlkit's GoalXYPosAndVelAnt. There a goal that is met terminates; here it truncates: the world goes on,
-    and only this goal ends the attempt, not those that it is relabelled with.
+    Source: rlkit's GoalXYPosAndVelAnt, where an achieved goal terminates; here it truncates, as it does not end the
+    episode for relabelled goals.
     """
 
     def __init__(self, render_mode: str | None = None) -> None:
@@ -103,17 +103,15 @@ class AntPositionVelocityEnv(AntPositionEnv):
 
 
 X_VELOCITY = 8
-"""Where the observation holds the speed [m/s]."""
-
-"""Positions start within this of the neutral posture [m, rad]; velocities have this standard deviation."""
+"""Index of the speed [m/s] in the observation."""
 
 
 @cache
 def cheetah_model() -> mujoco.MjModel:
-    """Gymnasium's half-cheetah; only its looks are changed."""
+    """Gymnasium's half-cheetah with a changed appearance."""
     spec = gymnasium_model("half_cheetah.xml")
     for light in spec.lights:
-        light.castshadow = False  # seen from so low, its shadow breaks into stripes
+        light.castshadow = False  # from a low viewpoint its shadow breaks into stripes
     return spec.compile()
 
 
@@ -121,7 +119,7 @@ class CheetahEnv(MujocoGoalEnv):
     """Run at a speed of -6 to 6 m/s.
 
     Observation (17,): height [m], pitch and six joints [rad], and their velocities with that along x, which is the
-    goal (1,) [m/s]. Actions (6,): torques. It lasts, whatever happens.
+    goal (1,) [m/s]. Actions (6,): torques. It never terminates.
 
     Source: the start and the goals are those of rlkit's GoalXVelHalfCheetah.
     """
@@ -143,5 +141,5 @@ class CheetahEnv(MujocoGoalEnv):
         return View((float(self.data.qpos[0]), 0.0, 0.6), 4.5, 90.0, -12.0)
 
     def _markers(self) -> list[Marker]:
-        """The ball is ahead of the body, or behind it, by 0.3 s of the wanted speed."""
+        """Ball ahead of or behind the body by 0.3 s of the commanded speed."""
         return [Marker((float(self.data.qpos[0]) + 0.3 * float(self._goal[0]), 0.0, 1.3), 0.08)]

@@ -11,15 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv, gymnasium_model
 from tdm_ros.envs.render import Marker, View
-from tdm_ros.tasks import PUSHER, REACHER, ask
+from tdm_ros.tasks import PUSHER, REACHER, prompt
 
 REACHER_TORQUE_N_M = 2.0
 START_RAD_S = 0.005
-"""The arm starts straight; its joints turn no faster than this."""
+"""Bound of the initial joint velocities; the arm starts straight."""
 
 TIP = "tips_arm"
-"""The body whose origin counts as the tip: the middle of the hand, as in the paper's curve, which begins at the
-distance that this gives."""
+"""Body whose origin is the tip: the middle of the hand, consistent with the initial distance of the paper's curve."""
 
 
 @cache
@@ -32,13 +31,13 @@ def reacher_model() -> mujoco.MjModel:
 
 
 class ReacherEnv(MujocoGoalEnv):
-    """Bring the tip to where it is in a random posture.
+    """Move the tip to its position in a random posture.
 
     Observation (17,): seven joints [rad], their velocities [rad/s], the tip [m]. Goal (3,): the tip [m]. Actions
-    (7,): torques up to 2 N m. It lasts, whatever happens.
+    (7,): torques up to 2 N m. It never terminates.
 
-    Source: rlkit's Reacher7Dof; postures in which the hand touches the table are drawn again here, since no
-    torque can bring it there.
+    Source: rlkit's Reacher7Dof; postures in which the hand touches the table are drawn again here, as they are
+    unreachable.
     """
 
     view = View((0.1, -0.55, -0.05), 2.7, 160.0, -28.0)
@@ -79,23 +78,23 @@ class ReacherEnv(MujocoGoalEnv):
 
 PUSHER_TORQUE_N_M = 3.0
 LINKS_M = (0.6, 0.5, 0.3)
-"""Upper arm, forearm, and from the wrist to the middle of the fork, which is the hand."""
+"""Lengths of upper arm and forearm, and from the wrist to the middle of the fork, which is the hand."""
 
 PUCK_RADIUS_M = 0.06
 FORK_RADIUS_M, FORK_HALF_WIDTH_M = 0.02, 0.14
 FORK_BACK_M, FORK_FRONT_M = PUCK_RADIUS_M + FORK_RADIUS_M, 0.12
-"""From the hand backwards and ahead: a puck at the back of the fork is at the hand."""
+"""Distances behind and ahead of the hand: a puck at the back of the fork is at the hand."""
 
 START_RAD = (0.71, -1.06, -1.65)
-"""The fork opens towards where the puck starts."""
+"""The fork opens towards the starts of the puck."""
 
 PUCK_LOW_M, PUCK_HIGH_M = (0.3, -0.8), (0.8, -0.3)
 REACH_M = 1.3
-"""Targets are drawn within this distance of the shoulder; the fork reaches 10 cm further."""
+"""Largest distance of targets from the shoulder; the fork reaches 10 cm further."""
 
 
 def pusher_xml() -> str:
-    """Write the model as MJCF text: the links pass above the puck, only the fork touches it."""
+    """MJCF text of the model: the links pass above the puck, only the fork touches it."""
     upper, fore, hand = LINKS_M
     wide, back, front = FORK_HALF_WIDTH_M, hand - FORK_BACK_M, hand + FORK_FRONT_M
     paint = 'contype="0" conaffinity="0" mass="0"'
@@ -137,22 +136,22 @@ def pusher_model() -> mujoco.MjModel:
 
 
 HELD_M = 0.1
-"""The fork holds the puck when the hand is closer to it than this."""
+"""Distance between hand and puck below which the fork holds it."""
 
 
 class PusherEnv(MujocoGoalEnv):
     """Push a puck to a target.
 
     Observation (10,): three joints [rad], their velocities [rad/s], hand x, y and puck x, y [m]. Goal (4,): hand and
-    puck [m], as `ask` says: hand to the puck, then the puck to the target. Actions (3,): torques up to 3 N m. It lasts,
-    whatever happens.
+    puck [m], see `prompt`: hand to the puck, then the puck to the target. Actions (3,): torques up to 3 N m. It never
+    terminates.
 
-    Source: starts and targets are those of the paper's TDM runs; targets that the fork cannot reach are drawn again.
+    Source: starts and targets are those of the paper's TDM runs; unreachable targets are drawn again.
     """
 
     view = View((-0.05, -0.05, 0.0), 3.0, 90.0, -75.0)
     puck_stays = True
-    """As `ask` takes it."""
+    """See `prompt`."""
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(PUSHER, pusher_model(), render_mode)
@@ -183,8 +182,8 @@ class PusherEnv(MujocoGoalEnv):
     def _achieved(self, observation: Array) -> Array:
         return observation[6:]
 
-    def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
-        return ask(achieved, self._goal[2:], HELD_M, self.puck_stays)
+    def _present_goal(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
+        return prompt(achieved, self._goal[2:], HELD_M, self.puck_stays)
 
     def _markers(self) -> list[Marker]:
         return [Marker((*self._goal[2:].tolist(), 0.02), 0.06)]

@@ -1,4 +1,4 @@
-"""Ball that is driven through a maze with a speed limit and a little inertia."""
+"""Maze with a ball whose velocity is commanded, with little inertia."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tdm_ros.tasks.registry import FENCE_M, MAZE, RADIUS_M, SPEED_M_S, WALLS_M
 
 MASS_KG = 0.1
 LAG_S = 0.08
-"""The ball comes within a third of the speed that it is driven with after this time."""
+"""Time constant of the ball's velocity."""
 
 _CLEAR_M = 0.02
-"""Starts and goals lie this far from touching a wall."""
+"""Smallest distance of the ball's surface from a wall at starts and goals."""
 
 
 def maze_xml() -> str:
-    """Write the model as MJCF text."""
+    """MJCF text of the model."""
     damping = MASS_KG / LAG_S
     boxes = [(*(low + high) / 2, *(high - low) / 2) for low, high in (*FENCE_M, *WALLS_M)]
     walls = "".join(
@@ -54,8 +54,8 @@ def maze_model() -> mujoco.MjModel:
 class MazeEnv(MujocoGoalEnv):
     """Roll a ball to a point in a maze.
 
-    Observation (4,): x, y [m] and their velocities [m/s]. Goal (2,): x, y [m]. Actions (2,): the velocity that the ball
-    is driven with, up to 1.2 m/s along each axis; it takes on most of it within two steps. It lasts, whatever happens.
+    Observation (4,): x, y [m] and their velocities [m/s]. Goal (2,): x, y [m]. Actions (2,): commanded velocity of the
+    ball, up to 1.2 m/s along each axis; most of it is reached within two steps. It never terminates.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class MazeEnv(MujocoGoalEnv):
         return [Marker((*self._goal.tolist(), 0.02), 0.04)]
 
     def _somewhere(self, rng: np.random.Generator) -> Array:
-        """A point of the goal box that is clear of the walls, (2,) [m]."""
+        """Random point of the goal box that is clear of the walls, (2,) [m]."""
         grown = RADIUS_M + _CLEAR_M
         while True:
             point = rng.uniform(self.task.goal.low, self.task.goal.high)

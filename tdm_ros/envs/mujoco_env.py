@@ -23,7 +23,7 @@ SUBSTEPS = 5
 
 
 def gymnasium_model(name: str) -> mujoco.MjSpec:
-    """One of the models that come with Gymnasium, ``ant.xml`` say, to be edited and compiled; in a brighter room."""
+    """Model of Gymnasium, for example ``ant.xml``, in a brighter scene, to be edited and compiled."""
     path = Path(gym.__file__).parent / "envs" / "mujoco" / "assets" / name
     spec = mujoco.MjSpec.from_file(str(path))
     spec.visual.headlight.ambient = spec.visual.headlight.diffuse = [0.4] * 3
@@ -39,17 +39,17 @@ def gymnasium_model(name: str) -> mujoco.MjSpec:
 
 
 class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
-    """A goal-conditioned task in one MuJoCo model, at 20 Hz.
+    """Goal-conditioned task in one MuJoCo model, at 20 Hz.
 
     Observations are dictionaries of float32: ``observation`` (O,), ``achieved_goal`` (G,) and ``desired_goal`` (G,).
-    Actions are (A,) in [-1, 1]. The reward is minus `TaskSpec.distance`. A subclass says how an attempt starts, what
-    is seen, what has been achieved, which goals are drawn, and what ends an attempt early.
+    Actions are (A,) in [-1, 1]. The reward is minus `TaskSpec.distance`. Subclasses define start, observation, achieved
+    goal, drawn goals and early ends of an episode.
 
     Parameters
     ----------
     task : TaskSpec
     model : mujoco.MjModel
-        With one actuator for each action, in its order.
+        With one actuator per action, in its order.
     render_mode : "rgb_array" or None
 
     Raises
@@ -75,35 +75,35 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     @abstractmethod
     def _start(self, rng: np.random.Generator) -> None:
-        """Put the freshly reset ``self.data`` where an attempt starts."""
+        """Set the initial state in ``self.data``, which was reset."""
 
     @abstractmethod
     def _observation(self) -> Array:
-        """What is seen, (O,)."""
+        """Observation, (O,)."""
 
     @abstractmethod
     def _achieved(self, observation: Array) -> Array:
-        """What has been achieved, (G,) [goal unit]."""
+        """Achieved goal, (G,) [goal unit]."""
 
     def _draw_goal(self, rng: np.random.Generator) -> ArrayLike:
-        """A goal that can be reached, (G,) [goal unit]; the start has been drawn already."""
+        """Draw a reachable goal, (G,) [goal unit]; the start has been drawn already."""
         return self.task.sample_goal(rng)
 
     @property
     def judged_goal(self) -> NDArray[np.float32]:
-        """What the end of the episode is judged by, (G,), whatever is asked for on the way."""
+        """Goal that the episode is scored by, (G,), independent of the present goal."""
         return self._goal.copy()
 
-    def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What is asked for at present, (G,) [goal unit]: a fresh array."""
+    def _present_goal(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Present desired goal, (G,) [goal unit]: a fresh array."""
         return self._goal.copy()
 
     def _ended(self, distance: float) -> tuple[bool, bool]:
-        """Whether the world ended (terminated), and whether the attempt is cut short (truncated)."""
+        """Whether the episode is terminated, and whether it is truncated."""
         return False, False
 
     def _markers(self) -> list[Marker]:
-        """What shows the goal in a picture."""
+        """Markers of the goal in an image."""
         return []
 
     def _view(self) -> View:
@@ -112,18 +112,18 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start a new attempt.
+        """Start a new episode.
 
         Parameters
         ----------
         seed : int or None
         options : dict or None
-            ``"goal"``, (G,) [goal unit], replaces what would be drawn.
+            ``"goal"``, (G,) [goal unit], replaces the drawn goal.
 
         Raises
         ------
         ValueError
-            If an option is unknown, or the goal has another shape or values that are not finite.
+            If an option is unknown, or the goal has a wrong shape or values that are not finite.
         """
         super().reset(seed=seed)
         chosen = options or {}
@@ -134,26 +134,26 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         mujoco.mj_forward(self.model, self.data)
         goal = self._draw_goal(self.np_random)
         self._goal = self.task.goal.checked(chosen.get("goal", goal), "goal")
-        seen = self._see()
-        return seen, self._judge(seen)
+        seen = self._observe()
+        return seen, self._score(seen)
 
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Act for 50 ms.
+        """Simulate 50 ms.
 
         Returns
         -------
         tuple
-            Observation, reward (minus the distance to what is asked for), terminated, truncated, and info with
-            ``distance`` (to what is judged) and ``is_success`` (it is below `TaskSpec.success`).
+            Observation, reward (minus the distance to the present goal), terminated, truncated, and info with
+            ``distance`` (the score) and ``is_success`` (score below `TaskSpec.success`).
 
         Raises
         ------
         ValueError
-            If the action has another shape or values that are not finite.
+            If the action has a wrong shape or values that are not finite.
         """
         self._act(np.clip(self.task.action.checked(action, "action"), -1.0, 1.0))
-        seen = self._see()
-        info = self._judge(seen)
+        seen = self._observe()
+        info = self._score(seen)
         terminated, truncated = self._ended(info["distance"])
         reward = float(self.compute_reward(seen["achieved_goal"], seen["desired_goal"], info))
         return seen, reward, terminated, truncated, info
@@ -164,28 +164,28 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     @property
     def _strength(self) -> float:
-        """What an action of one is in units of the model's controls."""
+        """Control for an action of 1, in units of the model."""
         return 1.0
 
     def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> NDArray[np.float64]:
-        """Minus the distance: (..., G), (..., G) [goal unit] -> (...); ``info`` is not looked at."""
+        """Minus the distance: (..., G), (..., G) [goal unit] -> (...); ``info`` is ignored."""
         return -self.task.distance(achieved_goal, desired_goal)
 
-    def _see(self) -> Observation:
+    def _observe(self) -> Observation:
         observation = self._observation()
         achieved = self._achieved(observation).astype(np.float32)
         return {
             "observation": observation.astype(np.float32),
             "achieved_goal": achieved,
-            "desired_goal": self._asked(achieved),
+            "desired_goal": self._present_goal(achieved),
         }
 
-    def _judge(self, seen: Observation) -> dict[str, Any]:
+    def _score(self, seen: Observation) -> dict[str, Any]:
         distance = float(self.task.distance(seen["achieved_goal"], self.judged_goal))
         return {"distance": distance, "is_success": distance < self.task.success}
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Take a picture of the model and the goal, (480, 640, 3) uint8; None without a render mode."""
+        """Image of the model and the goal, (480, 640, 3) uint8; None without a render mode."""
         if self.render_mode is None:
             return None
         if self._camera is None:

@@ -1,4 +1,4 @@
-"""Rendering of the simulated arm and of the other tasks. Needs a GL library, unlike the rest of the simulator."""
+"""Rendering of the simulated arm and of the other tasks. Needs an OpenGL library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 
 class View(NamedTuple):
-    """Where a camera stands, around the point that it looks at."""
+    """Position of a camera relative to the point that it looks at."""
 
     lookat_m: tuple[float, float, float]
     distance_m: float
@@ -28,7 +28,7 @@ class View(NamedTuple):
 
 
 class Marker(NamedTuple):
-    """A ball that shows a goal in a picture."""
+    """Ball that marks a goal in an image."""
 
     position_m: ArrayLike
     radius_m: float
@@ -36,7 +36,7 @@ class Marker(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A box that shows a region in a picture."""
+    """Box that marks a region in an image."""
 
     low_m: ArrayLike
     high_m: ArrayLike
@@ -54,13 +54,13 @@ NO_GL = (
 
 
 class Camera:
-    """Take pictures of any model, off screen.
+    """Off-screen camera for any model.
 
     Parameters
     ----------
     model : mujoco.MjModel
     data : mujoco.MjData
-        The state that is shown.
+        State to draw.
     width, height : int
         Size [pixels], at most that of the model's off-screen buffer.
 
@@ -78,7 +78,7 @@ class Camera:
             raise RuntimeError(NO_GL.format(cause=f"{type(error).__name__}: {error}")) from error
 
     def show(self, view: View, markers: Iterable[Marker | Block] = ()) -> NDArray[np.uint8]:
-        """Take a picture, (H, W, 3) uint8."""
+        """Image, (H, W, 3) uint8."""
         camera = mujoco.MjvCamera()
         camera.lookat[:] = view.lookat_m
         camera.distance, camera.azimuth, camera.elevation = view.distance_m, view.azimuth_deg, view.elevation_deg
@@ -94,7 +94,7 @@ class Camera:
 
 
 class ArmCamera:
-    """Take pictures of the arm and of its goal, from in front of the table, off screen.
+    """Off-screen camera in front of the table, for the arm and its goal.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class ArmCamera:
         self._camera = Camera(sim.model, sim.data, width, height)
 
     def show(self, goal_m: ArrayLike | None = None) -> NDArray[np.uint8]:
-        """Take a picture, (H, W, 3) uint8, with a marker at ``goal_m``, (3,) [m]."""
+        """Image, (H, W, 3) uint8, with a marker at ``goal_m``, (3,) [m]."""
         return self._camera.show(ARM_VIEW, [] if goal_m is None else [Marker(goal_m, GOAL_RADIUS_M)])
 
     def close(self) -> None:
@@ -121,13 +121,13 @@ class ArmCamera:
 
 
 class ArmWindow:
-    """Show the arm in a window, at the speed of a real one; needs a display.
+    """Window that shows the arm at the speed of a real one; needs a display.
 
     Parameters
     ----------
     sim : SawyerSim
     rate_hz : float
-        Pictures a second.
+        Images per second.
 
     Raises
     ------
@@ -147,7 +147,7 @@ class ArmWindow:
         self._due = time.monotonic()
 
     def show(self, goal_m: ArrayLike | None = None) -> None:
-        """Draw the present state, then wait until the next picture is due."""
+        """Draw the present state, then wait until the next image is due."""
         with self._viewer.lock():
             self._viewer.user_scn.ngeom = 0
             if goal_m is not None:
@@ -162,7 +162,7 @@ class ArmWindow:
 
 
 def _add_marker(scene: mujoco.MjvScene, marker: Marker | Block) -> None:
-    """Add a ball or a box to a scene that is about to be drawn."""
+    """Add a ball or a box to a scene before it is drawn."""
     if scene.ngeom >= scene.maxgeom:
         return
     if isinstance(marker, Block):
@@ -184,10 +184,10 @@ def render_arm(
     Parameters
     ----------
     path : path
-        Where to; parent directories are made.
+        File to write; parent directories are created.
     q_rad : (7,) [rad]
     goal_m : (3,) [m] or None
-        Where to draw the goal marker.
+        Position of the goal marker.
     width, height : int
         Size [pixels].
 

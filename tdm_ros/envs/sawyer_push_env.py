@@ -1,4 +1,4 @@
-"""Sawyer that pushes a puck over its table to a target; the hand is commanded in the plane."""
+"""Sawyer pushing a puck over its table to a target; the hand is commanded in the plane."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tdm_ros.robots.kinematics import forward, jacobian, joint_velocity
 from tdm_ros.robots.limiter import Limiter, Limits
 from tdm_ros.robots.mjcf import sawyer_xml
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
-from tdm_ros.tasks import SAWYER_PUSH, TaskSpec, ask
+from tdm_ros.tasks import SAWYER_PUSH, TaskSpec, prompt
 
 
 @cache
@@ -42,7 +42,7 @@ def sawyer_push_model() -> mujoco.MjModel:
 
 
 def _add_fork(spec: mujoco.MjSpec) -> None:
-    """Hang a fork from the hand that opens away from the robot while the hand points down. It weighs nothing."""
+    """Add a massless fork to the hand that opens away from the robot while the hand points down."""
     for ends in fork_bars_m():
         spec.body("right_l6").add_geom(
             type=mujoco.mjtGeom.mjGEOM_CAPSULE,
@@ -52,13 +52,13 @@ def _add_fork(spec: mujoco.MjSpec) -> None:
             mass=0,
             condim=1,
             contype=0,
-            conaffinity=3,  # like the wrist: the room and the puck
+            conaffinity=3,  # like the wrist: static objects and the puck
             group=2,
         )
 
 
 def _add_puck(spec: mujoco.MjSpec) -> None:
-    """Lay a puck on the table that slides and does not tip; dry friction stops it within a centimetre or two."""
+    """Add a puck that slides on the table and cannot tip; dry friction stops it within one or two centimetres."""
     puck = spec.worldbody.add_body(name="puck", pos=[0, 0, PUCK_HALF_HEIGHT_M])
     dry = {"damping": [PUCK_DAMPING_N_S_M, 0, 0], "frictionloss": PUCK_FRICTION_N}
     for name, axis in (("puck_x", [1, 0, 0]), ("puck_y", [0, 1, 0])):
@@ -79,10 +79,10 @@ def _add_puck(spec: mujoco.MjSpec) -> None:
 SPEED_M_S = 0.3
 HAND_LOW_M, HAND_HIGH_M = (0.40, -0.10), (0.45, 0.10)
 PUCK_LOW_M, PUCK_HIGH_M = (0.54, -0.12), (0.60, 0.12)
-"""Where the hand and the puck start, x and y [m]: the puck ahead of the fork's opening, the target ahead of both."""
+"""Boxes of the starts of hand and puck, x and y [m]: the puck ahead of the fork's opening, the target beyond both."""
 
 POINTING_DOWN = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-"""Axes of the hand, as columns, that the steering holds: almost those of the neutral posture."""
+"""Commanded axes of the hand, as columns: almost those of the neutral posture."""
 
 _SERVO_HZ = 6.0
 _POSTURE_HZ = 1.0
@@ -91,28 +91,28 @@ _SOLVE_STEPS = 60
 
 
 HELD_M = 0.04
-"""The fork holds the puck when the hand is closer to it than this."""
+"""Distance between hand and puck below which the fork holds it."""
 
 
 class SawyerPushEnv(MujocoGoalEnv):
     """Push a puck to a target.
 
     Observation (19,): seven joints [rad], their velocities [rad/s], the hand [m], the puck's x and y [m]. Goal (4,):
-    hand and puck x and y [m], as `ask` says: hand to the puck, then the puck to the target. Actions (2,): velocity of
-    the hand along x and y, up to 0.3 m/s. Height and attitude of the hand are held by the steering, whose joint
-    velocities go through the limiter like those of a policy. It lasts, whatever happens.
+    hand and puck x and y [m], see `prompt`: hand to the puck, then the puck to the target. Actions (2,): velocity of
+    the hand along x and y, up to 0.3 m/s. A controller holds height and attitude of the hand; its joint velocities pass
+    the limiter like those of a policy. It never terminates.
 
     Parameters
     ----------
     render_mode : "rgb_array" or None
     limits : Limits or None
     task : TaskSpec, optional
-        Another description of the same numbers, for a subclass with other starts and goals.
+        Description for a subclass with other starts and goals.
     """
 
     view = View((0.5, 0.0, 0.08), 1.6, 140.0, -30.0)
     puck_stays = True
-    """As `ask` takes it."""
+    """See `prompt`."""
 
     def __init__(
         self, render_mode: str | None = None, limits: Limits | None = None, task: TaskSpec = SAWYER_PUSH
@@ -131,14 +131,14 @@ class SawyerPushEnv(MujocoGoalEnv):
         self.data.qpos[self.sim.joints :] = puck
 
     def _draw_places(self, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Where hand and puck start, (2,) and (2,) [m]."""
+        """Draw the starts of hand and puck, (2,) and (2,) [m]."""
         return rng.uniform(HAND_LOW_M, HAND_HIGH_M), rng.uniform(PUCK_LOW_M, PUCK_HIGH_M)
 
     def _draw_goal(self, rng: np.random.Generator) -> ArrayLike:
         return np.tile(rng.uniform(self.task.goal.low[2:], self.task.goal.high[2:]), 2)
 
     def step(self, action: ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Act for 50 ms, as `MujocoGoalEnv.step`; info has ``executed_action``, ``limited`` and ``limiter``, too."""
+        """Simulate 50 ms as `MujocoGoalEnv.step`; info also has ``executed_action``, ``limited`` and ``limiter``."""
         seen, reward, terminated, truncated, info = super().step(action)
         return seen, reward, terminated, truncated, info | self._info
 
@@ -148,11 +148,11 @@ class SawyerPushEnv(MujocoGoalEnv):
         self.cycle.advance(SUBSTEPS)
         executed = self.cycle.finish()
         if executed.limited:
-            action = self._amounts_to(executed.action, q)
+            action = self._equivalent_action(executed.action, q)
         self._info = {"executed_action": action, "limited": executed.limited, "limiter": executed.layer}
 
-    def _amounts_to(self, executed: ArrayLike, q_rad: Array) -> NDArray[np.float32]:
-        """What joint actions, (7,), amounted to as an action, (2,)."""
+    def _equivalent_action(self, executed: ArrayLike, q_rad: Array) -> NDArray[np.float32]:
+        """Action, (2,), that is equivalent to joint actions, (7,)."""
         moved = jacobian(q_rad)[:2] @ self.cycle.actuation.to_command(executed)
         return np.clip(moved / SPEED_M_S, -1.0, 1.0).astype(np.float32)
 
@@ -163,8 +163,8 @@ class SawyerPushEnv(MujocoGoalEnv):
     def _achieved(self, observation: Array) -> Array:
         return observation[[14, 15, 17, 18]]
 
-    def _asked(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
-        return ask(achieved, self._goal[2:], HELD_M, self.puck_stays)
+    def _present_goal(self, achieved: NDArray[np.float32]) -> NDArray[np.float32]:
+        return prompt(achieved, self._goal[2:], HELD_M, self.puck_stays)
 
     def _markers(self) -> list[Marker]:
         return [Marker((*self._goal[2:].tolist(), PUCK_HALF_HEIGHT_M), 0.025)]
@@ -181,23 +181,23 @@ def steer(q_rad: ArrayLike, velocity_m_s: ArrayLike) -> Array:
 
     Notes
     -----
-    Damped least squares; the one free motion of the arm goes back towards the neutral posture.
+    Damped least squares; the null-space motion returns towards the neutral posture.
     """
     q = np.asarray(q_rad, np.float64)
     return joint_velocity(q, level(q, velocity_m_s), _SINGULAR, _POSTURE_HZ * (NEUTRAL_RAD - q))
 
 
 def level(q_rad: ArrayLike, velocity_m_s: ArrayLike) -> Array:
-    """Velocity and angular velocity of the hand, (6,) [m/s, rad/s], that `steer` asks for."""
+    """Commanded velocity and angular velocity of the hand, (6,) [m/s, rad/s]."""
     hand = forward(q_rad)
-    # Small rotation from where the hand points to where it should, as a vector.
+    # Small rotation from the present to the commanded attitude, as a vector.
     tilt = 0.5 * np.cross(hand.rotation, POINTING_DOWN, axis=0).sum(axis=1)
     lift = HAND_HEIGHT_M - hand.position_m[2]
     return np.concatenate((np.asarray(velocity_m_s, np.float64), [_SERVO_HZ * lift], _SERVO_HZ * tilt))
 
 
 def posture(hand_m: ArrayLike) -> Array:
-    """A posture, (7,) [rad], with the hand at x and y, (2,) [m], at the height of pushing and pointing down."""
+    """Posture, (7,) [rad], with the hand at x and y, (2,) [m], at the height of pushing and pointing down."""
     q = np.array(NEUTRAL_RAD)
     for _ in range(_SOLVE_STEPS):
         gap = np.asarray(hand_m, np.float64) - forward(q).position_m[:2]

@@ -22,11 +22,11 @@ Observation = dict[str, Any]
 
 
 class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
-    """Bring Sawyer's hand to a point.
+    """Move Sawyer's hand to a point.
 
     Observations are dictionaries: ``observation`` (17,) joint positions [rad], velocities [rad/s] and hand
     [m], ``achieved_goal`` (3,) hand [m], ``desired_goal`` (3,) [m]. Actions are (7,) in [-1, 1]. The reward
-    is minus the distance [m]; the world never ends by itself.
+    is minus the distance [m]. It never terminates.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
     render_mode : "rgb_array", "human" or None
     limits : Limits or None
     task : TaskSpec, optional
-        Another description of the same numbers, for a subclass with other starts and goals.
+        Description for a subclass with other starts and goals.
 
     Raises
     ------
@@ -87,12 +87,12 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         ----------
         seed : int or None
         options : dict or None
-            ``"goal"``, (3,) [m], and ``"q_rad"``, (7,) [rad], replace what would be drawn.
+            ``"goal"``, (3,) [m], and ``"q_rad"``, (7,) [rad], replace the drawn values.
 
         Raises
         ------
         ValueError
-            If an option is unknown, or has another shape or values that are not finite.
+            If an option is unknown, or has a wrong shape or values that are not finite.
         """
         super().reset(seed=seed)
         chosen = options or {}
@@ -107,15 +107,15 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         return observation, self._judge(observation)
 
     def _draw_start(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Where an attempt starts, (7,) [rad]."""
+        """Draw the initial posture, (7,) [rad]."""
         return NEUTRAL_RAD + rng.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, NEUTRAL_RAD.shape)
 
     def _draw_goal(self, rng: np.random.Generator) -> NDArray[np.float32]:
-        """A goal, (3,) [m]; the start has been drawn already."""
+        """Draw a goal, (3,) [m]; the start has been drawn already."""
         return self.task.sample_goal(rng)
 
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Act for 50 ms.
+        """Simulate 50 ms.
 
         Returns
         -------
@@ -126,7 +126,7 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         Raises
         ------
         ValueError
-            If the action has another shape or values that are not finite.
+            If the action has a wrong shape or values that are not finite.
         """
         self.cycle.command(self.actuation.to_command(self.task.action.checked(action, "action")))
         self.cycle.advance(SUBSTEPS)
@@ -139,7 +139,7 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         return observation, -info["distance_m"], False, False, info
 
     def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> NDArray[np.float64]:
-        """Minus the distance: (..., 3), (..., 3) [m] -> (...) [m]; ``info`` is not looked at."""
+        """Minus the distance: (..., 3), (..., 3) [m] -> (...) [m]; ``info`` is ignored."""
         return -self.task.distance(achieved_goal, desired_goal)
 
     def _observe(self) -> Observation:
@@ -151,7 +151,7 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         }
 
     def _achieved(self, reading: ArmReading) -> NDArray[np.float32]:
-        """What has been achieved, (G,) [goal unit]."""
+        """Achieved goal, (G,) [goal unit]."""
         return reading.hand_m.astype(np.float32)
 
     def _judge(self, observation: Observation) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class SawyerReachEnv(gym.Env[Observation, NDArray[np.float32]]):
         return {"distance_m": distance, "is_success": distance < SUCCESS_M}
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Show the arm and the goal: an image, (H, W, 3) uint8, or None in a window."""
+        """Image of the arm and the goal, (H, W, 3) uint8, or None with a window."""
         if self.render_mode is None:
             return None
         if self._window is None:

@@ -1,4 +1,4 @@
-"""Physics of Sawyer in MuJoCo: no task, no limiter, no ROS."""
+"""Physics of Sawyer in MuJoCo, without task, limiter or ROS."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Array = NDArray[np.float64]
 
 
 class SawyerSim:
-    """The simulated arm, at rest in the neutral posture at first.
+    """Simulated arm, initially at rest in the neutral posture.
 
     Parameters
     ----------
     actuation : Actuation
         Only its damping and friction factors are used here.
     model : mujoco.MjModel, optional
-        The arm with something beside it, whose joints come after those of the arm.
+        Model of the arm and other objects, whose joints follow those of the arm.
     """
 
     joints = len(JOINT_NAMES)
@@ -39,12 +39,12 @@ class SawyerSim:
         self.reset(NEUTRAL_RAD)
 
     def reset(self, q_rad: ArrayLike) -> None:
-        """Put the arm at rest at (J,) [rad], holding.
+        """Set the arm at rest at (J,) [rad], holding.
 
         Raises
         ------
         ValueError
-            If the shape is another or a value is not finite.
+            If the shape is wrong or a value is not finite.
         """
         q = self._checked(q_rad, "q_rad")
         mujoco.mj_resetData(self.model, self.data)
@@ -53,12 +53,12 @@ class SawyerSim:
         mujoco.mj_forward(self.model, self.data)
 
     def drive(self, mode: Mode, values: ArrayLike) -> None:
-        """Let the joints follow (J,) velocities [rad/s] or torques [N m] from now on.
+        """Follow (J,) velocities [rad/s] or torques [N m] from now on.
 
         Raises
         ------
         ValueError
-            If the mode is unknown, the shape is another or a value is not finite.
+            If the mode is unknown, the shape is wrong or a value is not finite.
         """
         if mode not in ("velocity", "torque"):
             raise ValueError(f'mode must be "velocity" or "torque", got {mode!r}')
@@ -69,11 +69,11 @@ class SawyerSim:
         self.data.ctrl[self.joints :] = 0.0 if velocity else wanted
 
     def hold(self) -> None:
-        """Stop, and stay: the velocity servos at zero."""
+        """Hold: velocity servos at zero."""
         self.drive("velocity", np.zeros(self.joints))
 
     def advance(self, substeps: int) -> None:
-        """Let ``substeps`` x 2 ms pass.
+        """Simulate ``substeps`` x 2 ms.
 
         Raises
         ------
@@ -84,10 +84,10 @@ class SawyerSim:
             raise ValueError(f"substeps must be >= 0, got {substeps}")
         if substeps:
             mujoco.mj_step(self.model, self.data, substeps)
-            mujoco.mj_kinematics(self.model, self.data)  # a step leaves the poses of the state before it
+            mujoco.mj_kinematics(self.model, self.data)  # mj_step leaves the poses of the previous state
 
     def reading(self) -> ArmReading:
-        """What sensors would say now: joint positions, velocities and the hand."""
+        """Joint positions, velocities and position of the hand."""
         q, qd = self.data.qpos[: self.joints].copy(), self.data.qvel[: self.joints].copy()
         return ArmReading(q, qd, self.data.site_xpos[self._hand].copy())
 
@@ -100,15 +100,15 @@ class SawyerSim:
         return HandPose(self.data.site_xpos[self._hand].copy(), self.data.site_xmat[self._hand].reshape(3, 3).copy())
 
     def problem(self) -> str:
-        """Nothing is ever wrong with a simulated arm."""
+        """Always "": a simulated arm has no faults."""
         return ""
 
     def guided(self) -> bool:
-        """Nobody takes hold of a simulated arm."""
+        """Always false: a simulated arm has no cuff."""
         return False
 
     def close(self) -> None:
-        """Leave it at rest."""
+        """Hold."""
         self.hold()
 
     def _checked(self, values: ArrayLike, what: str) -> Array:

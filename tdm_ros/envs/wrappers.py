@@ -1,4 +1,4 @@
-"""Wrappers of environments: validated numbers, noise, actions in [-1, 1]."""
+"""Wrappers of environments: validation, noise, actions in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GoalEnv = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
 
 
 class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
-    """Passes on copies of what an environment returns, if all of it is finite.
+    """Returns copies of an environment's observations after checking that they are finite.
 
     Copies, because an environment may return the same arrays at every step and write into them.
 
@@ -26,7 +26,7 @@ class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], A
     ----------
     env : GoalEnv
     name : str
-        What messages call it.
+        Name in messages.
     """
 
     def __init__(self, env: GoalEnv, name: str) -> None:
@@ -36,7 +36,7 @@ class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], A
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """As the environment.
+        """As `gymnasium.Env.reset`.
 
         Raises
         ------
@@ -50,7 +50,7 @@ class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], A
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:
-        """As the environment.
+        """As `gymnasium.Env.step`.
 
         Raises
         ------
@@ -64,7 +64,7 @@ class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], A
     def _checked(self, seen: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         copies = {key: np.array(seen[key]) for key in KEYS}
         for key, values in copies.items():
-            # The sum of finite numbers is finite, and a sum is cheap.
+            # The sum of finite numbers is finite, and cheap.
             if not math.isfinite(np.add.reduce(values)) and not np.isfinite(values).all():
                 which = np.flatnonzero(~np.isfinite(values)).tolist()
                 raise ValueError(
@@ -76,12 +76,12 @@ class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], A
 
 
 def check_goal_env(name: str, env: GoalEnv) -> None:
-    """Refuse an environment that is not goal-conditioned with flat vectors and a finite box of actions.
+    """Check that an environment is goal-conditioned with flat vectors and a finite box of actions.
 
     Raises
     ------
     ValueError
-        Naming ``name``, what was found and what was expected.
+        If it is not; the message has ``name``, what was found and what was expected.
     """
     space, actions = env.observation_space, env.action_space
     if not isinstance(space, gym.spaces.Dict) or not set(KEYS) <= set(space.spaces):
@@ -101,12 +101,12 @@ def check_goal_env(name: str, env: GoalEnv) -> None:
 
 
 def check_sizes(name: str, env: GoalEnv, task: TaskSpec) -> None:
-    """Refuse a description that does not fit its environment.
+    """Check that a description fits its environment.
 
     Raises
     ------
     ValueError
-        Naming both sizes and the field to change.
+        If a size differs; the message has both sizes and the field to change.
     """
     for field, channels, size in (
         ("observation", task.observation, _size(env, "observation")),
@@ -127,20 +127,20 @@ def _size(env: GoalEnv, key: str) -> int:
 
 SURVEY_EPISODES = 4
 _STREAM = 0x6E6F6973
-"""Keeps the noise of an episode apart from its start and its goal, which are drawn from the same seed."""
+"""Separates the noise of an episode from its start and its goal, which are drawn from the same seed."""
 
 
 @dataclass(frozen=True)
 class Noise:
-    """How much noise.
+    """Noise levels.
 
     Parameters
     ----------
     action : float
-        Standard deviation of what is added to each action, in action units: the whole range is 2.
+        Standard deviation of the noise on each action, in action units: the whole range is 2.
     observation : float
-        Standard deviation of what is added to each number of the observation, in parts of that number's own standard
-        deviation during random play; to each number of the achieved goal, in parts of `Channels.scale` of the goal.
+        Standard deviation of the noise on each number of the observation, in parts of that number's own standard
+        deviation under random actions; on each number of the achieved goal, in parts of `Channels.scale` of the goal.
 
     Raises
     ------
@@ -157,14 +157,14 @@ class Noise:
                 raise ValueError(f"Noise.{name} must be >= 0 and finite, got {value}")
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether any level is positive."""
         return bool(self.action or self.observation)
 
 
 class NoisyGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
-    """Adds Gaussian noise; the goal that is asked for stays exact, and so do reward and ``info``.
+    """Adds Gaussian noise to actions and observations; desired goal, reward and ``info`` are exact.
 
-    The learner gets to know the action that it chose, not the disturbed one. A number of the observation that *is* an
+    The learner receives the action that it chose, not the disturbed one. A number of the observation that *is* an
     achieved goal (the hand, say) gets the noise of that goal: one sensor, one reading.
 
     Parameters
@@ -185,12 +185,12 @@ class NoisyGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any
         if noise.observation:
             self._survey()
         self.true_achieved = np.zeros(task.goal.size, np.float32)
-        """What has really been achieved, (G,) [goal unit]: what an evaluation judges."""
+        """Achieved goal without noise, (G,) [goal unit], for evaluation."""
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Reset the environment; with a seed, the noise of the episode is that of the seed."""
+        """Reset the environment; a seed also determines the noise of the episode."""
         seen, info = self.env.reset(seed=seed, options=options)
         if seed is not None:
             self._rng = np.random.default_rng(np.random.SeedSequence([_STREAM, seed]))
@@ -199,7 +199,7 @@ class NoisyGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Act, but not quite as asked."""
+        """Step with noise on the action."""
         wanted = np.clip(np.asarray(action, np.float32), -1.0, 1.0)
         acted = wanted
         if self.noise.action:
@@ -223,7 +223,7 @@ class NoisyGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any
         return seen | {"observation": felt, "achieved_goal": read}
 
     def _survey(self) -> None:
-        """Play at random, to find how much each number varies and which of them are achieved goals."""
+        """Measure the spread of each number under random actions, and which of them are achieved goals."""
         rng = np.random.default_rng(_STREAM)
         observations, goals = [], []
         for episode in range(SURVEY_EPISODES):
@@ -241,9 +241,9 @@ class NoisyGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any
 
 
 EXECUTED = "executed_action"
-"""Entry of ``info`` in which an environment reports the action that was executed, in the units of its action space."""
+"""Key of ``info`` for the action that was executed, in the units of the action space."""
 TOLERANCE = 1e-3
-"""Part of the range by which a reported action may lie outside the box: rounding in the environment."""
+"""Tolerance of a reported action outside the box, in parts of its range, for rounding in the environment."""
 
 
 def to_box(space: gym.spaces.Box, action: ArrayLike) -> NDArray[Any]:
@@ -279,14 +279,14 @@ def from_box(space: gym.spaces.Box, action: ArrayLike) -> NDArray[np.float32]:
 
 
 def _is_unit(space: gym.spaces.Box) -> bool:
-    """Whether the box is [-1, 1] already, so that actions keep every bit."""
+    """Whether the box is [-1, 1] already, so that actions need no conversion."""
     return np.issubdtype(space.dtype, np.floating) and bool((space.low == -1).all() and (space.high == 1).all())
 
 
 class UnitActions(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
-    """Brings the actions of an environment to [-1, 1], those that it reports as executed included.
+    """Converts the actions of an environment to [-1, 1], including reported executed ones.
 
-    Where the box cannot follow an action exactly (integers, locked axes), ``info["executed_action"]`` says what was
+    Where the box cannot represent an action exactly (integers, locked axes), ``info["executed_action"]`` has what was
     executed.
 
     Parameters
@@ -294,7 +294,7 @@ class UnitActions(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any,
     env : GoalEnv
         With a finite box of actions.
     name : str
-        Its name in messages.
+        Name in messages.
     """
 
     def __init__(self, env: GoalEnv, name: str) -> None:
@@ -308,7 +308,7 @@ class UnitActions(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any,
     def step(
         self, action: NDArray[np.float32]
     ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Act.
+        """Step.
 
         Raises
         ------
@@ -316,7 +316,7 @@ class UnitActions(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any,
             If the environment reports an executed action that is not in its own action space.
         """
         sent = to_box(self._box, action)
-        # A copy, because an environment may write into the array that it is given.
+        # A copy, because an environment may write into the array.
         seen, reward, terminated, truncated, info = self.env.step(sent.copy())
         if EXECUTED in info:
             info = info | {EXECUTED: from_box(self._box, self._reported(info[EXECUTED]))}

@@ -16,7 +16,7 @@ from std_msgs.msg import Bool, ColorRGBA, String
 from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
-from tdm_ros.console.console_state import EVENTS, SWITCHES, TRIGGERS, Desk, NodeValues, Order, Point
+from tdm_ros.console.console_state import EVENTS, SWITCHES, TRIGGERS, ConsoleState, NodeValues, OperatorRequest, Point
 from tdm_ros.control.timeline import Source
 from tdm_ros.control.validation import Refusals, check_vector, printable
 from tdm_ros.data.log import LOG_FOLDER
@@ -54,7 +54,7 @@ class ConsoleNode(Node):
         self._run_dir = Path(given.run_dir)
         self._reader = StateReader(self.task)
         low, high = ([float(v) for v in corner] for corner in (self.task.goal.low, self.task.goal.high))
-        self.desk = Desk((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        self.console = ConsoleState((low[0], low[1], low[2]), (high[0], high[1], high[2]))
         self._trail: deque[Point] = deque(maxlen=TRAIL_STATES)
         self._executed: Counter[str] = Counter()
         self._node_values = NodeValues(NODES)
@@ -75,7 +75,7 @@ class ConsoleNode(Node):
         from tdm_ros.console.server import Server
 
         try:
-            server = Server(self.desk, given.host, given.port, "" if given.token == "auto" else given.token)
+            server = Server(self.console, given.host, given.port, "" if given.token == "auto" else given.token)
         except OSError as error:
             self.get_logger().warning(f"there is no page, the rest goes on: {given.host}:{given.port}: {error}")
             return None
@@ -96,14 +96,14 @@ class ConsoleNode(Node):
         self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
         self._triggers = {name: self.create_client(Trigger, f"supervisor/{name}") for name in TRIGGERS}
         self._switches = {name: self.create_client(SetBool, f"supervisor/{name}") for name in SWITCHES}
-        self.desk.wake = self.create_guard_condition(self._carry_out).trigger
+        self.console.wake = self.create_guard_condition(self._carry_out).trigger
 
     # From the page.
 
     def _carry_out(self) -> None:
         """Do what a person asked for since the last time."""
-        drive = self.desk.driven()
-        if drive is not None and time.monotonic() - drive.said_s <= DRIVE_FRESH_S:
+        drive = self.console.take_drive()
+        if drive is not None and time.monotonic() - drive.received_s <= DRIVE_FRESH_S:
             self._engaged = drive.engaged
             self._driven += drive.engaged
             twist = TwistStamped()
@@ -112,39 +112,41 @@ class ConsoleNode(Node):
             twist.twist.linear.x, twist.twist.linear.y, twist.twist.linear.z = drive.velocity_m_s
             self._engagements.publish(Bool(data=drive.engaged))
             self._twists.publish(twist)
-        for order in self.desk.orders():
-            self._obey(order)
+        for request in self.console.take_requests():
+            self._execute(request)
 
-    def _obey(self, order: Order) -> None:
-        if order.name in TRIGGERS:
-            self._call(self._triggers[order.name], Trigger.Request(), order.name)
-        elif order.name in SWITCHES:
-            self._switch(order.name, order.on)
-        elif order.name in EVENTS:
-            self._events.publish(String(data=order.name))
-            self.desk.note(f"{order.name}: said")
-        elif order.name == "lost":
+    def _execute(self, request: OperatorRequest) -> None:
+        if request.name in TRIGGERS:
+            self._call(self._triggers[request.name], Trigger.Request(), request.name)
+        elif request.name in SWITCHES:
+            self._switch(request.name, request.on)
+        elif request.name in EVENTS:
+            self._events.publish(String(data=request.name))
+            self.console.note(f"{request.name}: published")
+        elif request.name == "lost":
             self._events.publish(String(data="pause"))
-            self.desk.note("a page that drove is gone, or silent: paused")
-        elif order.name == "goal":
-            if not self.desk.keeps:
+            self.console.note("a driving page disconnected or fell silent: paused")
+        elif request.name == "goal":
+            if not self.console.keep_goal:
                 self._switch("keep_goal", True)
-            self._publish_goal(order.point_m)
+            self._publish_goal(request.point_m)
 
     def _switch(self, name: str, on: bool) -> None:
         if name == "keep_goal":
-            self.desk.keeps = on
+            self.console.keep_goal = on
         self._call(self._switches[name], SetBool.Request(data=on), f"{name} {'on' if on else 'off'}")
 
     def _call(self, client: Any, request: Any, what: str) -> None:
         """Call a service of the supervisor; its answer becomes a note."""
         if not client.service_is_ready():
-            self.desk.note(f"{what}: the supervisor is not there")
+            self.console.note(f"{what}: the supervisor does not run")
             return
 
         def tell(future: Any) -> None:
             answer = future.result()
-            self.desk.note(f"{what}: {answer.message or 'done'}" if answer.success else f"{what}: no, {answer.message}")
+            self.console.note(
+                f"{what}: {answer.message or 'done'}" if answer.success else f"{what}: no, {answer.message}"
+            )
 
         client.call_async(request).add_done_callback(tell)
 
@@ -166,11 +168,11 @@ class ConsoleNode(Node):
         hand = (float(sample.hand_m[0]), float(sample.hand_m[1]), float(sample.hand_m[2]))
         self._trail.append(hand)
         source = Source(sample.source).name if sample.source in set(Source) else "NONE"
-        self.desk.show(
-            heard_s=time.monotonic(),
+        self.console.show(
+            received_s=time.monotonic(),
             q_rad=tuple(map(float, sample.q_rad)),
             hand_m=hand,
-            trail_m=self.desk.picture.trail_m if sample.cycle % 4 else tuple(self._trail),
+            trail_m=self.console.snapshot.trail_m if sample.cycle % 4 else tuple(self._trail),
             source=source,
             hold_reason=sample.hold_reason,
             limiter=printable(message.limiter) if sample.limited else "",
@@ -182,9 +184,9 @@ class ConsoleNode(Node):
         if told is None:
             self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        goal = tuple(map(float, told.goal)) if len(told.goal) == 3 else self.desk.picture.goal_m
-        episode = told.episode or self.desk.picture.episode
-        self.desk.show(
+        goal = tuple(map(float, told.goal)) if len(told.goal) == 3 else self.console.snapshot.goal_m
+        episode = told.episode or self.console.snapshot.episode
+        self.console.show(
             state=told.state.name,
             mode=told.mode.name,
             reason=told.reason,
@@ -210,7 +212,7 @@ class ConsoleNode(Node):
                 half = (size.x / 2, size.y / 2, size.z / 2)
                 low = (at.x - half[0], at.y - half[1], at.z - half[2])
                 boxes.append((low, (at.x + half[0], at.y + half[1], at.z + half[2])))
-        self.desk.show(knots_m=tuple(knots), knot_colours=tuple(colours), boxes_m=tuple(boxes))
+        self.console.show(knots_m=tuple(knots), knot_colours=tuple(colours), boxes_m=tuple(boxes))
 
     def _on_transition(self, message: Transition) -> None:
         self._executed[Source(message.source).name if message.source in set(Source) else "NONE"] += 1
@@ -226,14 +228,14 @@ class ConsoleNode(Node):
     def _look(self) -> None:
         """Once a second: what is on disk, what was refused, whether anybody looks on."""
         now_s = time.monotonic()
-        for why, detail, count in self.desk.refused():
+        for why, detail, count in self.console.take_rejections():
             self.refusals.refuse(why, detail)
             self.refusals.counts[why] += count - 1
-        if self.desk.pages > 0:
+        if self.console.pages > 0:
             self._open_s = now_s
-        elif self.desk.keeps and now_s - self._open_s > ALONE_S:
+        elif self.console.keep_goal and now_s - self._open_s > ALONE_S:
             self._switch("keep_goal", False)
-        self.desk.show(executed=dict(self._executed), values=dict(self._node_values.by_node), log=self._files())
+        self.console.show(executed=dict(self._executed), values=dict(self._node_values.by_node), log=self._files())
         self._read_curve()
         gone = self._server is not None and not self._server.alive
         self._diagnostics.publish(MISSING if self._server is None else "the page's server has ended" if gone else "")
@@ -251,14 +253,14 @@ class ConsoleNode(Node):
         except (OSError, ValueError):
             return
         self._metrics_size = size
-        self.desk.show(curve=tuple((row.robot_time_s / 60, 100 * row.final_distance, row.mode) for row in rows))
+        self.console.show(curve=tuple((row.robot_time_s / 60, 100 * row.final_distance, row.mode) for row in rows))
 
     def _values(self) -> dict[str, object]:
         return {
-            "pages": self.desk.pages,
+            "pages": self.console.pages,
             "engaged": self._engaged,
             "driven": self._driven,
-            "keeps_goal": self.desk.keeps,
+            "keeps_goal": self.console.keep_goal,
             "port": self._server.port if self._server is not None else 0,
         }
 

@@ -17,16 +17,16 @@ Mode = Literal["velocity", "torque"]
 
 @dataclass(frozen=True)
 class Actuation:
-    """One way of driving the joints.
+    """Actuation of the joints: command mode and scale of the actions.
 
     Parameters
     ----------
     name : str
     mode : "velocity" or "torque"
     scale : (J,) float64
-        What an action of one means [rad/s or N m].
+        Command for an action of 1 [rad/s or N m].
     damping_factor, friction_factor : float
-        Multiply the joint damping and dry friction of the simulated arm.
+        Factors of the simulated arm's joint damping and dry friction.
     """
 
     name: str
@@ -60,10 +60,10 @@ ACTUATIONS: dict[str, Actuation] = {
 
 
 class Arm(Protocol):
-    """Joints that follow velocities or torques, and sensors. No call waits."""
+    """Interface of an arm: commands for its joints, and its sensors. No call blocks."""
 
     def reading(self) -> ArmReading:
-        """What the sensors say now."""
+        """Present sensor reading."""
 
     def hand_pose(self) -> HandPose:
         """Pose of right_hand in frame base."""
@@ -78,13 +78,13 @@ class Arm(Protocol):
         """Stop, and stay."""
 
     def advance(self, substeps: int) -> None:
-        """Let ``substeps`` x 2 ms pass; for a real arm they pass by themselves."""
+        """Advance a simulated arm by ``substeps`` x 2 ms; no effect on a real one."""
 
     def problem(self) -> str:
-        """What is wrong with the arm, so that it must not be driven, or ""."""
+        """Reason why the arm must not be driven, or ""."""
 
     def guided(self) -> bool:
-        """Whether a person moves the arm by hand (Sawyer: holds its cuff), so that it follows no command."""
+        """Whether the operator moves the arm by hand (Sawyer: cuff squeezed), so that it follows no command."""
 
     def close(self) -> None:
         """Leave the arm at rest."""

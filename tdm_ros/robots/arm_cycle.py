@@ -13,8 +13,8 @@ from tdm_ros.robots.limits import Limits
 from tdm_ros.robots.sawyer import QD_MAX_RAD_S
 
 HOME_LIMITS = Limits(box_low_m=(0.15, -1.0, 0.02), box_high_m=(1.1, 1.0, 1.2))
-"""Wider than the box of a policy, so that the straight way home does not end in one of its corners; the table
-and the robot's own body stay out of it."""
+"""Wider than the box of a policy: the straight line home does not end in one of its corners. Table and robot body stay
+outside."""
 
 TOLERANCE_RAD = 0.03
 STILL_RAD_S = 0.05
@@ -31,7 +31,7 @@ def home_velocity(
     speed : float
         Largest velocity as a fraction of each joint's limit, in (0, 1].
     gain_hz : float
-        Near the target the velocity is this times what is left [1/s].
+        Ratio of velocity to remaining distance near the target [1/s].
 
     Returns
     -------
@@ -62,17 +62,17 @@ def at_home(q_rad: ArrayLike, qd_rad_s: ArrayLike, target_rad: ArrayLike) -> boo
 
 
 @dataclass(frozen=True)
-class Executed:
-    """What moved the arm during one cycle.
+class CycleResult:
+    """Motion that was executed during one cycle.
 
     Parameters
     ----------
     action : (J,) float32, in [-1, 1]
         Mean over the cycle, weighted by time; zero while holding.
     limited : bool
-        The limiter changed a command of this cycle.
+        Whether the limiter changed a command of this cycle.
     layer : str
-        Which of its layers acted last, empty if none.
+        Its layer that acted last, empty if none.
     """
 
     action: NDArray[np.float32]
@@ -81,7 +81,7 @@ class Executed:
 
 
 class ArmCycle:
-    """Commands in, motion and the executed action out; used by the environment and by the arm node alike.
+    """Control cycle of an arm: limits commands and measures the executed action. Shared by environment and arm node.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class ArmCycle:
         self.restart()
 
     def restart(self) -> None:
-        """Forget the running cycle and hold; call this after a simulated arm was reset."""
+        """Start over and hold; required after a reset of a simulated arm."""
         self._layer = ""
         self._substeps = 0
         self._sum = np.zeros(self.actuation.scale.shape)
@@ -108,21 +108,21 @@ class ArmCycle:
         self.hold()
 
     def reading(self) -> ArmReading:
-        """What the arm reports now, and the velocities commanded as the cycle before ended."""
+        """Present reading, with the velocities that were commanded at the end of the previous cycle."""
         return replace(self.arm.reading(), commanded_rad_s=self._before)
 
     def problem(self) -> str:
-        """What is wrong with the arm, or ""."""
+        """Reason why the arm must not be driven, or ""."""
         return self.arm.problem()
 
     def guided(self) -> bool:
-        """Whether a person moves the arm by hand, so that it follows no command."""
+        """Whether the operator moves the arm by hand, so that it follows no command."""
         return self.arm.guided()
 
     def command(self, values: ArrayLike) -> Limited:
-        """Follow (J,) [rad/s or N m] from now on, after the limiter; hold if they are unusable."""
+        """Follow (J,) [rad/s or N m], limited, from now on; hold if they are rejected."""
         limited = self.limiter.apply(values, self.reading())
-        if limited.refused:
+        if limited.rejected:
             self.hold()
         else:
             self._wanted, self._moving = np.array(values, np.float64), limited.command
@@ -138,7 +138,7 @@ class ArmCycle:
         self.arm.hold()
 
     def advance(self, substeps: int) -> None:
-        """Let ``substeps`` x 2 ms pass. A command continued from the cycle before is judged afresh first.
+        """Advance by ``substeps`` x 2 ms. A command kept from the previous cycle is limited again first.
 
         Raises
         ------
@@ -151,10 +151,10 @@ class ArmCycle:
         self._sum += substeps * self._moving
         self._substeps += substeps
 
-    def finish(self) -> Executed:
-        """End the cycle, say what moved the arm during it, and start the next one."""
+    def finish(self) -> CycleResult:
+        """End the cycle, return its executed motion, and start the next one."""
         mean = self._sum / max(self._substeps, 1)
-        executed = Executed(self.actuation.to_action(mean), bool(self._layer), self._layer)
+        executed = CycleResult(self.actuation.to_action(mean), bool(self._layer), self._layer)
         self._layer = ""
         self._substeps = 0
         self._continued = True

@@ -15,7 +15,7 @@ Indices = NDArray[np.intp]
 
 
 class Capsule(NamedTuple):
-    """A collision capsule in its link's frame: end points [m], radius [m] and which group it belongs to."""
+    """Collision capsule in its link's frame: end points [m], radius [m] and contact group."""
 
     ends_m: tuple[float, ...]
     radius_m: float
@@ -38,13 +38,13 @@ CAPSULES: dict[str, tuple[Capsule, ...]] = {
 }
 """Source: the capsules of the MuJoCo Menagerie model (numbers only); base, head and hand simplified here."""
 
-PEDESTAL = Capsule((-0.02, 0, -0.6, -0.02, 0, -0.16), 0.18, "room")
-"""In frame base. Its upper end is round, so that it is 2 cm above the true one."""
+PEDESTAL = Capsule((-0.02, 0, -0.6, -0.02, 0, -0.16), 0.18, "static")
+"""In frame base. Its round upper end is 2 cm above that of the robot."""
 
 FAR_M = 1e3
 
 FREE = 3
-"""Links that are this many joints apart may touch; nearer ones overlap by construction, in some or all postures."""
+"""Capsules at least this many joints apart are checked; nearer ones overlap by construction in some postures."""
 
 
 class Body(NamedTuple):
@@ -53,9 +53,9 @@ class Body(NamedTuple):
     Parameters
     ----------
     joints : (S,) int
-        How many joints move the capsule: 0 for base and pedestal, 1 for right_l0 and the head, 7 for right_l6.
+        Number of joints that move the capsule: 0 for base and pedestal, 1 for right_l0 and head, 7 for right_l6.
     ends_m : (S, 2, 3) float64 [m]
-        In the frame of the last of these joints (of the base, if there is none).
+        End points in the frame of the last of these joints (of the base for 0).
     radius_m : (S,) float64 [m]
     """
 
@@ -78,43 +78,43 @@ def _body() -> Body:
 
 BODY = _body()
 LINKS = np.flatnonzero(BODY.joints > 1)
-"""Capsules that swing: right_l1 to right_l6. (Base, right_l0 and the head only turn about themselves.)"""
+"""Moving capsules: right_l1 to right_l6. (Base, right_l0 and the head only rotate about themselves.)"""
 
 PAIRS = np.array([p for p in combinations(range(len(BODY.joints)), 2) if abs(np.diff(BODY.joints[list(p)])[0]) >= FREE])
 _NEAR, _FAR = PAIRS[np.arange(len(PAIRS))[:, None], np.argsort(BODY.joints[PAIRS], axis=1)].T
-"""Of each pair: the capsule nearer to the base, and the one that moves against it."""
+"""Per pair: the capsule nearer to the base, and the other one."""
 
 _POINT = np.concatenate([_FAR, _FAR, _NEAR, _NEAR]), np.repeat([0, 1, 0, 1], len(PAIRS))
 _SEGMENT = np.concatenate([_NEAR, _NEAR, _FAR, _FAR])
 _SIGN = np.repeat([1.0, 1.0, -1.0, -1.0], len(PAIRS))[:, None]
-"""Four ends of each pair, what each is held against, and which way from the nearer to the farther."""
+"""Four end points per pair, the segment that each is compared with, and the sign of the outward direction."""
 
 _RADII_M = np.tile(BODY.radius_m[_NEAR] + BODY.radius_m[_FAR], 5)
 BETWEEN = np.tile((BODY.joints[_NEAR][:, None] <= np.arange(7)) & (np.arange(7) < BODY.joints[_FAR][:, None]), (5, 1))
-"""Joints, (5 P, 7) bool, that move the one capsule of a pair against the other, at the five places of `Gaps`."""
+"""Joints, (5 P, 7) bool, that change the distance of a pair, at the five places of `Gaps`."""
 
 
-def placed(frames: Array) -> Array:
-    """End points of all capsules in frame base: link frames, (8, 4, 4), as of `kinematics` -> (S, 2, 3) [m]."""
+def capsule_ends(frames: Array) -> Array:
+    """End points of all capsules in frame base: link frames, (8, 4, 4), of `kinematics` -> (S, 2, 3) [m]."""
     base_first = np.concatenate([np.eye(4)[None], frames])[BODY.joints]
     ends: Array = BODY.ends_m @ base_first[:, :3, :3].transpose(0, 2, 1) + base_first[:, None, :3, 3]
     return ends
 
 
 class Gaps(NamedTuple):
-    """Free space between parts of the arm, at five places for each of P pairs.
+    """Distances between parts of the arm, at five places for each of P pairs.
 
-    The four ends of a pair, each with what of the other capsule is nearest to it (where capsules lie side by side, the
-    nearest place jumps from end to end), and the place where the two cross, if they do.
+    Four places are the ends of a pair with the nearest point of the other capsule (with parallel capsules the nearest
+    point alone would jump from end to end); the fifth is the place where the two cross, if they do.
 
     Parameters
     ----------
     gap_m : (5 P,) float64 [m]
-        Distance of the surfaces; negative where they overlap, about FAR_M where the two do not cross.
+        Distance of the surfaces; negative where they overlap, about FAR_M without a crossing.
     place_m : (5 P, 3) float64 [m]
-        On the axis of one of them.
+        Point on the axis of one of them.
     normal : (5 P, 3) float64
-        Unit vector from the one nearer to the base to the other.
+        Unit vector from the capsule nearer to the base to the other one.
     """
 
     gap_m: Array
@@ -123,7 +123,7 @@ class Gaps(NamedTuple):
 
 
 def gaps(ends_m: Array) -> Gaps:
-    """Free space between all pairs of capsules that may touch: end points, (S, 2, 3) [m], in frame base."""
+    """Distances between all checked pairs of capsules: end points, (S, 2, 3) [m], in frame base."""
     start, along = ends_m[:, 0], ends_m[:, 1] - ends_m[:, 0]
     length2 = _dot(along, along)
     point = ends_m[_POINT]
@@ -138,9 +138,9 @@ def gaps(ends_m: Array) -> Gaps:
 
 
 def _crossing(a: Array, u: Array, b: Array, v: Array) -> tuple[Array, Array]:
-    """Where segments a..a+u and b..b+v, (P, 3) each, are nearest within both: the place, and from a's to b's.
+    """Nearest point of segments a..a+u and b..b+v, (P, 3) each, and the vector between them, where inside both.
 
-    Where that is beyond an end, or everywhere, the ends say it all, and this says FAR_M.
+    Otherwise an end is nearest, and the vector is FAR_M long.
     """
     apart = b - a
     uu, vv, uv, ua, va = _dot(u, u), _dot(v, v), _dot(u, v), _dot(u, apart), _dot(v, apart)
@@ -157,5 +157,5 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def least_gap_m(frames: Array) -> float:
-    """Smallest distance [m] of any two parts that may touch, at link frames (8, 4, 4); negative if they overlap."""
-    return float(gaps(placed(frames)).gap_m.min())
+    """Smallest distance [m] of all checked pairs, at link frames (8, 4, 4); negative if they overlap."""
+    return float(gaps(capsule_ends(frames)).gap_m.min())

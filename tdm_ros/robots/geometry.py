@@ -17,21 +17,21 @@ TABLE_NEAR_M, TABLE_FAR_M, TABLE_HALF_WIDTH_M = 0.3, 1.1, 0.65
 """The table top is at z = 0 in frame base and begins in front of the pedestal."""
 
 HAND_HEIGHT_M = 0.09
-"""Of the hand above the table; the fork hangs below it, at half the height of the puck."""
+"""Height of the hand above the table; the fork below it is at half the height of the puck."""
 
 PUCK_RADIUS_M = 0.045
 PUCK_HALF_HEIGHT_M = 0.03
 PUCK_MASS_KG = 0.2
 PUCK_DAMPING_N_S_M = 2.0
 PUCK_FRICTION_N = 0.5
-"""Dry friction stops it within a centimetre or two."""
+"""The puck stops within one or two centimetres."""
 PUCK_RGBA = (0.15, 0.35, 0.75, 1.0)
 
 FORK_RADIUS_M = 0.012
 _HALF_WIDTH_M = 0.075
 _BACK_M = PUCK_RADIUS_M + FORK_RADIUS_M
 _FRONT_M = 0.065
-"""From the hand backwards and ahead: a puck at the back of the fork is right below the hand."""
+"""Distances behind and ahead of the hand: a puck at the back of the fork is directly below the hand."""
 _DROP_M = HAND_HEIGHT_M - PUCK_HALF_HEIGHT_M
 _LEFT_M, _RIGHT_M = (_HALF_WIDTH_M, -_BACK_M, _DROP_M), (-_HALF_WIDTH_M, -_BACK_M, _DROP_M)
 
@@ -43,21 +43,21 @@ FORK_BARS_M: tuple[tuple[Point, Point], ...] = (
     (_LEFT_M, (_HALF_WIDTH_M, _FRONT_M, _DROP_M)),
     (_RIGHT_M, (-_HALF_WIDTH_M, _FRONT_M, _DROP_M)),
 )
-"""Its bars from end to end, in the frame of the hand: x to the robot's left, y ahead, z down."""
+"""End points of the fork's bars in the frame of the hand: x to the robot's left, y ahead, z down."""
 
 
-class Paint(NamedTuple):
-    """One shape that is seen, in the frame of its link, in MuJoCo's way: half sizes, or radius and end points.
+class VisualGeom(NamedTuple):
+    """Visible shape in the frame of its link, in MuJoCo's convention: half sizes, or radius and end points.
 
     Parameters
     ----------
     shape, material : str
     size : str
-        Half sides; radius, half length; or radius alone if there are ``ends`` [m].
+        Half sides; radius, half length; or radius alone with ``ends`` [m].
     pos, euler : str
-        Middle [m], and roll, pitch, yaw [rad] if it is turned.
+        Centre [m], and roll, pitch, yaw [rad] if rotated.
     ends : str
-        The two end points of an axis instead [m].
+        End points of the axis, instead of ``pos`` [m].
     """
 
     shape: str
@@ -79,29 +79,29 @@ MATERIALS: dict[str, dict[str, str]] = {
 }
 
 
-def _tube(material: str, radius_m: float, ends: str, shape: str = "capsule") -> Paint:
-    return Paint(shape, material, str(radius_m), ends=ends)
+def _tube(material: str, radius_m: float, ends: str, shape: str = "capsule") -> VisualGeom:
+    return VisualGeom(shape, material, str(radius_m), ends=ends)
 
 
-def _disc(material: str, radius_m: float, low_m: float, high_m: float) -> Paint:
-    """A flat cylinder around z of its link: the caps and rings of the joints."""
+def _disc(material: str, radius_m: float, low_m: float, high_m: float) -> VisualGeom:
+    """Flat cylinder around z of its link, for the caps and rings of the joints."""
     return _tube(material, radius_m, f"0 0 {low_m} 0 0 {high_m}", "cylinder")
 
 
-def _box(material: str, half_sizes: str, pos: str) -> Paint:
-    return Paint("box", material, half_sizes, pos)
+def _box(material: str, half_sizes: str, pos: str) -> VisualGeom:
+    return VisualGeom("box", material, half_sizes, pos)
 
 
-def _eyes() -> list[Paint]:
+def _eyes() -> list[VisualGeom]:
     sides = (-0.052, 0.052)
     white, dark = ("cylinder", "white", ".034 .002"), ("cylinder", "dark", ".017 .002")
-    both = [(Paint(*white, f".055 {y} .115", _AHEAD), Paint(*dark, f".057 {y} .110", _AHEAD)) for y in sides]
-    return [paint for eye in both for paint in eye]
+    both = [(VisualGeom(*white, f".055 {y} .115", _AHEAD), VisualGeom(*dark, f".057 {y} .110", _AHEAD)) for y in sides]
+    return [geom for eye in both for geom in eye]
 
 
 _AHEAD = "0 1.5708 0"
 
-PAINT: dict[str, list[Paint]] = {
+VISUAL_GEOMS: dict[str, list[VisualGeom]] = {
     "right_arm_base_link": [_disc("grey", 0.105, -0.005, 0.03), _disc("dark", 0.088, 0.03, 0.075)],
     "right_l0": [
         _disc("red", 0.082, 0.0, 0.06),
@@ -111,11 +111,11 @@ PAINT: dict[str, list[Paint]] = {
     ],
     "head": [
         _disc("grey", 0.045, -0.01, 0.05),
-        Paint("ellipsoid", "red", ".05 .135 .10", "0 0 .11"),
+        VisualGeom("ellipsoid", "red", ".05 .135 .10", "0 0 .11"),
         _box("dark", ".016 .142 .096", "0.036 0 .11"),
         _box("screen", ".002 .126 .080", "0.052 0 .11"),
         *_eyes(),
-        Paint("cylinder", "dark", ".014 .02", ".025 0 .216", _AHEAD),
+        VisualGeom("cylinder", "dark", ".014 .02", ".025 0 .216", _AHEAD),
     ],
     "right_l1": [
         _tube("dark", 0.07, "0 0 -.045 0 0 .10"),
@@ -148,23 +148,23 @@ PAINT: dict[str, list[Paint]] = {
     ],
     "right_l6": [_disc("grey", 0.044, -0.035, 0.008), _disc("steel", 0.036, 0.008, 0.0245)],
 }
-"""What is seen of each link: red tubes, dark joint barrels, steel rings."""
+"""Visible shapes of each link: red tubes, dark joint barrels, steel rings."""
 
 _WHEELS = ((0.2, 0.28), (0.2, -0.28), (-0.44, 0.28), (-0.44, -0.28))
 _LEGS = ((0.36, 0.58), (0.36, -0.58), (1.04, 0.58), (1.04, -0.58))
 
-TABLE_PAINT = [
+TABLE_GEOMS = [
     _box("wood", ".4 .65 .018", ".7 0 -.018"),
     *(_box("grey", ".025 .025 .438", f"{x} {y} -.474") for x, y in _LEGS),
 ]
-PEDESTAL_PAINT = [
+PEDESTAL_GEOMS = [
     _tube("dark", 0.165, "-.02 0 -.60 -.02 0 -.03", "cylinder"),
     _tube("grey", 0.18, "-.02 0 -.03 -.02 0 -.005", "cylinder"),
     _box("dark", ".10 .17 .24", "-.285 0 -.38"),
     _box("red", ".102 .172 .02", "-.285 0 -.2"),
     _box("grey", ".36 .32 .05", "-.12 0 -.80"),
     _box("dark", ".20 .22 .09", "-.10 0 -.67"),
-    *(Paint("sphere", "dark", ".045", f"{x} {y} -.868") for x, y in _WHEELS),
+    *(VisualGeom("sphere", "dark", ".045", f"{x} {y} -.868") for x, y in _WHEELS),
 ]
 """Both in frame base."""
 
@@ -173,18 +173,18 @@ Triple = tuple[float, float, float]
 
 
 class Shape(NamedTuple):
-    """One primitive; the long axis of a capsule or a cylinder is z.
+    """Primitive shape; the long axis of a capsule or a cylinder is z.
 
     Parameters
     ----------
     kind : str
         sphere, capsule, cylinder, ellipsoid or box.
     size_m : tuple of float
-        (radius); (radius, length of the straight part); half axes (3,); whole sides (3,) [m].
+        (radius); (radius, length of the straight part); half axes (3,); sides (3,) [m].
     position_m, rpy_rad : (3,)
         In the frame of its link; rpy about fixed x, y, z as in URDF.
     material : str
-        A key of `looks.MATERIALS`; empty for what is not seen.
+        Key of `MATERIALS`; empty if not visible.
     """
 
     kind: str
@@ -195,7 +195,7 @@ class Shape(NamedTuple):
 
 
 def collisions(name: str) -> list[Shape]:
-    """What a link is touched by: its capsules or, where it has none and nothing moves, the vendor's primitives."""
+    """Collision shapes of a link: its capsules or, for static links without any, the vendor's primitives."""
     if name in CAPSULES:
         return [between("capsule", capsule.radius_m, capsule.ends_m) for capsule in CAPSULES[name]]
     if not name.startswith(("pedestal", "controller_box")):
@@ -204,26 +204,26 @@ def collisions(name: str) -> list[Shape]:
 
 
 def visuals(name: str) -> list[Shape]:
-    """What is seen of a link."""
-    return [seen(paint) for paint in (PEDESTAL_PAINT if name == "pedestal" else PAINT.get(name, ()))]
+    """Visible shapes of a link."""
+    return [to_shape(geom) for geom in (PEDESTAL_GEOMS if name == "pedestal" else VISUAL_GEOMS.get(name, ()))]
 
 
-def seen(paint: Paint) -> Shape:
-    """A shape from the way in which the table of looks describes it, which is MuJoCo's."""
-    size = numbers(paint.size)
-    if paint.ends:
-        return between(paint.shape, size[0], numbers(paint.ends), paint.material)
-    if paint.shape == "box":
+def to_shape(geom: VisualGeom) -> Shape:
+    """Convert from MuJoCo's convention."""
+    size = numbers(geom.size)
+    if geom.ends:
+        return between(geom.shape, size[0], numbers(geom.ends), geom.material)
+    if geom.shape == "box":
         size = tuple(2 * half for half in size)
-    elif paint.shape == "cylinder":
+    elif geom.shape == "cylinder":
         size = (size[0], 2 * size[1])
-    x, y, z = numbers(paint.pos)
-    roll, pitch, yaw = numbers(paint.euler or "0 0 0")
-    return Shape(paint.shape, size, (x, y, z), (roll, pitch, yaw), paint.material)
+    x, y, z = numbers(geom.pos)
+    roll, pitch, yaw = numbers(geom.euler or "0 0 0")
+    return Shape(geom.shape, size, (x, y, z), (roll, pitch, yaw), geom.material)
 
 
 def between(kind: str, radius_m: float, ends_m: tuple[float, ...], material: str = "") -> Shape:
-    """A capsule or a cylinder from one point to another, (6,) [m]."""
+    """Capsule or cylinder between two points, (6,) [m]."""
     start, end = np.reshape(ends_m, (2, 3)).astype(float)
     along = end - start
     pitch, yaw = np.arctan2(np.hypot(along[0], along[1]), along[2]), np.arctan2(along[1], along[0])
@@ -232,24 +232,24 @@ def between(kind: str, radius_m: float, ends_m: tuple[float, ...], material: str
 
 
 def fork_bars_m() -> list[tuple[float, ...]]:
-    """Both ends of each bar of the fork, (6,) [m], in the frame of right_l6 that carries it."""
+    """End points of the fork's bars, (6,) [m] each, in the frame of right_l6."""
     hand = joint_above("right_hand")
     turn, origin = rotation_from_rpy(numbers(hand["rpy"])), np.array(numbers(hand["xyz"]))
     return [(*(origin + turn @ start), *(origin + turn @ end)) for start, end in FORK_BARS_M]
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """The numbers in a text."""
+    """Numbers of a space-separated text."""
     return tuple(float(word) for word in text.split())
 
 
 def text(values: tuple[float, ...]) -> str:
-    """Numbers as a text, to a micrometre or a microradian."""
+    """Space-separated text of numbers, rounded to a micrometre or a microradian."""
     return " ".join(f"{round(value, 6) + 0.0:g}" for value in values)
 
 
 def _vendor(entry: dict) -> Shape:
-    """A collision primitive of the vendor's table."""
+    """Collision primitive from the vendor's table."""
     dims, position, rpy = entry["dims"], numbers(entry["xyz"]), numbers(entry["rpy"])
     sizes = {"box": ("size",), "cylinder": ("radius", "length"), "sphere": ("radius",)}[entry["shape"]]
     size = tuple(number for key in sizes for number in numbers(dims[key]))

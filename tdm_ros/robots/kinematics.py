@@ -27,7 +27,7 @@ class HandPose(NamedTuple):
 
 
 def rotation_from_rpy(rpy_rad: ArrayLike) -> Array:
-    """Turn roll, pitch, yaw about fixed x, y, z (the URDF's order), (3,) [rad], into a (3, 3) rotation."""
+    """Rotation matrix, (3, 3), of roll, pitch, yaw about fixed x, y, z (the URDF's order), (3,) [rad]."""
     (cr, cp, cy), (sr, sp, sy) = np.cos(rpy_rad), np.sin(rpy_rad)
     return np.array(
         [
@@ -39,7 +39,7 @@ def rotation_from_rpy(rpy_rad: ArrayLike) -> Array:
 
 
 def _origin(joint: str) -> Array:
-    """The fixed part of a joint's transform, (4, 4), from the table."""
+    """Fixed part of a joint's transform, (4, 4)."""
     entry = next(j for j in facts()["joints"] if j["name"] == joint)
     transform = np.eye(4)
     transform[:3, :3] = rotation_from_rpy([float(x) for x in entry["rpy"].split()])
@@ -50,7 +50,7 @@ def _origin(joint: str) -> Array:
 _ORIGINS = np.stack([_origin(name) for name in JOINT_NAMES])
 _HAND = _origin("right_hand")
 HEAD_LIFT_M = float(_origin("head_pan")[2, 3])
-"""The head's height above the frame of right_l0."""
+"""Height of the head above the frame of right_l0."""
 
 
 def _checked(q_rad: ArrayLike) -> Array:
@@ -66,7 +66,7 @@ def link_frames(q_rad: ArrayLike) -> Array:
     Raises
     ------
     ValueError
-        If the shape is another.
+        If the shape is wrong.
     """
     q = _checked(q_rad)
     turns = np.zeros((len(q), 4, 4))
@@ -89,11 +89,11 @@ def forward(q_rad: ArrayLike) -> HandPose:
     Raises
     ------
     ValueError
-        If the shape is another.
+        If the shape is wrong.
 
     Notes
     -----
-    A real arm deviates from this nominal one by about 1 mm and a few mrad: observe the hand that it reports.
+    A real arm deviates from this nominal model by about 1 mm and a few mrad: use the hand pose that it reports.
     """
     hand = link_frames(q_rad)[-1]
     return HandPose(hand[:3, 3].copy(), hand[:3, :3].copy())
@@ -110,7 +110,7 @@ def jacobian(q_rad: ArrayLike) -> Array:
     Raises
     ------
     ValueError
-        If the shape is another.
+        If the shape is wrong.
     """
     frames = link_frames(q_rad)
     axes = frames[:-1, :3, 2]
@@ -122,8 +122,8 @@ def jacobian(q_rad: ArrayLike) -> Array:
 def quaternion_wxyz(rotation: ArrayLike) -> NDArray[np.float64]:
     """Unit quaternion (w, x, y, z) with w >= 0 of a rotation matrix, (3, 3).
 
-    Source: the largest eigenvector of Bar-Itzhack's symmetric 4 x 4 matrix (2000); no case distinction,
-    and it stays accurate for matrices that are slightly off.
+    Source: the largest eigenvector of Bar-Itzhack's symmetric 4 x 4 matrix (2000); no case distinction, and accurate
+    for matrices that are slightly off.
     """
     r = np.asarray(rotation, np.float64)
     off = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])
@@ -148,30 +148,29 @@ def rotation_of(quaternion_wxyz: ArrayLike) -> NDArray[np.float64]:
 
 
 DAMPING_M2 = 1e-3
-"""For a person's velocities: away from singular postures the hand follows within a few percent, and in one the joints
-get no faster than sixteen times the hand's speed in m/s, as rad/s."""
+"""For teleoperation: away from singular postures the error is a few percent, and in one the joints' speed [rad/s] is at
+most sixteen times the hand's [m/s]."""
 
 
 def joint_velocity(
     q_rad: ArrayLike, twist: ArrayLike, damping_m2: float = DAMPING_M2, toward_rad_s: ArrayLike | None = None
 ) -> Array:
-    """Joint velocities, (7,) [rad/s], that move the hand as asked, as nearly as is reasonable.
+    """Joint velocities, (7,) [rad/s], for a velocity of the hand, by damped least squares.
 
     Parameters
     ----------
     q_rad : (7,) [rad]
     twist : (6,)
-        Velocity [m/s], then angular velocity [rad/s], of right_hand in frame base. An angular velocity of zero asks
-        for a hand that keeps its attitude.
+        Velocity [m/s], then angular velocity [rad/s], of right_hand in frame base.
     damping_m2 : float
-        The larger, the slower the joints, and the less exact the hand, near singular postures.
+        A larger value makes the joints slower, and the hand less exact, near singular postures.
     toward_rad_s : (7,) [rad/s], optional
-        What the joints do as far as the hand does not notice; left out, they are as slow as possible.
+        Joint velocities to approach within the null space; default: the smallest ones.
 
     Raises
     ------
     ValueError
-        If a shape is another or a number is not finite.
+        If a shape is wrong or a number is not finite.
     """
     wanted = np.asarray(twist, np.float64)
     if wanted.shape != (6,) or not np.isfinite(wanted).all():

@@ -24,24 +24,24 @@ from tdm_ros.robots.sawyer import (
 Array = NDArray[np.float64]
 
 SHOVE = 2.0
-"""Braking joints push each other: stopping takes up to this many times what each alone needs (measured)."""
+"""Braking joints affect each other: stopping takes up to this factor of the time for each alone (measured)."""
 
 AT_REST_M = 1e-3
-"""A hand that stops within this distance stands, so that an arm outside the box can find its way back."""
+"""A hand that stops within this distance counts as standing, so that an arm outside the box can return."""
 
 
 class TorqueLimiter:
-    """The layers for joint torques; `Limiter` has looked at shapes, numbers and age before.
+    """Layers for joint torques; `Limiter` has checked shapes, numbers and age before.
 
     Raises
     ------
     ValueError
-        If limits are on that only a velocity can be judged by.
+        If a limit is set that applies to velocities alone.
     """
 
     def __init__(self, actuation: Actuation, limits: Limits) -> None:
         if limits.acceleration_scale is not None or layers_of(limits):
-            raise ValueError(f"only velocities can be kept within such limits, got torques and {limits}")
+            raise ValueError(f"these limits need an actuation by velocity, got torques and {limits}")
         self._box = HandBox(np.asarray(limits.box_low_m), np.asarray(limits.box_high_m))
         self._q_low = Q_LOWER_RAD + limits.joint_margin_rad
         self._q_high = Q_UPPER_RAD - limits.joint_margin_rad
@@ -49,13 +49,13 @@ class TorqueLimiter:
         self._torque_max = limits.torque_scale * actuation.scale
 
     def limited(self, wanted: Array, reading: ArmReading) -> tuple[Array, list[str]]:
-        """What passes of torques, (J,) [N m], and which layers acted."""
+        """Limited torques, (J,) [N m], and the layers that acted."""
         layers = []
         command = np.clip(wanted, -self._torque_max, self._torque_max)
         if (command != wanted).any():
             layers.append("torque")
         qd = reading.qd_rad_s
-        # Gain: the momentum of one cycle, so that a brake never turns a joint round.
+        # Gain: the momentum of one cycle, so that braking never reverses a joint.
         brake = np.clip(-qd * INERTIA_LEAST_KG_M2 / CYCLE_S, -self._torque_max, self._torque_max)
         soon = _velocity_after(command, qd)
         stop = reading.q_rad + self._stopping_travel(soon)
@@ -64,19 +64,19 @@ class TorqueLimiter:
             if joints.any():
                 command = np.where(joints, brake, command)
                 layers.append(name)
-        # What the command will do is a rough guess, as joints share masses: judge the measured motion, too.
+        # The predicted velocity is rough, as joints share masses: check the measured motion, too.
         if self._leads_out(reading, (qd, _velocity_after(command, qd))):
             command = brake
             layers.append("box")
         return command, layers
 
     def _stopping_travel(self, qd_rad_s: Array) -> Array:
-        """How far the joints still go, (J,) [rad], if all brake after one more cycle."""
+        """Travel of the joints, (J,) [rad], if all brake after one more cycle."""
         stop_s = SHOVE * np.abs(qd_rad_s) * INERTIA_MOST_KG_M2 / self._torque_max
         return qd_rad_s * (CYCLE_S + stop_s / 2)
 
     def _leads_out(self, reading: ArmReading, velocities: tuple[Array, ...]) -> bool:
-        """Whether the hand leaves the box, or goes further out, before joints at (J,) [rad/s] stop."""
+        """Whether the hand leaves the box, or moves further out, before joints at (J,) [rad/s] stop."""
         here = forward(reading.q_rad).position_m
         for qd_rad_s in velocities:
             travel_rad = self._stopping_travel(qd_rad_s)
@@ -88,22 +88,22 @@ class TorqueLimiter:
 
 
 def _velocity_after(torque: Array, qd_rad_s: Array) -> Array:
-    """Joint velocities, (J,) [rad/s], that a torque, (J,) [N m], leads to within a cycle, at the most."""
+    """Upper bound of the joint velocities, (J,) [rad/s], after one cycle of a torque, (J,) [N m]."""
     return qd_rad_s + torque / INERTIA_LEAST_KG_M2 * CYCLE_S
 
 
 TURN_M = 0.01
-"""Driven by velocity, the hand turns this far before a side of the box, since its way is curved."""
+"""With velocities the hand turns this far before a side of the box, since its path is curved."""
 
 CLEAR_M = 1e-5
-"""And it is led away from the side by this much, so that rounding never stops it there."""
+"""Distance by which it is moved away from the side, so that rounding never stops it there."""
 
 SINGULAR_M2 = 1e-8
-"""Keeps the way along the box finite where the hand cannot move across its side."""
+"""Regularisation of the motion along the box where the hand cannot move across its side."""
 
 
 class VelocityLimiter:
-    """The layers for joint velocities, in their order; `Limiter` has looked at shapes, numbers and age before."""
+    """Layers for joint velocities, in their order; `Limiter` has checked shapes, numbers and age before."""
 
     def __init__(self, actuation: Actuation, limits: Limits) -> None:
         self.limits = limits
@@ -117,7 +117,7 @@ class VelocityLimiter:
         self._inside = 1.0 - ROUNDING if self._layers else 1.0
 
     def limited(self, wanted: Array, reading: ArmReading) -> tuple[Array, list[str]]:
-        """What passes of velocities, (J,) [rad/s], and which layers acted."""
+        """Limited velocities, (J,) [rad/s], and the layers that acted."""
         layers = []
         command = self._within_joint_limits(wanted, reading)
         if (command != wanted).any():
@@ -153,14 +153,14 @@ class VelocityLimiter:
         return np.clip(command, room_down, room_up)
 
     def _gain(self, command: Array, reading: ArmReading) -> float:
-        """Speed that the joints gain within this cycle as a share of what is allowed; at most 1 where they brake."""
+        """Increase of joint speed within this cycle relative to the allowed one; at most 1 while braking."""
         if self._gain_rad_s is None:
             return 0.0
         before = reading.qd_rad_s if reading.commanded_rad_s is None else reading.commanded_rad_s
         return _excess(command, np.maximum(before * np.sign(command), 0.0) + self._gain_rad_s)
 
     def _along_box(self, command: Array, reading: ArmReading, reach_m: Array) -> Array:
-        """The nearest command, (J,) [rad/s], that moves the hand along the sides of the box, or back in."""
+        """Nearest command, (J,) [rad/s], that moves the hand along the sides of the box, or back inside."""
         travel_m = reach_m @ command
         excess_m = travel_m - np.clip(travel_m, self._box.low_m - reading.hand_m, self._box.high_m - reading.hand_m)
         inward_m = excess_m + np.sign(excess_m) * CLEAR_M
@@ -170,7 +170,7 @@ class VelocityLimiter:
 
 
 def _excess(command: Array, most: Array) -> float:
-    """Velocity of the fastest joint as a share of what is allowed, (J,) [rad/s] each."""
+    """Velocity of the fastest joint relative to the allowed one, (J,) [rad/s] each."""
     return float(np.max(np.abs(command) / most))
 
 
@@ -179,24 +179,24 @@ __all__ = ["ArmReading", "Limited", "Limiter", "Limits"]
 
 @dataclass(frozen=True)
 class Limited:
-    """What may be sent to the motors.
+    """Command that may be sent to the motors.
 
     Parameters
     ----------
     command : (J,) float64 [rad/s or N m]
     layer : str
-        Which layers acted, joined by " + "; empty if the command passed untouched.
-    refused : bool
-        The command (or the reading) was unusable; ``command`` is zero and the arm should hold.
+        Layers that acted, joined by " + "; empty if the command is unchanged.
+    rejected : bool
+        Whether the command or the reading was unusable; ``command`` is zero and the arm should hold.
     """
 
     command: Array
     layer: str = ""
-    refused: bool = False
+    rejected: bool = False
 
 
 class Limiter:
-    """Keep commands inside the limits. Pure: no clock, no state.
+    """Keeps commands within the limits. Pure: no clock, no state.
 
     Parameters
     ----------
@@ -206,15 +206,15 @@ class Limiter:
     Raises
     ------
     ValueError
-        If torques are to keep to limits that only a velocity can be judged by.
+        If a limit is set that applies to velocities alone, and the actuation is by torques.
 
     Notes
     -----
-    The layers act in the order of a reading's use: finite and shape, age of the state, joint limits, velocity,
-    acceleration, boxes of hand and links, hand speed, singularity, self-collision. Each takes a share of
-    the whole command, which keeps its direction, but for two: a joint that heads for its limit is slowed down alone,
-    and a hand that heads for a side of its box is led along it. Else an arm at a bound would stand until a command
-    points away from it. What then is left is judged by all that follow. Braking is never slowed down.
+    Order of the layers: shape and finite numbers, age of the reading, joint limits, velocity, acceleration, boxes of
+    hand and links, hand speed, singularity, self-collision. Each scales the whole command, which keeps its direction,
+    with two exceptions: a joint that approaches its limit is slowed down alone, and a hand that approaches a side of
+    its box moves along it. Otherwise an arm at a bound would stand until a command points away from it. Later layers
+    check the result of earlier ones. Braking is never slowed down.
     """
 
     def __init__(self, actuation: Actuation, limits: Limits | None = None) -> None:
@@ -224,13 +224,13 @@ class Limiter:
         self._drive: VelocityLimiter | TorqueLimiter = drive(actuation, self.limits)
 
     def apply(self, command: ArrayLike, reading: ArmReading) -> Limited:
-        """Return the nearest harmless command.
+        """Return the nearest command within the limits.
 
         Parameters
         ----------
         command : (J,) [rad/s or N m]
         reading : ArmReading
-            Fresh.
+            Present reading.
 
         Returns
         -------
@@ -240,20 +240,20 @@ class Limiter:
         try:
             wanted = np.asarray(command, np.float64)
         except (TypeError, ValueError):
-            return self._refusal("shape")
+            return self._rejection("shape")
         if wanted.shape != self.actuation.scale.shape:
-            return self._refusal("shape")
+            return self._rejection("shape")
         if not np.isfinite(wanted).all():
-            return self._refusal("not finite")
+            return self._rejection("not finite")
         if not _usable(reading):
-            return self._refusal("reading")
+            return self._rejection("reading")
         if self.limits.age_max_s is not None and not 0 <= reading.age_s <= self.limits.age_max_s:
-            return self._refusal("stale")
+            return self._rejection("stale")
         passed, layers = self._drive.limited(wanted, reading)
         return Limited(passed, " + ".join(layers))
 
-    def _refusal(self, layer: str) -> Limited:
-        return Limited(np.zeros(self.actuation.scale.shape), layer, refused=True)
+    def _rejection(self, layer: str) -> Limited:
+        return Limited(np.zeros(self.actuation.scale.shape), layer, rejected=True)
 
 
 def _usable(reading: ArmReading) -> bool:

@@ -1,12 +1,12 @@
-"""Layers of the limiter for a real arm, one function each: the fraction of a velocity command that passes.
+"""Layers of the limiter for a real arm: functions that return the part of a velocity command that passes.
 
-A layer returns a share in [0, 1] of the whole command, so that its direction is kept. Boxes and clearance ask the same:
-something is left before a bound, `room`, and each joint uses it up, or gives it back, at some speed, `approach`. Two
-things must not be more than the room over `look_ahead_s`, so that the arm slows down smoothly on its way in: the sum
-over the joints, SPARE_M before the bound; and, at the bound, the sum of those alone that approach it, since joints do
-less than they are told (friction holds a slow one altogether). And, as the command goes on while the arm moves, for
-`horizon_s`, its directions turn; `turn` bounds how much the approach gains by that.
-Standing still is always within a layer's bounds, and so is any part of a command that is.
+A layer returns a factor in [0, 1] for the whole command, so that its direction is kept. Boxes and clearance use one
+scheme: `room` is the distance to a bound, and `approach` the speed at which each joint reduces it. Two sums must not
+exceed the room divided by `look_ahead_s`, so that the arm slows down smoothly on approach: that over all joints,
+SPARE_M before the bound; and, at the bound, that over the approaching joints alone, since joints may move less than
+commanded (friction can hold a slow one). As the command continues for `horizon_s` while the arm moves, directions
+change; `turn` bounds the resulting increase of the approach.
+Zero velocity is always within the bounds of a layer, and so is any fraction of a command that is.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.robots.capsules import BETWEEN, BODY, LINKS, gaps, placed
+from tdm_ros.robots.capsules import BETWEEN, BODY, LINKS, capsule_ends, gaps
 from tdm_ros.robots.kinematics import link_frames
 from tdm_ros.robots.limits import ArmReading, Limits
 
 Array = NDArray[np.float64]
 
 SPARE_M = 0.01
-"""Boxes and clearances are kept with this to spare, as long as joints do what they are told."""
+"""Margin of boxes and clearances, as long as joints move as commanded."""
 
 _MOVED = np.arange(7) < np.concatenate([[7], np.repeat(BODY.joints[LINKS], 2)])[:, None]
-"""Which joints move the hand, and the ends of the capsules that swing."""
+"""Joints that move the hand, and those that move the ends of each moving capsule."""
 
 _INNER, _OUTER = np.minimum.outer(range(7), range(7)), np.maximum.outer(range(7), range(7))
 _INWARD = 2 * np.triu(np.ones((7, 7))) - np.eye(7)
-"""Sums, in column i, rates of joint i once and of joints nearer to the base twice."""
+"""Sums, in column i, the rates of joint i once and of joints nearer to the base twice."""
 _ONES = np.ones(7)
 _SUBSETS = np.array(list(product((0.0, 1.0), repeat=7)))
-"""Which joints obey, in all ways; the fastest hand of all partly obeying joints is that of one of them."""
+"""All subsets of joints that obey; the fastest hand of all partly obeying joints is that of one of them."""
 
 ROUNDING = 1e-9
-"""A command that uses no more than this above its share has all of it: twice through a layer is once."""
+"""Relative excess that passes unscaled, so that a second application of a layer changes nothing."""
 
 
 class Posture(NamedTuple):
-    """What the layers need to know of the arm, worked out once.
+    """State of the arm as the layers need it, computed once.
 
     Parameters
     ----------
     axes, origins_m : (7, 3) float64
-        Of the joints, in frame base.
+        Axes and origins of the joints, in frame base.
     hand_m : (3,) float64 [m]
         As reported.
     reach_m : (3, 7) float64 [m/rad]
         Linear Jacobian of the hand.
     ends_m : (S, 2, 3) float64 [m]
-        Of the capsules.
+        End points of the capsules.
     """
 
     axes: Array
@@ -64,18 +64,18 @@ class Posture(NamedTuple):
 
 
 def posture(reading: ArmReading) -> Posture:
-    """Work out joint axes, Jacobian and capsules."""
+    """Compute joint axes, Jacobian and capsules."""
     frames = link_frames(reading.q_rad)
     axes, origins_m = frames[:-1, :3, 2], frames[:-1, :3, 3]
     reach_m = _cross(axes, frames[-1, :3, 3] - origins_m).T
-    return Posture(axes, origins_m, reading.hand_m, reach_m, placed(frames))
+    return Posture(axes, origins_m, reading.hand_m, reach_m, capsule_ends(frames))
 
 
 Layer = Callable[[Array, Posture, Limits], float]
 
 
 def workspace(command: Array, arm: Posture, limits: Limits) -> float:
-    """The hand comes to rest in its box, and so do the ends of all swinging capsules in theirs.
+    """Keep the hand in its box, and the ends of all moving capsules in theirs.
 
     The lower side of the latter is the minimum height of elbow and links.
     """
@@ -90,7 +90,7 @@ def workspace(command: Array, arm: Posture, limits: Limits) -> float:
 
 
 def _corners(limits: Limits) -> tuple[Array, Array]:
-    """Where the hand may be and, if links have a box, where the ends of their axes may: (N, 3) each [m]."""
+    """Corners of the box of the hand and, if links have one, of the ends of their axes: (N, 3) each [m]."""
     low, high = np.array([limits.box_low_m]), np.array([limits.box_high_m])
     if limits.links_low_m is None or limits.links_high_m is None:
         return low, high
@@ -99,7 +99,7 @@ def _corners(limits: Limits) -> tuple[Array, Array]:
 
 
 def hand_speed(command: Array, arm: Posture, limits: Limits) -> float:
-    """The hand keeps to its speed, also when the arm has turned, and whichever joints do less than they are told."""
+    """Limit the speed of the hand, also after the arm has turned, and if joints move less than commanded."""
     assert limits.hand_speed_m_s is not None
     velocities = (_SUBSETS * command) @ arm.reach_m.T
     speed = np.sqrt(_dot(velocities, velocities).max())
@@ -108,7 +108,7 @@ def hand_speed(command: Array, arm: Posture, limits: Limits) -> float:
 
 
 def singularity(command: Array, arm: Posture, limits: Limits) -> float:
-    """The arm slows down on its way to postures in which the hand cannot move in some direction."""
+    """Slow down on approach to postures in which the hand cannot move in some direction."""
     assert limits.singular_m is not None
     squares, sides = np.linalg.eigh(arm.reach_m @ arm.reach_m.T)
     value = float(np.sqrt(max(squares[0], 1e-12)))
@@ -121,10 +121,10 @@ def singularity(command: Array, arm: Posture, limits: Limits) -> float:
 
 
 def clearance(command: Array, arm: Posture, limits: Limits) -> float:
-    """No part of the arm comes too near another; neighbours are left out."""
+    """Keep parts of the arm apart, except neighbours."""
     assert limits.clearance_m is not None
     found = gaps(arm.ends_m)
-    # Of normal . axis x (place - origin), and of the length of the product, without the product itself: it is large.
+    # normal . axis x (place - origin), and the length of that product, without the product itself, which is large.
     closing = found.normal @ _cross(arm.axes, arm.origins_m).T - _cross(found.place_m, found.normal) @ arm.axes.T
     along = found.place_m @ arm.axes.T - _dot(arm.axes, arm.origins_m)
     square = _dot(found.place_m, found.place_m)[:, None] - 2 * found.place_m @ arm.origins_m.T
@@ -135,7 +135,7 @@ def clearance(command: Array, arm: Posture, limits: Limits) -> float:
 
 
 def layers_of(limits: Limits) -> dict[str, Layer]:
-    """The layers that are on, by name, in the order in which they act."""
+    """Active layers by name, in their order."""
     given: dict[str, tuple[Layer, object]] = {
         "workspace": (workspace, limits.links_low_m or limits.delay_s or None),
         "hand speed": (hand_speed, limits.hand_speed_m_s),
@@ -146,7 +146,7 @@ def layers_of(limits: Limits) -> dict[str, Layer]:
 
 
 def _share_before(approach: Array, turn: Array, room_m: Array, limits: Limits) -> float:
-    """Share that keeps N bounds: what each joint uses up of the room, (N, 7) [m/s], turn (N,) [m/s], room (N,) [m]."""
+    """Factor that keeps N bounds: approach of each joint (N, 7) [m/s], turn (N,) [m/s], room (N,) [m]."""
     alone = np.maximum(approach, 0.0) @ _ONES
     near = alone + turn > (room_m - SPARE_M) / limits.look_ahead_s  # the others keep both
     if not near.any():
@@ -173,7 +173,7 @@ def _lengths(levers_m: Array) -> Array:
 
 
 def _turn(command: Array, arms_m: Array, horizon_s: float) -> Array:
-    """How much the velocity of points with levers of lengths (N, 7) can change within the horizon, (N,) [m/s].
+    """Largest change of the velocity of points with levers of lengths (N, 7) within the horizon, (N,) [m/s].
 
     The acceleration of a point at constant joint velocities is the sum over joints i of its lever's speed, times the
     rates of i and, twice, of the joints nearer to the base that turn this lever.
@@ -189,7 +189,7 @@ def _dot(a: Array, b: Array) -> Array:
 
 
 def _cross(a: Array, b: Array) -> Array:
-    """Cross product over the last axis; numpy's own takes several times as long."""
+    """Cross product over the last axis; NumPy's function takes several times as long."""
     product = np.empty(np.broadcast_shapes(a.shape, b.shape))
     for i, (j, k) in enumerate(((1, 2), (2, 0), (0, 1))):
         product[..., i] = a[..., j] * b[..., k] - a[..., k] * b[..., j]

@@ -1,4 +1,4 @@
-"""Bounds of an arm: joints, velocities, and the box that the hand stays in."""
+"""Limits of an arm: joints, velocities, and the box of the hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 class HandBox(NamedTuple):
-    """A box, (3,) float64 [m] in frame base.
+    """Axis-aligned box in frame base.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class HandBox(NamedTuple):
     high_m: Array
 
     def share(self, hand_m: Array, travel_m: Array) -> float:
-        """Largest share in [0, 1] of a travel of the hand, (3,) [m], that does not lead further out."""
+        """Largest fraction in [0, 1] of a travel of the hand, (3,) [m], that does not lead further out."""
         room = np.where(travel_m > 0, self.high_m - hand_m, hand_m - self.low_m)
         share = np.maximum(room, 0.0) / np.maximum(np.abs(travel_m), 1e-12)
         return min(float(share.min()), 1.0)
@@ -33,10 +33,10 @@ class HandBox(NamedTuple):
 Point = tuple[float, float, float]
 
 CYCLE_S = 0.05
-"""How long a command acts before the next one is judged."""
+"""Duration of a command before the next one is limited."""
 
 STEADY = e
-"""An approach whose speed is what is left over T, but seen late by up to D, never overshoots if T >= e D."""
+"""Ratio T / D >= e at which an approach with speed = distance / T, delayed by D, never overshoots."""
 
 OPTIONAL = {
     "age_max_s": 1.0,
@@ -45,23 +45,23 @@ OPTIONAL = {
     "singular_m": 1.0,
     "clearance_m": 0.5,
 }
-"""Bounds that may be off, and the largest that makes sense."""
+"""Optional limits, and the largest value of each."""
 
 
 @dataclass(frozen=True)
 class ArmReading:
-    """What the arm reports at one instant.
+    """Reading of an arm's sensors at one instant.
 
     Parameters
     ----------
     q_rad, qd_rad_s : (J,) float64
         Joint positions [rad] and velocities [rad/s].
     hand_m : (3,) float64 [m]
-        Hand in frame base.
+        Position of the hand in frame base.
     age_s : float
-        How long ago that was [s].
+        Age of the reading [s].
     commanded_rad_s : (J,) float64 or None
-        Joint velocities commanded in the cycle before [rad/s]; None where unknown: ``qd_rad_s`` stands in.
+        Joint velocities commanded in the previous cycle [rad/s]; None if unknown: ``qd_rad_s`` is used instead.
     """
 
     q_rad: Array
@@ -73,12 +73,12 @@ class ArmReading:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that the arm is kept in; the defaults are for the simulated arm, `real_limits` for a real one.
+    """Limits of an arm; the defaults are for the simulated arm, `real_limits` for a real one.
 
     Parameters
     ----------
     box_low_m, box_high_m : (3,) tuple of float [m]
-        Corners of the box that the hand stays in, frame base.
+        Corners of the box of the hand, frame base.
     joint_margin_rad : float
         Distance kept from each joint limit.
     velocity_scale : float
@@ -86,20 +86,20 @@ class Limits:
     torque_scale : float
         Largest torque, as a fraction of the actuation's scale, in (0, 1].
     look_ahead_s : float
-        How far ahead a commanded velocity is followed to see where it leads. (Driven by torque, the arm is
-        followed until it could have stopped.)
+        Time over which a commanded velocity is extrapolated. (With torques the arm is extrapolated until it could have
+        stopped.)
     age_max_s : float or None
-        Oldest reading on which a command is judged. This and the bounds below it are off where they are None.
+        Largest age of a reading. This limit and those below are off if None.
     delay_s : float
-        A command is in force until this long after the cycle that follows its reading, at the worst.
+        Largest time for which a command stays in force after the cycle that follows its reading.
     acceleration_scale : float or None
-        Largest gain in joint speed within a cycle, as a fraction of the vendor's accelerations, in (0, 1].
+        Largest increase of joint speed per cycle, as a fraction of the vendor's accelerations, in (0, 1].
     links_low_m, links_high_m : (3,) tuple of float [m], or None
-        Corners of the box that the elbow and all swinging links stay in; its lower side is their minimum height.
+        Corners of the box of the elbow and all moving links; its lower side is their minimum height.
     hand_speed_m_s : float or None
         Largest speed of the hand.
     singular_m : float or None
-        Smallest singular value of the hand's linear Jacobian [m/rad] that the arm may go to.
+        Smallest singular value of the hand's linear Jacobian [m/rad].
     clearance_m : float or None
         Smallest distance between parts of the arm.
     """
@@ -121,14 +121,14 @@ class Limits:
 
     @property
     def horizon_s(self) -> float:
-        """How old the reading behind a command can be when the command ends."""
+        """Largest age of the reading behind a command when the command ends."""
         return CYCLE_S + self.delay_s
 
     def __post_init__(self) -> None:
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError, naming the field and what it should be, if a bound makes no sense."""
+        """Raise ValueError with the field and its allowed values if a limit is invalid."""
         self._check_box("box_low_m", "box_high_m")
         if (self.links_low_m is None) != (self.links_high_m is None):
             raise ValueError("Limits.links_low_m and links_high_m must both be given, or neither")
@@ -167,15 +167,15 @@ def real_limits(table_height_m: float = 0.0, tool_length_m: float = 0.0) -> Limi
     Parameters
     ----------
     table_height_m : float
-        Of the table top, or whatever is highest in front of the arm, in frame base [m].
+        Height of the table top, or of the highest object in front of the arm, in frame base [m].
     tool_length_m : float
-        How far a tool reaches beyond frame right_hand [m]. It is kept off the table where it points down; other
-        directions, and its width, are not modelled.
+        Length of a tool beyond frame right_hand [m]. It is kept above the table while it points down; other directions,
+        and its width, are not modelled.
 
     Raises
     ------
     ValueError
-        If nothing is left above the table.
+        If no space is left above the table.
     """
     return Limits(
         box_low_m=(0.39, -0.31, 0.05 + table_height_m + tool_length_m),
@@ -195,5 +195,5 @@ def real_limits(table_height_m: float = 0.0, tool_length_m: float = 0.0) -> Limi
 
 
 REAL_LIMITS = real_limits()
-"""A bare flange over a table at the height of frame base. The hand's box leaves out what only a stretched arm reaches;
-elbow and links have room around what this box needs of them."""
+"""Limits for a bare flange over a table at the height of frame base. The box of the hand excludes what only a stretched
+arm reaches; the box of the links includes what elbow and links need for it."""

@@ -1,4 +1,4 @@
-"""MuJoCo model of Sawyer on its pedestal at a table, written from the table of facts."""
+"""MuJoCo model of Sawyer on its pedestal at a table, generated from `sawyer_facts.json`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from tdm_ros.robots import geometry
 from tdm_ros.robots.capsules import CAPSULES
-from tdm_ros.robots.geometry import TABLE_FAR_M, TABLE_HALF_WIDTH_M, TABLE_NEAR_M, Paint
+from tdm_ros.robots.geometry import TABLE_FAR_M, TABLE_HALF_WIDTH_M, TABLE_NEAR_M, VisualGeom
 from tdm_ros.robots.sawyer import (
     DAMPING_N_M_S_RAD,
     EFFORT_MAX_N_M,
@@ -29,46 +29,46 @@ MATERIALS = """
 )
 
 
-def _geoms(paints: Iterable[Paint]) -> str:
-    """Geoms that are seen and never touched."""
-    return "".join(map(_geom, paints))
+def _geoms(geoms: Iterable[VisualGeom]) -> str:
+    """Visible geoms without contacts."""
+    return "".join(map(_geom, geoms))
 
 
-def _geom(paint: Paint) -> str:
-    where = f'fromto="{paint.ends}"' if paint.ends else f'pos="{paint.pos}"'
-    turned = f' euler="{paint.euler}"' if paint.euler else ""
-    drawn = f'type="{paint.shape}" material="{paint.material}" size="{paint.size}" {where}{turned}'
+def _geom(geom: VisualGeom) -> str:
+    where = f'fromto="{geom.ends}"' if geom.ends else f'pos="{geom.pos}"'
+    turned = f' euler="{geom.euler}"' if geom.euler else ""
+    drawn = f'type="{geom.shape}" material="{geom.material}" size="{geom.size}" {where}{turned}'
     return f'\n<geom {drawn} contype="0" conaffinity="0" group="2"/>'
 
 
-PAINT: dict[str, str] = {link: _geoms(paints) for link, paints in geometry.PAINT.items()}
-"""What is seen of each link, in its frame."""
+VISUALS: dict[str, str] = {link: _geoms(geoms) for link, geoms in geometry.VISUAL_GEOMS.items()}
+"""Visible geoms of each link, in its frame."""
 
-ROOM_PAINT = (
+SURROUNDINGS = (
     '<light type="directional" pos="1 -1 3" dir="-.35 .35 -1" diffuse=".5 .5 .5" specular=".3 .3 .3"/>'
     + '<light type="directional" dir="-.6 -.7 -.6" diffuse=".25 .25 .27" castshadow="false"/>'
-    + _geom(Paint("plane", "tiles", "5 5 .1", "0 0 -.912"))
-    + _geoms(geometry.TABLE_PAINT + geometry.PEDESTAL_PAINT)
+    + _geom(VisualGeom("plane", "tiles", "5 5 .1", "0 0 -.912"))
+    + _geoms(geometry.TABLE_GEOMS + geometry.PEDESTAL_GEOMS)
 )
 
 
 TIMESTEP_S = 0.002
 VELOCITY_GROUP, TORQUE_GROUP = 1, 2
-"""Actuator groups: one is switched off while the other drives."""
+"""Actuator groups: one is disabled while the other is in use."""
 
-# Contact bits (contype, conaffinity). The robot's body and the room touch the moving links; the wrist also
+# Contact bits (contype, conaffinity). Body and static objects touch the moving links; the wrist also
 # touches the upper arm. Neighbouring links overlap by construction, so those of a group never touch.
-_BITS = {"room": (5, 0), "body": (1, 0), "upper": (2, 4), "elbow": (0, 1), "wrist": (0, 3)}
+_BITS = {"static": (5, 0), "body": (1, 0), "upper": (2, 4), "elbow": (0, 1), "wrist": (0, 3)}
 _OVERLAPPING = (("right_l1", "right_l3"),)
 
 
 def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str:
-    """Write the model as MJCF text.
+    """MJCF text of the model.
 
     Parameters
     ----------
     damping_factor, friction_factor : float
-        Multiply the vendor's joint damping and dry friction.
+        Factors of the vendor's joint damping and dry friction.
 
     Raises
     ------
@@ -90,14 +90,14 @@ def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str
 <headlight ambient=".35 .35 .35" diffuse=".45 .45 .45" specular=".1 .1 .1"/>
 <map znear=".02" zfar="30" shadowclip="1.6"/></visual>
 <asset>{MATERIALS}</asset>
-<worldbody>{ROOM_PAINT}{_room()}{_shapes("right_arm_base_link")}{chain}</worldbody>
+<worldbody>{SURROUNDINGS}{_static_shapes()}{_shapes("right_arm_base_link")}{chain}</worldbody>
 <contact>{excludes}</contact>
 <actuator>{_actuators()}</actuator>
 </mujoco>"""
 
 
 def _body(name: str, inner: str, damping_factor: float, friction_factor: float) -> str:
-    """One link with its joint, inertia, shapes and what hangs on it."""
+    """Link with its joint, inertia, shapes and children."""
     joint, facts = joint_above(name), link(name)
     inertia = " ".join(facts["inertia"][k] for k in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
     hinge = _hinge(joint["name"], damping_factor, friction_factor) if joint["name"] in JOINT_NAMES else ""
@@ -121,12 +121,12 @@ def _site(joint: dict[str, Any]) -> str:
 
 
 def _shapes(link: str) -> str:
-    """Collision capsules (hidden, group 3) and paint (seen, group 2) of one link."""
+    """Collision capsules (hidden, group 3) and visible geoms (group 2) of a link."""
     capsules = (
         f'<geom type="capsule" size="{c.radius_m}" fromto="{_text(c.ends_m)}" {_contact(c.group)}/>'
         for c in CAPSULES.get(link, ())
     )
-    return "".join(capsules) + PAINT.get(link, "")
+    return "".join(capsules) + VISUALS.get(link, "")
 
 
 def _text(numbers: tuple[float, ...]) -> str:
@@ -138,18 +138,18 @@ def _contact(group: str) -> str:
     return f'contype="{contype}" conaffinity="{conaffinity}" condim="1" group="3"'
 
 
-def _room() -> str:
-    """What stands still: pedestal, table top and floor, as collision shapes."""
+def _static_shapes() -> str:
+    """Collision shapes of the static objects: pedestal, table top and floor."""
     middle, half = (TABLE_FAR_M + TABLE_NEAR_M) / 2, (TABLE_FAR_M - TABLE_NEAR_M) / 2
     table = f'pos="{middle:g} 0 -.1" size="{half:g} {TABLE_HALF_WIDTH_M} .1"'
     return f"""
-<geom name="table" type="box" {table} {_contact("room")}/>
-<geom name="pedestal" type="capsule" fromto="-.02 0 -.6 -.02 0 -.16" size=".18" {_contact("room")}/>
-<geom name="floor" type="plane" pos="0 0 -.913" size="3 3 .1" {_contact("room")}/>"""
+<geom name="table" type="box" {table} {_contact("static")}/>
+<geom name="pedestal" type="capsule" fromto="-.02 0 -.6 -.02 0 -.16" size=".18" {_contact("static")}/>
+<geom name="floor" type="plane" pos="0 0 -.913" size="3 3 .1" {_contact("static")}/>"""
 
 
 def _actuators() -> str:
-    """A velocity servo and a motor for each joint; half a rad/s of error takes a servo's whole effort."""
+    """Velocity servo and motor of each joint; a servo reaches its full effort at an error of 0.5 rad/s."""
     servos = (
         f'<velocity name="{n}_velocity" joint="{n}" group="{VELOCITY_GROUP}" kv="{2 * e:g}" forcerange="{-e:g} {e:g}"/>'
         for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @cache
 def facts() -> dict[str, Any]:
-    """The joint, inertia and collision table as data: ``{"joints": [...], "links": [...]}``.
+    """Joint, inertia and collision table: ``{"joints": [...], "links": [...]}``.
 
     Source: Rethink's `sawyer_description` (Apache-2.0), numbers only.
     """
@@ -22,12 +22,12 @@ def facts() -> dict[str, Any]:
 
 
 def link(name: str) -> dict[str, Any]:
-    """The table's entry of a link; one that does not exist raises StopIteration."""
+    """Table entry of a link; StopIteration if it does not exist."""
     return next(entry for entry in facts()["links"] if entry["name"] == name)
 
 
 def joint_above(link_name: str) -> dict[str, Any]:
-    """The table's entry of the joint that a link hangs on; where there is none it raises StopIteration."""
+    """Table entry of a link's parent joint; StopIteration if there is none."""
     return next(entry for entry in facts()["joints"] if entry["child"] == link_name)
 
 
@@ -38,7 +38,7 @@ _LIMITS = {
     for joint in facts()["joints"]
     if joint["name"] in JOINT_NAMES
 }
-"""The table has no limits for right_j6; those here are the vendor's for the real arm."""
+"""The table has no limits for right_j6; these are the vendor's for the real arm."""
 
 
 def _constant(values: list[float]) -> NDArray[np.float64]:
@@ -57,20 +57,20 @@ QD_MAX_RAD_S = _column("velocity")
 EFFORT_MAX_N_M = _column("effort")
 
 QDD_MAX_RAD_S2 = _constant([10.0, 8.0, 10.0, 10.0, 12.0, 12.0, 12.0])
-"""Accelerations that the vendor's simulator allows."""
+"""Acceleration limits of the vendor's simulator."""
 
 DAMPING_N_M_S_RAD = _constant([10.0, 5.0, 5.0, 1.0, 2.0, 1.0, 1.0])
 FRICTION_N_M = _constant([5.0, 2.0, 2.0, 0.5, 1.0, 0.5, 0.5])
 """Joint damping and dry friction of the vendor's simulator."""
 
 ROTOR_INERTIA_KG_M2 = _constant([0.5, 0.5, 0.3, 0.3, 0.1, 0.1, 0.1])
-"""Inertia of motor and gear as felt at the joint. Our assumption, the vendor gives none: about that of
-the link behind each joint, so that a wrist answers a torque within a few control cycles, not milliseconds."""
+"""Inertia of motor and gear at the joint. Our assumption, since the vendor gives none: about that of the link behind
+the joint, so that a wrist responds to a torque within a few control cycles, not milliseconds."""
 
 INERTIA_LEAST_KG_M2 = _constant([0.7, 0.95, 0.35, 0.45, 0.12, 0.1, 0.1])
 INERTIA_MOST_KG_M2 = _constant([2.7, 2.35, 0.85, 0.8, 0.14, 0.12, 0.1])
-"""What a torque at one joint has to move, over 3000 postures around neutral: the least when the other joints
-are free, the 95th percentile when they are held. From the simulated arm's mass matrix, rotors included."""
+"""Inertia at each joint over 3000 postures around neutral: minimum with free other joints, 95th percentile with held
+ones. From the simulated arm's mass matrix, rotors included."""
 
 NEUTRAL_RAD = _constant([0.0, -1.18, 0.0, 2.18, 0.0, 0.57, 3.3161])
-"""The vendor's neutral posture; the hand is at (0.4496, 0.1603, 0.2158) m in frame base, pointing down."""
+"""Vendor's neutral posture; the hand is at (0.4496, 0.1603, 0.2158) m in frame base, pointing down."""

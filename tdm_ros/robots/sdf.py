@@ -34,14 +34,14 @@ SDF_VERSION = "1.9"
 JOINT_STATES = "/sawyer/joint_states"
 
 _ON_BASE = ("base", "controller_box", "pedestal_feet")
-"""They have no mass, and frame base is theirs: in SDF one link, welded to the world."""
+"""Links without mass at frame base: one link in SDF, welded to the world."""
 
 
 def command_topic(joint: str, actuation: str) -> str:
-    """Where Gazebo listens for a joint's velocity [rad/s] or torque [N m].
+    """Gazebo topic of a joint's velocity [rad/s] or torque [N m].
 
-    Source: gz-sim's systems JointController and ApplyJointForce. The second knows no other topic than this (versions 8
-    to 11), so that it is the model's name in it that has to fit.
+    Source: gz-sim's systems JointController and ApplyJointForce. The latter has a fixed topic name (versions 8 to 11),
+    which contains the model's name.
     """
     if ACTUATIONS[actuation].mode == "velocity":
         return f"/sawyer/{joint}/cmd_vel"
@@ -49,31 +49,31 @@ def command_topic(joint: str, actuation: str) -> str:
 
 
 def sawyer_sdf(actuation: str = "velocity", fork: bool = False) -> str:
-    """Write the model alone, as SDF 1.9.
+    """SDF 1.9 text of the model alone.
 
     Parameters
     ----------
     actuation : str
-        A name in `ACTUATIONS`.
+        Name in `ACTUATIONS`.
     fork : bool
         Whether it holds the fork of the task `sawyer_push`.
 
     Raises
     ------
     KeyError
-        If there is no such actuation.
+        If the actuation is unknown.
     """
     return laid_out(f'<sdf version="{SDF_VERSION}">{sawyer_model(actuation, fork)}</sdf>')
 
 
 def sawyer_model(actuation: str = "velocity", fork: bool = False) -> str:
-    """Write the element `model`, as `sawyer_sdf` has it.
+    """Element `model` of `sawyer_sdf`.
 
     Notes
     -----
-    Links with a mass are links, the others frames: SDF takes a link for one of 1 kg if it is not told. Without gravity
-    on them they behave as with the robot's compensation. Nothing of it touches itself, pedestal included, unlike in
-    MuJoCo: it is the limiter that keeps it from trying. SDF has no number for the inertia of rotors; see `_rotor`.
+    Links with a mass are links, the others frames: SDF assumes 1 kg for a link without a mass. Gravity is off, as with
+    the robot's compensation. Unlike in MuJoCo there is no self-collision, pedestal included; the limiter prevents it.
+    SDF has no field for the inertia of rotors; see `_rotor`.
     """
     rotors = ACTUATIONS[actuation].mode == "torque"
     heavy = (entry for entry in facts()["links"] if "mass" in entry or entry["name"] == "base")
@@ -104,11 +104,11 @@ def _link(entry: dict[str, Any], fork: bool, rotors: bool) -> str:
 
 
 def _rotor(entry: dict[str, Any]) -> dict[str, str]:
-    """The moments of a link with its joint's rotor as a thin disc about the joint's axis, which z is.
+    """Moments of inertia of a link with its joint's rotor as a thin disc about the joint's axis z.
 
-    Without it the wrist has all but no inertia, and the dry friction of DART, Gazebo's engine, holds it against any
-    torque of an action. What a torque has to move is 0.7 to 1.4 times what it is in MuJoCo with these discs, less than
-    0.4 times without (in the mean over postures around neutral, other joints free).
+    Without it the wrist has almost no inertia, and the dry friction of DART, Gazebo's engine, holds it against any
+    torque of an action. The effective inertia is 0.7 to 1.4 times that in MuJoCo with these discs, less than 0.4 times
+    without (mean over postures around neutral, other joints free).
     """
     if not entry["name"].startswith("right_l"):
         return {}
@@ -118,7 +118,7 @@ def _rotor(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _joint(entry: dict[str, Any], actuation: Actuation) -> str:
-    """One of the arm's seven joints; a weld for what has a mass, such as the head; else a frame."""
+    """Revolute joint of the arm; fixed joint for other links with mass, such as the head; frame otherwise."""
     name, parent, child = entry["name"], entry["parent"], entry["child"]
     if not any("mass" in link for link in facts()["links"] if link["name"] == child):
         return f'<frame name="{child}" attached_to="{parent}"><pose>{entry["xyz"]} {entry["rpy"]}</pose></frame>'
@@ -135,7 +135,7 @@ def _joint(entry: dict[str, Any], actuation: Actuation) -> str:
 
 
 def _systems(actuation: str) -> str:
-    """What makes Gazebo report the joints and move them. Neither way of moving them ever times out."""
+    """Gazebo systems that publish the joint states and drive the joints. Commands never time out there."""
     names = "".join(f"<joint_name>{name}</joint_name>" for name in JOINT_NAMES)
     systems = [system("joint-state-publisher", "JointStatePublisher", f"<topic>{JOINT_STATES}</topic>{names}")]
     for name in JOINT_NAMES:
@@ -149,12 +149,12 @@ def _systems(actuation: str) -> str:
 
 
 def system(file: str, name: str, inner: str = "") -> str:
-    """A system of Gazebo, with its settings."""
+    """Element of a Gazebo system with its settings."""
     return f'<plugin filename="gz-sim-{file}-system" name="gz::sim::systems::{name}">{inner}</plugin>'
 
 
 def shapes(link: str, touched: Iterable[Shape], drawn: Iterable[Shape], surface: str = "") -> str:
-    """Collisions and visuals of a link; ``surface`` is the inner of each collision's own."""
+    """Collisions and visuals of a link; ``surface`` is the content of each collision's surface."""
     outside = f"<surface>{surface}</surface>" if surface else ""
     return "".join(
         [
@@ -191,7 +191,7 @@ def _material(shape: Shape) -> str:
 
 
 def coloured(rgba: tuple[float, float, float, float], shine: float = 0.0, glow: float = 0.0) -> str:
-    """A material of one colour."""
+    """Material of one colour."""
     rgb, alpha = rgba[:3], rgba[3]
     parts = {"ambient": rgb, "diffuse": rgb, "specular": (shine,) * 3, "emissive": tuple(glow * part for part in rgb)}
     return f"<material>{''.join(f'<{key}>{text((*part, alpha))}</{key}>' for key, part in parts.items())}</material>"

@@ -32,7 +32,7 @@ def pose(shape: Shape) -> tuple[str, str]:
 
 
 def laid_out(xml: str) -> str:
-    """Indent XML, and say at its top where it comes from.
+    """Indented XML with a comment on its origin.
 
     Raises
     ------
@@ -45,13 +45,13 @@ def laid_out(xml: str) -> str:
 
 
 def sawyer_urdf() -> str:
-    """Write all links of the vendor's table, with frame base as the root.
+    """URDF text of all links of the vendor's table, with frame base as the root.
 
     Returns
     -------
     str
-        URDF. The seven joints of the arm turn. The head stays as it is in the simulated arm: nobody would publish its
-        angle, and RViz cannot show what hangs on a joint without one.
+        URDF with the seven joints of the arm. The head is fixed as in simulation: no node publishes its
+        angle, and RViz needs one for each joint.
     """
     materials = (f'<material name="{n}"><color rgba="{_rgba(n)}"/></material>' for n in MATERIALS)
     links = (_link(entry) for entry in facts()["links"])
@@ -104,9 +104,9 @@ def _shape(tag: str, shape: Shape) -> str:
 
 
 def plain(shape: Shape) -> list[Shape]:
-    """A shape as what URDF has: boxes, cylinders and spheres.
+    """Boxes, cylinders and spheres that replace a shape in URDF.
 
-    A capsule is a cylinder and two spheres. Of an ellipsoid, which is the thin head, remains a plate with round ends.
+    A capsule becomes a cylinder and two spheres; an ellipsoid (the thin head) becomes a plate with round ends.
     """
     if shape.kind == "capsule":
         radius, length = shape.size_m
@@ -122,6 +122,6 @@ def plain(shape: Shape) -> list[Shape]:
 
 
 def _moved(shape: Shape, offset_m: Triple, kind: str, size_m: tuple[float, ...]) -> Shape:
-    """Another shape beside this one, at a place in this one's own frame."""
+    """Shape with an offset in this one's frame."""
     x, y, z = map(float, np.add(shape.position_m, rotation_from_rpy(shape.rpy_rad) @ offset_m))
     return shape._replace(kind=kind, size_m=size_m, position_m=(x, y, z))

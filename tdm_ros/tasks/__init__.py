@@ -11,8 +11,8 @@ from tdm_ros.tasks.registry import (
     SAWYER_PUSH,
     SAWYER_PUSH_AROUND,
     SAWYER_REACH,
-    ask,
     observe,
+    prompt,
 )
 from tdm_ros.tasks.scenes import SCENES, Scene
 from tdm_ros.tasks.spec import Channels, TaskSpec
@@ -32,6 +32,6 @@ __all__ = [
     "Channels",
     "Scene",
     "TaskSpec",
-    "ask",
     "observe",
+    "prompt",
 ]

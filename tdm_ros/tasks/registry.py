@@ -1,8 +1,6 @@
 """Descriptions of all tasks.
 
-Source: arXiv 1802.09081 and rlkit v0.1.2 (facts only): observations, goals, horizons and lengths of episodes.
-
-Source: arXiv 1802.09081 and rlkit v0.1.2 (facts only): observations, torques, starts and goals.
+Source: arXiv 1802.09081 and rlkit v0.1.2 (facts only): observations, torques, starts, goals, horizons, episode lengths.
 """
 
 from __future__ import annotations
@@ -22,13 +20,13 @@ _ANT_MOTORS = tuple(f"{part}_{leg}" for leg in (4, 1, 2, 3) for part in ("hip", 
 
 
 def free(names: tuple[str, ...], unit: str) -> Channels:
-    """Describe a vector without bounds, whose values are of the order of one."""
+    """Channels without bounds, with values of the order of one."""
     size = len(names)
     return Channels(names, unit, (-np.inf,) * size, (np.inf,) * size, (1.0,) * size)
 
 
 def motors(names: tuple[str, ...], unit: str, largest: tuple[float, ...]) -> Channels:
-    """Describe an action in [-1, 1], where one means ``largest`` [unit]."""
+    """Channels of an action in [-1, 1], with ``largest`` [unit] for 1."""
     size = len(names)
     return Channels(names, unit, (-1.0,) * size, (1.0,) * size, largest)
 
@@ -50,7 +48,7 @@ CHEETAH = TaskSpec(
     rate_hz=20.0,
     success=0.5,
 )
-"""Run at a speed, forwards or backwards. 99 steps are 9 times the horizon's 11."""
+"""Run at a commanded speed, forwards or backwards. 99 steps are 9 times the horizon's 11."""
 
 _ANT = (
     *("height", "quat_w", "quat_x", "quat_y", "quat_z", *_ANT_JOINTS),
@@ -71,8 +69,8 @@ ANT_POSITION = TaskSpec(
     rate_hz=20.0,
     success=0.5,
 )
-"""Walk to a point up to 6 m away along each axis, with a fifth of Gymnasium's torque. The horizon is the paper's, the
-whole attempt: it is never there before."""
+"""Walk to a point up to 6 m away along each axis, with a fifth of Gymnasium's torque. The horizon is the paper's: the
+whole episode."""
 
 ANT_POSITION_VELOCITY = TaskSpec(
     name="ant_position_velocity",
@@ -91,9 +89,9 @@ ANT_POSITION_VELOCITY = TaskSpec(
     score=((0.1, (0, 1, 2)), (0.9, (3,))),
     success=0.005,
 )
-"""Be at a point with a velocity, which is a displacement per step: 0.05 m are 1 m/s. The score is the authors' own,
-which counts the velocity along x as a position. The horizon is the paper's: to arrive with a velocity takes a run-up,
-and within 15 steps the velocity alone is the best that can be promised."""
+"""Be at a point with a velocity, as a displacement per step: 0.05 m are 1 m/s. The score is the authors' own, which
+counts the velocity along x as a position. The horizon is the paper's: arriving with a velocity takes a run-up, for
+which 15 steps are too short."""
 
 
 _REACHER_JOINTS = (
@@ -113,13 +111,13 @@ REACHER = TaskSpec(
     rate_hz=20.0,
     success=0.05,
 )
-"""Bring the tip to where it is in a random posture. The box of goals holds them all; not all of it can be reached."""
+"""Move the tip to its position in a random posture. The box of goals contains them all; parts of it are unreachable."""
 
 
 HALF_WIDTH_M = 1.0
 """The maze is the square from minus this to this."""
 RADIUS_M = 0.04
-"""Of the ball that rolls in it; a way is possible where its middle stays this far from the walls."""
+"""Radius of the ball; a path is feasible where its centre stays this far from the walls."""
 SPEED_M_S = 1.2
 
 WALLS_M = np.array(
@@ -129,7 +127,7 @@ WALLS_M = np.array(
         [[-0.05, -0.30], [0.05, 0.06]],
     ]
 )
-"""Lower and upper corners of the inner walls, (3, 2, 2) [m]: from the lower left to the upper right it is an S."""
+"""Lower and upper corners of the inner walls, (3, 2, 2) [m]; the path from lower left to upper right is an S."""
 
 _OUT_M = HALF_WIDTH_M + 0.1
 FENCE_M = np.array(
@@ -140,7 +138,7 @@ FENCE_M = np.array(
         [[HALF_WIDTH_M, -_OUT_M], [_OUT_M, _OUT_M]],
     ]
 )
-"""Those of the walls around it, (4, 2, 2) [m]."""
+"""Lower and upper corners of the outer walls, (4, 2, 2) [m]."""
 
 _REACH_M = HALF_WIDTH_M - 2 * RADIUS_M
 
@@ -154,8 +152,8 @@ MAZE = TaskSpec(
     rate_hz=20.0,
     success=0.05,
 )
-"""Roll to a point. 96 steps are six times the horizon's 16, in which the ball gets at most 0.9 m far; the longest ways
-measure 4 m. The walls are not in the observation: what cannot be reached, a learner has to find out."""
+"""Roll to a point. 96 steps are six times the horizon's 16, in which the ball moves at most 0.9 m; the longest paths
+measure 4 m. The walls are not observed: the learner has to discover what is unreachable."""
 
 
 _PUSHER_JOINTS = ("shoulder", "elbow", "wrist")
@@ -172,7 +170,7 @@ PUSHER = TaskSpec(
     score=((1.0, (2, 3)),),
     success=0.1,
 )
-"""Push a puck to a target; `ask` says where the hand is to be. Judged by the puck alone.
+"""Push a puck to a target; `prompt` sets the goal of the hand. Scored by the puck alone.
 
 Source: arXiv 1802.09081 (observation, torques, starts, targets); the arm is our own.
 """
@@ -191,7 +189,7 @@ SAWYER_PUSH = TaskSpec(
     score=((1.0, (2, 3)),),
     success=0.05,
 )
-"""Push a puck over Sawyer's table; `ask` says where the hand is to be. Judged by the puck alone. 64 steps are 4 times
+"""Push a puck over Sawyer's table; `prompt` sets the goal of the hand. Scored by the puck alone. 64 steps are 4 times
 the horizon's 16. Success as in Gymnasium-Robotics' FetchPush."""
 
 SAWYER_PUSH_AROUND = replace(
@@ -199,33 +197,33 @@ SAWYER_PUSH_AROUND = replace(
     name="sawyer_push_around",
     goal=Channels(_PLACES, "m", (0.42, -0.25, 0.48, -0.22), (0.80, 0.25, 0.80, 0.22), (0.1,) * 4),
 )
-"""`SAWYER_PUSH` from anywhere: the hand may start beyond the puck, and has to go round it before it can push."""
+"""`SAWYER_PUSH` from anywhere: the hand may start beyond the puck, and must move around it before it can push."""
 
 
-def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: bool = True) -> Array:
-    """What is asked for at present: hand to the puck where it lies and, once it is held, the puck to the target.
+def prompt(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: bool = True) -> Array:
+    """Present goal of hand and puck: the hand to the puck and, once the fork holds it, the puck to the target.
 
     Parameters
     ----------
     achieved_m : (4,) [m]
         Hand and puck, x and y.
     target_m : (2,) [m]
-        Of the puck.
+        Target of the puck.
     held_m : float
-        The fork holds the puck when the hand is closer to it than this.
+        Distance between hand and puck below which the fork holds it.
     puck_stays : bool
-        Whether the puck is to stay until then. For a learner that sums rewards it is to be at the target all along:
-        catching it would cost such a one.
+        Whether the puck's goal is its present position until then. For learners that sum rewards it is the target from
+        the start: otherwise holding the puck would reduce the return.
 
     Returns
     -------
     (4,) float32 [m]
-        The goal of the moment; what is judged is the target.
+        Present goal; the score refers to the target.
 
     Notes
     -----
-    Source: the paper's rule of two stages for its TDM. The hand is to be where the puck is now in both, so that it does
-    not run ahead of a puck that it pushes.
+    Source: the paper's rule of two stages for its TDM. The hand's goal is the puck's present position in both, so that
+    it does not move ahead of a puck that it pushes.
     """
     hand, puck = np.split(np.asarray(achieved_m, np.float32), 2)
     target = np.asarray(target_m, np.float32)
@@ -235,11 +233,11 @@ def ask(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: b
 
 GOAL_LOW_M = (0.35, -0.35, 0.05)
 GOAL_HIGH_M = (0.80, 0.35, 0.60)
-"""Box of hand goals in frame base [m]. Every corner is inside the reach of the arm with the hand in any orientation."""
+"""Box of hand goals in frame base [m]. Every corner is reachable with the hand in any orientation."""
 
 
 def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
-    """Describe reaching with one way of driving the joints.
+    """Description of reaching with one actuation.
 
     Parameters
     ----------
@@ -273,7 +271,7 @@ def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
 
 
 SAWYER_REACH: dict[str, TaskSpec] = {name: reach_task(actuation) for name, actuation in ACTUATIONS.items()}
-"""The reaching task for each actuation: velocity, torque, torque_low_damping."""
+"""Reaching task per actuation: velocity, torque, torque_low_damping."""
 
 SAWYER_AROUND = replace(
     SAWYER_REACH["velocity"],
@@ -288,11 +286,11 @@ SAWYER_AROUND = replace(
     ),
     score=((1.0, (1, 2, 3)),),
 )
-"""Reaching all round the robot, whose first joint has stops behind it. Judged is the hand. The joint is part of the
-goal, because the hand alone does not say what can be reached from there: close to the stop its one side looks like the
-other. The box of goals holds them all; they are drawn from a ring around the base."""
+"""Reaching all around the robot, whose first joint has limits behind it. Scored by the hand. The joint is part of the
+goal, because near its limit the hand's position alone does not determine what is reachable. The box of goals contains
+them all; they are drawn from a ring around the base."""
 
 
 def observe(q_rad: ArrayLike, qd_rad_s: ArrayLike, hand_m: ArrayLike) -> Array:
-    """Assemble the observation of reaching: (J,) [rad], (J,) [rad/s], (3,) [m] -> (2J + 3,) float32."""
+    """Observation of reaching: (J,) [rad], (J,) [rad/s], (3,) [m] -> (2J + 3,) float32."""
     return np.concatenate([np.asarray(q_rad), np.asarray(qd_rad_s), np.asarray(hand_m)]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Scenes around the arm: keep-outs of the hand, and goals for which they matter."""
+"""Scenes around the arm: keep-outs of the hand, and goals of their evaluation."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ CLEAR_M = 0.03
 
 @dataclass(frozen=True)
 class Scene:
-    """Regions in the first three dimensions of the goal space, and how an evaluation looks there.
+    """Keep-out boxes in the first three dimensions of the goal space, and the evaluation in this scene.
 
-    Nothing in the simulation stops the hand at a region: who enters one has failed, and is counted.
+    The simulation does not stop the hand at a box: an episode that enters one counts as failed.
 
     Parameters
     ----------
     keep_out_m : tuple of (low, high)
         Opposite corners of boxes in frame base [m].
     evaluate_low_m, evaluate_high_m : (3,) tuple of float [m], optional
-        Box of the evaluation's goals; left out, it is the task's.
+        Box of the evaluation's goals; default: the task's.
     evaluate_steps : int, optional
-        Length of an episode of the evaluation [steps]; left out, it is the task's.
+        Length of an evaluation episode [steps]; default: the task's.
 
     Raises
     ------
@@ -47,11 +47,11 @@ class Scene:
 
     @property
     def boxes_m(self) -> NDArray[np.float64]:
-        """The regions, (K, 2, 3) [m]."""
+        """Keep-out boxes, (K, 2, 3) [m]."""
         return np.array(self.keep_out_m, np.float64).reshape(-1, 2, 3)
 
     def inside(self, points_m: ArrayLike, margin_m: float = 0.0) -> NDArray[np.bool_]:
-        """Whether points are in a region or nearer than the margin: (..., 3) [m] -> (...)."""
+        """Whether points are within the margin of a box: (..., 3) [m] -> (...)."""
         points, boxes = np.asarray(points_m, np.float64)[..., None, :], self.boxes_m
         within = (points > boxes[:, 0] - margin_m) & (points < boxes[:, 1] + margin_m)
         return np.asarray(within.all(axis=-1).any(axis=-1))
@@ -94,7 +94,7 @@ def checked_boxes(boxes_m: NDArray[np.float64]) -> NDArray[np.float64]:
         If a corner is not a number, or a lower corner is not below its upper one.
     """
     if not (boxes_m[:, 0] < boxes_m[:, 1]).all():
-        raise ValueError(f"a keep-out box must go from its lower to its upper corner, got {boxes_m.tolist()}")
+        raise ValueError(f"each keep-out box must have its lower corner below its upper one, got {boxes_m.tolist()}")
     return boxes_m
 
 

@@ -11,11 +11,11 @@ _STREAMS: dict[Purpose, int] = {"train": 0, "validate": 1, "evaluate": 2}
 
 
 def generator(purpose: Purpose, seed: int, episode: int = 0) -> np.random.Generator:
-    """Make the generator of one episode's goal and start; the streams of the three purposes never meet.
+    """Generator of one episode's goal and start; the streams of the three purposes are disjoint.
 
     Parameters
     ----------
-    purpose : "train", "validate" (looked at while learning) or "evaluate" (reported)
+    purpose : "train", "validate" (during training) or "evaluate" (reported)
     seed, episode : int >= 0
 
     Raises

@@ -1,4 +1,4 @@
-"""Description of a task: every number that crosses an interface, with its name, unit, scale and bounds."""
+"""Description of a task: names, units, scales and bounds of all numbers at its interfaces."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float32]
 
 RANGES, SCALES = 10.0, 1000.0
-"""A number is not physical where it is out of its bounds by more than ten times their distance or, without bounds,
-larger than a thousand scales."""
+"""Physically plausible values are within ten times the range of the bounds outside them or, without bounds, below a
+thousand scales."""
 
 HORIZON = 15
-"""Longest ``steps_left`` where a task does not say otherwise [steps]: longer times are gone in several of them."""
+"""Default of the longest ``steps_left`` [steps]; longer times are divided into segments."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Channels:
     ----------
     names : tuple of str, length D
     unit : str
-        One unit for all, or a comma separated list.
+        One unit for all, or a comma-separated list.
     low, high : tuple of float, length D
-        Bounds [unit]; infinite where there are none. For goals: the box that goals are drawn from.
+        Bounds [unit], or infinity. For goals: the box that goals are drawn from.
     scale : tuple of float, length D
-        A typical distance [unit]; what "one" means to the networks.
+        Typical distance [unit], to which the networks normalise.
     wrap : tuple of bool, length D, optional
-        Whether a value is an angle that is compared modulo one turn [rad]. A goal with an angle must say so, or that
-        its angles do not wrap (a joint between its stops).
+        Whether a value is an angle that is compared modulo one turn [rad]. Required for goals with angles, also where
+        they do not wrap (a joint with limits).
 
     Raises
     ------
@@ -69,7 +69,7 @@ class Channels:
         return len(self.names)
 
     def difference(self, end: ArrayLike, start: ArrayLike) -> NDArray[Any]:
-        """The way from ``start`` to ``end``, (..., D) [unit]; angles that wrap take the short way round."""
+        """Difference from ``start`` to ``end``, (..., D) [unit]; wrapped angles by the shorter arc."""
         gap = np.asarray(end) - np.asarray(start)
         if self.wrap is not None and any(self.wrap):
             turns = np.round(gap / (2 * np.pi)) * np.asarray(self.wrap)
@@ -78,7 +78,7 @@ class Channels:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Channels:
-        """Rebuild from plain data, in which tuples have become lists."""
+        """Inverse of `asdict`; tuples may have become lists."""
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
         return cls(**values)
 
@@ -88,7 +88,7 @@ class Channels:
         Raises
         ------
         ValueError
-            If the shape is another or a value is not finite; the message names ``what``.
+            If the shape is wrong or a value is not finite; the message names ``what``.
         """
         array = np.array(values, np.float32)
         if array.shape != (self.size,):
@@ -98,12 +98,12 @@ class Channels:
         return array
 
     def plausible(self, values: ArrayLike, what: str) -> Array:
-        """The same for what comes from a message or a file: also within `RANGES` times the bounds, or `SCALES` scales.
+        """As `checked`, for values of a message or a file: also within `RANGES` times the bounds, or `SCALES` scales.
 
         Raises
         ------
         ValueError
-            As `checked`, or if a value is farther out than any robot gets.
+            As `checked`, or if a value is not physically plausible.
         """
         array = self.checked(values, what)
         low, high, scale = (np.asarray(part, np.float64) for part in (self.low, self.high, self.scale))
@@ -118,27 +118,27 @@ class Channels:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A goal-conditioned task: its observation, action and goal vectors, its rate and its horizon.
+    """Goal-conditioned task: observation, action and goal vectors, rate and horizon.
 
     Parameters
     ----------
     name : str
     observation : Channels, size O
     action : Channels, size A
-        Always in [-1, 1]; ``unit`` says what one means on the robot.
+        Always in [-1, 1]; ``unit`` is that of `scale`, the command for 1.
     goal : Channels, size G
-        ``low`` and ``high`` are the box of goals, ``scale`` the distance that counts as one.
+        ``low`` and ``high`` are the box of goals, ``scale`` the typical distance.
     horizon : int
-        Longest ``steps_left`` that is learned [steps]; 0 makes the TDM a one-step model.
+        Longest learned ``steps_left`` [steps]; 0 makes the TDM a one-step model.
     episode_steps : int
         Length of an episode [steps].
     rate_hz : float
         Control rate [Hz].
     score : tuple of (float, tuple of int), optional
-        How an attempt is judged: a sum of ``weight * Euclidean norm of these goal dimensions``. Left out, it is the
-        distance over all of them. Learning looks at all dimensions in any case.
+        Score of an episode: sum of ``weight * Euclidean norm over these goal dimensions``. Default: the distance over
+        all dimensions. Learning uses all dimensions in any case.
     success : float
-        Score at which an attempt counts as a success [goal unit].
+        Score below which an episode counts as a success [goal unit].
     """
 
     name: str
@@ -172,7 +172,7 @@ class TaskSpec:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen characters that change whenever the meaning of a stored number changes (not with the horizon)."""
+        """Name and hash, which changes with the meaning of any stored number (not with the horizon)."""
         meaning = asdict(self)
         for key in ("horizon", "episode_steps", "score", "success"):
             del meaning[key]
@@ -180,7 +180,7 @@ class TaskSpec:
         return f"{self.name}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def distance(self, achieved: ArrayLike, goal: ArrayLike) -> NDArray[np.float64]:
-        """How far off, by the task's `score`, over the last axis: (..., G), (..., G) -> (...) [goal unit]."""
+        """Score of achieved goals, over the last axis: (..., G), (..., G) -> (...) [goal unit]."""
         gap = self.goal.difference(np.asarray(goal, np.float64), np.asarray(achieved, np.float64))
         groups = self.score or ((1.0, tuple(range(self.goal.size))),)
         return sum(weight * np.linalg.norm(gap[..., list(dims)], axis=-1) for weight, dims in groups)
@@ -190,12 +190,12 @@ class TaskSpec:
         return rng.uniform(self.goal.low, self.goal.high).astype(np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for a checkpoint; `from_json` reads it back."""
+        """Plain data for a checkpoint; inverse: `from_json`."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TaskSpec:
-        """Rebuild a task from `to_json` data.
+        """Inverse of `to_json`.
 
         Raises
         ------

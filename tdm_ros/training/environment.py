@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import tdm_ros
-from tdm_ros.envs.goal_env import GoalEnv, adopt, make_env
+from tdm_ros.envs.goal_env import GoalEnv, make_env, wrap_env
 from tdm_ros.envs.wrappers import KEYS, Noise, check_goal_env
 from tdm_ros.files import write_durably
 from tdm_ros.tasks import Channels, TaskSpec
@@ -243,7 +243,7 @@ def adopted(
             sizes = [int(space[key].shape[0]) for key in KEYS[:2]] + [int(outer.action_space.shape[0])]  # type: ignore[index]
             refuse_other_sizes(folder, task, name, *sizes)
         given = replace(task, horizon=own.horizon if isinstance(own, TaskSpec) else HORIZON)
-    env, task = adopt(outer, name, horizon, given, noise)
+    env, task = wrap_env(outer, name, horizon, given, noise)
     box: Any = env.action_space if isinstance(source, str) else outer.action_space
     return Adopted(env, task, box, source if isinstance(source, str) else None)
 

@@ -346,7 +346,7 @@ def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_let_go_first(nea
         near.bench.spin(0.2)
         near.twists.clear()
         near.drive(page, SLOW, 1.5)  # what waited is late; then it answers in time, but still holds on
-        assert near.refused("driving: let go first") > 0
+        assert near.refused("driving: release the control first") > 0
         assert not near.twists
         near.drive(page, SLOW, 0.1, held=False)
         near.drive(page, SLOW, 0.3)

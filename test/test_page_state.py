@@ -14,9 +14,9 @@ from tdm_ros.console.console_state import (
     REMEDIES,
     TEXT,
     VALUES,
-    Desk,
+    ConsoleState,
     NodeValues,
-    Picture,
+    Snapshot,
     curve_options,
     cycle_rows,
     fault_of,
@@ -31,37 +31,39 @@ from tdm_ros.robots.sawyer import NEUTRAL_RAD
 LOW, HIGH = (0.4, -0.3, 0.1), (0.8, 0.3, 0.6)
 
 
-def test_desk_goal_is_brought_into_the_box_and_one_that_is_not_finite_is_refused() -> None:
-    desk = Desk(LOW, HIGH)
-    desk.ask_goal(5.0, 0.1, -1.0)
-    assert [order.point_m for order in desk.orders()] == [(0.8, 0.1, 0.1)]
+def test_console_state_goal_is_brought_into_the_box_and_one_that_is_not_finite_is_refused() -> None:
+    console = ConsoleState(LOW, HIGH)
+    console.request_goal(5.0, 0.1, -1.0)
+    assert [order.point_m for order in console.take_requests()] == [(0.8, 0.1, 0.1)]
     with pytest.raises(ValueError, match="three finite numbers"):
-        desk.ask_goal(0.5, math.nan, 0.2)
-    assert desk.orders() == []
+        console.request_goal(0.5, math.nan, 0.2)
+    assert console.take_requests() == []
 
 
-def test_desk_more_orders_than_can_be_carried_out_are_refused_and_counted() -> None:
-    desk = Desk(LOW, HIGH)
+def test_console_state_more_orders_than_can_be_carried_out_are_refused_and_counted() -> None:
+    console = ConsoleState(LOW, HIGH)
     for _ in range(QUEUED + 5):
-        desk.ask("pause")
-    assert len(desk.orders()) == QUEUED
-    assert [(why, count) for why, _, count in desk.refused()] == [("page: more orders than can be carried out", 5)]
+        console.request("pause")
+    assert len(console.take_requests()) == QUEUED
+    assert [(why, count) for why, _, count in console.take_rejections()] == [
+        ("page: too many requests of the operator", 5)
+    ]
 
 
-def test_desk_of_driving_only_the_last_word_counts_and_once() -> None:
-    desk = Desk(LOW, HIGH)
-    desk.drive((0.1, 0, 0), True)
-    desk.drive((0, 0, 0), False)
-    said = desk.driven()
-    assert said is not None and not said.engaged and time.monotonic() - said.said_s < 1.0
-    assert desk.driven() is None
+def test_console_state_of_driving_only_the_last_word_counts_and_once() -> None:
+    console = ConsoleState(LOW, HIGH)
+    console.drive((0.1, 0, 0), True)
+    console.drive((0, 0, 0), False)
+    said = console.take_drive()
+    assert said is not None and not said.engaged and time.monotonic() - said.received_s < 1.0
+    assert console.take_drive() is None
 
 
-def test_desk_refusals_with_ever_new_details_take_no_more_room() -> None:
-    desk = Desk(LOW, HIGH)
+def test_console_state_refusals_with_ever_new_details_take_no_more_room() -> None:
+    console = ConsoleState(LOW, HIGH)
     for number in range(1000):
-        desk.refuse("page: flood", str(number))
-    told = desk.refused()
+        console.reject("page: flood", str(number))
+    told = console.take_rejections()
     assert sum(count for _, _, count in told) == 1000 and len(told) <= QUEUED + 1
 
 
@@ -82,9 +84,9 @@ def test_links_of_the_model_are_where_kinematics_says_at_any_posture() -> None:
 
 
 def test_readings_of_nothing_and_of_garbled_values_are_dashes() -> None:
-    rows = dict(cycle_rows(Picture(values={"arm": {"rate_hz": "much", "refused: x": "3"}, "planner": {"plans": "7"}})))
+    rows = dict(cycle_rows(Snapshot(values={"arm": {"rate_hz": "much", "refused: x": "3"}, "planner": {"plans": "7"}})))
     assert rows["commands in time"] == "- Hz" and rows["plans"] == "7" and rows["inputs rejected, all nodes"] == "3"
-    assert recorded_rows(Picture(executed={"HUMAN": 5}, log=(("0000.mcap", 2_500_000),))) == [
+    assert recorded_rows(Snapshot(executed={"HUMAN": 5}, log=(("0000.mcap", 2_500_000),))) == [
         ("transitions by human", "5"),
         ("0000.mcap", "2.50 MB"),
     ]
@@ -109,9 +111,9 @@ def test_values_of_made_up_nodes_and_without_end_take_no_more_room() -> None:
 
 
 def test_fault_is_what_the_arm_says_or_else_the_supervisor() -> None:
-    assert fault_of(Picture(state="RUNNING", reason="episode 3", hold_reason="no command")) == ""
-    assert fault_of(Picture(state="FAULT", reason="the arm: silent")) == "the arm: silent"
-    assert fault_of(Picture(state="RUNNING", fault="the robot reports an error")) == "the robot reports an error"
+    assert fault_of(Snapshot(state="RUNNING", reason="episode 3", hold_reason="no command")) == ""
+    assert fault_of(Snapshot(state="FAULT", reason="the arm: silent")) == "the arm: silent"
+    assert fault_of(Snapshot(state="RUNNING", fault="the robot reports an error")) == "the robot reports an error"
 
 
 def test_remedy_of_every_fault_ends_with_clear_fault_and_start_and_is_in_the_documentation() -> None:
