@@ -216,7 +216,7 @@ def test_real_limits_table_and_tool_raise_the_floor() -> None:
         ("look_ahead_s", 0.5),
     ],
 )
-def test_limits_of_the_real_arm_senseless_value_refused_by_name(field: str, value: object) -> None:
+def test_limits_of_the_real_arm_senseless_value_rejected_by_name(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"Limits.*{field}"):
         replace(REAL_LIMITS, **{field: value})
 
@@ -225,6 +225,6 @@ def test_limits_look_ahead_is_what_the_delay_asks_for() -> None:
     assert REAL_LIMITS.look_ahead_s == pytest.approx(STEADY * REAL_LIMITS.horizon_s, abs=0.01)
 
 
-def test_limiter_torques_within_limits_of_velocities_refused() -> None:
-    with pytest.raises(ValueError, match="only velocities"):
+def test_limiter_torques_within_limits_of_velocities_rejected() -> None:
+    with pytest.raises(ValueError, match="need an actuation by velocity"):
         Limiter(ACTUATIONS["torque"], REAL_LIMITS)

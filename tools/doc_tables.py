@@ -7,7 +7,8 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`. NAME is `param
 `tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py` and its `PARTS`; services and
 actions from `SERVICES`, which test_interfaces compares with the living nodes), `message NAME` (from `msg/`),
 `qos` (from `tdm_ros/nodes/qos.py`), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules PACKAGE` (from the
-first lines of docstrings), or `results` (from docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
+first lines of docstrings), `joints sawyer` (from the robot's table), `task NAME` (from the task's description), or
+`results` (from docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -196,6 +197,84 @@ def modules(package: str) -> str:
     return "\n".join(lines)
 
 
+def joints(robot: str) -> str:
+    """Joints of a robot with their limits and the scale of actions by velocity."""
+    from tdm_ros.robots import sawyer
+    from tdm_ros.robots.arm import ACTUATIONS
+
+    assert robot == "sawyer"
+    lines = [
+        "| joint | range, rad | velocity limit, rad/s | torque limit, N m | action 1, velocity | action 1, torque |",
+        "|---|---|---|---|---|---|",
+    ]
+    for i, name in enumerate(sawyer.JOINT_NAMES):
+        numbers = (sawyer.QD_MAX_RAD_S, sawyer.EFFORT_MAX_N_M, ACTUATIONS["velocity"].scale, ACTUATIONS["torque"].scale)
+        cells = " | ".join(f"{column[i]:.3g}" for column in numbers)
+        lines.append(f"| `{name}` | {sawyer.Q_LOWER_RAD[i]:.2f} to {sawyer.Q_UPPER_RAD[i]:.2f} | {cells} |")
+    return "\n".join(lines)
+
+
+STARTS = {
+    "sawyer_reach": "neutral posture, each joint up to 0.1 rad off",
+    "sawyer_around": "the same, with the first joint anywhere within 2.9 rad",
+    "sawyer_push": "hand above the table in front of the robot, puck ahead of the fork",
+    "sawyer_push_around": "half of the episodes as `sawyer_push`, half with the hand anywhere (and the puck to stay)",
+    "maze": "anywhere clear of the walls",
+    "reacher": "straight arm",
+    "pusher": "bent arm, fork open towards the puck; puck in a box of 0.5 m",
+    "cheetah": "standing, with noise on positions and velocities",
+    "ant_position": "standing, with noise on positions and velocities",
+    "ant_position_velocity": "standing, with noise on positions and velocities",
+}
+"""Distribution of the first state, by task; the environments draw it in `_start`."""
+ENDS = {
+    "ant_position": "terminates if the torso is below 0.2 m or above 1 m",
+    "ant_position_velocity": "truncated when the goal is reached",
+}
+"""Ends of an episode before its length."""
+TRAINED = {"sawyer_around": 20_000, "sawyer_push_around": 40_000, "maze": 15_000}
+"""Steps of the command, for tasks without a benchmark of their own."""
+
+
+def task(name: str) -> str:
+    """Observation, goal, action, score, success, start, length, command and result of a task."""
+    from benchmarks.cases import CASES
+    from tdm_ros.envs import TASKS
+    from tdm_ros.envs.goal_env import make_env
+
+    spec = make_env(name).get_wrapper_attr("task")
+    goal, action = spec.goal, spec.action
+    box = ", ".join(f"`{n}` {low:g} to {high:g}" for n, low, high in zip(goal.names, goal.low, goal.high, strict=True))
+    largest = ", ".join(dict.fromkeys(f"{scale:.3g}" for scale in action.scale))
+    score = " + ".join(
+        f"{weight:g} x distance over {', '.join(goal.names[i] for i in dims)}" for weight, dims in spec.score
+    )
+    kind = name.removesuffix("_torque").removesuffix("_torque_low_damping")
+    steps = CASES[name].steps if name in CASES else TRAINED[name]
+    result = f"[curve](results/{name}-{steps}.png), [table](results/tables.md)"
+    end = f"{spec.episode_steps} steps ({spec.episode_steps / spec.rate_hz:g} s)"
+    rows = {
+        "Gymnasium id": f"`{TASKS[name]}`",
+        "observation": f"{spec.observation.size}: {_names(spec.observation.names)} [{spec.observation.unit}]",
+        "goal": f"{goal.size}: {box} [{goal.unit}]",
+        "action": f"{action.size}: {_names(action.names)}; 1 means {largest} {action.unit}",
+        "score": score or "distance over the goal",
+        "success": f"score below {spec.success:g}",
+        "start": STARTS[kind],
+        "end": "; ".join(filter(None, (end, ENDS.get(name)))),
+        "horizon": f"{spec.horizon} steps left",
+        "train": f"`tdm_ros train --task {name} --steps {steps} --out runs/{name}`",
+        "result": result if name in CASES else "[planning](results/planning/tables.md)",
+    }
+    return "\n".join(["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows.items())])
+
+
+def _names(names: tuple[str, ...]) -> str:
+    """Names in code, the middle ones of a long list left out."""
+    shown = names if len(names) <= 9 else (*names[:3], "...", *names[-3:])
+    return ", ".join(part if part == "..." else f"`{part}`" for part in shown)
+
+
 COLUMNS = {
     "`tdm`": "tdm",
     "fixed T": r"tdm_T[1-9]\d*(,running=\w+)?",
@@ -263,7 +342,7 @@ def rewritten(text: str) -> str:
     KeyError
         If a table has an unknown name.
     """
-    makers = {f.__name__: f for f in (parameters, topics, message, qos, arguments, modules, results)}
+    makers = {f.__name__: f for f in (parameters, topics, message, qos, arguments, modules, joints, task, results)}
 
     def fill(found: re.Match[str]) -> str:
         kind, *rest = found["name"].split()

@@ -44,7 +44,7 @@ ALONE_S = 5.0
 
 
 class ConsoleNode(Node):
-    """Passes what it hears to the desk, and what a person asks for on to the others."""
+    """Passes received messages to the page, and requests of the operator to the other nodes."""
 
     def __init__(self) -> None:
         super().__init__("console")
