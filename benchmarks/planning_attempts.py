@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from benchmarks.planning_cases import PlanningCase
+from benchmarks.planning_geometric import shortest_path
 from benchmarks.planning_guides import Guide
 from tdm_ros.envs.goal_env import GoalEnv
 from tdm_ros.planning import KeepOut
-from tdm_ros.planning.geometric import shortest_path
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import Purpose
 from tdm_ros.tdm.actor import NumpyActor

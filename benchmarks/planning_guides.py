@@ -12,14 +12,16 @@ from tdm_ros.planning import GoalSpace, Model, Plan, SeenStates, Status, Subgoal
 from tdm_ros.planning.model import predicted_misses
 from tdm_ros.planning.plan import Pursuer, PursuitSettings
 from tdm_ros.planning.problem import free_dimensions
-from tdm_ros.tasks import prompt
+from tdm_ros.planning.space import Mask
+from tdm_ros.planning.states import farthest
+from tdm_ros.tasks import TaskSpec, prompt
 from tdm_ros.training.evaluation import Situation
 
 Array = NDArray[np.float32]
 PLACED = 100
 """Seen states that a plan within a stage goes through."""
 MOVED = 0.05
-"""They are placed anew when the puck has moved by more than this part of the goal scale."""
+"""The puck in them is moved again when the puck has moved by more than this part of the goal scale."""
 
 
 class Segment(NamedTuple):
@@ -153,7 +155,7 @@ class Staged:
     model : Model
         Says what the rule is expected to come to.
     states : SeenStates
-        In which the puck is placed where it lies.
+        Seen states; the puck is moved to where it lies.
     held : float
         As `Rule`.
     """
@@ -190,7 +192,7 @@ class Staged:
         if self._placed is None or np.linalg.norm(puck - self._placed) > MOVED * unit:
             self._placed = puck
             began = time.thread_time()
-            planner.learn(states=self._states.with_objects_at(planner.task, self._still, now.achieved, PLACED))
+            planner.learn(states=with_objects_at(self._states, planner.task, self._still, now.achieved, PLACED))
             self._to_puck.extra_ms = 1e3 * (time.thread_time() - began)
         return self._to_puck
 
@@ -203,3 +205,36 @@ class Staged:
             "statuses": {key.value: count for key, count in statuses.items() if count},
             "plan": first["plan"],
         }
+
+
+def with_objects_at(states: SeenStates, task: TaskSpec, still: Mask, achieved: Array, count: int) -> SeenStates:
+    """Up to ``count`` states with objects moved to where they lie now.
+
+    An object is rarely seen exactly where it lies now with the rest of the state anywhere. The critics decide which
+    of the combined states are reachable without touching it.
+
+    Parameters
+    ----------
+    states : SeenStates
+    task : TaskSpec
+    still : (G,) bool
+        Goal dimensions of the objects' positions; the observation must have channels of the same names.
+    achieved : (G,) [goal unit]
+        Present positions of the objects; other dimensions are ignored.
+    count : int
+        Number of states, spread over the other dimensions.
+
+    Raises
+    ------
+    ValueError
+        If the observation lacks one of these channels.
+    """
+    names = [name for name, lies in zip(task.goal.names, still, strict=True) if lies]
+    lacking = [name for name in names if name not in task.observation.names]
+    if lacking:
+        raise ValueError(f"observations of {task.name} lack the channels {', '.join(lacking)} of the objects")
+    spread = farthest((states.achieved * states.space.weight)[:, ~still], min(count, len(states)))
+    observation, place = states.observation[spread], states.achieved[spread]
+    observation[:, [task.observation.names.index(name) for name in names]] = achieved[still]
+    place[:, still] = achieved[still]
+    return SeenStates(observation, place, states.space, states.posture)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from benchmarks.planning_attempts import HAIR, keep_out_of, way_of
 from benchmarks.planning_cases import PlanningCase
+from benchmarks.planning_geometric import StraightLines
 from benchmarks.planning_guides import Direct, Guide, Planned, Rule, Staged
 from tdm_ros.planning import (
     GoalSpace,
@@ -23,7 +24,6 @@ from tdm_ros.planning import (
     Status,
     SubgoalPlanner,
 )
-from tdm_ros.planning.geometric import StraightLines
 from tdm_ros.planning.plan import PursuitSettings
 from tdm_ros.planning.problem import free_dimensions
 from tdm_ros.replay import TrajectoryStore
@@ -83,7 +83,6 @@ METHODS: dict[str, Method] = {
     "cem": Method("CEM", "cem"),
     "mppi": Method("MPPI", "mppi"),
     "gradient": Method("gradient", "gradient"),
-    "slsqp": Method("SLSQP", "slsqp"),
     "graph_through": Method("graph, each knot until its time is over", "graph", through=True),
     "cem_through": Method("CEM, each knot until its time is over", "cem", through=True),
     "graph_free": Method("graph, without the feasibility", "graph", objective=UNCONSTRAINED),

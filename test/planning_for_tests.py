@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tdm_ros.planning import KeepOut, Objective, Problem, SeenStates, StraightLines
+from benchmarks.planning_geometric import StraightLines
+from tdm_ros.planning import KeepOut, Objective, Problem, SeenStates
 from tdm_ros.planning.space import GoalSpace
 from tdm_ros.tasks import Channels, TaskSpec
 

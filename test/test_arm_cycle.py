@@ -56,7 +56,7 @@ def test_hold_moving_arm_stops_within_two_cycles() -> None:
     assert not cycle.finish().action.any()
 
 
-def test_command_not_finite_holds_and_says_so() -> None:
+def test_command_not_finite_holds_and_reports_it() -> None:
     cycle = make()
     cycle.command(np.full(7, 0.3))
     cycle.advance(SUBSTEPS)

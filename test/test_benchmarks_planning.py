@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from benchmarks import planning
 from benchmarks.planning_attempts import attempt, keep_out_of, shortest_of
 from benchmarks.planning_cases import CASES
+from benchmarks.planning_geometric import StraightLines
 from benchmarks.planning_guides import Direct, Planned, Staged
 from benchmarks.planning_methods import METHODS, make_guide
 from benchmarks.planning_plots import binned, draw_calibration, segments_of
 from benchmarks.planning_table import succeeded, table
 from tdm_ros.envs.goal_env import make_goal_env
-from tdm_ros.planning import GoalSpace, Plan, SeenStates, Status, StraightLines, SubgoalPlanner
+from tdm_ros.planning import GoalSpace, Plan, SeenStates, Status, SubgoalPlanner
 from tdm_ros.planning.plan import PursuitSettings
 from tdm_ros.replay import Step, TrajectoryStore
 from tdm_ros.tasks.registry import SPEED_M_S

@@ -59,7 +59,7 @@ def test_log_holds_every_line_without_control_characters(tmp_path: Path) -> None
     assert (tmp_path / "arm.log").read_text() == "1 s\nhello\n2 s\n"
 
 
-def test_reader_gone_the_log_goes_on(tmp_path: Path) -> None:
+def test_reader_lost_the_log_goes_on(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, "w") as out:
@@ -70,7 +70,7 @@ def test_reader_gone_the_log_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "arm.log").read_text() == "first\nsecond\n"
 
 
-def test_disk_that_is_full_is_said_once_and_no_error(tmp_path: Path) -> None:
+def test_disk_that_is_full_is_reported_once_and_no_error(tmp_path: Path) -> None:
     (tmp_path / "arm.log").symlink_to("/dev/full")
     with (tmp_path / "out").open("w") as out:
         console = Console(out, tmp_path, width=5)

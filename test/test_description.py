@@ -401,7 +401,7 @@ def test_world_push_puck_and_fork_are_those_of_the_task() -> None:
         np.testing.assert_allclose(np.sort(_ends(bar), axis=0), np.sort(ends, axis=0), atol=3e-6)
 
 
-def test_world_unknown_scene_is_refused_with_those_there_are() -> None:
+def test_world_unknown_scene_is_rejected_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="open, wall, push, got 'cellar'"):
         world_sdf("cellar")
 

@@ -85,7 +85,7 @@ def test_make_goal_env_unknown_id_without_gymnasium_robotics_names_the_remedy(mo
 
 
 @pytest.mark.parametrize("key", ["observation", "achieved_goal"])
-def test_step_nan_from_an_environment_is_refused_with_key_and_step(key: str) -> None:
+def test_step_nan_from_an_environment_is_rejected_with_key_and_step(key: str) -> None:
     inner = Broken()
     inner.key = key
     env, _ = wrap_env(gym.wrappers.TimeLimit(inner, 20), "mine")
@@ -113,13 +113,13 @@ def test_step_large_finite_numbers_pass() -> None:
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        (spaces(desired_goal=gym.spaces.Box(-1, 1, (2,))), "of one size, got 1 and 2: a goal is judged"),
+        (spaces(desired_goal=gym.spaces.Box(-1, 1, (2,))), "of one size, got 1 and 2: the score is the distance"),
         (spaces(observation=gym.spaces.Box(-1, 1, (2, 2))), "must have flat vectors"),
         (PointEnv(), "must end its episodes"),
         (gym.make("CartPole-v1"), "must have a dict observation"),
     ],
 )
-def test_adopt_unusable_environment_says_why(env: Any, message: str) -> None:
+def test_wrap_env_unusable_environment_says_why(env: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"mine.*{message}"):
         wrap_env(env, "mine")
 

@@ -49,6 +49,6 @@ def test_no_velocity_asked_for_no_joint_moves_unless_something_is_asked_of_the_r
 
 
 @pytest.mark.parametrize("twist", [[0.1, 0, 0], [np.nan, 0, 0, 0, 0, 0], [np.inf] * 6])
-def test_twist_that_is_none_is_refused(twist: list[float]) -> None:
+def test_twist_that_is_none_is_rejected(twist: list[float]) -> None:
     with pytest.raises(ValueError, match="twist must be six finite numbers"):
         joint_velocity(NEUTRAL_RAD, twist)

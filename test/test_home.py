@@ -27,12 +27,12 @@ def test_home_velocity_near_target_slows_in_proportion() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"speed": 0.0}, {"speed": 1.1}, {"gain_hz": 0.0}, {"gain_hz": 30.0}])
-def test_home_velocity_senseless_setting_refused(wrong: dict[str, float]) -> None:
+def test_home_velocity_senseless_setting_rejected(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         home_velocity(NEUTRAL_RAD, NEUTRAL_RAD, **wrong)
 
 
-def test_home_velocity_wrong_size_refused() -> None:
+def test_home_velocity_wrong_size_rejected() -> None:
     with pytest.raises(ValueError, match="7 angles"):
         home_velocity(np.zeros(6), np.zeros(6))
 

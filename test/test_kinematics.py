@@ -73,6 +73,6 @@ def test_rotation_from_rpy_yaw_turns_x_to_y() -> None:
 
 
 @pytest.mark.parametrize("function", [forward, jacobian, link_positions])
-def test_kinematics_wrong_size_refused_with_shape(function) -> None:
+def test_kinematics_wrong_size_rejected_with_shape(function) -> None:
     with pytest.raises(ValueError, match=r"shape \(7,\).*got \(6,\)"):
         function(np.zeros(6))

@@ -45,7 +45,7 @@ def test_arm_hostile_commands_stays_within_all_limits(name: str, lateness: str) 
 
 
 @pytest.mark.parametrize("name", COMMANDERS)
-def test_arm_joints_do_less_than_told_stays_within_all_limits(name: str) -> None:
+def test_arm_joints_move_less_than_commanded_stays_within_all_limits(name: str) -> None:
     for k, limiter in enumerate(LIMITERS):
         rng = np.random.default_rng([k, 17, list(COMMANDERS).index(name)])
         check(torment(Integrator(rng, sticky=True), limiter, name, "old reading", 100, rng))

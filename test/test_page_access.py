@@ -70,7 +70,7 @@ def test_page_on_loopback_needs_no_token_and_is_all_there(near: Door) -> None:
     assert "http://" not in text.replace(near.host, "") or "cdn" not in text.lower(), "it works without the internet"
 
 
-def test_page_listens_on_loopback_alone_unless_told_otherwise(near: Door) -> None:
+def test_page_listens_on_loopback_alone_unless_configured_otherwise(near: Door) -> None:
     port = int(near.host.rpartition(":")[2])
     others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
     for address in filter(lambda text: not is_loopback(text), others):
@@ -79,7 +79,7 @@ def test_page_listens_on_loopback_alone_unless_told_otherwise(near: Door) -> Non
 
 
 @pytest.mark.parametrize("heads", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
-def test_page_of_somebody_else_is_refused_and_counted(near: Door, heads: dict[str, str]) -> None:
+def test_page_of_another_origin_is_rejected_and_counted(near: Door, heads: dict[str, str]) -> None:
     why = f"page: {'host of another name' if 'Host' in heads else 'another origin'}"
     before = near.refused(why)
     assert near.get(**heads)[0] == 403
@@ -87,7 +87,7 @@ def test_page_of_somebody_else_is_refused_and_counted(near: Door, heads: dict[st
 
 
 @pytest.mark.parametrize("path", ["/drive", NICEGUI])
-def test_socket_of_another_origin_is_refused_and_counted(near: Door, path: str) -> None:
+def test_socket_of_another_origin_is_rejected_and_counted(near: Door, path: str) -> None:
     before = near.refused("page: another origin")
     for origin in ("http://evil.example", "null", None):
         with pytest.raises(InvalidStatus) as caught:
@@ -96,7 +96,7 @@ def test_socket_of_another_origin_is_refused_and_counted(near: Door, path: str) 
     assert near.refused("page: another origin") == before + 3
 
 
-def test_polling_is_refused(near: Door) -> None:
+def test_polling_is_rejected(near: Door) -> None:
     assert near.get("/_nicegui_ws/socket.io/?EIO=4&transport=polling")[0] == 403
 
 
@@ -127,7 +127,7 @@ def session(door: Door) -> str:
 
 
 @pytest.mark.parametrize("path", ["/drive", NICEGUI])
-def test_socket_without_the_token_is_refused_and_with_it_let_in(far: Door, path: str) -> None:
+def test_socket_without_the_token_is_rejected_and_with_it_let_in(far: Door, path: str) -> None:
     cookie = session(far)
     for heads in ({}, {"Cookie": cookie[:-1] + ("0" if cookie[-1] != "0" else "1")}):
         with pytest.raises(InvalidStatus):
@@ -159,7 +159,7 @@ def stands_and_has_not_let_go(near: Door) -> None:
     assert len(near.twists) == said and near.engaged[-1].data is True
 
 
-def test_driving_page_gone_stands_at_once_and_does_not_let_go(near: Door) -> None:
+def test_driving_page_lost_stands_at_once_and_does_not_release(near: Door) -> None:
     near.twists.clear()
     with near.socket() as page:
         near.drive(page, SLOW, 0.5)
@@ -167,7 +167,7 @@ def test_driving_page_gone_stands_at_once_and_does_not_let_go(near: Door) -> Non
         stands_and_has_not_let_go(near)
 
 
-def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_refused(near: Door) -> None:
+def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_rejected(near: Door) -> None:
     with near.socket() as page:
         near.drive(page, SLOW, 0.3)
         near.bench.spin(0.2)
@@ -337,7 +337,7 @@ def test_is_loopback(host: str, near_by: bool) -> None:
     assert is_loopback(host) is near_by
 
 
-def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_let_go_first(near: Door) -> None:
+def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_release_first(near: Door) -> None:
     events = near.bench.collect(String, "teleop/event")
     with near.socket() as page:
         near.drive(page, SLOW, 0.3)
@@ -356,7 +356,7 @@ def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_let_go_first(nea
         assert len(events) == 1, "who lets go hands the arm back"
 
 
-def test_page_whose_port_is_taken_is_served_at_another_and_its_address_is_said(tmp_path: Path, near: Door) -> None:
+def test_page_whose_port_is_taken_is_served_at_another_and_its_address_is_reported(tmp_path: Path, near: Door) -> None:
     port = int(near.host.rpartition(":")[2])
     with bench(tmp_path) as made:
         made.start("console", port=port, run_dir=tmp_path)
@@ -365,7 +365,7 @@ def test_page_whose_port_is_taken_is_served_at_another_and_its_address_is_said(t
 
 
 @pytest.mark.parametrize("why", ["nicegui is not installed", "Cannot assign requested address"])
-def test_page_that_can_not_be_is_said_in_a_sentence_and_the_node_lives(tmp_path: Path, why: str) -> None:
+def test_page_that_can_not_be_is_reported_in_a_sentence_and_the_node_lives(tmp_path: Path, why: str) -> None:
     with bench(tmp_path) as made:
         missing = "nicegui" in why
         hidden = tmp_path / "hidden"

@@ -242,7 +242,7 @@ def test_hold_pressed_the_arm_holds_until_start(stage: Stage) -> None:
     stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_POLICY)
 
 
-def test_key_held_a_person_drives_let_go_the_policy_does_and_what_she_did_is_recorded(stage: Stage) -> None:
+def test_key_held_the_operator_drives_released_the_policy_does_and_the_motion_is_recorded(stage: Stage) -> None:
     assert not [t for t in stage.transitions if t.source == ArmState.SOURCE_HUMAN]
 
     def up() -> None:
@@ -392,7 +392,7 @@ def test_malformed_event_of_a_page_is_counted_and_harmless(stage: Stage) -> None
     assert stage.page.inner_text(".who") != ""
 
 
-def test_page_that_is_cut_off_says_so_instead_of_what_it_knew_last(stage: Stage) -> None:
+def test_page_that_is_cut_off_reports_it_instead_of_what_it_knew_last(stage: Stage) -> None:
     banner = "getComputedStyle(document.querySelector('.overlay'), '::before').content"
     stage.running()
     assert stage.page.is_visible(".who") and stage.page.evaluate(banner) == "none"

@@ -31,7 +31,7 @@ from tdm_ros.robots.sawyer import NEUTRAL_RAD
 LOW, HIGH = (0.4, -0.3, 0.1), (0.8, 0.3, 0.6)
 
 
-def test_console_state_goal_is_brought_into_the_box_and_one_that_is_not_finite_is_refused() -> None:
+def test_console_state_goal_is_brought_into_the_box_and_one_that_is_not_finite_is_rejected() -> None:
     console = ConsoleState(LOW, HIGH)
     console.request_goal(5.0, 0.1, -1.0)
     assert [order.point_m for order in console.take_requests()] == [(0.8, 0.1, 0.1)]
@@ -40,7 +40,7 @@ def test_console_state_goal_is_brought_into_the_box_and_one_that_is_not_finite_i
     assert console.take_requests() == []
 
 
-def test_console_state_more_orders_than_can_be_carried_out_are_refused_and_counted() -> None:
+def test_console_state_more_orders_than_can_be_carried_out_are_rejected_and_counted() -> None:
     console = ConsoleState(LOW, HIGH)
     for _ in range(QUEUED + 5):
         console.request("pause")

@@ -62,7 +62,7 @@ def live_with(*plans: Plan, told: Announcement | None = None) -> tuple[LivePlann
     return live, planner
 
 
-def test_look_a_plan_is_told_knot_by_knot_and_learned_from() -> None:
+def test_update_publishes_a_plan_knot_by_knot() -> None:
     live, planner = live_with(planned(), none(Status.OUT_OF_TIME))
     (order,) = live.update(sample(100))
     assert order.status == "PLANNED" and not order.last and (order.start_cycle, order.steps_left) == (100, 11)
@@ -101,7 +101,7 @@ def test_look_no_way_and_what_is_pursued_leads_through_a_wall_holds() -> None:
     assert order.status == "OUT_OF_TIME" and order.goal.size == 0 and "not found yet: because" in order.reason
 
 
-def test_look_no_way_is_looked_for_a_few_times_before_it_is_said_that_there_is_none() -> None:
+def test_look_no_way_is_looked_for_a_few_times_before_it_is_reported_that_there_is_none() -> None:
     live, planner = live_with(*[none(Status.UNREACHABLE)] * MAX_ATTEMPTS)
     told = [order.status for cycle in range(100, 100 + MAX_ATTEMPTS) for order in live.update(sample(cycle))]
     assert told == ["OUT_OF_TIME", "UNREACHABLE"] and len(planner.asked) == MAX_ATTEMPTS

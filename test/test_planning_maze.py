@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 
+from benchmarks.planning_geometric import shortest_path
 from tdm_ros.envs.maze_env import MazeEnv
-from tdm_ros.planning.geometric import shortest_path
 from tdm_ros.tasks.registry import FENCE_M, MAZE, RADIUS_M, SPEED_M_S, WALLS_M
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from planning_for_tests import PLANE
 
+from benchmarks.planning_guides import with_objects_at
 from tdm_ros.planning import GoalSpace, SeenStates
 from tdm_ros.planning.states import farthest
 from tdm_ros.replay import Step, TrajectoryStore
@@ -80,7 +81,7 @@ def test_placed_puts_a_thing_where_it_lies_and_spreads_the_rest():
     achieved = observation[:, -4:]
     states = SeenStates(observation, achieved, GoalSpace.of(task))
     there = np.array([9, 9, 0.3, -0.2], np.float32)
-    placed = states.with_objects_at(task, still, there, 10)
+    placed = with_objects_at(states, task, still, there, 10)
     assert len(placed) == 10
     assert (placed.achieved[:, still] == there[still]).all() and (placed.observation[:, -2:] == there[still]).all()
     hands = farthest(achieved[:, :2] * states.space.weight[:2], 10)
@@ -95,7 +96,7 @@ def test_placed_needs_observations_that_say_where_the_thing_is():
     )
     blind = replace(PLANE, observation=replace(PLANE.observation, names=("a", "b")))
     with pytest.raises(ValueError, match=r"observations of plane lack the channels y"):
-        states.with_objects_at(blind, np.array([False, True]), np.zeros(2, np.float32), 2)
+        with_objects_at(states, blind, np.array([False, True]), np.zeros(2, np.float32), 2)
 
 
 def test_from_store_draws_states_that_are_in_it():

@@ -90,20 +90,20 @@ def test_reset_options_replace_goal_and_start(env: gym.Env) -> None:
 
 
 @pytest.mark.parametrize("options", [{"gaol": [0.5, 0, 0.3]}, {"goal": [0.5]}, {"q_rad": [np.nan] * 7}])
-def test_reset_senseless_option_refused(options: dict) -> None:
+def test_reset_senseless_option_rejected(options: dict) -> None:
     with pytest.raises(ValueError, match=r"goal|q_rad"):
         SawyerReachEnv().reset(options=options)
 
 
 @pytest.mark.parametrize("action", [np.full(7, np.nan), np.zeros(6), np.zeros((1, 7))])
-def test_step_senseless_action_refused(action: np.ndarray) -> None:
+def test_step_senseless_action_rejected(action: np.ndarray) -> None:
     made = SawyerReachEnv()
     made.reset(seed=0)
     with pytest.raises(ValueError, match="action"):
         made.step(action)
 
 
-def test_env_unknown_actuation_refused_with_choices() -> None:
+def test_env_unknown_actuation_rejected_with_choices() -> None:
     with pytest.raises(ValueError, match=r"torque_low_damping.*got 'pneumatic'"):
         SawyerReachEnv("pneumatic")
 

@@ -79,7 +79,7 @@ def test_arm_reads_what_the_robot_says() -> None:
     assert arm.effort().tolist() == list(range(7))
 
 
-def test_arm_that_says_nothing_is_refused() -> None:
+def test_arm_that_says_nothing_is_rejected() -> None:
     ticks = iter(range(10))
     with pytest.raises(InteraError, match="no state came for 2 s: nothing yet"):
         SawyerArm(Client(None), clock=lambda: float(next(ticks)))  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def test_arm_that_says_nothing_is_refused() -> None:
         ({"refused": 1, "refusal": "too fast"}, "the worker refused a command: too fast"),
     ],
 )
-def test_arm_that_is_not_well_says_so(changes: dict[str, Any], words: str) -> None:
+def test_arm_that_is_not_well_reports_it(changes: dict[str, Any], words: str) -> None:
     client = Client()
     arm = arm_of(client)
     assert arm.problem() == ""
@@ -100,7 +100,7 @@ def test_arm_that_is_not_well_says_so(changes: dict[str, Any], words: str) -> No
     assert words in arm.problem()
 
 
-def test_arm_whose_states_are_old_or_whose_worker_is_gone_says_so() -> None:
+def test_arm_whose_states_are_old_or_whose_worker_is_lost_reports_it() -> None:
     client = Client()
     arm = arm_of(client)
     client.reading = Reading(WELL, 0.15, "")
@@ -117,7 +117,7 @@ def turned(q0_rad: float) -> State:
     return replace(WELL, q_rad=tuple(q.tolist()), p_base_hand_m=tuple(tip.tolist()))
 
 
-def test_arm_whose_hand_does_not_follow_its_joints_says_so() -> None:
+def test_arm_whose_hand_does_not_follow_its_joints_reports_it() -> None:
     client = Client(turned(0.0))
     arm = arm_of(client)
     client.reading = Reading(turned(0.5), 0.01, "")

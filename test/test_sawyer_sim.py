@@ -148,12 +148,12 @@ def test_same_commands_same_states_bit_for_bit() -> None:
         lambda sim: sim.advance(-1),
     ],
 )
-def test_sim_senseless_argument_refused(sim: SawyerSim, wrong) -> None:
+def test_sim_senseless_argument_rejected(sim: SawyerSim, wrong) -> None:
     with pytest.raises(ValueError, match="must be"):
         wrong(sim)
 
 
-def test_xml_negative_factor_refused() -> None:
+def test_xml_negative_factor_rejected() -> None:
     with pytest.raises(ValueError, match="damping_factor"):
         sawyer_xml(damping_factor=-1)
 

@@ -113,7 +113,7 @@ def test_reset_option_replaces_the_goal(env: gym.Env) -> None:
         env.reset(options={"goal": goal[:0]})
 
 
-def test_step_senseless_action_refused(env: gym.Env) -> None:
+def test_step_senseless_action_rejected(env: gym.Env) -> None:
     made = env.unwrapped
     made.reset(seed=0)
     with pytest.raises(ValueError, match="action must be finite"):
@@ -130,7 +130,7 @@ def test_observation_not_shared_with_the_next(env: gym.Env) -> None:
         np.testing.assert_array_equal(value, kept[key])
 
 
-def test_env_unknown_render_mode_refused(env: gym.Env) -> None:
+def test_env_unknown_render_mode_rejected(env: gym.Env) -> None:
     with pytest.raises(ValueError, match="render_mode must be rgb_array or None, got 'ansi'"):
         type(env.unwrapped)(render_mode="ansi")
 

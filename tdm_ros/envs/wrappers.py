@@ -92,7 +92,7 @@ def check_goal_env(name: str, env: GoalEnv) -> None:
     if achieved != desired:
         raise ValueError(
             f"{name} must have an achieved_goal and a desired_goal of one size, got {achieved} and {desired}: "
-            "a goal is judged by its distance to what was achieved"
+            "the score is the distance between them"
         )
     if not isinstance(actions, gym.spaces.Box) or not np.isfinite([actions.low, actions.high]).all():
         raise ValueError(f"{name} must have a finite box of actions, got {actions}")

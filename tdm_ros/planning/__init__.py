@@ -1,6 +1,5 @@
 """Subgoal planning: problem, optimisers, graph search, execution. Independent of torch, ROS and the simulator."""
 
-from tdm_ros.planning.geometric import StraightLines
 from tdm_ros.planning.model import Model, ReachModel
 from tdm_ros.planning.plan import Plan, Pursuer, PursuitSettings, Segment, Status, Target
 from tdm_ros.planning.planner import OPTIMISERS, PlannerSettings, SubgoalPlanner
@@ -24,7 +23,6 @@ __all__ = [
     "SeenStates",
     "Segment",
     "Status",
-    "StraightLines",
     "SubgoalPlanner",
     "Target",
 ]

@@ -47,8 +47,8 @@ def _direction(space: GoalSpace, point: Array, other: Array, dims: Mask | None =
     """Gradient of the distance between two points with respect to the first: (..., G)."""
     gap = space.gap(point, other, dims)
     length = np.sqrt(np.einsum("...g,...g->...", gap, gap))[..., None]
-    way: Array = gap * space.weight / np.maximum(length, 1e-9)
-    return way
+    direction: Array = gap * space.weight / np.maximum(length, 1e-9)
+    return direction
 
 
 def _put_worst(
@@ -57,9 +57,9 @@ def _put_worst(
     """Add ``price``, (B, n), times the gradient of the farthest member's distance to ``into``; return the addition,
     (B, n, G)."""
     worst = space.distance(points, goal, dims).argmax(axis=0)[None, ..., None]
-    way = _direction(space, np.take_along_axis(points, worst, axis=0)[0], goal, dims) * price[..., None]
-    np.put_along_axis(into, worst, way[None], axis=0)
-    return way
+    direction = _direction(space, np.take_along_axis(points, worst, axis=0)[0], goal, dims) * price[..., None]
+    np.put_along_axis(into, worst, direction[None], axis=0)
+    return direction
 
 
 def _keep_out(problem: Problem, rollout: Rollout) -> tuple[Array, Array]:
@@ -130,14 +130,14 @@ class Gradient(Optimiser):
         size = self.rate * problem.model.space.scale
         timed_out = False
         for number in range(self.iterations + 1):
-            cost, way = slope(problem, plans)
+            cost, gradient = slope(problem, plans)
             if cost.min() < least:
                 best, least = plans[cost.argmin()].copy(), float(cost.min())
             timed_out = late()
             if timed_out or number == self.iterations:
                 break
-            mean += (1 - _DECAY[0]) * (way - mean)
-            square += (1 - _DECAY[1]) * (way * way - square)
+            mean += (1 - _DECAY[0]) * (gradient - mean)
+            square += (1 - _DECAY[1]) * (gradient * gradient - square)
             steady = mean / (1 - _DECAY[0] ** (number + 1))
             rough = np.sqrt(square / (1 - _DECAY[1] ** (number + 1))) + 1e-6
             fade = 1 - 0.9 * number / max(self.iterations - 1, 1)

@@ -229,11 +229,11 @@ class Pursuer:
         """Distance from the straight line of the present segment [goal unit]."""
         if self.plan is None or self._number >= len(self.plan.knots):
             return 0.0
-        way = self.space.gap(self.plan.knots[self._number], self._from)
-        gone = self.space.gap(np.asarray(achieved, np.float32), self._from)
-        length = float(way @ way)
-        part = min(max(float(gone @ way) / length, 0.0), 1.0) if length > 0 else 0.0
-        return float(np.linalg.norm(gone - part * way))
+        line = self.space.gap(self.plan.knots[self._number], self._from)
+        offset = self.space.gap(np.asarray(achieved, np.float32), self._from)
+        length = float(line @ line)
+        part = min(max(float(offset @ line) / length, 0.0), 1.0) if length > 0 else 0.0
+        return float(np.linalg.norm(offset - part * line))
 
     def _over(self, step: int, here: Array) -> bool:
         assert self.plan is not None

@@ -18,7 +18,6 @@ from tdm_ros.planning.optimiser import SLACK, Optimiser, Proposal
 from tdm_ros.planning.plan import Plan, Status
 from tdm_ros.planning.problem import Objective, Problem
 from tdm_ros.planning.sampling import Cem, Mppi
-from tdm_ros.planning.slsqp import Slsqp
 from tdm_ros.planning.space import Array, GoalSpace, KeepOut
 from tdm_ros.planning.states import SeenStates
 from tdm_ros.tasks import TaskSpec
@@ -77,7 +76,6 @@ OPTIMISERS: dict[str, type[Optimiser]] = {
     "cem": Cem,
     "mppi": Mppi,
     "gradient": Gradient,
-    "slsqp": Slsqp,
 }
 """Optimisers by name."""
 

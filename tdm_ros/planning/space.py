@@ -159,10 +159,10 @@ class KeepOut:
         Source: the slab method of ray tracing.
         """
         s, e = (np.asarray(x, np.float64)[..., None, self.dims] for x in (start, end))
-        way = np.broadcast_to(e - s, np.broadcast_shapes(s.shape, e.shape, self.boxes[:, 0].shape))
+        delta = np.broadcast_to(e - s, np.broadcast_shapes(s.shape, e.shape, self.boxes[:, 0].shape))
         grown = np.asarray(margin, np.float64)[..., None, None]
-        still = np.abs(way) < 1e-12
-        slope = 1 / np.where(still, 1.0, way)
+        still = np.abs(delta) < 1e-12
+        slope = 1 / np.where(still, 1.0, delta)
         low, high = (self.boxes[:, 0] - grown - s), (self.boxes[:, 1] + grown - s)
         near, far = np.minimum(low * slope, high * slope), np.maximum(low * slope, high * slope)
         within = (low < 0) & (high > 0)

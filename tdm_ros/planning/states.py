@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.planning.space import Array, GoalSpace, Mask
+from tdm_ros.planning.space import Array, GoalSpace
 from tdm_ros.replay import TrajectoryStore
-from tdm_ros.tasks import TaskSpec
 
 CANDIDATES = 4000
 """States before thinning."""
@@ -92,37 +91,6 @@ class SeenStates:
         if count >= len(self):
             return self
         return SeenStates(self.observation[:count], self.achieved[:count], self.space, self.posture)
-
-    def with_objects_at(self, task: TaskSpec, still: Mask, achieved: Array, count: int) -> SeenStates:
-        """Up to ``count`` states with objects moved to where they lie now.
-
-        An object is rarely seen exactly where it lies now with the rest of the state anywhere. The critics decide which
-        of the combined states are reachable without touching it.
-
-        Parameters
-        ----------
-        task : TaskSpec
-        still : (G,) bool
-            Goal dimensions of the objects' positions; the observation must have channels of the same names.
-        achieved : (G,) [goal unit]
-            Present positions of the objects; other dimensions are ignored.
-        count : int
-            Number of states, spread over the other dimensions.
-
-        Raises
-        ------
-        ValueError
-            If the observation lacks one of these channels.
-        """
-        names = [name for name, lies in zip(task.goal.names, still, strict=True) if lies]
-        lacking = [name for name in names if name not in task.observation.names]
-        if lacking:
-            raise ValueError(f"observations of {task.name} lack the channels {', '.join(lacking)} of the objects")
-        spread = farthest((self.achieved * self.space.weight)[:, ~still], min(count, len(self)))
-        observation, place = self.observation[spread], self.achieved[spread]
-        observation[:, [task.observation.names.index(name) for name in names]] = achieved[still]
-        place[:, still] = achieved[still]
-        return SeenStates(observation, place, self.space, self.posture)
 
     def complete(self, knots: Array, like: Array) -> tuple[Array, Array]:
         """Nearest seen states to goal-space points, near in posture to the state before.

@@ -51,18 +51,18 @@ class StraightLines(Model):
         index = np.arange(store.total - len(store), store.total - horizon)
         index = index[store.end_of(index) > index + horizon]
         start, end = store.column("achieved", index), store.column("next_achieved", index + horizon)
-        ways = space.distance(end, start)
-        if not len(ways) or not ways.max() > 0:
+        distances = space.distance(end, start)
+        if not len(distances) or not distances.max() > 0:
             raise ValueError(f"the store must hold motion over {horizon + 1} steps to measure a speed; it holds none")
-        return cls(space, horizon, float(np.quantile(ways, quantile)) / (horizon + 1))
+        return cls(space, horizon, float(np.quantile(distances, quantile)) / (horizon + 1))
 
     def predict(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> Array:
         return self.linearise(observation, achieved, goal, steps_left)[0]
 
     def linearise(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> tuple[Array, Pull]:
         space, weight = self.space, self.space.weight
-        way = space.gap(goal, achieved)
-        length = np.maximum(np.sqrt(np.einsum("bg,bg->b", way, way)), 1e-12)[:, None]
+        offset = space.gap(goal, achieved)
+        length = np.maximum(np.sqrt(np.einsum("bg,bg->b", offset, offset)), 1e-12)[:, None]
         reach = (np.float32(self.step) * (steps_left + 1))[:, None]
         short = length > reach
         part = np.where(short, reach / length, 1.0).astype(np.float32)
@@ -70,7 +70,7 @@ class StraightLines(Model):
 
         def pull(slope: Array) -> tuple[Array, Array]:
             along = slope[0] / weight
-            ahead = way / length
+            ahead = offset / length
             across = part * (along - ahead * np.einsum("bg,bg->b", along, ahead)[:, None]) * weight
             there = np.where(short, across, slope[0])
             return np.where(short, slope[0] - across, 0), there
