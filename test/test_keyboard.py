@@ -65,7 +65,7 @@ def test_verdicts_are_events_and_unknown_keys_nothing() -> None:
 def test_verb_finds_the_domain_of_the_run_and_becomes_the_node(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
     assert main(["teleop", str(tmp_path)]) == 1
-    assert "does not say in which ROS domain" in capsys.readouterr().err
+    assert "does not have the ROS domain" in capsys.readouterr().err
     (tmp_path / "config.json").write_text(json.dumps({"ros": {"ROS_DOMAIN_ID": "77"}}))
     became = []
     monkeypatch.setattr("os.execve", lambda *words: became.append(words))

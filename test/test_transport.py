@@ -80,7 +80,7 @@ def test_localhost_only_is_said_in_other_words_too(range_: dict[str, str]) -> No
     assert discovery(environ, "localhost") == {RANGE: "LOCALHOST"}
     found = environ | without_shared_memory(environ)
     assert found[PROFILES[0]] == str(LOOPBACK) and found[RANGE] == "SUBNET" and not found[ONLY]
-    with pytest.raises(ValueError, match="ROS_LOCALHOST_ONLY=1 lets no other host in: unset it"):
+    with pytest.raises(ValueError, match="ROS_LOCALHOST_ONLY=1 excludes other hosts: unset it"):
         discovery(environ, "subnet")
 
 

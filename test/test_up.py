@@ -156,7 +156,7 @@ def test_up_node_that_can_be_done_without_dies_again_and_again_the_others_go_on(
     system.node("one", until, required=True).node("two", "exit 7", when="wanted")
     status, output = system.run()
     assert status == 0
-    assert "two has died for the 6th time within 60 s (exit status 7): the others go on without it" in output
+    assert "two has died for the 6th time within 60 s (exit status 7): the others continue without it" in output
     assert len(system.pids("two")) == 6
 
 
@@ -181,7 +181,7 @@ def test_up_arm_that_finishes_is_over_and_the_others_go_on_to_their_own_end(syst
     (system.folder / "enough").touch()
     output, _ = runner.communicate(timeout=10)
     assert runner.returncode == 0
-    assert "arm1/lead has finished: arm1 is over, arm2 goes on" in output
+    assert "arm1/lead has finished: arm1 is over, arm2 continues" in output
     assert not [pid for pid in system.all_pids() if alive(pid)]
 
 
@@ -194,7 +194,7 @@ def test_up_arm_that_dies_is_over_without_a_restart_and_the_status_tells_at_the_
     (system.folder / "enough").touch()
     output, _ = runner.communicate(timeout=10)
     assert runner.returncode == 1
-    assert "arm1/lead has died (exit status 3): arm1 is over, arm2 goes on" in output
+    assert "arm1/lead has died (exit status 3): arm1 is over, arm2 continues" in output
     assert len(system.pids("lead")) == 2 and "starting it again" not in output
 
 
@@ -359,7 +359,7 @@ def test_up_is_not_suspended_by_ctrl_z_and_says_so(system: System) -> None:
     runner.send_signal(signal.SIGTSTP)
     assert runner.stdout is not None
     said = next(line for line in runner.stdout if "suspended" in line)
-    assert "not suspended: the arm would go on" in said and "Ctrl-C stops the run" in said
+    assert "not suspended, because the arm would continue" in said and "Ctrl-C stops the run" in said
     assert state_of(runner.pid) != "T"
     runner.send_signal(signal.SIGINT)
     runner.communicate(timeout=10)
@@ -394,7 +394,7 @@ def test_up_node_that_writes_its_files_has_the_time_for_it(system: System) -> No
     runner.send_signal(signal.SIGINT)
     output, _ = runner.communicate(timeout=20)
     assert (system.folder / "written").exists() and not (system.folder / "stuck").exists()
-    assert "up to 20 s for one to write files; Ctrl-C again kills what is left" in output
+    assert "up to 20 s for one to write files; Ctrl-C again kills them" in output
 
 
 def may_have_priorities() -> bool:
@@ -427,7 +427,7 @@ def test_up_real_time_priority_that_is_refused_says_what_to_do(system: System) -
         dropped = ["prlimit", "--rtprio=0"]
     system.node("one", WAITS, required=True, priority="real_time")
     status, output = system.run("real_time:=7", before=dropped)
-    assert status == 1 and "real_time:=7 was refused" in output and "/etc/security/limits.conf" in output
+    assert status == 1 and "real_time:=7 was rejected" in output and "/etc/security/limits.conf" in output
     assert not (system.folder / "runs").exists()
 
 

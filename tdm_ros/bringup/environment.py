@@ -1,4 +1,4 @@
-"""Environment in which nodes find ROS 2, our messages and each other: computed here, and only here."""
+"""Environment variables with which nodes find ROS 2, the messages of this package and each other."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from glob import glob
 from pathlib import Path
 
-# Many small processes on few cores: a thread pool in each of them would only fight the others.
+# Many small processes share few cores: a pool of threads in each of them slows all.
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
 LIVE_LINES = "TDM_ROS_LIVE_LINES"
-"""What a node does with its live line: "each" prints every one for `Console`, "some" one now and then as text."""
+"""How a node prints its live line: "each" prints all for `Console`, "some" one in `LIVE_EVERY`, as text."""
 PATHS = ("AMENT_PREFIX_PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
-"""What a setup.bash of ROS 2 adds its prefix to."""
+"""Variables to which a setup.bash of ROS 2 adds its prefix."""
 INDEX = Path("share") / "ament_index" / "resource_index"
 PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second one for Fast DDS before 3
 LOOPBACK = Path(__file__).with_name("loopback.xml")
 ONLY = "ROS_LOCALHOST_ONLY"
-"""Deprecated: 1 means the range LOCALHOST, whatever the range says."""
+"""Deprecated: 1 overrides the range with LOCALHOST."""
 PEERS = "ROS_STATIC_PEERS"
 CLOSED = ("LOCALHOST", "OFF")
-"""Discovery ranges that let no other host in."""
+"""Discovery ranges without other hosts."""
 NETWORKS = ("localhost", "subnet")
-"""Values of the argument `network`: who may discover a system's nodes, this machine alone or every host."""
-DOMAINS = range(1, 101)  # above, the ports of DDS run into those that Linux hands out by itself
+"""Values of the argument `network`: nodes are discovered on this machine only, or by every host of the network."""
+DOMAINS = range(1, 101)  # the ports of higher domains are in the range of the temporary ports of Linux
 
 
 def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for ROS 2 processes, made from the present one.
 
-    A virtual environment that holds the ROS 2 wheels is an ament prefix, and our messages are installed into
-    it: its prefix and its `bin` are all that must be known. What the environment says already is respected: a
-    sourced ROS 2, unless it is for another Python, a ROS_DOMAIN_ID, a discovery range, numbers of threads.
+    A virtual environment with the wheels of ROS 2 is an ament prefix, into which the messages are installed. Variables
+    that are set are kept: those of a sourced ROS 2, unless it is for another Python, ROS_DOMAIN_ID, the discovery
+    range, numbers of threads.
     """
     env = dict(environ)
     for prefix in foreign_prefixes(environ):
@@ -75,15 +75,15 @@ def _within(text: str, prefix: Path) -> bool:
 
 
 def discovery(environ: Mapping[str, str], network: str) -> dict[str, str]:
-    """Return the discovery range that belongs to a value of the argument `network`.
+    """Return the discovery range for a value of the argument `network`.
 
-    The nodes obey every host that discovers them, so that the environment alone lets none in. What a profile of
-    Fast DDS that an operator has set says is left to the operator.
+    The nodes execute commands of every host that discovers them, so that the argument is needed besides the
+    environment. A profile of Fast DDS that the environment names is kept.
 
     Raises
     ------
     ValueError
-        If the environment and the argument do not agree; the text says what to do.
+        If the environment and the argument contradict each other; the text has the remedy.
     """
     alone = environ.get(ONLY) == "1"
     asked = "LOCALHOST" if alone else environ.get(RANGE, "LOCALHOST")
@@ -92,29 +92,28 @@ def discovery(environ: Mapping[str, str], network: str) -> dict[str, str]:
     profiles = [name for name in PROFILES if name in environ]
     if network == "subnet":
         if alone:
-            raise ValueError(f"network:=subnet was given, but {ONLY}=1 lets no other host in: unset it")
+            raise ValueError(f"network:=subnet was given, but {ONLY}=1 excludes other hosts: unset it")
         if any(environ[name] == str(LOOPBACK) for name in profiles):
             raise ValueError(f"network:=subnet was given, but {profiles[0]} names the profile for localhost: unset it")
         return {RANGE: "SUBNET" if asked in CLOSED else asked}
     if opened and not profiles:
         raise ValueError(
             f"{' and '.join(opened)} would let other hosts discover and command this system, and the argument network "
-            "is localhost: unset the variable, or give network:=subnet on every host (SECURITY.md says what that opens)"
+            "is localhost: unset the variable, or give network:=subnet on every host (SECURITY.md has the consequences)"
         )
     return {RANGE: asked}
 
 
 def without_shared_memory(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return what must be set so that nodes talk by UDP alone; nothing where the environment says how they talk.
+    """Return variables with which nodes communicate by UDP only; none where the environment selects a transport.
 
-    Through shared memory, a publisher that meets a new listener waits until that one is seen to be awake: 0.33 s and
-    more, in which an arm is not looked after. The range LOCALHOST cannot be had without it (ROS gives Fast DDS its
-    own transports then), so it is put in other words: any range, but on the loopback interface alone.
+    With shared memory, a publisher waits for each new subscriber, 0.33 s and more, in which no command is executed. ROS
+    always adds shared memory to the range LOCALHOST; a profile that has the loopback interface only replaces it.
 
     Raises
     ------
     FileNotFoundError
-        If the package is not whole.
+        If the profile is not installed.
 
     Source: Fast DDS 2.14, `SharedMemGlobal::Port::healthy_check`; rmw_fastrtps 8.4, `participant.cpp`.
     """
@@ -124,17 +123,17 @@ def without_shared_memory(environ: Mapping[str, str]) -> dict[str, str]:
     ):
         return {}
     if environ.get(ONLY) == "1" or environ.get(RANGE) == "LOCALHOST":
-        if not LOOPBACK.is_file():  # without it they would talk to the whole network
+        if not LOOPBACK.is_file():  # without it nodes would use every interface
             raise FileNotFoundError(f"{LOOPBACK} is missing: run `make build`, or `colcon build`, again")
-        bound = {"RMW_IMPLEMENTATION": rmw}  # another one knows no such profile
+        bound = {"RMW_IMPLEMENTATION": rmw}  # the profile is for this one only
         if ONLY in environ:
-            bound[ONLY] = ""  # as if it were not set: it would bring the shared memory back
+            bound[ONLY] = ""  # 1 would add shared memory again
         return {RANGE: "SUBNET", **dict.fromkeys(PROFILES, str(LOOPBACK)), **bound}
     return {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
 
 
 def ament_prefixes(environ: Mapping[str, str]) -> list[Path]:
-    """Return the install prefixes of ROS 2 packages, the first choice first; Python's own may be one."""
+    """Return the install prefixes of ROS 2 packages in order of precedence; that of this Python may be one."""
     prefixes = [Path(text) for text in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if text]
     own = Path(sys.prefix)
     if (own / "share" / "ament_index").is_dir() and own not in prefixes:
@@ -148,7 +147,7 @@ def find_in_prefixes(relative: str, environ: Mapping[str, str]) -> Path:
     Raises
     ------
     FileNotFoundError
-        If no prefix has it; the text says what to do.
+        If no prefix has it; the text has the remedy.
     """
     prefixes = ament_prefixes(environ)
     for prefix in prefixes:
@@ -163,12 +162,12 @@ def find_in_prefixes(relative: str, environ: Mapping[str, str]) -> Path:
 
 
 def check_same_install(prefix: Path) -> None:
-    """Make sure that the code that runs is that of an install prefix, from which tables and nodes are taken.
+    """Check that the running code is that of an install prefix, from which tables and nodes are taken.
 
     Raises
     ------
     ValueError
-        If the install prefix is of another checkout, or another copy; the text says which, and what to do.
+        If the install prefix is of another checkout or copy; the text names it and the remedy.
     """
     running = Path(__file__).resolve()
     packages = [prefix / lib / "python*" / "*-packages" for lib in ("lib", "local/lib")]
@@ -189,7 +188,7 @@ def check_same_install(prefix: Path) -> None:
 
 
 def shadowed(prefix: Path) -> Path | None:
-    """Return this Python's own prefix, if it has a tdm_ros, too, and another one is taken; None otherwise."""
+    """Return the prefix of this Python if it has a tdm_ros that ``prefix`` hides; None otherwise."""
     own = Path(sys.prefix)
     return own if own != prefix and (own / INDEX / "packages" / "tdm_ros").is_file() else None
 
@@ -201,7 +200,7 @@ def export_line(environ: Mapping[str, str]) -> str:
 
 
 def free_domain(candidates: Iterable[int] | None = None) -> int:
-    """Return a ROS domain in which no DDS participant of this machine is, as far as its ports tell.
+    """Return a ROS domain without a DDS participant on this machine, judged by the port of the first participant.
 
     Source: DDS-RTPS 2.2, 9.6.1.1: the first participant of domain d listens on port 7410 + 250 d.
 
@@ -224,20 +223,20 @@ def free_domain(candidates: Iterable[int] | None = None) -> int:
 
 
 def require(packages: Sequence[str], what: str, instead: str = "") -> None:
-    """Make sure that ROS finds packages.
+    """Check that ROS finds packages.
 
     Parameters
     ----------
     packages : sequence of str
     what : str
-        What needs them, as a person typed it.
+        Argument that needs them, as it was typed.
     instead : str
         Alternative, if there is one.
 
     Raises
     ------
     RuntimeError
-        If some are missing; the text says which, and how to get them.
+        If some are missing; the text names them and the command that installs them.
     """
     from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 

@@ -1,7 +1,7 @@
 """Table of a system as launch actions for `ros2 launch`, the counterpart of `bringup/runner.py`.
 
-A launch file may be included several times, under namespaces, in another one: each inclusion is a run of its own, with
-its own folder, and its end ends its own processes and no others.
+Another launch file may include one several times, under namespaces. Each inclusion is a run with a folder of its own,
+and its end ends no other process.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from tdm_ros.bringup.table import PACKAGE, Argument, Include, NodeEntry, SystemT
 from tdm_ros.bringup.terminal import LogFiles
 
 RUN = "TDM_ROS_RUN"
-"""Environment variable with the run's folder: it marks all processes of one inclusion, those of included files, too."""
+"""Environment variable with the run folder, which marks all processes of one inclusion and of the files it includes."""
 TERM_BEFORE_KILL_S = 1.0
-"""Time between the second signal, SIGTERM, and SIGKILL; the first one, SIGINT, is sent at once."""
+"""Time between SIGTERM, which follows SIGINT, and SIGKILL [s]."""
 
 
 COMMON = {
@@ -84,17 +84,17 @@ def describe_system(path: Path) -> LaunchDescription:
     Raises
     ------
     TableError
-        If it is no table of a system.
+        If the file is not the table of a system.
     """
     table = load_table(path)
     threads = [SetEnvironmentVariable(name, EnvironmentVariable(name, default_value="1")) for name in ONE_THREAD]
     arguments = [declare(argument, table) for argument in table.arguments.values()]
-    # A group: what it sets in the environment is not that of a launch file which includes this one.
+    # A group: the environment that it sets is not that of a launch file which includes this one.
     return LaunchDescription([*arguments, GroupAction([*threads, OpaqueFunction(function=start_all, args=[table])])])
 
 
 def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
-    """Declare an argument; the default "auto" depends on the value of another one."""
+    """Declare an argument. Its default is "auto" if it depends on the value of another argument."""
     varies = any(argument.name in variant.defaults for variant in table.variants)
     return DeclareLaunchArgument(
         argument.name,
@@ -105,12 +105,12 @@ def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
 
 
 def start_all(context: LaunchContext, table: SystemTable) -> list[Action]:
-    """Check what was chosen, make the run's folder, and start the nodes and what only a launch file can start.
+    """Check the arguments, make the run folder, and start the nodes and the included launch files.
 
     Raises
     ------
     ValueError, OSError
-        If nodes cannot start with what was chosen; the text says why.
+        If nodes cannot start with these arguments; the text has the reason.
     """
     texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
     values = table.completed({n: table.arguments[n].parse(text) for n, text in texts.items() if text != "auto"})
@@ -130,14 +130,14 @@ def start_all(context: LaunchContext, table: SystemTable) -> list[Action]:
 
 
 def include(part: Include, values: dict[str, Value], table: SystemTable) -> IncludeLaunchDescription:
-    """Another launch file of the package, with some of the system's arguments."""
+    """Include another launch file of the package, with some of the arguments of the system."""
     given = [(name, str(values[name]).lower()) for name in part.arguments]
     path = table.params_file.parent.parent / "launch" / part.launch_file
     return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(path)), launch_arguments=given)
 
 
 def start_nodes(table: SystemTable, values: dict[str, Value], run: Prepared, parent: str) -> Iterable[Action]:
-    """Start the nodes of the table, and keep what they print in the run's folder."""
+    """Start the nodes of the table, and write their output to the run folder."""
     entries = table.started(values)
     ends = Ends({entry.namespace for entry in entries if entry.required}, run)
     names = {start(entry, values, table, ends, parent): entry.full_name for entry in entries}
@@ -151,14 +151,14 @@ def start_nodes(table: SystemTable, values: dict[str, Value], run: Prepared, par
 
 
 class Ends:
-    """Ends an arm with its required nodes, and the run with its last arm: all that this inclusion started, no more.
+    """End of an arm with its required nodes, and of the run with its last arm; no other inclusion is affected.
 
     Parameters
     ----------
     lasting : set of str
-        Namespaces that have required nodes.
+        Namespaces with required nodes.
     run : Prepared
-        Its folder is released with the end.
+        Its folder is unlocked at the end.
     """
 
     def __init__(self, lasting: set[str], run: Prepared) -> None:
@@ -167,7 +167,7 @@ class Ends:
         self.members: dict[str, list[Action]] = defaultdict(list)
 
     def of(self, namespace: str) -> Callable[..., object]:
-        """What is done when a required node of a namespace has ended."""
+        """Return the reaction to the end of a required node of a namespace."""
 
         def on_exit(event: object, context: LaunchContext) -> object:
             self._lasting.discard(namespace)
@@ -181,7 +181,7 @@ class Ends:
 
 
 def of_run(folder: Path | str) -> Callable[[Action], bool]:
-    """Return what tells whether an action's process belongs to the run in a folder."""
+    """Return a predicate: whether the process of an action belongs to the run in a folder."""
 
     def matches(process: Action) -> bool:
         details = process.process_details or {}
@@ -191,11 +191,11 @@ def of_run(folder: Path | str) -> Callable[[Action], bool]:
 
 
 def start(entry: NodeEntry, values: dict[str, Value], table: SystemTable, ends: Ends, parent: str) -> Node:
-    """Start a node: one that is required ends its arm, or the system, with it; any other is started again."""
+    """Start a node. The end of a required node ends its arm or the system; another node is restarted."""
     node = Node(
         package=entry.package,
         executable=entry.executable,
-        exec_name=entry.executable,  # in what launch prints, in place of that of a prefix
+        exec_name=entry.executable,  # launch prints this name instead of that of the prefix
         name=entry.name,
         namespace="/".join(filter(None, (table.namespace(values, parent), entry.namespace))) or None,
         remappings=[*table.remaps(entry, values, parent).items()],

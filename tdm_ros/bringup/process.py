@@ -13,9 +13,9 @@ REAL_TIME = (os.SCHED_FIFO, os.SCHED_RR)
 
 
 def prefix_of(priority: int) -> list[str]:
-    """Return the words before a command that give it a scheduling priority; 0: none, whatever we have ourselves.
+    """Return the prefix of a command for a scheduling priority; 0 is the normal scheduler, also below `chrt`.
 
-    A process inherits its class: under `chrt -r 5 tdm_ros up` the learner would take the processor from the arm.
+    A process inherits its class: under `chrt -r 5 tdm_ros up` the trainer would have the priority of the arm.
     """
     if priority:
         return ["chrt", "--rr", str(priority)]
@@ -23,42 +23,41 @@ def prefix_of(priority: int) -> list[str]:
 
 
 def check_priority(priority: int) -> None:
-    """Make sure that a process may have a real-time priority.
+    """Check that a process may have a real-time priority.
 
     Raises
     ------
     OSError
-        If it may not; the text says what to do.
+        If it may not; the text has the remedy.
     """
     if not priority:
         return
     ran = subprocess.run([*prefix_of(priority), "true"], capture_output=True, text=True)
     if ran.returncode:
         raise PermissionError(
-            f"real_time:={priority} was refused ({ran.stderr.strip()}): let your user have it, by a line "
+            f"real_time:={priority} was rejected ({ran.stderr.strip()}): permit it by a line "
             f"`<user> - rtprio {priority}` in /etc/security/limits.conf and a new login, or give real_time:=0"
         )
 
 
 _PR_SET_PDEATHSIG = 1  # Source: prctl(2)
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_READ_BYTES = 65536  # what a pipe holds
+_READ_BYTES = 65536  # size of a pipe
 _READS = 4
 
 
 class Process:
-    """A running program, whose output is read without ever waiting.
+    """Running program with non-blocking output.
 
-    It leads a process group of its own, so that Ctrl-C at the terminal reaches it only through us, and a
-    signal from us reaches what it has started as well. The kernel kills it when the thread that made it ends,
-    however that happens: make it in the main thread.
+    It leads a process group: Ctrl-C at the terminal does not reach it, and a signal of the runner also reaches its
+    children. The kernel kills it at the end of the thread that made it, so that it has to be made in the main thread.
 
     Parameters
     ----------
     name : str
     command : sequence of str
     env : mapping of str to str
-        The whole environment.
+        Complete environment.
 
     Raises
     ------
@@ -89,15 +88,15 @@ class Process:
         return self._popen.poll()
 
     def lines(self) -> Iterator[str]:
-        """Yield the lines that came since the last call; a live line keeps its leading carriage return.
+        """Yield the lines since the last call; a live line keeps its leading carriage return.
 
-        Once the process has ended, the last line counts even without a line end.
+        After the end of the process the last line is complete without a line end.
         """
         ended = self.status is not None
         with suppress(BlockingIOError):
-            for _ in range(_READS):  # a bound, so that one who floods us does not silence the others
+            for _ in range(_READS):  # a bound, so that one process cannot delay the others
                 self._rest += os.read(self.output.fileno(), _READ_BYTES)
-        # A live line may end with the carriage return of the next, instead of a line end.
+        # A live line may end with the carriage return of the next one.
         *whole, self._rest = self._rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n\r").split(b"\n")
         if ended:
             whole.append(self._rest)
@@ -105,19 +104,19 @@ class Process:
         yield from (line.decode(errors="replace") for line in whole if line.strip())
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process and to all that it has started, as far as they are still there."""
+        """Send a signal to the process and its children, as far as they run."""
         with suppress(ProcessLookupError):
             os.killpg(self._popen.pid, number)
 
     def close(self) -> None:
-        """Kill what is left of the process group and forget the output."""
+        """Kill the process group and close the output."""
         self.signal(signal.SIGKILL)
         self._popen.wait()
         self.output.close()
 
 
 def describe(status: int) -> str:
-    """Say how a process ended: `exit status 1`, or `killed by SIGSEGV`."""
+    """Describe the end of a process: `exit status 1`, or `killed by SIGSEGV`."""
     if status >= 0:
         return f"exit status {status}"
     with suppress(ValueError):
@@ -126,7 +125,7 @@ def describe(status: int) -> str:
 
 
 def _die_with(parent: int) -> None:
-    """Ask the kernel, in the child, to kill it when `parent` ends; end at once if that was already so."""
+    """Let the kernel kill this process, a child, at the end of `parent`; end at once if `parent` has ended."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

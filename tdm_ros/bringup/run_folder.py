@@ -15,19 +15,18 @@ from pathlib import Path
 from typing import Any
 
 LOGS = "log"
-"""Folder, in that of a run, with what the nodes print."""
+"""Subfolder of a run folder with the output of the nodes."""
 PACKAGES = ("tdm_ros", "gymnasium", "mcap", "mujoco", "mujoco-core", "numpy", "rclpy", "safetensors", "torch")
-"""Whose versions are written down."""
+"""Distributions whose versions are recorded."""
 
 
 def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
-    """Make the folder of a run, and let the link `runs/latest` point to it.
+    """Make the folder of a run and the link `runs/latest` to it.
 
     Parameters
     ----------
     wish : str
-        The folder, `~` as a shell has it; if it exists, the run goes on from what it holds. Empty: a new
-        `runs/<date-time>`.
+        Path of the folder, with `~`; an existing run continues. Empty: a new `runs/<date-time>`.
     now : time.struct_time or None
         Time for the name; None: the present local time.
 
@@ -39,8 +38,8 @@ def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
     Raises
     ------
     OSError
-        If it cannot be made, or `latest` is something else than a link. Where a folder was wished for, and the present
-        folder cannot be written (that of a system service), there is no link.
+        If it cannot be made, or `latest` is not a link. There is no link if the present folder is not writable (as that
+        of a system service) and ``wish`` is given.
     """
     runs = Path("runs").absolute()
     try:
@@ -60,9 +59,9 @@ def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
 
 
 def write_config(folder: Path, content: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Write `config.json`: what is given, and the versions, machine and commit that it is run on.
+    """Write `config.json`: the content, and versions, machine and commit.
 
-    One that is there already, of who else runs or ran in this folder, is kept as `config-1.json` and so on.
+    An existing one, of an earlier run in this folder, is renamed to `config-1.json` and so on.
     """
     record = content | {
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
@@ -85,12 +84,12 @@ def _make_unique(parent: Path, now: time.struct_time | None) -> Path:
         with suppress(FileExistsError):
             (parent / name).mkdir(parents=True)
             return parent / name
-    raise FileExistsError(f"{parent} holds {len(names)} runs of this very second: try again")
+    raise FileExistsError(f"{parent} holds {len(names)} runs of this second: try again")
 
 
 def _point_to(link: Path, folder: Path) -> None:
     if link.exists() and not link.is_symlink():
-        raise FileExistsError(f"{link} must be a link to the latest run, it is something else: move it away")
+        raise FileExistsError(f"{link} must be a link to the latest run, it is another file: move it away")
     fresh = link.with_name(f".latest-{os.getpid()}")
     fresh.symlink_to(os.path.relpath(folder, link.parent))
     fresh.replace(link)

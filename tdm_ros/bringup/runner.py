@@ -1,7 +1,4 @@
-"""Starts the nodes of a system, watches them, and stops them all, without `ros2 launch`.
-
-One thread, one loop: it waits for output, notices ends, restarts what may be restarted, and stops all.
-"""
+"""Runner of a system without `ros2 launch`: starts, monitors, restarts and stops its nodes in one thread."""
 
 from __future__ import annotations
 
@@ -22,13 +19,13 @@ RESTART_AFTER_S = 1.0
 RESTARTS = 5
 RESTARTS_WITHIN_S = 60.0
 TICK_S = 0.05
-"""Longest time in which an end or an interruption goes unnoticed."""
+"""Maximum time until an end or a signal is noticed [s]."""
 
 
 class _End:
-    """Which signals are due: SIGTERM at once, and SIGKILL after ``stop_s`` [s].
+    """Signals that end a process: SIGTERM at once, SIGKILL after ``stop_s`` [s].
 
-    Not SIGINT: a Python that is only starting has no handler of ours yet, and answers it with a traceback.
+    Not SIGINT, for which a Python that is still starting prints a traceback.
     """
 
     def __init__(self, stop_s: float) -> None:
@@ -36,17 +33,17 @@ class _End:
         self._steps = deque([(0.0, signal.SIGTERM), (stop_s, signal.SIGKILL)])
 
     def due(self) -> Iterator[signal.Signals]:
-        """Yield each signal once, when it is time for it."""
+        """Yield each signal once, at its time."""
         while self._steps and time.monotonic() - self._begin_s >= self._steps[0][0]:
             yield self._steps.popleft()[1]
 
 
 @dataclass
 class Member:
-    """One program of a system, and what has happened to it; without an ``optional`` one the others go on.
+    """Program of a system and its process. The others continue without an ``optional`` one.
 
-    Members of a ``group`` end together, when a required one of them ends; with the last group that has one, the run.
-    A member that is told to end has ``stop_s`` for it, to write its files.
+    The end of a required member ends its ``group``; the end of the last group with a required member ends the run. A
+    member is killed ``stop_s`` after SIGTERM [s].
     """
 
     name: str
@@ -62,15 +59,15 @@ class Member:
 
 
 class Runner:
-    """Runs the members of a system until it is over.
+    """Run of a system until its end.
 
     Parameters
     ----------
     members : sequence of Member
     env : mapping of str to str
-        Their environment.
+        Environment of the members.
     console : Console
-        Gets their output, and what we have to say.
+        Receives the output of the members and of the runner.
     """
 
     def __init__(self, members: Sequence[Member], env: Mapping[str, str], console: Console) -> None:
@@ -91,10 +88,10 @@ class Runner:
         Returns
         -------
         int
-            0 when a required member of each group ended with status 0; 1 when one failed, or another could not be
-            kept alive; 128 + n after signal n.
+            0 if a required member of each group ended with status 0; 1 if one failed, or another one died too often;
+            128 + n after signal n.
         """
-        # What a shell (SIGINT, in the background) or nohup (SIGHUP) lets us ignore stays ignored.
+        # Signals that are ignored stay ignored: SIGINT in the background of a shell, SIGHUP under nohup.
         ignored = [number for number in _IGNORABLE if signal.getsignal(number) is signal.SIG_IGN]
         previous = {n: signal.signal(n, self._on_signal) for n in (*_IGNORABLE, signal.SIGTERM) if n not in ignored}
         previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, self._on_suspend)
@@ -103,9 +100,9 @@ class Runner:
             while self._status is None:
                 self._start_due()
                 self._pump()
-                self._look_for_ends()
+                self._handle_ends()
                 self._end_groups()
-                self._look_for_signals()
+                self._handle_signals()
             return self._status
         finally:
             self._stop()
@@ -129,35 +126,35 @@ class Runner:
         self._selector.register(member.process.output, selectors.EVENT_READ, member.process)
 
     def _pump(self) -> None:
-        """Pass on what the members print, for at most one tick."""
+        """Forward the output of the members, for at most one tick."""
         for key, _ in self._selector.select(TICK_S):
             self._show(key.data)
         if self._suspended:
             self._suspended = 0
-            self._console.say(
-                "not suspended: the arm would go on while nobody watches over it. Ctrl-C stops the run, or fg and "
-                "Ctrl-C where the shell shows its prompt"
+            self._console.report(
+                "not suspended, because the arm would continue. Ctrl-C stops the run, or fg and Ctrl-C where the shell "
+                "shows its prompt"
             )
 
     def _show(self, process: Process) -> None:
         for line in process.lines():
             self._console.show(process.name, line)
 
-    def _look_for_ends(self) -> None:
+    def _handle_ends(self) -> None:
         for member in self._members:
             process = member.process
             if process is not None and (status := process.status) is not None:
-                self._let_go(member, process)
+                self._release(member, process)
                 self._after_end(member, status)
 
-    def _let_go(self, member: Member, process: Process) -> None:
+    def _release(self, member: Member, process: Process) -> None:
         self._show(process)
         self._selector.unregister(process.output)
         process.close()
         member.process = None
 
     def _after_end(self, member: Member, status: int) -> None:
-        """Decide what the end of a member means."""
+        """React to the end of a member."""
         if self._status is not None or member.group in self._ending:
             return
         if member.required:
@@ -173,15 +170,17 @@ class Runner:
             often = f"for the {RESTARTS + 1}th time within {RESTARTS_WITHIN_S:.0f} s"
             if member.optional:
                 member.start_at_s = math.inf
-                self._console.say(f"{member.name} has died {often} ({describe(status)}): the others go on without it")
+                self._console.report(
+                    f"{member.name} has died {often} ({describe(status)}): the others continue without it"
+                )
                 return
             self._end(member.group, 1, f"{member.name} has died {often} ({describe(status)})")
             return
         member.start_at_s = now + RESTART_AFTER_S
-        self._console.say(f"{member.name} has died ({describe(status)}): starting it again in {RESTART_AFTER_S:g} s")
+        self._console.report(f"{member.name} has died ({describe(status)}): starting it again in {RESTART_AFTER_S:g} s")
 
     def _end(self, group: str, status: int, reason: str, silent: bool = False) -> None:
-        """End a group; the run is over with a group that nobody can do without, or with the last one that lasts."""
+        """End a group; a group without required members, or the last one with some, ends the run."""
         self._failed = max(self._failed, status)
         lasted = group in self._lasting
         self._lasting.discard(group)
@@ -190,42 +189,44 @@ class Runner:
             return
         self._ending.add(group)
         others = ", ".join(sorted(self._lasting))
-        self._console.say(f"{reason}: {group} is over, {others} {'goes' if len(self._lasting) == 1 else 'go'} on")
+        self._console.report(
+            f"{reason}: {group} is over, {others} {'continues' if len(self._lasting) == 1 else 'continue'}"
+        )
 
     def _end_groups(self) -> None:
-        """Send what is due to the members of groups that end."""
+        """Send the signals that are due to the members of ending groups."""
         for member in self._members:
             if member.process is not None and member.group in self._ending:
                 member.end = member.end or _End(member.stop_s)
                 for number in member.end.due():
                     member.process.signal(number)
 
-    def _look_for_signals(self) -> None:
+    def _handle_signals(self) -> None:
         if self._caught and self._status is None:
             name = signal.Signals(self._caught[0]).name
             self._finish(128 + self._caught[0], f"interrupted ({name}): stopping")
 
     def _finish(self, status: int, reason: str) -> None:
         self._status = status
-        self._console.say(reason)
+        self._console.report(reason)
 
     def _stop(self) -> None:
-        """End every member, whatever it takes; a further signal from a person skips the patience."""
+        """End every member; a second signal of the operator kills them."""
         self._ending |= {member.group for member in self._members}
-        patience, begin_s, told = len(self._caught), time.monotonic(), False
+        caught, begin_s, announced = len(self._caught), time.monotonic(), False
         while running := [member for member in self._members if member.process is not None]:
-            if len(self._caught) > max(patience, 1):
+            if len(self._caught) > max(caught, 1):
                 for member in running:
                     member.end = _End(0.0)
-                patience = len(self._caught)
+                caught = len(self._caught)
             writing = [member for member in running if member.stop_s > STOP_S]
-            if writing and not told and time.monotonic() - begin_s > STOP_S:
-                told = True
+            if writing and not announced and time.monotonic() - begin_s > STOP_S:
+                announced = True
                 names, most_s = ", ".join(m.name for m in writing), max(m.stop_s for m in writing)
-                self._console.say(f"up to {most_s:g} s for {names} to write files; Ctrl-C again kills what is left")
+                self._console.report(f"up to {most_s:g} s for {names} to write files; Ctrl-C again kills them")
             self._end_groups()
             self._pump()
-            self._look_for_ends()
+            self._handle_ends()
         self._selector.close()
 
     def _on_signal(self, number: int, frame: object) -> None:

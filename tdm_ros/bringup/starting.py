@@ -1,6 +1,6 @@
 """Start of a node, as its executable does; a failure gives one sentence with the reason and the remedy.
 
-Run as a program it starts what every node starts with, and ends: a check before anything is started.
+As a program it is the check before the start of a system: it starts ROS 2 as every node does, and ends.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from tdm_ros.files import FolderLock
 
 ROS_MODULES = ("rclpy", "rcl_interfaces", "lifecycle_msgs", "std_srvs", "rosidl_", "rpyutils", "ament_index_python")
 RENDERERS = {"osmesa": "libosmesa6", "egl": "libegl1", "glfw": "libglfw3"}
-"""Values of MUJOCO_GL, and the Debian package of each one's library."""
+"""Debian package of the library of each value of MUJOCO_GL."""
 NEEDS = {
     "arm": ("mujoco", "gymnasium"),
     "trainer": ("torch", "safetensors"),
     "policy": ("safetensors",),
     "planner": ("safetensors", "scipy"),
 }
-"""Python packages that a node cannot do without, besides those of `NEEDED_BY_ALL`."""
+"""Python packages that a node needs besides those of `NEEDED_BY_ALL`."""
 NEEDED_BY_ALL = ("numpy", "yaml", "mcap", "mcap_ros2", "lz4", "zstandard")
 DOMAINS = range(233)
-"""ROS domains that DDS has ports for. Source: DDS-RTPS 2.2, 9.6.1.1."""
+"""ROS domains for which DDS has ports. Source: DDS-RTPS 2.2, 9.6.1.1."""
 
 
 def start(node: str) -> int:
-    """Import a node and run it until it ends; return its exit status.
+    """Import a node and run it to its end; return the exit status.
 
     Parameters
     ----------
@@ -61,17 +61,17 @@ def start(node: str) -> int:
     return int(main())
 
 
-def report(who: str, error: Exception) -> None:
-    """Print why something failed: one sentence where the cause is known, else the traceback, too."""
+def report(program: str, error: Exception) -> None:
+    """Print the reason of a failure: one sentence if the cause is known, else with the traceback."""
     sentence = explain(error, os.environ)
     expected = isinstance(error, ValueError | OSError)
-    print(f"{who}: {sentence or (error if expected else repr(error))}", file=sys.stderr, flush=True)
+    print(f"{program}: {sentence or (error if expected else repr(error))}", file=sys.stderr, flush=True)
     if not sentence and not expected:
         traceback.print_exception(error)
 
 
 def check_start(environ: Mapping[str, str], nodes: Mapping[str, str], params_files: Sequence[Path]) -> None:
-    """Let the Python that nodes run in start ROS 2 with files of parameters, as each node will, and end.
+    """Let the Python of the nodes start ROS 2 with files of parameters, as each node will, and end.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def check_start(environ: Mapping[str, str], nodes: Mapping[str, str], params_fil
     Raises
     ------
     ValueError
-        If that does not work; the text says why, and what to do.
+        If that fails; the text has the reason and the remedy.
     """
     python = shutil.which("python3", path=environ.get("PATH")) or sys.executable
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +96,7 @@ def check_start(environ: Mapping[str, str], nodes: Mapping[str, str], params_fil
         ]
         command += [str(path.absolute()) for path in params_files]
         env = {"ROS_LOG_DIR": folder, **environ}
-        # Not from the present folder, which Python would look for modules in.
+        # Not in the present folder, from which Python would import modules.
         process = None
         try:
             with _interrupt_deferred():
@@ -132,7 +132,7 @@ def _interrupt_deferred() -> Iterator[None]:
 
 
 def check(nodes: Mapping[str, str], params_files: Sequence[str]) -> int:
-    """Start what every node starts with, and end; return the exit status and print why it is not 0."""
+    """Start ROS 2 and check the parameters; return the exit status, and print the reason of a failure."""
     try:
         check_settings(os.environ)
         needed = dict.fromkeys([*NEEDED_BY_ALL, *(module for node in nodes.values() for module in NEEDS.get(node, ()))])
@@ -152,12 +152,12 @@ def check(nodes: Mapping[str, str], params_files: Sequence[str]) -> int:
 
 
 def check_parameters(nodes: Mapping[str, str], params_files: Sequence[str]) -> None:
-    """Check that files have no section and no parameter that no node has: it would be ignored without a word.
+    """Check that each section and parameter of files is one of a node; ROS ignores others silently.
 
     Raises
     ------
     ValueError
-        If there is one, or one with the name that it had in an earlier version; the text has the file and the remedy.
+        If there is another one, or one with the name of an earlier version; the text has the file and the remedy.
     """
     parameters = importlib.import_module("tdm_ros.nodes.parameters")
     known = {*parameters.NODES, *(name.rpartition("/")[2] for name in nodes)}
@@ -178,12 +178,12 @@ _CHECK = "cannot start: "
 
 
 def check_settings(environ: Mapping[str, str]) -> None:
-    """Check what ROS would take without a word, or end the process for.
+    """Check settings that ROS accepts silently, or that end the process.
 
     Raises
     ------
     ValueError
-        If ROS_DOMAIN_ID is no domain, or RMW_IMPLEMENTATION is not installed; the text says what to do.
+        If ROS_DOMAIN_ID is no domain, or RMW_IMPLEMENTATION is not installed; the text has the remedy.
     """
     domain = environ.get("ROS_DOMAIN_ID", "")
     if domain and not (domain.isascii() and domain.isdecimal() and int(domain) in DOMAINS):
@@ -202,7 +202,7 @@ def check_settings(environ: Mapping[str, str]) -> None:
 
 
 def explain(error: BaseException, environ: Mapping[str, str]) -> str:
-    """Return why a program of this package cannot start, and the remedy; empty if the cause is not known."""
+    """Reason why a program of this package cannot start, with the remedy; empty if the cause is not known."""
     text = str(error)
     where = "".join(traceback.format_tb(error.__traceback__))
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -267,16 +267,16 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run has before its nodes are started.
+    """State of a run before its nodes are started.
 
     Attributes
     ----------
     folder : Path
         Absolute.
     settings : dict of str to str
-        What the nodes need in their environment, too.
+        Additional environment of the nodes.
     lock : FolderLock
-        Keeps other systems from the folder, until it is released or the process ends.
+        Excludes other systems from the folder until it is released or the process ends.
     """
 
     folder: Path
@@ -287,26 +287,26 @@ class Prepared:
 def prepare(
     table: SystemTable, values: dict[str, Value], environ: Mapping[str, str], holder: str, parent: str = ""
 ) -> Prepared:
-    """Check, before anything is made or started, that nodes can start; then make the folder of the run.
+    """Check that the nodes can start; then make the folder of the run.
 
     Parameters
     ----------
     table : SystemTable
     values : dict
-        Of the arguments; ``run_dir`` becomes the folder that was made.
+        Values of the arguments; ``run_dir`` becomes the path of the folder.
     environ : mapping of str to str
         The environment that the nodes are started in.
     holder : str
-        Name of the program, for the message of a second one that is to write the folder.
+        Name of the program, for the error of a second one in the same folder.
     parent : str
         Namespace that the launch file is included in; empty: the root.
 
     Raises
     ------
     OSError
-        If a real-time priority was refused, the folder cannot be made or written, or another system writes it.
+        If a real-time priority is rejected, the folder cannot be made or written, or another system writes it.
     ValueError
-        If ROS 2 does not start with this environment and these files of parameters.
+        If ROS 2 does not start with this environment and these parameters.
     """
     nodes, files = table.started(values), table.params_files(values)
     check_settings(environ)
@@ -329,7 +329,7 @@ def plain(values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def configuration(table: SystemTable, values: Mapping[str, Value]) -> dict[str, object]:
-    """Return what is run: the arguments, and what each node is given."""
+    """Content of config.json: the arguments, and the parameters of each node."""
     nodes = {node.full_name: plain(table.given(node, values)) for node in table.started(values)}
     return {
         "system": table.name,

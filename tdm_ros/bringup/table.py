@@ -1,6 +1,6 @@
-"""Table of a system: its arguments and its nodes, as data, for the launch file and for the runner.
+"""Table of a system, `config/<system>.system.yaml`: its arguments and nodes, for launch file and runner alike.
 
-A table is `config/<system>.system.yaml`; its keys are fields of `SystemTable`, `Argument` and `NodeEntry`.
+Its keys are fields of `SystemTable`, `Argument` and `NodeEntry`. Sections of files with parameters are read here, too.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ Value = float | int | str | bool
 SUFFIX = ".system.yaml"
 PACKAGE = "tdm_ros"
 NAMESPACE = "arm"
-"""The arms of a fleet live in the namespaces arm1, arm2, ...: a node of each is started in each of them."""
+"""Prefix of the namespaces of several arms: arm1, arm2, ..."""
 COUNTED = ("seed", "port")
-"""Arguments of which arm n gets n - 1 more, so that no two arms do, or take, the same."""
+"""Arguments that are n - 1 larger for arm n, so that no two arms have the same."""
 STOP_S = 2.2
-"""How long a node may take to end before it is killed, unless its table says otherwise [s]."""
+"""Default time between SIGTERM and SIGKILL of a node [s]."""
 WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class TableError(ValueError):
-    """A table, or an argument given to it, is wrong; the text says what, and what to do."""
+    """Invalid table or argument; the text has the reason and the remedy."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a system, given as `name:=value`; the type of its default is its type.
+    """Argument of a system, given as `name:=value`, of the type of its default.
 
     Attributes
     ----------
     default : float, int, str or bool
-        Value when none is given.
+        Default value.
     description : str
-        What it does, with its unit.
+        Meaning, with the unit.
     choices : tuple
-        The values it may have; empty: any of its type.
+        Possible values; empty: any of the type.
     minimum, maximum : float
-        Smallest and largest number it may be; infinite: any.
+        Bounds of a number.
     unlimited : bool
-        Whether it may be `inf`, too.
+        Whether `inf` is a value, too.
     """
 
     name: str
@@ -64,12 +64,12 @@ class Argument:
         return type(self.default)
 
     def parse(self, text: str) -> Value:
-        """Turn what a person typed into a value.
+        """Convert text to a value.
 
         Raises
         ------
         TableError
-            If it is not of the argument's type, not finite, too small, or not one of the choices.
+            If the text is not of the type, not finite, out of bounds, or not one of the choices.
         """
         try:
             value = (
@@ -92,30 +92,30 @@ class Argument:
 
 @dataclass(frozen=True)
 class NodeEntry:
-    """One node of a system.
+    """Node of a system.
 
     Attributes
     ----------
     executable : str
         Name of the program in `lib/<package>` of the install prefix.
     required : bool
-        Whether the system ends with it; others are started again when they die.
+        Whether its end ends the system; another node is restarted.
     parameters : tuple of str
-        Arguments of the system that the node gets as parameters of the same name.
+        Arguments of the system that are parameters of the node, by name.
     when : str
-        Argument of the system, true or false, that the node is started by; empty: it always is. Where there is one,
-        the others go on when the node cannot be kept alive.
+        Boolean argument of the system that starts the node; empty: it is always started. With one, the system continues
+        if the node dies too often.
     per_arm : bool
-        Whether each arm has one: as many as the argument ``arms`` says, from the one numbered ``first`` on. An arm ends
-        with its required nodes; the system ends with the last arm.
+        Whether each arm has one. The arguments ``arms`` and ``first`` are the number of arms and that of the first one.
+        An arm ends with its required nodes, the system with the last arm.
     priority : str
-        Argument of the system with the real-time priority that the node runs with; empty: it never has one.
+        Argument of the system with the real-time priority of the node; empty: none.
     stop_s : float
-        How long the node may take to end before it is killed: the time to write its files [s].
+        Time between SIGTERM and SIGKILL, in which the node writes its files [s].
     remaps : mapping
-        Topics that are to be found elsewhere, by the name that the node has for them.
+        New names of topics.
     number : int
-        Of the arm that it belongs to; 0: none.
+        Number of its arm; 0: none.
     """
 
     name: str
@@ -131,12 +131,12 @@ class NodeEntry:
     number: int = 0
 
     def priority_of(self, values: Mapping[str, Value]) -> int:
-        """Real-time priority that it runs with; 0: none."""
+        """Real-time priority; 0: the normal scheduler."""
         return int(values[self.priority]) if self.priority else 0
 
     @property
     def namespace(self) -> str:
-        """Namespace that it is started in; empty: that of the system."""
+        """Namespace below that of the system; empty: that of the system."""
         return f"{NAMESPACE}{self.number}" if self.number else ""
 
     @property
@@ -147,16 +147,16 @@ class NodeEntry:
 
 @dataclass(frozen=True)
 class Variant:
-    """What else changes when an argument has a certain value.
+    """Changes for one value of an argument.
 
     Attributes
     ----------
     argument : str
     value : float, int, str or bool
     params_file : Path
-        More parameters for the nodes; they win over those of the system's own file.
+        Parameters of the nodes, which override those of the system.
     defaults : mapping
-        Other defaults, by argument.
+        Defaults by argument.
     """
 
     argument: str
@@ -167,16 +167,16 @@ class Variant:
 
 @dataclass(frozen=True)
 class Include:
-    """A launch file of the package that the system's own one includes; the runner cannot.
+    """Launch file of the package that the launch file of the system includes; the runner cannot.
 
     Attributes
     ----------
     launch_file : str
-        Its name.
+        Name of the file.
     when : mapping
-        Values that arguments must have for it.
+        Values of arguments with which it is included.
     arguments : tuple of str
-        Arguments of the system that it gets under the same names.
+        Arguments of the system that are passed on, by name.
     """
 
     launch_file: str
@@ -186,7 +186,7 @@ class Include:
 
 @dataclass(frozen=True)
 class SystemTable:
-    """A system: what a person may choose, which nodes it has, and the file with their other parameters."""
+    """System: its arguments, its nodes, and the file with their other parameters."""
 
     name: str
     description: str
@@ -197,12 +197,12 @@ class SystemTable:
     includes: Sequence[Include] = ()
 
     def params_files(self, values: Mapping[str, Value]) -> list[Path]:
-        """The files with the nodes' other parameters; later ones win, the one of the argument ``params`` over all.
+        """Files with parameters of the nodes; later ones override earlier ones, the argument ``params`` all.
 
         Raises
         ------
         TableError
-            If that one is not there.
+            If the file of the argument does not exist.
         """
         files = [self.params_file, *(v.params_file for v in self.variants if values[v.argument] == v.value)]
         if given := values.get("params"):
@@ -213,7 +213,7 @@ class SystemTable:
         return files
 
     def started(self, values: Mapping[str, Value]) -> list[NodeEntry]:
-        """The nodes that run with these values: those that all arms share, then arm by arm."""
+        """Nodes that run with these values: those that all arms share, then those of each arm."""
         nodes = [node for node in self.nodes if not node.when or values[node.when]]
         shared, each = ([node for node in nodes if node.per_arm is per_arm] for per_arm in (False, True))
         if not each:
@@ -222,7 +222,7 @@ class SystemTable:
         return shared + [replace(node, number=number) for number in range(first, first + arms) for node in each]
 
     def given(self, node: NodeEntry, values: Mapping[str, Value]) -> dict[str, Value]:
-        """The parameters of one of the nodes that are `started`; each arm has its own seed, port and folder."""
+        """Parameters of a node that is `started`; each arm has its own seed, port and folder."""
         given = {name: values[name] for name in node.parameters}
         if values.get("use_sim_time"):
             given["use_sim_time"] = True
@@ -244,7 +244,7 @@ class SystemTable:
         return {name: f"{space}{topic}" if topic.startswith("/") else topic for name, topic in node.remaps.items()}
 
     def included(self, values: Mapping[str, Value]) -> list[Include]:
-        """The launch files that are included with these values."""
+        """Launch files that are included with these values."""
         return [part for part in self.includes if all(values[name] == value for name, value in part.when.items())]
 
     def values(self, given: Sequence[str]) -> dict[str, Value]:
@@ -253,12 +253,12 @@ class SystemTable:
         Parameters
         ----------
         given : sequence of str
-            What was typed, each `name:=value`.
+            Texts `name:=value`.
 
         Raises
         ------
         TableError
-            If one is malformed, unknown, or refused by its argument.
+            If one is malformed, unknown or invalid.
         """
         values: dict[str, Value] = {}
         for text in given:
@@ -268,13 +268,13 @@ class SystemTable:
             if name not in self.arguments:
                 raise TableError(
                     f"{self.name} has no argument {name!r}; it has {', '.join(self.arguments)} "
-                    f"(what they mean: tdm_ros up {self.name} --show-args)"
+                    f"(described by tdm_ros up {self.name} --show-args)"
                 )
             values[name] = self.arguments[name].parse(value)
         return self.completed(values)
 
     def completed(self, given: Mapping[str, Value]) -> dict[str, Value]:
-        """Add the defaults of all arguments that are not given."""
+        """Add the defaults of the other arguments."""
         defaults = {name: argument.default for name, argument in self.arguments.items()}
         chosen = defaults | dict(given)
         for variant in self.variants:
@@ -284,12 +284,12 @@ class SystemTable:
 
 
 def load_table(path: Path) -> SystemTable:
-    """Read a system's table.
+    """Read the table of a system.
 
     Raises
     ------
     TableError
-        If a key is unknown or missing, or a node names an argument that does not exist.
+        If a key is unknown or missing, or a node names an unknown argument.
     """
     try:
         content = yaml.safe_load(path.read_text())
@@ -306,7 +306,7 @@ def load_table(path: Path) -> SystemTable:
         )
     except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
         raise TableError(f"{path} is not the table of a system: {error}") from error
-    for who, names in (
+    for use, names in (
         (
             "nodes take",
             [name for node in nodes for name in (*node.parameters, *filter(None, [node.when, node.priority]))],
@@ -317,12 +317,12 @@ def load_table(path: Path) -> SystemTable:
     ):
         unknown = sorted(set(names) - set(arguments))
         if unknown:
-            raise TableError(f"{path}: {who} {', '.join(unknown)}, which is no argument of the system")
+            raise TableError(f"{path}: {use} {', '.join(unknown)}, which is no argument of the system")
     return table
 
 
 def as_ros_text(value: Value) -> str:
-    """Write a value as `--ros-args -p name:=<text>` reads it back, with its type kept."""
+    """Text of a value that `--ros-args -p name:=<text>` reads with the same type."""
     if value == math.inf:
         return ".inf"
     return repr(value) if type(value) is float else json.dumps(value)

@@ -13,18 +13,17 @@ from typing import TextIO
 from tdm_ros.bringup.environment import LIVE_LINES
 
 LIVE_EVERY = 10
-"""Where the output is no terminal, one live line in this many is printed."""
+"""One live line in this many is printed where the output is not a terminal."""
 
 _ERASE = "\r\x1b[2K"
 _ERASE_ABOVE = "\x1b[1A\x1b[2K"
-_ERASE_REST = "\x1b[K"  # what a live line may end with, for terminals that see it directly
+_ERASE_REST = "\x1b[K"  # possible end of a live line, for terminals
 
 
 class LiveLine:
-    """Prints the live line of a node: in place on a terminal, and each one for `Console`, which does the same.
+    """Live line of a node: updated in place on a terminal; every one is printed for `Console`, which updates it.
 
-    Elsewhere, in a file or under `ros2 launch`, which gives nodes a terminal if it is asked to, and shows whole lines
-    alone, it prints one in `LIVE_EVERY` as a line of text.
+    In a file and under `ros2 launch`, which shows whole lines only, one in `LIVE_EVERY` is printed as text.
     """
 
     def __init__(self, out: TextIO, environ: Mapping[str, str]) -> None:
@@ -43,10 +42,10 @@ class LiveLine:
 
 
 class LogFiles:
-    """One file a node, `<node>.log` or `<namespace>/<node>.log`, in a folder.
+    """One file per node, `<node>.log` or `<namespace>/<node>.log`, in a folder.
 
-    A file that cannot be written (a full disk) is no error: output must never delay a stop. It is left out, once and
-    for all, and ``problem`` says why.
+    A file that cannot be written (full disk) is no error, because output must never delay a stop: nothing more is
+    written, and ``problem`` is the reason.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,7 +64,7 @@ class LogFiles:
                 self._files[name] = open(path, "a", buffering=1)  # noqa: SIM115
             self._files[name].write(text)
         except OSError as error:
-            self.problem = f"what nodes print is no longer kept in {self._folder}: {error}"
+            self.problem = f"the output of the nodes is no longer written to {self._folder}: {error}"
 
     def close(self) -> None:
         """Close the files."""
@@ -76,16 +75,16 @@ class LogFiles:
 
 
 class Console:
-    """Prints lines, and keeps them in one file a node.
+    """Output of all nodes on one terminal, and in one file per node.
 
     Parameters
     ----------
     out : TextIO
-        Where to print.
+        Terminal, file or pipe.
     folder : Path
-        Where `<node>.log` is written, `<namespace>/<node>.log` where it has one; must exist.
+        Existing folder of the files, see `LogFiles`.
     width : int
-        Columns of the longest name.
+        Width of the longest name.
     """
 
     def __init__(self, out: TextIO, folder: Path, width: int) -> None:
@@ -96,7 +95,7 @@ class Console:
         self._live_count: Counter[str] = Counter()
 
     def show(self, name: str, line: str) -> None:
-        """Print a line of a node; one that begins with a carriage return is live: drawn in place."""
+        """Print a line of a node; one that begins with a carriage return is a live line."""
         live, text = line.startswith("\r"), line.strip("\r\n").removesuffix(_ERASE_REST)
         self._keep(name, text)
         if not live:
@@ -113,13 +112,13 @@ class Console:
             if self._live_count[name] % LIVE_EVERY == 1:
                 self._write(text + "\n")
 
-    def say(self, text: str) -> None:
-        """Print a line of our own."""
+    def report(self, text: str) -> None:
+        """Print a line of the runner."""
         self._keep("system", text)
         self._print(text)
 
     def close(self) -> None:
-        """Leave the live line standing, and close the files."""
+        """End the live lines, and close the files."""
         if self._live:
             self._write("\n")
             self._live.clear()
@@ -136,14 +135,14 @@ class Console:
         self._write(f"{self._erase()}{text}\n{live}")
 
     def _erase(self) -> str:
-        """What clears the live lines, and the one that the cursor is in."""
+        """Escape sequence that clears the live lines."""
         return _ERASE + _ERASE_ABOVE * (len(self._live) - 1) if self._live else ""
 
     def _write(self, text: str) -> None:
         try:
             self._out.write(text)
             self._out.flush()
-        except OSError:  # the terminal, or the reader of the pipe, is gone: the files have it all
+        except OSError:  # the terminal or the reader of the pipe has ended; the files have all output
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self._out.fileno())
             os.close(nowhere)

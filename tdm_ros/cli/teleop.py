@@ -1,7 +1,7 @@
 """Drive the arm of a running system with the keys of this terminal.
 
-The system is found by its run folder, whose config.json says in which ROS domain it is. Keys and what they do are shown
-when it begins. What you do is recorded as yours, and learned from.
+The run folder of the system has its ROS domain, in config.json. The keys are listed at the start. The motion is
+recorded as the operator's, and learned from.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--network",
         choices=NETWORKS,
         default="localhost",
-        help="who may discover this node, as the argument network of the system; of a run folder, what it was",
+        help="as the argument network of the system; with a run folder, the recorded one",
     )
     parser.add_argument("--namespace", default="/", help="of the system's nodes (default /)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Become the keyboard's node; return the exit status if that is impossible."""
+    """Replace this process by the node of the keyboard; return the exit status if that fails."""
     try:
         recorded = domain_of(arguments.run_dir, os.environ)
         environ = ros_environment(os.environ | recorded)
-        opened = recorded.get(RANGE, "LOCALHOST") not in CLOSED  # by the system's own argument
+        opened = recorded.get(RANGE, "LOCALHOST") not in CLOSED  # by the argument of the system
         environ |= discovery(environ, "subnet" if opened else arguments.network)
         environ |= without_shared_memory(environ)
         check_settings(environ)
@@ -63,12 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def domain_of(run_dir: Path, environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
-    """ROS settings of the system that recorded a run; none where the environment names a domain itself.
+    """ROS settings of the system that recorded a run; none if the environment has a domain.
 
     Raises
     ------
     ValueError
-        If there is no such record.
+        If the folder has no such record.
     """
     if "ROS_DOMAIN_ID" in environ:
         return {}
@@ -77,6 +77,6 @@ def domain_of(run_dir: Path, environ: os._Environ[str] | dict[str, str]) -> dict
         found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["ros"]
     except (OSError, json.JSONDecodeError, KeyError, TypeError):
         raise ValueError(
-            f"{path} does not say in which ROS domain the system is: give the run folder, or set ROS_DOMAIN_ID"
+            f"{path} does not have the ROS domain of the system: give the run folder, or set ROS_DOMAIN_ID"
         ) from None
     return found

@@ -1,9 +1,8 @@
 """Start a system: its ROS 2 nodes, each in its own process.
 
-The system's table, config/<system>.system.yaml, is the one that the launch file of the same name uses; this
-is the way to start it where `ros2 launch` does not exist. Ctrl-C ends it. A required node that dies ends it
-too, of several arms its own arm; any other is started again. All that is printed and recorded is kept in the run's
-folder, runs/latest.
+It starts config/<system>.system.yaml, as the launch file of the same name does, where `ros2 launch` does not exist.
+Ctrl-C ends it. The end of a required node ends it, too (of several arms: its arm); another node is restarted. Output
+and recordings are in the run folder, runs/latest.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Start a system and stay until it is over; return the exit status."""
+    """Run a system to its end; return the exit status."""
     try:
         environ = ros_environment(os.environ)
         table = load_table(_table_path(arguments.system, environ))
@@ -56,14 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str]) -> int:
-    """Make the run's folder, start every node, and stay until it is over; return the exit status.
+    """Make the run folder, start every node, and wait for the end; return the exit status.
 
     Raises
     ------
     OSError
         If a node's executable does not exist, or the folder cannot be made or written, or another system writes it.
     ValueError
-        If the nodes could not start; the text says why.
+        If the nodes cannot start; the text has the reason.
     """
     never_wait()
     nodes = table.started(values)
@@ -82,23 +81,23 @@ def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str])
         for node in nodes
     ]
     console = Console(sys.stdout, run.folder / LOGS, width=max(len(node.full_name) for node in nodes))
-    console.say(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
-    console.say("to see its nodes and topics from another terminal, paste there:")
-    console.say(export_line(environ))
+    console.report(f"{table.name}: {', '.join(member.name for member in members)}; Ctrl-C stops it")
+    console.report("to see its nodes and topics from another terminal, paste there:")
+    console.report(export_line(environ))
     for prefix in foreign_prefixes(os.environ):
-        console.say(f"the ROS 2 in {prefix}, which is sourced, is for another Python and is not used")
+        console.report(f"the ROS 2 in {prefix}, which is sourced, is for another Python and is not used")
     for prefix in {executables[node.full_name].parents[2] for node in nodes if node.package == PACKAGE}:
         if (own := shadowed(prefix)) is not None:
-            console.say(f"tdm_ros of {prefix} is sourced and runs, not that of {own}")
+            console.report(f"tdm_ros of {prefix} is sourced and runs, not that of {own}")
     status = Runner(members, started_in | run.settings, console).run()
-    console.say(f"run folder: {os.path.relpath(run.folder)}")
+    console.report(f"run folder: {os.path.relpath(run.folder)}")
     console.close()
     run.lock.release()
     return status
 
 
 def node_command(node: NodeEntry, executable: Path, table: SystemTable, values: dict[str, Value]) -> list[str]:
-    """Return the command line of a node: the same remaps and parameters that `ros2 launch` gives it."""
+    """Command line of a node, with the remaps and parameters that `ros2 launch` gives it."""
     command = [*prefix_of(node.priority_of(values)), str(executable), "--ros-args", "-r", f"__node:={node.name}"]
     if namespace := "/".join(filter(None, (table.namespace(values), node.namespace))):
         command += ["-r", f"__ns:=/{namespace.strip('/')}"]
@@ -114,7 +113,7 @@ def node_command(node: NodeEntry, executable: Path, table: SystemTable, values: 
 
 
 def show_arguments(table: SystemTable) -> str:
-    """Return the list of a system's arguments, for a person."""
+    """List of the arguments of a system, as text."""
     lines = [f"{table.name}: {table.description}", ""]
     for name, argument in table.arguments.items():
         choices = f" (one of {', '.join(map(str, argument.choices))})" if argument.choices else ""
