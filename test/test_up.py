@@ -91,6 +91,22 @@ class System:
         """Return every process id that a node, or a child of one, has left in a file."""
         return [int(text) for path in self.folder.glob("*.pid") for text in path.read_text().split()]
 
+    def stop(self, number: signal.Signals = signal.SIGINT, timeout_s: float = 10) -> tuple[str, float]:
+        """Send a signal to the runner; return its output and the time until its end [s]. No node is left then."""
+        assert self.runner is not None
+        begin_s = time.monotonic()
+        self.runner.send_signal(number)
+        output, _ = self.runner.communicate(timeout=timeout_s)
+        took_s = time.monotonic() - begin_s
+        assert not [pid for pid in self.all_pids() if alive(pid)]
+        return output, took_s
+
+    def started(self, *names: str, **more: Any) -> subprocess.Popen[str]:
+        """Start the runner, and wait until these nodes have started."""
+        runner = self.start(**more)
+        self.wait_for(*names)
+        return runner
+
 
 def alive(pid: int) -> bool:
     """Whether a process runs (a zombie does not)."""
@@ -121,9 +137,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 def test_up_required_node_finishes_run_ends_with_zero_and_none_is_left(system: System) -> None:
     status, output = system.node("one", "echo hello", required=True).node("two", WAITS).run()
-    assert status == 0
-    assert "one | hello" in output
-    assert "one has finished" in output
+    assert status == 0 and "one | hello" in output and "one has finished" in output
     assert output.splitlines()[-1].startswith("run folder: runs/")
     assert not [pid for pid in system.all_pids() if alive(pid)]
 
@@ -131,33 +145,30 @@ def test_up_required_node_finishes_run_ends_with_zero_and_none_is_left(system: S
 @pytest.mark.parametrize(("script", "words"), [("exit 3", "exit status 3"), ("kill -SEGV $$", "killed by SIGSEGV")])
 def test_up_required_node_dies_run_fails_and_names_it(system: System, script: str, words: str) -> None:
     status, output = system.node("one", script, required=True).node("two", WAITS).run()
-    assert status == 1
-    assert f"one has died ({words}): the run is over" in output
+    assert status == 1 and f"one has died ({words}): the run is over" in output
 
 
 def test_up_other_node_dies_it_is_started_again(system: System) -> None:
     again = f"[ $(wc -l < {system.folder}/two.pid) -ge 2 ] && touch {system.folder}/again; exit 1"
     until = f"while [ ! -e {system.folder}/again ]; do sleep 0.02; done"
     status, output = system.node("one", until, required=True).node("two", again).run()
-    assert status == 0
+    assert status == 0 and len(system.pids("two")) == 2
     assert "two has died (exit status 1): starting it again in 1 s" in output
-    assert len(system.pids("two")) == 2
 
 
-def test_up_other_node_dies_again_and_again_run_fails(system: System) -> None:
-    status, output = system.node("one", WAITS, required=True).node("two", "exit 7").run()
-    assert status == 1
-    assert "two has died for the 6th time within 60 s (exit status 7): the run is over" in output
-    assert len(system.pids("two")) == 6
+OFTEN = "has died for the 6th time within 60 s (exit status 7)"
 
 
-def test_up_node_that_can_be_done_without_dies_again_and_again_the_others_go_on(system: System) -> None:
+@pytest.mark.parametrize("per_arm", [False, True], ids=["one arm", "shared by all arms"])
+def test_up_other_node_dies_again_and_again_run_fails(system: System, per_arm: bool) -> None:
+    status, output = system.node("one", WAITS, required=True, per_arm=per_arm).node("two", "exit 7").run()
+    assert status == 1 and f"two {OFTEN}: the run is over" in output and len(system.pids("two")) == 6
+
+
+def test_up_optional_node_dies_again_and_again_the_others_continue(system: System) -> None:
     until = f"while [ $(cat {system.folder}/two.pid 2>/dev/null | wc -l) -lt 6 ]; do sleep 0.02; done; sleep 1.5"
-    system.node("one", until, required=True).node("two", "exit 7", when="wanted")
-    status, output = system.run()
-    assert status == 0
-    assert "two has died for the 6th time within 60 s (exit status 7): the others continue without it" in output
-    assert len(system.pids("two")) == 6
+    status, output = system.node("one", until, required=True).node("two", "exit 7", when="wanted").run()
+    assert status == 0 and f"two {OFTEN}: the others continue without it" in output and len(system.pids("two")) == 6
 
 
 def test_up_node_that_is_not_wanted_is_not_started(system: System) -> None:
@@ -198,13 +209,6 @@ def test_up_arm_that_dies_is_over_without_a_restart_and_the_status_tells_at_the_
     assert len(system.pids("lead")) == 2 and "starting it again" not in output
 
 
-def test_up_node_that_all_arms_share_can_not_be_kept_alive_run_fails(system: System) -> None:
-    system.node("lead", WAITS, required=True, per_arm=True).node("shared", "exit 7")
-    status, output = system.run()
-    assert status == 1
-    assert "shared has died for the 6th time within 60 s (exit status 7): the run is over" in output
-
-
 def test_up_folder_that_is_used_again_keeps_the_older_configuration(system: System) -> None:
     system.node("one", "true", required=True).run("gain:=2")
     system.run("gain:=3", "run_dir:=runs/latest")
@@ -213,62 +217,44 @@ def test_up_folder_that_is_used_again_keeps_the_older_configuration(system: Syst
     assert gains == [3.0, 2.0]
 
 
-def test_up_interrupted_everything_is_gone_within_three_seconds(system: System) -> None:
+def test_up_interrupted_everything_ends_within_three_seconds(system: System) -> None:
     child = f'sh -c "echo \\$\\$ > {system.folder}/grandchild.pid; {STUBBORN}" &'
     system.node("one", f"{child}\n{WAITS}", required=True).node("two", STUBBORN)
-    runner = system.start()
-    system.wait_for("one", "two", "grandchild")
-    begin = time.monotonic()
-    runner.send_signal(signal.SIGINT)
-    output, _ = runner.communicate(timeout=10)
-    assert time.monotonic() - begin < 3.0
-    assert runner.returncode == 128 + signal.SIGINT
-    assert "interrupted (SIGINT)" in output
-    assert "Traceback" not in output
-    assert not [pid for pid in system.all_pids() if alive(pid)]
+    runner = system.started("one", "two", "grandchild")
+    output, took_s = system.stop()
+    assert took_s < 3.0 and runner.returncode == 128 + signal.SIGINT
+    assert "interrupted (SIGINT)" in output and "Traceback" not in output
 
 
 def test_up_node_that_ends_on_the_first_signal_is_not_waited_for(system: System) -> None:
-    runner = system.node("one", WAITS, required=True).node("two", WAITS).start()
-    system.wait_for("one", "two")
-    begin = time.monotonic()
-    runner.send_signal(signal.SIGTERM)
-    output, _ = runner.communicate(timeout=10)
-    assert time.monotonic() - begin < 1.1  # before it is killed
-    assert runner.returncode == 128 + signal.SIGTERM
-    assert "starting it again" not in output
+    runner = system.node("one", WAITS, required=True).node("two", WAITS).started("one", "two")
+    output, took_s = system.stop(signal.SIGTERM)
+    assert took_s < 1.1, "before it is killed"
+    assert runner.returncode == 128 + signal.SIGTERM and "starting it again" not in output
 
 
 def test_up_interrupted_while_the_python_of_a_node_starts_prints_no_traceback(system: System) -> None:
-    """The interpreter, and what it imports by itself, come before any signal handler of ours."""
+    """The interpreter, and its own imports, run before any signal handler of the node is set."""
     begins = f"import pathlib, time; pathlib.Path('{system.folder}/begun').touch(); time.sleep(60)"
     runner = system.node("one", f'exec {sys.executable} -c "{begins}"', required=True).start()
     wait_until((system.folder / "begun").exists)
-    runner.send_signal(signal.SIGINT)
-    output, _ = runner.communicate(timeout=10)
+    output, _ = system.stop()
     assert runner.returncode == 130 and "Traceback" not in output
 
 
-def test_up_interrupted_twice_patience_ends(system: System) -> None:
-    runner = system.node("one", STUBBORN, required=True).start()
-    system.wait_for("one")
-    begin = time.monotonic()
+def test_up_interrupted_twice_nodes_are_killed(system: System) -> None:
+    runner = system.node("one", STUBBORN, required=True).started("one")
     runner.send_signal(signal.SIGINT)
     time.sleep(0.2)
-    runner.send_signal(signal.SIGINT)
-    runner.communicate(timeout=10)
-    assert time.monotonic() - begin < 1.1
-    assert not [pid for pid in system.all_pids() if alive(pid)]
+    assert system.stop()[1] < 0.9
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.1, 0.2, 0.3])
 def test_up_interrupted_while_starting_leaves_none(system: System, delay_s: float) -> None:
     runner = system.node("one", WAITS, required=True).node("two", WAITS).node("three", WAITS).start()
     time.sleep(delay_s)
-    runner.send_signal(signal.SIGINT)
-    runner.communicate(timeout=5)
+    system.stop(timeout_s=5)
     assert runner.returncode != 0
-    assert not [pid for pid in system.all_pids() if alive(pid)]
 
 
 SWALLOWS = """
@@ -303,9 +289,7 @@ def test_up_interrupted_during_the_check_before_the_start_ends_without_a_traceba
     system.node("one", WAITS, required=True, package="tdm_ros", executable="arm")
     runner = system.start(PATH=path)
     wait_until(lambda: bool(system.pids("check")), 20)
-    runner.send_signal(signal.SIGINT)
-    output, _ = runner.communicate(timeout=10)
-    assert runner.returncode == 130 and output == "" and not alive(system.pids("check")[0])
+    assert system.stop()[0] == "" and runner.returncode == 130
 
 
 def test_up_interrupted_while_the_check_is_being_started_leaves_none_behind() -> None:
@@ -354,24 +338,20 @@ def state_of(pid: int) -> str:
 
 
 def test_up_is_not_suspended_by_ctrl_z_and_says_so(system: System) -> None:
-    runner = system.node("one", WAITS, required=True).start()
-    system.wait_for("one")
+    runner = system.node("one", WAITS, required=True).started("one")
     runner.send_signal(signal.SIGTSTP)
     assert runner.stdout is not None
     said = next(line for line in runner.stdout if "suspended" in line)
     assert "not suspended, because the arm would continue" in said and "Ctrl-C stops the run" in said
     assert state_of(runner.pid) != "T"
-    runner.send_signal(signal.SIGINT)
-    runner.communicate(timeout=10)
-    assert not [pid for pid in system.all_pids() if alive(pid)]
+    system.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=["nohup", "in the background"])
 def test_up_that_is_to_ignore_a_signal_goes_on_and_still_stops_its_nodes(
     system: System, number: signal.Signals
 ) -> None:
-    runner = system.node("one", WAITS, required=True).node("two", WAITS).start(ignored=[number])
-    system.wait_for("one", "two")
+    runner = system.node("one", WAITS, required=True).node("two", WAITS).started("one", "two", ignored=[number])
     runner.send_signal(number)
     runner.send_signal(signal.SIGTSTP)
     assert runner.stdout is not None
@@ -379,8 +359,7 @@ def test_up_that_is_to_ignore_a_signal_goes_on_and_still_stops_its_nodes(
     runner.send_signal(signal.SIGTSTP)
     next(line for line in runner.stdout if "not suspended" in line)
     assert runner.poll() is None and all(map(alive, system.all_pids()))
-    runner.send_signal(signal.SIGTERM)
-    output, _ = runner.communicate(timeout=10)
+    output, _ = system.stop(signal.SIGTERM)
     assert runner.returncode == 128 + signal.SIGTERM and f"interrupted ({number.name})" not in output
     assert "to write files" not in output, "nodes end on the first signal"
 
@@ -389,10 +368,8 @@ def test_up_node_that_writes_its_files_has_the_time_for_it(system: System) -> No
     """As the supervisor after hours, or the trainer; the others have 2.2 s."""
     slow = f"trap 'sleep 3; touch {system.folder}/written; exit 0' TERM; {WAITS}"
     stuck = f"trap 'sleep 3; touch {system.folder}/stuck; exit 0' TERM; {WAITS}"
-    runner = system.node("one", slow, required=True, stop_s=20).node("two", stuck).start()
-    system.wait_for("one", "two")
-    runner.send_signal(signal.SIGINT)
-    output, _ = runner.communicate(timeout=20)
+    system.node("one", slow, required=True, stop_s=20).node("two", stuck).started("one", "two")
+    output, _ = system.stop(timeout_s=20)
     assert (system.folder / "written").exists() and not (system.folder / "stuck").exists()
     assert "up to 20 s for one to write files; Ctrl-C again kills them" in output
 
@@ -408,15 +385,14 @@ def test_up_real_time_priority_is_that_of_the_named_nodes_alone(
 ) -> None:
     script = f"chrt -p $$ > {system.folder}/$(basename $0).class; {WAITS}"
     system.node("one", script, required=True, priority="real_time").node("two", script)
-    runner = system.start(f"real_time:={argument}", before=before)
+    system.start(f"real_time:={argument}", before=before)
     system.wait_for("one", "two")
     texts = {}
     for name in ("one", "two"):
         path = system.folder / f"{name}.class"
         wait_until(lambda path=path: path.exists() and "priority:" in path.read_text())
         texts[name] = path.read_text()
-    runner.send_signal(signal.SIGINT)
-    runner.communicate(timeout=10)
+    system.stop()
     wanted = ("SCHED_RR", "priority: 7") if argument else ("SCHED_OTHER", "priority: 0")
     assert all(word in texts["one"] for word in wanted) and "SCHED_OTHER" in texts["two"]
 
@@ -432,6 +408,13 @@ def test_up_real_time_priority_that_is_refused_says_what_to_do(system: System) -
 
 
 REAL = {"package": "tdm_ros", "executable": "policy"}
+
+
+def stopped_after_its_log(system: System) -> str:
+    """Stop the system when a node has written a log of ROS; return the output."""
+    logs = system.folder / "runs" / "latest" / "log" / "ros"
+    wait_until(lambda: logs.is_dir() and any(logs.iterdir()), 60)
+    return system.stop()[0]
 
 
 @pytest.mark.ros
@@ -474,11 +457,8 @@ def test_up_without_torch_and_mujoco_names_both_and_the_requirements(system: Sys
 @pytest.mark.ros
 @pytest.mark.timeout(90)
 def test_up_without_a_home_that_can_be_written_runs(system: System) -> None:
-    runner = system.node("policy", "true", required=True, **REAL).start(HOME="/proc/none")
-    logs = system.folder / "runs" / "latest" / "log" / "ros"
-    wait_until(lambda: logs.is_dir() and any(logs.iterdir()), 60)
-    runner.send_signal(signal.SIGINT)
-    output, _ = runner.communicate(timeout=10)
+    system.node("policy", "true", required=True, **REAL).start(HOME="/proc/none")
+    output = stopped_after_its_log(system)
     assert "cannot" not in output and "Traceback" not in output
 
 
@@ -490,11 +470,8 @@ def test_up_with_a_sourced_ros_of_another_python_uses_its_own(system: System) ->
     place = system.folder / "humble" / "lib" / "python3.5" / "site-packages"
     shutil.copytree(Path(rclpy.__file__).parent, place / "rclpy", ignore=shutil.ignore_patterns("*.so"))
     sourced = {"AMENT_PREFIX_PATH": f"{system.folder / 'humble'}:{system.folder}", "PYTHONPATH": f"{place}:{ROOT}"}
-    runner = system.node("policy", "true", required=True, **REAL).start(**sourced)
-    logs = system.folder / "runs" / "latest" / "log" / "ros"
-    wait_until(lambda: logs.is_dir() and any(logs.iterdir()), 60)
-    runner.send_signal(signal.SIGINT)
-    output, _ = runner.communicate(timeout=10)
+    system.node("policy", "true", required=True, **REAL).start(**sourced)
+    output = stopped_after_its_log(system)
     assert f"the ROS 2 in {system.folder / 'humble'}, which is sourced, is for another Python" in output
 
 
