@@ -88,6 +88,23 @@ def test_launch_file_has_the_arguments_of_the_table(table: SystemTable) -> None:
     assert names(actions) == {node.full_name for node in table.started(table.values([]))}
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.launch.py")), ids=lambda path: path.name)
+def test_every_launch_file_has_the_common_arguments(path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("some_launch", path)
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    entities = module.generate_launch_description().entities
+    declared = {entity.name for entity in entities if isinstance(entity, DeclareLaunchArgument)}
+    assert {"namespace", "use_sim_time", "log_level"} <= declared
+
+
+@pytest.mark.usefixtures("bare")
+def test_namespace_argument_is_below_that_of_the_parent_launch_file(tmp_path: Path) -> None:
+    arguments = {"namespace": "left", "ros_namespace": "/lab", "use_sim_time": "true", "log_level": "warn"}
+    _, actions = described("fleet.launch.py", arms="1", **arguments)
+    assert {name.rpartition("/")[0] for name in names(actions)} == {"lab/left", "lab/left/arm1"}
+
+
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize(
     ("table", "name", "value"),

@@ -83,7 +83,8 @@ class Launch:
                 os.environ.clear()
                 os.environ.update(before)
             elif kind == "OpaqueFunction":
-                self.execute(action.function(SimpleNamespace(launch_configurations=self.context), *action.args) or [])
+                context = SimpleNamespace(launch_configurations=self.context, environment=os.environ)
+                self.execute(action.function(context, *getattr(action, "args", [])) or [])
             elif kind == "SetEnvironmentVariable":
                 os.environ[action.given[0]] = str(action.given[1])
             elif kind == "RegisterEventHandler":
@@ -118,17 +119,16 @@ class Launch:
 @pytest.fixture
 def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Launch]:
     pytest.importorskip("rclpy")  # that nodes can start is checked before
-    named = type("Configuration", (Named,), {"texts": {}})
     modules: dict[str, dict[str, Any]] = {
         "launch": {"Action": Kept, "LaunchContext": object, "LaunchDescription": list},
         "launch.actions": {kind: type(kind, (Kept,), {}) for kind in ACTIONS},
-        "launch.event_handlers": {"OnProcessIO": Kept},
+        "launch.event_handlers": {"OnProcessIO": Kept, "OnProcessExit": Kept},
         "launch.events.process": {"ProcessIO": Kept, "ShutdownProcess": Kept},
         "launch.launch_description_sources": {"PythonLaunchDescriptionSource": Kept},
         "launch.substitutions": {"EnvironmentVariable": lambda name, default_value: default_value},
         "launch_ros.actions": {"Node": Node},
     }
-    modules["launch.substitutions"]["LaunchConfiguration"] = named
+    modules["launch.substitutions"]["LaunchConfiguration"] = Named
     for name, content in modules.items():
         monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
     monkeypatch.delitem(sys.modules, "tdm_ros.bringup.launching", raising=False)
@@ -138,6 +138,10 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Launch
     os.environ.clear()
     os.environ.update(before)
     sys.modules.pop("tdm_ros.bringup.launching", None)
+
+
+GroupAction, OpaqueFunction = (type(name, (Kept,), {}) for name in ("GroupAction", "OpaqueFunction"))
+RUN = "TDM_ROS_RUN"
 
 
 class Named(Kept):
@@ -205,6 +209,31 @@ def test_two_inclusions_in_one_launch_file_are_two_runs_and_end_by_themselves(la
     launched.end(by_name(left)("supervisor"))
     assert not any(node.running for node in left)
     assert all(node.running for node in (*right, *launched.processes[:1]))
+
+
+def test_end_of_gazebo_ends_its_bridge_and_nothing_of_a_launch_file_that_includes_it(
+    launched: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.spec_from_file_location("gazebo_launch", CONFIG.parent / "launch" / "gazebo.launch.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    monkeypatch.setattr(module, "require", lambda *_: None)
+    monkeypatch.setattr(module, "get_package_share_directory", str)
+    launched.execute([Node(name="camera", namespace="", on_exit=None)])
+    actions = module.generate_launch_description()
+    declared = [action for action in actions if type(action).__name__ == "DeclareLaunchArgument"]
+    Named.texts = {action.given[0]: action.default_value for action in declared} | {"namespace": "left"}
+    assert {"namespace", "use_sim_time", "log_level"} <= set(Named.texts)
+    (group,) = [action for action in actions if type(action).__name__ == "GroupAction"]
+    gazebo = Node(name="gazebo", namespace="", on_exit=None)
+    launched.execute([GroupAction([*group.given[0], OpaqueFunction(function=lambda _: [gazebo])])])
+    camera, bridge, gazebo = launched.processes
+    assert (bridge.name, bridge.namespace) == ("gz_bridge", "left")
+    (end,) = launched.handlers
+    assert end.target_action(gazebo) and not end.target_action(bridge) and not end.target_action(camera)
+    ended = end.on_exit.event.process_matcher
+    assert ended(bridge) and not ended(camera)
+    assert RUN not in os.environ
 
 
 def test_run_folder_has_what_the_documentation_names(launched: Launch, tmp_path: Path) -> None:
