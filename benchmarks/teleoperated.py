@@ -52,9 +52,9 @@ class TeleoperatedPush(SawyerPushEnv):
 
     def _act(self, action: NDArray[np.floating[Any]]) -> None:
         control, q = self._control, self.sim.reading().q_rad
-        control.hear(EPISODE, self._now_s)
-        control.engage(self.twist is not None, self._now_s)
-        control.steer(np.zeros(6) if self.twist is None else self.twist, self._now_s)
+        control.announce(EPISODE, self._now_s)
+        control.receive_engaged(self.twist is not None, self._now_s)
+        control.receive_twist(np.zeros(6) if self.twist is None else self.twist, self._now_s)
         wanted = steer(q, SPEED_M_S * np.asarray(action, np.float64))
         asked = ReceivedCommand(control.cycle, 1, 0, int(Source.POLICY), 0.0, JOINT_NAMES, wanted)
         if problem := control.receive(asked, self._now_s):

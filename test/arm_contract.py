@@ -213,7 +213,7 @@ class ArmContract:
         cycles = [ArmCycle(bench.arm, Limiter(VELOCITY, REAL_LIMITS), VELOCITY) for _ in range(2)]
         check = CommandCheck(JointOrder(JOINT_NAMES), 0, max_age_s=0.1)
         control = ArmControl((cycles[0], cycles[1]), check, ArmTiming(), NEUTRAL_RAD, bench.now_s())
-        control.hear(Announcement(State.RUNNING, episode=1, length=10**6), bench.now_s())
+        control.announce(Announcement(State.RUNNING, episode=1, length=10**6), bench.now_s())
         return control
 
     @staticmethod

@@ -133,8 +133,8 @@ class Bench:
         return self.diagnostics.get(name, {})
 
     def refused(self, name: str) -> dict[str, int]:
-        """What a node says that it refused."""
-        prefix = "refused: "
+        """Rejected inputs of a node, per reason, from its diagnostics."""
+        prefix = "rejected: "
         return {k.removeprefix(prefix): int(v) for k, v in self.values(name).items() if k.startswith(prefix)}
 
     def _watch_diagnostics(self) -> None:

@@ -4,20 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from control_for_tests import CHECK, GOOD, VELOCITY, ControlBench
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming
-from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
-from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.envs.sawyer_sim import SawyerSim
-from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.arm_cycle import ArmCycle
-from tdm_ros.robots.limiter import Limiter
+from tdm_ros.control.timeline import Source, State
 from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 
-PERIOD_S = 0.05
-VELOCITY = ACTUATIONS["velocity"]
-CHECK = CommandCheck(JointOrder(JOINT_NAMES), mode=0)
-GOOD = ReceivedCommand(7, 1, 0, int(Source.POLICY), 0.002, JOINT_NAMES, np.full(7, 0.1))
 NAN = np.array([0.1, np.nan, 0, 0, 0, 0, 0])
 BAD = {
     "not finite": replace(GOOD, values=NAN),
@@ -59,32 +50,13 @@ def test_check_joints_in_another_order_are_reordered() -> None:
     np.testing.assert_array_equal(values, wanted)
 
 
-class Bench:
-    """A simulated arm under `ArmControl`, with our own clock."""
+class Bench(ControlBench):
+    """In an episode since the cycle before."""
 
     def __init__(self) -> None:
-        self.sim = SawyerSim(VELOCITY)
-        drives = [ArmCycle(self.sim, Limiter(VELOCITY), VELOCITY) for _ in range(2)]
-        self.now_s = 0.0
-        self.control = ArmControl((drives[0], drives[1]), CHECK, ArmTiming(), NEUTRAL_RAD, self.now_s)
-        self.tell(State.RUNNING, episode=1)
-        self.tick()  # the cycle in which it was told is cut
-
-    def tell(self, state: State, episode: int = 0, start: int = 0, length: int = 50) -> None:
-        goal = np.zeros(3, np.float32)
-        told = Announcement(state, episode=episode, start_cycle=start, length=length, goal=goal, reason="test")
-        self.control.hear(told, self.now_s)
-
-    def command(self, after_s: float = 0.002, **changes: object) -> str:
-        given = replace(GOOD, **{"cycle": self.control.cycle, "values": np.full(7, 0.2)} | changes)  # type: ignore[arg-type]
-        return self.control.receive(given, self.now_s + after_s)
-
-    def tick(self):  # type: ignore[no-untyped-def]
-        self.now_s += PERIOD_S
-        return self.control.tick(self.now_s)
-
-    def speed(self) -> float:
-        return float(np.abs(self.sim.reading().qd_rad_s).max())
+        super().__init__()
+        self.tell(State.RUNNING, episode=1, length=50)
+        self.tick()  # the cycle in which the announcement arrived is cut
 
 
 def test_control_command_in_its_own_cycle_counts_as_answered() -> None:
@@ -121,7 +93,7 @@ def test_control_bad_command_makes_a_moving_arm_hold(what: str) -> None:
     bench.command()
     assert bench.control.receive(BAD[what], bench.now_s + 0.01)
     report = bench.tick()
-    assert report.source == Source.SAFETY and "refused" in report.hold_reason
+    assert report.source == Source.SAFETY and "rejected" in report.hold_reason
     bench.tick()
     assert bench.speed() < 0.01
     for _ in range(2):  # the first of them still began held
@@ -176,10 +148,10 @@ def test_control_silent_supervisor_makes_the_arm_hold() -> None:
 
 def test_control_resetting_drives_home_from_anywhere() -> None:
     bench = Bench()
-    bench.sim.reset(NEUTRAL_RAD + 0.4)
+    bench.arm.reset(NEUTRAL_RAD + 0.4)
     bench.tell(State.RESETTING)
     for _ in range(60):
         bench.tell(State.RESETTING)
         report = bench.tick()
     assert report.source == Source.RESET
-    np.testing.assert_allclose(bench.sim.reading().q_rad, NEUTRAL_RAD, atol=0.03)
+    np.testing.assert_allclose(bench.arm.reading().q_rad, NEUTRAL_RAD, atol=0.03)

@@ -111,6 +111,8 @@ def test_arm_commands_stop_holds_within_150_ms(commander: Commander) -> None:
     commander.bench.spin(0.2)
     assert commander.speed() < 0.01
     assert "no command" in commander.states[-1].hold_reason
+    commander.bench.until(lambda: commander.bench.values("arm").get("mode") == "HELD", 5)
+    assert "mode POLICY -> HELD: no command for 0.1 s" in commander.bench.output("arm")
 
 
 SLOW_PHYSICS = """
@@ -194,7 +196,7 @@ def test_arm_bad_commands_are_refused_counted_said_rarely_and_it_holds(commander
     made.spin(1.6)
     assert commander.speed() < 0.01 and commander.states[-1].source == ArmState.SOURCE_SAFETY
     made.until(lambda: sum(made.refused("arm").values()) >= 20, 5)
-    said = made.output("arm").count("refused (")
+    said = made.output("arm").count("rejected (")
     assert 1 <= said <= time.monotonic() - begin_s + 2
     commander.change = lambda command: command
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_POLICY, 5)

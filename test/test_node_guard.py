@@ -23,7 +23,7 @@ from std_msgs.msg import Bool, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 
-from tdm_ros.control.validation import Refusals  # noqa: E402
+from tdm_ros.control.validation import Rejections  # noqa: E402
 from tdm_ros.files import FolderInUseError  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.node_runner import (  # noqa: E402
@@ -44,7 +44,7 @@ class Fragile(Node):
     def __init__(self, context: rclpy.Context) -> None:
         super().__init__("fragile", context=context)
         self.lines: list[str] = []
-        self.refusals = Refusals(self.lines.append)
+        self.rejections = Rejections(self.lines.append)
         self.held: list[str] = []
         self.heard: list[str] = []
         self.ticks = 0
@@ -86,7 +86,7 @@ def test_executor_goes_on_after_errors_and_bytes_that_are_no_message(context: rc
     words.publish(String(data="two"))
     for _ in range(1000):
         executor.spin_once(timeout_sec=0.01)
-        counts = node.refusals.counts
+        counts = node.rejections.counts
         if "two" in node.heard and node.ticks > 20 and counts["error in /words"] and counts["error in /fail"]:
             break
     assert node.heard == ["one", "\ufffd\ufffd", "two"], "rclpy replaces what is not UTF-8"

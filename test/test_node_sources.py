@@ -153,7 +153,7 @@ def deadman(made: Bench, name: str = "deadman") -> Node:
 def test_deadman_of_another_node_than_the_named_one_moves_nothing(held: Commander) -> None:
     made = held.bench
     deadman(made, "somebody")
-    made.until(lambda: "deadman: not of the one source" in made.refused("arm"))
+    made.until(lambda: "deadman: not from the configured source" in made.refused("arm"))
     made.spin(1.0)
     assert not any(state.source == ArmState.SOURCE_POLICY for state in held.states)
     words = (f"{made.namespace}/somebody", f"expected {made.namespace}/deadman alone", "arm.deadman.source")

@@ -93,7 +93,7 @@ def test_stick_whose_sender_is_gone_makes_the_arm_hold_and_say_why(commander: Co
     stick.push(0.0, 0.0, 0.08)
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN, 5)
     stick.pushed = False
-    made.until(lambda: "fell silent without letting go" in commander.states[-1].hold_reason, 5)
+    made.until(lambda: "ended without a release of the control" in commander.states[-1].hold_reason, 5)
     begin = commander.states[-1].cycle
     made.spin(1.0)
     after = [state for state in commander.states if state.cycle > begin]
@@ -153,22 +153,25 @@ def test_flood_of_twists_leaves_the_arm_its_clock(commander: Commander) -> None:
 
 
 class Terminal:
-    """The keyboard's node on a terminal of its own, and its keys."""
+    """The keyboard's node on a terminal of its own, and its keys; its output goes there, too, or into a file."""
 
-    def __init__(self, made: Bench) -> None:
+    def __init__(self, made: Bench, shown: bool = False) -> None:
         self.keys, inner = pty.openpty()
-        arguments = ["--ros-args", "-r", f"__ns:={made.namespace}"]
+        log = (made.folder / "teleop_keyboard.out").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format("teleop_keyboard"), *arguments],
+            [sys.executable, "-c", PROGRAM.format("teleop_keyboard"), "--ros-args", "-r", f"__ns:={made.namespace}"],
             stdin=inner,
-            stdout=(made.folder / "teleop_keyboard.out").open("ab"),
+            stdout=inner if shown else log,
             stderr=subprocess.STDOUT,
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         os.close(inner)
         made.processes["teleop_keyboard"] = self.process
-        made.until(lambda: "ahead, back" in made.output("teleop_keyboard"))
+        text = b""
+        while shown and b"forward, back" not in text:
+            text += os.read(self.keys, 4096)
+        made.until(lambda: shown or "forward, back" in made.output("teleop_keyboard"))
 
     def press(self, key: str) -> None:
         os.write(self.keys, key.encode())
@@ -178,33 +181,17 @@ def test_keyboard_whose_terminal_is_stopped_goes_on_and_ends_on_a_signal(tmp_pat
     """Ctrl-S stops the output of a terminal: a write into it waits for ever."""
     with bench(tmp_path) as made:
         events = made.collect(String, "teleop/event", qos.EVENT)
-        (tmp_path / "teleop_keyboard.out").touch()  # of a node that fails it is shown
-        keys, inner = pty.openpty()
-        command = [
-            sys.executable,
-            "-c",
-            PROGRAM.format("teleop_keyboard"),
-            "--ros-args",
-            "-r",
-            f"__ns:={made.namespace}",
-        ]
-        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(command, stdin=inner, stdout=inner, stderr=inner, cwd=ROOT, env=environ)
-        made.processes["teleop_keyboard"] = process
-        os.close(inner)
-        shown = b""
-        while b"ahead, back" not in shown:
-            shown += os.read(keys, 4096)
+        terminal = Terminal(made, shown=True)
         while not events:  # until it is discovered
-            os.write(keys, b"y")
+            terminal.press("y")
             made.spin(0.2)
-        os.write(keys, b"\x13")
+        terminal.press("\x13")
         for _ in range(2):
             events.clear()
-            os.write(keys, b"y")
+            terminal.press("y")
             made.until(lambda: bool(events), 5)
-        process.terminate()
-        assert process.wait(10) == 0
+        terminal.process.terminate()
+        assert terminal.process.wait(10) == 0
 
 
 def test_key_moves_the_arm_within_two_cycles_and_space_stops_it(commander: Commander) -> None:

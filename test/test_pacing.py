@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tdm_ros.control.loop_timing import CycleStatistics, Durations, HostSteal, Pacer
-from tdm_ros.control.validation import Refusals
+from tdm_ros.control.validation import Rejections
 
 
 def test_pacer_slightly_late_keeps_the_grid() -> None:
@@ -32,9 +32,9 @@ def test_pacer_thousand_jittering_cycles_does_not_drift() -> None:
 def test_pacer_work_of_a_whole_period_leaves_time_before_the_next_deadline() -> None:
     pacer = Pacer(0.05, now_s=10.0)
     pacer.advance(10.05)
-    pacer.leave(10.08, 0.01)
+    pacer.postpone(10.08, 0.01)
     assert pacer.deadline_s == pytest.approx(10.10)
-    pacer.leave(10.12, 0.01)
+    pacer.postpone(10.12, 0.01)
     assert pacer.deadline_s == pytest.approx(10.13)
 
 
@@ -86,12 +86,12 @@ def test_host_steal_counts_the_eighth_number() -> None:
 def test_refusals_many_in_a_second_are_counted_and_said_once() -> None:
     lines: list[str] = []
     now = [0.0]
-    refusals = Refusals(lines.append, clock=lambda: now[0])
+    rejections = Rejections(lines.append, clock=lambda: now[0])
     for _ in range(50):
-        refusals.refuse("not finite", "cycle 3")
-    refusals.refuse("wrong size")
-    assert refusals.counts == {"not finite": 50, "wrong size": 1}
+        rejections.reject("not finite", "cycle 3")
+    rejections.reject("wrong size")
+    assert rejections.counts == {"not finite": 50, "wrong size": 1}
     assert len(lines) == 2
     now[0] = 1.0
-    refusals.refuse("not finite")
+    rejections.reject("not finite")
     assert len(lines) == 3 and "51" in lines[-1]

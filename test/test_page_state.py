@@ -84,7 +84,9 @@ def test_links_of_the_model_are_where_kinematics_says_at_any_posture() -> None:
 
 
 def test_readings_of_nothing_and_of_garbled_values_are_dashes() -> None:
-    rows = dict(cycle_rows(Snapshot(values={"arm": {"rate_hz": "much", "refused: x": "3"}, "planner": {"plans": "7"}})))
+    rows = dict(
+        cycle_rows(Snapshot(values={"arm": {"rate_hz": "much", "rejected: x": "3"}, "planner": {"plans": "7"}}))
+    )
     assert rows["commands in time"] == "- Hz" and rows["plans"] == "7" and rows["inputs rejected, all nodes"] == "3"
     assert recorded_rows(Snapshot(executed={"HUMAN": 5}, log=(("0000.mcap", 2_500_000),))) == [
         ("transitions by human", "5"),

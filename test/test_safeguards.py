@@ -2,71 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY
+from control_for_tests import VELOCITY, ControlBench
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming
-from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
+from tdm_ros.control.safeguards import SafeguardSettings
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.envs.sawyer_sim import SawyerSim
-from tdm_ros.robots.arm_cycle import ArmCycle
-from tdm_ros.robots.limiter import Limiter
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 
-class Breakable(SawyerSim):
-    """A simulated arm that reports what it is told to, and keeps what it was told to do."""
-
-    trouble = ""
-
-    def problem(self) -> str:
-        return self.trouble
-
-    def drive(self, mode, values):  # type: ignore[no-untyped-def]
-        self.__dict__.setdefault("driven", []).append(np.asarray(values).tolist())
-        super().drive(mode, values)
-
-
-class Bench:
-    """A simulated arm under `ArmControl` with safeguards and our own clock, and a policy that answers every cycle."""
+class Bench(ControlBench):
+    """In an episode, with a policy that answers every cycle."""
 
     def __init__(self, **settings: object) -> None:
-        self.arm = Breakable(VELOCITY)
-        drive, home = (ArmCycle(self.arm, Limiter(VELOCITY), VELOCITY) for _ in range(2))
-        self.now_s = 0.0
-        guards = Safeguards(SafeguardSettings(**settings), 1 / PERIOD_S)  # type: ignore[arg-type]
-        self.control = ArmControl((drive, home), CHECK, ArmTiming(), NEUTRAL_RAD, self.now_s, guards)
+        super().__init__(**settings)  # type: ignore[arg-type]
         self.tell(State.RUNNING, episode=1)
 
-    def tell(self, state: State, episode: int = 0) -> None:
-        goal = np.zeros(3, np.float32)
-        self.control.hear(Announcement(state, episode=episode, length=10_000, goal=goal), self.now_s)
-
-    def heartbeat(self) -> None:
-        self.control.hear(self.control.timeline.newest, self.now_s)
-
     def cycle(self, answer: bool = True, held: bool | None = None):  # type: ignore[no-untyped-def]
-        """Let one cycle pass; returns why the command was refused, and the report."""
+        """Let one cycle pass; returns why the command was rejected, and the report."""
         self.heartbeat()
         if held is not None:
-            self.control.safeguards.deadman(held, self.now_s)
-        problem = ""
-        if answer:
-            told = self.control.timeline.newest
-            given = replace(GOOD, cycle=self.control.cycle, episode=told.episode, values=np.full(7, 0.2))
-            problem = self.control.receive(given, self.now_s + 0.002)
-        self.now_s += PERIOD_S
-        return problem, self.control.tick(self.now_s)
-
-    @property
-    def driven(self) -> list[list[float]]:
-        return self.arm.driven
-
-    def speed(self) -> float:
-        return float(np.abs(self.arm.reading().qd_rad_s).max())
+            self.control.safeguards.set_deadman(held, self.now_s)
+        problem = self.command() if answer else ""
+        return problem, self.tick()
 
 
 def shares(bench: Bench, cycles: int) -> list[float]:
@@ -97,7 +55,7 @@ def test_next_episode_without_a_stop_is_no_start() -> None:
 
 
 def test_first_motion_is_slow_until_it_has_lasted_and_again_after_a_person_stopped() -> None:
-    bench = Bench(first_scale=0.2, first_s=0.5)
+    bench = Bench(slow_start_scale=0.2, slow_start_s=0.5)
     found = shares(bench, 14)
     assert found[1:10] == pytest.approx([0.2] * 9, abs=0.02) and found[13] == pytest.approx(1.0, abs=0.05)
     bench.tell(State.PAUSED)
@@ -111,7 +69,7 @@ def test_first_motion_is_slow_until_it_has_lasted_and_again_after_a_person_stopp
 
 
 def test_deadman_never_heard_no_motion() -> None:
-    bench = Bench(require_deadman=True)
+    bench = Bench(deadman_required=True)
     for _ in range(5):
         problem, report = bench.cycle()
         assert problem == "the deadman is not held"
@@ -121,7 +79,7 @@ def test_deadman_never_heard_no_motion() -> None:
 
 @pytest.mark.parametrize("how", ["let go", "silent"])
 def test_deadman_released_stops_within_a_quarter_of_a_second(how: str) -> None:
-    bench = Bench(require_deadman=True)
+    bench = Bench(deadman_required=True)
     for _ in range(10):
         assert bench.cycle(held=True)[0] == ""
     assert bench.speed() > 0.1
@@ -131,21 +89,21 @@ def test_deadman_released_stops_within_a_quarter_of_a_second(how: str) -> None:
 
 
 def test_deadman_not_held_the_drive_home_does_not_even_begin() -> None:
-    bench = Bench(require_deadman=True)
+    bench = Bench(deadman_required=True)
     bench.arm.reset(NEUTRAL_RAD + 0.4)
     bench.tell(State.PAUSED)
-    sent = len(bench.driven)
+    sent = len(bench.arm.driven)
     ahead = Announcement(State.RESETTING, start_cycle=bench.control.cycle + 2, reason="driving home")
-    bench.control.hear(ahead, bench.now_s)
+    bench.control.announce(ahead, bench.now_s)
     for _ in range(4):
         _, report = bench.cycle(answer=False)
     assert report.source == Source.SAFETY and report.hold_reason == "the deadman is not held"
-    assert bench.driven[sent:] and not np.any(bench.driven[sent:])
+    assert bench.arm.driven[sent:] and not np.any(bench.arm.driven[sent:])
 
 
-@pytest.mark.parametrize("raise_m", [0.0, 0.05])
-def test_drive_home_begins_with_raising_the_hand(raise_m: float) -> None:
-    bench = Bench(raise_m=raise_m)
+@pytest.mark.parametrize("lift_m", [0.0, 0.05])
+def test_drive_home_begins_with_raising_the_hand(lift_m: float) -> None:
+    bench = Bench(lift_m=lift_m)
     bench.arm.reset(NEUTRAL_RAD + np.array([0.5, 0.3, 0, 0, 0, 0, 0]))
     start_m = bench.arm.reading().hand_m
     bench.tell(State.PAUSED)
@@ -155,7 +113,7 @@ def test_drive_home_begins_with_raising_the_hand(raise_m: float) -> None:
         bench.cycle(answer=False)
         way.append(bench.arm.reading().hand_m)
     up, aside = np.array(way)[:, 2] - start_m[2], np.linalg.norm((np.array(way) - start_m)[:, :2], axis=1)
-    if raise_m:
+    if lift_m:
         assert aside[up < 0.04][:5].max() < 0.01, "straight up at first"
         assert up.max() > 0.045
     else:
@@ -164,7 +122,7 @@ def test_drive_home_begins_with_raising_the_hand(raise_m: float) -> None:
 
 
 def test_drive_home_of_a_hand_that_can_not_rise_goes_on_after_a_while() -> None:
-    bench = Bench(raise_m=0.5)
+    bench = Bench(lift_m=0.5)
     bench.arm.reset(NEUTRAL_RAD + 0.2)
     bench.tell(State.PAUSED)
     bench.tell(State.RESETTING)
@@ -174,31 +132,31 @@ def test_drive_home_of_a_hand_that_can_not_rise_goes_on_after_a_while() -> None:
 
 
 def test_deadman_let_go_within_a_cycle_stops_the_arm_then() -> None:
-    bench = Bench(require_deadman=True)
+    bench = Bench(deadman_required=True)
     for _ in range(10):
         bench.cycle(held=True)
-    bench.control.deadman(False, bench.now_s + 0.001)
-    assert bench.driven[-1] == [0.0] * 7, "at once, not at the end of the cycle"
+    bench.control.receive_deadman(False, bench.now_s + 0.001)
+    assert bench.arm.driven[-1] == [0.0] * 7, "at once, not at the end of the cycle"
 
 
 @pytest.mark.parametrize("state", [State.RUNNING, State.RESETTING])
 def test_loop_that_was_held_up_sends_nothing_old_and_holds(state: State) -> None:
-    bench = Bench(latch=True)
+    bench = Bench(fault_latched=True)
     bench.arm.reset(NEUTRAL_RAD + 0.4)
     bench.tell(state, episode=1)
     for _ in range(3):
         bench.cycle(answer=state == State.RUNNING)
-    sent = len(bench.driven)
+    sent = len(bench.arm.driven)
     bench.now_s += 0.8
     report = bench.control.tick(bench.now_s)
-    assert bench.driven[sent:] and not np.any(bench.driven[sent:]), "zero, and nothing else"
+    assert bench.arm.driven[sent:] and not np.any(bench.arm.driven[sent:]), "zero, and nothing else"
     assert report.source == Source.SAFETY and report.hold_reason == "the arm's loop was held up for 0.75 s"
     _, report = bench.cycle(answer=state == State.RUNNING)
-    assert report.fault and report.executed.action.max() == 0 and not np.any(bench.driven[sent:])
+    assert report.fault and report.executed.action.max() == 0 and not np.any(bench.arm.driven[sent:])
 
 
 def test_latch_a_command_that_is_missing_is_a_fault_until_a_person_clears_it() -> None:
-    bench = Bench(latch=True)
+    bench = Bench(fault_latched=True)
     bench.cycle()
     for _ in range(4):
         bench.cycle(answer=False)
@@ -213,7 +171,7 @@ def test_latch_a_command_that_is_missing_is_a_fault_until_a_person_clears_it() -
 
 
 def test_latch_a_deadman_let_go_is_no_fault_and_lasts_until_something_new_is_announced() -> None:
-    bench = Bench(latch=True, require_deadman=True)
+    bench = Bench(fault_latched=True, deadman_required=True)
     bench.cycle(held=True)
     bench.cycle(held=False)
     problem, report = bench.cycle(held=True)
@@ -228,7 +186,7 @@ def test_too_few_commands_are_a_fault() -> None:
     bench = Bench(stop_hz=10.0)
     reports = [bench.cycle(answer=n % 3 == 0)[1] for n in range(60)]
     first = next(n for n, report in enumerate(reports) if report.fault)
-    assert 38 <= first <= 42 and "of 20 commands a second" in reports[first].fault
+    assert 38 <= first <= 42 and "of 20 commands per second" in reports[first].fault
     assert bench.cycle()[0].startswith("holding: only")
 
 
@@ -262,7 +220,13 @@ def test_fault_that_goes_on_can_not_be_cleared() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("first_scale", 0.0), ("first_scale", 1.5), ("ramp_s", -1.0), ("stop_hz", np.nan), ("deadman_timeout_s", 0.0)],
+    [
+        ("slow_start_scale", 0.0),
+        ("slow_start_scale", 1.5),
+        ("ramp_s", -1.0),
+        ("stop_hz", np.nan),
+        ("deadman_timeout_s", 0.0),
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):

@@ -6,90 +6,56 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY
-from test_safeguards import Breakable
+from control_for_tests import GOOD, PERIOD_S, VELOCITY, ControlBench
 
-from tdm_ros.control.arm_control import ArmControl, ArmTiming
-from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
-from tdm_ros.control.teleop import Presses, Stick, TeleopSettings, twist_problem
-from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.arm_cycle import ArmCycle
-from tdm_ros.robots.limiter import Limiter
+from tdm_ros.control.teleop import Presses, TeleopInput, TeleopSettings, twist_problem
+from tdm_ros.control.timeline import Source, State
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 AHEAD = np.array([0.1, 0, 0, 0, 0, 0])
 SETTINGS = TeleopSettings()
 
 
-class Arm(Breakable):
-    """One that a person can take hold of, too."""
-
-    cuff = False
-
-    def guided(self) -> bool:
-        return self.cuff
-
-
-class Bench:
-    """An arm under `ArmControl`, our own clock, a policy that answers every cycle, and a person."""
+class Bench(ControlBench):
+    """In an episode since the cycle before, with a policy that answers every cycle, and an operator."""
 
     def __init__(self, actuation: str = "velocity", **settings: object) -> None:
-        kind = ACTUATIONS[actuation]
-        self.arm = Arm(kind)
-        drives = (ArmCycle(self.arm, Limiter(kind), kind), ArmCycle(self.arm, Limiter(VELOCITY), VELOCITY))
-        self.now_s = 0.0
-        guards = Safeguards(SafeguardSettings(**settings), 1 / PERIOD_S)  # type: ignore[arg-type]
-        self.control = ArmControl(drives, CHECK, ArmTiming(), NEUTRAL_RAD, self.now_s, guards)
+        super().__init__(actuation, **settings)
         self.tell(State.RUNNING, episode=1)
         self.cycle()
 
-    def tell(self, state: State, episode: int = 0) -> None:
-        goal = np.zeros(3, np.float32)
-        self.control.hear(Announcement(state, episode=episode, length=10**6, goal=goal, reason="test"), self.now_s)
-
     def cycle(self, twist=None, answer: bool = True, after_s: float = 0.001):  # type: ignore[no-untyped-def]
         """Let a cycle pass in which the operator asks for ``twist``; returns why it is not executed, and the report."""
-        self.control.hear(self.control.timeline.newest, self.now_s)
-        told, why = self.control.timeline.newest, ""
-        if twist is not None:
-            why = self.control.steer(twist, self.now_s + after_s)
-        if answer and told.state == State.RUNNING:
-            given = replace(GOOD, cycle=self.control.cycle, episode=told.episode, values=np.full(7, 0.2))
-            self.control.receive(given, self.now_s + after_s + 0.001)
-        self.now_s += PERIOD_S
-        return why, self.control.tick(self.now_s)
-
-    def hand(self):  # type: ignore[no-untyped-def]
-        return self.arm.reading().hand_m.copy()
-
-    def speed(self) -> float:
-        return float(np.abs(self.arm.reading().qd_rad_s).max())
+        self.heartbeat()
+        why = "" if twist is None else self.control.receive_twist(twist, self.now_s + after_s)
+        if answer and self.control.timeline.newest.state == State.RUNNING:
+            self.command(after_s + 0.001)
+        return why, self.tick()
 
 
 def test_stick_drives_while_its_messages_are_fresh_and_it_moves_or_is_engaged() -> None:
-    stick = Stick(SETTINGS)
-    assert not stick.driven(0.0)
-    stick.push(AHEAD, 1.0)
-    assert stick.driven(1.0) and stick.driven(1.149) and not stick.driven(1.15)
-    stick.push(np.zeros(6), 2.0)
-    assert not stick.driven(2.0), "a stick at rest"
-    stick.engage(True, 2.0)
-    assert stick.driven(2.0) and stick.driven(2.1), "at rest, and engaged"
-    stick.push(np.zeros(6), 2.14)
-    assert not stick.driven(2.2), "what said that it is engaged is old"
-    stick.engage(True, 3.0)
-    assert not stick.driven(3.0), "engaged without a velocity"
-    stick.push(AHEAD, 3.0)
-    stick.let_go()
-    assert not stick.driven(3.0)
+    stick = TeleopInput(SETTINGS)
+    assert not stick.active(0.0)
+    stick.set_twist(AHEAD, 1.0)
+    assert stick.active(1.0) and stick.active(1.149) and not stick.active(1.15)
+    stick.set_twist(np.zeros(6), 2.0)
+    assert not stick.active(2.0), "a stick at rest"
+    stick.set_engaged(True, 2.0)
+    assert stick.active(2.0) and stick.active(2.1), "at rest, and engaged"
+    stick.set_twist(np.zeros(6), 2.14)
+    assert not stick.active(2.2), "what said that it is engaged is old"
+    stick.set_engaged(True, 3.0)
+    assert not stick.active(3.0), "engaged without a velocity"
+    stick.set_twist(AHEAD, 3.0)
+    stick.clear()
+    assert not stick.active(3.0)
 
 
 def test_stick_turn_alone_drives_and_too_fast_a_hand_is_scaled_down() -> None:
-    stick = Stick(SETTINGS)
-    stick.push([0, 0, 0, 0, 0, 0.1], 0.0)
-    assert stick.driven(0.0)
-    stick.push([30, 40, 0, 0, 0, 0], 0.0)
+    stick = TeleopInput(SETTINGS)
+    stick.set_twist([0, 0, 0, 0, 0, 0.1], 0.0)
+    assert stick.active(0.0)
+    stick.set_twist([30, 40, 0, 0, 0, 0], 0.0)
     assert stick.twist[:2] == pytest.approx([0.18, 0.24])
 
 
@@ -143,7 +109,7 @@ def test_person_never_moves_an_arm_that_is_disabled_or_at_fault_and_has_to_let_g
         assert state.name.lower() in why and report.executed.action.max() == 0.0
     bench.tell(State.HOLD)
     why, report = bench.cycle(AHEAD)
-    assert why == "let go of the stick first" and report.source != Source.HUMAN and bench.speed() < 0.01
+    assert why == "release the control first" and report.source != Source.HUMAN and bench.speed() < 0.01
     for _ in range(4):
         bench.cycle()
     assert bench.cycle(AHEAD)[1].source == Source.HUMAN
@@ -154,7 +120,7 @@ def test_person_is_not_followed_while_the_supervisor_is_not_heard() -> None:
     bench.cycle(AHEAD)
     bench.now_s += 2.0
     bench.control.tick(bench.now_s)
-    assert "supervisor not heard" in bench.control.steer(AHEAD, bench.now_s + 0.01)
+    assert "supervisor not heard" in bench.control.receive_twist(AHEAD, bench.now_s + 0.01)
     assert not np.any(bench.arm.driven[-1])
 
 
@@ -167,9 +133,9 @@ def test_person_lets_go_and_the_arm_stands_within_150_ms(how: str) -> None:
     last_s = bench.now_s - PERIOD_S + 0.001
     sent = len(bench.arm.driven)
     if how == "zero":
-        bench.control.steer(np.zeros(6), last_s + 0.02)
+        bench.control.receive_twist(np.zeros(6), last_s + 0.02)
     elif how == "nonsense":
-        bench.control.distrust(last_s + 0.02)
+        bench.control.reject_teleop(last_s + 0.02)
     wake_s = bench.control.wake_s()
     assert wake_s <= last_s + 0.15 or how != "silent"
     bench.control.pass_time(last_s + 0.15)
@@ -180,9 +146,9 @@ def test_engaged_hand_that_is_stopped_stands_before_the_cycle_is_over() -> None:
     made = Bench()
     for _ in range(10):
         made.cycle(AHEAD)
-        made.control.engage(True, made.now_s)
+        made.control.receive_engaged(True, made.now_s)
     moving = made.speed()
-    assert made.control.steer(np.zeros(6), made.now_s + 0.001) == ""
+    assert made.control.receive_twist(np.zeros(6), made.now_s + 0.001) == ""
     made.control.pass_time(made.now_s + 0.03)
     assert made.speed() < 0.1 * moving
     _, report = made.cycle(np.zeros(6))
@@ -193,7 +159,7 @@ def test_hand_back_is_slow_and_the_policy_then_goes_on() -> None:
     bench = Bench()
     for _ in range(5):
         bench.cycle(AHEAD)
-    bench.control.steer(np.zeros(6), bench.now_s)
+    bench.control.receive_twist(np.zeros(6), bench.now_s)
     reports = [bench.cycle()[1] for _ in range(8)]
     assert [r.source for r in reports] == [Source.POLICY] * 8
     shares = [r.executed.action[0] * VELOCITY.scale[0] / 0.2 for r in reports]
@@ -203,18 +169,18 @@ def test_hand_back_is_slow_and_the_policy_then_goes_on() -> None:
 @pytest.mark.parametrize("how", ["silent", "engaged, then silent", "nonsense"])
 @pytest.mark.parametrize("latch", [False, True])
 def test_person_whose_device_is_gone_is_not_followed_by_the_policy(how: str, latch: bool) -> None:
-    bench = Bench(latch=latch)
+    bench = Bench(fault_latched=latch)
     for _ in range(5):
         if how.startswith("engaged"):
-            bench.control.engage(True, bench.now_s)
+            bench.control.receive_engaged(True, bench.now_s)
         bench.cycle(np.zeros(6) if how.startswith("engaged") else AHEAD)
     if how == "nonsense":
-        bench.control.distrust(bench.now_s + 0.001)
+        bench.control.reject_teleop(bench.now_s + 0.001)
     reports = [bench.cycle()[1] for _ in range(12)]
     held = [report for report in reports if report.source == Source.SAFETY]
     assert len(held) >= 8 and reports[-1] is held[-1] and bench.speed() < 0.01
     assert Source.POLICY not in {report.source for report in reports}
-    words = "makes no sense" if how == "nonsense" else "fell silent without letting go"
+    words = "are invalid" if how == "nonsense" else "ended without a release of the control"
     assert words in reports[-1].hold_reason and (words in reports[-1].fault) == latch
     for state, episode in ((State.FAULT, 0), (State.DISABLED, 0), (State.RUNNING, 2)):  # a person says otherwise
         bench.tell(state, episode)
@@ -224,14 +190,14 @@ def test_person_whose_device_is_gone_is_not_followed_by_the_policy(how: str, lat
 
 @pytest.mark.parametrize("latch", [False, True])
 def test_two_devices_that_drive_stop_the_policy_too_whatever_is_announced(latch: bool) -> None:
-    bench = Bench(latch=latch)
+    bench = Bench(fault_latched=latch)
     for _ in range(5):
         bench.cycle(AHEAD)
 
     def disputed(cycles: int) -> list[Source]:
         found = []
         for _ in range(cycles):
-            bench.control.dispute("teleop/twist has more than one publisher", bench.now_s + 0.001)
+            bench.control.report_conflict("teleop/twist has more than one publisher", bench.now_s + 0.001)
             found.append(bench.cycle()[1].source)
         return found
 
@@ -249,15 +215,15 @@ def test_two_devices_that_drive_stop_the_policy_too_whatever_is_announced(latch:
 
 
 def test_drive_home_that_she_took_over_does_not_go_on_behind_a_hold() -> None:
-    bench = Bench(require_deadman=True)
+    bench = Bench(deadman_required=True)
     bench.arm.reset(NEUTRAL_RAD + 0.4)
     bench.tell(State.PAUSED)
     bench.tell(State.RESETTING)
     for twist in (None, None, None, AHEAD, AHEAD, AHEAD):
-        bench.control.deadman(True, bench.now_s)
+        bench.control.receive_deadman(True, bench.now_s)
         report = bench.cycle(twist)[1]
     assert report.source == Source.HUMAN
-    bench.control.deadman(False, bench.now_s)
+    bench.control.receive_deadman(False, bench.now_s)
     sent = len(bench.arm.driven)
     for _ in range(6):
         report = bench.cycle()[1]
@@ -274,7 +240,7 @@ def test_person_whose_device_was_gone_may_come_back_herself() -> None:
     assert bench.cycle()[1].source == Source.SAFETY
     assert bench.cycle(AHEAD)[0] == ""
     assert bench.cycle(AHEAD)[1].source == Source.HUMAN
-    bench.control.steer(np.zeros(6), bench.now_s)
+    bench.control.receive_twist(np.zeros(6), bench.now_s)
     assert bench.cycle()[1].source == Source.POLICY, "now the control is released"
 
 
@@ -284,7 +250,7 @@ def test_cycle_in_which_she_takes_over_is_hers_and_its_action_is_the_mean_of_bot
     sent = len(bench.arm.driven)
     given = replace(GOOD, cycle=bench.control.cycle, values=np.full(7, 0.2))
     bench.control.receive(given, bench.now_s)
-    bench.control.steer(AHEAD, bench.now_s + 0.02)
+    bench.control.receive_twist(AHEAD, bench.now_s + 0.02)
     policy, person = (np.array(v) for v in bench.arm.driven[sent:])
     bench.now_s += PERIOD_S
     report = bench.control.tick(bench.now_s)
@@ -302,7 +268,7 @@ def test_takeover_of_a_drive_home_begins_with_the_next_cycle_so_that_no_action_i
     assert report.source == Source.RESET
     _, report = bench.cycle(AHEAD)
     assert report.source == Source.HUMAN
-    bench.control.steer(np.zeros(6), bench.now_s)
+    bench.control.receive_twist(np.zeros(6), bench.now_s)
     bench.cycle()
     assert bench.cycle()[1].source == Source.RESET, "and the drive home goes on"
 
@@ -324,19 +290,19 @@ def test_torques_are_no_way_to_follow_a_hand_and_that_is_said() -> None:
 
 
 def test_deadman_not_held_stops_a_person_who_then_has_to_let_go() -> None:
-    bench = Bench(require_deadman=True)
+    bench = Bench(deadman_required=True)
     bench.tell(State.PAUSED)
     why, report = bench.cycle(AHEAD)
     assert why == "the deadman is not held" and report.executed.action.max() == 0
     for _ in range(4):
-        bench.control.deadman(True, bench.now_s)
+        bench.control.receive_deadman(True, bench.now_s)
         bench.cycle()
-    bench.control.deadman(True, bench.now_s)
+    bench.control.receive_deadman(True, bench.now_s)
     assert bench.cycle(AHEAD)[1].source == Source.HUMAN
-    bench.control.deadman(False, bench.now_s + 0.001)
+    bench.control.receive_deadman(False, bench.now_s + 0.001)
     assert not np.any(bench.arm.driven[-1])
-    bench.control.deadman(True, bench.now_s + 0.002)
-    assert bench.cycle(AHEAD)[0] == "let go of the stick first"
+    bench.control.receive_deadman(True, bench.now_s + 0.002)
+    assert bench.cycle(AHEAD)[0] == "release the control first"
 
 
 def test_fault_of_the_arm_stops_a_person() -> None:
@@ -351,22 +317,22 @@ def test_policy_that_falls_silent_meanwhile_does_not_stop_a_person() -> None:
     bench = Bench(stop_hz=10.0)
     reports = [bench.cycle(AHEAD, answer=False)[1] for _ in range(60)]
     assert {r.source for r in reports} == {Source.HUMAN} and not any(r.fault for r in reports)
-    bench.control.steer(np.zeros(6), bench.now_s)
+    bench.control.receive_twist(np.zeros(6), bench.now_s)
     assert [bench.cycle(answer=False)[1].source for _ in range(4)][-1] == Source.SAFETY
 
 
 def test_bad_command_of_the_policy_meanwhile_is_refused_and_does_not_move_or_stop_her() -> None:
-    bench = Bench(latch=True)
+    bench = Bench(fault_latched=True)
     bench.cycle(AHEAD)
     bad = replace(GOOD, cycle=bench.control.cycle, values=np.full(7, np.nan))
-    bench.control.steer(AHEAD, bench.now_s)
+    bench.control.receive_twist(AHEAD, bench.now_s)
     assert bench.control.receive(bad, bench.now_s + 0.001) == "values not finite"
     assert bench.cycle(AHEAD)[1].source == Source.HUMAN
 
 
 @pytest.mark.parametrize("latch", [False, True])
 def test_guided_by_hand_the_action_is_told_from_the_motion_and_nothing_is_commanded(latch: bool) -> None:
-    bench = Bench(latch=latch)
+    bench = Bench(fault_latched=latch)
     bench.arm.cuff = True
     bench.cycle()
     sent = len(bench.arm.driven)
@@ -375,7 +341,7 @@ def test_guided_by_hand_the_action_is_told_from_the_motion_and_nothing_is_comman
     _, report = bench.cycle()
     # The simulation holds meanwhile, so that all that moved is what we moved it by, as its cycle began.
     assert report.source == Source.HUMAN and not np.any(bench.arm.driven[sent:])
-    before = bench.control._q_rad
+    before = bench.control._cycle.start_rad
     bench.arm.reset(before + shift)
     bench.now_s += PERIOD_S
     report = bench.control.tick(bench.now_s)
@@ -388,7 +354,7 @@ def test_guided_by_hand_the_action_is_told_from_the_motion_and_nothing_is_comman
 
 
 def test_guided_by_hand_without_the_deadman_is_still_the_persons() -> None:
-    bench = Bench(require_deadman=True)
+    bench = Bench(deadman_required=True)
     bench.tell(State.PAUSED)
     bench.arm.cuff = True
     reports = [bench.cycle()[1] for _ in range(4)]

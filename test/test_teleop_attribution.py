@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
 
+from control_for_tests import CHECK, GOOD, PERIOD_S, VELOCITY  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402
 from tdm_ros.msg import Transition  # noqa: E402
-from test_command_check import CHECK, GOOD, PERIOD_S, VELOCITY  # noqa: E402
 
 from tdm_ros.control.arm_control import ArmControl, ArmTiming  # noqa: E402
 from tdm_ros.control.arm_io import ArmSample  # noqa: E402
@@ -111,7 +111,7 @@ class Play:
         rng, control, start_s = self.rng, self.control, self.now_s
         if control.cycle >= self.ends - 1:
             self.announce(State(rng.choice([State.RUNNING, State.RUNNING, State.RESETTING, State.PAUSED])))
-        control.hear(self.told, start_s)
+        control.announce(self.told, start_s)
         events = [(rng.uniform(0.001, 0.02), self.policy)]
         if not self.person and not self.silent:
             self.person = int(rng.integers(1, 30)) if rng.random() < 0.06 and not self.pushed else 0
@@ -140,10 +140,10 @@ class Play:
 
     def push(self, now_s: float) -> None:
         sign = 1 if (self.control.cycle // 10) % 2 else -1
-        assert self.control.steer(sign * np.array([0, 0.08, 0.03, 0, 0, 0]), now_s) == ""
+        assert self.control.receive_twist(sign * np.array([0, 0.08, 0.03, 0, 0, 0]), now_s) == ""
 
     def let_go(self, now_s: float) -> None:
-        self.control.steer(np.zeros(6), now_s)
+        self.control.receive_twist(np.zeros(6), now_s)
 
     def note(self, cycle: int, report) -> None:  # type: ignore[no-untyped-def]
         seen, self.arm.seen = self.arm.seen, []

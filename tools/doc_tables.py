@@ -6,7 +6,8 @@
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`. NAME is `parameters NODE` (from the dataclasses in
 `tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py` and its `PARTS`; services and
 actions from `SERVICES`, which test_interfaces compares with the living nodes), `message NAME` (from `msg/`),
-`qos` (from `tdm_ros/nodes/qos.py`), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules PACKAGE` (from the
+`qos` (from `tdm_ros/nodes/qos.py`), `modes` and `transitions` (from `tdm_ros/control/arm_modes.py`, as is the diagram
+docs/images/arm_modes.svg), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules PACKAGE` (from the
 first lines of docstrings), `joints sawyer` (from the robot's table), `task NAME` (from the task's description), or
 `results` (from docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
 """
@@ -334,6 +335,95 @@ def _best(rows: list[dict[str, str]], agent: str) -> str:
     return f"{middle:.3g} ({label}{quartiles}n = {len(scores[name])})"
 
 
+def modes() -> str:
+    """The modes of the arm."""
+    from tdm_ros.control.arm_modes import ArmMode
+
+    return "\n".join(["| mode | meaning |", "|---|---|", *(f"| `{mode.name}` | {mode.value} |" for mode in ArmMode)])
+
+
+def transitions() -> str:
+    """The transitions between the modes of the arm; the numbers are those of the diagram."""
+    from tdm_ros.control.arm_modes import TRANSITIONS, ArmMode, Event
+
+    number = {event: n for n, event in enumerate(Event, 1)}
+    lines = ["| | from | event | condition | to |", "|---|---|---|---|---|"]
+    for row in sorted(TRANSITIONS, key=lambda row: number[row.event]):
+        sources = ", ".join(f"`{mode.name}`" for mode in ArmMode if mode in row.sources)
+        lines.append(f"| {number[row.event]} | {sources} | {row.event.value} | {row.condition} | `{row.target.name}` |")
+    return "\n".join(lines)
+
+
+BOXES = {
+    "IDLE": (80, 110, 90, 32),
+    "POLICY": (80, 180, 90, 32),
+    "HOMING": (80, 250, 90, 32),
+    "TELEOP": (590, 60, 100, 36),
+    "GUIDED": (730, 180, 100, 36),
+    "HELD": (470, 320, 100, 36),
+    "FAULT": (400, 420, 760, 36),
+    "": (150, 180, 270, 230),
+}
+"""Centre and size of the boxes of the diagram of the arm's modes [px]; "" is the frame around the first three."""
+
+
+def _modes_diagram() -> str:
+    """Picture of `transitions`: the numbers at an arrow are those of the events that lead along it."""
+    from tdm_ros.control.arm_modes import TRANSITIONS, Event
+
+    number = {event: n for n, event in enumerate(Event, 1)}
+    inner = ("IDLE", "POLICY", "HOMING")
+    arrows: dict[tuple[str, str], set[int]] = {}
+    for row in TRANSITIONS:
+        for source in row.sources:
+            ends = ("" if source.name in inner else source.name, "" if row.target.name in inner else row.target.name)
+            arrows.setdefault(ends, set()).add(number[row.event])
+    lines = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 450" font-family="sans-serif" font-size="13">',
+        '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+        '<path d="M0 0 L8 4 L0 8 z"/></marker></defs>',
+        '<rect width="800" height="450" fill="white"/>',
+    ]
+    for name, (x, y, width, height) in sorted(BOXES.items()):
+        colour = "#fdd" if name == "FAULT" else "#ffd" if name == "HELD" else "#f4f7fb" if name else "white"
+        lines.append(
+            f'<rect x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width}" height="{height}" rx="6" '
+            f'fill="{colour}" stroke="black"/>'
+        )
+        lines.append(f'<text x="{x}" y="{y + 5}" text-anchor="middle">{name}</text>')
+    inside = ", ".join(map(str, sorted(arrows.pop(("", "")))))
+    lines.append(f'<text x="150" y="180" font-size="12">between these: {inside}</text>')
+    labels = []
+    for (start, end), events in sorted(arrows.items()):
+        x1, y1, x2, y2 = _arrow(start, end)
+        at_x, at_y = x1 + 0.3 * (x2 - x1), y1 + 0.3 * (y2 - y1)
+        label = ", ".join(map(str, sorted(events)))
+        lines.append(f'<path d="M{x1:.0f} {y1:.0f} L{x2:.0f} {y2:.0f}" stroke="black" marker-end="url(#tip)"/>')
+        labels.append(
+            f'<text x="{at_x:.0f}" y="{at_y + 4:.0f}" text-anchor="middle" stroke="white" stroke-width="4" '
+            f'paint-order="stroke">{label}</text>'
+        )
+    return "\n".join([*lines, *labels, "</svg>", ""])
+
+
+def _arrow(source: str, target: str) -> tuple[float, float, float, float]:
+    """Ends of an arrow between two boxes, beside the one in the other direction; to FAULT, straight down."""
+    (x1, y1, *size1), (x2, y2, *size2) = BOXES[source], BOXES[target]
+    if "FAULT" in (source, target):
+        x1 = x2 = (x1 + 40 if source != "FAULT" else x2 - 90) if "" in (source, target) else x1
+    along = np.array([x2 - x1, y2 - y1], float)
+    unit = along / np.linalg.norm(along)
+    shift = 9 * np.array([-unit[1], unit[0]])
+
+    def border(size: list[int]) -> float:
+        with np.errstate(divide="ignore"):
+            return float(np.min(np.array(size) / 2 / np.abs(unit)))
+
+    start = np.array([x1, y1]) + shift + unit * border(size1)
+    end = np.array([x2, y2]) + shift - unit * border(size2)
+    return (*start.tolist(), *end.tolist())
+
+
 def rewritten(text: str) -> str:
     """``text`` with every table made afresh.
 
@@ -342,7 +432,8 @@ def rewritten(text: str) -> str:
     KeyError
         If a table has an unknown name.
     """
-    makers = {f.__name__: f for f in (parameters, topics, message, qos, arguments, modules, joints, task, results)}
+    tables = (parameters, topics, message, qos, arguments, modules, modes, transitions, joints, task, results)
+    makers = {f.__name__: f for f in tables}
 
     def fill(found: re.Match[str]) -> str:
         kind, *rest = found["name"].split()
@@ -383,13 +474,20 @@ def _as_rst(body: str) -> list[str]:
     return re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", text).strip().splitlines()
 
 
+WRITTEN = {
+    "docs/images/arm_modes.svg": _modes_diagram,
+    "CHANGELOG.rst": lambda: changelog((ROOT / "CHANGELOG.md").read_text()),
+}
+"""Files that are written as a whole."""
+
+
 def main() -> int:
     """Rewrite or check; return the exit status."""
     stale = []
-    for name in (*DOCUMENTS, "CHANGELOG.rst"):
+    for name in (*DOCUMENTS, *WRITTEN):
         path = ROOT / name
         old = path.read_text() if path.exists() else ""
-        new = rewritten(old) if path.suffix == ".md" else changelog((ROOT / "CHANGELOG.md").read_text())
+        new = WRITTEN[name]() if name in WRITTEN else rewritten(old)
         if new != old:
             stale.append(name)
             if "--check" not in sys.argv:

@@ -1,4 +1,4 @@
-"""State and command of an arm: what other nodes send and receive, validated."""
+"""State and command of an arm, as received from other nodes, and their validation."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from tdm_ros.control.validation import check_vector
 
 @dataclass(frozen=True)
 class JointOrder:
-    """Brings joint arrays of any order into ours, by name.
+    """Reorders joint arrays by name.
 
     Parameters
     ----------
     names : tuple of str, length J
-        Our joints in our order.
+        Joints in the order of this package.
     """
 
     names: tuple[str, ...]
 
-    def index(self, theirs: Sequence[str]) -> NDArray[np.intp] | None:
-        """Position of each of our joints in ``theirs``, (J,), or None if these are not exactly our joints."""
-        if tuple(theirs) == self.names:
+    def index(self, received: Sequence[str]) -> NDArray[np.intp] | None:
+        """Position of each joint in ``received``, (J,), or None if these are not exactly the same joints."""
+        if tuple(received) == self.names:
             return np.arange(len(self.names))
-        if len(theirs) != len(self.names) or set(theirs) != set(self.names):
+        if len(received) != len(self.names) or set(received) != set(self.names):
             return None
-        return np.array([list(theirs).index(name) for name in self.names])
+        return np.array([list(received).index(name) for name in self.names])
 
 
 @dataclass(frozen=True)
 class ReceivedCommand:
-    """A command as it came, times already turned into an age."""
+    """Command as received, its stamp converted to an age."""
 
     cycle: int
     episode: int
@@ -49,15 +49,15 @@ class ReceivedCommand:
 
 @dataclass(frozen=True)
 class CommandCheck:
-    """What a command must be like.
+    """Validation of a command.
 
     Parameters
     ----------
     joints : JointOrder
     mode : int
-        Number of the mode in `Command.msg` that the arm is driven in.
+        Number of the arm's mode in `Command.msg`.
     max_age_s : float
-        Oldest allowed stamp of the answered state [s]; one this far in the future is refused as well.
+        Maximum age of the stamp, which is that of the answered state [s]; also its maximum lead.
     run : str
         Run of the arm; a command for another one is rejected.
     """
@@ -68,7 +68,7 @@ class CommandCheck:
     run: str = ""
 
     def values(self, command: ReceivedCommand, cycle: int) -> tuple[NDArray[np.float64] | None, str]:
-        """Return the values in our joint order, (J,) float64, and "", or None and why not."""
+        """Return the values in the order of ``joints``, (J,) float64, and "", or None and the reason."""
         if command.mode != self.mode:
             return None, "wrong mode"
         if command.source not in COMMANDED:
@@ -92,7 +92,7 @@ class CommandCheck:
 
 @dataclass(frozen=True)
 class ArmSample:
-    """A checked `ArmState`; what happened during the last cycle belongs to the cycle before ``cycle``.
+    """Validated `ArmState`; episode, action, source and limited describe the cycle before ``cycle``.
 
     Parameters
     ----------
@@ -103,16 +103,16 @@ class ArmSample:
     q_rad, qd_rad_s : (J,) float64 [rad], [rad/s]
     hand_m : (3,) float64 [m], frame base
     action : (A,) float32 in [-1, 1]
-        What really moved the arm during the last cycle.
+        Executed action of the last cycle.
     source : int
-        Who commanded the last cycle, a `Source`.
+        Source of the last cycle, a `Source`.
     limited : bool
     hold_reason : str
-        Why the arm holds; empty while it moves.
+        Reason for which the arm holds; empty while it moves.
     fault : str
-        Why it stopped for good; empty if it did not.
+        Reason of its fault; empty without one.
     run, arm : str
-        Run of the node `arm`, which with the cycle identifies the state; and the name of the arm.
+        Run of the node `arm`, which identifies the state together with the cycle; name of the arm.
     """
 
     cycle: int
@@ -132,7 +132,7 @@ class ArmSample:
 
 @dataclass(frozen=True)
 class SampleCheck:
-    """Checks the arrays of a state and brings the joints into our order.
+    """Validation of the arrays of a state, and the order of its joints.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class SampleCheck:
     def order(
         self, names: Sequence[str], arrays: dict[str, ArrayLike], hand: ArrayLike, action: ArrayLike
     ) -> tuple[NDArray[np.intp] | None, str]:
-        """Return the index that reorders the joints and "", or None and what is wrong."""
+        """Return the index that reorders the joints and "", or None and the reason."""
         index = self.joints.index(names)
         if index is None:
             return None, "unknown, missing or duplicate joint names"

@@ -1,4 +1,4 @@
-"""Timing of the control loop: absolute deadlines, statistics in constant memory, CPU time that the host took away."""
+"""Timing of the control loop: absolute deadlines, statistics in constant memory, steal time of the host."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 
 class Pacer:
-    """Deadlines one period apart on a steady clock that the caller reads.
+    """Deadlines, one period apart, on a steady clock that the caller reads.
 
     Parameters
     ----------
@@ -30,13 +30,13 @@ class Pacer:
         self.period_s = period_s
         self.deadline_s = now_s + period_s
         self.overruns = 0
-        """How often the caller came more than half a period late."""
+        """Number of deadlines that were missed by more than half a period."""
 
     def advance(self, now_s: float) -> float:
-        """Move to the next deadline and return how late the last one was met [s].
+        """Move to the next deadline and return the lateness of the last one [s].
 
-        A wake up to half a period late keeps the grid. A later one starts a new grid from now: otherwise the
-        next cycle would be too short for anybody to answer.
+        A lateness of up to half a period keeps the grid. A larger one starts a new grid from now; otherwise the next
+        cycle would be too short for an answer.
         """
         late_s = now_s - self.deadline_s
         if late_s > 0.5 * self.period_s:
@@ -45,10 +45,10 @@ class Pacer:
         self.deadline_s += self.period_s
         return late_s
 
-    def leave(self, now_s: float, least_s: float) -> None:
-        """Have the next deadline at least ``least_s`` after now [s].
+    def postpone(self, now_s: float, least_s: float) -> None:
+        """Move the next deadline to at least ``least_s`` after now [s].
 
-        A loop whose work takes a whole period would otherwise never come to anything else, such as messages.
+        Otherwise a loop whose work takes a whole period would never handle messages.
         """
         self.deadline_s = max(self.deadline_s, now_s + least_s)
 
@@ -59,7 +59,7 @@ BINS = 5000
 
 @dataclass
 class Durations:
-    """A histogram of durations: bins of 0.1 ms up to 500 ms, the worst one exactly."""
+    """Histogram of durations: bins of 0.1 ms up to 500 ms, and the exact maximum."""
 
     worst_ms: float = 0.0
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS + 1, np.int64))
@@ -71,7 +71,7 @@ class Durations:
         self.worst_ms = max(self.worst_ms, ms)
 
     def percentile_ms(self, percent: float) -> float:
-        """Middle of the bin that holds the given percentile [ms], at most the worst; 0 before the first."""
+        """Middle of the bin of the given percentile [ms], at most the maximum; 0 without durations."""
         total = int(self.counts.sum())
         if total == 0:
             return 0.0
@@ -86,10 +86,10 @@ class Durations:
 
 @dataclass
 class CycleStatistics:
-    """How well the control loop ran.
+    """Statistics of the control loop.
 
-    A cycle counts only when an answer was expected in it (the arm was RUNNING); it is answered when a valid
-    command for that very cycle arrived within it.
+    A cycle counts only if an answer was expected in it (the supervisor was RUNNING); it is answered if a valid command
+    for this cycle arrived within it.
     """
 
     total: int = 0
@@ -100,7 +100,7 @@ class CycleStatistics:
 
     @property
     def missed(self) -> int:
-        """Cycles without an answer of their own."""
+        """Cycles without a command of their own."""
         return self.total - self.answered
 
     def end_cycle(self, period_s: float, expected: bool, answered: bool, late: bool = False) -> None:
@@ -109,12 +109,12 @@ class CycleStatistics:
         Parameters
         ----------
         period_s : float
-            How long it lasted [s].
+            Duration [s].
         expected, answered : bool
-            Whether an answer was expected in it, and came.
+            Whether a command was expected in it, and arrived.
         late : bool
-            The loop itself came late. A missing answer then says nothing about who should have answered: the
-            cycle counts as an overrun, not as a miss.
+            Whether the loop itself was late. A missing command is then not the sender's: the cycle counts as an
+            overrun, not as a miss.
         """
         if not expected:
             return
@@ -125,7 +125,7 @@ class CycleStatistics:
             self.answered += int(answered)
 
     def as_dict(self, steal_fraction: float) -> dict[str, object]:
-        """The ``cycles`` part of a run's summary."""
+        """Entry ``cycles`` of the summary of a run."""
         return {
             "total": self.total,
             "answered": self.answered,
@@ -139,7 +139,7 @@ class CycleStatistics:
 
 
 class HostSteal:
-    """Share of the processor time that the host of a virtual machine gave to others since this was made.
+    """Fraction of the processor time that the host of a virtual machine used otherwise since the construction.
 
     Parameters
     ----------

@@ -10,42 +10,42 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SafeguardSettings:
-    """How much care is taken; the defaults ask for none of it, as for a simulated arm.
+    """Settings of the safeguards; by default all are off, as for a simulated arm.
 
     Parameters
     ----------
     ramp_s : float
-        After each start and each hand-over the speed rises from nothing to full over this time [s].
-    first_scale : float
-        Largest part of the speed in the first motion after a person started the arm, in (0, 1].
-    first_s : float
-        How much motion counts as the first [s].
-    require_deadman : bool
-        Whether the arm moves only while a person holds the deadman.
+        Duration of the speed ramp after each start and each change of control [s].
+    slow_start_scale : float
+        Maximum fraction of the speed in the first motion after an operator started the arm, in (0, 1].
+    slow_start_s : float
+        Duration of the first motion [s].
+    deadman_required : bool
+        Whether the arm moves only while an operator holds the deadman.
     deadman_timeout_s : float
-        A deadman that was last heard so long ago counts as released [s].
-    latch : bool
-        Whether a command that is late, missing or refused stops the arm for good (FAULT), and a deadman let go until
-        something new is announced.
-    raise_m : float
-        The drive home begins with raising the hand by so much, straight up, as far as the limits allow [m].
+        Time without a message after which the deadman counts as released [s].
+    fault_latched : bool
+        Whether a command that is late, missing or rejected is a fault, and a hold for a released deadman lasts until
+        another announcement takes effect.
+    lift_m : float
+        Height by which the hand is raised first on the drive home, as far as the limits allow [m].
     stop_hz : float
-        The arm stops for good when commands of their own cycle come less often than this; 0: it never does [Hz].
+        Rate of commands that arrive within their own cycle below which there is a fault; 0: no fault [Hz].
     """
 
     ramp_s: float = 0.0
-    first_scale: float = 1.0
-    first_s: float = 0.0
-    require_deadman: bool = False
+    slow_start_scale: float = 1.0
+    slow_start_s: float = 0.0
+    deadman_required: bool = False
     deadman_timeout_s: float = 0.2
-    latch: bool = False
+    fault_latched: bool = False
     stop_hz: float = 0.0
-    raise_m: float = 0.0
+    lift_m: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.first_scale <= 1:
-            raise ValueError(f"first_scale must be in (0, 1], got {self.first_scale}")
-        for name in ("ramp_s", "first_s", "stop_hz", "raise_m"):
+        if not 0 < self.slow_start_scale <= 1:
+            raise ValueError(f"slow_start_scale must be in (0, 1], got {self.slow_start_scale}")
+        for name in ("ramp_s", "slow_start_s", "stop_hz", "lift_m"):
             if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
                 raise ValueError(f"{name} must be finite and >= 0, got {getattr(self, name)}")
         if not self.deadman_timeout_s > 0:
@@ -53,70 +53,68 @@ class SafeguardSettings:
 
 
 class Safeguards:
-    """Says how fast the arm may move now, and whether it may at all. Steady times are given [s].
+    """Fraction of the speed that is allowed, and reasons to stop. Times are steady [s].
 
     Parameters
     ----------
     settings : SafeguardSettings
     rate_hz : float
-        Of the control cycles [Hz].
+        Rate of the control cycles [Hz].
     """
 
     WINDOW_S = 2.0
-    """Time over which the rate of commands is taken [s]."""
+    """Time over which the rate of commands is averaged [s]."""
 
     def __init__(self, settings: SafeguardSettings, rate_hz: float) -> None:
         self.settings = settings
         self._rate_hz = rate_hz
-        self._began_s, self._ramp_s = -np.inf, settings.ramp_s
+        self._start_s, self._ramp_s = -np.inf, settings.ramp_s
         self._moved_s = 0.0
         self._deadman_s = -np.inf
-        self._dispute, self._dispute_until_s = "", -np.inf
+        self._blocked, self._blocked_until_s = "", -np.inf
         self._answers: deque[bool] = deque(maxlen=max(round(self.WINDOW_S * rate_hz), 1))
 
-    def disarm(self) -> None:
-        """A person has to start the arm again: the next motion is the first, and all is counted anew."""
+    def reset(self) -> None:
+        """An operator must start the arm again: the next motion is the first, and the rate is counted anew."""
         self._moved_s = 0.0
         self._answers.clear()
 
-    def begin(self, now_s: float, least_s: float = 0.0) -> None:
-        """Motion begins, or changes hands; the speed then rises for ``least_s`` [s] at least."""
-        self._began_s, self._ramp_s = now_s, max(self.settings.ramp_s, least_s)
+    def start_ramp(self, now_s: float, least_s: float = 0.0) -> None:
+        """Begin the speed ramp, which lasts ``least_s`` [s] at least."""
+        self._start_s, self._ramp_s = now_s, max(self.settings.ramp_s, least_s)
 
-    def deadman(self, held: bool, now_s: float) -> None:
-        """Take in what the deadman says."""
+    def set_deadman(self, held: bool, now_s: float) -> None:
+        """Store the state of the deadman."""
         self._deadman_s = now_s if held else -np.inf
 
-    def dispute(self, why: str, until_s: float) -> None:
-        """Let nobody move the arm until then: several sources command it at the same time."""
-        self._dispute, self._dispute_until_s = why, until_s
+    def block(self, why: str, until_s: float) -> None:
+        """Allow no motion until then: several devices command the arm at the same time."""
+        self._blocked, self._blocked_until_s = why, until_s
 
-    def released(self, now_s: float) -> str:
-        """Why the arm may not move at the moment, or ""."""
-        by = self.settings
-        if now_s < self._dispute_until_s:
-            return self._dispute
-        if not by.require_deadman or now_s - self._deadman_s <= by.deadman_timeout_s:
+    def stop_reason(self, now_s: float) -> str:
+        """Why the arm may not move now, or ""."""
+        if now_s < self._blocked_until_s:
+            return self._blocked
+        if not self.settings.deadman_required or now_s - self._deadman_s <= self.settings.deadman_timeout_s:
             return ""
         return "the deadman is not held"
 
-    def scale(self, now_s: float) -> float:
-        """Part of the speed that is allowed now, in [0, 1]."""
-        by = self.settings
-        ramp = min(max((now_s - self._began_s) / self._ramp_s, 0.0), 1.0) if self._ramp_s else 1.0
-        return ramp * (by.first_scale if self._moved_s < by.first_s else 1.0)
+    def speed_scale(self, now_s: float) -> float:
+        """Fraction of the speed that is allowed now, in [0, 1]."""
+        ramp = min(max((now_s - self._start_s) / self._ramp_s, 0.0), 1.0) if self._ramp_s else 1.0
+        return ramp * (self.settings.slow_start_scale if self._moved_s < self.settings.slow_start_s else 1.0)
 
-    def end_cycle(self, expected: bool, answered: bool, by_person: bool = False) -> str:
-        """Count a cycle; returns why the arm has to stop for good, or ""."""
-        self._moved_s += (expected or by_person) / self._rate_hz
+    def end_cycle(self, expected: bool, answered: bool, by_operator: bool = False) -> str:
+        """Count a cycle; return the reason of a fault, or ""."""
+        self._moved_s += (expected or by_operator) / self._rate_hz
         if not expected:
             return ""
         self._answers.append(answered)
         if len(self._answers) < (self._answers.maxlen or 0) or self.rate_hz >= self.settings.stop_hz:
             return ""
-        return f"only {self.rate_hz:.1f} of {self._rate_hz:g} commands a second came in time"
+        return f"only {self.rate_hz:.1f} of {self._rate_hz:g} commands per second arrived in time"
 
     @property
     def rate_hz(self) -> float:
-        """Commands of their own cycle over the last `WINDOW_S`, or since a person started the arm [Hz]."""
+        """Rate of commands that arrived within their own cycle, over `WINDOW_S` or since the start [Hz]."""
         return self._rate_hz * sum(self._answers) / len(self._answers) if self._answers else self._rate_hz

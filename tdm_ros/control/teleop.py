@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from tdm_ros.control.validation import check_vector
 
 LEVER_M = 0.3
-"""A turn of the hand by 1 rad/s counts as much as a motion of this many m/s."""
+"""Length by which a rotation of the hand is compared with a translation: 1 rad/s counts as 0.3 m/s [m]."""
 
 SUCCESS, FAILURE, DISCARD, PAUSE, RESUME = "success", "failure", "discard", "pause", "resume"
 EVENTS = (SUCCESS, FAILURE, DISCARD, PAUSE, RESUME)
-"""What a person may say of an episode, or want of the run."""
+"""Verdicts of the operator on an episode, and requests for the run."""
 
 BUTTONS = {"button_ok": SUCCESS, "button_triangle": FAILURE, "button_back": DISCARD, "button_show": PAUSE}
 """Sawyer's navigator: OK, the X, the arrow back and the Rethink button, on the arm and on the head alike."""
@@ -22,18 +22,18 @@ BUTTONS = {"button_ok": SUCCESS, "button_triangle": FAILURE, "button_back": DISC
 
 @dataclass(frozen=True)
 class TeleopSettings:
-    """What counts as a person who drives.
+    """Settings of teleoperation.
 
     Parameters
     ----------
     timeout_s : float
-        A message that came longer ago says nothing any more [s].
+        Age at which a message of the device expires [s].
     threshold_m_s : float
-        Who moves the stick faster than this drives, engaged or not [m/s].
+        A larger twist takes control even if `engaged` is false [m/s].
     speed_m_s : float
-        Faster velocities of the hand are scaled down to this, turns counted in [m/s].
+        Maximum speed of the hand; faster twists are scaled down [m/s].
     hand_back_s : float
-        After it was let go the speed of what moves the arm next rises from nothing over this time [s].
+        Minimum duration of the speed ramp after teleoperation [s].
     """
 
     timeout_s: float = 0.15
@@ -52,7 +52,7 @@ class TeleopSettings:
 
 
 def twist_problem(twist: ArrayLike, age_s: float, settings: TeleopSettings) -> str:
-    """Why a velocity of the hand, (6,), with a stamp of that age [s] cannot be followed, or ""."""
+    """Why a velocity of the hand, (6,), with a stamp of that age [s] is rejected, or ""."""
     if problem := check_vector(twist, 6):
         return problem
     if not abs(age_s) <= settings.timeout_s:
@@ -60,8 +60,8 @@ def twist_problem(twist: ArrayLike, age_s: float, settings: TeleopSettings) -> s
     return ""
 
 
-class Stick:
-    """What the newest messages say, on the receiver's steady clock.
+class TeleopInput:
+    """Newest messages of the teleoperation device, with their times on the receiver's steady clock.
 
     Parameters
     ----------
@@ -70,52 +70,48 @@ class Stick:
 
     def __init__(self, settings: TeleopSettings) -> None:
         self.settings = settings
-        self._twist: NDArray[np.float64] = np.zeros(6)
+        self.twist: NDArray[np.float64] = np.zeros(6)
+        """Requested velocity of the hand, (6,) [m/s and rad/s]."""
         self._twist_s = self._engaged_s = -np.inf
 
-    def push(self, twist: ArrayLike, now_s: float) -> None:
-        """Take in a velocity of the hand, (6,) [m/s and rad/s]; one that is faster than allowed is scaled down."""
+    def set_twist(self, twist: ArrayLike, now_s: float) -> None:
+        """Store a velocity of the hand, (6,) [m/s and rad/s]; one above the maximum speed is scaled down."""
         wanted = np.array(twist, np.float64)
-        self._twist = wanted * min(1.0, self.settings.speed_m_s / max(_speed(wanted), 1e-9))
+        self.twist = wanted * min(1.0, self.settings.speed_m_s / max(_speed(wanted), 1e-9))
         self._twist_s = now_s
 
-    def engage(self, held: bool, now_s: float) -> None:
-        """Take in whether the operator is engaged."""
-        self._engaged_s = now_s if held else -np.inf
+    def set_engaged(self, engaged: bool, now_s: float) -> None:
+        """Store whether the operator is engaged."""
+        self._engaged_s = now_s if engaged else -np.inf
 
-    def let_go(self) -> None:
-        """Forget everything: what came last cannot be trusted."""
+    def clear(self) -> None:
+        """Discard all messages."""
         self._twist_s = self._engaged_s = -np.inf
-
-    @property
-    def twist(self) -> NDArray[np.float64]:
-        """Velocity of the hand that is asked for, (6,)."""
-        return self._twist
 
     @property
     def moves(self) -> bool:
-        """Whether the hand is to move at all."""
-        return _speed(self._twist) > self.settings.threshold_m_s
+        """Whether the twist is above the threshold."""
+        return _speed(self.twist) > self.settings.threshold_m_s
 
     @property
-    def until_s(self) -> float:
-        """Until when somebody drives if nothing more comes [s]; -inf if nobody does."""
-        held_s = np.inf if self.moves else self._engaged_s
-        return float(min(self._twist_s, held_s)) + self.settings.timeout_s
+    def expiry_s(self) -> float:
+        """Time at which the operator's control expires without another message [s]; -inf without control."""
+        engaged_s = np.inf if self.moves else self._engaged_s
+        return float(min(self._twist_s, engaged_s)) + self.settings.timeout_s
 
-    def driven(self, now_s: float) -> bool:
-        """Whether a person drives."""
-        return now_s < self.until_s
+    def active(self, now_s: float) -> bool:
+        """Whether the operator sends twists, or is engaged."""
+        return now_s < self.expiry_s
 
 
 class Presses:
-    """Turns buttons that are pressed, by their vendor's names, into events."""
+    """Converts states of Sawyer's buttons to events when they go down."""
 
     def __init__(self) -> None:
         self._before: dict[str, int] | None = None
 
     def events(self, buttons: dict[str, int]) -> list[str]:
-        """Events of buttons that are down now and were not before. What is down at first does not count."""
+        """Events of buttons that are down now and were up before; the first call returns none."""
         before, self._before = self._before, dict(buttons)
         if before is None:
             return []
@@ -128,42 +124,42 @@ def _speed(twist: NDArray[np.float64]) -> float:
 
 
 DIRECTIONS = {"w": (0, 1), "s": (0, -1), "a": (1, 1), "d": (1, -1), "r": (2, 1), "f": (2, -1)}
-"""Axis of frame base and sign: x ahead, y to the left, z up."""
+"""Axis of frame base and sign: x forward, y to the left, z up."""
 KEY_EVENTS = {"y": SUCCESS, "n": FAILURE, "x": DISCARD, "p": PAUSE, "c": RESUME}
 STOP, TAKE, FASTER, SLOWER, QUIT = " ", "i", "+", "-", "q"
 
 FIRST_S = 0.5
-"""A key that is held repeats itself after half a second at most; until then it counts as held."""
+"""Maximum delay of the first repetition of a pressed key; until then it counts as held [s]."""
 REPEAT_S = 0.15
-"""And then at ten hertz or more: one that is silent for so long was let go."""
+"""Maximum interval of the following repetitions; after it the key counts as released [s]."""
 FACTOR, SLOWEST_M_S, FASTEST_M_S = 1.5, 0.01, 0.3
 
 HELP = """\
-w s  ahead, back      a d  left, right      r f  up, down      + -  faster, slower
-i    take over and stand still, or no more  space  stop        q    leave
-y    success    n  failure    x  discard    p  pause    c  go on
+w s  forward, back    a d  left, right      r f  up, down      + -  faster, slower
+i    take control and stand, or release it  space  stop        q    leave
+y    success    n  failure    x  discard    p  pause    c  continue
 """
 
 
 class Keyboard:
-    """What keys, one at a time and with the moment at which each came, ask for.
+    """Converts pressed keys, with their times, to a velocity of the hand and to events.
 
     Parameters
     ----------
     speed_m_s : float
-        How fast a key moves the hand [m/s].
+        Speed of the hand [m/s].
     """
 
     def __init__(self, speed_m_s: float) -> None:
         self.speed_m_s = speed_m_s
         self._key, self._key_s, self._repeats = "", -np.inf, False
         self.engaged = False
-        """The operator is engaged, moving or not."""
+        """Whether the operator is engaged, moving or not."""
         self.over = False
-        """The operator wants to leave."""
+        """Whether the operator wants to leave."""
 
     def press(self, key: str, now_s: float) -> str:
-        """Take a key in; return the event that it means, or ""."""
+        """Handle a key; return its event, or ""."""
         if key in DIRECTIONS:
             self._repeats = key == self._key and now_s - self._key_s < FIRST_S
             self._key, self._key_s = key, now_s
@@ -177,7 +173,7 @@ class Keyboard:
         return KEY_EVENTS.get(key, "")
 
     def velocity(self, now_s: float) -> NDArray[np.float64]:
-        """Velocity of the hand, (3,) [m/s], that is asked for now."""
+        """Requested velocity of the hand now, (3,) [m/s]."""
         velocity = np.zeros(3)
         if self._key and now_s - self._key_s < (REPEAT_S if self._repeats else FIRST_S):
             axis, sign = DIRECTIONS[self._key]

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 LARGEST = 1000.0
-"""No joint angle, joint velocity or position of an arm is larger [rad, rad/s, m]: a larger number is an error."""
+"""Largest plausible joint angle, joint velocity or position of an arm [rad, rad/s, m]."""
 
 
 def check_vector(values: ArrayLike, size: int, largest: float = LARGEST) -> str:
-    """Return "" if ``values`` are ``size`` finite numbers that are not larger than ``largest``, or why not."""
+    """Return "" if ``values`` are ``size`` finite numbers of at most ``largest`` in magnitude, or the reason."""
     array = np.asarray(values)
     if array.shape != (size,):
         return "wrong size"
@@ -25,26 +25,26 @@ def check_vector(values: ArrayLike, size: int, largest: float = LARGEST) -> str:
 
 
 REASONS, LETTERS = 200, 300
-"""Largest number of reasons that are counted one by one, and of characters of a text that came from elsewhere."""
+"""Maximum number of reasons that are counted separately, and of characters of a received text."""
 
 
 def printable(text: str, letters: int = LETTERS) -> str:
-    """A text that came from elsewhere, for a log or a person: not too long, and without control characters."""
+    """A received text for a log or a page: not too long, and without control characters."""
     short = text if len(text) <= letters else f"{text[:letters]}..."
     return short if short.isprintable() else "".join(c if c.isprintable() else " " for c in short)
 
 
-class Refusals:
-    """Counter of refused inputs with a throttled log.
+class Rejections:
+    """Counter of rejected inputs with a throttled log.
 
     Parameters
     ----------
     log : callable
-        Takes one line of text; a node gives its logger's ``warning``.
+        Logs one line of text; a node gives the ``warning`` of its logger.
     clock : callable
         Steady time [s].
     interval_s : float
-        Least time between two lines about the same reason [s].
+        Minimum time between two lines about the same reason [s].
     """
 
     def __init__(
@@ -58,19 +58,19 @@ class Refusals:
         self._interval_s = interval_s
         self._last_s: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
-        """How often each reason was given."""
+        """Number of rejections per reason."""
 
     @property
     def total(self) -> int:
-        """All refusals so far."""
+        """Number of all rejections."""
         return sum(self.counts.values())
 
-    def refuse(self, reason: str, detail: str = "") -> None:
-        """Count ``reason`` (one of a few fixed texts) and log it with ``detail`` unless said lately."""
+    def reject(self, reason: str, detail: str = "") -> None:
+        """Count ``reason`` (one of a few fixed texts); log it with ``detail`` at most once per interval."""
         self._count(printable(reason), printable(detail))
 
     def failed(self, place: str, error: Exception) -> None:
-        """Count an error in a callback and log it, the first one at a place with its traceback."""
+        """Count an error in a callback and log it, the first of each callback with its traceback."""
         reason = f"error in {printable(place)}"
         first = reason not in self.counts
         text = "".join(traceback.format_exception(error)) if first else printable(f"{type(error).__name__}: {error}")
@@ -84,4 +84,4 @@ class Refusals:
         if now_s - self._last_s.get(reason, -float("inf")) < self._interval_s:
             return
         self._last_s[reason] = now_s
-        self._log(f"refused ({self.counts[reason]} so far): {reason}" + (f"; {detail}" if detail else ""))
+        self._log(f"rejected ({self.counts[reason]} so far): {reason}" + (f"; {detail}" if detail else ""))

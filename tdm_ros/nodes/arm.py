@@ -1,4 +1,4 @@
-"""`arm`: samples, numbers and publishes the state every 50 ms; executes limited commands in between."""
+"""`arm`: samples, numbers and publishes the state every 50 ms; executes limited commands between two samples."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from std_srvs.srv import Trigger
 
 from tdm_ros.control.arm_control import ArmControl, ArmTiming, CycleReport
 from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
+from tdm_ros.control.arm_modes import ArmMode, ModeChange
 from tdm_ros.control.loop_timing import CycleStatistics, HostSteal, Pacer
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import Presses, TeleopSettings, twist_problem
-from tdm_ros.control.validation import Refusals
+from tdm_ros.control.validation import Rejections, printable
 from tdm_ros.drivers.intera.wire import Answer, Hello
 from tdm_ros.drivers.worker_arm import SawyerArm
 from tdm_ros.envs.sawyer_sim import SUBSTEPS
@@ -44,35 +45,37 @@ from tdm_ros.tasks import SAWYER_REACH
 
 PROC_STAT = Path("/proc/stat")
 MESSAGES_S = 0.01
-"""Least time for messages between two ends of cycles [s], however long the work of a cycle takes."""
+"""Minimum time for messages per cycle [s], even if the work of a cycle takes longer than its period."""
 
 
 def proc_stat() -> str:
-    """Text of /proc/stat; empty where there is none."""
+    """Text of /proc/stat; empty on systems without it."""
     return PROC_STAT.read_text() if PROC_STAT.exists() else ""
 
 
 class ArmNode(Node):
-    """One single-threaded loop: spin until the deadline, then tick."""
+    """One single-threaded loop: handle messages until the deadline, then end the cycle."""
 
     def __init__(self) -> None:
         super().__init__("arm")
         given = self._given = Declared(self, ArmParameters).values
         self.task = SAWYER_REACH[given.actuation]
-        self.refusals = Refusals(self.get_logger().warning)
+        self.rejections = Rejections(self.get_logger().warning)
         self.statistics = CycleStatistics()
         self._steal = HostSteal(proc_stat())
         self._run = secrets.token_hex(8)
         self._arm = make_arm(given, self)
         self._now_s: Callable[[], float] = getattr(self._arm, "now_s", time.monotonic)
         self._missing = ""
+        self._mode_changes = 0
+        self._logged_s: dict[tuple[ArmMode, ArmMode], float] = {}
         self._control = self._make_control(given)
         self._pacer = Pacer(1.0 / self.task.rate_hz, self._now_s())
         self._started_s = self._now_s()
         self._wall_ahead_s = time.time() - time.monotonic()
         self._states = self.create_publisher(ArmState, "arm_state", qos.STATE_HISTORY)
         self._joints = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
-        self._diagnostics = Diagnostics(self, self.refusals, self._values, timer=False)
+        self._diagnostics = Diagnostics(self, self.rejections, self._values, timer=False)
         listen(self, Command, "command", self._on_command, qos.COMMAND, on_two=self._control.fault)
         listen(self, Episode, "episode", self._on_episode, qos.EPISODE, on_two=self._control.fault)
         listen(self, Bool, "deadman", self._on_deadman, qos.COMMAND, on_two=self._on_two_deadmen)
@@ -86,9 +89,9 @@ class ArmNode(Node):
                 self.create_service(Trigger, f"~/{name}", self._service(getattr(self._arm.client, name)))
 
     def _announce_worker(self, hello: Hello) -> None:
-        """Say what the arm is reached through, and what the robot lacks."""
+        """Log the interface to the robot, and the devices that it lacks."""
         logger, self._missing = self.get_logger(), "; ".join(hello.missing)
-        logger.info(f"the worker is up: {hello.interface} interface {hello.sdk}, robot {hello.robot}")
+        logger.info(f"the worker has started: {hello.interface} interface {hello.sdk}, robot {hello.robot}")
         if self._missing:
             logger.warning(f"missing on the robot: {self._missing}")
 
@@ -103,10 +106,28 @@ class ArmNode(Node):
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)
         check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s, run=self._run)
         safeguards = Safeguards(_safeguards_of(given), self.task.rate_hz)
-        return ArmControl(drives, check, timing, NEUTRAL_RAD, self._now_s(), safeguards, _teleop_of(given.teleop))
+        teleop = _teleop_of(given.teleop)
+        return ArmControl(drives, check, timing, NEUTRAL_RAD, self._now_s(), safeguards, teleop, self._log_change)
+
+    def _log_change(self, change: ModeChange) -> None:
+        """Log a change of mode; one that is repeated within a second is only counted, unless it is a fault."""
+        self._mode_changes += 1
+        now_s, kind = self._now_s(), (change.source, change.target)
+        text = f"mode {change.source.name} -> {change.target.name}: {printable(change.reason)}"
+        logger = self.get_logger()
+        if change.target is ArmMode.FAULT:
+            logger.error(text)
+            return
+        if now_s - self._logged_s.get(kind, -np.inf) < 1.0:
+            return
+        self._logged_s[kind] = now_s
+        if change.target is ArmMode.HELD:
+            logger.warning(text)
+        else:
+            logger.info(text)
 
     def _service(self, action: Callable[[], concurrent.futures.Future[Answer]]) -> Callable[[Any, Any], Any]:
-        """Make a service of something that the worker does; the loop goes on meanwhile."""
+        """Return the callback of a service that the worker executes while the loop continues."""
 
         async def handle(request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
             answered: rclpy.task.Future = rclpy.task.Future(executor=self.executor)
@@ -118,7 +139,7 @@ class ArmNode(Node):
         return handle
 
     def on_callback_error(self, why: str) -> None:
-        """Stop for good: what was to be done may have been done in part."""
+        """Enter FAULT: the callback may have been executed in part."""
         self._control.fault(why)
 
     def close(self) -> None:
@@ -126,11 +147,11 @@ class ArmNode(Node):
         self._arm.close()
 
     def step(self, executor: SingleThreadedExecutor) -> None:
-        """Handle mail until something is due: the end of the cycle, or of the last command's life."""
+        """Handle messages until the end of the cycle, or the expiry of the last command."""
         now_s = self._now_s()
         if now_s >= self._pacer.deadline_s:
             self._tick(now_s)
-            self._pacer.leave(self._now_s(), MESSAGES_S)
+            self._pacer.postpone(self._now_s(), MESSAGES_S)
             return
         due_s = min(self._pacer.deadline_s, self._control.wake_s())
         if due_s > now_s:
@@ -154,11 +175,11 @@ class ArmNode(Node):
             rate_hz = self._control.safeguards.rate_hz
             slow = rate_hz < self._given.rate.warn_hz
             missing = f"missing on the robot: {self._missing}" if self._missing else ""
-            warning = f"only {rate_hz:.1f} commands a second in time" if slow else missing
+            warning = f"only {rate_hz:.1f} commands per second arrive in time" if slow else missing
             self._diagnostics.publish(warning, report.fault)
 
     def _watch_wall_clock(self) -> None:
-        """Ages of commands are differences of stamps. When the clock behind them jumps, a real arm stops."""
+        """Ages of commands are differences of wall-clock times: a jump of that clock is a fault of a real arm."""
         ahead_s = time.time() - time.monotonic()
         jump_s, self._wall_ahead_s = ahead_s - self._wall_ahead_s, ahead_s
         if self._given.fault.latched and abs(jump_s) > self._given.command_timeout_s:
@@ -211,52 +232,54 @@ class ArmNode(Node):
         )
         problem = self._control.receive(command, now_s)
         if problem:
-            self.refusals.refuse(f"command: {problem}", f"cycle {command.cycle}, age {old_s * 1e3:.0f} ms")
+            self.rejections.reject(f"command: {problem}", f"cycle {command.cycle}, age {old_s * 1e3:.0f} ms")
         elif command.cycle == self._control.cycle:
             self.statistics.latency.add(now_s - self._started_s)
 
     def _on_episode(self, message: Episode) -> None:
-        told, problem = to_announcement(self, message, self.task)
-        if told is None:
-            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+        announcement, problem = to_announcement(self, message, self.task)
+        if announcement is None:
+            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        self._control.hear(told, self._now_s())
+        self._control.announce(announcement, self._now_s())
 
     def _on_deadman(self, message: Bool) -> None:
-        """Take in the deadman of one publisher, the one that is named; anything else counts as let go."""
+        """Receive the deadman of the one publisher that is configured; any other counts as a release."""
         given, topic = self._given, self.resolve_topic_name("deadman")
         problem = other_publisher(self, topic, given.deadman.source) if given.deadman.required else ""
         if problem:
-            self.refusals.refuse("deadman: not of the one source", f"{problem}, or set arm.deadman.source")
-        self._control.deadman(bool(message.data) and not problem, self._now_s())
+            self.rejections.reject("deadman: not from the configured source", f"{problem}, or set arm.deadman.source")
+        self._control.receive_deadman(bool(message.data) and not problem, self._now_s())
 
     def _on_two_deadmen(self, why: str) -> None:
-        """Two of one name: take it as released."""
-        self._control.deadman(False, self._now_s())
+        """Two publishers of one name count as a release."""
+        self._control.receive_deadman(False, self._now_s())
 
     def _on_two_drivers(self, why: str) -> None:
-        """Follow neither of two that drive, nor the policy."""
-        self._control.dispute(why, self._now_s())
+        """Execute neither the commands of two devices, nor those of the policy."""
+        self._control.report_conflict(why, self._now_s())
 
     def _on_twist(self, message: TwistStamped) -> None:
-        """A velocity of the hand that makes no sense ends what came before it, too."""
+        """Receive a velocity of the hand; an invalid one ends the execution of the last one, too."""
         now_s, old_s = self._now_s(), age_s(self, message.header.stamp)
         twist, problem = twist_of(message)
-        if problem := problem or twist_problem(twist, old_s, self._control.stick.settings):
-            self._control.distrust(now_s)
+        if problem := problem or twist_problem(twist, old_s, self._control.teleop.settings):
+            self._control.reject_teleop(now_s)
         else:
-            problem = self._control.steer(twist, now_s)
+            problem = self._control.receive_twist(twist, now_s)
         if problem:
-            self.refusals.refuse(f"teleop/twist: {problem}", f"age {old_s * 1e3:.0f} ms")
+            self.rejections.reject(f"teleop/twist: {problem}", f"age {old_s * 1e3:.0f} ms")
 
     def _on_engaged(self, message: Bool) -> None:
-        if problem := self._control.engage(bool(message.data), self._now_s()):
-            self.refusals.refuse(f"teleop/engaged: {problem}")
+        if problem := self._control.receive_engaged(bool(message.data), self._now_s()):
+            self.rejections.reject(f"teleop/engaged: {problem}")
 
     def _values(self) -> dict[str, object]:
         cycles = self.statistics.as_dict(self._steal.fraction(proc_stat()))
         rate_hz = round(self._control.safeguards.rate_hz, 2)
-        flat: dict[str, object] = {"cycle": self._control.cycle, "rate_hz": rate_hz, "missing": self._missing}
+        control = self._control
+        flat: dict[str, object] = {"cycle": control.cycle, "rate_hz": rate_hz, "missing": self._missing}
+        flat |= {"mode": control.mode.name, "mode_changes": self._mode_changes}
         for key, value in cycles.items():
             if isinstance(value, dict):
                 flat |= {f"{key}.{name}": number for name, number in value.items()}
@@ -268,13 +291,13 @@ class ArmNode(Node):
 def _safeguards_of(given: ArmParameters) -> SafeguardSettings:
     return SafeguardSettings(
         ramp_s=given.slow_start.ramp_s,
-        first_scale=given.slow_start.velocity_scale,
-        first_s=given.slow_start.duration_s,
-        require_deadman=given.deadman.required,
+        slow_start_scale=given.slow_start.velocity_scale,
+        slow_start_s=given.slow_start.duration_s,
+        deadman_required=given.deadman.required,
         deadman_timeout_s=given.deadman.timeout_s,
-        latch=given.fault.latched,
+        fault_latched=given.fault.latched,
         stop_hz=given.rate.stop_hz,
-        raise_m=given.home.lift_m,
+        lift_m=given.home.lift_m,
     )
 
 

@@ -22,7 +22,7 @@ from tdm_ros.robots.limits import Limits
 
 
 def limits_of(given: LimitParameters) -> Limits:
-    """The limits that parameters name.
+    """Limits of the arm, from the parameters.
 
     Raises
     ------
@@ -55,21 +55,21 @@ def _bound(maximum: float) -> float | None:
 
 
 def home_limits_of(limits: Limits) -> Limits:
-    """The same for the drive home: a wider box, as low as the other, and no heed to singular postures.
+    """Limits of the drive home: a wider box with the same lowest height, and no limit near singular postures.
 
-    Joints that are driven along a straight line go through those without harm.
+    A straight line in joint space passes these without large velocities.
     """
     low_m = (*HOME_LIMITS.box_low_m[:2], limits.box_low_m[2])
     return replace(limits, box_low_m=low_m, box_high_m=HOME_LIMITS.box_high_m, singular_m=None)
 
 
 def make_arm(given: ArmParameters, node: Node) -> Arm:
-    """The arm that parameters name, for a node of this process.
+    """Arm of the node, from the parameters.
 
     Raises
     ------
     ValueError
-        If it is not to be had; the text says why.
+        If it is not available, with the reason.
     """
     if given.robot == "simulated":
         return make_gazebo(given, node) if given.sim == "gazebo" else SawyerSim(ACTUATIONS[given.actuation])
@@ -82,7 +82,7 @@ def make_gazebo(given: ArmParameters, node: Node) -> Arm:
     Raises
     ------
     ValueError
-        If it is not to be had; the text says why.
+        If it is not available, with the reason.
     """
     by_torque = ACTUATIONS[given.actuation].mode == "torque"
     if by_torque and given.lock_step:
@@ -104,7 +104,7 @@ def make_sawyer(given: ArmParameters) -> Arm:
     Raises
     ------
     ValueError
-        If it is not to be had; the text says why.
+        If it is not available, with the reason.
     """
 
     def start() -> InteraClient:
@@ -119,12 +119,12 @@ def make_sawyer(given: ArmParameters) -> Arm:
 
 
 def make_bridged(given: ArmParameters) -> Arm:
-    """A Sawyer whose topics a bridge brings to ROS 2, through a worker that speaks them.
+    """A Sawyer whose ROS 1 topics a bridge repeats in ROS 2, through a worker.
 
     Raises
     ------
     ValueError
-        If it is not to be had; the text says why.
+        If it is not available, with the reason.
     """
     command = [sys.executable, "-m", "tdm_ros.nodes.bridge_worker", *shlex.split(given.worker.arguments)]
     return _through("bridged", given, lambda: InteraClient.start(command, os.environ))

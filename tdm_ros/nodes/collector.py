@@ -16,7 +16,7 @@ from sensor_msgs.msg import JointState
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.control.validation import Refusals
+from tdm_ros.control.validation import Rejections
 from tdm_ros.data.bag import BagFile, describe_file, describe_log, forget_description
 from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC, LoggedTransition
 from tdm_ros.data.log_writer import LogChannel, LogWriter
@@ -104,7 +104,7 @@ class CollectorNode(Node):
         super().__init__("collector")
         given = Declared(self, CollectorParameters).values
         self.task = SAWYER_REACH[given.actuation]
-        self.refusals = Refusals(self.get_logger().warning)
+        self.rejections = Rejections(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._episodes: dict[int, Announcement] = {}
         self._any_state = False
@@ -117,7 +117,7 @@ class CollectorNode(Node):
         self._transitions = self.create_publisher(Transition, "transition", qos.TRANSITION)
         listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
         listen(self, ArmState, "arm_state", self._on_state, qos.STATE_HISTORY)
-        self._diagnostics = Diagnostics(self, self.refusals, self._values, problem=self._present_alarm)
+        self._diagnostics = Diagnostics(self, self.rejections, self._values, problem=self._present_alarm)
 
     def _open_log(self, folder: Path) -> LogWriter:
         channels = [
@@ -140,7 +140,7 @@ class CollectorNode(Node):
     def _on_episode(self, message: Episode) -> None:
         told, problem = to_announcement(self, message, self.task)
         if told is None:
-            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
         key = (*told.key(), told.discarded[-1:])
         if key == self._told_key:
@@ -159,7 +159,7 @@ class CollectorNode(Node):
     def _on_state(self, message: ArmState) -> None:
         sample, problem = self._reader.read(message)
         if sample is None:
-            self.refusals.refuse(f"arm_state: {problem}")
+            self.rejections.reject(f"arm_state: {problem}")
             return
         self._any_state = True
         if sample.source not in (Source.NONE, Source.SAFETY):
@@ -168,7 +168,7 @@ class CollectorNode(Node):
         orphans = self._pairing.orphans
         self._record(self._pairing.add(sample))
         if self._pairing.orphans > orphans:
-            self.refusals.refuse(
+            self.rejections.reject(
                 "transition of an episode that was never announced, or for other cycles", f"episode {sample.episode}"
             )
 

@@ -18,7 +18,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.console.console_state import EVENTS, SWITCHES, TRIGGERS, ConsoleState, NodeValues, OperatorRequest, Point
 from tdm_ros.control.timeline import Source
-from tdm_ros.control.validation import Refusals, check_vector, printable
+from tdm_ros.control.validation import Rejections, check_vector, printable
 from tdm_ros.data.log import LOG_FOLDER
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
@@ -50,7 +50,7 @@ class ConsoleNode(Node):
         super().__init__("console")
         given = Declared(self, ConsoleParameters).values
         self.task = SAWYER_REACH[given.actuation]
-        self.refusals = Refusals(self.get_logger().warning)
+        self.rejections = Rejections(self.get_logger().warning)
         self._run_dir = Path(given.run_dir)
         self._reader = StateReader(self.task)
         low, high = ([float(v) for v in corner] for corner in (self.task.goal.low, self.task.goal.high))
@@ -65,7 +65,7 @@ class ConsoleNode(Node):
         self._server = self._serve(given)
         self._subscribe()
         self._advertise()
-        self._diagnostics = Diagnostics(self, self.refusals, self._values, timer=False)
+        self._diagnostics = Diagnostics(self, self.rejections, self._values, timer=False)
         every(self, 1.0, self._look)
 
     def _serve(self, given: ConsoleParameters) -> Server | None:
@@ -163,7 +163,7 @@ class ConsoleNode(Node):
     def _on_state(self, message: ArmState) -> None:
         sample, problem = self._reader.read(message)
         if sample is None:
-            self.refusals.refuse(f"arm_state: {problem}")
+            self.rejections.reject(f"arm_state: {problem}")
             return
         hand = (float(sample.hand_m[0]), float(sample.hand_m[1]), float(sample.hand_m[2]))
         self._trail.append(hand)
@@ -182,7 +182,7 @@ class ConsoleNode(Node):
     def _on_episode(self, message: Episode) -> None:
         told, problem = to_announcement(self, message, self.task)
         if told is None:
-            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
         goal = tuple(map(float, told.goal)) if len(told.goal) == 3 else self.console.snapshot.goal_m
         episode = told.episode or self.console.snapshot.episode
@@ -198,12 +198,12 @@ class ConsoleNode(Node):
     def _on_markers(self, message: MarkerArray) -> None:
         knots, colours, boxes = [], [], []
         if len(message.markers) > MARKERS:
-            self.refusals.refuse(f"plan_markers: more than {MARKERS}")
+            self.rejections.reject(f"plan_markers: more than {MARKERS}")
             return
         for marker in message.markers:
             at, size = marker.pose.position, marker.scale
             if check_vector([at.x, at.y, at.z], 3) or check_vector([size.x, size.y, size.z], 3):
-                self.refusals.refuse("plan_markers: not finite or out of range")
+                self.rejections.reject("plan_markers: not finite or out of range")
                 continue
             if marker.ns == "subgoal" and marker.action == Marker.ADD:
                 knots.append((at.x, at.y, at.z))
@@ -229,8 +229,8 @@ class ConsoleNode(Node):
         """Once a second: what is on disk, what was refused, whether anybody looks on."""
         now_s = time.monotonic()
         for why, detail, count in self.console.take_rejections():
-            self.refusals.refuse(why, detail)
-            self.refusals.counts[why] += count - 1
+            self.rejections.reject(why, detail)
+            self.rejections.counts[why] += count - 1
         if self.console.pages > 0:
             self._open_s = now_s
         elif self.console.keep_goal and now_s - self._open_s > ALONE_S:

@@ -8,7 +8,7 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # type: ignore[import-untyped]
 from rclpy.node import Node
 
-from tdm_ros.control.validation import Refusals
+from tdm_ros.control.validation import Rejections
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.node_runner import every
 
@@ -18,12 +18,12 @@ PATIENCE = 3
 
 
 class Diagnostics:
-    """Publishes a node's values and the counts of what it refused.
+    """Publishes a node's values and the counts of what it rejected.
 
     Parameters
     ----------
     node : Node
-    refusals : Refusals
+    rejections : Rejections
     values : callable
         Gives the present values: flat, key -> number or text.
     timer : bool
@@ -35,24 +35,24 @@ class Diagnostics:
     def __init__(
         self,
         node: Node,
-        refusals: Refusals,
+        rejections: Rejections,
         values: Callable[[], Mapping[str, Any]],
         timer: bool = True,
         problem: Callable[[], str] = lambda: "",
     ) -> None:
-        self._node, self._refusals, self._values, self._problem = node, refusals, values, problem
+        self._node, self._rejections, self._values, self._problem = node, rejections, values, problem
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, qos.DIAGNOSTICS)
-        self._refused_before = 0
+        self._rejected_before = 0
         self._silent = 0
         if timer:
             every(node, 1.0, self.publish)
 
     def publish(self, warning: str = "", error: str = "") -> None:
-        """Publish now; the level is ERROR with an error, WARN with a warning or refusals since the last time."""
+        """Publish now; the level is ERROR with an error, WARN with a warning or rejections since the last time."""
         error = error or self._problem() or self._without_time()
-        refused = self._refusals.total
-        fresh, self._refused_before = refused > self._refused_before, refused
-        values = dict(self._values()) | {f"refused: {why}": n for why, n in sorted(self._refusals.counts.items())}
+        rejected = self._rejections.total
+        fresh, self._rejected_before = rejected > self._rejected_before, rejected
+        values = dict(self._values()) | {f"rejected: {why}": n for why, n in sorted(self._rejections.counts.items())}
         status = DiagnosticStatus(
             level=DiagnosticStatus.ERROR
             if error
@@ -60,7 +60,7 @@ class Diagnostics:
             if warning or fresh
             else DiagnosticStatus.OK,
             name=self._node.get_fully_qualified_name(),
-            message=error or warning or (f"{refused} inputs refused" if refused else "ok"),
+            message=error or warning or (f"{rejected} inputs rejected" if rejected else "ok"),
             hardware_id="tdm_ros",
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )

@@ -20,7 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
 
 from tdm_ros.bringup.starting import report
-from tdm_ros.control.validation import Refusals
+from tdm_ros.control.validation import Rejections
 from tdm_ros.drivers.intera.output import never_wait, reader_has_ended
 from tdm_ros.files import IN_USE_STATUS, FolderInUseError
 
@@ -34,14 +34,14 @@ class Guard:
     Parameters
     ----------
     node : Node
-        Its ``refusals`` count the errors. With ``on_callback_error(why)`` it holds what it moves.
+        Its ``rejections`` count the errors. With ``on_callback_error(why)`` it holds what it moves.
     clock : callable
         Steady time [s].
     """
 
     def __init__(self, node: Node, clock: Callable[[], float] = time.monotonic) -> None:
         self._node, self._clock = node, clock
-        self._refusals = getattr(node, "refusals", None) or Refusals(node.get_logger().error)
+        self._rejections = getattr(node, "rejections", None) or Rejections(node.get_logger().error)
         self._failing_s: dict[str, tuple[float, float]] = {}
 
     def failed(self, place: str, error: Exception, own: bool = True, by_itself: bool = False) -> None:
@@ -64,7 +64,7 @@ class Guard:
             self._failing_s[place] = begin_s, now_s
             if now_s - begin_s > STUCK_S:
                 raise error
-        self._refusals.failed(place, error)
+        self._rejections.failed(place, error)
         hold = getattr(self._node, "on_callback_error", None)
         if own and hold is not None:
             hold(f"an error in {place}: {type(error).__name__}: {error}")

@@ -13,7 +13,7 @@ from rclpy.node import Node
 from visualization_msgs.msg import MarkerArray
 
 from tdm_ros.control.arm_io import ArmSample
-from tdm_ros.control.validation import Refusals
+from tdm_ros.control.validation import Rejections
 from tdm_ros.data.log import LOG_FOLDER, TransitionLog, from_message
 from tdm_ros.msg import ArmState, Episode, KeepOut, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
@@ -43,7 +43,7 @@ class PlannerNode(Node):
         self._declared = Declared(self, PlannerParameters)
         given = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self.refusals = Refusals(self.get_logger().warning)
+        self.rejections = Rejections(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._received = 0
         self._state: ArmState | None = None
@@ -56,7 +56,7 @@ class PlannerNode(Node):
         self._live = LivePlanner(self.task, planner, given.budget_s, given.replan_steps)
         self._subgoals = self.create_publisher(Subgoal, "subgoal", qos.LATCHED)
         self._markers = self.create_publisher(MarkerArray, "plan_markers", qos.LATCHED)
-        self._action = ReachAction(self, self._live, given.action_budget_s, self._say, self.refusals)
+        self._action = ReachAction(self, self._live, given.action_budget_s, self._say, self.rejections)
         self._told_boxes = np.zeros((0, 2, 3))
         self._boxes = self._told_boxes
         self._own_boxes = given.keep_out.boxes_m
@@ -64,7 +64,7 @@ class PlannerNode(Node):
         self._subscribe()
         if self._plans:
             self._remember(Path(given.run_dir) / LOG_FOLDER)
-        self._diagnostics = Diagnostics(self, self.refusals, self._values)
+        self._diagnostics = Diagnostics(self, self.rejections, self._values)
 
     def _make_planner(self) -> SubgoalPlanner:
         given = self._declared.values
@@ -160,7 +160,7 @@ class PlannerNode(Node):
         self._received += 1
         boxes, problem = boxes_of(message)
         if boxes is None:
-            self.refusals.refuse(f"keep_out: {problem}")
+            self.rejections.reject(f"keep_out: {problem}")
             return
         self._set_boxes(boxes)
 
@@ -168,7 +168,7 @@ class PlannerNode(Node):
         self._received += 1
         told, problem = to_announcement(self, message, self.task)
         if told is None:
-            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
         self._heard.add("episode")
         self._live.announce(told)
@@ -181,9 +181,9 @@ class PlannerNode(Node):
         sample, problem = self._reader.read(message)
         old_s = age_s(self, message.header.stamp)
         if sample is None:
-            self.refusals.refuse(f"arm_state: {problem}")
+            self.rejections.reject(f"arm_state: {problem}")
         elif not abs(old_s) <= self._declared.values.max_state_age_s:
-            self.refusals.refuse("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
+            self.rejections.reject("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
         else:
             self._heard.add("arm_state")
             return sample
@@ -199,18 +199,18 @@ class PlannerNode(Node):
             except ValueError as error:
                 problem = str(error)
         if problem:
-            self.refusals.refuse("policy_weights", f"version {message.version}: {problem}")
+            self.rejections.reject("policy_weights", f"version {message.version}: {problem}")
 
     def _on_transition(self, message: Transition) -> None:
         self._received += 1
         if message.task != self.task.fingerprint:
-            self.refusals.refuse("transition: another task", message.task or "none")
+            self.rejections.reject("transition: another task", message.task or "none")
             return
         try:
             logged = from_message(message)
             self._experience.add(logged.step, logged.last)
         except ValueError as error:
-            self.refusals.refuse("transition: wrong size, not finite or not physical", str(error))
+            self.rejections.reject("transition: wrong size, not finite or not physical", str(error))
 
     def _values(self) -> dict[str, object]:
         heard_all = {"arm_state", "episode"} <= self._heard

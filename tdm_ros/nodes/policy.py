@@ -8,7 +8,7 @@ from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, T
 from rclpy.subscription import Subscription
 
 from tdm_ros.control.arm_io import ArmSample
-from tdm_ros.control.validation import Refusals, check_vector
+from tdm_ros.control.validation import Rejections, check_vector
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, doubles, to_announcement
@@ -22,17 +22,17 @@ from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.decision import Aim, Decider, Decision, Exploration
 
 SUBGOAL_MAX_AGE_S = 10.0
-"""An episode lasts 2.5 or 5 s: an older subgoal is for none that still runs."""
+"""Maximum age of a subgoal [s]; an episode lasts 2.5 or 5 s."""
 
 
 class PolicyNode(LifecycleNode):
-    """A lifecycle node; while it is not active it stays silent, and the arm holds."""
+    """Lifecycle node; while it is not active it sends no command, and the arm holds."""
 
     def __init__(self) -> None:
         super().__init__("policy")
         self.given = Declared(self, PolicyParameters).values
         self.task = SAWYER_REACH[self.given.actuation]
-        self.refusals = Refusals(self.get_logger().warning)
+        self.rejections = Rejections(self.get_logger().warning)
         self._actuation = ACTUATIONS[self.given.actuation]
         self._mode = Command.VELOCITY if self._actuation.mode == "velocity" else Command.TORQUE
         self._names = list(self.task.action.names)
@@ -43,15 +43,15 @@ class PolicyNode(LifecycleNode):
         self._commands: LifecyclePublisher | None = None
         self._inputs: list[Subscription] = []
         self._answers = 0
-        self._heard: set[str] = set()
-        self._diagnostics = Diagnostics(self, self.refusals, self._values)
-        self._refuse_unlawful_transitions()
+        self._received: set[str] = set()
+        self._diagnostics = Diagnostics(self, self.rejections, self._values)
+        self._reject_invalid_transitions()
         if self.given.autostart:
             self.trigger_configure()
             self.trigger_activate()
 
-    def _refuse_unlawful_transitions(self) -> None:
-        """Answer a request for a transition that this state has not with a refusal: rclpy would end the node."""
+    def _reject_invalid_transitions(self) -> None:
+        """Answer a request for a transition that the state does not have with success=false; rclpy ends the node."""
         service = self._service_change_state
         change = service.callback
 
@@ -59,14 +59,14 @@ class PolicyNode(LifecycleNode):
             try:
                 return change(request, response)
             except RuntimeError as error:  # RCLError is one
-                self.refusals.refuse("transition", f"id {request.transition.id}: {error}")
+                self.rejections.reject("transition", f"id {request.transition.id}: {error}")
                 response.success = False
                 return response
 
         service.callback = handle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Make publisher and subscriptions."""
+        """Create the publisher and the subscriptions."""
         self._commands = self.create_lifecycle_publisher(Command, "command", qos.COMMAND)
         self._inputs = [
             listen(self, Episode, "episode", self._on_episode, qos.EPISODE),
@@ -85,18 +85,18 @@ class PolicyNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to answer, once everything is ready."""
+        """Start to send commands."""
         result = super().on_activate(state)
         self._active = result == TransitionCallbackReturn.SUCCESS
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop answering; the arm then holds."""
+        """Stop sending commands; the arm then holds."""
         self._active = False
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop answering and undo `on_configure`, whatever part of it was done."""
+        """Stop sending commands and undo `on_configure`, even if only a part of it was executed."""
         self._active = False
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
@@ -107,29 +107,29 @@ class PolicyNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop answering for good, from whatever state."""
+        """Stop sending commands, from any state."""
         return self.on_cleanup(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop answering after a transition that failed; the node can then be configured again."""
+        """Stop sending commands after a failed transition; the node can then be configured again."""
         self.get_logger().error(f"the transition from {state.label} failed: no command is sent until it is activated")
         return self.on_cleanup(state)
 
     def _on_state(self, message: ArmState) -> None:
         sample, problem = self._reader.read(message)
         if sample is None:
-            self.refusals.refuse(f"arm_state: {problem}")
+            self.rejections.reject(f"arm_state: {problem}")
             return
         old_s = age_s(self, message.header.stamp)
         if not abs(old_s) <= self.given.max_state_age_s:
-            self.refusals.refuse("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
+            self.rejections.reject("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
             return
-        self._heard.add("arm_state")
+        self._received.add("arm_state")
         if not self._active or self._commands is None:
             return
         decision, problem = self._decider.decide(sample)
         if problem:
-            self.refusals.refuse(f"no command: {problem}")
+            self.rejections.reject(f"no command: {problem}")
         if decision is not None:
             self._commands.publish(self._answer(message, sample, decision))
             self._answers += 1
@@ -148,12 +148,12 @@ class PolicyNode(LifecycleNode):
         )
 
     def _on_episode(self, message: Episode) -> None:
-        told, problem = to_announcement(self, message, self.task)
-        if told is None:
-            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+        announcement, problem = to_announcement(self, message, self.task)
+        if announcement is None:
+            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        self._heard.add("episode")
-        self._decider.hear(told)
+        self._received.add("episode")
+        self._decider.hear(announcement)
 
     def _on_subgoal(self, message: Subgoal) -> None:
         aim = to_aim(message)
@@ -163,7 +163,7 @@ class PolicyNode(LifecycleNode):
         elif not abs(age_s(self, message.header.stamp)) <= SUBGOAL_MAX_AGE_S:
             problem = "stamp too old or in the future"
         if problem:
-            self.refusals.refuse(f"subgoal: {problem}", f"episode {message.episode}")
+            self.rejections.reject(f"subgoal: {problem}", f"episode {message.episode}")
             return
         self._decider.aim(aim)
 
@@ -176,25 +176,25 @@ class PolicyNode(LifecycleNode):
                 problem = str(error)
                 self._decider.distrust(problem)
         if problem:
-            self.refusals.refuse("policy_weights", f"version {message.version}: {problem}")
+            self.rejections.reject("policy_weights", f"version {message.version}: {problem}")
 
     def on_callback_error(self, why: str) -> None:
-        """Pursue nothing that may have been taken in by half; the arm holds, and says that no command comes."""
+        """Discard subgoals that may have been stored in part; the arm holds for lack of commands."""
         self._decider.forget_aims()
 
     def _on_two_planners(self, why: str) -> None:
-        """Follow neither."""
+        """Pursue no subgoal of two planners."""
         self._decider.forget_aims()
 
     def _values(self) -> dict[str, object]:
-        heard_all = {"arm_state", "episode"} <= self._heard
-        ready = self._active and heard_all and bool(self._commands and self._commands.get_subscription_count())
+        received_all = {"arm_state", "episode"} <= self._received
+        ready = self._active and received_all and bool(self._commands and self._commands.get_subscription_count())
         version = self._decider.version
         return {"ready": ready, "active": self._active, "answers": self._answers, "weights_version": version}
 
 
 def to_aim(message: Subgoal) -> Aim:
-    """What a subgoal asks for; with another status than PLANNED or DIRECT, to hold."""
+    """Convert a subgoal; a status other than PLANNED and DIRECT requests a hold."""
     pursued = message.status in (Subgoal.PLANNED, Subgoal.DIRECT)
     return Aim(
         int(message.episode),

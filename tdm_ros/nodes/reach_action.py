@@ -16,7 +16,7 @@ from rclpy.task import Future
 from tdm_ros.action import ReachGoal
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, State
-from tdm_ros.control.validation import Refusals, printable
+from tdm_ros.control.validation import Rejections, printable
 from tdm_ros.nodes.convert import floats
 from tdm_ros.nodes.node_runner import every
 from tdm_ros.planning.live import LivePlanner, SubgoalUpdate
@@ -73,14 +73,19 @@ class ReachAction:
         Time for a goal that names none [s].
     say : callable
         Publishes an order.
-    refusals : Refusals
+    rejections : Rejections
         Counts and logs goals that are rejected: an action's answer has no room for a reason.
     """
 
     def __init__(
-        self, node: Node, live: LivePlanner, budget_s: float, say: Callable[[SubgoalUpdate], None], refusals: Refusals
+        self,
+        node: Node,
+        live: LivePlanner,
+        budget_s: float,
+        say: Callable[[SubgoalUpdate], None],
+        rejections: Rejections,
     ) -> None:
-        self._node, self._live, self._budget_s, self._say, self._refusals = node, live, budget_s, say, refusals
+        self._node, self._live, self._budget_s, self._say, self._rejections = node, live, budget_s, say, rejections
         self._asked: _Asked | None = None
         self._withdrawn: deque[str] = deque(maxlen=WITHDRAWN)
         self._requests = node.create_client(RequestGoal, "supervisor/request_goal")
@@ -99,7 +104,7 @@ class ReachAction:
     def _on_goal(self, request: ReachGoal.Goal) -> GoalResponse:
         """Reject a goal that is none."""
         if problem := self._malformed(request):
-            self._refusals.refuse("reach_goal: rejected", problem)
+            self._rejections.reject("reach_goal: rejected", problem)
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 

@@ -13,7 +13,7 @@ from rclpy.task import Future
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.control.timeline import State
-from tdm_ros.control.validation import Refusals
+from tdm_ros.control.validation import Rejections
 from tdm_ros.msg import ArmState, Episode
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import to_announcement
@@ -38,7 +38,7 @@ class SceneNode(Node):
         super().__init__("scene")
         given = Declared(self, SceneParameters).values
         self.task = SAWYER_REACH[given.actuation]
-        self.refusals = Refusals(self.get_logger().warning)
+        self.rejections = Rejections(self.get_logger().warning)
         self._trail: deque[NDArray[np.float64]] = deque(maxlen=max(1, round(given.trail_s * given.rate_hz)))
         self._hand_m: NDArray[np.float64] | None = None
         self._goal_m: NDArray[np.float64] | None = None
@@ -49,7 +49,7 @@ class SceneNode(Node):
         self._arm_parameters = self.create_client(GetParameters, "arm/get_parameters")
         listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
         listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
-        self._diagnostics = Diagnostics(self, self.refusals, self._values)
+        self._diagnostics = Diagnostics(self, self.rejections, self._values)
         every(self, 1.0 / given.rate_hz, self._draw)
         every(self, 1.0, self._ask_box)
 
@@ -59,12 +59,12 @@ class SceneNode(Node):
         if np.isfinite(hand_m).all():
             self._hand_m = hand_m
         else:
-            self.refusals.refuse("arm_state: not finite")
+            self.rejections.reject("arm_state: not finite")
 
     def _on_episode(self, message: Episode) -> None:
         told, problem = to_announcement(self, message, self.task)
         if told is None:
-            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
         elif told.state == State.RUNNING and len(told.goal) == 3:
             self._goal_m = np.asarray(told.goal, np.float64)
             self._marker.move(self._goal_m)
@@ -83,7 +83,7 @@ class SceneNode(Node):
                 vector(corner)
             self._box_m = np.array(corners)
         except ValueError as error:
-            self.refusals.refuse("box of the arm", str(error))
+            self.rejections.reject("box of the arm", str(error))
 
     def _draw(self) -> None:
         stamp = self.get_clock().now().to_msg()

@@ -63,7 +63,7 @@ def listen(
     Parameters
     ----------
     node : Node
-        Its ``refusals`` count what is not taken in.
+        Its ``rejections`` count what is not taken in.
     kind : type
         Of the messages.
     topic : str
@@ -99,18 +99,18 @@ class _Input:
         """Take a serialised message in."""
         if self._on_two is not None and self._two(info):
             sentence = two_publishers(self._node, self._full)
-            self._node.refusals.refuse(f"{self._topic}: two publishers", sentence)
+            self._node.rejections.reject(f"{self._topic}: two publishers", sentence)
             self._on_two(sentence)
             return
         if len(data) > self._largest:
-            self._node.refusals.refuse(
+            self._node.rejections.reject(
                 f"{self._topic}: too large", f"{len(data)} bytes, expected at most {self._largest}"
             )
             return
         try:
             message = deserialize_message(data, self._kind)
         except Exception as error:  # rclpy has its own kinds of it
-            self._node.refusals.refuse(f"{self._topic}: cannot be read", f"{type(error).__name__}: {error}")
+            self._node.rejections.reject(f"{self._topic}: cannot be read", f"{type(error).__name__}: {error}")
             return
         self._call(message)
 

@@ -19,7 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 from tdm_ros.bringup.terminal import LiveLine
 from tdm_ros.control.episodes import EpisodeMachine, Goals, Schedule, Surroundings
 from tdm_ros.control.timeline import State
-from tdm_ros.control.validation import Refusals, printable
+from tdm_ros.control.validation import Rejections, printable
 from tdm_ros.live.run_record import RunRecord
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
@@ -57,7 +57,7 @@ class SupervisorNode(Node):
         self._declared = Declared(self, SupervisorParameters)
         given = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self.refusals = Refusals(self.get_logger().warning)
+        self.rejections = Rejections(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._scene = SCENES[given.scene]
         box = (given.goal_box.low_m, given.goal_box.high_m) if given.goal_box.enabled else ()
@@ -83,7 +83,7 @@ class SupervisorNode(Node):
                 f"auto_start is false: the arm stands until somebody starts it, by Start on the page, or by "
                 f"ros2 service call {service} std_srvs/srv/Trigger"
             )
-        self._diagnostics = Diagnostics(self, self.refusals, self._values, problem=self._fault)
+        self._diagnostics = Diagnostics(self, self.rejections, self._values, problem=self._fault)
 
     def _subscribe(self) -> None:
         listen(self, ArmState, "arm_state", self._on_state, qos.STATE, on_two=self._on_two_arms)
@@ -148,10 +148,10 @@ class SupervisorNode(Node):
         self._two_since_s = None
         sample, problem = self._reader.read(message)
         if sample is None:
-            self.refusals.refuse(f"arm_state: {problem}")
+            self.rejections.reject(f"arm_state: {problem}")
             return
         if not abs(age_s(self, message.header.stamp)) <= MAX_STATE_AGE_S:
-            self.refusals.refuse("arm_state: stamp too old or in the future", f"cycle {message.cycle}")
+            self.rejections.reject("arm_state: stamp too old or in the future", f"cycle {message.cycle}")
             return
         now_s = time.monotonic()
         self._machine.schedule = self._schedule()
@@ -218,7 +218,7 @@ class SupervisorNode(Node):
 
     def _on_weights(self, message: PolicyWeights) -> None:
         if message.task != self.task.fingerprint:
-            self.refusals.refuse("policy_weights: another task", message.task or "none")
+            self.rejections.reject("policy_weights: another task", message.task or "none")
             return
         self._any_weights = True
         self._final_weights = bool(message.final)
@@ -226,16 +226,16 @@ class SupervisorNode(Node):
 
     def _on_transition(self, message: Transition) -> None:
         if message.task != self.task.fingerprint:
-            self.refusals.refuse("transition: another task", message.task or "none")
+            self.rejections.reject("transition: another task", message.task or "none")
             return
         if message.run and (problem := check_identity(message.run, int(message.cycle))):
-            self.refusals.refuse(f"transition: {problem}")
+            self.rejections.reject(f"transition: {problem}")
             return
         self._record.on_transition(message.run, int(message.cycle))
 
     def _on_subgoal(self, message: Subgoal) -> None:
         if message.task != self.task.fingerprint:
-            self.refusals.refuse("subgoal: another task", message.task or "none")
+            self.rejections.reject("subgoal: another task", message.task or "none")
         elif message.status in REFUSALS:
             self._machine.refuse(
                 int(message.episode), f"{SUBGOAL_STATUS[int(message.status)]}: {printable(message.reason)}"
@@ -259,7 +259,7 @@ class SupervisorNode(Node):
         goal, problem = goal_of(self, message)
         problem = problem or self._machine.goals.ask(goal)
         if problem:
-            self.refusals.refuse("goal", problem)
+            self.rejections.reject("goal", problem)
 
     def _on_request(self, request: RequestGoal.Request, response: RequestGoal.Response) -> RequestGoal.Response:
         goals, problem = self._machine.goals, ""
@@ -274,13 +274,13 @@ class SupervisorNode(Node):
         else:
             problem = goals.ask(request.goal, request.goal_id)
         if problem:
-            self.refusals.refuse("request_goal", problem)
+            self.rejections.reject("request_goal", problem)
         response.accepted, response.reason = not problem, problem
         return response
 
     def _on_event(self, message: String) -> None:
         if problem := self._machine.event(message.data):
-            self.refusals.refuse("teleop/event", problem)
+            self.rejections.reject("teleop/event", problem)
             return
         self.get_logger().info(f"a person says: {message.data}")
         self._heartbeat()

@@ -16,7 +16,7 @@ from rclpy.node import Node
 from visualization_msgs.msg import MarkerArray
 
 from tdm_ros.control.timeline import COMMANDED, Mode
-from tdm_ros.control.validation import Refusals
+from tdm_ros.control.validation import Rejections
 from tdm_ros.data.log import LOG_FOLDER, LoggedTransition, TransitionLog, from_message
 from tdm_ros.files import FolderLock, write_durably
 from tdm_ros.msg import Episode, PolicyWeights, Transition
@@ -57,7 +57,7 @@ class TrainerNode(Node):
         super().__init__("trainer")
         self.given = Declared(self, TrainerParameters).values
         self.task = SAWYER_REACH[self.given.actuation]
-        self.refusals = Refusals(self.get_logger().warning)
+        self.rejections = Rejections(self.get_logger().warning)
         self._run_dir = Path(self.given.run_dir)
         self._lock = FolderLock(self._run_dir / CHECKPOINT_FOLDER, "trainer")
         self._received = 0
@@ -79,7 +79,7 @@ class TrainerNode(Node):
         self._map = self.create_publisher(MarkerArray, "reachability_markers", qos.LATCHED)
         every(self, MAP_EVERY_S, self._draw)
         self._unsaved = ""
-        self._diagnostics = Diagnostics(self, self.refusals, self._values, problem=lambda: self._unsaved)
+        self._diagnostics = Diagnostics(self, self.rejections, self._values, problem=lambda: self._unsaved)
         if self.given.fleet:
             every(self, LOOK_AROUND_S, self._look_around)
 
@@ -242,7 +242,7 @@ class TrainerNode(Node):
     def _on_transition(self, arm: str, message: Transition) -> None:
         self._received += 1
         if message.task != self.task.fingerprint:
-            self.refusals.refuse("transition: another task", message.task or "none")
+            self.rejections.reject("transition: another task", message.task or "none")
             return
         if self._final:
             return
@@ -254,11 +254,11 @@ class TrainerNode(Node):
             if transition.source in COMMANDED:  # others have no goal, and were not checked
                 self._newest = transition
         except ValueError as error:
-            self.refusals.refuse("transition: wrong size, not finite or not physical", str(error))
+            self.rejections.reject("transition: wrong size, not finite or not physical", str(error))
 
     def _reject(self, problems: list[str]) -> None:
         for problem in problems:
-            self.refusals.refuse("log: a transition cannot be learned from and is left out", problem)
+            self.rejections.reject("log: a transition cannot be learned from and is left out", problem)
 
     def _catch_up(self, arm: str) -> None:
         """Read what we missed of an arm, if its log is on this machine: it may have moved before we knew of it."""
@@ -267,13 +267,13 @@ class TrainerNode(Node):
         try:
             self._reject(live.rebuild((one for one in missed if one.run and not live.has(one, arm)), arm))
         except ValueError as error:
-            self.refusals.refuse("log: what was missed cannot be read", str(error))
+            self.rejections.reject("log: what was missed cannot be read", str(error))
 
     def _on_episode(self, arm: str, message: Episode) -> None:
         self._received += 1
         told, problem = to_announcement(self, message, self.task)
         if told is None:
-            self.refusals.refuse(f"episode: {problem}", f"task {message.task or 'none'}")
+            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
         if dropped := self._live.discard(told.discarded, arm):
             self.get_logger().info(f"{dropped} transitions discarded by a person")
@@ -300,7 +300,7 @@ class TrainerNode(Node):
         try:  # a subscriber must not end the learning
             found = reach_map(agent, self.task, step.next_observation, step.next_achieved, height_m, steps, CELLS)
         except ValueError as error:
-            self.refusals.refuse("reachability map", str(error))
+            self.rejections.reject("reachability map", str(error))
             return
         self._map.publish(reach_markers(*found, self.get_clock().now().to_msg()))
 
