@@ -27,7 +27,6 @@ from benchmarks.cases import EVALUATION_SEED, GOALS
 from benchmarks.fleet_report import TARGETS_M, draw, markdown, reached_s
 from benchmarks.trial import write_json
 from tdm_ros.control.timeline import Source
-from tdm_ros.data.log import LoggedTransition
 from tdm_ros.envs.goal_env import GoalEnv, make_goal_env
 from tdm_ros.live.learner import PORTION, LiveLearning
 from tdm_ros.replay import Step
@@ -38,6 +37,7 @@ from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.decision import Exploration
 from tdm_ros.training.evaluation import Situation, actor_policy, evaluate, play
 from tdm_ros.training.learner import Learner
+from tdm_ros.types import LoggedTransition
 
 TASK = "sawyer_reach"
 DURATION_MIN = 3.0

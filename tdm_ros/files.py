@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder: a file whose name it does not have is lost."""
+    """Wait until the names in a folder are on the disk; after a power cut, a file without a name is lost."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -21,7 +21,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def put_in_place(part: Path, path: Path) -> None:
-    """Give a file that was written under another name its own, once the disk has what is in it."""
+    """Rename ``part`` to ``path`` after its content is on the disk."""
     fd = os.open(part, os.O_RDONLY)
     try:
         os.fsync(fd)
@@ -37,7 +37,7 @@ def write_durably(path: Path, content: str | bytes) -> None:
     Raises
     ------
     OSError
-        If that fails; then the old content is still there, and nothing else is.
+        If that fails; then the old content is unchanged, and no further file remains.
     """
     part = path.with_name(f"{path.name}.part")
     try:
@@ -50,22 +50,22 @@ def write_durably(path: Path, content: str | bytes) -> None:
 
 NAME = "lock"
 IN_USE_STATUS = 73
-"""Exit status of a process whose folder another one writes: starting it again does not help."""
+"""Exit status of a process whose folder another process writes; a restart does not help."""
 
 
 class FolderInUseError(OSError):
-    """Another process writes the folder; the text names it and the remedy."""
+    """Another process writes the folder; the text names that process and the remedy."""
 
 
 class FolderLock:
-    """Held from its making to its release, or to the end of the process.
+    """Lock on a folder, from its creation to its release or to the end of the process.
 
     Parameters
     ----------
     folder : Path
-        Made if need be.
+        Created if necessary.
     holder : str
-        Name of this program, for the message of a second writer.
+        Name of this program, for the error of a second writer.
 
     Raises
     ------
@@ -88,11 +88,11 @@ class FolderLock:
                 raise
             if self.is_held():
                 break
-            os.close(self._fd)  # its holder released it, and the file with it, before we held it
+            os.close(self._fd)  # its holder removed the file before this process locked it
         atexit.register(self.release)
         since = time.strftime("%Y-%m-%d %H:%M:%S")
         note = f"{holder}, pid {os.getpid()} on host {socket.gethostname()}, since {since}\n"
-        with suppress(OSError):  # on a full disk the lock holds without the note
+        with suppress(OSError):  # on a full disk the lock is valid without the note
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, note.encode(), 0)
 
@@ -112,7 +112,7 @@ class FolderLock:
             ) from error
 
     def is_held(self) -> bool:
-        """Whether the file that we hold is still the one of that name."""
+        """Whether the locked file is still the one with this name."""
         try:
             found = os.stat(self._path)
         except OSError:
@@ -121,7 +121,7 @@ class FolderLock:
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def release(self) -> None:
-        """Let others write; a folder that was made for the lock alone is removed."""
+        """Release the lock; a folder that was created for the lock alone is removed."""
         atexit.unregister(self.release)
         if self._fd < 0:
             return

@@ -1,24 +1,27 @@
-"""Identity of a state or a transition: run of the arm and cycle, never a wall-clock stamp."""
+"""Domain types that several packages share: identity of a cycle (run of the arm and cycle number), transitions."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from dataclasses import dataclass
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 RUNS, RANGES = 256, 1000
 """Largest number of runs that a `CycleSet` remembers, and of ranges of each; the oldest are forgotten first."""
 
 LARGEST_CYCLE, LONGEST_RUN = 2**53, 64
-"""Largest cycle, and longest name of a run [characters], that are taken in."""
+"""Largest cycle, and longest name of a run [characters], that are accepted."""
 
 REORDERED = 16
-"""Messages of a log without runs may be out of order by this many cycles; an arm that falls back further has begun
-another run."""
+"""Messages of a log without runs may be out of order by this many cycles; a larger step back begins another run."""
 
 
 def check_identity(run: str, cycle: int) -> str:
-    """Return why a run and a cycle can identify nothing, or "" if they can."""
+    """Return why a run and a cycle are no identity, or "" if they are one."""
     if not 0 < len(run) <= LONGEST_RUN:
         return "run is empty" if not run else "run is too long"
     return "" if 0 <= cycle <= LARGEST_CYCLE else "cycle out of range"
@@ -64,10 +67,10 @@ class CycleSet:
 
 
 class RunNames:
-    """Names the run of each transition of one stream; in logs of older versions the messages do not name it.
+    """Run of each transition of one stream; messages of older logs do not name it.
 
-    There a cycle that falls back begins a new run, unless it fills one of the newest holes: then the messages are out
-    of order.
+    In these a cycle number that steps back begins a new run, unless that cycle is one of the newest missing ones: then
+    the messages are out of order.
     """
 
     def __init__(self) -> None:
@@ -75,7 +78,7 @@ class RunNames:
         self._recent: deque[int] = deque(maxlen=REORDERED)
 
     def of(self, run: str, cycle: int) -> str:
-        """The run that a message names, or else that of the stream: ``older 1``, ``older 2``, ..."""
+        """Run that a message names, or else that of the stream: ``older 1``, ``older 2``, ..."""
         if run:
             return run
         out_of_order = self._newest - cycle < REORDERED and cycle not in self._recent
@@ -85,3 +88,90 @@ class RunNames:
         self._newest = max(self._newest, cycle)
         self._recent.append(cycle)
         return f"older {self._number}"
+
+
+class Step(NamedTuple):
+    """One transition. O, A and G are the sizes of observation, action and goal of the task."""
+
+    observation: NDArray[np.float32]
+    """(O,) before the action."""
+    action: NDArray[np.float32]
+    """(A,) executed action, in [-1, 1]."""
+    next_observation: NDArray[np.float32]
+    """(O,) after the action."""
+    achieved: NDArray[np.float32]
+    """(G,) goal-space point of ``observation`` [goal unit]."""
+    next_achieved: NDArray[np.float32]
+    """(G,) goal-space point of ``next_observation`` [goal unit]."""
+    desired: NDArray[np.float32]
+    """(G,) goal of the episode [goal unit]."""
+    terminated: bool
+    """The environment ended the episode; a time limit does not."""
+
+
+@dataclass(frozen=True)
+class LoggedTransition:
+    """Transition of an arm, as a log and the topic `transition` have it.
+
+    Parameters
+    ----------
+    step : Step
+    episode, number, cycle : int
+        Episode (0 for the motion home), step within it, and the arm's cycle of the first state.
+    stamp_ns : int
+        Time of the first state [ns, ROS time]. Not used for identity or order, since clocks are set.
+    source : int
+        Source of the command, `ArmState.SOURCE_*`.
+    limited : bool
+        The limiter changed the command.
+    last : bool
+        The next transition does not continue this piece: time limit, terminal state, interruption, lost cycle.
+    run, arm : str
+        Run of the node `arm`, which with the cycle identifies the transition, and the arm's name; "" in older logs.
+    """
+
+    step: Step
+    episode: int
+    number: int
+    cycle: int
+    stamp_ns: int
+    source: int
+    limited: bool
+    last: bool
+    run: str = ""
+    arm: str = ""
+
+
+class TimeSpan(NamedTuple):
+    """Discarded time in older logs: stamps from ``begin_ns`` up to, but without, ``end_ns`` [ns].
+
+    It applies only to transitions without a run.
+    """
+
+    begin_ns: int
+    end_ns: int
+
+
+Discarded = CycleRange | TimeSpan
+
+
+class DiscardedSet:
+    """What the operator discarded, of one arm or of several whose transitions name their runs."""
+
+    def __init__(self) -> None:
+        self._cycles = CycleSet()
+        self._times: set[TimeSpan] = set()
+
+    def add(self, one: Discarded) -> bool:
+        """Add a range; return whether any of it is new."""
+        if isinstance(one, CycleRange):
+            return self._cycles.add(one)
+        is_new = one not in self._times
+        self._times.add(one)
+        return is_new
+
+    def has(self, run: str, cycle: int, stamp_ns: int) -> bool:
+        """Whether a transition is discarded: by its run and cycle, or by its stamp [ns] if it has no run."""
+        if run:
+            return self._cycles.has(run, cycle)
+        return any(begin <= stamp_ns < end for begin, end in self._times)

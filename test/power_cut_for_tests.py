@@ -91,7 +91,7 @@ class Disk:
 
 @contextmanager
 def room_for(size: int) -> Iterator[None]:
-    """Files of this process get no larger [bytes]: the kernel refuses as a full disk does."""
+    """Files of this process get no larger [bytes]: the kernel rejects writes as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))

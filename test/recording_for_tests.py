@@ -54,11 +54,11 @@ TYPES = {TRANSITION_TOPIC: "tdm_ros/msg/Transition", EPISODE_TOPIC: "tdm_ros/msg
 CHANNELS = [LogChannel(topic, TYPES[topic], DEFINITIONS[topic], QOS) for topic in TYPES]
 
 
-def serialised(topic: str, messages: Iterable[dict[str, Any]]) -> list[bytes]:
+def serialised(topic: str, messages: Iterable[dict[str, Any]], text: str = "") -> list[bytes]:
     """CDR bytes of messages, made by another library from the text of their definition."""
     buffer = io.BytesIO()
     writer = Writer(buffer)
-    schema = writer.register_msgdef(TYPES[topic], DEFINITIONS[topic])
+    schema = writer.register_msgdef(TYPES[topic], text or DEFINITIONS[topic])
     for message in messages:
         writer.write_message(topic, schema, message, 0)
     writer.finish()
@@ -176,7 +176,7 @@ def _transition(
 
 
 def discarding(begin: int, end: int) -> dict[str, Any]:
-    """Fields of an announcement by which a person discards cycles."""
+    """Fields of an announcement by which the operator discards cycles."""
     return {"discarded_run": [RUN], "discarded_from_cycle": [begin], "discarded_to_cycle": [end]}
 
 
@@ -194,6 +194,20 @@ def recording(content: Sequence[tuple[str, dict[str, Any]]] | None = None, seed:
         found.append(Message(channels.index(topic), time_ns, time_ns, number, raw))
     known = [Channel(t, TYPES[t], DEFINITIONS[t].encode(), metadata=(("offered_qos_profiles", QOS),)) for t in channels]
     return Recording("a recording", tuple(known), found)
+
+
+def older_recording(content: Sequence[tuple[str, dict[str, Any]]] | None = None) -> Recording:
+    """The same as a version wrote it whose transitions name neither run nor arm."""
+    content = messages() if content is None else content
+    made, added = recording(content), ("run", "arm")
+    lines = DEFINITIONS[TRANSITION_TOPIC].splitlines()
+    text = "\n".join(line for line in lines if line.split()[:2] not in [["string", name] for name in added])
+    plain = [{k: v for k, v in one.items() if k not in added} for topic, one in content if topic == TRANSITION_TOPIC]
+    data = iter(serialised(TRANSITION_TOPIC, plain, text))
+    transitions = [channel.topic for channel in made.channels].index(TRANSITION_TOPIC)
+    channels = tuple(replace(c, schema=text.encode()) if c.topic == TRANSITION_TOPIC else c for c in made.channels)
+    found = [m._replace(data=next(data)) if m.channel == transitions else m for m in made.messages]
+    return replace(made.with_messages(found), channels=channels)
 
 
 def write_log(folder: Path, made: Recording, close: bool = True) -> Path:

@@ -1,4 +1,4 @@
-"""Two consecutive states are one transition; nothing is glued."""
+"""Two consecutive states are one transition; no piece continues across a gap."""
 
 from dataclasses import replace
 
@@ -6,8 +6,8 @@ import numpy as np
 
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.data.log import LoggedTransition
 from tdm_ros.data.pairing import Joining, Pairing
+from tdm_ros.types import LoggedTransition
 
 GOALS = {
     n: Announcement(State.RUNNING, episode=n, start_cycle=5 * n + 5, length=5, goal=np.full(3, n / 10, np.float32))
@@ -132,7 +132,7 @@ def test_joining_resets_and_holds_are_left_out() -> None:
     assert {t.source for t in joined} == {1} and all(t.last for t in joined)
 
 
-def test_pairing_what_a_person_does_between_episodes_is_recorded_with_where_she_got_as_its_goal() -> None:
+def test_pairing_operators_motion_between_episodes_is_recorded_with_the_reached_position_as_goal() -> None:
     pairing = Pairing({}.get)
     made = [pairing.add(sample(c, episode=0, source=Source.HUMAN)) for c in range(1, 6)]
     made.append(pairing.add(sample(6, episode=0, source=Source.NONE)))

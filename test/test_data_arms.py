@@ -1,8 +1,7 @@
-"""Several arms, or several versions, in one recording: no trajectory is made of the steps of two."""
+"""Several arms, or several versions, in one recording: each trajectory has the steps of one."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -11,22 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mcap.records import Message as McapMessage
-from mcap.stream_reader import StreamReader
-from mcap_ros2.writer import Writer
-from recording_for_tests import DEFINITIONS, PARTS, STEPS, TYPES, messages, recording
+from recording_for_tests import PARTS, STEPS, messages, older_recording, recording
 
 from tdm_ros.data.bag import write_bag
-from tdm_ros.data.checks import check
-from tdm_ros.data.convert import convert
 from tdm_ros.data.edit import merge
-from tdm_ros.data.log import TRANSITION_TOPIC
+from tdm_ros.data.export import export
 from tdm_ros.data.pairing import chains
-from tdm_ros.data.pieces import commanded_pieces, episodes
 from tdm_ros.data.recording import Recording
 from tdm_ros.data.sources import read
-from tdm_ros.data.summary import summarise
-from tdm_ros.data.table import to_table
+from tdm_ros.data.summary import check, summarise
+from tdm_ros.data.table import commanded_pieces, episodes, to_table
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.training.experience import read_experience
 
@@ -42,30 +35,7 @@ def arm(number: int, older: bool = False) -> Recording:
         (topic, one | {"run": f"run {number}", "arm": f"arm{number}"} if "action" in one else one)
         for topic, one in content
     ]
-    made = recording(named)
-    return as_older(made, named) if older else made
-
-
-def as_older(made: Recording, content: Sequence[tuple[str, dict[str, Any]]]) -> Recording:
-    """The same as a version wrote it whose transitions name neither run nor arm."""
-    text = "\n".join(
-        line
-        for line in DEFINITIONS[TRANSITION_TOPIC].splitlines()
-        if line.split()[:2] not in (["string", "run"], ["string", "arm"])
-    )
-    buffer = io.BytesIO()
-    writer = Writer(buffer)
-    schema = writer.register_msgdef(TYPES[TRANSITION_TOPIC], text)
-    for topic, one in content:
-        if topic == TRANSITION_TOPIC:
-            writer.write_message(topic, schema, {k: v for k, v in one.items() if k not in ("run", "arm")}, 0)
-    writer.finish()
-    buffer.seek(0)
-    data = iter([record.data for record in StreamReader(buffer).records if isinstance(record, McapMessage)])
-    transitions = [channel.topic for channel in made.channels].index(TRANSITION_TOPIC)
-    channels = tuple(replace(c, schema=text.encode()) if c.topic == TRANSITION_TOPIC else c for c in made.channels)
-    found = [m._replace(data=next(data)) if m.channel == transitions else m for m in made.messages]
-    return replace(made.with_messages(found), channels=channels)
+    return older_recording(named) if older else recording(named)
 
 
 def in_turns(one: Recording, other: Recording) -> Recording:
@@ -115,31 +85,25 @@ def test_two_arms_are_exported_and_counted_as_each_alone(tmp_path: Path, joined:
     both = joined(arm(1, older), arm(2, older))
     write_bag(tmp_path / "both", both)
     back = read(tmp_path / "both")
-    table = to_table(back, exact=False)
+    table = to_table(back)
     assert len(commanded_pieces(table)) == 2 * PIECES and len(episodes(table)) == 2 * 4
     assert check(back, table) == []
     found = summarise(back, table)
     assert (found.pieces, found.episodes["count"], found.gaps) == (2 * PIECES, 2 * 4, 0)
-    made = convert(back, "lerobot", tmp_path / "lerobot")
-    assert made.rows == 2 * COMMANDED
+    assert export(back, "lerobot", tmp_path / "lerobot").transitions == 2 * COMMANDED
     rows = parquet.read_table(tmp_path / "lerobot/data/chunk-000/file-000.parquet").to_pydict()
     episode, state, after = (np.array(rows[name]) for name in ("episode_index", "observation.state", "next.state"))
     assert episode.tolist() == sorted(episode) and episode[-1] == 2 * PIECES - 1
     same = np.flatnonzero(np.diff(episode) == 0)
     assert jumps(after[same], state[same + 1]) == 0
-    assert read(tmp_path / "lerobot").messages == back.messages
 
 
-def test_recording_of_two_versions_is_counted_whole_and_comes_back_to_the_byte(tmp_path: Path) -> None:
+def test_recording_of_two_versions_is_counted_whole(tmp_path: Path) -> None:
     both = in_turns(arm(1, older=True), arm(2))
     write_bag(tmp_path / "both", both)
     back = read(tmp_path / "both")
-    found = summarise(back, to_table(back, exact=False))
+    found = summarise(back, to_table(back))
     assert (found.damaged, found.pieces) == (0, 2 * PIECES)
-    for form in ("npz", "lerobot"):
-        out = tmp_path / ("made.npz" if form == "npz" else form)
-        convert(back, form, out)
-        assert read(out).messages == back.messages
 
 
 def test_chains_follow_whatever_the_order() -> None:

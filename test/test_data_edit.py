@@ -1,4 +1,4 @@
-"""Cut and joined: whole messages, in order, each once, as bags that rosbag2's conventions allow."""
+"""Merged and trimmed recordings have whole messages in order, each once, in bags that follow rosbag2's conventions."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def test_merge_interleaves_recordings_of_the_same_time_and_keeps_the_order_of_ea
     assert whole.messages == RECORDING.messages and repeated == 0
 
 
-def test_merge_keeps_what_came_twice_once() -> None:
+def test_merge_keeps_duplicates_once() -> None:
     part = trim(RECORDING, Cut(episodes=frozenset({2, 3})))
     whole, repeated = merge([RECORDING, part, RECORDING], "all")
     assert whole.messages == RECORDING.messages
     assert repeated == len(part.messages) + len(RECORDING.messages)
 
 
-def test_merge_of_two_tasks_is_refused() -> None:
+def test_merge_of_two_tasks_is_rejected() -> None:
     content = messages(PARTS[:1])
     for where in (0, 1):
         content = changed(content, where, task="another:123")
@@ -62,7 +62,7 @@ def test_trim_by_episodes_keeps_them_and_their_announcements() -> None:
     assert all(message in RECORDING.messages for message in kept.messages)
 
 
-def test_trim_by_source_keeps_what_a_person_did() -> None:
+def test_trim_by_source_keeps_the_operators_transitions() -> None:
     kept = trim(RECORDING, Cut(sources=sources(["human"])))
     assert {m.source for m in transitions(kept)} == {Source.HUMAN}
     assert len(transitions(kept)) == 5 + STEPS
@@ -77,18 +77,18 @@ def test_trim_drives_home_are_episode_0() -> None:
     assert {m.source for m in transitions(trim(RECORDING, Cut(episodes=numbers("0"))))} == {Source.RESET}
 
 
-def test_trim_that_leaves_nothing_says_what_there_is() -> None:
+def test_trim_that_leaves_nothing_names_the_present_episodes() -> None:
     with pytest.raises(DataError, match="episodes 0 to 4"):
         trim(RECORDING, Cut(episodes=frozenset({17})))
 
 
 @pytest.mark.parametrize("text", ["", "a", "1,,2", "3-", "-3", "1-2-3"])
-def test_episodes_that_are_no_list_are_refused(text: str) -> None:
+def test_episodes_that_are_no_list_are_rejected(text: str) -> None:
     with pytest.raises(DataError, match="3,5-8"):
         numbers(text)
 
 
-def test_unknown_source_is_refused_with_the_known_ones() -> None:
+def test_unknown_source_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(DataError, match=r"policy, human.*got cat"):
         sources(["human", "cat"])
 
@@ -101,15 +101,15 @@ def test_bag_is_never_overwritten_and_appears_whole(tmp_path: Path) -> None:
     assert read(tmp_path / "bag").messages == RECORDING.messages
 
 
-def told(folder: Path) -> dict:
+def metadata_of(folder: Path) -> dict:
     return yaml.safe_load((folder / METADATA).read_text())["rosbag2_bagfile_information"]
 
 
-def test_metadata_says_what_is_in_the_files(tmp_path: Path) -> None:
+def test_metadata_describes_the_files(tmp_path: Path) -> None:
     for number, part in enumerate((later(1), later(2))):
         write_log(tmp_path / "x", part, close=number == 0).rename(tmp_path / f"000{number}.mcap")
     describe_log(tmp_path)
-    found = told(tmp_path)
+    found = metadata_of(tmp_path)
     assert found["version"] == 9 and found["storage_identifier"] == "mcap"
     assert found["relative_file_paths"] == ["0000.mcap", "0001.mcap"]
     assert found["message_count"] == sum(file["message_count"] for file in found["files"]) == 2 * (2 * STEPS + 2)

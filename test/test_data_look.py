@@ -1,4 +1,4 @@
-"""What is said of a recording is what is in it."""
+"""Summary, plot, validation and list of a recording."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from PIL import Image
 from recording_for_tests import PARTS, STEPS, Part, changed, messages, recording, write_log
 
 from tdm_ros.control.timeline import Source
-from tdm_ros.data.checks import check
 from tdm_ros.data.picture import draw
-from tdm_ros.data.pieces import commanded_pieces
 from tdm_ros.data.recording import DataError, Recording
-from tdm_ros.data.summary import as_table, as_text, overview, summarise
-from tdm_ros.data.table import to_table
+from tdm_ros.data.summary import as_table, as_text, check, overview, summarise
+from tdm_ros.data.table import commanded_pieces, to_table
 from tdm_ros.tasks import SAWYER_REACH
 
 RECORDING = recording()
@@ -63,7 +61,7 @@ def test_summary_lost_cycles_are_those_inside_episodes() -> None:
     assert len(commanded_pieces(to_table(recording(content)))) == 5 + 2
 
 
-def test_summary_of_foreign_or_damaged_messages_says_so() -> None:
+def test_summary_counts_foreign_and_damaged_messages() -> None:
     data = [m._replace(data=m.data[:40]) if i == 5 else m for i, m in enumerate(RECORDING.messages)]
     found = summary_of(RECORDING.with_messages(data))
     assert found.damaged == 1 and "cannot be decoded" in as_text(found)
@@ -83,13 +81,13 @@ def test_picture_shows_something(tmp_path: Path) -> None:
         assert image.size == (1320, 1045)
         colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
     assert {(31, 119, 180), (255, 127, 14), (44, 160, 44), (214, 39, 40)} <= colours  # policy, human, random, safety
-    with pytest.raises(DataError, match=r"\.png will do"):
+    with pytest.raises(DataError, match=r"that ends in \.png"):
         draw(tmp_path / "it.nonsense", RECORDING, table, summarise(RECORDING, table))
     with pytest.raises(DataError, match="nothing to draw"):
         draw(path, Recording("empty"), to_table(Recording("empty")), summary_of(Recording("empty")))
 
 
-def test_sound_recording_passes_every_check() -> None:
+def test_valid_recording_passes_every_check() -> None:
     assert check(RECORDING, to_table(RECORDING)) == []
 
 
@@ -107,13 +105,13 @@ NAN = float("nan")
         ),
         (3, {"desired_goal": []}, "lack a finite desired_goal"),
         (3, {"source": 99}, "1 transitions have an unknown source"),
-        (3, {"task": "another:1"}, "1 transitions cannot be decoded, or are of another shape or task"),
+        (3, {"task": "another:1"}, "1 transitions cannot be decoded, or have another shape or task"),
         (3, {"observation": [0.0] * 17}, "1 transitions do not begin where the one before them ended"),
         (3, {"header": {"stamp": {"sec": 5, "nanosec": 0}, "frame_id": "base"}}, "1 stamps do not come after"),
-        (3, {"action": [0.0] * 9}, "of another shape"),
+        (3, {"action": [0.0] * 9}, "have another shape"),
     ],
 )
-def test_check_finds_what_is_wrong(where: int, values: dict, sentence: str) -> None:
+def test_check_reports_deviation(where: int, values: dict, sentence: str) -> None:
     made = recording(changed(messages(), where, **values))
     found = "\n".join(check(made, to_table(made)))
     assert re.search(sentence, found), found
@@ -135,7 +133,7 @@ def test_check_finds_missing_cycles_and_other_sizes() -> None:
     for where in range(STEPS):
         wide = changed(wide, where, task="another:1")
     made = recording(wide)
-    assert any("none of this program's" in one for one in check(made, to_table(made)))
+    assert any("not in this package" in one for one in check(made, to_table(made)))
 
 
 def test_list_has_a_line_for_each_recording(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Learning from recordings: what counts, what is refused, and that a run goes on as if it had not stopped."""
+"""Learning from recordings: which transitions count, what is rejected, and that a run can be resumed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from recording_for_tests import PARTS, STEPS, Part, changed, discarding, message
 from tdm_ros import TDM
 from tdm_ros.cli import main
 from tdm_ros.control.timeline import Source
-from tdm_ros.data.checks import check
-from tdm_ros.data.convert import convert
+from tdm_ros.data.bag import write_bag
 from tdm_ros.data.edit import Cut, merge, trim
+from tdm_ros.data.export import export
 from tdm_ros.data.log import read_transitions
 from tdm_ros.data.recording import DataError, Recording
-from tdm_ros.data.sources import read_whole
-from tdm_ros.data.summary import summarise
+from tdm_ros.data.summary import check, summarise
 from tdm_ros.data.table import to_table
 from tdm_ros.live.learner import LiveLearning
 from tdm_ros.tasks import SAWYER_REACH
@@ -54,13 +53,13 @@ def test_experience_is_what_the_live_trainer_makes_of_the_same_log(tmp_path: Pat
     assert [last for _, last, _ in found.steps].count(True) == 5
 
 
-def test_experience_leaves_out_what_a_person_discarded(tmp_path: Path) -> None:
+def test_experience_leaves_out_what_the_operator_discarded(tmp_path: Path) -> None:
     content = messages(PARTS[:2])
     cycles = [one["cycle"] for _, one in content if "action" in one]
     first, last = cycles[2], cycles[6]
     topic, announced = next(one for one in reversed(content) if "state" in one[1])
-    told = (topic, {**announced, **discarding(first, last)})
-    path = log(tmp_path / "run", recording([*content, told]))
+    discards = (topic, {**announced, **discarding(first, last)})
+    path = log(tmp_path / "run", recording([*content, discards]))
     found = read_experience([path], TASK)
     everything = read_experience([log(tmp_path / "all", recording(content))], TASK)
     assert found.discarded == 4 and len(found.steps) == len(everything.steps) - 4
@@ -71,10 +70,10 @@ def test_experience_leaves_out_what_a_person_discarded(tmp_path: Path) -> None:
 
 def test_experience_takes_each_transition_once(tmp_path: Path) -> None:
     whole = log(tmp_path / "run")
-    convert(trim(recording(), Cut(sources=frozenset({"human"}))), "npz", tmp_path / "human.npz")
-    found = read_experience([whole, tmp_path / "human.npz"], TASK)
+    write_bag(tmp_path / "human", trim(recording(), Cut(sources=frozenset({"human"}))))
+    found = read_experience([whole, tmp_path / "human"], TASK)
     assert len(found.steps) == COMMANDED and found.repeated == 5 + STEPS
-    other = read_experience([tmp_path / "human.npz", whole], TASK)
+    other = read_experience([tmp_path / "human", whole], TASK)
     assert len(other.steps) == COMMANDED
 
 
@@ -86,7 +85,7 @@ def test_experience_pieces_end_where_something_is_missing(tmp_path: Path) -> Non
     assert len(found.problems) == 1 and "1 transitions cannot be used" in found.problems[0]
 
 
-def test_experience_of_a_torn_log_is_what_is_whole(tmp_path: Path) -> None:
+def test_experience_of_a_truncated_log_is_its_whole_transitions(tmp_path: Path) -> None:
     path = log(tmp_path / "run") / "log_mcap" / "0000.mcap"
     path.write_bytes(path.read_bytes()[:12_000])
     found = read_experience([tmp_path / "run"], TASK)
@@ -101,15 +100,14 @@ def test_transition_with_a_changed_byte_in_its_task_costs_no_other(tmp_path: Pat
     assert len(found.steps) == COMMANDED - 1 and any(name in problem for problem in found.problems)
     merged, _ = merge([made, recording(messages(seed=1))], "both")
     assert len(merged.messages) == 2 * len(made.messages)
-    for form, out in (("lerobot", tmp_path / "out"), ("npz", tmp_path / "out.npz")):
-        convert(made, form, out)
-        assert read_whole(out).messages == made.messages
+    for form, count in (("lerobot", COMMANDED - 1), ("npz", len(to_table(made)))):
+        assert export(made, form, tmp_path / f"{form}.npz").transitions == count
     table = to_table(made)
     assert any("1 transitions" in sentence and "task" in sentence for sentence in check(made, table))
     assert summarise(made, table).tasks == [TASK.fingerprint]
 
 
-def test_experience_of_another_task_or_without_any_is_refused(tmp_path: Path) -> None:
+def test_experience_of_another_task_or_without_any_is_rejected(tmp_path: Path) -> None:
     foreign = log(tmp_path / "other", recording(messages(PARTS[:1], task_name="sawyer_push")))
     with pytest.raises(DataError, match=r"recorded for task sawyer_push:.*this is sawyer_reach_velocity:"):
         read_experience([foreign], TASK)
@@ -145,7 +143,7 @@ def test_learn_from_takes_statistics_from_all_that_was_recorded(tmp_path: Path) 
     assert any(np.allclose(value, seen.mean(axis=0), atol=1e-5) for value in means)
 
 
-def test_learn_from_warns_of_what_is_damaged_and_refuses_too_little(tmp_path: Path) -> None:
+def test_learn_from_warns_of_damage_and_rejects_too_few_transitions(tmp_path: Path) -> None:
     path = log(tmp_path / "run") / "log_mcap" / "0000.mcap"
     path.write_bytes(path.read_bytes()[:-3_000])
     with pytest.warns(UserWarning, match="ends in the middle of a record"):
@@ -174,7 +172,7 @@ def train(out: Path, *more: object) -> int:
     return main(list(map(str, given)))
 
 
-def test_train_goes_on_from_recordings_and_can_be_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_continues_and_can_be_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ("--data", log(tmp_path / "run"), "--offline-steps", 25)
     assert train(tmp_path / "out", "--steps", 60, *data) == 0
     agent = TDM.load(tmp_path / "out")
@@ -201,7 +199,7 @@ def test_train_from_recordings_alone(tmp_path: Path) -> None:
         (("--steps", 10, "--task", "reacher", "--data", "run"), "recorded for task sawyer_reach_velocity"),
     ],
 )
-def test_train_refuses_with_a_sentence(
+def test_train_rejects_with_a_sentence(
     tmp_path: Path, more: tuple, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log(tmp_path / "run")

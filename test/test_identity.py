@@ -1,4 +1,4 @@
-"""Run and cycle identify a state and a transition. Whatever the clocks say, each counts once, and none is lost."""
+"""Run and cycle identify a state and a transition. With any clock, each counts once, and none is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from test_live_learning import CONFIG, TASK, transition
 from tdm_ros.control.episodes import EpisodeMachine, Goals, Schedule
 from tdm_ros.control.timeline import COMMANDED
 from tdm_ros.data.edit import Cut, trim
-from tdm_ros.data.log import LOG_FOLDER, LoggedTransition, TimeSpan, TransitionLog, read_transitions
+from tdm_ros.data.log import LOG_FOLDER, TransitionLog, read_transitions
 from tdm_ros.data.pairing import Pairing
 from tdm_ros.data.recording import TRANSITION_TYPE, Recording
 from tdm_ros.data.sources import read
@@ -27,7 +27,7 @@ from tdm_ros.live.learner import LiveLearning
 from tdm_ros.live.run_record import RunRecord
 from tdm_ros.training.experience import read_experience
 from tdm_ros.training.learner import Learner
-from tdm_ros.types import RANGES, REORDERED, RUNS, CycleRange, CycleSet, RunNames
+from tdm_ros.types import RANGES, REORDERED, RUNS, CycleRange, CycleSet, LoggedTransition, RunNames, TimeSpan
 
 HOUR_NS = 3600 * 10**9
 TEN_YEARS_NS = 10 * 365 * 24 * HOUR_NS
@@ -35,7 +35,7 @@ TEN_YEARS_NS = 10 * 365 * 24 * HOUR_NS
 
 @pytest.fixture
 def older_log(tmp_path: Path) -> Path:
-    """Run folder of a version without runs: 255 transitions of a live run, 50 of them discarded by a person."""
+    """Run folder of a version without runs: 255 transitions of a live run, 50 of them discarded by the operator."""
     folder = tmp_path / "older" / LOG_FOLDER
     folder.mkdir(parents=True)
     packed = Path(__file__).parent / "recordings" / "without_run.mcap.gz"
@@ -81,7 +81,7 @@ SHIFTS: dict[str, Callable[[int], int]] = {
 
 
 @pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS.keys())
-def test_pairing_records_every_cycle_whatever_the_clock_says(shift: Callable[[int], int]) -> None:
+def test_pairing_records_every_cycle_for_any_clock(shift: Callable[[int], int]) -> None:
     pairing = Pairing(GOALS.get)
     states = [replace(sample(cycle), stamp_ns=cycle * CYCLE_NS + shift(cycle)) for cycle in range(10, 311)]
     found = [made for state in states if (made := pairing.add(state)) is not None]
@@ -97,7 +97,7 @@ def test_pairing_foreign_states_end_a_piece_and_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS.keys())
-def test_live_learning_takes_every_transition_in_whatever_the_clock_says(shift: Callable[[int], int]) -> None:
+def test_live_learning_takes_every_transition_in_for_any_clock(shift: Callable[[int], int]) -> None:
     rows = [replace(transition(c), stamp_ns=c * CYCLE_NS + shift(c)) for c in range(50, 351)]
     live = LiveLearning(Learner(TASK, CONFIG, 0))
     for row in rows:
@@ -131,7 +131,7 @@ def test_live_learning_finds_what_is_discarded_after_the_store_has_wrapped() -> 
     assert np.flatnonzero(kept_out).tolist() == [0, 1, 2]
 
 
-def test_run_record_counts_each_published_transition_once_whatever_the_clock_says(tmp_path: Path) -> None:
+def test_run_record_counts_each_published_transition_once_for_any_clock(tmp_path: Path) -> None:
     record = RunRecord(tmp_path, TASK, 0, EpisodeMachine(TASK, Schedule(), Goals(TASK, 0)))
     for run, cycle in [("a", 5), ("a", 6), ("a", 5), ("b", 5), ("a", 8)]:
         record.on_transition(run, cycle)
@@ -154,9 +154,7 @@ def shifted(content: list, shift: Callable[[int], int]) -> list:  # type: ignore
 
 
 @pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS.keys())
-def test_experience_reads_all_of_a_recording_whatever_the_clock_says(
-    tmp_path: Path, shift: Callable[[int], int]
-) -> None:
+def test_experience_reads_all_of_a_recording_for_any_clock(tmp_path: Path, shift: Callable[[int], int]) -> None:
     plain, other = messages(PARTS), shifted(messages(PARTS), shift)
     paths = [tmp_path / name for name in ("plain", "shifted")]
     for path, content in zip(paths, (plain, other), strict=True):

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 
 from tdm_ros.control.timeline import Source
-from tdm_ros.data.log import LoggedTransition
 from tdm_ros.live.learner import LiveLearning
-from tdm_ros.live.run_record import Now, cycles_of, end_table, live_line, write_summary
+from tdm_ros.live.run_record import cycles_of, end_table, write_summary
 from tdm_ros.replay import Step
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.learner import Learner
-from tdm_ros.types import CycleRange
+from tdm_ros.types import CycleRange, LoggedTransition
 
 TASK = SAWYER_REACH["velocity"]
 CONFIG = TdmConfig(hidden=16, batch_size=8, random_steps=20, catch_up_updates=10)
@@ -61,7 +60,7 @@ def test_live_learning_stays_within_its_budget() -> None:
 
 
 @pytest.mark.parametrize("bad", ["size", "nan"])
-def test_live_learning_bad_transition_is_refused_and_the_stream_goes_on(bad: str) -> None:
+def test_live_learning_bad_transition_is_rejected_and_the_stream_continues(bad: str) -> None:
     live = LiveLearning(Learner(TASK, CONFIG, 0))
     live.add(transition(1))
     broken = transition(2, size=9 if bad == "size" else 17)
@@ -89,11 +88,6 @@ def test_live_learning_log_with_transitions_that_can_not_be_used_is_taken_in_wit
     assert ends.tolist() == [3, 3, 3, 5, 5, 9, 9, 9, 9]
 
 
-def test_live_line_begins_with_a_carriage_return_and_shows_what_is_left() -> None:
-    line = live_line(Now(65.0, "1:55 left", "train", 23, [0.012, 0.034], 20.0, 1, 98.7))
-    assert line.startswith("\r1:05 robot time | train 23 | last 1.2 3.4 cm | 20.0 Hz, 1 missed | 99 updates/s | 1:55")
-
-
 def test_cycles_of_garbled_diagnostics_gives_zeros() -> None:
     cycles = cycles_of({"total": "NaN", "answered": "many", "period_ms.p50": "50.1", "overruns": "inf"})
     assert cycles["total"] == cycles["answered"] == cycles["overruns"] == 0
@@ -116,7 +110,7 @@ def test_summary_without_evaluation_is_written_and_printed(tmp_path: Path) -> No
     assert "evaluation        none" in end_table(summary)
 
 
-def test_live_learning_knows_a_persons_transitions_and_forgets_what_she_discards() -> None:
+def test_live_learning_marks_the_operators_transitions_and_excludes_discarded_ones() -> None:
     live = LiveLearning(Learner(TASK, CONFIG, 0))
     sources = [Source.HUMAN if 10 <= c < 20 else Source.POLICY for c in range(1, 42)]
     live.rebuild(transition(c, source) for c, source in enumerate(sources, start=1))
@@ -129,7 +123,7 @@ def test_live_learning_knows_a_persons_transitions_and_forgets_what_she_discards
     live.learner.update(1)
 
 
-def test_live_learning_what_comes_later_of_a_discarded_stretch_is_left_out_too() -> None:
+def test_live_learning_later_transitions_of_a_discarded_range_are_excluded() -> None:
     live = LiveLearning(Learner(TASK, CONFIG, 0))
     live.discard([CycleRange("run", 0, 5)])
     live.rebuild(transition(c) for c in range(1, 12))

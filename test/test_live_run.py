@@ -1,4 +1,4 @@
-"""The record of a live run: what it counts at the end of a long one, and what it says while something is amiss."""
+"""The record of a live run: counts at the end of a long one, and alarms."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_run_without_a_collector_has_logged_nothing(tmp_path: Path) -> None:
     assert record._first_segment == "0001.mcap"
 
 
-def test_live_line_shows_what_the_collector_alarms_of_until_it_is_over(tmp_path: Path) -> None:
+def test_live_line_shows_the_collectors_alarm_until_it_ends(tmp_path: Path) -> None:
     record = record_in(tmp_path)
     record.on_collector({"alarm": "NOT RECORDED: no room"})
     assert "NOT RECORDED: no room" in record.line(1.0)
@@ -67,7 +67,19 @@ def result(episode: int) -> EpisodeResult:
     return EpisodeResult(episode, Mode.TRAIN, goal, np.full(3, 0.41), 0.01, "time_limit", "", 50 * episode)
 
 
-def test_full_disk_loses_no_row_of_the_metrics_and_the_end_still_says_how_it_went(
+def test_live_line_has_time_state_distances_rates_and_remaining_time(tmp_path: Path) -> None:
+    record = record_in(tmp_path)
+    for episode in (1, 2):
+        record.on_episode(result(episode))
+    record.arm_values = {"missed": "1"}
+    for second, updates in enumerate(("1", "100"), start=1):
+        record.on_trainer({"updates": updates}, second)
+    line = record.line(2.0)
+    assert line.startswith("\r0:00 robot time | hold 0 | last 1.0 1.0 cm | ") and line.endswith("\x1b[K")
+    assert "Hz, 1 missed | 99 updates/s | 3:00 left | starting" in line
+
+
+def test_full_disk_loses_no_row_of_the_metrics_and_the_run_still_ends(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     record = record_in(tmp_path)

@@ -1,4 +1,4 @@
-"""The one writer of a log: locked, recovered, in segments, on the disk in time, and robust against what others do."""
+"""Writer of a log: lock, recovery, segments, syncs, full disks, and folders that others remove."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def flipped(path: Path, at: int) -> bytes:
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_recovery_leaves_a_finished_log_with_a_wrong_length_alone(tmp_path: Path, chunked: bool) -> None:
+def test_recovery_does_not_change_a_finished_log_with_a_wrong_length(tmp_path: Path, chunked: bool) -> None:
     """Once the reader for datasets found all but one, and recovery left 28 of 10,000."""
     path = tmp_path / "0000.mcap"
     if chunked:
@@ -89,7 +89,7 @@ def test_recovery_of_a_file_with_a_wrong_magic_byte_loses_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", [b"a text, by somebody else", b"\0" * 5000, b"SQLite format 3\0" + bytes(100)])
-def test_recovery_leaves_a_foreign_file_alone_and_says_so(tmp_path: Path, content: bytes) -> None:
+def test_recovery_does_not_change_a_foreign_file_and_reports_it(tmp_path: Path, content: bytes) -> None:
     write_log(tmp_path, RECORDING)
     (tmp_path / "0002.mcap").write_bytes(content)
     writer = LogWriter(tmp_path, CHANNELS)
@@ -124,7 +124,7 @@ def test_recovery_twice_keeps_both_originals(tmp_path: Path) -> None:
     assert {one.name for one in tmp_path.glob("*.torn*")} == {"0000.mcap.torn", "0000.mcap.torn-1"}
 
 
-def test_recovery_where_a_file_has_one_name_only_keeps_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recovery_without_hard_links_keeps_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on FAT."""
     path = write_log(tmp_path, RECORDING, close=False)
     before = path.read_bytes()
@@ -138,7 +138,7 @@ def test_recovery_where_a_file_has_one_name_only_keeps_a_copy(tmp_path: Path, mo
     assert held(tmp_path) == [m.data for m in RECORDING.messages]
 
 
-def test_recovery_passes_over_what_is_no_file(tmp_path: Path) -> None:
+def test_recovery_ignores_folders_links_and_pipes(tmp_path: Path) -> None:
     write_log(tmp_path, RECORDING)
     (tmp_path / "0002.mcap").mkdir()
     (tmp_path / "0003.mcap").symlink_to(tmp_path / "nowhere")
@@ -204,7 +204,7 @@ def test_log_of_the_version_without_chunks_is_still_read_and_recovered(tmp_path:
 # One writer
 
 
-def test_second_writer_is_rejected_by_name_and_the_first_goes_on(tmp_path: Path) -> None:
+def test_second_writer_is_rejected_with_the_name_of_the_first(tmp_path: Path) -> None:
     first = LogWriter(tmp_path, CHANNELS)
     with pytest.raises(FolderInUseError) as error:
         LogWriter(tmp_path, CHANNELS)
@@ -229,8 +229,11 @@ def test_writer_that_is_killed_releases_the_folder(tmp_path: Path) -> None:
         with pytest.raises(FolderInUseError, match=f"pid {process.pid} on host"):
             LogWriter(tmp_path, CHANNELS)
         os.kill(process.pid, signal.SIGKILL)
-    LogWriter(tmp_path, CHANNELS).close()
+    writer = LogWriter(tmp_path, CHANNELS)
+    assert "20 messages are recovered" in writer.recovered[0]
+    writer.close()
     assert held(tmp_path) == expected(20)
+    assert [t.stamp_ns for t in read_transitions(tmp_path, TASK)] == [m.publish_time for m in TRANSITIONS[:20]]
 
 
 def test_lock_whose_file_was_removed_is_not_held_any_more(tmp_path: Path) -> None:
@@ -247,7 +250,7 @@ def test_lock_whose_file_was_removed_is_not_held_any_more(tmp_path: Path) -> Non
 # What others do to the folder
 
 
-def test_folder_removed_while_it_is_written_is_told_and_nothing_of_the_file_is_lost(tmp_path: Path) -> None:
+def test_folder_removed_while_it_is_written_is_reported_and_nothing_of_the_file_is_lost(tmp_path: Path) -> None:
     folder = tmp_path / "run" / "log_mcap"
     writer = LogWriter(folder, CHANNELS)
     put(writer, range(10))
@@ -309,10 +312,10 @@ def test_full_disk_acknowledges_nothing_and_loses_nothing_once_there_is_room(tmp
     assert not [problem for path in mcap_files(tmp_path) for problem in whole(path).problems]
 
 
-def test_full_disk_at_the_start_says_what_to_do_and_holds_no_lock(tmp_path: Path) -> None:
+def test_full_disk_at_the_start_names_the_remedy_and_leaves_no_lock(tmp_path: Path) -> None:
     with room_for(0):
         with pytest.raises(
-            OSError, match=r"0000\.mcap cannot be begun: File too large; make room, or give another run"
+            OSError, match=r"0000\.mcap cannot be created: File too large; make room, or give another run"
         ):
             LogWriter(tmp_path, CHANNELS)
         lock = FolderLock(tmp_path, "trainer")  # what need not write goes on
@@ -332,7 +335,7 @@ def whole(path: Path) -> RecordReader:
     return reader
 
 
-def test_full_disk_for_long_counts_what_finds_no_memory_any_more(tmp_path: Path) -> None:
+def test_full_disk_and_full_memory_count_lost_messages(tmp_path: Path) -> None:
     writer = LogWriter(tmp_path, CHANNELS, LogLimits(waiting_bytes=2000))
     put(writer, range(1))
     with room_for(writer.path.stat().st_size):
@@ -487,7 +490,7 @@ def test_reading_the_newest_transitions_reads_the_last_files_alone(
 # A power cut
 
 
-def test_what_was_written_is_synced_without_being_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_written_messages_are_synced_without_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disk = Disk(monkeypatch, tmp_path / "log")
     writer = LogWriter(tmp_path / "log", CHANNELS)
     put(writer, range(7))

@@ -18,13 +18,14 @@ from ros_bench import Bench, bench  # noqa: E402
 from tdm_ros.msg import Episode, PolicyWeights, Transition  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Source, State  # noqa: E402
-from tdm_ros.data.log import LOG_FOLDER, LoggedTransition  # noqa: E402
+from tdm_ros.data.log import LOG_FOLDER  # noqa: E402
 from tdm_ros.files import IN_USE_STATUS  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import to_episode, to_transition  # noqa: E402
 from tdm_ros.replay import Step  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 from tdm_ros.training.checkpoint import INDEX, load_learner  # noqa: E402
+from tdm_ros.types import LoggedTransition  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
 SETTINGS = {"publish_every_s": 0.2, "checkpoint_every_s": 1.0}

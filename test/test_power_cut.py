@@ -1,4 +1,4 @@
-"""A power cut as a block device sees it: the image of a mounted ext4 is copied, and its journal replayed."""
+"""A power cut of a block device: the image of a mounted ext4 is copied, and its journal replayed."""
 
 from __future__ import annotations
 

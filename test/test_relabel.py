@@ -1,4 +1,4 @@
-"""Relabelled goals come from where they should, horizons are uniform, and no goal crosses an episode's end."""
+"""Relabelled goals have the configured origins, horizons are uniform, and no goal is from another episode."""
 
 import numpy as np
 import pytest
@@ -78,7 +78,7 @@ def test_one_seed_gives_one_batch(store):
 
 
 @pytest.mark.parametrize("shares", [{"future": 0.9}, {"future": -0.1, "near": 0.7}])
-def test_goal_mix_that_does_not_sum_to_one_is_refused(shares):
+def test_goal_mix_that_does_not_sum_to_one_is_rejected(shares):
     with pytest.raises(ValueError, match="sum to 1"):
         GoalMix(**shares)
 
@@ -90,7 +90,7 @@ def test_horizons_are_uniform_up_to_the_tasks_or_to_one_that_is_given(store):
         np.testing.assert_allclose(shares, np.full(longest + 1, 1 / (longest + 1)), atol=0.012)
 
 
-def test_human_share_is_drawn_from_what_a_person_did_and_without_her_nothing_changes():
+def test_human_share_is_drawn_from_the_operators_transitions_if_there_are_any():
     stores = [TrajectoryStore(POINT), TrajectoryStore(POINT)]
     for number in range(1000):
         for store, human in zip(stores, (False, number < 10), strict=True):

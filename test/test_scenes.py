@@ -7,7 +7,7 @@ import pytest
 
 from tdm_ros.control.episodes import EpisodeResult
 from tdm_ros.control.timeline import Mode
-from tdm_ros.live.run_record import KeptOut
+from tdm_ros.live.run_record import KeepOutStatistics
 from tdm_ros.tasks import SCENES
 from tdm_ros.tasks.scenes import boxes_of_numbers
 
@@ -31,7 +31,7 @@ def result(mode: Mode, distance_m: float, end: str = "time_limit") -> EpisodeRes
 
 
 def test_kept_out_counts_who_passes_through_a_wall_between_two_states() -> None:
-    kept = KeptOut(SCENES["wall"])
+    kept = KeepOutStatistics(SCENES["wall"])
     for ways, mode, distance in (
         ((HERE, THERE), Mode.TRAIN, 0.01),
         ((THERE, ABOVE, HERE), Mode.EVALUATE, 0.01),
@@ -52,4 +52,4 @@ def test_kept_out_counts_who_passes_through_a_wall_between_two_states() -> None:
 
 
 def test_kept_out_in_an_open_scene_there_is_nothing_to_say() -> None:
-    assert KeptOut(SCENES["open"]).summary() is None
+    assert KeepOutStatistics(SCENES["open"]).summary() is None

@@ -1,4 +1,4 @@
-"""The trajectory store keeps what it was given, and knows where each trajectory ends."""
+"""The trajectory store returns the added transitions and the end of each trajectory."""
 
 import numpy as np
 import pytest
@@ -48,19 +48,19 @@ def test_store_growing_past_its_first_allocation_loses_nothing():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_add_not_finite_is_refused_and_named(bad):
+def test_add_not_finite_is_rejected_and_named(bad):
     store = TrajectoryStore(POINT)
     with pytest.raises(ValueError, match="next_observation must be finite"):
         store.add(point_step(0)._replace(next_observation=np.array([bad, 0], np.float32)), last=False)
     assert len(store) == 0
 
 
-def test_add_wrong_size_is_refused_and_named():
+def test_add_wrong_size_is_rejected_and_named():
     with pytest.raises(ValueError, match=r"action must have shape \(1,\)"):
         TrajectoryStore(POINT).add(point_step(0)._replace(action=np.zeros(2, np.float32)), last=False)
 
 
-def test_draw_from_an_empty_store_says_so():
+def test_draw_from_an_empty_store_is_rejected():
     with pytest.raises(ValueError, match="empty TrajectoryStore"):
         TrajectoryStore(POINT).draw(np.random.default_rng(0), (1,))
 
@@ -76,23 +76,23 @@ def test_dump_and_restore_gives_the_same_store():
         assert (copy.column(name, index) == column).all(), name
 
 
-def with_a_person(store: TrajectoryStore) -> TrajectoryStore:
-    """Six policy steps, four of a person, two of the policy."""
+def with_operator(store: TrajectoryStore) -> TrajectoryStore:
+    """Six steps of the policy, four of the operator, two of the policy."""
     for number in range(12):
         store.add(point_step(number), last=number in (5, 9, 11), human=6 <= number < 10)
     return store
 
 
-def test_human_are_the_transitions_of_a_person_even_when_the_ring_has_gone_round():
-    store = with_a_person(TrajectoryStore(POINT, capacity=16))
+def test_human_are_the_operators_transitions_also_after_overwriting():
+    store = with_operator(TrajectoryStore(POINT, capacity=16))
     assert store.human().tolist() == [6, 7, 8, 9]
     for number in range(12, 24):
         store.add(point_step(number), last=False, human=number == 20)
     assert store.human().tolist() == [8, 9, 20]
 
 
-def test_discarded_is_never_drawn_and_is_no_longer_a_persons():
-    store = with_a_person(TrajectoryStore(POINT))
+def test_discarded_is_never_drawn_also_not_as_the_operators():
+    store = with_operator(TrajectoryStore(POINT))
     store.discard(np.arange(6, 8))
     drawn = store.draw(np.random.default_rng(0), (500,))
     assert set(drawn.tolist()) == {0, 1, 2, 3, 4, 5, 8, 9, 10, 11}
@@ -103,7 +103,7 @@ def test_discarded_is_never_drawn_and_is_no_longer_a_persons():
 
 
 def test_discarded_that_is_overwritten_is_forgotten():
-    store = with_a_person(TrajectoryStore(POINT, capacity=12))
+    store = with_operator(TrajectoryStore(POINT, capacity=12))
     store.discard(np.array([0, 1]))
     store.add(point_step(12), last=False)
     assert store.usable == 11
@@ -111,8 +111,8 @@ def test_discarded_that_is_overwritten_is_forgotten():
     assert store.usable == len(store) == 12
 
 
-def test_dump_and_restore_keep_who_did_it_and_what_was_discarded():
-    store, again = with_a_person(TrajectoryStore(POINT)), TrajectoryStore(POINT)
+def test_dump_and_restore_keep_operator_and_discarded_marks():
+    store, again = with_operator(TrajectoryStore(POINT)), TrajectoryStore(POINT)
     store.discard(np.array([2, 7]))
     again.restore(store.dump())
     assert again.human().tolist() == store.human().tolist() == [6, 8, 9] and again.usable == 10
@@ -122,7 +122,7 @@ def test_dump_and_restore_keep_who_did_it_and_what_was_discarded():
     assert len(first.human()) == 0 and first.usable == 12
 
 
-def test_nothing_discarded_draws_the_same_numbers_as_ever():
-    store = with_a_person(TrajectoryStore(POINT))
+def test_draw_without_discarded_is_that_of_the_generator():
+    store = with_operator(TrajectoryStore(POINT))
     drawn = store.draw(np.random.default_rng(3), (50,))
     np.testing.assert_array_equal(drawn, np.random.default_rng(3).integers(0, 12, 50))

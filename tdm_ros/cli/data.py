@@ -1,9 +1,9 @@
-"""Inspect, trim, merge, validate and convert recordings.
+"""Inspect, trim, merge, validate and export recordings.
 
-A recording is a run's folder, its log_mcap/, an MCAP file (of `ros2 bag record`, too), or what `convert` made.
-Nothing is overwritten, and a damaged file gives a sentence and whatever is whole in it.
+A recording is a run folder, its log_mcap/, an MCAP file (also of `ros2 bag record`), or a Parquet or LeRobot dataset
+that `convert` wrote. Nothing is overwritten. A damaged file gives a sentence and every whole message in it.
 
-Exit status: 0, all is well; 1, done, but something is damaged or amiss (the sentence is on standard error);
+Exit status: 0, success; 1, done, but something is damaged or wrong (one sentence per finding on standard error);
 2, nothing could be done.
 """
 
@@ -40,13 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = verb("list", "list the recordings below some folders")
     one.add_argument("paths", nargs="*", type=Path, default=[Path("runs")], help="(default: runs)")
     one.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
-    one = verb("inspect", "count what is in recordings: sources, episodes, goals reached, interventions, gaps")
+    one = verb("inspect", "count what recordings contain: sources, episodes, goals reached, interventions, gaps")
     one.add_argument("paths", nargs="+", type=Path)
     one.add_argument("--json", action="store_true", help="print a JSON list instead of text")
-    one = verb("plot", "draw a recording: who drove when, how it ended, where the hand went")
+    one = verb("plot", "plot a recording: sources of commands, final distances, trajectory of the hand, actions")
     one.add_argument("path", type=Path)
-    one.add_argument("--out", type=Path, required=True, help="the picture, .png")
-    one = verb("merge", "join recordings of one task in the order of time; what is in several is kept once")
+    one.add_argument("--out", type=Path, required=True, help="image file, .png")
+    one = verb("merge", "join recordings of one task in the order of time; duplicate messages are kept once")
     one.add_argument("paths", nargs="+", type=Path)
     one.add_argument("--out", type=Path, required=True, help="a new folder")
     one = verb("trim", "keep a part of a recording")
@@ -54,20 +54,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one.add_argument("--out", type=Path, required=True, help="a new folder")
     one.add_argument("--start", type=float, help="seconds after the first transition")
     one.add_argument("--end", type=float, help="seconds after the first transition")
-    one.add_argument("--episodes", help="their numbers, as 3,5-8; 0 stands for the drives home")
+    one.add_argument("--episodes", help="numbers and ranges, for example 3,5-8; 0: motions home")
     one.add_argument(
-        "--sources", nargs="+", metavar="SOURCE", help="who commanded: policy, human, random, reset, safety"
+        "--sources", nargs="+", metavar="SOURCE", help="source of the command: policy, human, random, reset, safety"
     )
     one = verb("validate", "check that recordings are whole, in order, finite and of one known task")
     one.add_argument("paths", nargs="+", type=Path)
-    one = verb("convert", "make another form of a recording: arrays, a Hugging Face or LeRobot dataset, or MCAP again")
-    one.add_argument("path", type=Path)
+    one = verb("convert", "export a recording as a bag, NumPy arrays, or a Hugging Face or LeRobot dataset")
+    one.add_argument("path", type=Path, help="a log or bag; an exported dataset cannot be converted back")
     one.add_argument("--to", required=True, choices=("mcap", "npz", "parquet", "lerobot"))
     one.add_argument("--out", type=Path, required=True, help="a new folder; for npz a file")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Carry out one of the verbs; return the exit status."""
+    """Run one of the verbs; return the exit status."""
     try:
         return int(globals()[f"_{arguments.action}"](arguments))
     except BrokenPipeError:
@@ -112,7 +112,7 @@ def _merge(arguments: argparse.Namespace) -> int:
 
     whole, repeated = merge(_read(arguments.paths, arguments), str(arguments.out))
     write_bag(arguments.out, whole)
-    print(f"{arguments.out}: {len(whole.messages)} messages, {repeated} that came twice are in it once")
+    print(f"{arguments.out}: {len(whole.messages)} messages, {repeated} duplicates are left out")
     return _status(whole.problems)
 
 
@@ -134,9 +134,9 @@ def _trim(arguments: argparse.Namespace) -> int:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    from tdm_ros.data.checks import check
     from tdm_ros.data.recording import DataError
     from tdm_ros.data.sources import read_whole
+    from tdm_ros.data.summary import check
 
     sound = True
     for path in arguments.paths:
@@ -146,23 +146,20 @@ def _validate(arguments: argparse.Namespace) -> int:
         except DataError as error:
             sentences, notes = [str(error)], ()
         sound = sound and not sentences
-        print(
-            "\n".join(
-                [f"{path}: {'not sound' if sentences else 'sound'}", *(f"  {one}" for one in (*sentences, *notes))]
-            )
-        )
+        print(f"{path}: {'invalid' if sentences else 'valid'}", *(f"  {one}" for one in (*sentences, *notes)), sep="\n")
     return 0 if sound else 1
 
 
 def _convert(arguments: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from tdm_ros.data.convert import convert
+    from tdm_ros.data.export import export
 
     (recording,) = _read([arguments.path], arguments)
     with tqdm(total=len(recording.messages), unit="message", leave=False, disable=None) as bar:
-        made = convert(recording, arguments.to, arguments.out, bar.update)
-    print(f"{made.path}: {made.rows} transitions as columns, {made.carried} other messages as they are")
+        made = export(recording, arguments.to, arguments.out, bar.update)
+    discarded = f", {made.discarded} that the operator discarded are left out" if made.discarded else ""
+    print(f"{made.path}: {made.transitions} transitions{discarded}")
     return _status(recording.problems)
 
 
@@ -192,11 +189,11 @@ def _table(recording: Recording) -> Table:
     from tdm_ros.data.table import to_table
 
     with tqdm(total=len(recording.messages), unit="message", leave=False, disable=None) as bar:
-        return to_table(recording, bar.update, exact=False)
+        return to_table(recording, bar.update)
 
 
 def _status(problems: Sequence[str], notes: Sequence[str] = ()) -> int:
-    """Say what is amiss on standard error; return the exit status."""
+    """Print findings on standard error; return the exit status."""
     for sentence in (*problems, *notes):
         print(sentence, file=sys.stderr)
     return 1 if problems else 0

@@ -1,4 +1,4 @@
-"""Writes a recording as a bag of rosbag2: indexed MCAP files and metadata.yaml, for `ros2 bag play` and `info`."""
+"""Writer of bags for rosbag2: indexed MCAP files and metadata.yaml, for `ros2 bag play` and `info`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tdm_ros.files import sync_folder, write_durably
 
 METADATA = "metadata.yaml"
 VERSION = 9
-"""Of rosbag2's metadata: that of Jazzy."""
+"""Version of rosbag2's metadata, as in Jazzy."""
 FIRST = "0000.mcap"
 
 
 def write_bag(folder: Path, recording: Recording) -> Path:
-    """Write a new folder that holds the messages in their order; a crash leaves no folder.
+    """Write the messages in their order into a new folder; a crash leaves no folder.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def _write_mcap(path: Path, recording: Recording) -> None:
             )
         for name, content in recording.metadata:
             writer.add_metadata(name, content)
-        writer.flush()  # else the library leaves what is unwritten out of the checksum
+        writer.flush()  # the library leaves pending data out of the checksum
         writer.finish()
         file.flush()
         os.fsync(file.fileno())
@@ -70,15 +70,15 @@ def _write_mcap(path: Path, recording: Recording) -> None:
 
 @dataclass(frozen=True)
 class BagFile:
-    """What metadata.yaml says of a file.
+    """Entry of a file in metadata.yaml.
 
     Parameters
     ----------
     name : str
     start_ns, end_ns : int
-        Of its messages; 0 without any.
+        Times of its first and last message; 0 without messages.
     topics : tuple of (Channel, int)
-        Each with how many messages it has.
+        Each with its number of messages.
     """
 
     name: str
@@ -93,7 +93,7 @@ class BagFile:
 
 
 def described(name: str, recording: Recording) -> BagFile:
-    """A file whose content is known."""
+    """Entry of a file whose content is in memory."""
     times = [message.log_time for message in recording.messages]
     counts = Counter(message.channel for message in recording.messages)
     topics = tuple((channel, counts[i]) for i, channel in enumerate(recording.channels))
@@ -101,18 +101,18 @@ def described(name: str, recording: Recording) -> BagFile:
 
 
 def describe_file(path: Path) -> BagFile | None:
-    """The same of a file on disk: from the summary at its end, however long it is; None if there is no MCAP in it."""
+    """Entry of a file on disk, from its summary if it has one; None if it is no MCAP file."""
     summary = read_summary(path)
     if summary is None or summary.statistics is None:
         found = read_mcap(path)
         return described(path.name, found) if found.channels or not found.problems else None
-    said, schemas = summary.statistics, summary.definitions.schemas
+    statistics, schemas = summary.statistics, summary.definitions.schemas
     topics = []
     for number, one in summary.definitions.channels.items():
         kind = schemas[one.schema_id].name if one.schema_id in schemas else ""
         channel = Channel(one.topic, kind, b"", "", one.message_encoding, tuple(one.metadata.items()))
-        topics.append((channel, said.channel_message_counts.get(number, 0)))
-    return BagFile(path.name, said.message_start_time, said.message_end_time, tuple(topics))
+        topics.append((channel, statistics.channel_message_counts.get(number, 0)))
+    return BagFile(path.name, statistics.message_start_time, statistics.message_end_time, tuple(topics))
 
 
 def describe_log(folder: Path, known: Mapping[str, BagFile | None] | None = None) -> Path:
@@ -122,7 +122,7 @@ def describe_log(folder: Path, known: Mapping[str, BagFile | None] | None = None
     ----------
     folder : Path
     known : mapping of str to BagFile or None
-        What `describe_file` gave for files by name, where it was called already.
+        Results of `describe_file` by file name, where it was called already.
     """
     known = known or {}
     files = [known[path.name] if path.name in known else describe_file(path) for path in mcap_files(folder)]
@@ -130,12 +130,12 @@ def describe_log(folder: Path, known: Mapping[str, BagFile | None] | None = None
 
 
 def forget_description(folder: Path) -> None:
-    """Remove metadata.yaml: a file is about to be added, and a killed writer could not add it there."""
+    """Remove metadata.yaml before a file is added, since a killed writer could not update it."""
     (folder / METADATA).unlink(missing_ok=True)
 
 
 def write_metadata(folder: Path, files: Sequence[BagFile]) -> Path:
-    """Write metadata.yaml; a crash leaves the old one or the new one."""
+    """Write metadata.yaml; a crash leaves the old or the new content."""
     topics: dict[str, dict[str, Any]] = {}
     for channel, count in (topic for file in files for topic in file.topics):
         entry = topics.setdefault(channel.topic, {"topic_metadata": _topic(channel), "message_count": 0})
@@ -170,15 +170,15 @@ def write_metadata(folder: Path, files: Sequence[BagFile]) -> Path:
 
 
 def _topic(channel: Channel) -> dict[str, Any]:
-    said = dict(channel.metadata)
+    metadata = dict(channel.metadata)
     try:
-        profiles = yaml.safe_load(said.get("offered_qos_profiles", "")) or []
-    except (yaml.YAMLError, RecursionError):  # whatever another program wrote there
+        profiles = yaml.safe_load(metadata.get("offered_qos_profiles", "")) or []
+    except (yaml.YAMLError, RecursionError):  # text of another program
         profiles = []
     return {
         "name": channel.topic,
         "type": channel.type_name,
         "serialization_format": channel.encoding,
         "offered_qos_profiles": profiles,
-        "type_description_hash": said.get("topic_type_hash", ""),
+        "type_description_hash": metadata.get("topic_type_hash", ""),
     }

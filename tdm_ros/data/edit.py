@@ -1,4 +1,4 @@
-"""Merging and trimming of recordings: whole messages, unchanged."""
+"""Merging and trimming of recordings; messages stay unchanged."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from tdm_ros.data.pieces import SOURCES
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Message, Recording, joined, tasks_in
+from tdm_ros.data.table import SOURCES, check_original
 
 SET_BACK_NS = 1_000_000_000
-"""Messages are out of order by less than this; where times fall by more, the clock was set back [ns]."""
+"""Messages are out of order by less than this; a larger step back means that the clock was set back [ns]."""
 
 
 def tasks_of(recording: Recording) -> list[str]:
@@ -24,23 +24,24 @@ def tasks_of(recording: Recording) -> list[str]:
 def merge(parts: Sequence[Recording], name: str) -> tuple[Recording, int]:
     """Join recordings of one task in the order of their times.
 
-    Each keeps its own order, so that no two of its messages change places. A message that several of them have is in
-    the result once.
+    The order within each recording is kept. A message that several recordings contain is in the result once.
 
     Returns
     -------
     Recording
     int
-        Messages that were left out because another recording has them.
+        Number of duplicates that were left out.
 
     Raises
     ------
     DataError
-        If they are of different tasks.
+        If they are of different tasks, or one is a dataset.
     """
+    for part in parts:
+        check_original(part)
     tasks = {task: part.name for part in parts for task in tasks_of(part)}
     if len(tasks) > 1:
-        listed = "; ".join(f"{where} is of {task}" for task, where in tasks.items())
+        listed = "; ".join(f"{where} has task {task}" for task, where in tasks.items())
         raise DataError(f"only recordings of one task can be merged, and {listed}: merge those of each task alone")
     whole = joined(name, parts)
     streams, at = [], 0
@@ -57,7 +58,7 @@ def merge(parts: Sequence[Recording], name: str) -> tuple[Recording, int]:
 
 
 def _clocked(stream: Iterable[Message], number: int) -> Iterator[tuple[int, int, Message]]:
-    """Messages with the latest time so far, which never goes back, whatever the clock did."""
+    """Messages with the latest time so far, which never decreases, even if the clock was set back."""
     newest = 0
     for message in stream:
         newest = max(newest, message.log_time)
@@ -66,16 +67,16 @@ def _clocked(stream: Iterable[Message], number: int) -> Iterator[tuple[int, int,
 
 @dataclass(frozen=True)
 class Cut:
-    """What is to be kept; what is left out keeps everything.
+    """Conditions on the transitions to keep; None is no condition.
 
     Parameters
     ----------
     start_s, end_s : float or None
         Counted from the first transition [s].
     episodes : frozenset of int or None
-        By number; 0 stands for the drives home.
+        By number; 0: motions home.
     sources : frozenset of str or None
-        Who commanded, as `SOURCES` calls it.
+        Sources of commands, by their names in `SOURCES`.
     """
 
     start_s: float | None = None
@@ -85,12 +86,12 @@ class Cut:
 
 
 def numbers(text: str) -> frozenset[int]:
-    """Episodes from ``3,5-8``.
+    """Parse numbers of episodes, for example ``3,5-8``.
 
     Raises
     ------
     DataError
-        If the text is no such list.
+        If the text has another form.
     """
     found: set[int] = set()
     for part in text.split(","):
@@ -102,7 +103,7 @@ def numbers(text: str) -> frozenset[int]:
 
 
 def sources(names: Iterable[str]) -> frozenset[str]:
-    """Names of sources, checked.
+    """Check names of sources.
 
     Raises
     ------
@@ -116,18 +117,19 @@ def sources(names: Iterable[str]) -> frozenset[str]:
 
 
 def trim(recording: Recording, cut: Cut) -> Recording:
-    """Keep the transitions that a cut asks for, their episodes' announcements, and what else was recorded meanwhile.
+    """Keep the transitions that fulfil the conditions, their episodes' announcements, and other messages between them.
 
     Raises
     ------
     DataError
-        If nothing is left.
+        If nothing is left, or the recording is a dataset.
     """
+    check_original(recording)
     transitions = list(recording.of_type(TRANSITION_TYPE))
     if not transitions:
         raise DataError(f"{recording.name} has no transition of tdm_ros: there is nothing to trim")
     passed = _passed_ns(recording, transitions[0][0])
-    kept = [(at, one) for at, one in transitions if _is_wanted(cut, one, passed[at])]
+    kept = [(at, one) for at, one in transitions if _fulfils(cut, one, passed[at])]
     if not kept:
         span = passed[-1] / 1e9
         raise DataError(
@@ -151,7 +153,7 @@ def trim(recording: Recording, cut: Cut) -> Recording:
     return recording.with_messages([m for at, m in enumerate(recording.messages) if stays(at, m)])
 
 
-def _is_wanted(cut: Cut, transition: object, after_ns: int) -> bool:
+def _fulfils(cut: Cut, transition: object, after_ns: int) -> bool:
     episode, source = getattr(transition, "episode", 0), SOURCES.get(getattr(transition, "source", -1), "")
     return (
         (cut.start_s is None or after_ns >= cut.start_s * 1e9)
@@ -162,7 +164,7 @@ def _is_wanted(cut: Cut, transition: object, after_ns: int) -> bool:
 
 
 def _passed_ns(recording: Recording, first: int) -> list[int]:
-    """Time from the message at ``first`` to each message [ns]. Where the clock was set back, no time has passed."""
+    """Time from the message at ``first`` to each message [ns]; a clock that is set back adds no time."""
     times = [message.log_time for message in recording.messages]
     steps = [after - before for before, after in pairwise(times)]
     passed = list(accumulate((step if step > -SET_BACK_NS else 0 for step in steps), initial=0))

@@ -6,9 +6,8 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from mcap.records import Message, Schema
@@ -16,12 +15,11 @@ from mcap_ros2.decoder import DecoderFactory
 
 from tdm_ros.data.mcap_layout import read_summary
 from tdm_ros.data.mcap_records import RecordReader
-from tdm_ros.replay.store import Step
-from tdm_ros.types import CycleRange
+from tdm_ros.types import CycleRange, Discarded, LoggedTransition, Step, TimeSpan
 
 
 def mcap_files(folder: Path) -> list[Path]:
-    """The MCAP files of a folder, in the order of the numbers in their names; no folders, pipes or broken links."""
+    """MCAP files of a folder, in the order of the numbers in their names; no folders, pipes or broken links."""
 
     def key(path: Path) -> list[Any]:
         return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name)]
@@ -30,12 +28,12 @@ def mcap_files(folder: Path) -> list[Path]:
 
 
 def number_of(path: Path) -> int:
-    """Of a file of the log; -1 for a file that is named otherwise."""
+    """Number in the name of a file of the log; -1 for other names."""
     return int(path.stem) if path.stem.isdecimal() and path.stem.isascii() else -1
 
 
 def next_segment(folder: Path, after: int = -1) -> Path:
-    """Where the next file of a log goes: behind those that are there, and behind ``after``."""
+    """Path of the next file of a log, with a number above those of the present files and above ``after``."""
     taken = map(number_of, folder.glob("*.mcap"))
     return folder / f"{max([after, *taken]) + 1:04d}.mcap"
 
@@ -45,54 +43,8 @@ TRANSITION_TOPIC = "/transition"
 EPISODE_TOPIC = "/episode"
 
 
-@dataclass(frozen=True)
-class LoggedTransition:
-    """A transition with what the log knows about it.
-
-    Parameters
-    ----------
-    step : Step
-    episode, number, cycle : int
-        Episode (0 for drives home), step within it, and the arm's cycle of the first state.
-    stamp_ns : int
-        Time of the first state [ns, ROS time]. It identifies nothing and orders nothing: clocks are set.
-    source : int
-        Who commanded it, `ArmState.SOURCE_*`.
-    limited : bool
-        The limiter changed the command.
-    last : bool
-        Nothing that follows belongs to the same piece: time limit, terminal state, interruption, lost cycle.
-    run, arm : str
-        Run of the node `arm`, which with the cycle identifies the transition, and the arm's name; "" in older logs.
-    """
-
-    step: Step
-    episode: int
-    number: int
-    cycle: int
-    stamp_ns: int
-    source: int
-    limited: bool
-    last: bool
-    run: str = ""
-    arm: str = ""
-
-
-class TimeSpan(NamedTuple):
-    """What a person discarded, as older logs have it: stamps from ``begin_ns`` up to, but without, ``end_ns`` [ns].
-
-    It applies to transitions that name no run, and to no others.
-    """
-
-    begin_ns: int
-    end_ns: int
-
-
-Discarded = CycleRange | TimeSpan
-
-
 class TransitionLog:
-    """The log of one arm, with all that is whole in damaged files.
+    """Log of one arm; of damaged files, every whole message.
 
     Parameters
     ----------
@@ -106,17 +58,17 @@ class TransitionLog:
         self._decoders: dict[bytes, Any] = {}
         self._others: Counter[str] = Counter()
         self.unreadable = 0
-        """Messages that cannot be decoded: some byte of them was changed."""
+        """Number of messages that cannot be decoded, since a byte of them was changed."""
         self.discarded: set[Discarded] = set()
-        """What a person discarded, as far as the announcements were read."""
+        """What the operator discarded, by the announcements that were read."""
 
     def read(self, newest: int | None = None) -> Iterator[LoggedTransition]:
-        """Read every transition, oldest first; or only those of the last files, which hold at least ``newest``.
+        """Read every transition, oldest first; or only those of the last files, which contain at least ``newest``.
 
         Raises
         ------
         ValueError
-            If they belong to another task, or cannot be decoded.
+            If they have another task, or an encoding that is not ROS 2's.
         """
         matched = False
         for path in self._last_files(newest):
@@ -142,12 +94,12 @@ class TransitionLog:
         return paths[first:]
 
     def read_after(self, known: Callable[[LoggedTransition], bool]) -> Iterator[LoggedTransition]:
-        """Read the transitions behind those that are known, without reading those.
+        """Read the transitions after the known ones, without reading all of the latter.
 
         Parameters
         ----------
         known : callable
-            Whether a transition is known; then so are all before it.
+            Whether a transition is known; all before a known one are assumed to be known.
 
         Raises
         ------
@@ -179,7 +131,7 @@ class TransitionLog:
         return None
 
     def _reject_other_task(self, least: int) -> None:
-        """Raise if so many transitions are of one other task; a single one may be a byte that was changed."""
+        """Raise if at least so many transitions have one other task; a single one may be due to a changed byte."""
         for task, count in self._others.items():
             if count >= least:
                 raise ValueError(
@@ -197,7 +149,7 @@ class TransitionLog:
             )
         try:
             return decode(record.data)
-        except Exception:  # damaged bytes do anything to it: a length of gigabytes, no UTF-8, past the end
+        except Exception:  # damaged bytes: a length of gigabytes, invalid UTF-8, past the end
             self.unreadable += 1
             return None
 
@@ -216,14 +168,14 @@ def _wanted(path: Path, *topics: str) -> Iterator[tuple[str, Schema, Message]]:
 def count_messages(folder: Path, topic: str = TRANSITION_TOPIC, since: str = "") -> int:
     """Number of whole messages of a topic in a log.
 
-    Finished files say how many they have, so that only those that are not finished are read.
+    Finished files contain their counts, so only unfinished files are read.
 
     Parameters
     ----------
     folder : Path
     topic : str
     since : str
-        Name of the first file that counts.
+        Name of the first file to count.
     """
     first = number_of(Path(since))
     return sum(_count(path, topic) for path in mcap_files(folder) if number_of(path) >= first)
@@ -236,28 +188,29 @@ def _count(path: Path, topic: str) -> int:
 
 
 def read_transitions(folder: Path, task_fingerprint: str) -> Iterator[LoggedTransition]:
-    """Read every transition of a log, oldest first; `TransitionLog` gives more."""
+    """Read every transition of a log, oldest first, as `TransitionLog.read` does."""
     yield from TransitionLog(folder, task_fingerprint).read()
 
 
 def discarded_of(message: Any) -> Iterator[Discarded]:
-    """Which transitions an `Episode` message, decoded here or received by a node, says are discarded."""
+    """Discarded transitions that an `Episode` message, decoded here or received by a node, contains."""
     if hasattr(message, "discarded_run"):
         columns = (message.discarded_run, message.discarded_from_cycle, message.discarded_to_cycle)
         for run, begin, end in zip(*columns, strict=False):
             yield CycleRange(run, int(begin), int(end))
     elif hasattr(message, "discarded_from"):
         for first, last in zip(message.discarded_from, message.discarded_to, strict=False):
-            yield TimeSpan(_nanoseconds(first), _nanoseconds(last))
+            yield TimeSpan(nanoseconds(first), nanoseconds(last))
 
 
-def _nanoseconds(stamp: Any) -> int:
+def nanoseconds(stamp: Any) -> int:
+    """Time of a stamp of a message, decoded here or received by a node [ns]."""
     nanoseconds = stamp.nanosec if hasattr(stamp, "nanosec") else stamp.nanosecond
     return int(stamp.sec) * 1_000_000_000 + int(nanoseconds)
 
 
 def from_message(message: Any) -> LoggedTransition:
-    """Copy a `Transition` message, decoded here or received by a node, into arrays of our own."""
+    """Copy a `Transition` message, decoded here or received by a node, into NumPy arrays."""
 
     def vector(values: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
         return np.array(values, np.float32)
@@ -275,7 +228,7 @@ def from_message(message: Any) -> LoggedTransition:
         episode=int(message.episode),
         number=int(message.step),
         cycle=int(message.cycle),
-        stamp_ns=_nanoseconds(message.header.stamp),
+        stamp_ns=nanoseconds(message.header.stamp),
         source=int(message.source),
         limited=bool(message.limited),
         last=bool(message.terminated or message.truncated),

@@ -1,7 +1,7 @@
-"""Writer of a log: consecutive files, each synced within a second; completes the files of a killed writer.
+"""Writer of a log: consecutive files, each synced within a second; recovery of the files of a killed writer.
 
-A chunk holds what was written between two flushes, usually one cycle, so that killing the process loses nothing that
-was flushed, a damaged byte costs one cycle, and readers that know only chunked files (Rerun) read ours.
+A chunk contains the messages between two flushes, usually one cycle, so that killing the process loses no flushed
+message, a damaged byte costs one cycle, and readers that require chunks (Rerun) can read the files.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COPIED_CHUNK = 1 << 14
 
 @dataclass(frozen=True)
 class LogChannel:
-    """A topic of the log.
+    """Topic of the log.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class LogChannel:
 
 
 class _Stream:
-    """Gives a file what the library writes, and keeps what the disk does not take until it does."""
+    """File object for the MCAP library; keeps data that the disk rejects until it is written."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -95,7 +95,7 @@ class McapWriter:
             schema = self._writer.register_schema(channel.type_name, "ros2msg", channel.definition.encode())
             qos = {"offered_qos_profiles": channel.qos}
             self._ids[channel.topic] = self._writer.register_channel(channel.topic, "cdr", schema, qos)
-        self.count = self._newest_ns = self._held = 0
+        self.count = self._newest_ns = self._buffered = 0
         self._closed = self._finished = False
         try:
             self._writer.flush()
@@ -106,53 +106,52 @@ class McapWriter:
 
     @property
     def size(self) -> int:
-        """Bytes that the file has, those that the disk has not taken yet included."""
-        return self._stream.tell() + self._held
+        """Size of the file, including data that is not written yet [bytes]."""
+        return self._stream.tell() + self._buffered
 
     @property
     def waiting(self) -> int:
-        """Bytes that the disk has not taken yet."""
-        return len(self._stream.pending) + self._held
+        """Size of the data that is not written yet [bytes]."""
+        return len(self._stream.pending) + self._buffered
 
     def write(self, topic: str, data: bytes, stamp_ns: int, flush: bool = True) -> None:
-        """Append one CDR message and hand it, and what waits, to the operating system.
+        """Append one CDR message and, with ``flush``, write it and all pending messages to the operating system.
 
-        It counts as published at ``stamp_ns`` and as logged then too, or with the one before it if that is later: a
-        transition is known a cycle late, and players want the times in a file never to go back. With ``flush`` false
-        it waits for the next message, or for `flush`.
+        Its publish time is ``stamp_ns``. Its log time is the same, or that of the message before it if that is later: a
+        transition is known one cycle late, and players require log times that never decrease.
 
         Raises
         ------
         KeyError
             If the topic is not among the channels.
         OSError
-            If the disk is full or was removed. The message is kept, and written with the next one that the disk takes.
+            If the disk is full or was removed. The message is kept, and written with the next successful write.
         """
         self._newest_ns = max(self._newest_ns, stamp_ns)
         self._writer.add_message(self._ids[topic], self._newest_ns, data, stamp_ns, self.count)
-        self._held += len(data)
+        self._buffered += len(data)
         self.count += 1
         if flush:
             self.flush()
 
     def flush(self) -> None:
-        """Hand what waits to the operating system.
+        """Write pending messages to the operating system.
 
         Raises
         ------
         OSError
-            If the disk does not take it. It is kept.
+            If the disk rejects them. They are kept.
         """
-        self._held = 0
+        self._buffered = 0
         self._writer.flush()
 
     def sync(self) -> None:
-        """Wait until the disk has what was flushed; of a complete file it has."""
+        """Wait until flushed data is on the disk; a closed file is already."""
         if not self._closed:
             os.fsync(self._stream.fd)
 
     def is_in_place(self) -> bool:
-        """Whether the file of our name is the one that we write, and was not removed or replaced."""
+        """Whether the path still refers to the file that is being written, which may be removed or replaced."""
         try:
             found = os.stat(self.path)
         except OSError:
@@ -161,39 +160,39 @@ class McapWriter:
         return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)
 
     def move(self, path: Path) -> None:
-        """Write all that was written again, under a new name, and go on there: the old name was removed.
+        """Write the content again under a new name, since the old name was removed, and continue there.
 
         Raises
         ------
         OSError
-            If that fails; then nothing has changed.
+            If that fails; then nothing is changed.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        old, fresh = self._stream.fd, _create(path)
+        old, new = self._stream.fd, _create(path)
         try:
             at = 0
             while at < self._stream.written:
                 block = os.pread(old, 1 << 20, at)
                 while block:
-                    count = os.write(fresh, block)
+                    count = os.write(new, block)
                     at, block = at + count, block[count:]
-            os.fsync(fresh)
+            os.fsync(new)
             sync_folder(path.parent)
         except BaseException:
-            os.close(fresh)
+            os.close(new)
             path.unlink(missing_ok=True)
             raise
-        os.dup2(fresh, old, inheritable=False)  # a sync in another thread goes on with the new file
-        os.close(fresh)
+        os.dup2(new, old, inheritable=False)  # a sync in another thread continues with the new file
+        os.close(new)
         self.path = path
 
     def close(self) -> None:
-        """Write the summary that makes the file complete, and wait until the disk has it.
+        """Write the summary, which completes the file, and wait until it is on the disk.
 
         Raises
         ------
         OSError
-            If the disk does not take it; then it may be called again.
+            If the disk rejects it; then it may be called again.
         """
         if self._closed:
             return
@@ -217,13 +216,13 @@ def _start(stream: object, chunk_bytes: int) -> Writer:
 
 
 def _finish(writer: Writer) -> None:
-    """Write the summary. Flushed before: the library leaves what is unwritten out of the checksum."""
+    """Write the summary, after a flush: the library leaves pending data out of the checksum."""
     writer.flush()
     writer.finish()
 
 
 def write_copy(path: Path, reader: RecordReader) -> int:
-    """Write everything that a reader gives into a finished file; return how many messages that is."""
+    """Write all records of a reader into a finished file; return the number of messages."""
     schemas: dict[int, int] = {}
     channels: dict[int, int] = {}
     count = 0
@@ -251,59 +250,39 @@ def write_copy(path: Path, reader: RecordReader) -> int:
 
 
 KEPT = ".torn"
-"""What the name of an original ends in; readers look for .mcap."""
+"""Suffix of an original file; readers look for .mcap."""
 
 
-@dataclass(frozen=True)
-class Recovered:
-    """What became of a file.
+def recover(path: Path) -> str:
+    """Replace a file by a copy of its whole records, keep the original beside it, and return a report.
 
-    Parameters
-    ----------
-    path : Path
-    messages : int
-    kept : Path or None
-        The original; None if the file was left as it is.
-    sentence : str
-        For a person.
-    """
-
-    path: Path
-    messages: int
-    kept: Path | None
-    sentence: str
-
-
-def recover(path: Path) -> Recovered:
-    """Write the whole records of a file beside it and let the result take its name; the original is kept.
-
-    A file that holds no MCAP is left alone.
+    A file without MCAP records is not changed.
 
     Raises
     ------
     OSError
-        If there is no room for it; then nothing has changed.
+        If there is no room for it; then nothing is changed.
     """
     reader = RecordReader(path)
     part = path.with_name(f"{path.name}.part")
     try:
         count = write_copy(part, reader)
         if not reader.is_mcap and path.stat().st_size:
-            return Recovered(path, 0, None, f"{'; '.join(reader.problems)}: left as it is")
+            return f"{'; '.join(reader.problems)}: left as it is"
         check = RecordReader(part)
         found = sum(isinstance(one, Message) for one in check)
         if found != count or check.problems:
             raise OSError(f"{part} has {found} messages, expected {count}: {'; '.join(check.problems)}")
-        kept = _keep(path)
+        kept = _keep_original(path)
         put_in_place(part, path)
     finally:
         part.unlink(missing_ok=True)
     why = "; ".join(reader.problems) or f"{path} was not finished"
-    return Recovered(path, count, kept, f"{why}: {count} messages are recovered, the original is {kept.name}")
+    return f"{why}: {count} messages are recovered, the original is {kept.name}"
 
 
-def _keep(path: Path) -> Path:
-    """Give the file a second name, so that it is never without one."""
+def _keep_original(path: Path) -> Path:
+    """Give the file a second name, so that it has a name at any time."""
     number = 0
     while True:
         kept = path.with_name(f"{path.name}{KEPT}{f'-{number}' if number else ''}")
@@ -312,17 +291,17 @@ def _keep(path: Path) -> Path:
         except FileExistsError:
             number += 1
             continue
-        except OSError:  # the file system has one name for a file
+        except OSError:  # the file system does not support hard links
             shutil.copy2(path, kept)
             put_in_place(kept, kept)
         sync_folder(path.parent)
         return kept
 
 
-def recover_all(folder: Path) -> list[Recovered]:
-    """Finish every unfinished file of a log; only the holder of the folder's lock may call this.
+def recover_all(folder: Path) -> list[str]:
+    """Recover every unfinished file of a log and return the reports; the caller holds the folder's lock.
 
-    A finished file is left alone, even if some of its bytes were changed: readers take what is whole.
+    A finished file is not changed, even if it is damaged: readers return its whole records.
     """
     found = []
     for path in mcap_files(folder):
@@ -330,23 +309,23 @@ def recover_all(folder: Path) -> list[Recovered]:
             if not is_finished(path):
                 found.append(recover(path))
         except (OSError, UnpacksTooFarError) as error:
-            found.append(Recovered(path, 0, None, f"{path} cannot be recovered now: {error}"))
+            found.append(f"{path} cannot be recovered now: {error}")
     return found
 
 
 @dataclass(frozen=True)
 class LogLimits:
-    """When a file is full, and how much may wait.
+    """Limits of a file of the log and of the memory for pending messages.
 
     Parameters
     ----------
     segment_bytes : int
     segment_s : float
-        A file gets no larger and no older than about this, so that what reads one reads little.
+        Approximate largest size [bytes] and age [s] of a file; small files make reading the newest messages fast.
     sync_s : float
-        Time between two syncs [s]; what is written is on the disk after this and the time that one takes.
+        Time between two syncs [s]; a message is on the disk after this time and the duration of a sync.
     waiting_bytes : int
-        Memory for messages that a full disk does not take; those that come then are lost.
+        Memory for messages that a full disk rejects [bytes]; further messages are lost.
     """
 
     segment_bytes: int = 8 << 20
@@ -356,20 +335,20 @@ class LogLimits:
 
 
 class LogWriter:
-    """Locks a folder, recovers what a killed writer left, and appends.
+    """Writer of a folder: locks it, recovers the files of a killed writer, and appends messages.
 
     A thread waits for the disk, so that no call to `write` does.
 
     Parameters
     ----------
     folder : Path
-        Made if need be.
+        Created if necessary.
     channels : list of LogChannel
     limits : LogLimits
     clock : callable
         Steady time [s].
     on_finished : callable
-        Given each file that is complete, in the thread.
+        Called in the thread with each file that is complete.
 
     Raises
     ------
@@ -390,12 +369,12 @@ class LogWriter:
         self._folder, self._channels, self._clock = folder, channels, clock
         self._limits, self._on_finished = limits or LogLimits(), on_finished
         self._lock = FolderLock(folder, "collector")
-        self.recovered = [found.sentence for found in recover_all(folder)]
-        """Sentences on what a killed writer had left."""
+        self.recovered = recover_all(folder)
+        """One sentence per recovered file."""
         self.reports: deque[str] = deque()
-        """Sentences on what went wrong since, oldest first; take them out."""
+        """Sentences on events since then, oldest first; the caller removes them."""
         self.lost = 0
-        """Messages that found neither disk nor memory."""
+        """Number of messages that neither disk nor memory had room for."""
         self._problem = self._sync_problem = ""
         path = next_segment(folder)
         try:
@@ -403,36 +382,36 @@ class LogWriter:
         except OSError as error:
             self._lock.release()
             raise OSError(
-                error.errno, f"{path} cannot be begun: {error.strerror or error}; make room, or give another run_dir"
+                error.errno, f"{path} cannot be created: {error.strerror or error}; make room, or give another run_dir"
             ) from error
         self.first = self._file.path.name
-        """The file that this writer began with."""
+        """Name of the first file of this writer."""
         self._begun_s = clock()
         self._wake = threading.Condition()
         self._full: deque[McapWriter] = deque()
-        self._dirty = self._soon = self._over = False
-        self._thread = threading.Thread(target=self._keep_on_disk, name="log", daemon=True)
+        self._dirty = self._sync_requested = self._closing = False
+        self._thread = threading.Thread(target=self._sync_loop, name="log", daemon=True)
         self._thread.start()
 
     @property
     def path(self) -> Path:
-        """The file that is being written."""
+        """Current file."""
         return self._file.path
 
     @property
     def problem(self) -> str:
-        """Why what is written now does not reach the disk; "" while it does."""
+        """Why messages do not reach the disk now; "" while they do."""
         return self._problem or self._sync_problem
 
     def write(self, topic: str, data: bytes, stamp_ns: int, flush: bool = True) -> None:
-        """Append one message; with ``flush`` it is with the operating system afterwards, and so are those before it.
+        """Append one message; with ``flush``, write it and all pending messages to the operating system.
 
         Raises
         ------
         KeyError
             If the topic is not among the channels.
         OSError
-            If it is not. It is kept for the next call, as long as there is memory for it.
+            If that fails. The message is kept for the next call, as long as there is memory for it.
         """
         if self._file.waiting > self._limits.waiting_bytes:
             try:
@@ -448,19 +427,19 @@ class LogWriter:
             self._problem = self._rotate_if_due()
 
     def sync_soon(self) -> None:
-        """Let the disk have it now: an episode has ended."""
+        """Request a sync now, for example at the end of an episode."""
         with self._wake:
-            self._soon = True
+            self._sync_requested = True
             self._wake.notify()
 
     def close(self) -> None:
-        """Finish the file; return when the disk has it."""
+        """Finish the file and wait until it is on the disk."""
         try:
             self._flush()
         finally:
             with self._wake:
                 self._full.append(self._file)
-                self._over = True
+                self._closing = True
                 self._wake.notify()
             self._thread.join()
             self._lock.release()
@@ -476,23 +455,23 @@ class LogWriter:
         self._dirty = True
 
     def _rotate_if_due(self) -> str:
-        """Begin a new file where the present one is full; return why that failed."""
+        """Begin a new file if the current one is full; return why that failed, or ""."""
         limits, age_s = self._limits, self._clock() - self._begun_s
         if self._file.size < limits.segment_bytes and age_s < limits.segment_s:
             return ""
         path = next_segment(self._folder, number_of(self._file.path))
         try:
-            fresh = McapWriter(path, self._channels)
+            new = McapWriter(path, self._channels)
         except OSError as error:
-            return f"{path} cannot be begun: {error.strerror or error}; {self._file.path.name} grows on"
+            return f"{path} cannot be created: {error.strerror or error}; recording continues in {self._file.path.name}"
         with self._wake:
             self._full.append(self._file)
-            self._file, self._begun_s = fresh, self._clock()
+            self._file, self._begun_s = new, self._clock()
             self._wake.notify()
         return ""
 
     def _move(self) -> None:
-        """Write the file again under a new name: it was removed, or its folder was."""
+        """Write the file again under a new name, since it or its folder was removed."""
         old = self._file.path
         if not self._lock.is_held():
             lock = FolderLock(self._folder, "collector")
@@ -500,23 +479,23 @@ class LogWriter:
             self._lock = lock
         self._file.move(next_segment(self._folder, number_of(old)))
         self.reports.append(
-            f"{old} was removed while it was being written: what it held was written again to {self._file.path}, where "
-            "recording goes on; files before it cannot be brought back"
+            f"{old} was removed while it was being written: its content was written again to {self._file.path}, where "
+            "recording continues; earlier files of the folder are lost"
         )
 
-    def _keep_on_disk(self) -> None:
+    def _sync_loop(self) -> None:
         named: McapWriter | None = None
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._full or self._soon or self._over, self._limits.sync_s)
-                over, current, dirty = self._over, self._file, self._dirty
-                self._soon = self._dirty = False
+                self._wake.wait_for(lambda: self._full or self._sync_requested or self._closing, self._limits.sync_s)
+                closing, current, dirty = self._closing, self._file, self._dirty
+                self._sync_requested = self._dirty = False
             try:
                 while self._full:
                     self._full[0].close()
                     sync_folder(self._folder)
                     self._on_finished(self._full.popleft().path)
-                if dirty and not over:
+                if dirty and not closing:
                     current.sync()
                     if current is not named:
                         sync_folder(self._folder)
@@ -525,6 +504,6 @@ class LogWriter:
             except OSError as error:
                 self._dirty = True
                 self._sync_problem = f"{current.path} is not on the disk: {error.strerror or error}"
-                time.sleep(0 if over else self._limits.sync_s)
-            if over:
+                time.sleep(0 if closing else self._limits.sync_s)
+            if closing:
                 return

@@ -1,6 +1,6 @@
 """Layout of the records of an MCAP file: validity and content.
 
-Source: mcap.dev/spec; the fields themselves are parsed by the library mcap.
+Source: mcap.dev/spec; the library mcap parses the fields.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mcap.records import Channel, Message, Metadata, Schema, Statistics
 from mcap.writer import MCAP0_MAGIC
 
 LONGEST = 1 << 30
-"""No record is longer [bytes]."""
+"""Largest size of a record [bytes]."""
 WINDOW = 1 << 20
 HEAD = struct.Struct("<BQ")
-"""Of a record: kind and length of what follows."""
+"""Head of a record: opcode and length of the content."""
 MESSAGE = struct.Struct("<HIQQ")
-"""Of a message: channel, sequence number, log and publish time [ns]."""
+"""Head of a message: channel, sequence number, log and publish time [ns]."""
 CHUNK = struct.Struct("<QQQII")
-"""Of a chunk: first and last time [ns], size [bytes], checksum, length of the compression's name."""
+"""Head of a chunk: first and last time [ns], size [bytes], checksum, length of the compression's name."""
 U32, U64 = struct.Struct("<I"), struct.Struct("<Q")
 BROKEN = (McapError, EOFError, ValueError, LookupError, struct.error, MemoryError, RuntimeError)
-"""What a parser raises on damaged bytes."""
+"""Exceptions of a parser on damaged bytes."""
 _S, _D = "string", "data"
 _LAYOUT: dict[int, tuple[int | str, ...]] = {
     Opcode.HEADER: (_S, _S),
@@ -49,7 +49,7 @@ _LAYOUT: dict[int, tuple[int | str, ...]] = {
     Opcode.SUMMARY_OFFSET: (17,),
     Opcode.DATA_END: (4,),
 }
-"""Parts of each kind of record but messages: so many bytes, or what a length of 4 (`_S`) or 8 bytes (`_D`) leads."""
+"""Parts of each kind of record except messages: a number of bytes, or a field after a length of 4 or 8 bytes."""
 _PARSED: dict[int, Any] = {
     Opcode.SCHEMA: Schema,
     Opcode.CHANNEL: Channel,
@@ -59,16 +59,16 @@ _PARSED: dict[int, Any] = {
 
 
 class Source(Protocol):
-    """Bytes that records lie in."""
+    """Bytes that contain records."""
 
     size: int
 
     def get(self, at: int, count: int) -> bytes:
-        """The bytes from an offset on; fewer where they end."""
+        """Bytes from an offset on; fewer at the end."""
 
 
 class Window:
-    """A file as it was long when it was opened, of which only a part is in memory.
+    """File with the size that it had when it was opened; only a part is in memory.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ class Window:
         self._low, self._held = 0, b""
 
     def get(self, at: int, count: int) -> bytes:
-        """The bytes from an offset on; fewer where the file ends, zeros where it was cut meanwhile."""
+        """Bytes from an offset on; fewer at the end of the file, zeros where it was truncated meanwhile."""
         count = max(0, min(count, self.size - at))
         low = at - self._low
         if low < 0 or low + count > len(self._held):
@@ -91,25 +91,25 @@ class Window:
 
 
 class Memory:
-    """The same for bytes."""
+    """Bytes in memory."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self.size = data, len(data)
 
     def get(self, at: int, count: int) -> bytes:
-        """The bytes from an offset on; fewer where they end."""
+        """Bytes from an offset on; fewer at the end."""
         return self._data[at : at + count]
 
 
 @dataclass
 class Definitions:
-    """Schemas and channels by number; of each the first counts."""
+    """Schemas and channels by number; the first definition of a number is valid."""
 
     schemas: dict[int, Schema] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
 
     def add(self, record: Any) -> None:
-        """Take a record in, if it is a definition."""
+        """Add a record, if it is a definition."""
         if isinstance(record, Schema):
             self.schemas.setdefault(record.id, record)
         elif isinstance(record, Channel):
@@ -117,9 +117,9 @@ class Definitions:
 
 
 def end_of(source: Source, at: int) -> int | None:
-    """Where the record at an offset ends, if it is of a known kind, whole, and as long as what it holds.
+    """End of the record at an offset, if its kind is known and its length matches its content.
 
-    A message holds anything, so of it only the length is checked; so of kinds that MCAP leaves to others.
+    Content of a message, and of a kind that MCAP reserves for applications, is arbitrary: only its length is checked.
     """
     head = source.get(at, 9)
     if len(head) < 9:
@@ -152,7 +152,7 @@ def _fits(source: Source, layout: tuple[int | str, ...], at: int, end: int) -> b
 
 
 def is_cut(source: Source, at: int) -> bool:
-    """Whether a record begins at an offset and goes on beyond the end."""
+    """Whether a record begins at an offset and continues beyond the end."""
     head = source.get(at, 9)
     if len(head) < 9:
         return True
@@ -161,7 +161,7 @@ def is_cut(source: Source, at: int) -> bool:
 
 
 def parsed(opcode: int, body: bytes) -> Any:
-    """The record; None if its kind is not wanted. Raises one of `BROKEN` where it is damaged."""
+    """Parsed record; None for kinds that are not needed. Raises one of `BROKEN` if it is damaged."""
     if opcode == Opcode.MESSAGE:
         channel, sequence, log_time, publish_time = MESSAGE.unpack_from(body)
         return Message(channel, log_time, body[MESSAGE.size :], publish_time, sequence)
@@ -170,7 +170,7 @@ def parsed(opcode: int, body: bytes) -> Any:
 
 
 def records_in(data: bytes) -> Iterator[Any]:
-    """Records of bytes that hold nothing else, or raise one of `BROKEN`."""
+    """Records of bytes that contain nothing else; raises one of `BROKEN` otherwise."""
     at = 0
     while at < len(data):
         opcode, length = HEAD.unpack_from(data, at)
@@ -182,7 +182,7 @@ def records_in(data: bytes) -> Iterator[Any]:
 
 
 def is_cdr(data: bytes) -> bool:
-    """Whether bytes begin as ROS 2's messages do: the representation, then options."""
+    """Whether bytes begin with the head of a serialised ROS 2 message: representation, options."""
     return len(data) >= 4 and data[0] == 0 and data[1] <= 0x0B and data[2] == 0
 
 
@@ -192,20 +192,20 @@ _FOOTER_BYTES = 37
 
 @dataclass(frozen=True)
 class Summary:
-    """Content of a file, from its end.
+    """Summary at the end of a file.
 
     Parameters
     ----------
     definitions : Definitions
     statistics : Statistics or None
-        The library's: numbers of messages by channel, first and last time.
+        Number of messages by channel, first and last time.
     """
 
     definitions: Definitions
     statistics: Statistics | None
 
     def count(self, topic: str) -> int | None:
-        """Number of messages of a topic; None if the file does not say."""
+        """Number of messages of a topic; None if the file has no statistics."""
         if self.statistics is None:
             return None
         numbers = [number for number, channel in self.definitions.channels.items() if channel.topic == topic]
@@ -213,19 +213,19 @@ class Summary:
 
 
 def is_finished(path: Path) -> bool:
-    """Whether a file has the end that its writer gives it last; what is before may be damaged."""
+    """Whether a file has the footer, which its writer writes last; its content may be damaged."""
     with path.open("rb") as file:
         return _footer(Window(file.fileno())) is not None
 
 
 def read_summary(path: Path) -> Summary | None:
-    """The summary of a file; None if there is none that passes its checksum."""
+    """Summary of a file; None if there is none with a valid checksum."""
     with path.open("rb") as file:
         return summary_of(Window(file.fileno()))
 
 
 def summary_of(source: Source) -> Summary | None:
-    """The same of what is open."""
+    """Summary of an open file; None if there is none with a valid checksum."""
     found = _footer(source)
     if found is None or not 0 < found[0] <= source.size - _FOOTER_BYTES:
         return None
@@ -246,7 +246,7 @@ def summary_of(source: Source) -> Summary | None:
 
 
 def _footer(source: Source) -> tuple[int, int, int] | None:
-    """Where the summary and the table of its parts begin, and its checksum."""
+    """Offsets of the summary and of the table of its parts, and its checksum."""
     tail = source.get(source.size - _FOOTER_BYTES, _FOOTER_BYTES) if source.size >= _FOOTER_BYTES else b""
     if not tail.endswith(MCAP0_MAGIC) or not tail.startswith(HEAD.pack(Opcode.FOOTER, 20)):
         return None
@@ -255,7 +255,7 @@ def _footer(source: Source) -> tuple[int, int, int] | None:
 
 
 def _groups(data: bytes, start: int, offsets: int) -> list[tuple[int, int]]:
-    """The parts that are wanted: the indexes of all chunks may be a thousand times as long."""
+    """Ranges of definitions and statistics; the indexes of all chunks may be a thousand times as long."""
     if not start <= offsets <= start + len(data):
         return [(0, len(data))]
     wanted = (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.STATISTICS)

@@ -1,8 +1,8 @@
-"""Whole records of an MCAP file, also if it is cut, torn, zeroed or has changed bytes. Bounded decompression.
+"""Whole records of an MCAP file, also if it is truncated, zeroed or has changed bytes. Bounded decompression.
 
-A chunk has a checksum, a message outside of one has none. Such a message is believed if a record follows it and, where
-the writer numbers its messages, if the next one is not inside it: a wrong length must not hide others. Behind what can
-not be read it goes on where the next record begins that fits its own length and is followed by another.
+A chunk has a checksum, a message outside of a chunk has none. Such a message is accepted if a record follows it and,
+where the writer numbers its messages, if the next one is not inside it: a wrong length must not hide others. After a
+damaged place, reading continues with the next record whose length matches its content and which another record follows.
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ from tdm_ros.data.mcap_layout import (
 
 LEAST_BUDGET = 1 << 30
 UNPACKS_BY = 20
-"""Files may unpack to `LEAST_BUDGET` or, if that is more, to this many times their size [bytes]."""
+"""Files may unpack to `LEAST_BUDGET` [bytes] or, if that is more, to this multiple of their size."""
 _PORTION = 1 << 20
 
 
 class UnpacksTooFarError(ValueError):
-    """A file would fill the memory; the text says so and names the remedy."""
+    """A file unpacks to more than its budget; the text names the remedy."""
 
 
 class Budget:
-    """Memory that may still be filled by unpacking; the files of one recording share it.
+    """Memory left for unpacking; the files of one recording share it.
 
     Parameters
     ----------
     size : int
-        Of the files [bytes].
+        Size of the files [bytes].
     limit : int, optional
-        Of what they unpack to [bytes].
+        Largest size of the unpacked data [bytes].
     """
 
     def __init__(self, size: int, limit: int | None = None) -> None:
@@ -65,12 +65,12 @@ class Budget:
         self._left = self.limit
 
     def take(self, count: int, name: object) -> None:
-        """Count so many bytes more.
+        """Subtract a number of bytes.
 
         Raises
         ------
         UnpacksTooFarError
-            If it is too much.
+            If fewer are left.
         """
         self._left -= count
         if self._left < 0:
@@ -81,12 +81,12 @@ class Budget:
 
 
 def is_zstd(data: bytes) -> bool:
-    """Whether bytes begin as zstd's do. No message of ROS 2 begins so."""
+    """Whether bytes begin with the head of a zstd frame, which no serialised message of ROS 2 does."""
     return data.startswith(zstandard.FRAME_HEADER)
 
 
 def unpack(compression: str, data: bytes, budget: Budget, name: object) -> tuple[bytes, str]:
-    """Undo a compression as far as it goes; return what came out, and "" or what is wrong with the rest.
+    """Decompress as far as possible; return the data, and "" or the error in the rest.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def unpack(compression: str, data: bytes, budget: Budget, name: object) -> tuple
     """
     portions = {"zstd": _zstd, "lz4": _lz4}.get(compression)
     if portions is None:
-        return b"", f"compression {compression!r} is not known here: zstd, lz4"
+        return b"", f"compression {compression!r} is unknown, expected zstd or lz4"
     parts: list[bytes] = []
     try:
         for part in portions(data):
@@ -124,29 +124,29 @@ def _lz4(data: bytes) -> Iterator[bytes]:
         rest = b""
         yield part
         if not part and decompressor.needs_input:
-            raise EOFError("it is cut")
+            raise EOFError("it is truncated")
 
 
 SMALL_CHUNK = 1 << 16
-"""A damaged chunk up to this size is left out; of a larger one the messages are kept that are whole [bytes]."""
+"""A damaged chunk up to this size is left out; of a larger one, whole messages are kept [bytes]."""
 MESSAGE_COST = 256
-"""What a message costs in memory besides its data [bytes]."""
+"""Memory of a message besides its data [bytes]."""
 ZEROS = bytes(64)
-"""A message without a checksum that ends in these, with nothing but zeros behind it, was cut by a power cut."""
+"""A message without a checksum that ends in these, with only zeros after it, was truncated by a power cut."""
 MOST_SENTENCES = 20
-"""Damaged places that are named one by one."""
+"""Largest number of damaged places that are reported one by one."""
 _SPOT = re.compile(rb"(?=[\x01-\x0f].{4}\x00{4})", re.DOTALL)
-"""Where a record may begin: its kind, and a length below 4 GiB; looked ahead for, as such places may overlap."""
+"""Possible begin of a record: opcode, and a length below 4 GiB; a lookahead, since such places may overlap."""
 
 
 class RecordReader:
-    """Reads one file once: iterate over it for channels, messages and metadata. A channel comes before its messages.
+    """Iterator over the channels, messages and metadata of one file, each channel before its messages; for one use.
 
     Parameters
     ----------
     path : Path
     advance : callable
-        Called with the number of bytes that were taken in, for a progress bar.
+        Called with the number of bytes that were read, for a progress bar.
     budget : Budget, optional
     """
 
@@ -160,11 +160,11 @@ class RecordReader:
         self.budget = budget or Budget(0)
         self.definitions = Definitions()
         self.is_mcap = False
-        """Whether there was anything to decipher."""
+        """Whether the file contains any record."""
         self.problems: list[str] = []
-        """A sentence for everything that was lost or left out."""
+        """One sentence per loss or omission."""
         self.notes: list[str] = []
-        """A sentence for what is unusual, with nothing lost."""
+        """One sentence per unusual property without a loss."""
         self.left_out: Counter[str] = Counter()
         self._announced: set[int] = set()
 
@@ -182,7 +182,7 @@ class RecordReader:
             self._advance(source.size)
 
     def _begin(self, source: Window) -> int | None:
-        """Where the records begin; None if this is no MCAP file."""
+        """Offset of the first record; None if this is no MCAP file."""
         head = source.get(0, 16)
         if head.startswith(MCAP0_MAGIC):
             return len(MCAP0_MAGIC)
@@ -204,7 +204,7 @@ class RecordReader:
         return None
 
     def passed(self, record: Any) -> Iterator[Channel | Message | Metadata]:
-        """What iteration gives for a record of the file."""
+        """Items of the iteration for a record of the file."""
         self.definitions.add(record)
         if isinstance(record, Message | Channel):
             number = record.channel_id if isinstance(record, Message) else record.id
@@ -221,7 +221,7 @@ class RecordReader:
             yield record
 
     def _unpacked(self, message: Message, channel: Channel) -> Message:
-        """The message, without the compression that rosbag2 gives each message on request."""
+        """Message without the compression per message that rosbag2 has as an option."""
         if channel.message_encoding != "cdr" or not is_zstd(message.data):
             return message
         data, problem = unpack("zstd", message.data, self.budget, self.path)
@@ -231,19 +231,19 @@ class RecordReader:
 
 
 class _Scan:
-    """The records of a file, or of a damaged chunk of it, one after the other."""
+    """Records of a file or of a damaged chunk of it, in order."""
 
     def __init__(self, reader: RecordReader, source: Source, start: int, top: bool = True) -> None:
         self._reader, self._source, self._top = reader, source, top
         self._at = start
-        self._held: tuple[int, Message] | None = None
+        self._pending: tuple[int, Message] | None = None
         self._numbered = True
         self._damaged = 0
         self._from_start = top and start == len(MCAP0_MAGIC)
         self._crc = zlib.crc32(MCAP0_MAGIC)
 
     def records(self) -> Iterator[Any]:
-        """What is whole."""
+        """Whole records."""
         while True:
             at = self._at
             end = self._whole(at)
@@ -259,7 +259,7 @@ class _Scan:
             self._at = end
             yield from self._take(at, opcode, end)
         if self._top:
-            self._say_how_it_ends(opcode == Opcode.FOOTER)
+            self._note_the_end(opcode == Opcode.FOOTER)
 
     def _take(self, at: int, opcode: int | None, end: int) -> Iterator[Any]:
         body = self._source.get(at + 9, end - at - 9)
@@ -280,18 +280,18 @@ class _Scan:
                 self._lose(at, end)
                 return
             if opcode == Opcode.MESSAGE:
-                self._held = at, record
+                self._pending = at, record
             else:
                 yield from self._reader.passed(record)
 
     def _release(self) -> Iterator[Any]:
-        """Believe the message that was held."""
-        if self._held is not None:
-            (_, message), self._held = self._held, None
+        """Accept the pending message."""
+        if self._pending is not None:
+            (_, message), self._pending = self._pending, None
             yield from self._reader.passed(message)
 
     def _whole(self, at: int, searched: bool = False) -> int | None:
-        """Where the record at an offset ends; None if none is there that can be believed."""
+        """End of the record at an offset; None if there is none that can be accepted."""
         end = end_of(self._source, at)
         if end is None:
             return None
@@ -308,7 +308,7 @@ class _Scan:
         return end if sound else None
 
     def _leads_on(self, at: int) -> bool:
-        """Whether a record that MCAP defines, or the end, comes behind those that it does not."""
+        """Whether a record that MCAP defines, or the end, follows those that it does not."""
         while at < self._source.size and self._source.get(at, 1)[0] >= 0x80:
             end = end_of(self._source, at)
             if end is None:
@@ -317,15 +317,15 @@ class _Scan:
         return at == self._source.size or self._whole(at) is not None
 
     def _skip(self) -> Iterator[Any]:
-        """Go on behind what cannot be read."""
-        at, held = self._at, self._held
-        resumed = self.resume(held[0] + 1 if held else at + 1, at)
-        if held and (
-            resumed < at  # its length was wrong
-            or self._follows(held[1], resumed)
-            or (held[1].data.endswith(ZEROS) and self._only_zeros(at))  # it was cut, and filled up
+        """Continue after a damaged place."""
+        at, pending = self._at, self._pending
+        resumed = self.resume(pending[0] + 1 if pending else at + 1, at)
+        if pending and (
+            resumed < at  # its length is wrong
+            or self._follows(pending[1], resumed)
+            or (pending[1].data.endswith(ZEROS) and self._only_zeros(at))  # truncated, and filled up
         ):
-            at, self._held = held[0], None
+            at, self._pending = pending[0], None
         yield from self._release()
         if resumed == self._source.size:
             yield from self._cut_chunk(at)
@@ -333,10 +333,10 @@ class _Scan:
         self._at = resumed
 
     def resume(self, start: int, at: int) -> int:
-        """Where a record begins again, behind ``start``, that is followed by another or by the end.
+        """Offset of the next record after ``start`` that another record or the end follows.
 
-        The record before ``at`` may have a wrong length, so that one may be inside it. That must lead to one that goes
-        beyond ``at``: what a message holds must not be taken for records.
+        The record before ``at`` may have a wrong length and contain further records. A chain of these must lead beyond
+        ``at``, since the content of a message must not be mistaken for records.
         """
         seen: set[int] = set()
         for spot in self._spots(start):
@@ -359,7 +359,7 @@ class _Scan:
             start += max(1, len(block) - 8)
 
     def _follows(self, message: Message, at: int) -> bool:
-        """Whether the message at an offset is the next that was written after another."""
+        """Whether the message at an offset was written directly after another."""
         return self._numbered and self._number_at(at) == message.sequence + 1
 
     def _number_at(self, at: int) -> int | None:
@@ -367,10 +367,10 @@ class _Scan:
         return int(U32.unpack(head[11:])[0]) if len(head) == 15 and head[0] == Opcode.MESSAGE else None
 
     def _hides_others(self, at: int, opcode: int | None) -> bool:
-        """Drop the message that is held if the one that was written next is in it: its length is wrong."""
-        if self._held is None or opcode not in (Opcode.MESSAGE, Opcode.DATA_END, None):
+        """Drop the pending message if the next written one is inside it: its length is wrong."""
+        if self._pending is None or opcode not in (Opcode.MESSAGE, Opcode.DATA_END, None):
             return False
-        start, message = self._held
+        start, message = self._pending
         number = self._number_at(at)
         if number is not None and number <= message.sequence:
             self._numbered = False
@@ -384,7 +384,7 @@ class _Scan:
                 end = self._whole(end, searched=True)
             if end == at:
                 self._lose(start, spot)
-                self._held, self._at = None, spot
+                self._pending, self._at = None, spot
                 return True
         return False
 
@@ -395,36 +395,36 @@ class _Scan:
         path, size = self._reader.path, self._source.size
         self._damaged += 1
         if end == size and self._only_zeros(at):
-            text = f"ends in {size - at} zeros, as a power cut leaves them; what is before them can be read"
+            text = f"ends in {size - at} zeros, as after a power cut; the records before them are read"
         elif end == size:
             text = f"ends in the middle of a record: its last {size - at} bytes cannot be read"
         else:
-            text = f"is damaged: {end - at} bytes from byte {at} on cannot be read, what follows them can"
+            text = f"is damaged: {end - at} bytes from byte {at} on cannot be read, the records after them are"
         if self._damaged <= MOST_SENTENCES:
             self._reader.problems.append(f"{path} {text}")
 
     def _only_zeros(self, at: int) -> bool:
-        """Whether nothing but zeros is in what can be seen of the rest."""
+        """Whether the next `WINDOW` bytes are zeros."""
         return not self._source.get(at, WINDOW).strip(b"\0")
 
-    def _compare_checksum(self, said: int) -> None:
-        if self._from_start and said and said != self._crc:
+    def _compare_checksum(self, expected: int) -> None:
+        if self._from_start and expected and expected != self._crc:
             self._reader.problems.append(
-                f"{self._reader.path}: the checksum does not match, some byte in it was changed"
+                f"{self._reader.path}: the checksum does not match, so a byte of the file was changed"
             )
         self._from_start = False
 
-    def _say_how_it_ends(self, finished: bool) -> None:
+    def _note_the_end(self, finished: bool) -> None:
         reader = self._reader
         if self._damaged > MOST_SENTENCES:
             reader.problems.append(f"{reader.path} is damaged in {self._damaged - MOST_SENTENCES} more places")
         if finished and self._source.get(self._source.size - 8, 8) != MCAP0_MAGIC:
-            reader.notes.append(f"{reader.path} is cut behind its last message: its very end is missing")
+            reader.notes.append(f"{reader.path} is truncated after its last message: its end is missing")
         elif not finished and not self._damaged:
             reader.notes.append(f"{reader.path} is not finished: it is still being written, or its writer was killed")
 
     def _chunk(self, body: bytes) -> Iterator[Any]:
-        """The records of a chunk that is whole by its length."""
+        """Records of a chunk of valid length."""
         _, _, size, checksum, name = CHUNK.unpack_from(body)
         compression = body[CHUNK.size : CHUNK.size + name].decode(errors="replace")
         data, problem = body[CHUNK.size + name + 8 :], ""
@@ -447,16 +447,16 @@ class _Scan:
             yield from self._reader.passed(record)
 
     def _damaged_chunk(self, data: bytes, problem: str) -> Iterator[Any]:
-        """Its definitions, and of a large one what seems whole; of a compressed one nothing can be told apart."""
+        """Definitions of a damaged chunk, and messages of a large one that are consistent; none of a compressed one."""
         found = list(_Scan(self._reader, Memory(data), 0, top=False).records())
         kept = [one for one in found if len(data) > SMALL_CHUNK or not isinstance(one, Message)]
         count = sum(isinstance(one, Message) for one in kept)
-        text = f"{count} messages that seem whole are kept" if count else "its messages are left out"
+        text = f"{count} messages with consistent lengths are kept" if count else "its messages are left out"
         self._reader.problems.append(f"{self._reader.path}: a chunk is damaged and {text} ({problem})")
         yield from kept
 
     def _cut_chunk(self, at: int) -> Iterator[Any]:
-        """The whole records of a compressed chunk that the end of the file cuts."""
+        """Whole records of a compressed chunk that the end of the file truncates."""
         head = self._source.get(at, 9 + CHUNK.size)
         if (
             len(head) < 9 + CHUNK.size

@@ -1,4 +1,4 @@
-"""Transitions from states: consecutive cycles of one run, several arms, any order."""
+"""Transitions from states of consecutive cycles, and their order: gaps, duplicates, several arms."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from numpy.typing import NDArray
 
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import COMMANDED, Announcement, Source
-from tdm_ros.data.log import LoggedTransition
-from tdm_ros.replay.store import Step
 from tdm_ros.tasks import observe
-from tdm_ros.types import CycleRange, CycleSet, RunNames
+from tdm_ros.types import CycleRange, CycleSet, LoggedTransition, RunNames, Step
 
 
 def chains(begins: Sequence[Hashable], ends: Sequence[Hashable]) -> list[list[int]]:
-    """Positions of each unbroken chain, the chains in the order of their first members.
+    """Positions of the items of each unbroken chain, chains in the order of their first items.
 
     Parameters
     ----------
     begins, ends : sequence of hashable, of one length
-        What each item begins with, and what the one after it must begin with.
+        Key of each item, and the key of the item that continues it.
     """
     waiting: defaultdict[Hashable, deque[int]] = defaultdict(deque)
     for position, begin in enumerate(begins):
@@ -44,20 +42,21 @@ def chains(begins: Sequence[Hashable], ends: Sequence[Hashable]) -> list[list[in
 
 
 PATIENCE = 200
-"""Steps of one arm that wait for the end of another one's trajectory; that arm may be gone for ever."""
+"""Largest number of steps of one arm that wait for the end of another one's trajectory, whose arm may have stopped."""
 
 
 class Interleave:
-    """Passes the steps of one arm on as they come, and keeps those of the others until its trajectory has ended.
+    """Queue that writes whole trajectories of several arms one after the other.
 
-    Of a single arm nothing ever waits. Of several, steps wait about as long as an episode lasts.
+    Steps of one arm are written as they arrive, those of others wait until its trajectory has ended, about the length
+    of an episode. With a single arm no step waits.
 
     Parameters
     ----------
     write : callable
-        Takes an arm's name and its next step.
+        Called with an arm's name and its next step.
     close : callable
-        Ends the trajectory that is open.
+        Ends the open trajectory.
     """
 
     def __init__(self, write: Callable[[str, LoggedTransition], None], close: Callable[[], None]) -> None:
@@ -67,11 +66,11 @@ class Interleave:
 
     @property
     def waiting(self) -> int:
-        """How many steps wait."""
+        """Number of waiting steps."""
         return sum(map(len, self._waiting.values()))
 
     def add(self, arm: str, step: LoggedTransition) -> None:
-        """Take the next step of an arm; ``last`` says that its trajectory ends with it."""
+        """Add the next step of an arm; its trajectory ends with a step that is ``last``."""
         if self._open in (None, arm):
             self._put(arm, step)
         else:
@@ -80,22 +79,22 @@ class Interleave:
             if len(waiting) > PATIENCE:
                 self._close()
                 self._open = None
-        self._go_on()
+        self._write_waiting()
 
     def settle(self) -> None:
-        """Let nothing wait any more: end trajectories that are open."""
+        """Write all waiting steps; open trajectories end."""
         while self._waiting:
             if self._open is not None:
                 self._close()
                 self._open = None
-            self._go_on()
+            self._write_waiting()
 
     def _put(self, arm: str, step: LoggedTransition) -> None:
         self._write(arm, step)
         self._open = None if step.last else arm
 
-    def _go_on(self) -> None:
-        """While no trajectory is open, pass on one that waits; one that has ended, if there is one."""
+    def _write_waiting(self) -> None:
+        """While no trajectory is open, write a waiting one, preferably one that has ended."""
         while self._open is None and self._waiting:
             whole = (arm for arm, steps in self._waiting.items() if any(step.last for step in steps))
             arm = next(whole, next(iter(self._waiting)))
@@ -108,22 +107,22 @@ class Interleave:
 
 
 def _kind(source: int) -> Source:
-    """Transitions of one piece are of one kind: commanded, driven home, or held."""
+    """Kind of a source: transitions of one piece are all commanded, all motions home, or all holds."""
     return Source.POLICY if source in COMMANDED else Source(source)
 
 
 LARGEST_STEP = 2**32 - 1
 RUNS = 4
-"""Runs of an arm whose newest states are kept: a foreign state on the topic does not interrupt the recording."""
+"""Number of runs whose newest states are kept, so that a foreign state on the topic interrupts no recording."""
 
 
 class Pairing:
-    """Pairs states into transitions, one cycle late, because only the next cycle tells which was the last.
+    """Pairs states into transitions, one cycle late, since the next cycle determines whether one is the last.
 
     Parameters
     ----------
     find : callable
-        Gives the announcement of an episode by number, or None if it is not known.
+        Returns the announcement of an episode by number, or None if it is unknown.
     """
 
     def __init__(self, find: Callable[[int], Announcement | None]) -> None:
@@ -131,12 +130,12 @@ class Pairing:
         self._before: dict[str, ArmSample] = {}
         self._waiting: LoggedTransition | None = None
         self.gaps = 0
-        """Cycles that were lost between two states."""
+        """Number of cycles that are missing between two states."""
         self.orphans = 0
-        """Transitions dropped because their episode was never announced to us, or for other cycles."""
+        """Number of transitions without an announcement of their episode for their cycles; they are dropped."""
 
     def add(self, sample: ArmSample) -> LoggedTransition | None:
-        """Take the next state in; return the transition that is complete now, if one is."""
+        """Add the next state; return the transition that is complete now, or None."""
         before = self._before.pop(sample.run, None)
         if before is not None and sample.cycle == before.cycle:
             self._before[sample.run] = before
@@ -150,34 +149,34 @@ class Pairing:
         ready, self._waiting = self._waiting, self._pair(before, sample)
         if ready is None:
             return None
-        return ready if self._goes_on(ready) else replace(ready, last=True)
+        return ready if self._continues(ready) else replace(ready, last=True)
 
     def flush(self) -> LoggedTransition | None:
-        """Close the transition that waits for its successor: there will be none."""
+        """Return the waiting transition, or None, as the last of its piece."""
         ready, self._waiting = self._waiting, None
         return replace(ready, last=True) if ready else None
 
-    def _goes_on(self, ready: LoggedTransition) -> bool:
+    def _continues(self, ready: LoggedTransition) -> bool:
         after = self._waiting
         if after is None or (after.run, after.cycle) != (ready.run, ready.cycle + 1):
             return False
         return after.episode == ready.episode and _kind(after.source) == _kind(ready.source)
 
     def _pair(self, before: ArmSample, after: ArmSample) -> LoggedTransition | None:
-        """Make a transition, or None for a cycle that belongs to no episode, no drive home and no person."""
+        """Make a transition; None for a cycle of no episode, no motion home and without the operator."""
         free = after.source == Source.RESET or (after.source == Source.HUMAN and after.episode == 0)
         if after.episode == 0 and not free:
             return None
-        told = self._find(after.episode)
-        number = before.cycle - told.start_cycle if told else 0
+        announced = self._find(after.episode)
+        number = before.cycle - announced.start_cycle if announced else 0
         if not 0 <= number <= LARGEST_STEP:  # the episode was announced for other cycles
-            told, number = None, 0
-        if told is None and not free:
+            announced, number = None, 0
+        if announced is None and not free:
             self.orphans += 1
             return None
-        # Between episodes the operator has no goal: it is where the hand gets.
+        # Between episodes the operator has no goal: the goal is the position that the hand reaches.
         reached = after.hand_m if after.source == Source.HUMAN else ()
-        goal: NDArray[np.float32] = told.goal if told else np.array(reached, np.float32)
+        goal: NDArray[np.float32] = announced.goal if announced else np.array(reached, np.float32)
         step = Step(
             observe(before.q_rad, before.qd_rad_s, before.hand_m),
             after.action,
@@ -202,10 +201,10 @@ class Pairing:
 
 
 class Joining:
-    """Feeds transitions to a learner so that no trajectory runs across a hole in what was received.
+    """Filter of a stream of transitions before a learner: no trajectory continues across a gap.
 
-    A killed collector cannot mark its last transition as the last of its piece; the reader sees it from what
-    comes next. Transitions that were seen before, and those that nobody learns from, are left out.
+    A killed collector cannot mark its last transition as the last of its piece; the next transition shows it.
+    Duplicates, and transitions that are not experience to learn from, are left out.
     """
 
     def __init__(self) -> None:
@@ -213,10 +212,10 @@ class Joining:
         self._seen, self._names = CycleSet(), RunNames()
         self._next: tuple[str, int] | None = None
         self.repeated = 0
-        """Transitions that came again."""
+        """Number of duplicates."""
 
     def add(self, transition: LoggedTransition) -> LoggedTransition | None:
-        """Take the next transition in; return the one before it, its ``last`` now certain, or None."""
+        """Add the next transition; return the one before it, with its final ``last``, or None."""
         run, cycle = self._names.of(transition.run, transition.cycle), transition.cycle
         if not self._seen.add(CycleRange(run, cycle, cycle + 1)):
             self.repeated += 1
@@ -229,14 +228,14 @@ class Joining:
         return ready if follows else replace(ready, last=True)
 
     def has(self, transition: LoggedTransition) -> bool:
-        """Whether a transition, which names its run, was seen before."""
+        """Whether a transition, which names its run, was added before."""
         return self._seen.has(transition.run, transition.cycle)
 
     def follows(self, transition: LoggedTransition) -> bool:
-        """Whether nothing can lie between this transition and what was seen before it."""
+        """Whether no transition is missing between this one and the one that was added last."""
         return self._next == (transition.run, transition.cycle) or self.has(transition)
 
     def flush(self) -> LoggedTransition | None:
-        """The transition that waits for its successor, as the last of its piece: there will be none."""
+        """Return the waiting transition, or None, as the last of its piece."""
         ready, self._waiting = self._waiting, None
         return replace(ready, last=True) if ready else None

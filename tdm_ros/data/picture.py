@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.data.pieces import SOURCES, commanded_pieces, episodes, is_commanded, known_tasks
+from tdm_ros.control.timeline import Source
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.summary import Summary, distances, modes_of
-from tdm_ros.data.table import Table
+from tdm_ros.data.table import SOURCES, Columns, Table, commanded_pieces, episodes, is_commanded, known_tasks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,7 @@ def draw(path: Path, recording: Recording, table: Table, summary: Summary) -> Pa
     Raises
     ------
     DataError
-        If there is no transition to draw, or the name ends in something that is no picture.
+        If there is no transition to draw, or the suffix of the name is no image format.
     """
     if not len(table):
         raise DataError(f"{recording.name} has no transition of tdm_ros: there is nothing to draw")
@@ -60,12 +60,12 @@ def draw(path: Path, recording: Recording, table: Table, summary: Summary) -> Pa
     try:
         figure.savefig(path)
     except ValueError as error:
-        raise DataError(f"{path} cannot be drawn: {error}; a name that ends in .png will do") from error
+        raise DataError(f"{path} cannot be drawn: {error}; give a name that ends in .png") from error
     return path
 
 
 def _draw_strip(axes: Axes, table: Table, time_s: NDArray[np.float64]) -> None:
-    """Who commanded, a row each, over time; the limiter's interventions and lost cycles below."""
+    """Sources of commands over time, one row each; the limiter's interventions and missing cycles below."""
     columns = table.columns
     present = [name for number, name in SOURCES.items() if (columns["source"] == number).any()]
     numbers = {name: number for number, name in SOURCES.items()}
@@ -80,7 +80,7 @@ def _draw_strip(axes: Axes, table: Table, time_s: NDArray[np.float64]) -> None:
     labels = [f"{name}: {mask.sum()}" for name, mask, _ in reversed(rows)]
     axes.set_yticks(range(len(rows)), labels, fontsize="small")
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_title("who commanded, and when (number of transitions)", fontsize="small", loc="left")
+    axes.set_title("source of the command (number of transitions)", fontsize="small", loc="left")
     axes.tick_params(labelbottom=False)
 
 
@@ -102,7 +102,7 @@ def _runs(time_s: NDArray[np.float64], mask: NDArray[np.bool_], width: float) ->
 
 
 def _draw_ends(axes: Axes, recording: Recording, table: Table, time_s: NDArray[np.float64], unit: str) -> None:
-    """Distance to the goal during each episode, and where it ended."""
+    """Distance to the goal during each episode, and final distance."""
     columns = table.columns
     scale, shown = (100, "cm") if unit == "m" else (1, unit or "unit of the goal")
     distance, modes = scale * distances(columns), modes_of(recording)
@@ -111,10 +111,10 @@ def _draw_ends(axes: Axes, recording: Recording, table: Table, time_s: NDArray[n
         if not np.isfinite(distance[rows]).any():
             continue
         axes.plot(time_s[rows], distance[rows], color="0.75", lw=0.6, zorder=1)
-        human = (columns["source"][rows] == 2).any()
+        human = (columns["source"][rows] == Source.HUMAN).any()
         mode = modes.get(int(columns["episode"][rows[0]]), "train")
-        kind = "a person drove" if human else {"train": "training", "evaluate": "evaluation"}[mode]
-        colour = {"training": "tab:blue", "evaluation": "tab:green", "a person drove": "tab:orange"}[kind]
+        kind = "operator" if human else {"train": "training", "evaluate": "evaluation"}[mode]
+        colour = {"training": "tab:blue", "evaluation": "tab:green", "operator": "tab:orange"}[kind]
         label = None if kind in labelled else f"end of an episode: {kind}"
         labelled.add(kind)
         axes.plot(time_s[rows[-1]], distance[rows[-1]], "o", ms=4, color=colour, label=label, zorder=2)
@@ -131,7 +131,7 @@ def _draw_ends(axes: Axes, recording: Recording, table: Table, time_s: NDArray[n
     axes.set_xlim(0, 1.01 * max(float(time_s.max()), 1e-3))
 
 
-def _goal_axes(columns: dict[str, NDArray[Any]], unit: str) -> tuple[tuple[str, ...], str]:
+def _goal_axes(columns: Columns, unit: str) -> tuple[tuple[str, ...], str]:
     task = known_tasks().get(str(columns["task"][0]))
     size = columns["next_achieved_goal"].shape[1]
     return (task.goal.names if task else tuple(f"goal {i}" for i in range(size))), unit
@@ -154,7 +154,7 @@ def _draw_path(axes: Axes, table: Table, pair: tuple[int, int], names: tuple[str
         axes.plot(goals[ends, a], goals[ends, b], "x", ms=5, color="black", label=f"{len(ends)} goals")
         axes.legend(loc="upper right", fontsize="small")
     axes.set(xlabel=f"{names[a]} [{unit}]", ylabel=f"{names[b]} [{unit}]", aspect="equal")
-    axes.set_title("where it went, coloured as above", fontsize="small", loc="left")
+    axes.set_title("positions by source, coloured as above", fontsize="small", loc="left")
 
 
 def _draw_actions(axes: Axes, table: Table) -> None:

@@ -1,4 +1,4 @@
-"""Recording in memory: the messages of an MCAP log in order, byte by byte, and its damage."""
+"""Recording in memory: serialised messages in the order of the log, and sentences on its damage."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ EPISODE_TYPE = "tdm_ros/msg/Episode"
 
 
 class DataError(ValueError):
-    """A recording cannot be used; the text is one sentence that says why and what to do."""
+    """A recording cannot be used; the text is one sentence with the reason and the remedy."""
 
 
 @dataclass(frozen=True)
 class Channel:
-    """A topic as a file declares it.
+    """Topic as declared in a file.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class Channel:
     schema : bytes
         Text of the message definition.
     schema_encoding, encoding : str
-        ``ros2msg`` and ``cdr`` in what ROS 2 records.
+        ``ros2msg`` and ``cdr`` in recordings of ROS 2.
     metadata : tuple of (str, str)
-        In its order; ``offered_qos_profiles`` is there.
+        In the order of the file; contains ``offered_qos_profiles``.
     """
 
     topic: str
@@ -43,7 +43,7 @@ class Channel:
 
 
 class Message(NamedTuple):
-    """One message as it stands in the file."""
+    """One serialised message with its entry in the file."""
 
     channel: int
     """Index into `Recording.channels`."""
@@ -57,21 +57,21 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """What could be read.
+    """Readable content of some files.
 
     Parameters
     ----------
     name : str
-        Where it came from, for sentences.
+        Its path, for error messages.
     channels : tuple of Channel
     messages : list of Message
         In the order of the files.
     metadata : tuple of (str, dict)
         MCAP's own metadata records: name, content.
     problems : tuple of str
-        A sentence for everything that was lost or left out.
+        One sentence per loss or omission.
     notes : tuple of str
-        A sentence for what is unusual, with nothing lost.
+        One sentence per unusual property without a loss.
     """
 
     name: str
@@ -82,11 +82,11 @@ class Recording:
     notes: tuple[str, ...] = ()
 
     def with_messages(self, messages: list[Message]) -> Recording:
-        """The same recording with only these messages."""
+        """Copy of the recording with these messages only."""
         return replace(self, messages=messages)
 
     def of_type(self, type_name: str) -> Iterator[tuple[int, Any]]:
-        """Decode the messages of a type; yields position in `messages` and message. Those that fail are left out."""
+        """Position in `messages` and content of each message of a type; damaged ones are left out."""
         decoders = {i: decoder(c) for i, c in enumerate(self.channels) if c.type_name == type_name}
         for position, message in enumerate(self.messages):
             decode = decoders.get(message.channel)
@@ -95,13 +95,13 @@ class Recording:
                 yield position, found
 
     def not_taken(self, taken: int) -> list[str]:
-        """A sentence, if ``taken`` is not the number of its transitions; a missing definition has its own."""
+        """Sentence on the transitions beyond the ``taken`` ones; a missing definition has a sentence of its own."""
         ours = {i for i, c in enumerate(self.channels) if c.type_name == TRANSITION_TYPE and decoder(c)}
         other = sum(message.channel in ours for message in self.messages) - taken
         if other <= 0:
             return []
         return [
-            f"{self.name}: {other} transitions cannot be decoded, or are of another shape or task than the others: "
+            f"{self.name}: {other} transitions cannot be decoded, or have another shape or task than the others: "
             "their bytes were changed, or they were recorded by another version"
         ]
 
@@ -112,32 +112,32 @@ class Recording:
 
 
 def tasks_in(counts: Counter[str]) -> set[str]:
-    """Tasks of transitions, of the numbers by which each is named.
+    """Tasks of transitions, from the number of transitions per task.
 
-    One that a single transition names beside others is none: a byte of that transition was changed.
+    A task of a single transition, beside others with more, is ignored: a byte of that transition was changed.
     """
     return {task for task, count in counts.items() if count > 1} or set(counts)
 
 
 def decoder(channel: Channel) -> Any:
-    """What turns the bytes of a channel into messages, or None where it is not ROS 2's encoding."""
+    """Function that decodes the messages of a channel; None if it does not have ROS 2's encoding."""
     schema = Schema(id=1, name=channel.type_name, encoding=channel.schema_encoding, data=channel.schema)
     try:
         return DecoderFactory().decoder_for(channel.encoding, schema)
-    except Exception:  # whatever a foreign definition does to the parser
+    except Exception:  # the parser raises anything on a foreign definition
         return None
 
 
 def decoded(decode: Any, data: bytes) -> Any:
-    """The message, or None if the bytes are none of its kind."""
+    """Decoded message; None if the bytes are damaged."""
     try:
         return decode(data)
-    except Exception:  # damaged bytes do anything to it: a length of gigabytes, no UTF-8, past the end
+    except Exception:  # damaged bytes: a length of gigabytes, invalid UTF-8, past the end
         return None
 
 
 def joined(name: str, parts: Sequence[Recording]) -> Recording:
-    """Several recordings after one another; channels that say the same become one."""
+    """Concatenate recordings; equal channels become one."""
     channels: dict[Channel, int] = {}
     messages: list[Message] = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""Recordings from the paths that the user gives: MCAP files, bags, and all other formats."""
+"""Recordings from the paths that the user gives: MCAP files, bags, run folders, Parquet and LeRobot datasets."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 from mcap.records import Channel, Message, Schema
 
-from tdm_ros.data import lerobot_files, npz_file, parquet_files
 from tdm_ros.data import recording as data
+from tdm_ros.data.lerobot import is_lerobot, read_lerobot
 from tdm_ros.data.log import LOG_FOLDER, mcap_files
 from tdm_ros.data.mcap_records import Budget, RecordReader, UnpacksTooFarError
+from tdm_ros.data.parquet import is_parquet, read_parquet
 from tdm_ros.data.recording import DataError, Recording, joined
 
 _NONE = Schema(id=0, data=b"", encoding="", name="")
@@ -21,19 +22,19 @@ _NONE = Schema(id=0, data=b"", encoding="", name="")
 def read_mcap(
     path: Path, advance: Callable[[int], Any] = lambda count: None, budget: Budget | None = None
 ) -> data.Recording:
-    """Read a file, as `RecordReader` does.
+    """Read an MCAP file by `RecordReader`.
 
     Parameters
     ----------
     path : Path
     advance : callable
-        Called with the number of bytes that were taken in, for a progress bar.
+        Called with the number of bytes that were read, for a progress bar.
     budget : Budget, optional
 
     Raises
     ------
     UnpacksTooFarError
-        If it would fill the memory.
+        If the budget does not allow it.
     """
     reader = RecordReader(path, advance, budget)
     channels: dict[int, int] = {}
@@ -59,7 +60,7 @@ def read_mcap(
 
 
 def _undecodable(path: Path, channels: list[data.Channel], messages: list[data.Message]) -> Iterator[str]:
-    """A sentence for each topic whose messages nobody can decode, though they may be ours."""
+    """One sentence per topic that may have messages of tdm_ros which cannot be decoded."""
     counts = Counter(message.channel for message in messages)
     for number, channel in enumerate(channels):
         if not counts[number] or channel.type_name not in ("", data.TRANSITION_TYPE, data.EPISODE_TYPE):
@@ -68,33 +69,29 @@ def _undecodable(path: Path, channels: list[data.Channel], messages: list[data.M
         if not channel.schema:
             yield (
                 f"{what}the file has no definition of their type {channel.type_name or ''}".rstrip()
-                + ", as the recorder did not find it; source the workspace with tdm_ros before `ros2 bag record`"
+                + ", since the recorder did not find it; source the workspace with tdm_ros before `ros2 bag record`"
             )
         elif (channel.schema_encoding, channel.encoding) != ("ros2msg", "cdr"):
             yield f"{what}they are {channel.encoding} by {channel.schema_encoding}, expected cdr by ros2msg"
 
 
-READERS = {
-    npz_file.is_ours: npz_file.read_npz,
-    lerobot_files.is_ours: lerobot_files.read_lerobot,
-    parquet_files.is_ours: parquet_files.read_parquet,
-}
+DATASETS = {is_lerobot: read_lerobot, is_parquet: read_parquet}
 
 
 def log_folder(path: Path) -> Path:
-    """The folder of the MCAP files: that of a run is inside it."""
+    """Folder of the MCAP files of a run folder, bag or log."""
     return path / LOG_FOLDER if (path / LOG_FOLDER).is_dir() else path
 
 
 def is_recording(path: Path) -> bool:
-    """Whether there is something that `read` may read."""
+    """Whether a path has a layout that `read` reads."""
     if path.is_file() and path.suffix == ".mcap":
         return True
-    return any(ours(path) for ours in READERS) or (path.is_dir() and bool(mcap_files(log_folder(path))))
+    return any(has_layout(path) for has_layout in DATASETS) or (path.is_dir() and bool(mcap_files(log_folder(path))))
 
 
 def read(path: Path, progress: bool = False, unpack_limit: int | None = None) -> Recording:
-    """Read an MCAP file, a folder of them, a run's folder, or what `tdm_ros data convert` made.
+    """Read an MCAP file, a folder of them, a run folder, or a Parquet or LeRobot dataset of `tdm_ros data convert`.
 
     Parameters
     ----------
@@ -102,17 +99,19 @@ def read(path: Path, progress: bool = False, unpack_limit: int | None = None) ->
     progress : bool
         Show a progress bar.
     unpack_limit : int, optional
-        Memory that it may take when unpacked [bytes]; by default as `Budget` has it.
+        Largest size of the unpacked data [bytes]; default: that of `Budget`.
 
     Raises
     ------
     DataError
-        If there is nothing of the kind, or it would take more memory.
+        If there is no recording, or it unpacks to more.
     """
     try:
-        for ours, reader in READERS.items():
-            if ours(path):
+        for has_layout, reader in DATASETS.items():
+            if has_layout(path):
                 return reader(path, Budget(_size(path), unpack_limit))
+        if path.suffix == ".npz" and path.is_file():
+            raise DataError(f"{path} is an exported npz file, which is not read back: use the original log")
         files = [path] if path.is_file() else mcap_files(log_folder(path)) if path.is_dir() else []
         if not files:
             raise DataError(_why_nothing(path))
@@ -132,16 +131,16 @@ def _size(path: Path) -> int:
 
 
 def read_whole(path: Path, progress: bool = False, unpack_limit: int | None = None) -> Recording:
-    """The same where at least one message is needed.
+    """Read as `read` does a recording with at least one message.
 
     Raises
     ------
     DataError
-        If nothing in it is whole; the sentence says why.
+        If it has none; the sentence has the reason.
     """
     found = read(path, progress, unpack_limit)
     if not found.messages:
-        raise DataError("; ".join(found.problems) or f"{path} holds no message: nothing was recorded")
+        raise DataError("; ".join(found.problems) or f"{path} contains no message: nothing was recorded")
     return found
 
 
@@ -152,11 +151,11 @@ def _why_nothing(path: Path) -> str:
         return f"{path} is compressed as a whole, as rosbag2 does on request: unpack it with `zstd -d {path}/*.zstd`"
     if any(path.glob("*.db3")):
         return f"{path} is a rosbag2 in SQLite: `ros2 bag convert` makes MCAP of it (storage_id: mcap)"
-    return f"{path} holds no recording: no .mcap file, no {LOG_FOLDER}/; `tdm_ros data list` shows what was recorded"
+    return f"{path} contains no recording: no .mcap file, no {LOG_FOLDER}/; `tdm_ros data list` shows what was recorded"
 
 
 def find(roots: Sequence[Path]) -> Iterator[Path]:
-    """Every recording below some folders: a run once, not each of its files."""
+    """Recordings below some folders: each run once, not each of its files."""
     for root in roots:
         if not root.exists():
             raise DataError(f"{root} does not exist: give a folder of runs or a recording")

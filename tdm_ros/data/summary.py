@@ -1,10 +1,10 @@
-"""Summary of a recording in numbers."""
+"""Summary and validation of a recording."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import Mode, Source, State
-from tdm_ros.data.pieces import SOURCES, commanded_pieces, episodes, known_tasks, lost_cycles, rate_hz
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording, tasks_in
 from tdm_ros.data.sources import log_folder, read
-from tdm_ros.data.table import Table
+from tdm_ros.data.table import (
+    SOURCES,
+    VECTORS,
+    Columns,
+    Table,
+    commanded_pieces,
+    episodes,
+    is_commanded,
+    known_tasks,
+    missing_cycles,
+    rate_hz,
+    tracks,
+)
+from tdm_ros.tasks import Channels, TaskSpec
 
 NEAR = (0.01, 0.02, 0.05)
-"""Distances that episodes which end within are counted by [goal unit]."""
+"""Final distances within which episodes are counted as reached [goal unit]."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `tdm_ros data inspect` tells.
+    """Output of `tdm_ros data inspect`.
 
     Parameters
     ----------
@@ -32,25 +44,25 @@ class Summary:
     tasks : list of str
         Fingerprints.
     unit : str
-        Of the distances; "" where the task is none of ours.
+        Unit of the distances; "" for a task that is not in this package.
     start : str
         Local time of the first transition.
     duration_s, robot_s : float
-        From the first message to the last; of transitions [s].
+        From the first message to the last; total time of the transitions [s].
     topics : dict
         Topic -> number of messages.
     transitions, damaged : int
-        Readable ones; messages of that type that cannot be decoded.
+        Number of transitions; of messages of that type that cannot be decoded.
     sources : dict
-        Who commanded -> number of transitions.
+        Source of the command -> number of transitions.
     pieces : int
-        Unbroken runs of commanded transitions: what hindsight goals are drawn from.
+        Unbroken sequences of commanded transitions, from which hindsight goals are drawn.
     episodes : dict
-        Number, length, and for each mode how many there are, how close they ended, how many near their goal.
+        Number, length, and per mode: number, final distances, number of goals reached.
     takeovers : int
-        Times that a person took over or began to drive.
+        Number of times that the operator took control.
     limited, limited_share
-        Transitions whose command the limiter changed.
+        Number and fraction of transitions whose command the limiter changed.
     gaps, lost_cycles : int
         Inside episodes.
     problems, notes : list of str
@@ -81,8 +93,8 @@ class Summary:
         return asdict(self)
 
 
-def distances(columns: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """How far each transition ends from its goal, (N,) [goal unit]; NaN where there is none, as in drives home."""
+def distances(columns: Columns) -> NDArray[np.float64]:
+    """Distance between next achieved and desired goal, (N,) [goal unit]; NaN without a goal, as in motions home."""
     found = np.full(len(columns["cycle"]), np.nan)
     reached, goal = columns["next_achieved_goal"], columns["desired_goal"]
     if reached.shape != goal.shape:
@@ -99,7 +111,7 @@ def distances(columns: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
 
 
 def summarise(recording: Recording, table: Table) -> Summary:
-    """Count what a recording holds; its transitions are the rows of ``table``."""
+    """Summarise a recording whose transitions are the rows of ``table``."""
     topics: dict[str, int] = {channel.topic: 0 for channel in recording.channels}
     for message in recording.messages:
         topics[recording.channels[message.channel].topic] += 1
@@ -119,7 +131,7 @@ def summarise(recording: Recording, table: Table) -> Summary:
     task = known_tasks().get(tasks[0])
     source, limited = columns["source"], columns["limited"]
     human = np.concatenate([[False], source == Source.HUMAN])
-    gaps, missing = lost_cycles(table)
+    gaps, missing = missing_cycles(table)
     first_s = float(columns["stamp_ns"].min()) / 1e9
     return replace(
         common,
@@ -150,12 +162,12 @@ def _episodes(recording: Recording, table: Table) -> dict[str, Any]:
     return {
         "count": len(found),
         "steps": {"median": float(np.median(length)), "shortest": int(length.min()), "longest": int(length.max())},
-        "modes": {str(kind): _ends(ends[kinds == kind]) for kind in sorted(set(kinds))},
+        "modes": {str(kind): _final_distances(ends[kinds == kind]) for kind in sorted(set(kinds))},
     }
 
 
-def _ends(final: NDArray[np.float64]) -> dict[str, Any]:
-    """How close the episodes of a mode ended; those without a goal are not judged."""
+def _final_distances(final: NDArray[np.float64]) -> dict[str, Any]:
+    """Statistics of the final distances of a mode's episodes; those without a goal are not judged."""
     judged = final[np.isfinite(final)]
     result: dict[str, Any] = {"count": len(final), "judged": len(judged)}
     if len(judged):
@@ -178,11 +190,11 @@ def modes_of(recording: Recording) -> dict[int, str]:
 
 
 def as_text(summary: Summary) -> str:
-    """The summary for a person."""
-    lines = [summary.name, f"  {'task':<18}{', '.join(summary.tasks) or 'no transition of tdm_ros'}"]
+    """Summary as text."""
+    lines = [summary.name, f"  {'task':<20}{', '.join(summary.tasks) or 'no transition of tdm_ros'}"]
 
     def add(name: str, text: str) -> None:
-        lines.append(f"  {name:<18}{text}")
+        lines.append(f"  {name:<20}{text}")
 
     add("topics", ", ".join(f"{topic} {count}" for topic, count in summary.topics.items()) or "none")
     if summary.transitions:
@@ -197,13 +209,13 @@ def as_text(summary: Summary) -> str:
         add("episodes", _episode_text(summary.episodes))
         for mode, ends in summary.episodes.get("modes", {}).items():
             add(f"  {mode}", _ends_text(ends, summary.unit))
-        add("a person drove", f"{summary.takeovers} times" if summary.takeovers else "never")
+        add("operator took over", f"{summary.takeovers} times" if summary.takeovers else "never")
         add("limiter", f"changed {summary.limited} commands ({summary.limited_share:.1%})")
         add("cycle gaps", f"{summary.gaps} inside episodes, {summary.lost_cycles} cycles lost")
     if summary.damaged:
         add(
             "unreadable",
-            f"{summary.damaged} transitions cannot be decoded, or are of another shape or task than the others",
+            f"{summary.damaged} transitions cannot be decoded, or have another shape or task than the others",
         )
     return "\n".join(lines)
 
@@ -233,7 +245,7 @@ COLUMNS = ("recording", "task", "transitions", "human", "episodes", "length", "r
 
 
 def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
-    """What the list says of a recording; one that cannot be read says why in ``problems``."""
+    """Row of the list; for a recording that cannot be read ``problems`` has the reason."""
     found: dict[str, Any] = {"path": str(path), "transitions": 0, "human": 0, "episodes": 0, "tasks": [], "notes": []}
     where = log_folder(path)
     files = [where] if where.is_file() else [file for file in where.rglob("*") if file.is_file()]
@@ -246,7 +258,7 @@ def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
     times = [message.log_time for message in recording.messages]
     return found | {
         "transitions": len(transitions),
-        "human": sum(message.source == 2 for message in transitions),
+        "human": sum(message.source == Source.HUMAN for message in transitions),
         "episodes": len({m.episode for _, m in recording.of_type(EPISODE_TYPE)} - {0}),
         "tasks": sorted(tasks_in(Counter(message.task for message in transitions))),
         "start_ns": min(times, default=0),
@@ -257,7 +269,7 @@ def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
 
 
 def as_table(rows: Sequence[dict[str, Any]]) -> str:
-    """The list for a person."""
+    """List as text."""
     lines = [COLUMNS, *map(_line, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -278,3 +290,65 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['bytes'] / 1e6:.1f}",
         state,
     )
+
+
+def check(recording: Recording, table: Table) -> list[str]:
+    """One sentence per deviation, most serious first; empty for a valid recording."""
+    found = list(recording.problems)
+    found += recording.not_taken(len(table))
+    if not len(table):
+        return [*found, "it contains no transition of tdm_ros"]
+    tasks = sorted(set(table.columns["task"]))
+    if len(tasks) > 1:
+        found.append(f"transitions of {len(tasks)} tasks: {', '.join(tasks)}; one policy cannot learn from all of them")
+    known = known_tasks()
+    for name in tasks:
+        if name in known:
+            found += _against_task(table.columns, known[name], table.columns["task"] == name)
+        else:
+            found.append(f"task {name} is not in this package: its sizes and bounds cannot be checked")
+    return [*found, *_numbers(table.columns), *_order(table)]
+
+
+def _against_task(columns: Columns, task: TaskSpec, rows: NDArray[np.bool_]) -> Iterator[str]:
+    """Sizes of the vectors, and actions within their bounds."""
+    for name, part in VECTORS.items():
+        channels: Channels = getattr(task, part)
+        if columns[name].shape[1] != channels.size:
+            yield f"{name} has {columns[name].shape[1]} numbers, task {task.name} has {channels.size}"
+    outside = rows & is_commanded(columns["source"]) & (np.abs(columns["action"]) > 1).any(axis=1)
+    if outside.any():
+        largest = np.abs(columns["action"][outside]).max()
+        yield f"{outside.sum()} commanded actions are outside [-1, 1], the largest is {largest:g}"
+
+
+def _numbers(columns: Columns) -> Iterator[str]:
+    commanded = is_commanded(columns["source"])
+    for name in VECTORS:
+        bad = commanded & ~np.isfinite(columns[name]).all(axis=1)
+        if bad.any():
+            yield f"{bad.sum()} commanded transitions lack a finite {name}, the first in cycle {_first(columns, bad)}"
+    unknown = ~np.isin(columns["source"], [int(one) for one in Source])
+    if unknown.any():
+        yield f"{unknown.sum()} transitions have an unknown source, the first in cycle {_first(columns, unknown)}"
+
+
+def _order(table: Table) -> Iterator[str]:
+    """Stamps increase, cycles are consecutive, and each state is the next state of the transition before it."""
+    columns = table.columns
+    back = sum(int((np.diff(columns["stamp_ns"][rows]) <= 0).sum()) for rows in tracks(table))
+    if back:
+        yield f"{back} stamps do not come after the one before: transitions are duplicated, or a clock was set"
+    gaps, missing = missing_cycles(table)
+    if gaps:
+        yield f"{missing} cycles are missing in {gaps} gaps inside episodes"
+    torn = 0
+    for rows in commanded_pieces(table):
+        before, after = columns["next_observation"][rows[:-1]], columns["observation"][rows[1:]]
+        torn += int((before != after).any(axis=1).sum())
+    if torn:
+        yield f"{torn} transitions do not begin where the one before them ended"
+
+
+def _first(columns: Columns, rows: NDArray[np.bool_]) -> int:
+    return int(columns["cycle"][np.flatnonzero(rows)[0]])

@@ -1,328 +1,303 @@
-"""Transitions as columns, and back to messages.
-
-A message becomes a row if its columns give its bytes again. Serialisers of ROS 2 leave in the padding between fields
-whatever was in memory, so a row keeps the few bytes in which its message differs from a cleanly written one. What can
-not be had that way (another topic, vectors of another length, damaged bytes) is carried along as it is. So nothing that
-a conversion takes in can come out otherwise, whatever it is.
-"""
+"""Transitions of a recording as columns, and their segmentation: tasks, pieces, episodes, missing cycles."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from io import BytesIO
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from mcap.records import Message as McapMessage
-from mcap.stream_reader import StreamReader
-from mcap.writer import CompressionType
-from mcap_ros2.writer import Writer
 from numpy.typing import NDArray
 
-from tdm_ros.data.recording import TRANSITION_TYPE, Channel, Message, Recording, decoded, decoder, tasks_in
+from tdm_ros import tasks
+from tdm_ros.control.timeline import COMMANDED, Source
+from tdm_ros.data.log import TRANSITION_TOPIC, discarded_of, nanoseconds
+from tdm_ros.data.pairing import chains
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, Channel, DataError, Message, Recording, tasks_in
+from tdm_ros.tasks import TaskSpec
+from tdm_ros.types import DiscardedSet, TimeSpan
 
-NUMBERS = {
-    **{name: name for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")},
-    **{"float32": "float32", "float64": "float64", "bool": "bool"},
+Columns = dict[str, NDArray[Any]]
+VECTORS = {
+    "observation": "observation",
+    "next_observation": "observation",
+    "action": "action",
+    "achieved_goal": "goal",
+    "next_achieved_goal": "goal",
+    "desired_goal": "goal",
 }
-"""Types of a field that become a column, and their dtypes."""
-LARGEST_PATCH = 64
-"""A message that differs in more bytes from a cleanly written one is carried along [bytes]."""
-BATCH = 4096
-_FIELD = re.compile(r"^\s*(?P<type>[\w/]+)(?P<array>\[\])?\s+(?P<name>\w+)\s*(?:#.*)?$")
+"""Vectors of a transition, and the part of the task that describes them."""
+NUMBERS = {
+    "cycle": np.uint64,
+    "episode": np.uint32,
+    "step": np.uint32,
+    "source": np.uint8,
+    "limited": np.bool_,
+    "terminated": np.bool_,
+    "truncated": np.bool_,
+}
+TEXTS = ("frame_id", "task", "run", "arm")
+ADDED = ("run", "arm")
+"""Fields that older definitions of a transition lack; they are "" then."""
+ROW_COST = 1024
+"""Memory of one transition of a table [bytes]."""
+SOURCES = {int(source): source.name.lower() for source in Source}
+"""Name of each source."""
 
 
 @dataclass(frozen=True)
-class Field:
-    """One field of a message definition.
-
-    Parameters
-    ----------
-    name, kind : str
-        ``kind`` is a key of `NUMBERS`, ``string`` or ``std_msgs/Header``.
-    vector : bool
-    """
-
-    name: str
-    kind: str
-    vector: bool
-
-
-def fields_of(channel: Channel) -> list[Field] | None:
-    """The fields of a channel whose messages can be rows, or None."""
-    if channel.type_name != TRANSITION_TYPE or (channel.schema_encoding, channel.encoding) != ("ros2msg", "cdr"):
-        return None
-    text = channel.schema.decode(errors="replace").partition("\n====")[0]
-    found = []
-    for line in text.splitlines():
-        if not line.strip() or line.lstrip().startswith("#") or "=" in line.partition("#")[0]:
-            continue
-        match = _FIELD.match(line)
-        if match is None:
-            return None
-        one = Field(match["name"], match["type"], bool(match["array"]))
-        allowed = ("float32", "float64") if one.vector else (*NUMBERS, "string", "std_msgs/Header")
-        if one.kind not in allowed or (one.kind == "std_msgs/Header") != (one.name == "header"):
-            return None
-        found.append(one)
-    return found if decoder(channel) is not None else None
-
-
-def dtypes(fields: Iterable[Field]) -> dict[str, str]:
-    """Columns of these fields, and what each is made of."""
-    kinds: dict[str, str] = {}
-    for one in fields:
-        if one.kind == "std_msgs/Header":
-            kinds |= {"stamp_ns": "int64", "frame_id": "object"}
-        else:
-            kinds[one.name] = NUMBERS.get(one.kind, "object")
-    return kinds
-
-
-def encoded(columns: dict[str, NDArray[Any]], definition: Channel) -> Iterator[bytes]:
-    """The bytes of each row as the definition's text has them, with clean padding."""
-    fields = fields_of(definition) or []
-    count = len(next(iter(columns.values()), ()))
-    for start in range(0, count, BATCH):
-        buffer = BytesIO()
-        writer = Writer(buffer, compression=CompressionType.NONE)
-        schema = writer.register_msgdef(definition.type_name, definition.schema.decode())
-        for row in range(start, min(start + BATCH, count)):
-            writer.write_message("row", schema, _message(columns, fields, row), 0)
-        writer.finish()
-        buffer.seek(0)
-        yield from (r.data for r in StreamReader(buffer).records if isinstance(r, McapMessage))
-
-
-def _message(columns: dict[str, NDArray[Any]], fields: Iterable[Field], row: int) -> dict[str, Any]:
-    message: dict[str, Any] = {}
-    for one in fields:
-        if one.kind == "std_msgs/Header":
-            sec, nanosec = divmod(int(columns["stamp_ns"][row]), 1_000_000_000)
-            stamp = {"sec": max(-(2**31), min(sec, 2**31 - 1)), "nanosec": nanosec}
-            message["header"] = {"stamp": stamp, "frame_id": columns["frame_id"][row]}
-        elif one.vector:
-            value = columns[one.name][row]
-            message[one.name] = [] if np.isnan(value).all() else value.tolist()
-        else:
-            value = columns[one.name][row]
-            message[one.name] = value if one.kind == "string" else value.item()
-    return message
-
-
-def difference(clean: bytes, data: bytes) -> bytes | None:
-    """What turns ``clean`` into ``data``, three bytes for each that differs; None if that is too much."""
-    if clean == data:
-        return b""
-    if len(clean) != len(data) or len(data) > 0xFFFF:
-        return None
-    other = np.frombuffer(clean, np.uint8) != np.frombuffer(data, np.uint8)
-    where = np.flatnonzero(other)
-    if len(where) > LARGEST_PATCH:
-        return None
-    return b"".join(int(at).to_bytes(2, "little") + data[at : at + 1] for at in where)
-
-
-def patched(clean: bytes, patch: bytes) -> bytes:
-    """Undo `difference`."""
-    if not patch:
-        return clean
-    data = bytearray(clean)
-    for at in range(0, len(patch), 3):
-        data[int.from_bytes(patch[at : at + 2], "little")] = patch[at + 2]
-    return bytes(data)
-
-
-INDEX = ("position", "channel", "log_time_ns", "publish_time_ns", "sequence")
-"""Where a row stood in the recording; columns of integers."""
-
-ROW_COST = 1024
-"""What a transition takes in memory while messages are made of rows [bytes]."""
-
-
-@dataclass
 class Table:
-    """Rows, and all that is no row.
+    """Transitions as columns.
 
     Parameters
     ----------
     columns : dict
-        Field -> (N,) or (N, D); ``stamp_ns`` and ``frame_id`` stand for the header. A vector without elements is a row
-        of NaN.
-    index : dict
-        `INDEX` -> (N,) int64 or uint64.
-    patches : list of bytes
-        For each row what its bytes and those made from the columns differ by.
-    carried : list of (int, Message)
-        Position and message of what is no row.
-    channels, metadata
-        As in `Recording`.
+        Field -> (N,) or (N, D): `VECTORS` float32, `NUMBERS`, ``stamp_ns`` int64 and `TEXTS`. A vector without elements
+        is a row of NaN. ``arm`` is the namespace of the topic where the message does not name its arm.
     """
 
-    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
-    index: dict[str, NDArray[Any]] = field(default_factory=dict)
-    patches: list[bytes] = field(default_factory=list)
-    carried: list[tuple[int, Message]] = field(default_factory=list)
-    channels: tuple[Channel, ...] = ()
-    metadata: tuple[tuple[str, dict[str, str]], ...] = ()
+    columns: Columns
 
     def __len__(self) -> int:
-        return len(self.patches)
+        return len(self.columns["cycle"])
+
+    def at(self, rows: NDArray[Any]) -> Table:
+        """Table of some rows, by (M,) numbers or an (N,) mask."""
+        return Table({name: column[rows] for name, column in self.columns.items()})
+
+    def message(self, row: int) -> Any:
+        """Fields of one row, by the names that they have in `Transition.msg`."""
+        values = {name: column[row] for name, column in self.columns.items()}
+        for name in VECTORS:
+            values[name] = [] if np.isnan(values[name]).all() else values[name]
+        sec, nanosec = divmod(int(values.pop("stamp_ns")), 1_000_000_000)
+        header = SimpleNamespace(stamp=SimpleNamespace(sec=sec, nanosec=nanosec), frame_id=values.pop("frame_id"))
+        return SimpleNamespace(header=header, **values)
 
 
-def to_table(recording: Recording, advance: Callable[[int], Any] = lambda count: None, exact: bool = True) -> Table:
-    """Take a recording apart; `to_recording` puts it together again, byte by byte.
+@dataclass(frozen=True)
+class Dataset(Recording):
+    """Transitions of a Parquet or LeRobot dataset. Its messages have no bytes: each represents one row."""
+
+    table: Table = field(default_factory=lambda: _table([]))
+
+    def of_type(self, type_name: str) -> Iterator[tuple[int, Any]]:
+        """Position and fields of each transition; a dataset has no announcements."""
+        if type_name == TRANSITION_TYPE:
+            yield from ((row, self.table.message(row)) for row in range(len(self.table)))
+
+    def not_taken(self, taken: int) -> list[str]:
+        """Empty: every row is a transition."""
+        return []
+
+
+def dataset(name: str, columns: Mapping[str, NDArray[Any]]) -> Dataset:
+    """Recording of the transitions that a dataset has as columns; further columns are ignored.
+
+    Raises
+    ------
+    DataError
+        If a column is missing, or has another type or length than a transition's field.
+    """
+    count = len(next(iter(columns.values()), ()))
+    kinds: dict[str, Any] = dict.fromkeys(VECTORS, np.float32) | NUMBERS | {"stamp_ns": np.int64}
+    found: Columns = {text: np.full(count, "", object) for text in (*ADDED, "frame_id")}
+    if missing := [text for text in (*kinds, *TEXTS) if text not in columns and text not in found]:
+        raise DataError(
+            f"{name} is a dataset without the columns {', '.join(missing)}: give one that `tdm_ros data convert` wrote"
+        )
+    for field_name in (*kinds, *(text for text in TEXTS if text in columns)):
+        column, dimensions = columns[field_name], 2 if field_name in VECTORS else 1
+        kind = kinds.get(field_name, object)
+        if len(column) != count or column.ndim != dimensions or not np.can_cast(column.dtype, kind, "same_kind"):
+            raise DataError(
+                f"{name}: column {field_name} has type {column.dtype} and shape {column.shape}, expected "
+                f"{np.dtype(kind)} and {count} rows of {dimensions - 1} dimensions"
+            )
+        found[field_name] = column.astype(kind)
+    table = Table(found)
+    times = table.columns["stamp_ns"].tolist()
+    channel = Channel(TRANSITION_TOPIC, TRANSITION_TYPE, b"")
+    return Dataset(name, (channel,), [Message(0, t, t, row, b"") for row, t in enumerate(times)], table=table)
+
+
+def check_original(recording: Recording) -> None:
+    """Check that a recording has its original messages.
+
+    Raises
+    ------
+    DataError
+        If it is a dataset.
+    """
+    if isinstance(recording, Dataset):
+        raise DataError(
+            f"{recording.name} is an exported dataset, which has columns but no messages, so neither a bag nor another "
+            "format can be made of it: keep the original log, and use that"
+        )
+
+
+def to_table(recording: Recording, advance: Callable[[int], Any] = lambda count: None) -> Table:
+    """Table of the transitions of a recording; those of another shape or task than the others are left out.
 
     Parameters
     ----------
     recording : Recording
     advance : callable
-        Called with the number of messages that were taken in, for a progress bar.
-    exact : bool
-        Whether to keep the bytes; then rows are those of the definition that most transitions have, others are carried.
-        Without it all are rows, those of older versions with empty values for what they lack, in half of the time.
+        Called with the number of further transitions that were read, for a progress bar.
     """
-    counts = Counter(message.channel for message in recording.messages)
-    fields_by = {i: found for i, c in enumerate(recording.channels) if (found := fields_of(c))}
-    most = max(fields_by, key=lambda i: counts[i], default=None)
-    definition = None if most is None else recording.channels[most]
-    if exact and definition:
-        fields_by = {i: found for i, found in fields_by.items() if recording.channels[i].schema == definition.schema}
-    table = Table(channels=recording.channels, metadata=recording.metadata)
-    fields = list({one.name: one for found in fields_by.values() for one in found}.values())
-    decoders = {i: decoder(recording.channels[i]) for i in fields_by}
-    candidates: list[tuple[int, Message, dict[str, Any]]] = []
-    for position, message in enumerate(recording.messages):
+    if isinstance(recording, Dataset):
+        return recording.table
+    rows = []
+    for arm, message in by_namespace(recording, TRANSITION_TYPE):
         advance(1)
-        decode = decoders.get(message.channel)
-        found = decode and decoded(decode, message.data)
-        values = None if found is None else _values(found, fields)
-        if values is None:
-            table.carried.append((position, message))
-        else:
-            candidates.append((position, message, values))
-    sizes = _sizes([values for _, _, values in candidates], fields)
-    tasks = tasks_in(Counter(values.get("task", "") for _, _, values in candidates))
-    fitting = []
-    for candidate in candidates:
-        values = candidate[2]
-        if values.get("task", "") in tasks and all(len(values[name]) in (0, size) for name, size in sizes.items()):
-            fitting.append(candidate)
-        else:
-            table.carried.append(candidate[:2])
-    if definition:
-        _fill(table, fitting, fields, sizes, definition if exact else None)
-    table.carried.sort(key=lambda pair: pair[0])
-    return table
-
-
-def _values(message: Any, fields: Sequence[Field]) -> dict[str, Any] | None:
-    """The values of a message, None where a column cannot hold one: NumPy's strings lose a zero at their end."""
-    values: dict[str, Any] = {}
-    for one in fields:
-        value = getattr(message, one.name, _lacking(one))
-        if one.kind == "std_msgs/Header":
-            stamp = value.stamp
-            values["stamp_ns"] = stamp.sec * 1_000_000_000 + stamp.nanosec
-            values["frame_id"] = value.frame_id
-        else:
-            values[one.name] = np.array(value, one.kind) if one.vector else value
-    return None if any(isinstance(value, str) and "\0" in value for value in values.values()) else values
-
-
-def _lacking(field: Field) -> Any:
-    """What stands for a field that an older definition lacks."""
-    return () if field.vector else "" if field.kind == "string" else 0
-
-
-def _sizes(rows: Sequence[dict[str, Any]], fields: Sequence[Field]) -> dict[str, int]:
-    """The usual length of each vector."""
-    sizes = {}
-    for one in fields:
-        if one.vector:
-            lengths = Counter(len(row[one.name]) for row in rows if len(row[one.name]))
-            sizes[one.name] = lengths.most_common(1)[0][0] if lengths else 0
-    return sizes
-
-
-def _fill(
-    table: Table,
-    rows: Sequence[tuple[int, Message, dict[str, Any]]],
-    fields: Sequence[Field],
-    sizes: dict[str, int],
-    definition: Channel | None,
-) -> None:
-    """Columns of the rows that give their bytes again, by the definition; the others are carried."""
-    kinds = dtypes(fields)
-    columns = {name: _column([row[2][name] for row in rows], kind, sizes.get(name)) for name, kind in kinds.items()}
-    keep, patches = [], []
-    made = encoded(columns, definition) if definition else (message.data for _, message, _ in rows)
-    for number, clean in enumerate(made):
-        patch = difference(clean, rows[number][1].data)
-        if patch is None:
-            table.carried.append(rows[number][:2])
-        else:
-            keep.append(number)
-            patches.append(patch)
-    table.columns = {name: column[keep] for name, column in columns.items()}
-    kept = [rows[number] for number in keep]
-    table.patches = patches
-    table.index = {
-        "position": np.array([row[0] for row in kept], np.int64),
-        "channel": np.array([row[1].channel for row in kept], np.int64),
-        "log_time_ns": np.array([row[1].log_time for row in kept], np.uint64),
-        "publish_time_ns": np.array([row[1].publish_time for row in kept], np.uint64),
-        "sequence": np.array([row[1].sequence for row in kept], np.int64),
-    }
-
-
-def _column(values: list[Any], kind: str, size: int | None) -> NDArray[Any]:
-    if size is None:
-        column = np.empty(len(values), kind)
-        column[:] = values
-        return column
-    column = np.full((len(values), size), np.nan, kind)
-    for row, value in enumerate(values):
-        if len(value):
-            column[row] = value
-    return column
-
-
-def in_order(table: Table, rows: NDArray[np.int64]) -> Table:
-    """The same content with some of the rows, in this order; others must have been carried."""
-    return replace(
-        table,
-        columns={name: column[rows] for name, column in table.columns.items()},
-        index={name: values[rows] for name, values in table.index.items()},
-        patches=[table.patches[row] for row in rows],
+        if (row := _row(message, arm)) is not None:
+            rows.append(row)
+    sizes = _sizes(rows)
+    known = tasks_in(Counter(row["task"] for row in rows))
+    return _table(
+        [row for row in rows if row["task"] in known and all(len(row[n]) in (0, s) for n, s in sizes.items())]
     )
 
 
-def carry_others(table: Table, keep: NDArray[np.bool_], recording: Recording) -> Table:
-    """The same content with only the rows of a mask, (N,) bool; the others are carried as they are."""
-    moved = [int(position) for position in table.index["position"][~keep]] if len(table) else []
-    carried = sorted(table.carried + [(at, recording.messages[at]) for at in moved], key=lambda pair: pair[0])
-    return replace(in_order(table, np.flatnonzero(keep)), carried=carried)
+def by_namespace(recording: Recording, type_name: str) -> Iterator[tuple[str, Any]]:
+    """Each message of a type, with the namespace of its topic, without the leading slash."""
+    for position, message in recording.of_type(type_name):
+        topic = recording.channels[recording.messages[position].channel].topic
+        yield topic.rpartition("/")[0].removeprefix("/"), message
 
 
-def to_recording(table: Table, name: str) -> Recording:
-    """Put the messages together again, each with the bytes that it had, in the order that they had."""
-    messages: list[tuple[int, Message]] = list(table.carried)
-    if len(table):
-        definition = table.channels[int(table.index["channel"][0])]
-        index = {key: values.tolist() for key, values in table.index.items()}
-        for row, clean in enumerate(encoded(table.columns, definition)):
-            at = {key: values[row] for key, values in index.items()}
-            message = Message(
-                at["channel"],
-                at["log_time_ns"],
-                at["publish_time_ns"],
-                at["sequence"],
-                patched(clean, table.patches[row]),
-            )
-            messages.append((at["position"], message))
-    messages.sort(key=lambda pair: pair[0])
-    return Recording(name, table.channels, [message for _, message in messages], table.metadata)
+def _row(message: Any, namespace: str) -> dict[str, Any] | None:
+    """Values by column; None if a field is missing or has another type, as in definitions of other programs."""
+    try:
+        row: dict[str, Any] = {name: np.array(getattr(message, name), np.float32).reshape(-1) for name in VECTORS}
+        row |= {name: kind(getattr(message, name)) for name, kind in NUMBERS.items()}
+        row |= {"stamp_ns": nanoseconds(message.header.stamp), "frame_id": str(message.header.frame_id)}
+        row |= {"task": str(message.task)} | {name: str(getattr(message, name, "")) for name in ADDED}
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        return None
+    row["arm"] = row["arm"] or namespace
+    return row
+
+
+def _sizes(rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Most frequent length of each vector."""
+    lengths = {name: Counter(len(row[name]) for row in rows if len(row[name])) for name in VECTORS}
+    return {name: found.most_common(1)[0][0] if found else 0 for name, found in lengths.items()}
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> Table:
+    columns: Columns = {"stamp_ns": np.array([row["stamp_ns"] for row in rows], np.int64)}
+    for name in TEXTS:
+        columns[name] = np.array([*(row[name] for row in rows), None], object)[:-1]
+    columns |= {name: np.array([row[name] for row in rows], kind) for name, kind in NUMBERS.items()}
+    for name, size in _sizes(rows).items():
+        columns[name] = np.full((len(rows), size), np.nan, np.float32)
+        for number, row in enumerate(rows):
+            columns[name][number, : len(row[name])] = row[name]
+    return Table(columns)
+
+
+def discarded_rows(recording: Recording, table: Table) -> NDArray[np.bool_]:
+    """Transitions that the operator discarded, by the announcements of the recording, (N,) bool."""
+    columns, by_arm = table.columns, defaultdict[str, DiscardedSet](DiscardedSet)
+    known = set(columns["task"])
+    for arm, message in by_namespace(recording, EPISODE_TYPE):
+        for one in discarded_of(message) if message.task in known else ():
+            by_arm[arm if isinstance(one, TimeSpan) else ""].add(one)
+    identity = zip(columns["run"], columns["arm"], columns["cycle"].tolist(), columns["stamp_ns"].tolist(), strict=True)
+    return np.array([by_arm["" if run else arm].has(run, cycle, ns) for run, arm, cycle, ns in identity], np.bool_)
+
+
+def known_tasks() -> dict[str, TaskSpec]:
+    """Tasks of this package by fingerprint."""
+    found: dict[str, TaskSpec] = {}
+    for value in vars(tasks).values():
+        for one in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(one, TaskSpec):
+                found[one.fingerprint] = one
+    return found
+
+
+def rate_hz(columns: Columns) -> int:
+    """Cycles per second, from the task or else from the stamps of consecutive cycles [Hz]."""
+    task = known_tasks().get(str(columns["task"][0])) if len(columns["task"]) else None
+    if task is not None:
+        return round(task.rate_hz)
+    steps = np.diff(columns["stamp_ns"])[np.diff(columns["cycle"].astype(np.int64)) == 1]
+    return max(1, round(1e9 / float(np.median(steps)))) if len(steps) else 1
+
+
+def is_commanded(source: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each transition is experience to learn from, (N,) bool."""
+    return np.isin(source, [int(one) for one in COMMANDED])
+
+
+def tracks(table: Table) -> list[NDArray[np.int64]]:
+    """Rows of each run of an arm, in the order of its cycles; together they are all rows.
+
+    In older logs a transition does not name its run. There one follows another if its cycle is the next and its state
+    is the next state of the other, so that two arms in one recording are separate.
+    """
+    columns = table.columns
+    run, cycle = columns["run"], columns["cycle"].astype(np.int64)
+    found = []
+    for name in sorted(set(run) - {""}):
+        rows = np.flatnonzero(run == name)
+        found.append(rows[np.argsort(cycle[rows], kind="stable")])
+    return found + _older_tracks(table, np.flatnonzero(run == ""), cycle)
+
+
+def _older_tracks(table: Table, rows: NDArray[np.int64], cycle: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    arms = table.columns["arm"][rows]
+    before, after = (table.columns[name] for name in ("observation", "next_observation"))
+    begins = [(arm, cycle[row], before[row].tobytes()) for arm, row in zip(arms, rows, strict=True)]
+    ends = [(arm, cycle[row] + 1, after[row].tobytes()) for arm, row in zip(arms, rows, strict=True)]
+    found: list[list[int]] = []
+    for chain in chains(begins, ends):
+        first = cycle[rows[chain[0]]]
+        ended = [t for t in found if arms[t[0]] == arms[chain[0]] and cycle[rows[t[-1]]] + 1 < first]
+        if ended:
+            max(ended, key=lambda t: cycle[rows[t[-1]]]).extend(chain)
+        else:
+            found.append(chain)
+    return [rows[track] for track in found]
+
+
+def commanded_pieces(table: Table) -> list[NDArray[np.int64]]:
+    """Rows of each unbroken piece of commanded transitions, in the order of their first rows."""
+    columns, pieces = table.columns, []
+    for track in tracks(table):
+        here, there = track[:-1], track[1:]
+        follows = (
+            (columns["cycle"][there] == columns["cycle"][here] + 1)
+            & (columns["episode"][there] == columns["episode"][here])
+            & ~(columns["terminated"][here] | columns["truncated"][here])
+            & is_commanded(columns["source"][here])
+        )
+        pieces += np.split(track, np.flatnonzero(~follows) + 1)
+    commanded = [piece[is_commanded(columns["source"][piece])] for piece in pieces]
+    return sorted((piece for piece in commanded if len(piece)), key=lambda piece: piece[0])
+
+
+def episodes(table: Table) -> list[NDArray[np.int64]]:
+    """Rows of each episode of an arm, in the order of their first rows; a repeated number is a new episode."""
+    columns, found = table.columns, []
+    for track in tracks(table):
+        rows = track[columns["episode"][track] != 0]
+        here, there = rows[:-1], rows[1:]
+        other = columns["episode"][there] != columns["episode"][here]
+        back = columns["cycle"][there] <= columns["cycle"][here]
+        found += np.split(rows, np.flatnonzero(other | back) + 1)
+    return sorted((rows for rows in found if len(rows)), key=lambda rows: rows[0])
+
+
+def missing_cycles(table: Table) -> tuple[int, int]:
+    """Number of gaps inside episodes, and of the cycles that are missing in them."""
+    gaps = missing = 0
+    for rows in episodes(table):
+        steps = np.diff(table.columns["cycle"][rows].astype(np.int64)) - 1
+        gaps += int((steps > 0).sum())
+        missing += int(steps.sum())
+    return gaps, missing

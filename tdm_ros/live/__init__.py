@@ -1,1 +1,1 @@
-"""Learning beside moving arms: online learner and record of a run."""
+"""Learning while arms move: online learner and record of a run."""

@@ -1,4 +1,4 @@
-"""Learning while arms move: experience arrives at any time, updates are made in between."""
+"""Learning while arms move: transitions arrive at any time, updates are made in between."""
 
 from __future__ import annotations
 
@@ -11,34 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import COMMANDED, Source
-from tdm_ros.data.log import Discarded, LoggedTransition, TimeSpan
 from tdm_ros.data.pairing import Interleave, Joining
 from tdm_ros.replay.store import check_step
 from tdm_ros.training.learner import Learner
-from tdm_ros.types import CycleRange, CycleSet, check_identity
+from tdm_ros.types import Discarded, DiscardedSet, LoggedTransition, TimeSpan, check_identity
 
 PORTION = 2
-"""Updates between two looks at the clock; one takes about 8 ms."""
+"""Updates between two checks of the clock; one takes about 8 ms."""
 
 
 @dataclass
 class _Arm:
-    """What came from one arm: which transitions, how many are in the store, and what is discarded."""
+    """State of one arm's stream: known transitions, number of them in the store, and what is discarded."""
 
     joining: Joining = field(default_factory=Joining)
     taken: int = 0
-    discarded: CycleSet = field(default_factory=CycleSet)
-    discarded_times: set[TimeSpan] = field(default_factory=set)
-
-    def discards(self, transition: LoggedTransition) -> bool:
-        """Whether nobody is to learn from a transition."""
-        if transition.run:
-            return self.discarded.has(transition.run, transition.cycle)
-        return any(begin <= transition.stamp_ns < end for begin, end in self.discarded_times)
+    discarded: DiscardedSet = field(default_factory=DiscardedSet)
 
 
-class _Held:
-    """Identity of each transition in a store, by its number there; it needs no more memory than the store.
+class _Identities:
+    """Identity of each transition in a store, by its number there, in bounded memory.
 
     Parameters
     ----------
@@ -52,7 +44,7 @@ class _Held:
         self._total = 0
 
     def put(self, number: int, arm: str, transition: LoggedTransition) -> None:
-        """Note what the transition with this number in the store is."""
+        """Record the identity of the transition with this number in the store."""
         slot = number % self._capacity
         if slot >= len(self._rows):
             self._rows = np.resize(self._rows, min(2 * len(self._rows), self._capacity))
@@ -60,7 +52,7 @@ class _Held:
         self._total = number + 1
 
     def find(self, arm: str, discarded: Discarded) -> NDArray[np.int64]:
-        """Numbers of the transitions of an arm that are in a range, (N,)."""
+        """Numbers of an arm's transitions in a range, (N,)."""
         rows = self._rows[: min(self._total, self._capacity)]
         older = isinstance(discarded, TimeSpan)
         run, begin, end = ("", *discarded) if isinstance(discarded, TimeSpan) else discarded
@@ -71,10 +63,10 @@ class _Held:
 
 
 class LiveLearning:
-    """Feeds a learner from streams of transitions, one for each arm, and learns within a budget of time.
+    """Learner with one stream of transitions per arm, which makes updates within a time budget.
 
-    Arms are told apart by name; a single one needs none. Cycles, episodes and discarded stretches are those of an arm,
-    and no trajectory is made of the steps of two.
+    An arm is identified by its name; a single one needs none. Cycles, episodes and discarded ranges belong to one arm,
+    and no trajectory contains steps of two.
 
     Parameters
     ----------
@@ -87,39 +79,39 @@ class LiveLearning:
         self.learner = learner
         self._clock = clock
         self._arms: defaultdict[str, _Arm] = defaultdict(_Arm)
-        self._held = _Held(learner.store.capacity)
+        self._identities = _Identities(learner.store.capacity)
         self._interleave = Interleave(self._write, learner.store.close)
 
     @property
     def repeated(self) -> int:
-        """Transitions that were seen before."""
+        """Number of duplicates."""
         return sum(arm.joining.repeated for arm in self._arms.values())
 
     @property
     def taken(self) -> dict[str, int]:
-        """How many transitions of each arm the replay was given."""
+        """Number of transitions of each arm in the store."""
         return {name: arm.taken for name, arm in self._arms.items()}
 
     @property
     def discarded(self) -> int:
-        """Transitions that a person discarded, among those that are held."""
+        """Number of transitions in the store that the operator discarded."""
         return len(self.learner.store) - self.learner.store.usable
 
     def has(self, transition: LoggedTransition, arm: str = "") -> bool:
-        """Whether a transition of an arm was taken in before."""
+        """Whether a transition of an arm was added before."""
         return self._arms[arm].joining.has(transition)
 
     def follows(self, transition: LoggedTransition, arm: str = "") -> bool:
-        """Whether nothing of the arm can be missing before this transition."""
+        """Whether no transition of the arm is missing before this one."""
         return self._arms[arm].joining.follows(transition)
 
     def add(self, transition: LoggedTransition, arm: str = "") -> None:
-        """Take one transition in, from the log or live; one that was seen before is left out.
+        """Add a transition, from the log or live; duplicates are left out.
 
         Raises
         ------
         ValueError
-            If a vector has another size than the task's, or is not finite or physical, or the identity is none.
+            If a vector has another size than the task's, or is not finite or plausible, or the identity is invalid.
         """
         if problem := check_identity(transition.run or "of a log without runs", transition.cycle):
             raise ValueError(problem)
@@ -132,32 +124,27 @@ class LiveLearning:
     def _write(self, name: str, ready: LoggedTransition) -> None:
         arm, number = self._arms[name], self.learner.transitions
         self.learner.add(ready.step, ready.last, ready.source == Source.HUMAN)
-        self._held.put(number, name, ready)
+        self._identities.put(number, name, ready)
         arm.taken += 1
-        if arm.discards(ready):
+        if arm.discarded.has(ready.run, ready.cycle, ready.stamp_ns):
             self.learner.store.discard(np.array([number]))
 
     def settle(self) -> None:
-        """Hand over what still waits because another arm's trajectory is not over."""
+        """Store the steps that still wait for the end of another arm's trajectory."""
         self._interleave.settle()
 
     def discard(self, discarded: Iterable[Discarded], arm: str = "") -> int:
-        """Learn no more from these transitions of an arm, be they here or still to come; return how many are here."""
+        """Exclude transitions of an arm, present and future ones, from learning; return how many are present."""
         known, count = self._arms[arm], 0
         for one in discarded:
-            if isinstance(one, CycleRange):
-                fresh = known.discarded.add(one)
-            else:
-                fresh = one not in known.discarded_times
-                known.discarded_times.add(one)
-            if fresh:
-                found = self._held.find(arm, one)
+            if known.discarded.add(one):
+                found = self._identities.find(arm, one)
                 self.learner.store.discard(found)
                 count += len(found)
         return count
 
     def rebuild(self, transitions: Iterable[LoggedTransition], arm: str = "") -> list[str]:
-        """Take an arm's log in; return why transitions were left out: bytes of a log may be changed."""
+        """Add the transitions of an arm's log; return one reason per transition that was left out."""
         problems = []
         for transition in transitions:
             try:
@@ -167,7 +154,7 @@ class LiveLearning:
         return problems
 
     def learn(self, budget_s: float) -> int:
-        """Make updates that are due for at most about ``budget_s`` [s]; return how many."""
+        """Make due updates for at most about ``budget_s`` [s]; return their number."""
         end_s = self._clock() + budget_s
         made = 0
         while self._clock() < end_s and (due := self.learner.updates_due()) > 0:

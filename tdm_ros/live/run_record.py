@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict, deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,13 @@ from tdm_ros.training.metrics import UNSCORED, EpisodeRow, MetricsFile, summaris
 from tdm_ros.types import CycleRange, CycleSet
 
 NEAR_M = 0.03
-"""What counts as reached where there is something to keep out of [m]."""
-PARTS = np.linspace(0.0, 1.0, 5)
-"""Points looked at between two states."""
+"""Final distance that counts as reached in a scene with keep-outs [m]."""
+POINTS = np.linspace(0.0, 1.0, 5)
+"""Points that are checked between two states, as fractions."""
 
 
-class KeptOut:
-    """Watches the hand.
+class KeepOutStatistics:
+    """Counts of episodes in which the hand entered a keep-out of the scene.
 
     Parameters
     ----------
@@ -46,16 +45,16 @@ class KeptOut:
         self._evaluated_entered: list[bool] = []
 
     def on_cycle(self, episode: int, hand_m: ArrayLike) -> None:
-        """Take in where the hand is after a cycle, (3,) [m], and to which episode the cycle belonged (0: none)."""
+        """Record the position of the hand after a cycle, (3,) [m], and the episode of the cycle (0: none)."""
         hand = np.asarray(hand_m, np.float64)
         before = hand if self._before is None else self._before
         if episode:
-            way = before + PARTS[:, None] * (hand - before)
-            self._entered = self._entered or bool(self._scene.inside(way).any())
+            points = before + POINTS[:, None] * (hand - before)
+            self._entered = self._entered or bool(self._scene.inside(points).any())
         self._before = hand
 
     def on_episode(self, result: EpisodeResult) -> None:
-        """Take in that an episode has ended, with the state that `on_cycle` was told last."""
+        """Count an episode that ended with the last state of `on_cycle`."""
         entered, self._entered = self._entered, False
         if result.mode == Mode.TRAIN:
             self._trained += 1
@@ -65,7 +64,7 @@ class KeptOut:
             self._distances.append(result.final_distance_m)
 
     def summary(self) -> dict[str, float] | None:
-        """Counts of episodes, or None where there is nothing to keep out of."""
+        """Counts of episodes; None for a scene without keep-outs."""
         if not len(self._scene.boxes_m):
             return None
         near = [distance <= NEAR_M for distance in self._distances]
@@ -80,21 +79,7 @@ class KeptOut:
 
 
 SUMMARY = "summary.json"
-
-
-@dataclass(frozen=True)
-class Now:
-    """What the live line shows."""
-
-    robot_s: float
-    left: str
-    state: str
-    episode: int
-    last_m: Sequence[float]
-    rate_hz: float
-    missed: int
-    updates_s: float
-    note: str = ""
+PERCENTILES = ("p50", "p99", "worst")
 
 
 def clock_text(seconds: float) -> str:
@@ -102,23 +87,8 @@ def clock_text(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def live_line(now: Now) -> str:
-    """One line, beginning with a carriage return."""
-    last = " ".join(f"{100 * d:.1f}" for d in now.last_m) or "-"
-    parts = [
-        f"{clock_text(now.robot_s)} robot time",
-        f"{now.state} {now.episode}",
-        f"last {last} cm",
-        f"{now.rate_hz:.1f} Hz, {now.missed} missed",
-        f"{now.updates_s:.0f} updates/s",
-        now.left,
-        now.note,
-    ]
-    return "\r" + " | ".join(filter(None, parts)) + "\x1b[K"
-
-
 def end_table(summary: dict[str, Any]) -> str:
-    """The results of a run for a person to read."""
+    """Results of a run as text."""
     lines = [f"Run of {clock_text(summary['robot_time_s'])} robot time, {summary['episodes']} episodes"]
     distance, success = summary["final_distance_m"], summary["success"]
     if distance:
@@ -138,7 +108,7 @@ def end_table(summary: dict[str, Any]) -> str:
             f"entered in {kept['trained_entered']} of {kept['trained']} episodes of learning"
         )
     if (plans := summary.get("planning") or {}).get("plan_cpu_ms.worst"):
-        spread = ", ".join(f"{key} {plans[f'plan_cpu_ms.{key}']:.1f}" for key in ("p50", "p99", "worst"))
+        spread = ", ".join(f"{key} {plans[f'plan_cpu_ms.{key}']:.1f}" for key in PERCENTILES)
         lines.append(f"  plans             {plans['plans']:.0f}, CPU time of one {spread} ms")
         lines.append(
             f"  segments          {plans['segments']:.0f}, missed by {100 * plans['reached_m']:.1f} cm, "
@@ -159,52 +129,41 @@ def end_table(summary: dict[str, Any]) -> str:
 
 
 def _spread(durations: dict[str, float]) -> str:
-    return ", ".join(f"{key} {durations[key]:.1f}" for key in ("p50", "p99", "worst")) + " ms"
-
-
-def cycles_of(values: dict[str, str]) -> dict[str, Any]:
-    """The ``cycles`` part of the summary from the arm's diagnostics; what is missing or garbled is zero."""
-
-    def number(key: str) -> float:
-        try:
-            found = float(values.get(key, 0))
-        except ValueError:
-            return 0.0
-        return found if math.isfinite(found) else 0.0
-
-    durations = {
-        name: {part: number(f"{name}.{part}") for part in ("p50", "p99", "worst")}
-        for name in ("period_ms", "latency_ms")
-    }
-    counts = {key: int(number(key)) for key in ("total", "answered", "missed", "overruns")}
-    fractions = {key: number(key) for key in ("answered_fraction", "steal_fraction")}
-    return counts | fractions | durations
+    return ", ".join(f"{key} {durations[key]:.1f}" for key in PERCENTILES) + " ms"
 
 
 def numbers_of(values: dict[str, str]) -> dict[str, float]:
-    """The finite numbers among a node's diagnostics."""
+    """Finite numbers among a node's diagnostics."""
     found = {}
     for key, text in values.items():
-        try:
-            number = float(text)
-        except ValueError:
-            continue
-        if math.isfinite(number):
-            found[key] = number
-    return found
+        with suppress(ValueError):
+            found[key] = float(text)
+    return {key: number for key, number in found.items() if math.isfinite(number)}
+
+
+def cycles_of(values: dict[str, str]) -> dict[str, Any]:
+    """The ``cycles`` part of the summary from the arm's diagnostics; missing or invalid values are zero."""
+    found = defaultdict(float, numbers_of(values))
+    counts = {key: int(found[key]) for key in ("total", "answered", "missed", "overruns")}
+    fractions = {key: found[key] for key in ("answered_fraction", "steal_fraction")}
+    return {
+        **counts,
+        **fractions,
+        **{name: {part: found[f"{name}.{part}"] for part in PERCENTILES} for name in ("period_ms", "latency_ms")},
+    }
 
 
 def write_summary(run_dir: Path, summary: dict[str, Any]) -> None:
-    """Write summary.json, so that a crash leaves the old file or the new one."""
+    """Write summary.json; a crash leaves the old or the new file."""
     write_durably(run_dir / SUMMARY, json.dumps(summary, indent=1) + "\n")
 
 
 SILENT_CYCLES = 20
-"""Cycles of a running episode without a transition after which the collector is said to be silent."""
+"""Cycles of a running episode without a transition after which the collector is reported as silent."""
 
 
 class RunRecord:
-    """What happened so far.
+    """Record of a live run: metrics, live line, summary.
 
     Parameters
     ----------
@@ -213,23 +172,23 @@ class RunRecord:
     seed : int
     machine : EpisodeMachine
     scene : Scene
-        Its regions are watched: who enters one is counted.
+        Episodes in which the hand enters one of its keep-outs are counted.
     """
 
     def __init__(
         self, run_dir: Path, task: TaskSpec, seed: int, machine: EpisodeMachine, scene: Scene = SCENES["open"]
     ) -> None:
         self._run_dir, self._task, self._seed, self._machine = run_dir, task, seed, machine
-        self._kept_out = KeptOut(scene)
+        self._kept_out = KeepOutStatistics(scene)
         self._lock = FolderLock(run_dir, "supervisor")
         self._metrics = MetricsFile(run_dir)
         self._unwritten = ""
         self._first_segment = ""
-        """The file of the log that this run's collector began with."""
+        """First file of the log of this run's collector."""
         self._last: deque[float] = deque(maxlen=10)
         self._evaluated: list[float] = []
         self._scored = self._interrupted = self._refused = self._published = self._unrecorded = 0
-        self._silent = self._by_person = 0
+        self._cycles_silent = self._by_person = 0
         self._seen = CycleSet()
         self._cycles = self._cycles_before = 0
         self._line_s = time.monotonic()
@@ -245,22 +204,22 @@ class RunRecord:
         return self._machine.robot_cycles / self._task.rate_hz
 
     def on_cycle(self, sample: ArmSample) -> None:
-        """Count a state of the arm, and how long nobody has recorded any; look where the hand is."""
+        """Count a state of the arm, and cycles without a recorded transition; record the position of the hand."""
         self._cycles += 1
         self._by_person += sample.source == Source.HUMAN
         self._kept_out.on_cycle(sample.episode, sample.hand_m)
         running = self._machine.told.state == State.RUNNING
-        self._silent = self._silent + 1 if running else 0
-        if self._silent > SILENT_CYCLES:
+        self._cycles_silent = self._cycles_silent + 1 if running else 0
+        if self._cycles_silent > SILENT_CYCLES:
             self._unrecorded += 1
 
     def on_transition(self, run: str, cycle: int) -> None:
         """Count a published transition once."""
-        self._silent = 0
+        self._cycles_silent = 0
         self._published += self._seen.add(CycleRange(run, cycle, cycle + 1))
 
     def on_trainer(self, values: dict[str, str], now_s: float) -> None:
-        """Take in how many updates the trainer has made."""
+        """Record the number of updates of the trainer."""
         text = values.get("updates", "0")
         updates = int(text) if text.isdecimal() and len(text) < 20 else 0
         before_s, before, _ = self._trainer
@@ -269,7 +228,7 @@ class RunRecord:
         self.updates = max(self.updates, updates)
 
     def on_collector(self, values: dict[str, str]) -> None:
-        """Take in where the collector began to write, and what an operator has to know of it."""
+        """Record the first file of the collector, and its alarm for the operator."""
         self._first_segment = self._first_segment or values.get("first_segment", "")
         self._alarm = values.get("alarm", "")
 
@@ -281,7 +240,7 @@ class RunRecord:
         self._kept_out.on_episode(result)
         self._interrupted += not scored
         if result.mode == Mode.TRAIN:
-            self._evaluated.clear()  # an evaluation that a person asked for meanwhile is not the one at the end
+            self._evaluated.clear()  # an evaluation that the operator requested is not the one at the end
         if scored:
             self._last.append(result.final_distance_m)
             if result.mode == Mode.EVALUATE:
@@ -300,17 +259,17 @@ class RunRecord:
         try:
             self._metrics.append(row)
             self._unwritten = ""
-        except OSError as error:  # the row waits for the next one
+        except OSError as error:  # the row is written with the next one
             self._unwritten = f"metrics are not written: {error.strerror or error}"
 
     @property
     def alarm(self) -> str:
-        """Why something of the run is not recorded, or ""."""
-        silent = "collector silent: NOT RECORDED" if self._silent > SILENT_CYCLES else ""
+        """Reason why a part of the run is not recorded, or ""."""
+        silent = "collector silent: NOT RECORDED" if self._cycles_silent > SILENT_CYCLES else ""
         return self._alarm or silent or self._unwritten
 
     def line(self, now_s: float) -> str:
-        """The live line of this second."""
+        """Live line of this second, which begins with a carriage return."""
         machine = self._machine
         rate = (self._cycles - self._cycles_before) / max(now_s - self._line_s, 1e-3)
         self._cycles_before, self._line_s = self._cycles, now_s
@@ -323,34 +282,32 @@ class RunRecord:
             left = f"{clock_text(max(schedule.duration - machine.robot_cycles, 0) / self._task.rate_hz)} left"
         else:
             left = "without end"
-        return live_line(
-            Now(
-                self.robot_s,
-                left,
-                state,
-                machine.episode,
-                list(self._last),
-                rate,
-                cycles["missed"],
-                self._trainer[2],
-                self.alarm or (told.reason if told.state in (State.HOLD, State.PAUSED, State.FAULT) else ""),
-            )
-        )
+        last = " ".join(f"{100 * distance:.1f}" for distance in self._last) or "-"
+        parts = [
+            f"{clock_text(self.robot_s)} robot time",
+            f"{state} {machine.episode}",
+            f"last {last} cm",
+            f"{rate:.1f} Hz, {cycles['missed']} missed",
+            f"{self._trainer[2]:.0f} updates/s",
+            left,
+            self.alarm or (told.reason if told.state in (State.HOLD, State.PAUSED, State.FAULT) else ""),
+        ]
+        return "\r" + " | ".join(filter(None, parts)) + "\x1b[K"
 
     @property
     def failure(self) -> str:
-        """Why a run that is over does not have what was asked for; empty if it has, or was ended from outside."""
+        """Reason why a completed run lacks its evaluation or its updates, or ""."""
         machine = self._machine
         if not machine.done:
             return ""
         if machine.evaluated < machine.schedule.evaluations:
-            return f"the run is over without its evaluation: {machine.told.reason}"
+            return f"the run ended without its evaluation: {machine.told.reason}"
         if machine.schedule.duration and not self.updates:
-            return "nothing was learned: no update of a trainer was ever seen; look at what the trainer printed"
+            return "nothing was learned: no update of a trainer was received; see the output of the trainer"
         return ""
 
     def summary(self) -> dict[str, Any]:
-        """Everything that is known now."""
+        """Summary of the run so far."""
         machine = self._machine
         logged = count_messages(self._run_dir / LOG_FOLDER, since=self._first_segment) if self._first_segment else 0
         return {
@@ -377,7 +334,7 @@ class RunRecord:
         }
 
     def finish(self) -> None:
-        """Write the summary; print the table. The curve comes last: it may take a second."""
+        """Write the summary, print the table, and draw the curve last, since that may take a second."""
         summary = self.summary()
         try:
             write_summary(self._run_dir, summary)

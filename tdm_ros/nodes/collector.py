@@ -18,7 +18,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.control.validation import Rejections
 from tdm_ros.data.bag import BagFile, describe_file, describe_log, forget_description
-from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC, LoggedTransition
+from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC
 from tdm_ros.data.log_writer import LogChannel, LogWriter
 from tdm_ros.data.pairing import Pairing
 from tdm_ros.files import FolderInUseError
@@ -39,6 +39,7 @@ from tdm_ros.nodes.node_runner import run
 from tdm_ros.nodes.parameters import CollectorParameters, Declared
 from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.types import LoggedTransition
 
 JOINTS_TOPIC, FRAMES_TOPIC, GOAL_TOPIC = "/joint_states", "/tf", "/goal_markers"
 HAND_FRAME = "hand"

@@ -17,10 +17,10 @@ from tdm_ros.control.arm_io import ArmSample, JointOrder, SampleCheck
 from tdm_ros.control.episodes import KEPT
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, check_announcement
 from tdm_ros.control.validation import LARGEST, printable
-from tdm_ros.data.log import LoggedTransition, discarded_of
+from tdm_ros.data.log import discarded_of
 from tdm_ros.msg import ArmState, Episode, KeepOut, Subgoal, Transition
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.types import CycleRange, check_identity
+from tdm_ros.types import CycleRange, LoggedTransition, check_identity
 
 SEPARATOR = "\n" + "=" * 80 + "\n"
 _FIELD = re.compile(r"^\s*(?:([A-Za-z]\w*)/(?:msg/)?)?([A-Z]\w*)(?:\[[^\]]*\])?\s+\w")

@@ -17,7 +17,7 @@ from visualization_msgs.msg import MarkerArray
 
 from tdm_ros.control.timeline import COMMANDED, Mode
 from tdm_ros.control.validation import Rejections
-from tdm_ros.data.log import LOG_FOLDER, LoggedTransition, TransitionLog, from_message
+from tdm_ros.data.log import LOG_FOLDER, TransitionLog, from_message
 from tdm_ros.files import FolderLock, write_durably
 from tdm_ros.msg import Episode, PolicyWeights, Transition
 from tdm_ros.nodes import qos
@@ -28,6 +28,7 @@ from tdm_ros.nodes.node_runner import every, run, spin_idle
 from tdm_ros.nodes.parameters import UNLIMITED, Declared, TrainerParameters
 from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.types import LoggedTransition
 
 if TYPE_CHECKING:
     from tdm_ros.live.learner import LiveLearning

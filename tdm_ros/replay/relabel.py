@@ -13,24 +13,24 @@ from tdm_ros.replay.store import TrajectoryStore
 
 @dataclass(frozen=True)
 class GoalMix:
-    """Where the goals of a batch come from, as shares that sum to one.
+    """Fractions of the goals of a batch by their origin; they sum to one.
 
     Parameters
     ----------
     future : float
-        A point that the same trajectory reached later.
+        A later achieved goal of the same trajectory.
     buffer : float
-        A point that any stored step reached.
+        An achieved goal of any stored step.
     box : float
         A point drawn uniformly from the task's goal box.
     near : float
-        The point reached by this very step, plus Gaussian noise.
+        The next achieved goal of the same step, plus Gaussian noise.
     rollout : float
-        The goal that was pursued.
+        The desired goal of the step.
     near_std : float
-        Standard deviation of that noise [parts of the task's goal scale].
+        Standard deviation of that noise [fraction of the task's goal scale].
     span : float
-        How far ahead ``future`` looks, in horizons (``horizon + 1`` steps); 0: to the end of the trajectory.
+        Range of ``future`` in horizons (``horizon + 1`` steps); 0: to the end of the trajectory.
     """
 
     future: float = 0.4
@@ -64,7 +64,7 @@ class Batch(NamedTuple):
     steps_left: NDArray[np.float32]
     """(N, B) horizon, uniform over 0 .. horizon and independent of the goal [steps]."""
     terminated: NDArray[np.bool_]
-    """(N, B) the world ended here: the distance is paid now, whatever ``steps_left`` says."""
+    """(N, B) the environment ended the episode: the distance counts now, for any ``steps_left``."""
 
 
 def sample_batches(
@@ -77,8 +77,8 @@ def sample_batches(
 ) -> Batch:
     """Draw ``shape = (N, B)`` transitions and relabel their goals and horizons.
 
-    Several batches are drawn at once because the cost is mostly per call. A part of ``human_share``, in [0, 1], is
-    drawn from what a person did, if anybody did anything, and the rest from all. ``horizon`` is the longest
+    Several batches are drawn at once because the cost is mostly per call. A fraction ``human_share``, in [0, 1], is
+    drawn from the operator's transitions, if there are any, and the rest from all. ``horizon`` is the largest
     ``steps_left``, by default the task's [steps].
 
     Raises
@@ -90,8 +90,8 @@ def sample_batches(
     """
     index = store.draw(rng, shape)
     if human_share and len(human := store.human()):
-        by_person = rng.random(shape) < human_share
-        index[by_person] = rng.choice(human, int(by_person.sum()))
+        by_operator = rng.random(shape) < human_share
+        index[by_operator] = rng.choice(human, int(by_operator.sum()))
     rows = store.rows(index)
     horizon = store.task.horizon if horizon is None else horizon
     goal = _future(store, index, int(mix.span * (horizon + 1)), rng)
@@ -122,7 +122,7 @@ def sample_batches(
 def _future(
     store: TrajectoryStore, index: NDArray[np.int64], limit: int, rng: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Points reached by the same trajectory, this step's own included, at most ``limit`` steps ahead (0: any)."""
+    """Next achieved goals of the same trajectory, from this step to ``limit`` steps later (0: no limit)."""
     span = store.end_of(index) - index
     if limit:
         span = np.minimum(span, limit)

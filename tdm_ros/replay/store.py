@@ -1,43 +1,25 @@
-"""Store of whole trajectories in flat arrays, in order, with the source of each step."""
+"""Store of whole trajectories in flat arrays, in order; the operator's transitions are marked."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.tasks import TaskSpec
-
-
-class Step(NamedTuple):
-    """One transition. O, A and G are the sizes of observation, action and goal of the task."""
-
-    observation: NDArray[np.float32]
-    """(O,) before the action."""
-    action: NDArray[np.float32]
-    """(A,) executed action, in [-1, 1]."""
-    next_observation: NDArray[np.float32]
-    """(O,) after the action."""
-    achieved: NDArray[np.float32]
-    """(G,) goal-space point of ``observation`` [goal unit]."""
-    next_achieved: NDArray[np.float32]
-    """(G,) goal-space point of ``next_observation`` [goal unit]."""
-    desired: NDArray[np.float32]
-    """(G,) the goal that was pursued [goal unit]."""
-    terminated: bool
-    """The world ended the episode; a time limit does not."""
+from tdm_ros.types import Step
 
 
 class TrajectoryStore:
-    """Ring of transitions, with the end of each trajectory, and which ones the operator made or discarded.
+    """Ring buffer of transitions with the end of each trajectory; the operator's and discarded ones are marked.
 
     Parameters
     ----------
     task : TaskSpec
-        Fixes the sizes; every step is checked against it and copied.
+        Determines the sizes; every step is checked against it and copied.
     capacity : int
-        Number of transitions after which the oldest are overwritten.
+        Largest number of transitions; after that the oldest are overwritten.
     """
 
     def __init__(self, task: TaskSpec, capacity: int = 1_000_000) -> None:
@@ -46,7 +28,7 @@ class TrajectoryStore:
         self.task = task
         self.capacity = capacity
         self.total = 0
-        """Transitions ever added; transition ``i`` (counted from the first) is in slot ``i % capacity``."""
+        """Number of added transitions; transition ``i`` (counted from the first) is in slot ``i % capacity``."""
         self._open_since = 0
         rows = min(capacity, 4096)
         sizes = {"observation": task.observation.size, "action": task.action.size, "achieved": task.goal.size}
@@ -58,15 +40,15 @@ class TrajectoryStore:
         for name in ("terminated", "human", "discarded"):
             self._columns[name] = np.zeros(rows, np.bool_)
         self._end = np.zeros(rows, np.int64)
-        self._kept_out = 0
+        self._discarded = 0
 
     def __len__(self) -> int:
         return min(self.total, self.capacity)
 
     def add(self, step: Step, last: bool, human: bool = False) -> None:
-        """Append one step; ``last`` closes its trajectory, so that no relabelled goal crosses into the next.
+        """Append one step; ``last`` ends its trajectory, so that no goal of the next one is used for relabelling.
 
-        What a person did, ``human``, can be drawn by itself (`human`), too.
+        Steps of the operator, ``human``, can be drawn separately (see `human`).
 
         Raises
         ------
@@ -87,7 +69,7 @@ class TrajectoryStore:
         }
         self._grow()
         slot = self.total % self.capacity
-        self._kept_out -= int(len(self) == self.capacity and self._columns["discarded"][slot])
+        self._discarded -= int(len(self) == self.capacity and self._columns["discarded"][slot])
         for name, value in checked.items():
             self._columns[name][slot] = value
         self.total += 1
@@ -114,15 +96,15 @@ class TrajectoryStore:
         return np.where(index >= self._open_since, self.total, self._end[index % self.capacity])
 
     def discard(self, index: NDArray[np.int64]) -> None:
-        """Never draw these transitions, (N,) absolute numbers, again; those that are not held are left out."""
+        """Exclude transitions, (N,) absolute numbers, from drawing; those that are not stored are ignored."""
         held = index[(index >= self.total - len(self)) & (index < self.total)]
         self._columns["discarded"][held % self.capacity] = True
-        self._kept_out = int(self._columns["discarded"][: len(self)].sum())
+        self._discarded = int(self._columns["discarded"][: len(self)].sum())
 
     @property
     def usable(self) -> int:
-        """How many transitions can be drawn."""
-        return len(self) - self._kept_out
+        """Number of transitions that can be drawn."""
+        return len(self) - self._discarded
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int64]:
         """Draw absolute transition numbers uniformly.
@@ -135,29 +117,29 @@ class TrajectoryStore:
         if self.usable == 0:
             raise ValueError("cannot sample from an empty TrajectoryStore; add steps first")
         index = rng.integers(max(0, self.total - self.capacity), self.total, shape)
-        while self._kept_out and (again := self._columns["discarded"][index % self.capacity]).any():
+        while self._discarded and (again := self._columns["discarded"][index % self.capacity]).any():
             index[again] = rng.integers(max(0, self.total - self.capacity), self.total, int(again.sum()))
         return index
 
     def human(self) -> NDArray[np.int64]:
-        """Absolute numbers of the transitions that a person made, (H,), oldest first."""
+        """Absolute numbers of the operator's transitions, (H,), oldest first."""
         held = slice(len(self))
         slots = np.flatnonzero(self._columns["human"][held] & ~self._columns["discarded"][held])
         oldest = self.total - len(self)
         return np.sort(oldest + (slots - oldest) % self.capacity)
 
     def dump(self) -> dict[str, NDArray[Any]]:
-        """All transitions that are held, oldest first, with the ends of their trajectories; `restore` reads them."""
+        """Stored transitions, oldest first, with the ends of their trajectories; `restore` reads them."""
         index = np.arange(self.total - len(self), self.total)
         return {**self.rows(index), "end": self.end_of(index), "total": np.array([self.total])}
 
     def restore(self, data: dict[str, NDArray[Any]]) -> None:
-        """Fill an empty store with `dump` data; the trajectory that was open then is closed.
+        """Fill an empty store with `dump` data; the trajectory that was open is ended.
 
         Raises
         ------
         ValueError
-            If the store is not empty, or the data are of another task.
+            If the store is not empty, or the data have the sizes of another task.
         """
         if self.total:
             raise ValueError(f"restore needs an empty TrajectoryStore, this one has {self.total} transitions")
@@ -178,7 +160,7 @@ class TrajectoryStore:
             self._end[slot] = end[row]
             self.total += 1
         self._open_since = self.total
-        self._kept_out = int(rows["discarded"].sum())
+        self._discarded = int(rows["discarded"].sum())
 
     def _grow(self) -> None:
         rows = len(self._end)
@@ -191,16 +173,16 @@ class TrajectoryStore:
 
 
 ACTION_SLACK = 1e-3
-"""Rounding by which an executed action may leave [-1, 1]."""
+"""Rounding error by which an executed action may exceed [-1, 1]."""
 
 
 def check_step(step: Step, task: TaskSpec) -> None:
-    """Check every vector of a step before it is kept.
+    """Check every vector of a step before it is stored.
 
     Raises
     ------
     ValueError
-        If a vector has another size than the task's, is not finite, or farther out than any robot gets.
+        If a vector has another size than the task's, is not finite, or has implausible values.
     """
     kinds = {"observation": task.observation, "next_observation": task.observation}
     kinds |= {"achieved": task.goal, "next_achieved": task.goal, "desired": task.goal}

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from tdm_ros.control.timeline import COMMANDED, Source
-from tdm_ros.data.log import LoggedTransition, TimeSpan, discarded_of, from_message
+from tdm_ros.data.log import discarded_of, from_message
 from tdm_ros.data.pairing import Joining, chains
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording, tasks_in
 from tdm_ros.data.sources import read_whole
-from tdm_ros.replay import Step
 from tdm_ros.replay.store import check_step
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.types import CycleRange, CycleSet
+from tdm_ros.types import CycleRange, CycleSet, LoggedTransition, Step, TimeSpan
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""Recordings in LeRobot's layout v3.0, written with pyarrow alone: meta/info.json, tasks, episodes, data, statistics.
+"""Transitions in LeRobot's layout v3.0, written with pyarrow alone: meta/info.json, tasks, episodes, data, statistics.
 
 A frame is a commanded transition, an episode an unbroken piece of them. The goal is ``observation.environment_state``,
-which LeRobot's policies take as an input. Drives home, holds and all other messages are carried in meta/tdm_ros.
-Source: huggingface/lerobot, LeRobotDataset v3.0 (Apache-2.0); we have no videos, and one file of data.
+which LeRobot's policies take as an input. Texts (run, arm, task) are in meta/tdm_ros.
+Source: huggingface/lerobot, LeRobotDataset v3.0 (Apache-2.0); without videos, in one data file.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.data import arrow
-from tdm_ros.data.mcap_records import Budget, UnpacksTooFarError
-from tdm_ros.data.pieces import VECTORS, commanded_pieces, known_tasks, rate_hz
-from tdm_ros.data.recording import DataError, Recording
-from tdm_ros.data.table import Table, to_recording
+from tdm_ros.data.mcap_records import Budget
+from tdm_ros.data.parquet import damage_as_data_error, pyarrow, read_columns, write_columns
+from tdm_ros.data.recording import DataError
+from tdm_ros.data.table import VECTORS, Dataset, Table, commanded_pieces, dataset, known_tasks, rate_hz
 
 VERSION = "v3.0"
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
 EPISODES, DATA = "meta/episodes/chunk-000/file-000.parquet", "data/chunk-000/file-000.parquet"
-ROWS, CARRIED = "meta/tdm_ros/rows.parquet", "meta/tdm_ros/messages.parquet"
+TEXT_ROWS = "meta/tdm_ros/rows.parquet"
 NAMES = {
     "observation": "observation.state",
     "desired_goal": "observation.environment_state",
@@ -32,12 +31,12 @@ NAMES = {
     "terminated": "next.terminated",
     "truncated": "next.truncated",
 }
-"""Fields of a transition and what LeRobot calls them; the others are ``tdm.<field>``."""
+"""Fields of a transition and their names in LeRobot; the others are ``tdm.<field>``."""
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 
 
-def is_ours(path: Path) -> bool:
-    """Whether the folder is laid out so."""
+def is_lerobot(path: Path) -> bool:
+    """Whether a folder has LeRobot's layout."""
     return (path / INFO).is_file()
 
 
@@ -49,19 +48,17 @@ def write_lerobot(folder: Path, table: Table) -> None:
     DataError
         If there is no frame, or frames of several tasks.
     """
-    tasks = sorted(set(table.columns.get("task", [])))
+    tasks = sorted(set(table.columns["task"]))
     if len(tasks) != 1:
         raise DataError(
-            f"a LeRobot dataset is made of one task's commanded transitions, got {tasks or 'none'}: "
+            f"a LeRobot dataset has commanded transitions of one task, got {tasks or 'none'}: "
             "convert to npz or parquet, or trim the recording first"
         )
     fps = rate_hz(table.columns)
     features, columns = _frames(table, fps)
     pieces = commanded_pieces(table)
-    arrow.write(folder / DATA, {name: arrow.array(column) for name, column in columns.items()})
-    beside = {n: arrow.array(c) for n, c in table.columns.items() if c.dtype == object or c.shape[1:] == (0,)}
-    arrow.write(folder / ROWS, beside | arrow.index_columns(table))
-    arrow.write_carried(folder / CARRIED, table)
+    write_columns(folder / DATA, columns)
+    write_columns(folder / TEXT_ROWS, {name: one for name, one in table.columns.items() if one.dtype == object})
     sentence = f"{tasks[0].partition(':')[0]}: reach the goal in observation.environment_state"
     _write_tasks(folder / TASKS, sentence)
     numeric = {name: columns[name] for name in features if columns[name].dtype != bool}
@@ -117,7 +114,7 @@ def _frames(table: Table, fps: int) -> tuple[dict[str, Any], dict[str, NDArray[A
 
 
 def _names(table: Table, feature: str, column: NDArray[Any]) -> list[str] | None:
-    """What the numbers of a vector are called, if the task is one of ours."""
+    """Names of the numbers of a vector, if the task is one of this package."""
     task = known_tasks().get(str(table.columns["task"][0]))
     field = next((key for key, value in NAMES.items() if value == feature), feature.removeprefix("tdm."))
     part = VECTORS.get(field)
@@ -127,8 +124,8 @@ def _names(table: Table, feature: str, column: NDArray[Any]) -> list[str] | None
 
 
 def _write_tasks(path: Path, sentence: str) -> None:
-    """The table of tasks, with the index that pandas is to make of its column."""
-    pa, parquet = arrow.pyarrow()
+    """Write the table of tasks, with the metadata by which pandas uses its column as index."""
+    pa, parquet = pyarrow()
     columns = [{"name": name, "field_name": name, "metadata": None} for name in ("task_index", "task")]
     columns[0] |= {"pandas_type": "int64", "numpy_type": "int64"}
     columns[1] |= {"pandas_type": "unicode", "numpy_type": "object"}
@@ -142,7 +139,7 @@ def _write_tasks(path: Path, sentence: str) -> None:
 def _write_episodes(
     path: Path, pieces: list[NDArray[np.int64]], sentence: str, numeric: dict[str, NDArray[Any]]
 ) -> None:
-    pa, _ = arrow.pyarrow()
+    pa, _ = pyarrow()
     sizes = [len(piece) for piece in pieces]
     ends = np.cumsum(sizes, dtype=np.int64)
     zeros = pa.array(np.zeros(len(sizes), np.int64))
@@ -161,7 +158,7 @@ def _write_episodes(
     for name in numeric:
         for key in each[0][name]:
             columns[f"stats/{name}/{key}"] = pa.array([one[name][key] for one in each])
-    arrow.write(path, columns)
+    write_columns(path, columns)
 
 
 def _statistics(values: NDArray[Any]) -> dict[str, list[float] | list[int]]:
@@ -173,8 +170,8 @@ def _statistics(values: NDArray[Any]) -> dict[str, list[float] | list[int]]:
     return found | {name: np.quantile(wide, share, axis=0).tolist() for name, share in QUANTILES.items()}
 
 
-def read_lerobot(folder: Path, budget: Budget) -> Recording:
-    """Read what `write_lerobot` wrote.
+def read_lerobot(folder: Path, budget: Budget) -> Dataset:
+    """Read the columns that `write_lerobot` writes.
 
     Raises
     ------
@@ -183,22 +180,14 @@ def read_lerobot(folder: Path, budget: Budget) -> Recording:
     UnpacksTooFarError
         If the budget does not allow it.
     """
-    pa, _ = arrow.pyarrow()
-    if not (folder / CARRIED).is_file():
+    pyarrow()
+    if not (folder / TEXT_ROWS).is_file():
         raise DataError(
             f"{folder} is a LeRobot dataset of another program: it has no goals and no cycles of a tdm_ros arm; "
-            "give one that `tdm_ros data convert` made"
+            "give one that `tdm_ros data convert` wrote"
         )
-    try:
-        table = arrow.read_carried(folder / CARRIED, budget)
-        rows, data = arrow.read(folder / ROWS, budget), arrow.read(folder / DATA, budget)
-        arrow.take_index(table, rows)
-        fields = {value: key for key, value in NAMES.items()}
-        found = {fields.get(name, name.removeprefix("tdm.")): arrow.column(data[name]) for name in data.column_names}
-        beside = {name: arrow.column(rows[name]) for name in rows.column_names if not name.startswith("mcap.")}
-        table.columns = found | beside
-        return to_recording(table, str(folder))
-    except (DataError, UnpacksTooFarError):
-        raise
-    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
-        raise DataError(f"{folder} is damaged: {error}; convert the log again") from error
+    fields = {value: key for key, value in NAMES.items()}
+    with damage_as_data_error(folder):
+        texts, data = read_columns(folder / TEXT_ROWS, budget), read_columns(folder / DATA, budget)
+        found = {fields.get(name, name.removeprefix("tdm.")): column for name, column in data.items()}
+        return dataset(str(folder), found | texts)
