@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=[],
         metavar="PATH",
-        help="recordings to learn from before the first step: runs, logs, or what `tdm_ros data convert` made; "
+        help="recordings to learn from before the first step: runs, logs, or Parquet or LeRobot datasets; "
         "--steps 0 learns from them alone",
     )
     add(

@@ -338,7 +338,7 @@ class TDM(Questions):
         Parameters
         ----------
         recordings : Experience, path, or sequence of paths
-            Runs, logs, or what `tdm_ros data convert` made. What is damaged in them gives a warning and is left out.
+            Runs, logs, or Parquet or LeRobot datasets of `tdm_ros data convert`; damage is left out with a warning.
         updates : int, optional
             Gradient updates; by default as many as their steps would allow if the agent had taken them.
         advance : callable
