@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Source, State
@@ -47,16 +48,46 @@ def test_pairing_consecutive_states_take_the_action_between_them() -> None:
     assert (first.number, first.last, found[1].number, found[1].last) == (0, False, 1, True)
 
 
+NONE, RESET, SAFETY, RANDOM = Source.NONE, Source.RESET, Source.SAFETY, Source.RANDOM
+PIECES: dict[str, tuple[list[ArmSample], list[tuple[int, int, bool]]]] = {
+    "a lost cycle is a gap that ends the piece": (
+        [sample(10), sample(11), sample(13), sample(14)],
+        [(10, 1, True), (13, 1, True)],
+    ),
+    "a hold between episodes is not recorded": (
+        [sample(10, 0, NONE), sample(11, 0, NONE), sample(12, 1), sample(13, 0, NONE)],
+        [(11, 1, True)],
+    ),
+    "a safety hold inside an episode ends the piece before it": (
+        [sample(10), sample(11), sample(12, 1, SAFETY), sample(13)],
+        [(10, 1, True), (11, 5, True), (12, 1, True)],
+    ),
+    "random and policy actions are one piece": (
+        [sample(10), sample(11, 1, RANDOM), sample(12)],
+        [(10, 3, False), (11, 1, True)],
+    ),
+    "a repeated state changes nothing": (
+        [sample(10), sample(11), sample(11), sample(12)],
+        [(10, 1, False), (11, 1, True)],
+    ),
+    "a restart of the arm ends the piece": (
+        [sample(12), sample(13), *(replace(sample(cycle), run="another") for cycle in (10, 11))],
+        [(12, 1, True), (10, 1, True)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("states", "expected"), PIECES.values(), ids=PIECES.keys())
+def test_pairing_pieces(states: list[ArmSample], expected: list[tuple[int, int, bool]]) -> None:
+    """Cycle, source and end of the piece of each transition."""
+    assert [(t.cycle, t.source, t.last) for t in collect(states)] == expected
+
+
 def test_pairing_time_limit_is_truncated_never_terminated() -> None:
     states = [sample(c, 1) for c in range(10, 16)] + [sample(c, 2) for c in range(16, 18)]
     found = collect(states)
     assert [t.last for t in found] == [False] * 4 + [True] + [False, True]
     assert not any(t.step.terminated for t in found)
-
-
-def test_pairing_lost_cycle_makes_a_gap_and_ends_the_piece() -> None:
-    found = collect([sample(10), sample(11), sample(13), sample(14)])
-    assert [(t.cycle, t.last) for t in found] == [(10, True), (13, True)]
 
 
 def test_pairing_lost_cycles_are_counted() -> None:
@@ -66,34 +97,9 @@ def test_pairing_lost_cycles_are_counted() -> None:
     assert pairing.gaps == 2
 
 
-def test_pairing_hold_between_episodes_is_not_recorded() -> None:
-    found = collect([*(sample(c, 0, Source.NONE) for c in (10, 11)), sample(12, 1), sample(13, 0, Source.NONE)])
-    assert [(t.cycle, t.last) for t in found] == [(11, True)]
-
-
 def test_pairing_reset_is_recorded_with_its_source_and_no_goal() -> None:
-    found = collect([sample(10, 0, Source.RESET), sample(11, 0, Source.RESET)])
+    found = collect([sample(10, 0, RESET), sample(11, 0, RESET)])
     assert found[0].source == Source.RESET and found[0].episode == 0 and found[0].step.desired.size == 0
-
-
-def test_pairing_safety_hold_inside_an_episode_ends_the_piece_before_it() -> None:
-    found = collect([sample(10), sample(11), sample(12, 1, Source.SAFETY), sample(13)])
-    assert [(t.source, t.last) for t in found] == [(1, True), (5, True), (1, True)]
-
-
-def test_pairing_random_and_policy_actions_are_one_piece() -> None:
-    found = collect([sample(10), sample(11, 1, Source.RANDOM), sample(12)])
-    assert [t.last for t in found] == [False, True]
-
-
-def test_pairing_same_state_twice_changes_nothing() -> None:
-    assert len(collect([sample(10), sample(11), sample(11), sample(12)])) == 2
-
-
-def test_pairing_arm_restarted_ends_the_piece() -> None:
-    restarted = [replace(sample(cycle), run="another") for cycle in (10, 11)]
-    found = collect([sample(12), sample(13), *restarted])
-    assert [(t.cycle, t.last) for t in found] == [(12, True), (10, True)]
 
 
 def test_pairing_state_before_its_episodes_start_is_dropped_and_counted() -> None:

@@ -62,18 +62,11 @@ def test_trim_by_episodes_keeps_them_and_their_announcements() -> None:
     assert all(message in RECORDING.messages for message in kept.messages)
 
 
-def test_trim_by_source_keeps_the_operators_transitions() -> None:
-    kept = trim(RECORDING, Cut(sources=sources(["human"])))
-    assert {m.source for m in transitions(kept)} == {Source.HUMAN}
-    assert len(transitions(kept)) == 5 + STEPS
-
-
-def test_trim_by_time_counts_from_the_first_transition() -> None:
-    kept = transitions(trim(RECORDING, Cut(start_s=0.1, end_s=0.5)))
-    assert [m.cycle for m in kept] == list(range(107, 116))
-
-
-def test_trim_drives_home_are_episode_0() -> None:
+def test_trim_by_source_and_time_and_of_motions_home() -> None:
+    operator = transitions(trim(RECORDING, Cut(sources=sources(["human"]))))
+    assert {m.source for m in operator} == {Source.HUMAN} and len(operator) == 5 + STEPS
+    early = transitions(trim(RECORDING, Cut(start_s=0.1, end_s=0.5)))
+    assert [m.cycle for m in early] == list(range(107, 116)), "counted from the first transition"
     assert {m.source for m in transitions(trim(RECORDING, Cut(episodes=numbers("0"))))} == {Source.RESET}
 
 

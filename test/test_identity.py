@@ -153,12 +153,11 @@ def shifted(content: list, shift: Callable[[int], int]) -> list:  # type: ignore
     return found
 
 
-@pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS.keys())
-def test_experience_reads_all_of_a_recording_for_any_clock(tmp_path: Path, shift: Callable[[int], int]) -> None:
-    plain, other = messages(PARTS), shifted(messages(PARTS), shift)
-    paths = [tmp_path / name for name in ("plain", "shifted")]
-    for path, content in zip(paths, (plain, other), strict=True):
-        write_log(path / LOG_FOLDER, recording(content))
+def compare_experience(folder: Path, content: list, other: list) -> None:  # type: ignore[type-arg]
+    """Assert that two recordings are the same experience, and each transition of both together counts once."""
+    paths = [folder / "a", folder / "b"]
+    for path, one in zip(paths, (content, other), strict=True):
+        write_log(path / LOG_FOLDER, recording(one))
     expected, found = (read_experience([path], TASK) for path in paths)
     assert found.repeated == 0 and not found.problems
     assert [(s.observation.tobytes(), *rest) for s, *rest in found.steps] == [
@@ -168,17 +167,16 @@ def test_experience_reads_all_of_a_recording_for_any_clock(tmp_path: Path, shift
     assert both.repeated == len(expected.steps) == len(both.steps), "a copy with other stamps is a copy"
 
 
+@pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS.keys())
+def test_experience_reads_all_of_a_recording_for_any_clock(tmp_path: Path, shift: Callable[[int], int]) -> None:
+    compare_experience(tmp_path, messages(PARTS), shifted(messages(PARTS), shift))
+
+
 def test_experience_puts_messages_that_are_locally_out_of_order_in_order(tmp_path: Path) -> None:
     content = messages((Part(1, gap=0), Part(2, gap=0)))
     order = np.argsort(np.arange(len(content)) + np.random.default_rng(0).uniform(0, 4, len(content)), kind="stable")
     assert (np.diff(order) < 0).sum() > 3
-    write_log(tmp_path / "a" / LOG_FOLDER, recording(content))
-    write_log(tmp_path / "b" / LOG_FOLDER, recording([content[at] for at in order]))
-    expected, found = (read_experience([tmp_path / name], TASK) for name in "ab")
-    assert [(s.observation.tobytes(), *rest) for s, *rest in found.steps] == [
-        (s.observation.tobytes(), *rest) for s, *rest in expected.steps
-    ]
-    assert len(found.steps) == 2 * STEPS
+    compare_experience(tmp_path, content, [content[at] for at in order])
 
 
 def test_experience_discards_cycles_of_their_run_alone(tmp_path: Path) -> None:
