@@ -156,7 +156,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     from tdm_ros.data.export import export
 
     (recording,) = _read([arguments.path], arguments)
-    with tqdm(total=len(recording.messages), unit="message", leave=False, disable=None) as bar:
+    with tqdm(unit="transition", leave=False, disable=None) as bar:
         made = export(recording, arguments.to, arguments.out, bar.update)
     discarded = f", {made.discarded} that the operator discarded are left out" if made.discarded else ""
     print(f"{made.path}: {made.transitions} transitions{discarded}")
@@ -188,7 +188,7 @@ def _table(recording: Recording) -> Table:
 
     from tdm_ros.data.table import to_table
 
-    with tqdm(total=len(recording.messages), unit="message", leave=False, disable=None) as bar:
+    with tqdm(unit="transition", leave=False, disable=None) as bar:
         return to_table(recording, bar.update)
 
 

@@ -1,1 +1,1 @@
-"""Recordings: read, inspect, trim, merge, validate, convert. Independent of torch and ROS."""
+"""Durable log and recordings: write, read, recover, inspect, edit, export. Independent of torch and ROS."""

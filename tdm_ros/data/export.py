@@ -14,7 +14,7 @@ import numpy as np
 from tdm_ros.data.bag import write_bag
 from tdm_ros.data.lerobot import write_lerobot
 from tdm_ros.data.parquet import write_parquet
-from tdm_ros.data.recording import DataError, Recording
+from tdm_ros.data.recording import TRANSITION_TYPE, DataError, Recording
 from tdm_ros.data.table import Table, check_original, commanded_pieces, discarded_rows, to_table
 from tdm_ros.files import sync_folder
 
@@ -54,9 +54,9 @@ def export(recording: Recording, form: str, out: Path, advance: Callable[[int], 
         raise FileExistsError(f"{out} exists, and a recording is never overwritten: give another --out")
     if form == "npz" and out.suffix != ".npz":
         raise DataError(f"the name of an npz file ends in .npz, got {out}")
-    table = to_table(recording, advance)
     if form == "mcap":
-        return Exported(write_bag(out, recording), len(table))
+        return Exported(write_bag(out, recording), recording.count(TRANSITION_TYPE))
+    table = to_table(recording, advance)
     if not len(table):
         topics = ", ".join(sorted({channel.topic for channel in recording.channels})) or "none"
         raise DataError(f"{recording.name} has no transition of tdm_ros to export; its topics: {topics}")

@@ -187,8 +187,8 @@ class RunRecord:
         """First file of the log of this run's collector."""
         self._last: deque[float] = deque(maxlen=10)
         self._evaluated: list[float] = []
-        self._scored = self._interrupted = self._refused = self._published = self._unrecorded = 0
-        self._cycles_silent = self._by_person = 0
+        self._scored = self._interrupted = self._rejected = self._published = self._unrecorded = 0
+        self._cycles_silent = self._by_operator = 0
         self._seen = CycleSet()
         self._cycles = self._cycles_before = 0
         self._line_s = time.monotonic()
@@ -206,7 +206,7 @@ class RunRecord:
     def on_cycle(self, sample: ArmSample) -> None:
         """Count a state of the arm, and cycles without a recorded transition; record the position of the hand."""
         self._cycles += 1
-        self._by_person += sample.source == Source.HUMAN
+        self._by_operator += sample.source == Source.HUMAN
         self._kept_out.on_cycle(sample.episode, sample.hand_m)
         running = self._machine.told.state == State.RUNNING
         self._cycles_silent = self._cycles_silent + 1 if running else 0
@@ -236,7 +236,7 @@ class RunRecord:
         """Write an episode's row; those that were interrupted or discarded are not scored."""
         scored = result.end not in UNSCORED
         self._scored += scored
-        self._refused += result.end == "refused"
+        self._rejected += result.end == "refused"
         self._kept_out.on_episode(result)
         self._interrupted += not scored
         if result.mode == Mode.TRAIN:
@@ -318,7 +318,7 @@ class RunRecord:
             "robot_time_s": self.robot_s,
             "episodes": self._scored,
             "episodes_interrupted": self._interrupted,
-            "goals_refused": self._refused,
+            "goals_rejected": self._rejected,
             "evaluated": len(self._evaluated),
             "updates": self.updates,
             **summarise(self._evaluated),
@@ -329,7 +329,7 @@ class RunRecord:
                 "published": self._published,
                 "logged": logged,
                 "cycles_unrecorded": self._unrecorded,
-                "cycles_by_person": self._by_person,
+                "cycles_by_operator": self._by_operator,
             },
         }
 
