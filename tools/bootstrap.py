@@ -1,12 +1,11 @@
-"""Make everything that `make demo` and `make test` need, once: .venv, the pinned packages, the messages.
+"""Set-up for `make demo` and `make test`: .venv, the pinned packages, the messages.
 
-Run by the Makefile with whatever Python 3 there is, before anything is installed; standard library only.
-Each of the two stages, packages and messages, leaves a stamp with the hash of its inputs: a second run takes
-a moment, and a change in msg/, srv/ or action/ rebuilds just those. A stage that was interrupted starts over (pip keeps
-what it had downloaded).
+The Makefile runs it with any Python 3, before anything is installed; standard library only. Each stage, packages and
+messages, leaves a stamp with the hash of its inputs: a second run takes a moment, and a change in msg/, srv/ or action/
+rebuilds the messages only. An interrupted stage starts over (pip keeps its downloads).
 
-ROS 2's wheels turn the virtual environment into an ament prefix; our messages and node executables are
-installed into that same prefix. So whatever runs on .venv's Python finds them, without any shell set-up.
+The wheels of ROS 2 make the virtual environment an ament prefix, into which messages and node executables are
+installed. Programs of .venv's Python find them without a set-up of the shell.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ DISK_GB = 3  # the environment takes 1.7 GB, with a torch for CUDA 5.4; pip unpa
 LOCKS = [f"requirements/{name}.lock" for name in ("setup", "ros", "python")]
 CUDA_LOCK = "requirements/cuda.lock"  # what a torch with CUDA needs besides
 
-# Why a command failed, told from what it printed: where one of the words occurs, this is what to say.
+# Cause of a failure by words in the output of the command.
 CAUSES = {
     ("No space left on device",): (
         f"the disk is full: free at least {DISK_GB} GB, or 8 where torch comes with CUDA, and run the same "
@@ -55,7 +54,7 @@ CAUSES = {
 
 
 class SetupError(Exception):
-    """Set-up cannot go on; the text is one sentence that names the remedy."""
+    """Failure of the set-up; the text is one sentence with the remedy."""
 
 
 def main() -> int:
@@ -64,7 +63,7 @@ def main() -> int:
         check_machine()
         LOG.parent.mkdir(exist_ok=True)
         with open(LOG.parent / "setup.lock", "w") as lock:
-            # A second make waits for the first, and for what a killed one left running: that inherits this.
+            # A second make waits for the first, and for children of a killed one, which inherit this.
             os.set_inheritable(lock.fileno(), True)
             fcntl.flock(lock, fcntl.LOCK_EX)
             ensure_packages()
@@ -76,13 +75,13 @@ def main() -> int:
         print("\nset-up: interrupted; run the same command again to go on.", file=sys.stderr)
         return 130
     except OSError as error:
-        print(f"set-up: {error}. Mend that and run the same command again.", file=sys.stderr)
+        print(f"set-up: {error}. Repair that and run the same command again.", file=sys.stderr)
         return 1
     return 0
 
 
 def check_machine() -> None:
-    """Refuse what cannot work, before anything is downloaded. Raises SetupError."""
+    """Check compiler, Python and platform before anything is downloaded. Raises SetupError."""
     first, last = map(dotted, PYTHONS)
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         raise SetupError(
@@ -122,7 +121,7 @@ def ensure_packages() -> None:
     say("1/4 virtual environment")
     run([sys.executable, "-m", "venv", str(VENV)])
     pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar=off"]
-    # Without build isolation: it would download what a source package is built with, unchecked.
+    # Without build isolation, which would download the build requirements of source packages unchecked.
     locked = [*pip, "--no-build-isolation", "--no-deps", "--require-hashes"]
     setup, ros, python = LOCKS
     run([*locked, "-r", setup])
@@ -133,13 +132,13 @@ def ensure_packages() -> None:
     if not any(VENV.glob("lib/python*/site-packages/torch-*+cpu.dist-info")):
         run([*locked, "-r", CUDA_LOCK])
     run([*pip, "--no-build-isolation", "--no-deps", "-e", "."])
-    run([str(PYTHON), "-m", "pip", "--disable-pip-version-check", "check"])  # that the locks lack nothing
+    run([str(PYTHON), "-m", "pip", "--disable-pip-version-check", "check"])  # the locks are complete
     relocate_exports()
     mark_done("packages", key)
 
 
 def relocate_exports() -> None:
-    """Let the wheels' CMake exports name this Python, not that of the container they were built in."""
+    """Replace the Python of the build container by this one in the CMake exports of the wheels."""
     version = dotted(sys.version_info[:2])
     tag = "cp" + version.replace(".", "")
     built_in = f"/opt/python/{tag}-{tag}"
@@ -158,7 +157,7 @@ def relocate_exports() -> None:
 def ensure_messages() -> None:
     """Build the messages with colcon and install them, and the node executables, into .venv. Raises SetupError."""
     sources = ["CMakeLists.txt", "package.xml", *names_in("msg"), *names_in("srv"), *names_in("action")]
-    # Of these, links are installed: their names matter here, not their text.
+    # Links to these are installed: only their names matter.
     linked = [name for folder in ("tdm_ros", "config", "launch", "urdf", "worlds") for name in names_in(folder)]
     key = digest(sources, [*linked, (STAMPS / "packages").read_text()])
     if is_done("messages", key):
@@ -182,7 +181,7 @@ def ensure_messages() -> None:
 
 
 def run(command: list, extra_env: "dict | None" = None) -> None:
-    """Run one command with its output in the log; on failure tell the cause. Raises SetupError."""
+    """Run one command with its output in the log. Raises SetupError with the cause of a failure."""
     env = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     env.update(extra_env or {})
     with open(LOG, "w") as log:
@@ -192,18 +191,18 @@ def run(command: list, extra_env: "dict | None" = None) -> None:
 
 
 def explain(command: list, status: int, output: str) -> str:
-    """Return one sentence on why a command failed, from what it printed."""
+    """One sentence with the cause of a failure, from the output of the command."""
     for words, sentence in CAUSES.items():
         if any(word in output for word in words):
             return sentence
     errors = [line.strip() for line in output.splitlines() if "error" in line.lower()]
     last = (errors or output.strip().splitlines() or ["it printed nothing"])[-1][:200]
     program = "pip" if "pip" in command else Path(command[0]).name
-    return f"{program} failed with status {status}: {last} (all that it printed: {LOG})"
+    return f"{program} failed with status {status}: {last} (its output: {LOG})"
 
 
 def names_in(folder: str) -> list:
-    """List the files under a folder of the checkout, relative to it, in order, without Python's caches."""
+    """Sorted paths of the files below a folder, relative to the checkout, without caches of Python."""
     paths = (path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file())
     return sorted(str(path) for path in paths if "__pycache__" not in path.parts)
 
@@ -215,14 +214,14 @@ def digest(files: list, more: list) -> str:
 
 
 def is_done(stage: str, key: str) -> bool:
-    """Whether a stage was completed from these very inputs."""
+    """Whether a stage was completed from the same inputs."""
     with contextlib.suppress(FileNotFoundError):
         return (STAMPS / stage).read_text() == key
     return False
 
 
 def mark_done(stage: str, key: str) -> None:
-    """Leave the stamp of a completed stage, all or nothing."""
+    """Write the stamp of a completed stage atomically."""
     STAMPS.mkdir(exist_ok=True)
     fresh = STAMPS / f"{stage}.new"
     fresh.write_text(key)
@@ -230,7 +229,7 @@ def mark_done(stage: str, key: str) -> None:
 
 
 def say(text: str) -> None:
-    """Announce a step that takes a while."""
+    """Announce a long step."""
     print(f"set-up {text}", flush=True)
 
 

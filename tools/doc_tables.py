@@ -38,24 +38,24 @@ RATES = {
     "subgoal": "on each new plan",
     "transition": "20 Hz while the arm moves",
     "policy_weights": "about 1 Hz of learning",
-    "goal": "whenever a person asks",
+    "goal": "on request of the operator",
     "deadman": "10 Hz or more while it is held",
-    "teleop/twist": "20 Hz while a person drives",
-    "teleop/engaged": "20 Hz while a person drives",
-    "teleop/event": "whenever a person says so",
-    "keep_out": "whenever somebody says so",
+    "teleop/twist": "20 Hz during teleoperation",
+    "teleop/engaged": "20 Hz during teleoperation",
+    "teleop/event": "on input of the operator",
+    "keep_out": "on change",
     "plan_markers": "on each new subgoal",
     "scene_markers": "5 Hz",
-    "reachability_markers": "1 Hz while somebody listens",
+    "reachability_markers": "1 Hz while it is subscribed to",
     "goal_marker/update": "on each new goal, and 2 Hz",
-    "goal_marker/feedback": "while a person drags it in RViz",
+    "goal_marker/feedback": "while it is dragged in RViz",
     "gz/right_jN/cmd_vel": "100 Hz while it moves, `sim:=gazebo` (torques: `cmd_force`)",
     "/diagnostics": "1 Hz",
 }
-"""How often a topic is published; the one column that the code does not spell out."""
+"""Rate of each topic, which the code does not have in one place."""
 
 PARTS = {"arm": ["gazebo_arm"], "planner": ["reach_action"], "scene": ["markers"]}
-"""Modules in which a node's topics are, besides its own."""
+"""Further modules with topics of a node."""
 
 _TRIGGER, _SWITCH = "std_srvs/Trigger", "std_srvs/SetBool"
 SERVICES = {
@@ -65,13 +65,13 @@ SERVICES = {
         ("~/stop", _TRIGGER, "a robot or Gazebo: a software e-stop"),
     ],
     "supervisor": [
-        ("~/start", _TRIGGER, "begin, or go on after a pause"),
+        ("~/start", _TRIGGER, "begin, or continue after a pause"),
         ("~/pause", _TRIGGER, "hold; the episode does not count"),
-        ("~/stop", _TRIGGER, "hold, and take the permission to move away"),
+        ("~/stop", _TRIGGER, "hold, and withdraw the permission to move"),
         ("~/reset", _TRIGGER, "drive home next"),
-        ("~/clear_fault", _TRIGGER, "forget a fault; never starts motion"),
+        ("~/clear_fault", _TRIGGER, "clear a fault; never starts motion"),
         ("~/evaluate", _SWITCH, "evaluate on fresh goals now; false: train again"),
-        ("~/keep_goal", _SWITCH, "keep going to the goal that was asked for"),
+        ("~/keep_goal", _SWITCH, "keep the requested goal"),
         ("~/request_goal", "tdm_ros/RequestGoal", "a goal with an identifier, or its withdrawal"),
     ],
     "policy": [("~/change_state", "lifecycle_msgs/ChangeState", "and the others of a lifecycle node")],
@@ -84,7 +84,7 @@ SERVICES = {
         )
     ],
 }
-"""What each node offers: name, type, and what it does."""
+"""Services and actions of each node: name, type, effect."""
 
 _MAKERS = {
     "create_publisher": "publishes",
@@ -113,7 +113,7 @@ def topics(node: str) -> str:
 
 
 NAMES = {"TOPIC": "/diagnostics", "topic": "gz/right_jN/cmd_vel"}
-"""Topics that a variable names."""
+"""Topics that are named by a variable."""
 
 
 def _topic_rows(path: Path) -> list[tuple[str, str, str, str]]:

@@ -1,4 +1,4 @@
-"""Write requirements/*.lock anew: every distribution that set-up installs, with the hashes of its files.
+"""Write requirements/*.lock: every distribution that set-up installs, with the hashes of its files.
 
     python3 tools/lock.py            # after a change in requirements/ or constraints.txt
 
@@ -31,9 +31,9 @@ LOCKS = {
         for part in ("-r", f"requirements/{name}.txt")
     ],
 }
-"""What pip is asked for, by the name of the lock. Each lock leaves out what the ones before it have."""
+"""Arguments of pip by the name of the lock. A lock does not repeat the distributions of the locks before it."""
 CUDA = re.compile(r"nvidia-|cuda-|triton$")
-"""Distributions that only a torch with CUDA needs: in a lock of their own, installed with such a torch alone."""
+"""Distributions that only a torch with CUDA needs; they have their own lock."""
 HEAD = """\
 # Exactly these files, by hash, for CPython 3.11 to 3.13 on Linux x86_64; written by tools/lock.py, not by hand.
 # pip install --require-hashes --no-deps -r requirements/{}.lock
@@ -70,12 +70,12 @@ def main() -> int:
 
 
 def make_pips(version: str, folder: Path) -> Iterator[tuple[list[str], dict[str, str]]]:
-    """Yield pip's command and environment, with this machine's configuration and with none."""
+    """Yield command and environment of pip, with the configuration of this machine and without."""
     subprocess.run([f"python{version}", "-m", "venv", str(folder)], check=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "-qq"]
     subprocess.run([*pip, "-c", str(ROOT / "constraints.txt"), "pip"], check=True)
     yield pip, dict(os.environ)
-    # Certificates and time-outs say how to reach PyPI, not where packages are.
+    # Certificates and time-outs do not change the index.
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
     kept |= {key: os.environ[key] for key in ("PIP_CERT", "PIP_DEFAULT_TIMEOUT") if key in os.environ}
     yield pip, kept | {"PIP_CONFIG_FILE": os.devnull}
@@ -83,8 +83,8 @@ def make_pips(version: str, folder: Path) -> Iterator[tuple[list[str], dict[str,
 
 def files(pips: dict, wanted: list[str]) -> Iterator[tuple[str, str, str, str]]:
     """Yield Python version, name, version and SHA-256 of every file that pip would install."""
-    for version, ways in pips.items():
-        for pip, environ in ways:
+    for version, configurations in pips.items():
+        for pip, environ in configurations:
             command = [*pip, "--dry-run", "--ignore-installed", "--report", "-", "-c", "constraints.txt", *wanted]
             ran = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, check=True)
             for entry in json.loads(ran.stdout)["install"]:
