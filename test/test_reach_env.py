@@ -55,7 +55,7 @@ def test_step_reward_is_minus_distance_and_recomputable(env: gym.Env) -> None:
         observation, reward, _, _, info = env.step(env.action_space.sample())
         gap = np.linalg.norm(observation["achieved_goal"].astype(float) - observation["desired_goal"])
         assert reward == pytest.approx(-gap)
-        assert info["distance_m"] == pytest.approx(gap)
+        assert info["distance"] == pytest.approx(gap)
         assert info["is_success"] == (gap < 0.02)
         args = observation["achieved_goal"], observation["desired_goal"], info
         assert env.unwrapped.compute_reward(*args) == reward
@@ -86,7 +86,7 @@ def test_reset_options_replace_goal_and_start(env: gym.Env) -> None:
     observation, info = env.reset(options=chosen)
     np.testing.assert_array_equal(observation["desired_goal"], np.float32(chosen["goal"]))
     np.testing.assert_array_equal(observation["observation"][:7], np.float32(NEUTRAL_RAD))
-    assert info["distance_m"] > 0
+    assert info["distance"] > 0
 
 
 @pytest.mark.parametrize("options", [{"gaol": [0.5, 0, 0.3]}, {"goal": [0.5]}, {"q_rad": [np.nan] * 7}])
@@ -147,7 +147,7 @@ def test_every_goal_is_within_reach_of_a_jacobian_controller(env: gym.Env) -> No
         for _ in range(50):
             action = jacobian_controller(made, observation).astype(np.float32)
             observation, _, _, _, info = env.step(action)
-        within_1cm.append(info["distance_m"] < 0.01)
+        within_1cm.append(info["distance"] < 0.01)
     assert np.mean(within_1cm[len(corners) :]) >= 0.9
     assert np.mean(within_1cm) >= 0.8
 

@@ -107,7 +107,7 @@ def test_reset_option_replaces_the_goal(env: gym.Env) -> None:
     env.reset(options={"goal": goal})
     judged = [dim for _, dims in env.unwrapped.task.score for dim in dims] or slice(None)
     np.testing.assert_array_equal(env.unwrapped.judged_goal[judged], goal[judged])
-    with pytest.raises(ValueError, match='one option, "goal", got gaol'):
+    with pytest.raises(ValueError, match="options of reset are goal, got gaol"):
         env.reset(options={"gaol": goal})
     with pytest.raises(ValueError, match="goal must have shape"):
         env.reset(options={"goal": goal[:0]})

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tdm_ros.envs.mujoco_env import Array
 from tdm_ros.envs.sawyer_push_env import SawyerPushEnv
 from tdm_ros.envs.sawyer_reach_env import START_SPREAD_RAD, SawyerReachEnv
-from tdm_ros.robots.limiter import ArmReading, Limits
+from tdm_ros.robots.limiter import Limits
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_AROUND, SAWYER_PUSH_AROUND
 
@@ -44,8 +44,8 @@ class SawyerAroundEnv(SawyerReachEnv):
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__("velocity", render_mode, ROUND_LIMITS, SAWYER_AROUND)
 
-    def _achieved(self, reading: ArmReading) -> NDArray[np.float32]:
-        return np.array((reading.q_rad[0], *reading.hand_m), np.float32)
+    def _achieved(self, observation: Array) -> Array:
+        return observation[[0, 14, 15, 16]]
 
     def _draw_start(self, rng: np.random.Generator) -> NDArray[np.float64]:
         start = NEUTRAL_RAD + rng.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, NEUTRAL_RAD.shape)

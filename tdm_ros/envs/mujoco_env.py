@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gymnasium as gym
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.envs.render import Camera, Marker, View
 from tdm_ros.tasks import TaskSpec
+
+if TYPE_CHECKING:
+    from tdm_ros.envs.render import Camera, Window
 
 Array = NDArray[np.float64]
 Observation = dict[str, Any]
@@ -20,6 +22,23 @@ Observation = dict[str, Any]
 
 SUBSTEPS = 5
 """Physics steps of 10 ms in one control cycle of 50 ms."""
+
+
+class View(NamedTuple):
+    """Position of a camera relative to the point that it looks at."""
+
+    lookat_m: tuple[float, float, float]
+    distance_m: float
+    azimuth_deg: float
+    elevation_deg: float
+
+
+class Marker(NamedTuple):
+    """Ball that marks a goal in an image."""
+
+    position_m: ArrayLike
+    radius_m: float
+    rgba: tuple[float, float, float, float] = (0.1, 0.75, 0.25, 0.9)
 
 
 def gymnasium_model(name: str) -> mujoco.MjSpec:
@@ -50,7 +69,10 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     task : TaskSpec
     model : mujoco.MjModel
         With one actuator per action, in its order.
-    render_mode : "rgb_array" or None
+    render_mode : str or None
+        One of ``metadata["render_modes"]``.
+    data : mujoco.MjData, optional
+        State of the model, if it is shared.
 
     Raises
     ------
@@ -60,18 +82,33 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 - declared so by Gymnasium
     view = View((0.0, 0.0, 0.0), 4.0, 90.0, -30.0)
+    reset_options: tuple[str, ...] = ("goal",)
+    """Options of `reset`."""
 
-    def __init__(self, task: TaskSpec, model: mujoco.MjModel, render_mode: str | None = None) -> None:
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be rgb_array or None, got {render_mode!r}")
+    def __init__(
+        self,
+        task: TaskSpec,
+        model: mujoco.MjModel,
+        render_mode: str | None = None,
+        data: mujoco.MjData | None = None,
+    ) -> None:
+        if render_mode not in (None, *(modes := self.metadata["render_modes"])):
+            raise ValueError(f"render_mode must be {', '.join(modes)} or None, got {render_mode!r}")
         self.task, self.model, self.render_mode = task, model, render_mode
-        self.data = mujoco.MjData(model)
+        self.data = data or mujoco.MjData(model)
         self._goal = np.zeros(task.goal.size, np.float32)
-        self._camera: Any = None
+        self._info: dict[str, Any] = {}
+        self._camera: Camera | Window | None = None
         self.action_space = gym.spaces.Box(-1.0, 1.0, (task.action.size,), np.float32)
         goal = gym.spaces.Box(-np.inf, np.inf, (task.goal.size,), np.float32)
         seen = gym.spaces.Box(-np.inf, np.inf, (task.observation.size,), np.float32)
         self.observation_space = gym.spaces.Dict({"observation": seen, "achieved_goal": goal, "desired_goal": goal})
+
+    def _reset(self, options: dict[str, Any]) -> None:
+        """Reset the simulation to a drawn start."""
+        mujoco.mj_resetData(self.model, self.data)
+        self._start(self.np_random)
+        mujoco.mj_forward(self.model, self.data)
 
     @abstractmethod
     def _start(self, rng: np.random.Generator) -> None:
@@ -127,11 +164,9 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         """
         super().reset(seed=seed)
         chosen = options or {}
-        if unknown := set(chosen) - {"goal"}:
-            raise ValueError(f'reset has one option, "goal", got {", ".join(sorted(unknown))}')
-        mujoco.mj_resetData(self.model, self.data)
-        self._start(self.np_random)
-        mujoco.mj_forward(self.model, self.data)
+        if unknown := set(chosen) - set(self.reset_options):
+            raise ValueError(f"options of reset are {', '.join(self.reset_options)}, got {', '.join(sorted(unknown))}")
+        self._reset(chosen)
         goal = self._draw_goal(self.np_random)
         self._goal = self.task.goal.checked(chosen.get("goal", goal), "goal")
         seen = self._observe()
@@ -144,7 +179,8 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         -------
         tuple
             Observation, reward (minus the distance to the present goal), terminated, truncated, and info with
-            ``distance`` (the score) and ``is_success`` (score below `TaskSpec.success`).
+            ``distance`` (the score) and ``is_success`` (score below `TaskSpec.success`); with a limiter also
+            ``executed_action``, ``limited`` and ``limiter``.
 
         Raises
         ------
@@ -156,7 +192,9 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         info = self._score(seen)
         terminated, truncated = self._ended(info["distance"])
         reward = float(self.compute_reward(seen["achieved_goal"], seen["desired_goal"], info))
-        return seen, reward, terminated, truncated, info
+        if self.render_mode == "human":
+            self.render()
+        return seen, reward, terminated, truncated, info | self._info
 
     def _act(self, action: NDArray[np.floating[Any]]) -> None:
         self.data.ctrl[:] = action * self._strength
@@ -185,16 +223,17 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         return {"distance": distance, "is_success": distance < self.task.success}
 
     def render(self) -> NDArray[np.uint8] | None:
-        """Image of the model and the goal, (480, 640, 3) uint8; None without a render mode."""
+        """Image of the model and the goal, (480, 640, 3) uint8; None with a window or without a render mode."""
         if self.render_mode is None:
             return None
         if self._camera is None:
-            self._camera = Camera(self.model, self.data)
-        image: NDArray[np.uint8] = self._camera.show(self._view(), self._markers())
-        return image
+            from tdm_ros.envs.render import Camera, Window  # needs OpenGL
+
+            self._camera = (Window if self.render_mode == "human" else Camera)(self.model, self.data)
+        return self._camera.show(self._view(), self._markers())
 
     def close(self) -> None:
-        """Free the camera."""
+        """Free the camera or the window."""
         if self._camera is not None:
             self._camera.close()
             self._camera = None

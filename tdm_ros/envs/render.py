@@ -13,26 +13,11 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.envs.mujoco_env import Marker, View
+from tdm_ros.envs.sawyer_reach_env import ARM_VIEW, GOAL_RADIUS_M
 from tdm_ros.envs.sawyer_sim import SawyerSim
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
-
-
-class View(NamedTuple):
-    """Position of a camera relative to the point that it looks at."""
-
-    lookat_m: tuple[float, float, float]
-    distance_m: float
-    azimuth_deg: float
-    elevation_deg: float
-
-
-class Marker(NamedTuple):
-    """Ball that marks a goal in an image."""
-
-    position_m: ArrayLike
-    radius_m: float
-    rgba: tuple[float, float, float, float] = (0.1, 0.75, 0.25, 0.9)
 
 
 class Block(NamedTuple):
@@ -42,9 +27,6 @@ class Block(NamedTuple):
     high_m: ArrayLike
     rgba: tuple[float, float, float, float] = (0.85, 0.25, 0.2, 0.35)
 
-
-GOAL_RADIUS_M = 0.025
-ARM_VIEW = View((0.34, 0.02, 0.07), 2.05, 128.0, -12.0)
 
 NO_GL = (
     "cannot render: no OpenGL library works here ({cause}). "
@@ -93,39 +75,13 @@ class Camera:
         self._renderer.close()
 
 
-class ArmCamera:
-    """Off-screen camera in front of the table, for the arm and its goal.
+class Window:
+    """Window that shows a model in real time; needs a display.
 
     Parameters
     ----------
-    sim : SawyerSim
-    width, height : int
-        Size [pixels], at most 1280 x 960.
-
-    Raises
-    ------
-    RuntimeError
-        If no OpenGL library can be used; the message names the remedy.
-    """
-
-    def __init__(self, sim: SawyerSim, width: int = 640, height: int = 480) -> None:
-        self._camera = Camera(sim.model, sim.data, width, height)
-
-    def show(self, goal_m: ArrayLike | None = None) -> NDArray[np.uint8]:
-        """Image, (H, W, 3) uint8, with a marker at ``goal_m``, (3,) [m]."""
-        return self._camera.show(ARM_VIEW, [] if goal_m is None else [Marker(goal_m, GOAL_RADIUS_M)])
-
-    def close(self) -> None:
-        """Free the GL context."""
-        self._camera.close()
-
-
-class ArmWindow:
-    """Window that shows the arm at the speed of a real one; needs a display.
-
-    Parameters
-    ----------
-    sim : SawyerSim
+    model : mujoco.MjModel
+    data : mujoco.MjData
     rate_hz : float
         Images per second.
 
@@ -135,23 +91,23 @@ class ArmWindow:
         If no window can be opened; the message names the remedy.
     """
 
-    def __init__(self, sim: SawyerSim, rate_hz: float = 20.0) -> None:
+    def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, rate_hz: float = 20.0) -> None:
         from mujoco import viewer
 
         self._period_s = 1.0 / rate_hz
         try:
-            self._viewer = viewer.launch_passive(sim.model, sim.data, show_left_ui=False, show_right_ui=False)
+            self._viewer = viewer.launch_passive(model, data, show_left_ui=False, show_right_ui=False)
         except Exception as error:
             cause = f"{type(error).__name__}: {error}"
             raise RuntimeError(f'{NO_GL.format(cause=cause)}; without a display use "rgb_array"') from error
         self._due = time.monotonic()
 
-    def show(self, goal_m: ArrayLike | None = None) -> None:
-        """Draw the present state, then wait until the next image is due."""
+    def show(self, view: View, markers: Iterable[Marker | Block] = ()) -> None:
+        """Draw the present state, then wait until the next image is due; the operator moves the view."""
         with self._viewer.lock():
             self._viewer.user_scn.ngeom = 0
-            if goal_m is not None:
-                _add_marker(self._viewer.user_scn, Marker(goal_m, GOAL_RADIUS_M))
+            for marker in markers:
+                _add_marker(self._viewer.user_scn, marker)
         self._viewer.sync()
         self._due = max(self._due + self._period_s, time.monotonic())
         time.sleep(max(self._due - time.monotonic(), 0.0))
@@ -206,9 +162,9 @@ def render_arm(
 
     sim = SawyerSim(ACTUATIONS["velocity"])
     sim.reset(q_rad)
-    camera = ArmCamera(sim, width, height)
+    camera = Camera(sim.model, sim.data, width, height)
     try:
-        image = camera.show(goal_m)
+        image = camera.show(ARM_VIEW, [] if goal_m is None else [Marker(goal_m, GOAL_RADIUS_M)])
     finally:
         camera.close()
     target = Path(path)

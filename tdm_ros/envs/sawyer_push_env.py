@@ -9,8 +9,7 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv
-from tdm_ros.envs.render import Marker, View
+from tdm_ros.envs.mujoco_env import Array, Marker, MujocoGoalEnv, View
 from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
@@ -117,12 +116,10 @@ class SawyerPushEnv(MujocoGoalEnv):
     def __init__(
         self, render_mode: str | None = None, limits: Limits | None = None, task: TaskSpec = SAWYER_PUSH
     ) -> None:
-        super().__init__(task, sawyer_push_model(), render_mode)
         actuation = ACTUATIONS["velocity"]
-        self.sim = SawyerSim(actuation, self.model)
-        self.data = self.sim.data
+        self.sim = SawyerSim(actuation, sawyer_push_model())
+        super().__init__(task, self.sim.model, render_mode, self.sim.data)
         self.cycle = ArmCycle(self.sim, Limiter(actuation, limits), actuation)
-        self._info: dict[str, Any] = {}
 
     def _start(self, rng: np.random.Generator) -> None:
         hand, puck = self._draw_places(rng)
@@ -136,11 +133,6 @@ class SawyerPushEnv(MujocoGoalEnv):
 
     def _draw_goal(self, rng: np.random.Generator) -> ArrayLike:
         return np.tile(rng.uniform(self.task.goal.low[2:], self.task.goal.high[2:]), 2)
-
-    def step(self, action: ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Simulate 50 ms as `MujocoGoalEnv.step`; info also has ``executed_action``, ``limited`` and ``limiter``."""
-        seen, reward, terminated, truncated, info = super().step(action)
-        return seen, reward, terminated, truncated, info | self._info
 
     def _act(self, action: NDArray[np.floating[Any]]) -> None:
         q = self.sim.reading().q_rad
