@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.envs.mujoco_env import Marker, View
-from tdm_ros.envs.render import Block
 from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.view import Block, Marker, View
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.geometry import TABLE_NEAR_M
 from tdm_ros.tasks import SCENES

@@ -259,7 +259,8 @@ def cycle_rows(snapshot: Snapshot) -> list[tuple[str, str]]:
     rows.append(("updates, weights", f"{_number(trainer, 'updates')}, version {_number(trainer, 'weights_version')}"))
     if planner.get("plans", "0") not in ("", "0"):
         rows.append(("plans", _number(planner, "plans")))
-    rejected = sum(_count(v) for node in snapshot.values.values() for k, v in node.items() if k.startswith("rejected: "))
+    counts = [pair for node in snapshot.values.values() for pair in node.items()]
+    rejected = sum(_count(value) for key, value in counts if key.startswith("rejected: "))
     return [*rows, ("inputs rejected, all nodes", str(rejected))]
 
 

@@ -9,7 +9,8 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.envs.mujoco_env import Array, Marker, MujocoGoalEnv, View, gymnasium_model
+from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv, gymnasium_model
+from tdm_ros.envs.view import Marker, View
 from tdm_ros.tasks import ANT_POSITION, ANT_POSITION_VELOCITY, CHEETAH, TaskSpec
 
 GEAR = 30.0

@@ -9,7 +9,8 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.envs.mujoco_env import Array, Marker, MujocoGoalEnv, View, gymnasium_model
+from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv, gymnasium_model
+from tdm_ros.envs.view import Marker, View
 from tdm_ros.tasks import PUSHER, REACHER, prompt
 
 REACHER_TORQUE_N_M = 2.0

@@ -8,7 +8,8 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tdm_ros.envs.mujoco_env import Array, Marker, MujocoGoalEnv, View
+from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv
+from tdm_ros.envs.view import Marker, View
 from tdm_ros.tasks.registry import FENCE_M, MAZE, RADIUS_M, SPEED_M_S, WALLS_M
 
 MASS_KG = 0.1

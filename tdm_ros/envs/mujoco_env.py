@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.envs.view import Marker, View
 from tdm_ros.tasks import TaskSpec
 
 if TYPE_CHECKING:
@@ -22,23 +23,6 @@ Observation = dict[str, Any]
 
 SUBSTEPS = 5
 """Physics steps of 10 ms in one control cycle of 50 ms."""
-
-
-class View(NamedTuple):
-    """Position of a camera relative to the point that it looks at."""
-
-    lookat_m: tuple[float, float, float]
-    distance_m: float
-    azimuth_deg: float
-    elevation_deg: float
-
-
-class Marker(NamedTuple):
-    """Ball that marks a goal in an image."""
-
-    position_m: ArrayLike
-    radius_m: float
-    rgba: tuple[float, float, float, float] = (0.1, 0.75, 0.25, 0.9)
 
 
 def gymnasium_model(name: str) -> mujoco.MjSpec:

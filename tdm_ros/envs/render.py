@@ -7,26 +7,15 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
 
 import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.envs.mujoco_env import Marker, View
-from tdm_ros.envs.sawyer_reach_env import ARM_VIEW, GOAL_RADIUS_M
 from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.view import ARM_VIEW, GOAL_RADIUS_M, Block, Marker, View
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
-
-
-class Block(NamedTuple):
-    """Box that marks a region in an image."""
-
-    low_m: ArrayLike
-    high_m: ArrayLike
-    rgba: tuple[float, float, float, float] = (0.85, 0.25, 0.2, 0.35)
-
 
 NO_GL = (
     "cannot render: no OpenGL library works here ({cause}). "

@@ -9,8 +9,9 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tdm_ros.envs.mujoco_env import Array, Marker, MujocoGoalEnv, View
+from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv
 from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.envs.view import Marker, View
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.geometry import (

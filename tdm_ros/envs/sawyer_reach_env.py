@@ -8,8 +8,9 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.envs.mujoco_env import Array, Marker, MujocoGoalEnv, View
+from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv
 from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.envs.view import ARM_VIEW, GOAL_RADIUS_M, Marker
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.limiter import Limiter, Limits
@@ -17,8 +18,6 @@ from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH, TaskSpec
 
 START_SPREAD_RAD = 0.1
-GOAL_RADIUS_M = 0.025
-ARM_VIEW = View((0.34, 0.02, 0.07), 2.05, 128.0, -12.0)
 
 
 class SawyerReachEnv(MujocoGoalEnv):
