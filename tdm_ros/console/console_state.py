@@ -51,7 +51,7 @@ class Snapshot:
     log : tuple of (file name, bytes)
     """
 
-    heard_s: float = -math.inf
+    received_s: float = -math.inf
     q_rad: tuple[float, ...] = tuple(map(float, NEUTRAL_RAD))
     hand_m: Point = ZERO
     trail_m: tuple[Point, ...] = ()

@@ -210,7 +210,7 @@ class Page:
 
     def _update(self) -> None:
         snapshot = self._console.snapshot
-        silent = time.monotonic() - snapshot.heard_s > SILENT_S
+        silent = time.monotonic() - snapshot.received_s > SILENT_S
         fault = fault_of(snapshot)
         text, ground = SOURCES["fault" if fault else "silent" if silent else snapshot.source]
         self._set(self._who, text, f"background:{ground}")
