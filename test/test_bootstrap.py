@@ -60,34 +60,30 @@ def test_setup_registry_unreachable_says_so_and_next_run_starts_over(checkout: P
     assert ".venv is unfinished or made from other pins: starting over" in again
 
 
-def test_setup_compiler_missing_names_the_package(checkout: Path) -> None:
+@pytest.mark.parametrize("present", [[], ["g++"]], ids=["nothing", "compiler"])
+def test_setup_program_missing_names_its_package(checkout: Path, present: list[str]) -> None:
     (checkout / "bin").mkdir()
-    status, output = run(checkout, PATH=str(checkout / "bin"))
-    assert (status, output) == (
-        1,
-        "set-up: a C++ compiler is needed to build the messages: apt install g++\n",
-    )
+    for name in present:
+        (checkout / "bin" / name).symlink_to(sys.executable)
+    missing = "make is needed to build the messages: apt install make"
+    if not present:
+        missing = "a C++ compiler is needed to build the messages: apt install g++"
+    assert run(checkout, PATH=str(checkout / "bin")) == (1, f"set-up: {missing}\n")
 
 
-def test_setup_make_missing_names_the_package(checkout: Path) -> None:
-    (checkout / "bin").mkdir()
-    (checkout / "bin" / "g++").symlink_to(sys.executable)
-    status, output = run(checkout, PATH=str(checkout / "bin"))
-    assert (status, output) == (1, "set-up: make is needed to build the messages: apt install make\n")
-
-
-def test_check_machine_other_python_names_the_right_one(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "PYTHONS", ((3, 98), (3, 99)))
-    with pytest.raises(bootstrap.SetupError, match=r"3\.98 to 3\.99 is needed.* make with PYTHON=python3\.98"):
-        bootstrap.check_machine()
-
-
-def test_ensure_packages_disk_full_says_how_much_is_needed(
-    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "value", "check", "words"),
+    [
+        ("PYTHONS", ((3, 98), (3, 99)), "check_machine", r"3\.98 to 3\.99 is needed.* make with PYTHON=python3\.98"),
+        ("DISK_GB", 10**9, "ensure_packages", "GB of free disk are needed"),
+    ],
+)
+def test_setup_on_a_machine_that_lacks_something_names_it(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, name: str, value: object, check: str, words: str
 ) -> None:
-    monkeypatch.setattr(bootstrap, "DISK_GB", 10**9)
-    with pytest.raises(bootstrap.SetupError, match="GB of free disk are needed"):
-        bootstrap.ensure_packages()
+    monkeypatch.setattr(bootstrap, name, value)
+    with pytest.raises(bootstrap.SetupError, match=words):
+        getattr(bootstrap, check)()
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from tdm_ros.nodes.parameters import (
     PLANNERS,
     RENAMED,
     ArmParameters,
-    PlannerParameters,
     SupervisorParameters,
     build,
     check,
@@ -29,6 +28,7 @@ from tdm_ros.planning import OPTIMISERS
 from tdm_ros.tasks import SCENES
 
 SPECS = specs_of(SupervisorParameters)
+NAN = float("nan")
 CHANGELOG = (Path(__file__).parents[1] / "CHANGELOG.md").read_text()
 
 
@@ -41,13 +41,13 @@ def test_check_whole_number_for_a_float_becomes_one() -> None:
     ("name", "value"),
     [
         ("exploration", 1.5),
-        ("exploration", float("nan")),
+        ("exploration", NAN),
         ("seed", -1),
         ("seed", True),
         ("auto_start", "yes"),
         ("actuation", "telekinesis"),
         ("duration_min", 0.0),
-        ("duration_min", float("nan")),
+        ("duration_min", NAN),
         ("goal_box.low_m", "0.42 -0.28 0.08"),
         ("goal_box.low_m", [True, 0.0, 0.0]),
         ("episode_length.steps", 0),
@@ -104,7 +104,7 @@ def test_parameters_of_rclpy_and_of_other_nodes_in_a_shared_section_are_accepted
     check_names("arm", ["limits.link_box.enabled", "limits.link_box.low_m"])
 
 
-@pytest.mark.parametrize("corner", [(0.1, 0.2), (0.1, 0.2, 0.3, 0.4), (0.1, 0.2, float("nan")), (), None])
+@pytest.mark.parametrize("corner", [(0.1, 0.2), (0.1, 0.2, 0.3, 0.4), (0.1, 0.2, NAN), (), None])
 def test_check_vector_that_is_no_point_is_rejected(corner: Any) -> None:
     spec = specs_of(ArmParameters)["limits.hand_box.low_m"]
     with pytest.raises(ValueError, match=r"arm\.limits\.hand_box\.low_m: expected three finite numbers"):
@@ -125,64 +125,62 @@ def test_every_way_to_plan_is_known_to_the_planner_and_to_the_system() -> None:
 
 
 @pytest.fixture
-def declared() -> Iterator[tuple[Any, Any]]:
+def declared(request: pytest.FixtureRequest) -> Iterator[tuple[Callable[[str, Any], Any], Any]]:
+    """Parameters of a node (`supervisor`, or the one of the test), and a function that sets one."""
     rclpy = pytest.importorskip("rclpy")
+    from rclpy.parameter import Parameter
+
     from tdm_ros.nodes.parameters import Declared
 
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("supervisor", context=context)
-    yield node, Declared(node, SupervisorParameters)
+    name = getattr(request, "param", "supervisor")
+    rclpy.init(context=(context := rclpy.Context()))
+    node = rclpy.create_node(name, context=context)
+    node.declare_parameter("of_another_library", 1)
+    parameters = Declared(node, NODES[name])
+    yield (lambda key, value: node.set_parameters([Parameter(key, value=value)])[0]), parameters
     node.destroy_node()
     context.try_shutdown()
 
 
-@pytest.mark.ros
-@pytest.mark.any_speed
-def test_declared_change_in_range_takes_effect(declared: tuple[Any, Any]) -> None:
-    from rclpy.parameter import Parameter
-
-    node, parameters = declared
-    (result,) = node.set_parameters([Parameter("exploration", value=0.05)])
-    assert result.successful and parameters.values.exploration == 0.05
+ON_ROS = [pytest.mark.ros, pytest.mark.any_speed]
 
 
-@pytest.mark.ros
-@pytest.mark.any_speed
-@pytest.mark.parametrize(("name", "value"), [("exploration", 2.0), ("seed", 3), ("reset_every", 0)])
-def test_declared_change_out_of_range_or_read_only_is_refused(declared: tuple[Any, Any], name: str, value: Any) -> None:
-    from rclpy.parameter import Parameter
+class TestDeclared:
+    """Parameters of a node of rclpy."""
 
-    node, parameters = declared
-    before = parameters.values
-    (result,) = node.set_parameters([Parameter(name, value=value)])
-    assert not result.successful and result.reason
-    assert parameters.values == before
+    pytestmark = ON_ROS
 
+    def test_change_in_range_takes_effect(self, declared: tuple[Any, Any]) -> None:
+        set_, parameters = declared
+        assert set_("exploration", 0.05).successful and parameters.values.exploration == 0.05
 
-@pytest.mark.ros
-@pytest.mark.any_speed
-@pytest.mark.parametrize("numbers", [[1, 2, 3], [1.0, 1, 1, 0, 0, 0], [0.0, 0, float("nan"), 1, 1, 1], ["a"]])
-def test_declared_keep_out_that_is_no_box_is_rejected_and_the_old_one_stays(numbers: list[Any]) -> None:
-    rclpy = pytest.importorskip("rclpy")
-    from rclpy.parameter import Parameter
+    @pytest.mark.parametrize(("name", "value"), [("exploration", 2.0), ("seed", 3), ("reset_every", 0)])
+    def test_change_out_of_range_or_read_only_is_rejected(
+        self, declared: tuple[Any, Any], name: str, value: Any
+    ) -> None:
+        set_, parameters = declared
+        before = parameters.values
+        result = set_(name, value)
+        assert not result.successful and result.reason and parameters.values == before
 
-    from tdm_ros.nodes.parameters import Declared
-
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("planner", context=context)
-    parameters, name = Declared(node, PlannerParameters), "keep_out.boxes_m"
-    box = (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
-    good, bad = (
-        node.set_parameters([Parameter(name, value=value)])[0]
-        for value in (list(box), [*map(float, numbers)] if numbers != ["a"] else numbers)
+    @pytest.mark.parametrize("declared", ["planner"], indirect=True)
+    @pytest.mark.parametrize(
+        "bad", [[1.0, 2.0, 3.0], [1.0, 1.0, 1.0, 0.0, 0.0, 0.0], [0.0, 0.0, NAN, 1.0, 1.0, 1.0], ["a"]]
     )
-    assert good.successful and not bad.successful and f"planner.{name}" in bad.reason
-    assert parameters.values.keep_out.boxes_m == box == tuple(node.get_parameter(name).value)
-    assert node.set_parameters([Parameter(name, value=[])])[0].successful and not parameters.values.keep_out.boxes_m
-    node.destroy_node()
-    context.try_shutdown()
+    def test_keep_out_that_is_no_box_is_rejected_and_the_old_one_stays(
+        self, declared: tuple[Any, Any], bad: list[Any]
+    ) -> None:
+        set_, parameters = declared
+        name, box = "keep_out.boxes_m", (0.0, 0.0, 0.0, 1.0, 1.0, 1.0)
+        assert set_(name, list(box)).successful
+        result = set_(name, bad)
+        assert not result.successful and f"planner.{name}" in result.reason
+        assert parameters.values.keep_out.boxes_m == box
+        assert set_(name, []).successful and not parameters.values.keep_out.boxes_m
+
+    @pytest.mark.parametrize(("name", "value"), [("of_another_library", 2), ("use_sim_time", True)])
+    def test_parameter_of_a_library_is_left_to_it(self, declared: tuple[Any, Any], name: str, value: Any) -> None:
+        assert declared[0](name, value).successful
 
 
 @pytest.mark.ros
@@ -194,6 +192,7 @@ def test_declared_keep_out_that_is_no_box_is_rejected_and_the_old_one_stays(numb
         ("/**:\n  ros__parameters: {latch: true}", "arm.latch has a new name: fault.latched"),
         ("arm:\n  ros__parameters: {limits: {hand_speed: 0.2}}", "did you mean limits.hand_speed_m_s?"),
         ("arm:\n  ros__parameters: {exploration: 0.2}", "arm has no parameter exploration"),
+        ("arm:\n  ros__parameters: {actuation: telekinesis}", "arm.actuation must be one of velocity, torque"),
         ("/**:\n  ros__parameters: {exploration: 0.2, limits.hand_box.low_m: [0.9, 0.7, 0.0]}", "must be below"),
     ],
 )
@@ -204,16 +203,3 @@ def test_node_with_an_old_or_unknown_parameter_ends_with_a_sentence(tmp_path: Pa
     command = [sys.executable, "-c", program, "--ros-args", "--params-file", str(tmp_path / "own.yaml")]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 1 and words in ran.stderr and "Traceback" not in ran.stderr
-
-
-@pytest.mark.ros
-@pytest.mark.any_speed
-def test_declared_unknown_parameter_is_not_refused(declared: tuple[Any, Any]) -> None:
-    from rclpy.parameter import Parameter
-
-    node, _ = declared
-    node.declare_parameter("somebody_elses", 1)
-    (result,) = node.set_parameters([Parameter("somebody_elses", value=2)])
-    assert result.successful
-    (result,) = node.set_parameters([Parameter("use_sim_time", value=True)])
-    assert result.successful

@@ -62,13 +62,6 @@ def test_trainer_does_not_save_over_the_experience_of_a_run_without_ros(tmp_path
     assert {path.name: path.read_bytes() for path in (tmp_path / "checkpoint").iterdir()} == before
 
 
-def test_node_parameter_out_of_range_ends_with_a_sentence(tmp_path: Path) -> None:
-    with bench(tmp_path) as made:
-        process = made.start("arm", actuation="telekinesis")
-        assert process.wait(20) == 1
-        assert "arm.actuation must be one of velocity, torque" in made.output("arm")
-
-
 def test_node_whole_number_for_a_float_parameter_is_accepted(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         made.start("supervisor", run_dir=tmp_path, duration_min=2)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tdm_ros.bringup.table import SystemTable, TableError, as_ros_text, load_table
+from tdm_ros.bringup.table import SystemTable, TableError, as_ros_text, load_table, matches, names_for
 from tdm_ros.nodes.parameters import NODES, check, specs_of
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -93,25 +93,40 @@ def test_params_is_a_file_of_ones_own_that_comes_last(tmp_path: Path) -> None:
         table.params_files(table.values(["params:=nowhere.yaml"]))
 
 
-def test_variant_of_an_unknown_argument_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "small.system.yaml"
-    path.write_text(VARIED.replace("speed: 0.1", "sped: 0.1"))
-    with pytest.raises(TableError, match="variants name sped, which is no argument"):
-        load_table(path)
-
-
-def test_load_table_node_with_unknown_parameter_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("speed: 0.1", "sped: 0.1", "variants name sped, which is no argument"),
+        ("[speed, mode]", "[speed, sped]", "nodes take sped, which is no argument"),
+        ("required: true", "respawn: true", "respawn"),
+        ("two: {executable: two}", "two: {executable: two, when: quiet}", "nodes take quiet"),
+    ],
+)
+def test_load_table_with_an_unknown_name_is_rejected(tmp_path: Path, old: str, new: str, words: str) -> None:
     path = tmp_path / "wrong.system.yaml"
-    path.write_text(SMALL.replace("[speed, mode]", "[speed, sped]"))
-    with pytest.raises(TableError, match="sped, which is no argument"):
+    path.write_text(VARIED.replace(old, new))
+    with pytest.raises(TableError, match=words):
         load_table(path)
 
 
-def test_load_table_unknown_key_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "wrong.system.yaml"
-    path.write_text(SMALL.replace("required: true", "respawn: true"))
-    with pytest.raises(TableError, match="respawn"):
-        load_table(path)
+@pytest.mark.parametrize(
+    ("pattern", "matching", "other"),
+    [
+        ("/**", "/arm", "arm"),
+        ("/**/arm", "/lab/arm1/arm", "/lab/arm1/arms"),
+        ("/*/arm", "/left/arm", "/arm"),
+        ("/arm1/policy", "/arm1/policy", "/arm2/policy"),
+    ],
+)
+def test_section_applies_to_the_nodes_that_its_pattern_matches(pattern: str, matching: str, other: str) -> None:
+    assert matches(pattern, matching) and not matches(pattern, other)
+
+
+def test_names_in_files_for_a_node_are_those_of_its_sections_however_they_are_nested(tmp_path: Path) -> None:
+    files = [tmp_path / "one.yaml", tmp_path / "two.yaml"]
+    files[0].write_text("/**: {ros__parameters: {seed: 1, limits: {a: 2}}}\nlab: {arm: {ros__parameters: {b.c: 3}}}")
+    files[1].write_text("/**/arm: {ros__parameters: {seed: 2}}\n/other: {ros__parameters: {d: 4}}")
+    assert names_for("/lab/arm", files) == ({"seed", "limits.a", "b.c"}, {"limits.a"})
 
 
 @pytest.mark.parametrize(
@@ -146,9 +161,6 @@ def test_node_with_a_condition_is_started_by_its_argument_alone(tmp_path: Path) 
     table = load_table(path)
     assert [node.name for node in table.started(table.values([]))] == ["one"]
     assert [node.name for node in table.started(table.values(["loud:=true"]))] == ["one", "two"]
-    path.write_text(SMALL.replace("two: {executable: two}", "two: {executable: two, when: quiet}"))
-    with pytest.raises(TableError, match="nodes take quiet"):
-        load_table(path)
 
 
 FLEET = """
