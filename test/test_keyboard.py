@@ -66,14 +66,16 @@ def test_verb_finds_the_domain_of_the_run_and_becomes_the_node(tmp_path: Path, m
     monkeypatch.delenv("ROS_DOMAIN_ID", raising=False)
     assert main(["teleop", str(tmp_path)]) == 1
     assert "does not have the ROS domain" in capsys.readouterr().err
-    (tmp_path / "config.json").write_text(json.dumps({"ros": {"ROS_DOMAIN_ID": "77"}}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"ros": {"ROS_DOMAIN_ID": "77"}, "arguments": {"namespace": "lab"}})
+    )
     became = []
     monkeypatch.setattr("os.execve", lambda *words: became.append(words))
     with pytest.raises(TypeError):  # only because this `execve` returns
         main(["teleop", str(tmp_path), "--speed", "0.05"])
     (program, words, environ) = became[0]
     assert str(program).endswith("lib/tdm_ros/teleop_keyboard") and "speed_m_s:=0.05" in words
-    assert environ["ROS_DOMAIN_ID"] == "77"
+    assert environ["ROS_DOMAIN_ID"] == "77" and words[-1] == "__ns:=/lab"
 
 
 OTHER_ACTIONS = "Action EmitEvent GroupAction IncludeLaunchDescription LogInfo OpaqueFunction RegisterEventHandler"

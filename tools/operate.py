@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tdm_ros.bringup.environment import NETWORKS, discovery, ros_environment, without_shared_memory  # noqa: E402
-from tdm_ros.cli.teleop import domain_of  # noqa: E402
+from tdm_ros.cli.teleop import domain_of, namespace_of  # noqa: E402
 from tdm_ros.control.teleop import FIRST_S, REPEAT_S  # noqa: E402
 from tdm_ros.control.timeline import State  # noqa: E402
 
@@ -68,7 +68,7 @@ def main() -> int:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("run_dir", type=Path, nargs="?", default=Path("runs/latest"), help="run folder (runs/latest)")
     words.add_argument("--network", choices=NETWORKS, default="localhost", help="as the argument network of the system")
-    words.add_argument("--namespace", default="/", help="of the system's nodes (default /)")
+    words.add_argument("--namespace", help="namespace of the nodes (that of the run folder, or /)")
     asked = words.parse_args()
     if not sys.stdin.isatty():
         print("operate: it needs a terminal on its standard input", file=sys.stderr)
@@ -83,7 +83,7 @@ def main() -> int:
     before = termios.tcgetattr(sys.stdin)
     tty.setcbreak(sys.stdin)
     try:
-        operate(asked.namespace)
+        operate(asked.namespace or namespace_of(asked.run_dir))
     except KeyboardInterrupt:
         pass
     finally:

@@ -38,13 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="localhost",
         help="as the argument network of the system; with a run folder, the recorded one",
     )
-    parser.add_argument("--namespace", default="/", help="of the system's nodes (default /)")
+    parser.add_argument("--namespace", help="namespace of the nodes (that of the run folder, or /)")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Replace this process by the node of the keyboard; return the exit status if that fails."""
     try:
         recorded = domain_of(arguments.run_dir, os.environ)
+        namespace = arguments.namespace or namespace_of(arguments.run_dir)
         environ = ros_environment(os.environ | recorded)
         opened = recorded.get(RANGE, "LOCALHOST") not in CLOSED  # by the argument of the system
         environ |= discovery(environ, "subnet" if opened else arguments.network)
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"tdm_ros teleop: {error}", file=sys.stderr)
         return 1
-    words = ["--ros-args", "-p", f"speed_m_s:={arguments.speed}", "-r", f"__ns:={arguments.namespace}"]
+    words = ["--ros-args", "-p", f"speed_m_s:={arguments.speed}", "-r", f"__ns:={namespace}"]
     sys.stdout.flush()
     os.execve(program, [str(program), *words], environ)
 
@@ -80,3 +81,12 @@ def domain_of(run_dir: Path, environ: os._Environ[str] | dict[str, str]) -> dict
             f"{path} does not have the ROS domain of the system: give the run folder, or set ROS_DOMAIN_ID"
         ) from None
     return found
+
+
+def namespace_of(run_dir: Path) -> str:
+    """Namespace of the system that recorded a run; / if it has no record."""
+    try:
+        arguments = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))["arguments"]
+        return f"/{arguments['namespace'].strip('/')}"
+    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return "/"
