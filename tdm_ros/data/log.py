@@ -15,6 +15,7 @@ from mcap_ros2.decoder import DecoderFactory
 
 from tdm_ros.data.mcap_layout import read_summary
 from tdm_ros.data.mcap_records import RecordReader
+from tdm_ros.data.recording import decoded
 from tdm_ros.types import CycleRange, Discarded, LoggedTransition, Step, TimeSpan
 
 
@@ -147,11 +148,9 @@ class TransitionLog:
             raise ValueError(
                 f"log {self._folder}: schema {schema.name} has encoding {schema.encoding}, expected ros2msg"
             )
-        try:
-            return decode(record.data)
-        except Exception:  # damaged bytes: a length of gigabytes, invalid UTF-8, past the end
-            self.unreadable += 1
-            return None
+        message = decoded(decode, record.data)
+        self.unreadable += message is None
+        return message
 
 
 def _wanted(path: Path, *topics: str) -> Iterator[tuple[str, Schema, Message]]:
