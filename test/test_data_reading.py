@@ -21,12 +21,6 @@ def test_reading_log_of_the_collector_gives_its_messages(tmp_path: Path) -> None
     assert found.problems == () and found.notes == ()
 
 
-def test_reading_log_that_is_being_written_is_whole_with_a_note(tmp_path: Path) -> None:
-    found = read_mcap(write_log(tmp_path, RECORDING, close=False))
-    assert len(found.messages) == len(RECORDING.messages)
-    assert found.problems == () and "not finished" in found.notes[0]
-
-
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

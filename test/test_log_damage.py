@@ -100,7 +100,7 @@ def untouched(form: str, low: int, high: int) -> Counter[bytes]:
 def test_whole_file_gives_every_message_and_no_problem(form: str) -> None:
     found, reader = read(file_of(form))
     assert found == WHOLE
-    assert reader.problems == [] and bool(reader.notes) == form.startswith("unfinished")
+    assert reader.problems == [] and ["not finished" in one for one in reader.notes] == [True] * form.startswith("unf")
 
 
 def damaged(data: bytes, unit: Unit, kind: str) -> tuple[bytes, int, int]:
