@@ -276,13 +276,16 @@ def test_export_of_what_has_no_transitions_is_rejected(tmp_path: Path) -> None:
 
 def test_damaged_and_foreign_datasets_give_a_sentence(tmp_path: Path) -> None:
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    for form, name in (("parquet", "pq"), ("lerobot", "lr"), ("parquet", "narrow"), ("parquet", "typed")):
+    for form, name in (("parquet", "pq"), ("lerobot", "lr"), *(("parquet", n) for n in ("narrow", "typed", "null"))):
         export(RECORDING, form, tmp_path / name)
     path = "data/train-00000-of-00001.parquet"
     whole = parquet.read_table(tmp_path / "pq" / path)
     parquet.write_table(whole.drop_columns(["cycle", "desired_goal"]), tmp_path / "narrow" / path)
     typed = whole.set_column(0, "stamp_ns", pa.array(["noon"] * whole.num_rows))
     parquet.write_table(typed, tmp_path / "typed" / path)
+    place = whole.column_names.index("task")
+    null = whole.set_column(place, "task", pa.array([None] * whole.num_rows, pa.string()))
+    parquet.write_table(null, tmp_path / "null" / path)
     (tmp_path / "pq" / path).write_bytes(b"PAR1 and nothing else")
     (tmp_path / "lr/data/chunk-000/file-000.parquet").unlink()
     for name in ("pq", "lr"):
@@ -292,6 +295,8 @@ def test_damaged_and_foreign_datasets_give_a_sentence(tmp_path: Path) -> None:
         read(tmp_path / "narrow")
     with pytest.raises(DataError, match="column stamp_ns has type object"):
         read(tmp_path / "typed")
+    with pytest.raises(DataError, match="column task has values that are no text"):
+        read(tmp_path / "null")
     (tmp_path / "lr/meta/tdm_ros/rows.parquet").unlink()
     with pytest.raises(DataError, match="another program"):
         read(tmp_path / "lr")

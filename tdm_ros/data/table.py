@@ -116,6 +116,8 @@ def dataset(name: str, columns: Mapping[str, NDArray[Any]]) -> Dataset:
                 f"{name}: column {field_name} has type {column.dtype} and shape {column.shape}, expected "
                 f"{np.dtype(kind)} and {count} rows of {dimensions - 1} dimensions"
             )
+        if kind is object and not all(isinstance(value, str) for value in column):
+            raise DataError(f"{name}: column {field_name} has values that are no text, or none: export the log again")
         found[field_name] = column.astype(kind)
     table = Table(found)
     times = table.columns["stamp_ns"].tolist()
