@@ -28,7 +28,7 @@ from benchmarks.fleet_report import TARGETS_M, draw, markdown, reached_s
 from benchmarks.trial import write_json
 from tdm_ros.control.timeline import Source
 from tdm_ros.envs.goal_env import GoalEnv, make_goal_env
-from tdm_ros.live.learner import PORTION, LiveLearning
+from tdm_ros.live.learner import PORTION, OnlineLearner
 from tdm_ros.replay import Step
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import generator, reset_seed
@@ -106,7 +106,7 @@ class Fleet:
         self._duration = round(DURATION_MIN * 60 * self.task.rate_hz)
         config = TdmConfig(total_steps=self._duration * arms)
         self.learner = Learner(self.task, config, seed, compiled)
-        self._live = LiveLearning(self.learner)
+        self._live = OnlineLearner(self.learner)
         self._rate, self._saved, self.cycle = rate, 0.0, 0
 
     @property

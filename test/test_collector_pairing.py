@@ -7,7 +7,7 @@ import pytest
 
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.data.pairing import Joining, Pairing
+from tdm_ros.data.pairing import TransitionBuilder, TransitionFilter
 from tdm_ros.types import LoggedTransition
 
 GOALS = {
@@ -32,7 +32,7 @@ def sample(cycle: int, episode: int = 1, source: Source = Source.POLICY) -> ArmS
 
 
 def collect(samples: list[ArmSample]) -> list[LoggedTransition]:
-    pairing = Pairing(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get)
     found = [pairing.add(s) for s in samples] + [pairing.flush()]
     return [t for t in found if t is not None]
 
@@ -91,7 +91,7 @@ def test_pairing_time_limit_is_truncated_never_terminated() -> None:
 
 
 def test_pairing_lost_cycles_are_counted() -> None:
-    pairing = Pairing(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get)
     for cycle in (10, 11, 14):
         pairing.add(sample(cycle))
     assert pairing.gaps == 2
@@ -103,21 +103,21 @@ def test_pairing_reset_is_recorded_with_its_source_and_no_goal() -> None:
 
 
 def test_pairing_state_before_its_episodes_start_is_dropped_and_counted() -> None:
-    pairing = Pairing(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get)
     for cycle in (5, 6, 7):
         pairing.add(sample(cycle))
     assert pairing.flush() is None and pairing.orphans == 2
 
 
 def test_pairing_unknown_episode_is_dropped_and_counted() -> None:
-    pairing = Pairing({}.get)
+    pairing = TransitionBuilder({}.get)
     for cycle in (10, 11):
         pairing.add(sample(cycle))
     assert pairing.flush() is None and pairing.orphans == 1
 
 
 def join(transitions: list[LoggedTransition]) -> list[LoggedTransition]:
-    joining = Joining()
+    joining = TransitionFilter()
     return [t for t in map(joining.add, transitions) if t is not None]
 
 
@@ -139,7 +139,7 @@ def test_joining_resets_and_holds_are_left_out() -> None:
 
 
 def test_pairing_operators_motion_between_episodes_is_recorded_with_the_reached_position_as_goal() -> None:
-    pairing = Pairing({}.get)
+    pairing = TransitionBuilder({}.get)
     made = [pairing.add(sample(c, episode=0, source=Source.HUMAN)) for c in range(1, 6)]
     made.append(pairing.add(sample(6, episode=0, source=Source.NONE)))
     found = [t for t in made if t is not None]

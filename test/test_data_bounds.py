@@ -22,7 +22,7 @@ from tdm_ros.data.bag import write_bag
 from tdm_ros.data.log import TRANSITION_TOPIC
 from tdm_ros.data.log_writer import recover_all
 from tdm_ros.data.recording import TRANSITION_TYPE, DataError
-from tdm_ros.data.sources import read, read_whole
+from tdm_ros.data.sources import read, read_nonempty
 
 RECORDING = recording()
 TRANSITIONS = [m for m in RECORDING.messages if RECORDING.channels[m.channel].type_name == TRANSITION_TYPE]
@@ -144,7 +144,7 @@ def test_messages_that_rosbag2_compressed_one_by_one_are_read(tmp_path: Path) ->
     compress = zstandard.ZstdCompressor().compress
     made = RECORDING.with_messages([m._replace(data=compress(m.data)) for m in RECORDING.messages])
     write_file(tmp_path / "bag_0.mcap", made)
-    found = read_whole(tmp_path)
+    found = read_nonempty(tmp_path)
     assert [m.data for m in found.messages] == [m.data for m in RECORDING.messages] and found.problems == ()
     assert sum(1 for _ in found.of_type(TRANSITION_TYPE)) == len(TRANSITIONS)
 
@@ -162,9 +162,9 @@ def test_file_that_rosbag2_compressed_as_a_whole_names_the_remedy(tmp_path: Path
     path = tmp_path / "bag_0.mcap.zstd"
     path.write_bytes(zstandard.compress(data))
     with pytest.raises(DataError, match=r"compressed as a whole.*`zstd -d .*\*\.zstd`"):
-        read_whole(tmp_path)
+        read_nonempty(tmp_path)
     with pytest.raises(DataError, match=r"compressed as a whole.*`zstd -d .*bag_0\.mcap\.zstd`"):
-        read_whole(path)
+        read_nonempty(path)
 
 
 @pytest.mark.parametrize("named", [True, False])

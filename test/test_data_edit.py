@@ -9,8 +9,8 @@ import yaml
 from recording_for_tests import PARTS, START_NS, STEPS, Part, changed, messages, of_task, recording, write_log
 
 from tdm_ros.control.timeline import Source
-from tdm_ros.data.bag import METADATA, describe_log, forget_description, write_bag
-from tdm_ros.data.edit import Cut, merge, numbers, sources, trim
+from tdm_ros.data.bag import METADATA, remove_metadata, write_bag, write_log_metadata
+from tdm_ros.data.edit import Selection, merge, numbers, sources, trim
 from tdm_ros.data.recording import TRANSITION_TYPE, DataError, Recording
 from tdm_ros.data.sources import read
 
@@ -40,7 +40,7 @@ def test_merge_interleaves_recordings_of_the_same_time_and_keeps_the_order_of_ea
 
 
 def test_merge_keeps_duplicates_once() -> None:
-    part = trim(RECORDING, Cut(episodes=frozenset({2, 3})))
+    part = trim(RECORDING, Selection(episodes=frozenset({2, 3})))
     whole, repeated = merge([RECORDING, part, RECORDING], "all")
     assert whole.messages == RECORDING.messages
     assert repeated == len(part.messages) + len(RECORDING.messages)
@@ -56,23 +56,23 @@ def test_merge_of_two_tasks_is_rejected() -> None:
 
 
 def test_trim_by_episodes_keeps_them_and_their_announcements() -> None:
-    kept = trim(RECORDING, Cut(episodes=numbers("2,3-3")))
+    kept = trim(RECORDING, Selection(episodes=numbers("2,3-3")))
     assert {m.episode for m in transitions(kept)} == {2, 3}
     assert len(kept.messages) == 2 * STEPS + 2
     assert all(message in RECORDING.messages for message in kept.messages)
 
 
 def test_trim_by_source_and_time_and_of_motions_home() -> None:
-    operator = transitions(trim(RECORDING, Cut(sources=sources(["human"]))))
+    operator = transitions(trim(RECORDING, Selection(sources=sources(["human"]))))
     assert {m.source for m in operator} == {Source.HUMAN} and len(operator) == 5 + STEPS
-    early = transitions(trim(RECORDING, Cut(start_s=0.1, end_s=0.5)))
+    early = transitions(trim(RECORDING, Selection(start_s=0.1, end_s=0.5)))
     assert [m.cycle for m in early] == list(range(107, 116)), "counted from the first transition"
-    assert {m.source for m in transitions(trim(RECORDING, Cut(episodes=numbers("0"))))} == {Source.RESET}
+    assert {m.source for m in transitions(trim(RECORDING, Selection(episodes=numbers("0"))))} == {Source.RESET}
 
 
 def test_trim_that_leaves_nothing_names_the_present_episodes() -> None:
     with pytest.raises(DataError, match="episodes 0 to 4"):
-        trim(RECORDING, Cut(episodes=frozenset({17})))
+        trim(RECORDING, Selection(episodes=frozenset({17})))
 
 
 @pytest.mark.parametrize("text", ["", "a", "1,,2", "3-", "-3", "1-2-3"])
@@ -101,7 +101,7 @@ def metadata_of(folder: Path) -> dict:
 def test_metadata_describes_the_files(tmp_path: Path) -> None:
     for number, part in enumerate((later(1), later(2))):
         write_log(tmp_path / "x", part, close=number == 0).rename(tmp_path / f"000{number}.mcap")
-    describe_log(tmp_path)
+    write_log_metadata(tmp_path)
     found = metadata_of(tmp_path)
     assert found["version"] == 9 and found["storage_identifier"] == "mcap"
     assert found["relative_file_paths"] == ["0000.mcap", "0001.mcap"]
@@ -111,8 +111,8 @@ def test_metadata_describes_the_files(tmp_path: Path) -> None:
     assert 86_400 * 10**9 < found["duration"]["nanoseconds"] < 86_402 * 10**9
     for one in found["topics_with_message_count"]:
         assert one["topic_metadata"]["offered_qos_profiles"][0]["deadline"] == {"sec": 9223372036, "nsec": 854775807}
-    forget_description(tmp_path)
-    forget_description(tmp_path)
+    remove_metadata(tmp_path)
+    remove_metadata(tmp_path)
     assert not (tmp_path / METADATA).exists()
 
 
@@ -121,7 +121,7 @@ def test_bags_are_read_by_another_implementation_of_rosbag2(tmp_path: Path) -> N
     rosbag2 = pytest.importorskip("rosbags.rosbag2")
     typesys = pytest.importorskip("rosbags.typesys")
     write_log(tmp_path / "log", recording([*messages(PARTS[:1]), *messages((Part(7),), start_ns=START_NS + 10**12)]))
-    describe_log(tmp_path / "log")
+    write_log_metadata(tmp_path / "log")
     write_bag(tmp_path / "bag", RECORDING)
     for folder, count in ((tmp_path / "log", 2 * STEPS + 2), (tmp_path / "bag", len(RECORDING.messages))):
         store = typesys.get_typestore(typesys.Stores.EMPTY)

@@ -27,7 +27,7 @@ from tdm_ros.control.timeline import Source
 from tdm_ros.data.bag import write_bag
 from tdm_ros.data.export import FORMATS, export
 from tdm_ros.data.recording import Channel, DataError, Message, Recording
-from tdm_ros.data.sources import read, read_whole
+from tdm_ros.data.sources import read, read_nonempty
 from tdm_ros.data.summary import check, summarise
 from tdm_ros.data.table import NUMBERS, TEXTS, VECTORS, commanded_pieces, to_table
 from tdm_ros.tasks import SAWYER_REACH
@@ -141,7 +141,7 @@ def test_dataset_is_listed_inspected_plotted_and_valid(
     pytest.importorskip("pyarrow")
     out = tmp_path / "made"
     export(RECORDING, form, out)
-    found = read_whole(out)
+    found = read_nonempty(out)
     table = to_table(found)
     holds_are_no_frames = ["2 cycles are missing in 1 gaps inside episodes"] if form == "lerobot" else []
     assert check(found, table) == holds_are_no_frames and found.problems == ()

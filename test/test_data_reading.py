@@ -9,7 +9,7 @@ import pytest
 from recording_for_tests import PARTS, messages, recording, write_file, write_log
 
 from tdm_ros.data.recording import DataError
-from tdm_ros.data.sources import find, read, read_mcap, read_whole
+from tdm_ros.data.sources import find, read, read_mcap, read_nonempty
 
 RECORDING = recording()
 
@@ -34,7 +34,7 @@ def test_reading_foreign_file_is_rejected_with_a_sentence(tmp_path: Path, conten
     path = tmp_path / "some.mcap"
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"some\.mcap") as error:
-        read_whole(path)
+        read_nonempty(path)
     assert sentence in str(error.value)
 
 
@@ -45,7 +45,7 @@ def test_reading_sqlite_bag_names_the_remedy(tmp_path: Path) -> None:
         base.execute("create table topics(id integer)")
     for path in (folder, folder / "bag_0.db3"):
         with pytest.raises(DataError, match="ros2 bag convert"):
-            read_whole(path)
+            read_nonempty(path)
 
 
 def test_reading_missing_or_empty_path_is_rejected_with_a_sentence(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_reading_missing_or_empty_path_is_rejected_with_a_sentence(tmp_path: Pat
         read(tmp_path)
     write_log(tmp_path, recording([]))
     with pytest.raises(DataError, match="contains no message"):
-        read_whole(tmp_path)
+        read_nonempty(tmp_path)
 
 
 def test_reading_run_folder_takes_its_files_in_order(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from recording_for_tests import messages, recording, write_log  # noqa: E402
 from ros_bench import bench  # noqa: E402
 from tdm_ros.msg import Episode, Transition  # noqa: E402
 
-from tdm_ros.data.bag import METADATA, describe_log, write_bag  # noqa: E402
+from tdm_ros.data.bag import METADATA, write_bag, write_log_metadata  # noqa: E402
 from tdm_ros.data.export import export  # noqa: E402
 from tdm_ros.data.log import read_transitions  # noqa: E402
 from tdm_ros.data.recording import Channel, Message, Recording  # noqa: E402
@@ -114,5 +114,5 @@ def test_log_times_never_decrease_in_file_order(tmp_path: Path) -> None:
     write_log(tmp_path, recording())
     times = [message.log_time for message in read_mcap(tmp_path / "0000.mcap").messages]
     assert times == sorted(times)
-    describe_log(tmp_path)
+    write_log_metadata(tmp_path)
     assert (tmp_path / METADATA).exists()

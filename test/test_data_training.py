@@ -14,13 +14,13 @@ from tdm_ros import TDM
 from tdm_ros.cli import main
 from tdm_ros.control.timeline import Source
 from tdm_ros.data.bag import write_bag
-from tdm_ros.data.edit import Cut, merge, trim
+from tdm_ros.data.edit import Selection, merge, trim
 from tdm_ros.data.export import export
 from tdm_ros.data.log import read_transitions
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.summary import check, summarise
 from tdm_ros.data.table import to_table
-from tdm_ros.live.learner import LiveLearning
+from tdm_ros.live.learner import OnlineLearner
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.experience import read_experience
@@ -40,7 +40,7 @@ def log(folder: Path, made: Recording | None = None) -> Path:
 def test_experience_is_what_the_live_trainer_makes_of_the_same_log(tmp_path: Path) -> None:
     path = log(tmp_path / "run")
     found = read_experience([path], TASK)
-    live = LiveLearning(Learner(TASK, SMALL, 0))
+    live = OnlineLearner(Learner(TASK, SMALL, 0))
     live.rebuild(read_transitions(path / "log_mcap", TASK.fingerprint))
     assert len(found.steps) == COMMANDED and found.problems == [] and found.repeated == 0
     offline = Learner(TASK, SMALL, 0)
@@ -70,7 +70,7 @@ def test_experience_leaves_out_what_the_operator_discarded(tmp_path: Path) -> No
 
 def test_experience_takes_each_transition_once(tmp_path: Path) -> None:
     whole = log(tmp_path / "run")
-    write_bag(tmp_path / "human", trim(recording(), Cut(sources=frozenset({"human"}))))
+    write_bag(tmp_path / "human", trim(recording(), Selection(sources=frozenset({"human"}))))
     found = read_experience([whole, tmp_path / "human"], TASK)
     assert len(found.steps) == COMMANDED and found.repeated == 5 + STEPS
     other = read_experience([tmp_path / "human", whole], TASK)

@@ -18,12 +18,12 @@ from test_live_learning import CONFIG, TASK, transition
 
 from tdm_ros.control.episodes import EpisodeMachine, Goals, Schedule
 from tdm_ros.control.timeline import COMMANDED
-from tdm_ros.data.edit import Cut, trim
+from tdm_ros.data.edit import Selection, trim
 from tdm_ros.data.log import LOG_FOLDER, TransitionLog, read_transitions
-from tdm_ros.data.pairing import Pairing
+from tdm_ros.data.pairing import TransitionBuilder
 from tdm_ros.data.recording import TRANSITION_TYPE, Recording
 from tdm_ros.data.sources import read
-from tdm_ros.live.learner import LiveLearning
+from tdm_ros.live.learner import OnlineLearner
 from tdm_ros.live.run_record import RunRecord
 from tdm_ros.training.experience import read_experience
 from tdm_ros.training.learner import Learner
@@ -82,14 +82,14 @@ SHIFTS: dict[str, Callable[[int], int]] = {
 
 @pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS.keys())
 def test_pairing_records_every_cycle_for_any_clock(shift: Callable[[int], int]) -> None:
-    pairing = Pairing(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get)
     states = [replace(sample(cycle), stamp_ns=cycle * CYCLE_NS + shift(cycle)) for cycle in range(10, 311)]
     found = [made for state in states if (made := pairing.add(state)) is not None]
     assert [one.cycle for one in found] == list(range(10, 309)) and not any(one.last for one in found)
 
 
 def test_pairing_foreign_states_end_a_piece_and_lose_nothing() -> None:
-    pairing = Pairing(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get)
     states = [sample(cycle) for cycle in range(10, 60)]
     foreign = replace(sample(35), run="foreign", stamp_ns=TEN_YEARS_NS, episode=0, source=0)
     found = [pairing.add(state) for state in (*states[:20], foreign, *states[20:], foreign)] + [pairing.flush()]
@@ -99,12 +99,12 @@ def test_pairing_foreign_states_end_a_piece_and_lose_nothing() -> None:
 @pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS.keys())
 def test_live_learning_takes_every_transition_in_for_any_clock(shift: Callable[[int], int]) -> None:
     rows = [replace(transition(c), stamp_ns=c * CYCLE_NS + shift(c)) for c in range(50, 351)]
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     for row in rows:
         assert live.follows(row) or row is rows[0]
         live.add(row)
     assert live.learner.transitions == 300 and live.repeated == 0
-    again = LiveLearning(Learner(TASK, CONFIG, 0))  # a restart: one half from the log, the other live, with an overlap
+    again = OnlineLearner(Learner(TASK, CONFIG, 0))  # a restart: one half from the log, the other live, with an overlap
     again.rebuild(rows[:60])
     for row in rows[40:]:
         again.add(row)
@@ -112,7 +112,7 @@ def test_live_learning_takes_every_transition_in_for_any_clock(shift: Callable[[
 
 
 def test_live_learning_restarted_arm_begins_at_cycle_one_and_all_of_it_is_taken_in() -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     for run in ("first", "second"):
         live.rebuild(replace(transition(cycle), run=run) for cycle in range(1, 101))
     assert live.learner.transitions == 199 and live.repeated == 0
@@ -123,7 +123,7 @@ def test_live_learning_restarted_arm_begins_at_cycle_one_and_all_of_it_is_taken_
 def test_live_learning_finds_what_is_discarded_after_the_store_has_wrapped() -> None:
     learner = Learner(TASK, CONFIG, 0)
     learner.store.capacity = 64
-    live = LiveLearning(learner)
+    live = OnlineLearner(learner)
     live.rebuild(transition(cycle) for cycle in range(1, 202))
     assert learner.store.total == 200
     assert live.discard([CycleRange("run", 1, 140)]) == 3, "137 to 139 are still held"
@@ -201,7 +201,7 @@ def test_trim_by_time_counts_time_that_passed_where_the_clock_was_set_back() -> 
         ]
 
     set_back = plain.with_messages(later(at, -HOUR_NS))
-    cut = Cut(start_s=1.0, end_s=2.0)
+    cut = Selection(start_s=1.0, end_s=2.0)
     expected, found = (trim(one, cut) for one in (plain.with_messages(later(at, 0)), set_back))
     assert len(rows_of(expected)) > 10
     assert abs(len(rows_of(found)) - len(rows_of(expected))) <= 1, "the step in which the clock was set takes no time"
@@ -214,12 +214,12 @@ def test_older_log_is_read_live_with_what_was_discarded(older_log: Path) -> None
     discarded = log.discarded
     assert [type(one) for one in discarded] == [TimeSpan]
     commanded = sum(one.source in COMMANDED for one in logged)
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     live.discard(discarded)
     live.rebuild(logged)
     live.rebuild(replace(transition(cycle), run="new") for cycle in range(1, 30))  # the same folder goes on
     assert live.repeated == 0 and live.learner.transitions == commanded + 28 and live.discarded == 50
-    late = LiveLearning(Learner(TASK, CONFIG, 0))
+    late = OnlineLearner(Learner(TASK, CONFIG, 0))
     late.rebuild(logged)
     assert late.discard(discarded) == 50
 
@@ -242,6 +242,6 @@ def restarted(logged: list[LoggedTransition]) -> list[LoggedTransition]:
 
 def test_older_log_of_a_restarted_arm_is_taken_in_whole(older_log: Path) -> None:
     logged = [one for one in read_transitions(older_log / LOG_FOLDER, TASK.fingerprint) if one.source in COMMANDED]
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     live.rebuild(restarted(logged))
     assert live.repeated == 0 and live.learner.transitions == len(logged) - 1

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_live_learning import CONFIG, TASK, transition
 
-from tdm_ros.data.pairing import PATIENCE, Interleave
-from tdm_ros.live.learner import LiveLearning
+from tdm_ros.data.pairing import PATIENCE, TrajectoryQueue
+from tdm_ros.live.learner import OnlineLearner
 from tdm_ros.training.learner import Learner
 from tdm_ros.types import CycleRange, LoggedTransition
 
@@ -19,7 +19,7 @@ class Written:
 
     def __init__(self) -> None:
         self.pieces: list[list[tuple[str, int]]] = [[]]
-        self.interleave = Interleave(self._write, self._close)
+        self.interleave = TrajectoryQueue(self._write, self._close)
 
     def _write(self, arm: str, step: LoggedTransition) -> None:
         self.pieces[-1].append((arm, step.cycle))
@@ -74,7 +74,7 @@ def test_interleave_silent_arm_delays_the_others_for_a_bounded_time() -> None:
 
 
 def test_live_learning_arms_with_the_same_cycles_stay_apart() -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     for cycle in range(1, 202):
         for number, arm in enumerate(("arm1", "arm2", "arm3")):
             live.add(replace(transition(cycle), stamp_ns=cycle * 50_000_000 + number), arm)
@@ -91,7 +91,7 @@ def test_live_learning_arms_with_the_same_cycles_stay_apart() -> None:
 
 
 def test_live_learning_what_is_discarded_of_one_arm_is_kept_of_the_other() -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     span = CycleRange("run", 10, 20)
     for cycle in range(1, 61):
         for arm in ("arm1", "arm2"):
@@ -102,7 +102,7 @@ def test_live_learning_what_is_discarded_of_one_arm_is_kept_of_the_other() -> No
 
 
 def test_live_learning_knows_when_something_may_be_missing() -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     assert not live.follows(transition(5), "arm1"), "it may have moved before we knew of it"
     live.add(transition(5), "arm1")
     assert live.follows(transition(6), "arm1") and live.follows(transition(5), "arm1")

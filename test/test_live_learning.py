@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tdm_ros.control.timeline import Source
-from tdm_ros.live.learner import LiveLearning
+from tdm_ros.live.learner import OnlineLearner
 from tdm_ros.live.run_record import cycles_of, end_table, write_summary
 from tdm_ros.replay import Step
 from tdm_ros.tasks import SAWYER_REACH
@@ -30,7 +30,7 @@ def transition(cycle: int, source: Source = Source.POLICY, size: int = 17) -> Lo
 
 
 def test_live_learning_log_then_overlapping_stream_counts_each_once() -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     live.rebuild(transition(c) for c in range(1, 31))
     for cycle in range(20, 41):
         live.add(transition(cycle))
@@ -38,7 +38,7 @@ def test_live_learning_log_then_overlapping_stream_counts_each_once() -> None:
 
 
 def test_live_learning_resets_are_not_learned_from() -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     live.rebuild(transition(c, Source.RESET) for c in range(1, 31))
     assert live.learner.transitions == 0
 
@@ -50,7 +50,7 @@ def test_live_learning_stays_within_its_budget() -> None:
         now[0] += 0.01
         return now[0]
 
-    live = LiveLearning(Learner(TASK, CONFIG, 0), clock)
+    live = OnlineLearner(Learner(TASK, CONFIG, 0), clock)
     live.rebuild(transition(c) for c in range(1, 41))
     due = live.learner.updates_due()
     assert 0 < live.learn(0.045) < due
@@ -61,7 +61,7 @@ def test_live_learning_stays_within_its_budget() -> None:
 
 @pytest.mark.parametrize("bad", ["size", "nan"])
 def test_live_learning_bad_transition_is_rejected_and_the_stream_continues(bad: str) -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     live.add(transition(1))
     broken = transition(2, size=9 if bad == "size" else 17)
     if bad == "nan":
@@ -75,7 +75,7 @@ def test_live_learning_bad_transition_is_rejected_and_the_stream_continues(bad: 
 
 def test_live_learning_log_with_transitions_that_can_not_be_used_is_taken_in_without_them() -> None:
     """Once a single changed byte in the log of an older version ended the trainer at every start."""
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     rows = [transition(cycle) for cycle in range(1, 11)]
     rows[3].step.next_observation[3] = np.inf
     rows[6] = transition(7, size=9)
@@ -111,7 +111,7 @@ def test_summary_without_evaluation_is_written_and_printed(tmp_path: Path) -> No
 
 
 def test_live_learning_marks_the_operators_transitions_and_excludes_discarded_ones() -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     sources = [Source.HUMAN if 10 <= c < 20 else Source.POLICY for c in range(1, 42)]
     live.rebuild(transition(c, source) for c, source in enumerate(sources, start=1))
     store = live.learner.store
@@ -124,14 +124,14 @@ def test_live_learning_marks_the_operators_transitions_and_excludes_discarded_on
 
 
 def test_live_learning_later_transitions_of_a_discarded_range_are_excluded() -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     live.discard([CycleRange("run", 0, 5)])
     live.rebuild(transition(c) for c in range(1, 12))
     assert live.learner.transitions == 10 and live.discarded == 4
 
 
 def test_live_learning_all_discarded_there_is_nothing_to_learn() -> None:
-    live = LiveLearning(Learner(TASK, CONFIG, 0))
+    live = OnlineLearner(Learner(TASK, CONFIG, 0))
     live.rebuild(transition(c) for c in range(1, 40))
     assert live.learner.updates_due() > 0
     live.discard([CycleRange("run", 0, 10**6)])

@@ -20,9 +20,9 @@ from tdm_ros.control.arm_io import ArmSample  # noqa: E402
 from tdm_ros.control.timeline import Announcement, Source, State  # noqa: E402
 from tdm_ros.data.log import TRANSITION_TOPIC, from_message, read_transitions  # noqa: E402
 from tdm_ros.data.log_writer import LogChannel, McapWriter  # noqa: E402
-from tdm_ros.data.pairing import Pairing  # noqa: E402
+from tdm_ros.data.pairing import TransitionBuilder  # noqa: E402
 from tdm_ros.envs.sawyer_sim import SawyerSim  # noqa: E402
-from tdm_ros.live.learner import LiveLearning  # noqa: E402
+from tdm_ros.live.learner import OnlineLearner  # noqa: E402
 from tdm_ros.nodes.convert import definition, to_transition  # noqa: E402
 from tdm_ros.robots.arm_cycle import ArmCycle  # noqa: E402
 from tdm_ros.robots.limiter import Limiter  # noqa: E402
@@ -201,7 +201,7 @@ def test_every_cycle_says_whose_it_was_and_what_was_done(play: Play) -> None:
 
 def test_log_topic_and_replay_have_every_action_with_its_source(play: Play, tmp_path: Path) -> None:
     channel = LogChannel(TRANSITION_TOPIC, "tdm_ros/msg/Transition", definition("tdm_ros/msg/Transition"))
-    writer, pairing = McapWriter(tmp_path / "0000.mcap", [channel]), Pairing(play.episodes.get)
+    writer, pairing = McapWriter(tmp_path / "0000.mcap", [channel]), TransitionBuilder(play.episodes.get)
     published = []
     for sample in play.samples:
         if (made := pairing.add(sample)) is not None:
@@ -217,7 +217,7 @@ def test_log_topic_and_replay_have_every_action_with_its_source(play: Play, tmp_
     first, last = play.samples[0].cycle, play.samples[-1].cycle
     assert {t.cycle for t in logged if t.source == Source.HUMAN} == {c for c in human if first <= c < last - 1}
 
-    live = LiveLearning(Learner(TASK, TdmConfig(), 0))
+    live = OnlineLearner(Learner(TASK, TdmConfig(), 0))
     live.rebuild(logged)
     store = live.learner.store
     learned = [t for t in logged if t.source in (Source.POLICY, Source.HUMAN)][: len(store)]

@@ -118,16 +118,16 @@ def _merge(arguments: argparse.Namespace) -> int:
 
 def _trim(arguments: argparse.Namespace) -> int:
     from tdm_ros.data.bag import write_bag
-    from tdm_ros.data.edit import Cut, numbers, sources, trim
+    from tdm_ros.data.edit import Selection, numbers, sources, trim
 
-    cut = Cut(
+    selection = Selection(
         arguments.start,
         arguments.end,
         None if arguments.episodes is None else numbers(arguments.episodes),
         None if arguments.sources is None else sources(arguments.sources),
     )
     (recording,) = _read([arguments.path], arguments)
-    kept = trim(recording, cut)
+    kept = trim(recording, selection)
     write_bag(arguments.out, kept)
     print(f"{arguments.out}: {len(kept.messages)} of {len(recording.messages)} messages")
     return _status(recording.problems)
@@ -135,13 +135,13 @@ def _trim(arguments: argparse.Namespace) -> int:
 
 def _validate(arguments: argparse.Namespace) -> int:
     from tdm_ros.data.recording import DataError
-    from tdm_ros.data.sources import read_whole
+    from tdm_ros.data.sources import read_nonempty
     from tdm_ros.data.summary import check
 
     sound = True
     for path in arguments.paths:
         try:
-            recording = read_whole(path, True, _limit(arguments))
+            recording = read_nonempty(path, True, _limit(arguments))
             sentences, notes = check(recording, _table(recording)), recording.notes
         except DataError as error:
             sentences, notes = [str(error)], ()
@@ -164,9 +164,9 @@ def _convert(arguments: argparse.Namespace) -> int:
 
 
 def _read(paths: Sequence[Path], arguments: argparse.Namespace) -> list[Recording]:
-    from tdm_ros.data.sources import read_whole
+    from tdm_ros.data.sources import read_nonempty
 
-    return [read_whole(path, True, _limit(arguments)) for path in paths]
+    return [read_nonempty(path, True, _limit(arguments)) for path in paths]
 
 
 def _limit(arguments: argparse.Namespace) -> int | None:

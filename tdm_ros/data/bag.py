@@ -37,7 +37,7 @@ def write_bag(folder: Path, recording: Recording) -> Path:
     part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     part.mkdir(parents=True)
     _write_mcap(part / FIRST, recording)
-    write_metadata(part, [described(FIRST, recording)])
+    write_metadata(part, [bag_file_of(FIRST, recording)])
     part.rename(folder)
     sync_folder(folder.parent)
     return folder
@@ -92,7 +92,7 @@ class BagFile:
         return sum(count for _, count in self.topics)
 
 
-def described(name: str, recording: Recording) -> BagFile:
+def bag_file_of(name: str, recording: Recording) -> BagFile:
     """Entry of a file whose content is in memory."""
     times = [message.log_time for message in recording.messages]
     counts = Counter(message.channel for message in recording.messages)
@@ -100,12 +100,12 @@ def described(name: str, recording: Recording) -> BagFile:
     return BagFile(name, min(times, default=0), max(times, default=0), topics)
 
 
-def describe_file(path: Path) -> BagFile | None:
+def read_bag_file(path: Path) -> BagFile | None:
     """Entry of a file on disk, from its summary if it has one; None if it is no MCAP file."""
     summary = read_summary(path)
     if summary is None or summary.statistics is None:
         found = read_mcap(path)
-        return described(path.name, found) if found.channels or not found.problems else None
+        return bag_file_of(path.name, found) if found.channels or not found.problems else None
     statistics, schemas = summary.statistics, summary.definitions.schemas
     topics = []
     for number, one in summary.definitions.channels.items():
@@ -115,21 +115,21 @@ def describe_file(path: Path) -> BagFile | None:
     return BagFile(path.name, statistics.message_start_time, statistics.message_end_time, tuple(topics))
 
 
-def describe_log(folder: Path, known: Mapping[str, BagFile | None] | None = None) -> Path:
+def write_log_metadata(folder: Path, known: Mapping[str, BagFile | None] | None = None) -> Path:
     """Write metadata.yaml beside the files of a log, so that `ros2 bag` plays the folder; return its path.
 
     Parameters
     ----------
     folder : Path
     known : mapping of str to BagFile or None
-        Results of `describe_file` by file name, where it was called already.
+        Results of `read_bag_file` by file name, where it was called already.
     """
     known = known or {}
-    files = [known[path.name] if path.name in known else describe_file(path) for path in mcap_files(folder)]
+    files = [known[path.name] if path.name in known else read_bag_file(path) for path in mcap_files(folder)]
     return write_metadata(folder, [file for file in files if file is not None])
 
 
-def forget_description(folder: Path) -> None:
+def remove_metadata(folder: Path) -> None:
     """Remove metadata.yaml before a file is added, since a killed writer could not update it."""
     (folder / METADATA).unlink(missing_ok=True)
 

@@ -66,7 +66,7 @@ def _clocked(stream: Iterable[Message], number: int) -> Iterator[tuple[int, int,
 
 
 @dataclass(frozen=True)
-class Cut:
+class Selection:
     """Conditions on the transitions to keep; None is no condition.
 
     Parameters
@@ -116,7 +116,7 @@ def sources(names: Iterable[str]) -> frozenset[str]:
     return found
 
 
-def trim(recording: Recording, cut: Cut) -> Recording:
+def trim(recording: Recording, selection: Selection) -> Recording:
     """Keep the transitions that fulfil the conditions, their episodes' announcements, and other messages between them.
 
     Raises
@@ -129,7 +129,7 @@ def trim(recording: Recording, cut: Cut) -> Recording:
     if not transitions:
         raise DataError(f"{recording.name} has no transition of tdm_ros: there is nothing to trim")
     passed = _passed_ns(recording, transitions[0][0])
-    kept = [(at, one) for at, one in transitions if _fulfils(cut, one, passed[at])]
+    kept = [(at, one) for at, one in transitions if _fulfils(selection, one, passed[at])]
     if not kept:
         span = passed[-1] / 1e9
         raise DataError(
@@ -153,13 +153,13 @@ def trim(recording: Recording, cut: Cut) -> Recording:
     return recording.with_messages([m for at, m in enumerate(recording.messages) if stays(at, m)])
 
 
-def _fulfils(cut: Cut, transition: object, after_ns: int) -> bool:
+def _fulfils(selection: Selection, transition: object, after_ns: int) -> bool:
     episode, source = getattr(transition, "episode", 0), SOURCES.get(getattr(transition, "source", -1), "")
     return (
-        (cut.start_s is None or after_ns >= cut.start_s * 1e9)
-        and (cut.end_s is None or after_ns <= cut.end_s * 1e9)
-        and (cut.episodes is None or episode in cut.episodes)
-        and (cut.sources is None or source in cut.sources)
+        (selection.start_s is None or after_ns >= selection.start_s * 1e9)
+        and (selection.end_s is None or after_ns <= selection.end_s * 1e9)
+        and (selection.episodes is None or episode in selection.episodes)
+        and (selection.sources is None or source in selection.sources)
     )
 
 

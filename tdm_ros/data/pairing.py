@@ -45,7 +45,7 @@ PATIENCE = 200
 """Largest number of steps of one arm that wait for the end of another one's trajectory, whose arm may have stopped."""
 
 
-class Interleave:
+class TrajectoryQueue:
     """Queue that writes whole trajectories of several arms one after the other.
 
     Steps of one arm are written as they arrive, those of others wait until its trajectory has ended, about the length
@@ -116,7 +116,7 @@ RUNS = 4
 """Number of runs whose newest states are kept, so that a foreign state on the topic interrupts no recording."""
 
 
-class Pairing:
+class TransitionBuilder:
     """Pairs states into transitions, one cycle late, since the next cycle determines whether one is the last.
 
     Parameters
@@ -200,7 +200,7 @@ class Pairing:
         )
 
 
-class Joining:
+class TransitionFilter:
     """Filter of a stream of transitions before a learner: no trajectory continues across a gap.
 
     A killed collector cannot mark its last transition as the last of its piece; the next transition shows it.

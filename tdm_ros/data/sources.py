@@ -130,7 +130,7 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def read_whole(path: Path, progress: bool = False, unpack_limit: int | None = None) -> Recording:
+def read_nonempty(path: Path, progress: bool = False, unpack_limit: int | None = None) -> Recording:
     """Read as `read` does a recording with at least one message.
 
     Raises

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import COMMANDED, Source
-from tdm_ros.data.pairing import Interleave, Joining
+from tdm_ros.data.pairing import TrajectoryQueue, TransitionFilter
 from tdm_ros.replay.store import check_step
 from tdm_ros.training.learner import Learner
 from tdm_ros.types import Discarded, DiscardedSet, LoggedTransition, TimeSpan, check_identity
@@ -24,7 +24,7 @@ PORTION = 2
 class _Arm:
     """State of one arm's stream: known transitions, number of them in the store, and what is discarded."""
 
-    joining: Joining = field(default_factory=Joining)
+    filter: TransitionFilter = field(default_factory=TransitionFilter)
     taken: int = 0
     discarded: DiscardedSet = field(default_factory=DiscardedSet)
 
@@ -62,7 +62,7 @@ class _Identities:
         return np.asarray(newest - (newest - slots) % self._capacity, np.int64)
 
 
-class LiveLearning:
+class OnlineLearner:
     """Learner with one stream of transitions per arm, which makes updates within a time budget.
 
     An arm is identified by its name; a single one needs none. Cycles, episodes and discarded ranges belong to one arm,
@@ -80,12 +80,12 @@ class LiveLearning:
         self._clock = clock
         self._arms: defaultdict[str, _Arm] = defaultdict(_Arm)
         self._identities = _Identities(learner.store.capacity)
-        self._interleave = Interleave(self._write, learner.store.close)
+        self._queue = TrajectoryQueue(self._write, learner.store.close)
 
     @property
     def repeated(self) -> int:
         """Number of duplicates."""
-        return sum(arm.joining.repeated for arm in self._arms.values())
+        return sum(arm.filter.repeated for arm in self._arms.values())
 
     @property
     def taken(self) -> dict[str, int]:
@@ -99,11 +99,11 @@ class LiveLearning:
 
     def has(self, transition: LoggedTransition, arm: str = "") -> bool:
         """Whether a transition of an arm was added before."""
-        return self._arms[arm].joining.has(transition)
+        return self._arms[arm].filter.has(transition)
 
     def follows(self, transition: LoggedTransition, arm: str = "") -> bool:
         """Whether no transition of the arm is missing before this one."""
-        return self._arms[arm].joining.follows(transition)
+        return self._arms[arm].filter.follows(transition)
 
     def add(self, transition: LoggedTransition, arm: str = "") -> None:
         """Add a transition, from the log or live; duplicates are left out.
@@ -117,9 +117,9 @@ class LiveLearning:
             raise ValueError(problem)
         if transition.source in COMMANDED:
             check_step(transition.step, self.learner.task)
-        ready = self._arms[arm].joining.add(transition)
+        ready = self._arms[arm].filter.add(transition)
         if ready is not None:
-            self._interleave.add(arm, ready)
+            self._queue.add(arm, ready)
 
     def _write(self, name: str, ready: LoggedTransition) -> None:
         arm, number = self._arms[name], self.learner.transitions
@@ -131,7 +131,7 @@ class LiveLearning:
 
     def settle(self) -> None:
         """Store the steps that still wait for the end of another arm's trajectory."""
-        self._interleave.settle()
+        self._queue.settle()
 
     def discard(self, discarded: Iterable[Discarded], arm: str = "") -> int:
         """Exclude transitions of an arm, present and future ones, from learning; return how many are present."""

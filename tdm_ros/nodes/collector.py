@@ -17,10 +17,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.control.validation import Rejections
-from tdm_ros.data.bag import BagFile, describe_file, describe_log, forget_description
+from tdm_ros.data.bag import BagFile, read_bag_file, remove_metadata, write_log_metadata
 from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC
 from tdm_ros.data.log_writer import LogChannel, LogWriter
-from tdm_ros.data.pairing import Pairing
+from tdm_ros.data.pairing import TransitionBuilder
 from tdm_ros.files import FolderInUseError
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
@@ -110,7 +110,7 @@ class CollectorNode(Node):
         self._episodes: dict[int, Announcement] = {}
         self._any_state = False
         self._told_key: tuple[object, ...] = ()
-        self._pairing = Pairing(self._episodes.get)
+        self._pairing = TransitionBuilder(self._episodes.get)
         self._described: dict[str, BagFile | None] = {}
         self._alarmed = "", 0.0
         self._log = self._open_log(Path(given.run_dir) / LOG_FOLDER)
@@ -128,7 +128,7 @@ class CollectorNode(Node):
                 (EPISODE_TOPIC, "tdm_ros/msg/Episode", qos.LATCHED),
             )
         ]
-        forget_description(folder)
+        remove_metadata(folder)
         log = LogWriter(folder, channels + drawn_channels(), on_finished=self._describe)
         for sentence in log.recovered:
             self.get_logger().warning(sentence)
@@ -136,7 +136,7 @@ class CollectorNode(Node):
 
     def _describe(self, path: Path) -> None:
         """Remember what is in a file, in the log's thread: at the end there is no time to look into all of them."""
-        self._described[path.name] = describe_file(path)
+        self._described[path.name] = read_bag_file(path)
 
     def _on_episode(self, message: Episode) -> None:
         told, problem = to_announcement(self, message, self.task)
@@ -232,7 +232,7 @@ class CollectorNode(Node):
             self._record(self._pairing.flush())
         finally:
             self._log.close()
-            describe_log(self._log.path.parent, self._described)
+            write_log_metadata(self._log.path.parent, self._described)
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.types import LoggedTransition
 
 if TYPE_CHECKING:
-    from tdm_ros.live.learner import LiveLearning
+    from tdm_ros.live.learner import OnlineLearner
 
 CHECKPOINT_FOLDER = "checkpoint"
 VERSION_FILE = "weights_version"
@@ -113,9 +113,9 @@ class TrainerNode(Node):
             self._look_around()
             importing.join(LOOK_AROUND_S)
 
-    def _make_learning(self) -> LiveLearning:
+    def _make_learning(self) -> OnlineLearner:
         # Importing torch takes seconds: the node is known to the others before.
-        from tdm_ros.live.learner import LiveLearning
+        from tdm_ros.live.learner import OnlineLearner
         from tdm_ros.tdm.config import TdmConfig
         from tdm_ros.training.checkpoint import DamagedCheckpointError, load_learner, set_aside
         from tdm_ros.training.learner import Learner
@@ -139,7 +139,7 @@ class TrainerNode(Node):
             steps = round(duration_min * 60 * self.task.rate_hz) * self.given.arms
             config = TdmConfig(total_steps=steps, human_share=self.given.human_share, race=False)
             learner = Learner(self.task, config, self.given.seed, compiled)
-        live = LiveLearning(learner)
+        live = OnlineLearner(learner)
         logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.fleet else ()
         for arm in ["", *sorted(log.parent.name for log in logs)]:
             log = self._log_of(arm)

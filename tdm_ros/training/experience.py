@@ -15,9 +15,9 @@ from typing import Any
 
 from tdm_ros.control.timeline import COMMANDED, Source
 from tdm_ros.data.log import discarded_of, from_message
-from tdm_ros.data.pairing import Joining, chains
+from tdm_ros.data.pairing import TransitionFilter, chains
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording, tasks_in
-from tdm_ros.data.sources import read_whole
+from tdm_ros.data.sources import read_nonempty
 from tdm_ros.replay.store import check_step
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.types import CycleRange, CycleSet, LoggedTransition, Step, TimeSpan
@@ -55,7 +55,7 @@ def read_experience(paths: Sequence[Path], task: TaskSpec, progress: bool = Fals
     """
     found, seen = Experience(), set[Hashable]()
     for path in paths:
-        recording = read_whole(path, progress)
+        recording = read_nonempty(path, progress)
         found.problems += recording.problems
         _read(recording, path, task, found, seen)
     return found
@@ -155,7 +155,7 @@ def _chains(transitions: list[LoggedTransition]) -> Iterator[list[LoggedTransiti
 
 def _in_pieces(transitions: list[LoggedTransition]) -> Iterator[tuple[Step, bool, bool]]:
     """Transitions of one run in the order of their cycles: each with whether its piece ends, and a person made it."""
-    joining = Joining()
+    joining = TransitionFilter()
     ordered = sorted(transitions, key=lambda transition: transition.cycle)
     for ready in (*map(joining.add, ordered), joining.flush()):
         if ready is not None:
