@@ -11,7 +11,7 @@ from control_for_tests import ControlBench
 from test_teleop import AHEAD
 
 from tdm_ros.control.arm_control import ANNOUNCED_MODE
-from tdm_ros.control.arm_modes import RESUMED, STANDING, TRANSITIONS, ArmMode, Event, ModeChange
+from tdm_ros.control.arm_modes import COMMANDED, RESUMED, STANDING, TRANSITIONS, ArmMode, Event, ModeChange, transition
 from tdm_ros.control.timeline import Announcement, Source, State
 
 M, E = ArmMode, Event
@@ -115,6 +115,10 @@ def test_transitions_are_unambiguous_and_a_fault_ends_only_in_idle_by_an_operato
         rows = [row for row in TRANSITIONS if mode in row.sources and row.event is event]
         rows = [r for r in rows if (not r.resumes or r.target is resumed) and r.latched in (None, latched)]
         assert len(rows) <= 1 and all(row.target is not mode for row in rows)
+    stops = {E.STOPPED: COMMANDED, E.COMMAND_FAILED: (M.POLICY,), E.TELEOP_FAILED: (M.TELEOP,)}
+    for event, resumed, latched in product(stops, RESUMED, (False, True)):
+        rows = [transition(mode, event, resumed, latched) for mode in stops[event]]
+        assert all(row is not None and row.target in (M.HELD, M.FAULT) for row in rows), "an input that stops the arm"
     assert [(r.event, r.target) for s, r in ROWS if s is M.FAULT] == [(E.FAULT_CLEARED, M.IDLE)]
     assert {s for s, r in ROWS if r.event is E.FAULT_DETECTED} == set(M) - {M.FAULT}
 
@@ -156,6 +160,7 @@ def test_no_input_changes_the_mode_outside_the_table_and_each_mode_moves_the_arm
         state = control._announcement.state
         if control.mode in (M.POLICY, M.HOMING, M.IDLE):
             assert control.mode is ANNOUNCED_MODE.get(state, M.IDLE)
+        assert bool(control._reason) <= (control.mode in (M.HELD, M.FAULT, M.GUIDED)), "a reason, and no hold"
         if control.mode in STANDING:
             assert not np.any(bench.arm.driven[-1:]), "an arm that stands was last commanded zero"
         if control.mode is M.TELEOP:

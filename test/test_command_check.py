@@ -143,7 +143,7 @@ def test_control_silent_supervisor_makes_the_arm_hold() -> None:
     for _ in range(22):
         bench.command()
         report = bench.tick()
-    assert "supervisor not heard" in report.hold_reason
+    assert "no message of the supervisor" in report.hold_reason
 
 
 def test_control_resetting_drives_home_from_anywhere() -> None:

@@ -223,7 +223,7 @@ def test_arm_foreign_or_broken_episode_is_refused_and_it_holds(commander: Comman
     for timer in list(made.node.timers):
         made.node.destroy_timer(timer)
     made.node.create_timer(0.2, announce)
-    made.until(lambda: "supervisor not heard" in commander.states[-1].hold_reason, 5)
+    made.until(lambda: "no message of the supervisor" in commander.states[-1].hold_reason, 5)
     made.until(lambda: any(why.startswith("episode") for why in made.refused("arm")), 5)
     assert commander.speed() < 0.01
 

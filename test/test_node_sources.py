@@ -127,7 +127,7 @@ def test_arm_whose_supervisor_was_killed_and_started_again_sees_one(made: Bench,
         made.until(lambda: bool(states) and "waiting for ~/start" in states[-1].hold_reason)
         made.stop("supervisor", signal.SIGKILL)
         made.diagnostics.pop("supervisor")
-        made.until(lambda: "supervisor not heard" in states[-1].hold_reason)
+        made.until(lambda: "no message of the supervisor" in states[-1].hold_reason)
     assert not [state.fault for state in states if state.fault]
 
 

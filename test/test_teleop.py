@@ -120,7 +120,7 @@ def test_person_is_not_followed_while_the_supervisor_is_not_heard() -> None:
     bench.cycle(AHEAD)
     bench.now_s += 2.0
     bench.control.tick(bench.now_s)
-    assert "supervisor not heard" in bench.control.receive_twist(AHEAD, bench.now_s + 0.01)
+    assert "no message of the supervisor" in bench.control.receive_twist(AHEAD, bench.now_s + 0.01)
     assert not np.any(bench.arm.driven[-1])
 
 

@@ -396,7 +396,8 @@ def _modes_diagram() -> str:
     labels = []
     for (start, end), events in sorted(arrows.items()):
         x1, y1, x2, y2 = _arrow(start, end)
-        at_x, at_y = x1 + 0.3 * (x2 - x1), y1 + 0.3 * (y2 - y1)
+        along = 0.5 if "FAULT" in (start, end) else 0.3
+        at_x, at_y = x1 + along * (x2 - x1), y1 + along * (y2 - y1)
         label = ", ".join(map(str, sorted(events)))
         lines.append(f'<path d="M{x1:.0f} {y1:.0f} L{x2:.0f} {y2:.0f}" stroke="black" marker-end="url(#tip)"/>')
         labels.append(

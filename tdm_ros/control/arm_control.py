@@ -74,7 +74,7 @@ class CycleReport:
     fault: str = ""
 
 
-SUPERVISOR_SILENT = "supervisor not heard"
+SUPERVISOR_SILENT = "no message of the supervisor"
 CONFLICT_S = 1.0
 """Time without messages of several devices at once after which the arm no longer holds for that reason [s]."""
 NO_OPERATOR = (State.DISABLED, State.FAULT)
