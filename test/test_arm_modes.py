@@ -119,6 +119,11 @@ def test_transitions_are_unambiguous_and_a_fault_ends_only_in_idle_by_an_operato
     for event, resumed, latched in product(stops, RESUMED, (False, True)):
         rows = [transition(mode, event, resumed, latched) for mode in stops[event]]
         assert all(row is not None and row.target in (M.HELD, M.FAULT) for row in rows), "an input that stops the arm"
+    ends = [(M.TELEOP, E.CONTROL_RELEASED, STATES), (M.GUIDED, E.CUFF_RELEASED, RESUMED)]
+    ends += [(mode, E.ANNOUNCED, STATES) for mode in (*STATES, M.HELD)]
+    for mode, event, resumed in [(mode, event, resumed) for mode, event, modes in ends for resumed in modes]:
+        row = transition(mode, event, resumed, latched=False)
+        assert (row.target if row else mode) is resumed
     assert [(r.event, r.target) for s, r in ROWS if s is M.FAULT] == [(E.FAULT_CLEARED, M.IDLE)]
     assert {s for s, r in ROWS if r.event is E.FAULT_DETECTED} == set(M) - {M.FAULT}
 
