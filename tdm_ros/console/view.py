@@ -15,6 +15,7 @@ from nicegui.events import GenericEventArguments, SceneDragEventArguments
 from numpy.typing import NDArray
 
 from tdm_ros.console.console_state import ConsoleState, Point, Snapshot
+from tdm_ros.robots.kinematics import rotation_of
 from tdm_ros.robots.mjcf import sawyer_xml
 from tdm_ros.robots.sawyer import JOINT_NAMES
 
@@ -73,13 +74,6 @@ class Link(NamedTuple):
     rotation: Array
     joint: int
     shapes: list[VisualShape]
-
-
-def rotation_of(quaternion: Array) -> Array:
-    """Rotation matrix, (3, 3), of a quaternion w, x, y, z."""
-    matrix = np.zeros(9)
-    mujoco.mju_quat2Mat(matrix, quaternion)
-    return matrix.reshape(3, 3)
 
 
 def turned(link: Link, q_rad: float) -> Array:
