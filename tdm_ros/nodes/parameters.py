@@ -59,6 +59,16 @@ def parameter(
     return field(default=default, metadata=metadata)
 
 
+def corner(x_m: float, y_m: float, z_m: float, description: str) -> Any:
+    """Define the corner of a box."""
+    return parameter((x_m, y_m, z_m), description, "m", check=vector)
+
+
+def maximum(description: str, unit: str, bounds: tuple[float, float], default: float = UNLIMITED) -> Any:
+    """Define a maximum, which may be unlimited."""
+    return parameter(default, description, unit, bounds, unlimited=True)
+
+
 def vector(value: tuple[float, ...]) -> None:
     """Raise a ValueError if an array is not x, y, z, all finite."""
     if len(value) != 3 or not all(map(math.isfinite, value)):
@@ -152,9 +162,7 @@ class Ros1Parameters:
     """Network of the Sawyer."""
 
     master_uri: str = parameter("http://localhost:11311", "URI of the Sawyer's ROS 1 master.")
-    host_ip: str = parameter(
-        "auto", "Address of this machine in the Sawyer's network; auto: its host name.", check=not_empty
-    )
+    host_ip: str = parameter("auto", "Address of this machine in that network; auto: its host name.", check=not_empty)
 
 
 @dataclass(frozen=True)
@@ -164,9 +172,7 @@ class WorkerParameters:
     command: str = parameter("/usr/bin/python3", "Command of a ROS 1 Python for the worker of intera_interface.")
     python_path: str = parameter("", "Folders of intera_interface and its messages for the worker, : between them.")
     arguments: str = parameter("", "Additional arguments of the worker, such as --allow-torque.")
-    address: str = parameter(
-        "none", "HOST:PORT of a running worker (--listen); none: the node starts one.", check=not_empty
-    )
+    address: str = parameter("none", "HOST:PORT of a running worker; none: the node starts one.", check=not_empty)
     secret_file: str = parameter("", "File with the secret of the running worker (--secret-file).")
 
 
@@ -174,12 +180,8 @@ class WorkerParameters:
 class HandBoxParameters:
     """Box of the hand."""
 
-    low_m: tuple[float, float, float] = parameter(
-        (0.15, -0.6, 0.02), "Lower corner of the box of the hand.", "m", check=vector
-    )
-    high_m: tuple[float, float, float] = parameter(
-        (0.95, 0.6, 0.85), "Upper corner of the box of the hand.", "m", check=vector
-    )
+    low_m: tuple[float, float, float] = corner(0.15, -0.6, 0.02, "Lower corner of the box of the hand.")
+    high_m: tuple[float, float, float] = corner(0.95, 0.6, 0.85, "Upper corner of the box of the hand.")
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,8 @@ class LinkBoxParameters:
     """Box of elbow and links."""
 
     enabled: bool = parameter(False, "Keep elbow and links in a box.")
-    low_m: tuple[float, float, float] = parameter((-0.25, -0.65, 0.02), "Lower corner of that box.", "m", check=vector)
-    high_m: tuple[float, float, float] = parameter((0.95, 0.75, 1.1), "Upper corner of that box.", "m", check=vector)
+    low_m: tuple[float, float, float] = corner(-0.25, -0.65, 0.02, "Lower corner of that box.")
+    high_m: tuple[float, float, float] = corner(0.95, 0.75, 1.1, "Upper corner of that box.")
 
 
 @dataclass(frozen=True)
@@ -207,30 +209,12 @@ class LimitParameters:
     link_box: LinkBoxParameters = field(default_factory=LinkBoxParameters)
     self_collision: SelfCollisionParameters = field(default_factory=SelfCollisionParameters)
     joint_margin_rad: float = parameter(0.05, "Distance kept from each joint limit.", "rad", (0.0, 0.5))
-    velocity_scale: float = parameter(
-        1.0, "Maximum joint velocity as a fraction of the vendor's limit.", "1", (0.01, 1.0)
-    )
-    acceleration_scale: float = parameter(
-        UNLIMITED,
-        "Maximum increase of joint speed as a fraction of the vendor's limit.",
-        "1",
-        (0.001, 1.0),
-        unlimited=True,
-    )
-    hand_speed_m_s: float = parameter(UNLIMITED, "Maximum speed of the hand.", "m/s", (0.001, 5.0), unlimited=True)
-    min_singular_value_m: float = parameter(
-        0.0, "Minimum singular value of the Jacobian of the hand.", "m/rad", (0.0, 1.0)
-    )
-    state_age_s: float = parameter(
-        UNLIMITED,
-        "Maximum age of the joint state that a command is checked with.",
-        "s",
-        (0.001, 1.0),
-        unlimited=True,
-    )
-    command_delay_s: float = parameter(
-        0.0, "Maximum delay of a command after its cycle; needs a longer look_ahead_s.", "s", (0.0, 1.0)
-    )
+    velocity_scale: float = parameter(1.0, "Maximum joint velocity, relative to the vendor's.", "1", (0.01, 1.0))
+    acceleration_scale: float = maximum("Maximum increase of joint speed, relative to the vendor's.", "1", (0.001, 1.0))
+    hand_speed_m_s: float = maximum("Maximum speed of the hand.", "m/s", (0.001, 5.0))
+    min_singular_value_m: float = parameter(0.0, "Minimum singular value of the hand's Jacobian.", "m/rad", (0.0, 1.0))
+    state_age_s: float = maximum("Maximum age of the joint state that a command is checked with.", "s", (0.001, 1.0))
+    command_delay_s: float = parameter(0.0, "Maximum delay of a command; needs a longer look_ahead_s.", "s", (0.0, 1.0))
     look_ahead_s: float = parameter(0.15, "Look-ahead time of the limiter.", "s", (0.05, 2.0))
 
 
@@ -239,7 +223,7 @@ class SlowStartParameters:
     """Speed after a start."""
 
     ramp_s: float = parameter(
-        0.0, "Duration of the speed ramp after each start and each change of control.", "s", (0.0, 10.0)
+        0.0, "Duration of the speed ramp after a start and a change of control.", "s", (0.0, 10.0)
     )
     duration_s: float = parameter(0.0, "Duration of the first motion after a start.", "s", (0.0, 3600.0))
     velocity_scale: float = parameter(1.0, "Maximum fraction of the speed in the first motion.", "1", (0.01, 1.0))
@@ -258,9 +242,7 @@ class DeadmanParameters:
 class TeleopParameters:
     """Teleoperation."""
 
-    timeout_s: float = parameter(
-        0.15, "Silence of the teleoperation device after which it is not followed.", "s", (0.05, 0.15)
-    )
+    timeout_s: float = parameter(0.15, "Silence after which the device is not followed.", "s", (0.05, 0.15))
     threshold_m_s: float = parameter(
         0.005,
         "A faster twist takes control even if not engaged; rotation counts as 0.3 m per rad.",
@@ -268,7 +250,7 @@ class TeleopParameters:
         (0.001, 0.1),
     )
     max_speed_m_s: float = parameter(
-        0.3, "Maximum speed of the hand under teleoperation; faster twists are scaled down.", "m/s", (0.11, 1.0)
+        0.3, "Maximum speed of the hand; faster twists are scaled down.", "m/s", (0.11, 1.0)
     )
     ramp_s: float = parameter(0.3, "Minimum duration of the speed ramp after teleoperation.", "s", (0.0, 10.0))
 
@@ -365,12 +347,8 @@ class GoalBoxParameters:
     """Box that goals are drawn from."""
 
     enabled: bool = parameter(False, "Draw goals from this box; false: from that of the task.")
-    low_m: tuple[float, float, float] = parameter(
-        (0.42, -0.28, 0.08), "Lower corner of the goal box.", "m", check=vector
-    )
-    high_m: tuple[float, float, float] = parameter(
-        (0.73, 0.35, 0.48), "Upper corner of the goal box.", "m", check=vector
-    )
+    low_m: tuple[float, float, float] = corner(0.42, -0.28, 0.08, "Lower corner of the goal box.")
+    high_m: tuple[float, float, float] = corner(0.73, 0.35, 0.48, "Upper corner of the goal box.")
 
 
 @dataclass(frozen=True)
@@ -390,15 +368,11 @@ class SupervisorParameters(TaskParameters):
     goal_box: GoalBoxParameters = field(default_factory=GoalBoxParameters)
     episode_length: EpisodeLengthParameters = field(default_factory=EpisodeLengthParameters)
     seed: int = parameter(0, "Seed of the goals; training and evaluation goals are disjoint.", bounds=(0, 2**31 - 1))
-    duration_min: float = parameter(3.0, "Robot time of learning.", "min", (0.001, 1e5), unlimited=True)
+    duration_min: float = maximum("Robot time of learning.", "min", (0.001, 1e5), 3.0)
     evaluate_goals: int = parameter(40, "Number of goals of the final evaluation.", bounds=(0, 10000))
     reset_every: int = parameter(10, "Episodes between two drives home.", "episodes", (1, 10**6), read_only=False)
-    evaluate_reset_every: int = parameter(
-        1, "The same during the evaluation; 1: each episode starts at home.", "episodes", (1, 10**6)
-    )
-    reset_timeout_s: float = parameter(
-        15.0, "Time limit of a drive home, after which the state is FAULT.", "s", (1.0, 600.0)
-    )
+    evaluate_reset_every: int = parameter(1, "The same during the evaluation.", "episodes", (1, 10**6))
+    reset_timeout_s: float = parameter(15.0, "Time limit of a drive home, then FAULT.", "s", (1.0, 600.0))
     exploration: float = parameter(
         0.2, "Initial standard deviation of the action noise; decays to 0.", "1", (0.0, 1.0), read_only=False
     )
@@ -421,28 +395,18 @@ class TrainerParameters(TaskParameters):
     seed: int = parameter(0, "Seed of initial weights and sampling.", bounds=(0, 2**31 - 1))
     fleet: bool = parameter(False, "Learn from the arms in all namespaces below; false: from the arm in the same one.")
     arms: int = parameter(1, "Number of arms that the learning rate schedule is for.", "arms", (1, 100))
-    duration_min: float = parameter(
-        3.0,
-        "Duration of the learning rate schedule, in robot time of one arm; .inf: constant.",
-        "min",
-        (0.001, 1e5),
-        unlimited=True,
+    duration_min: float = maximum(
+        "Duration of the learning rate schedule of one arm; .inf: constant.", "min", (0.001, 1e5), 3.0
     )
-    compiled: bool = parameter(
-        False, "Compile the updates with torch: twice the rate, after about ten seconds. Needs a C++ compiler."
-    )
+    compiled: bool = parameter(False, "Compile the updates with torch, for twice the rate; needs a C++ compiler.")
     publish_every_s: float = parameter(1.0, "Time between two publications of weights.", "s", (0.1, 60.0))
     checkpoint_every_s: float = parameter(10.0, "Time between two checkpoints.", "s", (1.0, 3600.0))
-    drain_every_ms: float = parameter(
-        20.0, "Maximum time of learning between two reads of messages.", "ms", (1.0, 1000.0)
-    )
+    drain_every_ms: float = parameter(20.0, "Maximum time between two reads of messages.", "ms", (1.0, 1000.0))
     human_share: float = parameter(
-        0.25, "Fraction of each batch that is drawn from the operator's transitions, if there are any.", "1", (0.0, 0.5)
+        0.25, "Fraction of each batch that is drawn from the operator's transitions.", "1", (0.0, 0.5)
     )
     finish_s: float = parameter(10.0, "Time limit of the remaining updates when learning ends.", "s", (0.0, 600.0))
-    map_steps: int = parameter(
-        15, "Horizon of the reachability map, which is published while it is subscribed to.", "steps", (1, 1000)
-    )
+    map_steps: int = parameter(15, "Horizon of the reachability map.", "steps", (1, 1000))
 
 
 @dataclass(frozen=True)
