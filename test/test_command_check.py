@@ -1,4 +1,4 @@
-"""Every reason to refuse a command, and what the arm then does."""
+"""Every reason for the rejection of a command, and the behaviour of the arm."""
 
 from dataclasses import replace
 
@@ -30,7 +30,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_check_bad_command_is_refused_with_a_reason(what: str) -> None:
+def test_check_bad_command_is_rejected_with_a_reason(what: str) -> None:
     values, problem = CHECK.values(BAD[what], cycle=7)
     assert values is None and problem
 

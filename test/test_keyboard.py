@@ -17,7 +17,7 @@ from tdm_ros.control.teleop import Keyboard
 ROOT = Path(__file__).parent.parent
 
 
-def test_key_tapped_moves_for_half_a_second_and_held_until_it_is_let_go() -> None:
+def test_key_tapped_moves_for_half_a_second_and_held_until_it_is_released() -> None:
     keyboard = Keyboard(0.1)
     keyboard.press("w", 0.0)
     assert keyboard.velocity(0.49).tolist() == [0.1, 0, 0] and not keyboard.velocity(0.5).any()
@@ -25,7 +25,7 @@ def test_key_tapped_moves_for_half_a_second_and_held_until_it_is_let_go() -> Non
     for repeat in range(10):
         keyboard.press("d", 1.4 + repeat * 0.04)
     assert keyboard.velocity(1.76 + 0.14).tolist() == [0, -0.1, 0]
-    assert not keyboard.velocity(1.76 + 0.16).any(), "the repetition has stopped: it was let go"
+    assert not keyboard.velocity(1.76 + 0.16).any(), "the repetition has stopped: it was released"
     keyboard.press("d", 1.95)
     assert keyboard.velocity(2.3).any(), "pressed anew, it may take its time to repeat itself"
 

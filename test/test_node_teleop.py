@@ -1,4 +1,4 @@
-"""A person drives over real DDS: arm, collector and supervisor as processes, a stick and a keyboard that publish."""
+"""Teleoperation over real DDS: arm, collector and supervisor as processes, a device and a keyboard that publish."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TASK = SAWYER_REACH["velocity"]
 
 
 class Stick:
-    """Publishes a velocity of the hand 20 times a second, while it is pushed."""
+    """Publishes a velocity of the hand 20 times per second while it is pushed."""
 
     def __init__(self, made: Bench) -> None:
         self.bench, self.velocity, self.change = made, np.zeros(3), lambda message: message
@@ -74,7 +74,7 @@ def stamp_s(state: ArmState) -> float:
     return state.header.stamp.sec + state.header.stamp.nanosec * 1e-9
 
 
-def test_stick_takes_over_and_let_go_of_the_policy_goes_on(commander: Commander) -> None:
+def test_device_takes_control_and_after_the_release_the_policy_continues(commander: Commander) -> None:
     made, stick = commander.bench, Stick(commander.bench)
     start = commander.states[-1]
     stick.push(0.0, 0.0, 0.08)
@@ -88,7 +88,7 @@ def test_stick_takes_over_and_let_go_of_the_policy_goes_on(commander: Commander)
     assert runs[-2:] == [ArmState.SOURCE_HUMAN, ArmState.SOURCE_POLICY]
 
 
-def test_stick_whose_sender_is_gone_makes_the_arm_hold_and_say_why(commander: Commander) -> None:
+def test_device_that_is_lost_makes_the_arm_hold_with_a_reason(commander: Commander) -> None:
     made, stick = commander.bench, Stick(commander.bench)
     stick.push(0.0, 0.0, 0.08)
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN, 5)
@@ -114,7 +114,7 @@ def _damage(kind: str, message: TwistStamped) -> TwistStamped:
 
 
 @pytest.mark.parametrize("kind", ["nan", "old", "no stamp", "frame"])
-def test_stick_that_sends_nonsense_is_refused_counted_and_moves_nothing(commander: Commander, kind: str) -> None:
+def test_device_with_invalid_twists_is_rejected_counted_and_moves_nothing(commander: Commander, kind: str) -> None:
     made, stick = commander.bench, Stick(commander.bench)
     stick.change = lambda message: _damage(kind, message)
     begin = commander.states[-1].cycle
@@ -123,7 +123,7 @@ def test_stick_that_sends_nonsense_is_refused_counted_and_moves_nothing(commande
     assert ArmState.SOURCE_HUMAN not in {state.source for state in commander.states if state.cycle > begin}
 
 
-def test_stick_moves_a_paused_arm_but_none_that_is_disabled(commander: Commander) -> None:
+def test_device_moves_a_paused_arm_but_none_that_is_disabled(commander: Commander) -> None:
     made, stick = commander.bench, Stick(commander.bench)
     commander.told = Announcement(State.PAUSED, reason="test")
     commander.announce()
@@ -265,4 +265,4 @@ def test_system_records_the_operator_and_what_they_discard(tmp_path: Path) -> No
         heard = [t for t in transitions if t.cycle in by_cycle]
         assert len(heard) > 20 and all(by_cycle[t.cycle].source == t.source for t in heard)
         assert sum(t.source == ArmState.SOURCE_HUMAN for t in logged) >= kept
-        assert any(t.episode == episode for t in logged), "what was discarded is still on disk"
+        assert any(t.episode == episode for t in logged), "discarded transitions are still on disk"

@@ -1,4 +1,4 @@
-"""What a real arm asks for: a slow start, the deadman, commands that keep up, and faults that stay."""
+"""Safeguards of a real arm: a slow start, the deadman, commands that keep up, and faults that stay."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_next_episode_without_a_stop_is_no_start() -> None:
     assert shares(bench, 2)[1] == pytest.approx(1.0, abs=0.05)
 
 
-def test_first_motion_is_slow_until_it_has_lasted_and_again_after_a_person_stopped() -> None:
+def test_first_motion_is_slow_until_it_has_lasted_and_again_after_an_operator_stopped() -> None:
     bench = Bench(slow_start_scale=0.2, slow_start_s=0.5)
     found = shares(bench, 14)
     assert found[1:10] == pytest.approx([0.2] * 9, abs=0.02) and found[13] == pytest.approx(1.0, abs=0.05)
@@ -68,7 +68,7 @@ def test_first_motion_is_slow_until_it_has_lasted_and_again_after_a_person_stopp
     assert shares(bench, 2)[1] == pytest.approx(0.2, abs=0.02)
 
 
-def test_deadman_never_heard_no_motion() -> None:
+def test_deadman_never_received_no_motion() -> None:
     bench = Bench(deadman_required=True)
     for _ in range(5):
         problem, report = bench.cycle()
@@ -77,14 +77,14 @@ def test_deadman_never_heard_no_motion() -> None:
     assert bench.speed() < 0.01
 
 
-@pytest.mark.parametrize("how", ["let go", "silent"])
+@pytest.mark.parametrize("how", ["released", "silent"])
 def test_deadman_released_stops_within_a_quarter_of_a_second(how: str) -> None:
     bench = Bench(deadman_required=True)
     for _ in range(10):
         assert bench.cycle(held=True)[0] == ""
     assert bench.speed() > 0.1
     for _ in range(5):
-        _, report = bench.cycle(held=False if how == "let go" else None)
+        _, report = bench.cycle(held=False if how == "released" else None)
     assert report.source == Source.SAFETY and bench.speed() < 0.01
 
 
@@ -131,7 +131,7 @@ def test_drive_home_of_a_hand_that_can_not_rise_goes_on_after_a_while() -> None:
     assert np.abs(bench.arm.reading().q_rad - NEUTRAL_RAD).max() < 0.03
 
 
-def test_deadman_let_go_within_a_cycle_stops_the_arm_then() -> None:
+def test_deadman_released_within_a_cycle_stops_the_arm_then() -> None:
     bench = Bench(deadman_required=True)
     for _ in range(10):
         bench.cycle(held=True)
@@ -155,7 +155,7 @@ def test_loop_that_was_held_up_sends_nothing_old_and_holds(state: State) -> None
     assert report.fault and report.executed.action.max() == 0 and not np.any(bench.arm.driven[sent:])
 
 
-def test_latch_a_command_that_is_missing_is_a_fault_until_a_person_clears_it() -> None:
+def test_latch_a_command_that_is_missing_is_a_fault_until_an_operator_clears_it() -> None:
     bench = Bench(fault_latched=True)
     bench.cycle()
     for _ in range(4):
@@ -170,7 +170,7 @@ def test_latch_a_command_that_is_missing_is_a_fault_until_a_person_clears_it() -
     assert bench.cycle()[0] == ""
 
 
-def test_latch_a_deadman_let_go_is_no_fault_and_lasts_until_something_new_is_announced() -> None:
+def test_latch_a_released_deadman_is_no_fault_and_lasts_until_something_new_is_announced() -> None:
     bench = Bench(fault_latched=True, deadman_required=True)
     bench.cycle(held=True)
     bench.cycle(held=False)
@@ -190,7 +190,7 @@ def test_too_few_commands_are_a_fault() -> None:
     assert bench.cycle()[0].startswith("holding: only")
 
 
-def test_fault_of_the_arm_stays_until_a_person_clears_it() -> None:
+def test_fault_of_the_arm_stays_until_an_operator_clears_it() -> None:
     bench = Bench()
     for _ in range(5):
         bench.cycle()
@@ -228,6 +228,6 @@ def test_fault_that_goes_on_can_not_be_cleared() -> None:
         ("deadman_timeout_s", 0.0),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(name: str, value: float) -> None:
+def test_settings_out_of_range_are_rejected(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} must be"):
         SafeguardSettings(**{name: value})  # type: ignore[arg-type]

@@ -33,30 +33,30 @@ class Bench(ControlBench):
         return why, self.tick()
 
 
-def test_stick_drives_while_its_messages_are_fresh_and_it_moves_or_is_engaged() -> None:
-    stick = TeleopInput(SETTINGS)
-    assert not stick.active(0.0)
-    stick.set_twist(AHEAD, 1.0)
-    assert stick.active(1.0) and stick.active(1.149) and not stick.active(1.15)
-    stick.set_twist(np.zeros(6), 2.0)
-    assert not stick.active(2.0), "a stick at rest"
-    stick.set_engaged(True, 2.0)
-    assert stick.active(2.0) and stick.active(2.1), "at rest, and engaged"
-    stick.set_twist(np.zeros(6), 2.14)
-    assert not stick.active(2.2), "what said that it is engaged is old"
-    stick.set_engaged(True, 3.0)
-    assert not stick.active(3.0), "engaged without a velocity"
-    stick.set_twist(AHEAD, 3.0)
-    stick.clear()
-    assert not stick.active(3.0)
+def test_input_is_active_while_its_messages_are_new_and_it_moves_or_is_engaged() -> None:
+    device = TeleopInput(SETTINGS)
+    assert not device.active(0.0)
+    device.set_twist(AHEAD, 1.0)
+    assert device.active(1.0) and device.active(1.149) and not device.active(1.15)
+    device.set_twist(np.zeros(6), 2.0)
+    assert not device.active(2.0), "a zero twist"
+    device.set_engaged(True, 2.0)
+    assert device.active(2.0) and device.active(2.1), "at rest, and engaged"
+    device.set_twist(np.zeros(6), 2.14)
+    assert not device.active(2.2), "the message that it is engaged is old"
+    device.set_engaged(True, 3.0)
+    assert not device.active(3.0), "engaged without a velocity"
+    device.set_twist(AHEAD, 3.0)
+    device.clear()
+    assert not device.active(3.0)
 
 
-def test_stick_turn_alone_drives_and_too_fast_a_hand_is_scaled_down() -> None:
-    stick = TeleopInput(SETTINGS)
-    stick.set_twist([0, 0, 0, 0, 0, 0.1], 0.0)
-    assert stick.active(0.0)
-    stick.set_twist([30, 40, 0, 0, 0, 0], 0.0)
-    assert stick.twist[:2] == pytest.approx([0.18, 0.24])
+def test_input_rotation_alone_is_active_and_too_fast_a_twist_is_scaled_down() -> None:
+    device = TeleopInput(SETTINGS)
+    device.set_twist([0, 0, 0, 0, 0, 0.1], 0.0)
+    assert device.active(0.0)
+    device.set_twist([30, 40, 0, 0, 0, 0], 0.0)
+    assert device.twist[:2] == pytest.approx([0.18, 0.24])
 
 
 @pytest.mark.parametrize(
@@ -69,17 +69,17 @@ def test_stick_turn_alone_drives_and_too_fast_a_hand_is_scaled_down() -> None:
         (AHEAD, 0.1, ""),
     ],
 )
-def test_twist_that_can_not_be_followed_says_why(twist, age_s: float, words: str) -> None:  # type: ignore[no-untyped-def]
+def test_twist_that_is_rejected_has_a_reason(twist, age_s: float, words: str) -> None:  # type: ignore[no-untyped-def]
     assert words in twist_problem(twist, age_s, SETTINGS) and bool(words) == bool(twist_problem(twist, age_s, SETTINGS))
 
 
 @pytest.mark.parametrize("values", [{"timeout_s": 0.2}, {"speed_m_s": 0.001}, {"hand_back_s": -1.0}])
-def test_settings_that_make_no_sense_are_refused(values: dict[str, float]) -> None:
+def test_settings_out_of_range_are_rejected(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="TeleopSettings"):
         TeleopSettings(**values)
 
 
-def test_person_in_an_episode_moves_the_hand_as_asked_and_the_policy_does_not() -> None:
+def test_operator_in_an_episode_moves_the_hand_as_requested_and_the_policy_does_not() -> None:
     bench = Bench()
     before = bench.hand()
     reports = [bench.cycle(AHEAD)[1] for _ in range(10)]
@@ -89,7 +89,7 @@ def test_person_in_an_episode_moves_the_hand_as_asked_and_the_policy_does_not() 
 
 
 @pytest.mark.parametrize("state", [State.HOLD, State.PAUSED, State.DONE, State.RESETTING])
-def test_person_drives_whatever_the_supervisor_does_with_the_arm(state: State) -> None:
+def test_operator_moves_the_arm_in_every_other_state_of_the_supervisor(state: State) -> None:
     bench = Bench()
     bench.tell(state)
     bench.cycle()
@@ -100,7 +100,7 @@ def test_person_drives_whatever_the_supervisor_does_with_the_arm(state: State) -
 
 
 @pytest.mark.parametrize("state", [State.DISABLED, State.FAULT])
-def test_person_never_moves_an_arm_that_is_disabled_or_at_fault_and_has_to_let_go_afterwards(state: State) -> None:
+def test_operator_never_moves_an_arm_that_is_disabled_or_at_fault_and_must_release_afterwards(state: State) -> None:
     bench = Bench()
     bench.cycle(AHEAD)
     bench.tell(state)
@@ -115,7 +115,7 @@ def test_person_never_moves_an_arm_that_is_disabled_or_at_fault_and_has_to_let_g
     assert bench.cycle(AHEAD)[1].source == Source.HUMAN
 
 
-def test_person_is_not_followed_while_the_supervisor_is_not_heard() -> None:
+def test_operator_moves_nothing_without_messages_of_the_supervisor() -> None:
     bench = Bench()
     bench.cycle(AHEAD)
     bench.now_s += 2.0
@@ -124,8 +124,8 @@ def test_person_is_not_followed_while_the_supervisor_is_not_heard() -> None:
     assert not np.any(bench.arm.driven[-1])
 
 
-@pytest.mark.parametrize("how", ["zero", "silent", "nonsense"])
-def test_person_lets_go_and_the_arm_stands_within_150_ms(how: str) -> None:
+@pytest.mark.parametrize("how", ["zero", "silent", "invalid"])
+def test_operator_releases_and_the_arm_stands_within_150_ms(how: str) -> None:
     bench = Bench()
     bench.tell(State.PAUSED)
     for _ in range(5):
@@ -134,7 +134,7 @@ def test_person_lets_go_and_the_arm_stands_within_150_ms(how: str) -> None:
     sent = len(bench.arm.driven)
     if how == "zero":
         bench.control.receive_twist(np.zeros(6), last_s + 0.02)
-    elif how == "nonsense":
+    elif how == "invalid":
         bench.control.reject_teleop(last_s + 0.02)
     wake_s = bench.control.wake_s()
     assert wake_s <= last_s + 0.15 or how != "silent"
@@ -166,23 +166,23 @@ def test_hand_back_is_slow_and_the_policy_then_goes_on() -> None:
     assert shares[0] < 0.05 and shares[3] == pytest.approx(0.5, abs=0.06) and shares[7] == pytest.approx(1, abs=0.06)
 
 
-@pytest.mark.parametrize("how", ["silent", "engaged, then silent", "nonsense"])
+@pytest.mark.parametrize("how", ["silent", "engaged, then silent", "invalid"])
 @pytest.mark.parametrize("latch", [False, True])
-def test_person_whose_device_is_gone_is_not_followed_by_the_policy(how: str, latch: bool) -> None:
+def test_operator_whose_device_is_lost_is_not_followed_by_the_policy(how: str, latch: bool) -> None:
     bench = Bench(fault_latched=latch)
     for _ in range(5):
         if how.startswith("engaged"):
             bench.control.receive_engaged(True, bench.now_s)
         bench.cycle(np.zeros(6) if how.startswith("engaged") else AHEAD)
-    if how == "nonsense":
+    if how == "invalid":
         bench.control.reject_teleop(bench.now_s + 0.001)
     reports = [bench.cycle()[1] for _ in range(12)]
     held = [report for report in reports if report.source == Source.SAFETY]
     assert len(held) >= 8 and reports[-1] is held[-1] and bench.speed() < 0.01
     assert Source.POLICY not in {report.source for report in reports}
-    words = "are invalid" if how == "nonsense" else "ended without a release of the control"
+    words = "are invalid" if how == "invalid" else "ended without a release of the control"
     assert words in reports[-1].hold_reason and (words in reports[-1].fault) == latch
-    for state, episode in ((State.FAULT, 0), (State.DISABLED, 0), (State.RUNNING, 2)):  # a person says otherwise
+    for state, episode in ((State.FAULT, 0), (State.DISABLED, 0), (State.RUNNING, 2)):  # an operator clears it
         bench.tell(state, episode)
     bench.cycle()
     assert bench.cycle()[1].source == Source.POLICY
@@ -214,7 +214,7 @@ def test_two_devices_that_drive_stop_the_policy_too_whatever_is_announced(latch:
     assert bench.cycle()[1].source == Source.POLICY
 
 
-def test_drive_home_that_she_took_over_does_not_go_on_behind_a_hold() -> None:
+def test_drive_home_that_the_operator_took_over_does_not_continue_after_a_hold() -> None:
     bench = Bench(deadman_required=True)
     bench.arm.reset(NEUTRAL_RAD + 0.4)
     bench.tell(State.PAUSED)
@@ -231,7 +231,7 @@ def test_drive_home_that_she_took_over_does_not_go_on_behind_a_hold() -> None:
     assert bench.speed() < 0.01
 
 
-def test_person_whose_device_was_gone_may_come_back_herself() -> None:
+def test_operator_whose_device_was_lost_may_take_control_again() -> None:
     bench = Bench()
     for _ in range(5):
         bench.cycle(AHEAD)
@@ -244,18 +244,18 @@ def test_person_whose_device_was_gone_may_come_back_herself() -> None:
     assert bench.cycle()[1].source == Source.POLICY, "now the control is released"
 
 
-def test_cycle_in_which_she_takes_over_is_hers_and_its_action_is_the_mean_of_both() -> None:
+def test_cycle_in_which_the_operator_takes_over_is_theirs_and_its_action_is_the_mean_of_both() -> None:
     bench = Bench()
     bench.cycle()
     sent = len(bench.arm.driven)
     given = replace(GOOD, cycle=bench.control.cycle, values=np.full(7, 0.2))
     bench.control.receive(given, bench.now_s)
     bench.control.receive_twist(AHEAD, bench.now_s + 0.02)
-    policy, person = (np.array(v) for v in bench.arm.driven[sent:])
+    policy, operator = (np.array(v) for v in bench.arm.driven[sent:])
     bench.now_s += PERIOD_S
     report = bench.control.tick(bench.now_s)
     assert report.source == Source.HUMAN
-    mean = (10 * policy + 15 * person) / 25
+    mean = (10 * policy + 15 * operator) / 25
     np.testing.assert_allclose(report.executed.action * VELOCITY.scale, mean, rtol=1e-5)
 
 
@@ -273,7 +273,7 @@ def test_takeover_of_a_drive_home_begins_with_the_next_cycle_so_that_no_action_i
     assert bench.cycle()[1].source == Source.RESET, "and the drive home goes on"
 
 
-def test_limiter_is_the_same_for_a_person() -> None:
+def test_limiter_is_the_same_for_the_operator() -> None:
     bench = Bench()
     for _ in range(80):
         _, report = bench.cycle(np.array([-0.3, 0, 0, 0, 0, 0]))
@@ -281,7 +281,7 @@ def test_limiter_is_the_same_for_a_person() -> None:
     assert bench.hand()[0] > 0.14
 
 
-def test_torques_are_no_way_to_follow_a_hand_and_that_is_said() -> None:
+def test_torques_cannot_execute_a_twist_which_is_reported() -> None:
     bench = Bench("torque")
     bench.tell(State.PAUSED)
     bench.cycle()
@@ -289,7 +289,7 @@ def test_torques_are_no_way_to_follow_a_hand_and_that_is_said() -> None:
     assert "driven by torques: choose actuation velocity" in why and report.source == Source.NONE
 
 
-def test_deadman_not_held_stops_a_person_who_then_has_to_let_go() -> None:
+def test_deadman_not_held_stops_the_operator_who_then_must_release() -> None:
     bench = Bench(deadman_required=True)
     bench.tell(State.PAUSED)
     why, report = bench.cycle(AHEAD)
@@ -305,7 +305,7 @@ def test_deadman_not_held_stops_a_person_who_then_has_to_let_go() -> None:
     assert bench.cycle(AHEAD)[0] == "release the control first"
 
 
-def test_fault_of_the_arm_stops_a_person() -> None:
+def test_fault_of_the_arm_stops_the_operator() -> None:
     bench = Bench()
     bench.cycle(AHEAD)
     bench.arm.trouble = "the e-stop is pressed"
@@ -313,7 +313,7 @@ def test_fault_of_the_arm_stops_a_person() -> None:
     assert why == report.fault == "the e-stop is pressed" and report.source == Source.SAFETY
 
 
-def test_policy_that_falls_silent_meanwhile_does_not_stop_a_person() -> None:
+def test_policy_that_falls_silent_meanwhile_does_not_stop_the_operator() -> None:
     bench = Bench(stop_hz=10.0)
     reports = [bench.cycle(AHEAD, answer=False)[1] for _ in range(60)]
     assert {r.source for r in reports} == {Source.HUMAN} and not any(r.fault for r in reports)
@@ -321,7 +321,7 @@ def test_policy_that_falls_silent_meanwhile_does_not_stop_a_person() -> None:
     assert [bench.cycle(answer=False)[1].source for _ in range(4)][-1] == Source.SAFETY
 
 
-def test_bad_command_of_the_policy_meanwhile_is_refused_and_does_not_move_or_stop_her() -> None:
+def test_bad_command_of_the_policy_meanwhile_is_rejected_and_does_not_move_or_stop_the_arm() -> None:
     bench = Bench(fault_latched=True)
     bench.cycle(AHEAD)
     bad = replace(GOOD, cycle=bench.control.cycle, values=np.full(7, np.nan))
@@ -331,7 +331,7 @@ def test_bad_command_of_the_policy_meanwhile_is_refused_and_does_not_move_or_sto
 
 
 @pytest.mark.parametrize("latch", [False, True])
-def test_guided_by_hand_the_action_is_told_from_the_motion_and_nothing_is_commanded(latch: bool) -> None:
+def test_guided_by_hand_the_action_is_the_measured_motion_and_nothing_is_commanded(latch: bool) -> None:
     bench = Bench(fault_latched=latch)
     bench.arm.cuff = True
     bench.cycle()
@@ -347,13 +347,13 @@ def test_guided_by_hand_the_action_is_told_from_the_motion_and_nothing_is_comman
     report = bench.control.tick(bench.now_s)
     wanted = np.clip(shift / PERIOD_S / VELOCITY.scale, -1, 1)
     np.testing.assert_allclose(report.executed.action, wanted, atol=0.02)
-    assert report.executed.limited and report.executed.action[6] == 1.0, "clipped, and it says so"
+    assert report.executed.limited and report.executed.action[6] == 1.0, "clipped, and reported"
     bench.arm.cuff = False
     sources = [bench.cycle()[1].source for _ in range(3)]
     assert sources[1:] == [Source.SAFETY if latch else Source.POLICY] * 2
 
 
-def test_guided_by_hand_without_the_deadman_is_still_the_persons() -> None:
+def test_guided_by_hand_without_the_deadman_is_still_the_operators() -> None:
     bench = Bench(deadman_required=True)
     bench.tell(State.PAUSED)
     bench.arm.cuff = True

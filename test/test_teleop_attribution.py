@@ -1,4 +1,4 @@
-"""Policy, person, drive home and holds take turns for ten thousand cycles: each action is said to be whose it was."""
+"""Policy, operator, drive home and holds alternate for ten thousand cycles: each action has its true source."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from tdm_ros.training.learner import Learner  # noqa: E402
 TASK = SAWYER_REACH["velocity"]
 CYCLES = 10_000
 POLICY = np.array([0.1, 0.05, -0.08, 0.06, 0.09, -0.07, 0.111])
-"""The policy asks for this, one way and the other; a person for another direction in joint space."""
+"""Command of the policy, with either sign; the operator commands another direction in joint space."""
 
 
 class Witness(SawyerSim):
-    """Writes down for how many substeps it followed whom: told from what was commanded, not from what is said of it."""
+    """Records the sender that it executes in each substep, by the direction of the command alone."""
 
     def __init__(self) -> None:
         super().__init__(VELOCITY)
@@ -58,11 +58,11 @@ class Witness(SawyerSim):
         if not self._values.any():
             return "nobody"
         along = abs(self._values @ POLICY) / np.linalg.norm(self._values) / np.linalg.norm(POLICY)
-        return self.path if self.path == "home" else "policy" if along > 1 - 1e-9 else "person"
+        return self.path if self.path == "home" else "policy" if along > 1 - 1e-9 else "operator"
 
 
 class Way(ArmCycle):
-    """Tells the witness which of the two ways to the arm a command took."""
+    """Notes the drive of a command."""
 
     name = "policy"
 
@@ -77,14 +77,14 @@ class Home(Way):
 
 @dataclass
 class Truth:
-    """What really happened in a cycle."""
+    """Source and action of a cycle, by the record of the arm."""
 
     source: Source
     action: np.ndarray = field(repr=False)
 
 
 class Play:
-    """Lets everybody take turns at random, each at any moment within a cycle."""
+    """Random inputs of all senders, at any time within a cycle."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -93,7 +93,7 @@ class Play:
         self.now_s, self.last_s = 0.0, -1.0
         self.control = ArmControl(drives, CHECK, ArmTiming(), NEUTRAL_RAD, 0.0)
         self.episodes: dict[int, Announcement] = {}
-        self.person = self.silent = self.pushed = 0
+        self.operator = self.silent = self.pushed = 0
         self.truth: dict[int, Truth] = {}
         self.samples: list[ArmSample] = []
         self.announce(State.RUNNING)
@@ -113,13 +113,13 @@ class Play:
             self.announce(State(rng.choice([State.RUNNING, State.RUNNING, State.RESETTING, State.PAUSED])))
         control.announce(self.told, start_s)
         events = [(rng.uniform(0.001, 0.02), self.policy)]
-        if not self.person and not self.silent:
-            self.person = int(rng.integers(1, 30)) if rng.random() < 0.06 and not self.pushed else 0
-            self.silent = 8 if not self.person and not self.pushed and rng.random() < 0.01 else 0
-        if self.person:
-            self.person, self.pushed = self.person - 1, 6
-            last = self.person == 0 and rng.random() < 0.5
-            events.append((rng.uniform(0.0, 0.0499), self.let_go if last else self.push))
+        if not self.operator and not self.silent:
+            self.operator = int(rng.integers(1, 30)) if rng.random() < 0.06 and not self.pushed else 0
+            self.silent = 8 if not self.operator and not self.pushed and rng.random() < 0.01 else 0
+        if self.operator:
+            self.operator, self.pushed = self.operator - 1, 6
+            last = self.operator == 0 and rng.random() < 0.5
+            events.append((rng.uniform(0.0, 0.0499), self.release if last else self.push))
         self.pushed = max(self.pushed - 1, 0)
         for after_s, happen in sorted(events, key=lambda event: event[0]):
             happen(start_s + after_s)
@@ -142,14 +142,14 @@ class Play:
         sign = 1 if (self.control.cycle // 10) % 2 else -1
         assert self.control.receive_twist(sign * np.array([0, 0.08, 0.03, 0, 0, 0]), now_s) == ""
 
-    def let_go(self, now_s: float) -> None:
+    def release(self, now_s: float) -> None:
         self.control.receive_twist(np.zeros(6), now_s)
 
     def note(self, cycle: int, report) -> None:  # type: ignore[no-untyped-def]
         seen, self.arm.seen = self.arm.seen, []
         who = {name for name, _, _ in seen}
         moved = sum(values * substeps for _, values, substeps in seen) / 25
-        found = {"person": Source.HUMAN, "policy": Source.POLICY, "home": Source.RESET}
+        found = {"operator": Source.HUMAN, "policy": Source.POLICY, "home": Source.RESET}
         source = next((found[name] for name in found if name in who), Source.NONE)
         self.truth[cycle] = Truth(source, VELOCITY.to_action(moved))
         assert sum(substeps for _, _, substeps in seen) == 25
@@ -177,7 +177,7 @@ def play() -> Play:
 
 
 def same(truth: Truth, source: int, action: np.ndarray) -> bool:
-    """A hold by the arm counts as its own, whatever moved it before in that cycle, and nobody learns from it."""
+    """A hold by the arm counts as its own, whatever moved it before in that cycle, and is not learned from."""
     if source == Source.SAFETY:
         return truth.source in (Source.NONE, Source.POLICY)
     if source == Source.POLICY and truth.source == Source.NONE:  # the last command was for standing still
