@@ -68,19 +68,19 @@ SERVICES = {
         ("~/start", _TRIGGER, "begin, or continue after a pause"),
         ("~/pause", _TRIGGER, "hold; the episode does not count"),
         ("~/stop", _TRIGGER, "hold, and withdraw the permission to move"),
-        ("~/reset", _TRIGGER, "drive home next"),
+        ("~/reset", _TRIGGER, "drive home before the next episode"),
         ("~/clear_fault", _TRIGGER, "clear a fault; never starts motion"),
         ("~/evaluate", _SWITCH, "evaluate on fresh goals now; false: train again"),
         ("~/keep_goal", _SWITCH, "keep the requested goal"),
         ("~/request_goal", "tdm_ros/RequestGoal", "a goal with an identifier, or its withdrawal"),
     ],
-    "policy": [("~/change_state", "lifecycle_msgs/ChangeState", "and the others of a lifecycle node")],
+    "policy": [("~/change_state", "lifecycle_msgs/ChangeState", "and the other services of a lifecycle node")],
     "planner": [("reach_goal", "tdm_ros/ReachGoal", "an action: go to a goal, with feedback")],
     "scene": [
         (
             "goal_marker/get_interactive_markers",
             "visualization_msgs/GetInteractiveMarkers",
-            "RViz asks for the goal's marker",
+            "marker of the goal for RViz",
         )
     ],
 }
