@@ -291,6 +291,7 @@ def test_another_checkout_that_is_sourced_is_rejected(launched: Launch, monkeypa
         ("arm:\n  ros__parameters:\n    latch: true\n", r"own\.yaml: arm\.latch has a new name: fault\.latched"),
         ("/**/arm:\n  ros__parameters: {limits: {hand_spead_m_s: 0.2}}\n", r"own\.yaml: .* limits\.hand_speed_m_s\?"),
         ("/**/armm:\n  ros__parameters: {}\n", r"own\.yaml: no node is called armm; expected arm, "),
+        ("/left/arm:\n  ros__parameters: {}\n", r"own\.yaml: /left/arm applies to none of /arm: write /\*\*/arm"),
         ("arm:\n  ros__parameters: {a: [0, 0.5]}\n", r"own\.yaml, line 2: an array has numbers of one type"),
     ],
 )

@@ -26,7 +26,7 @@ from subprocess import DEVNULL, PIPE
 from tdm_ros.bringup.environment import ament_prefixes
 from tdm_ros.bringup.process import check_priority
 from tdm_ros.bringup.run_folder import LOGS, new_run_folder, write_config
-from tdm_ros.bringup.table import PACKAGE, SystemTable, Value, as_ros_text, names_for, sections_of
+from tdm_ros.bringup.table import PACKAGE, SystemTable, Value, as_ros_text, matches, names_for, sections_of
 from tdm_ros.files import FolderLock
 
 ROS_MODULES = ("rclpy", "rcl_interfaces", "lifecycle_msgs", "std_srvs", "rosidl_", "rpyutils", "ament_index_python")
@@ -162,9 +162,15 @@ def check_parameters(nodes: Mapping[str, str], params_files: Sequence[str]) -> N
     parameters = importlib.import_module("tdm_ros.nodes.parameters")
     known = {*parameters.NODES, *(name.rpartition("/")[2] for name in nodes)}
     for path in params_files:
+        patterns: dict[str, list[str]] = {}
         for pattern, _ in sections_of(path):
-            if not pattern.endswith("*") and (last := pattern.rpartition("/")[2]) not in known:
+            patterns.setdefault(pattern.rpartition("/")[2], []).append(pattern)
+        for last, own in patterns.items():
+            started = [name for name in nodes if name.rpartition("/")[2] == last]
+            if last not in known and not last.startswith("*"):
                 raise ValueError(f"{path}: no node is called {last}; expected {', '.join(sorted(known))}, or /**")
+            if started and not any(matches(pattern, name) for pattern in own for name in started):
+                raise ValueError(f"{path}: {', '.join(own)} applies to none of {', '.join(started)}: write /**/{last}")
     for name, executable in nodes.items():
         if executable not in parameters.NODES:
             continue
