@@ -79,9 +79,10 @@ class Durations:
         index = int(np.searchsorted(np.cumsum(self.counts), max(rank, 1)))
         return self.worst_ms if index == BINS else min((index + 0.5) * BIN_MS, self.worst_ms)
 
-    def summary_ms(self) -> dict[str, float]:
-        """``{"p50", "p99", "worst"}`` [ms]."""
-        return {"p50": self.percentile_ms(50), "p99": self.percentile_ms(99), "worst": self.worst_ms}
+    def summary_ms(self, name: str) -> dict[str, float]:
+        """``{"NAME.p50", "NAME.p99", "NAME.worst"}`` [ms]."""
+        values = {"p50": self.percentile_ms(50), "p99": self.percentile_ms(99), "worst": self.worst_ms}
+        return {f"{name}.{key}": value for key, value in values.items()}
 
 
 @dataclass
@@ -125,15 +126,15 @@ class CycleStatistics:
             self.answered += int(answered)
 
     def as_dict(self, steal_fraction: float) -> dict[str, object]:
-        """Entry ``cycles`` of the summary of a run."""
+        """Values for the diagnostics."""
         return {
             "total": self.total,
             "answered": self.answered,
             "missed": self.missed,
             "answered_fraction": self.answered / self.total if self.total else 1.0,
             "overruns": self.overruns,
-            "period_ms": self.period.summary_ms(),
-            "latency_ms": self.latency.summary_ms(),
+            **self.period.summary_ms("period_ms"),
+            **self.latency.summary_ms("latency_ms"),
             "steal_fraction": steal_fraction,
         }
 

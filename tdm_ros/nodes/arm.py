@@ -275,17 +275,15 @@ class ArmNode(Node):
             self.rejections.reject(f"teleop/engaged: {problem}")
 
     def _values(self) -> dict[str, object]:
-        cycles = self.statistics.as_dict(self._steal.fraction(proc_stat()))
-        rate_hz = round(self._control.safeguards.rate_hz, 2)
         control = self._control
-        flat: dict[str, object] = {"cycle": control.cycle, "rate_hz": rate_hz, "missing": self._missing}
-        flat |= {"mode": control.mode.name, "mode_changes": self._mode_changes}
-        for key, value in cycles.items():
-            if isinstance(value, dict):
-                flat |= {f"{key}.{name}": number for name, number in value.items()}
-            else:
-                flat[key] = value
-        return flat
+        return {
+            "cycle": control.cycle,
+            "mode": control.mode.name,
+            "mode_changes": self._mode_changes,
+            "rate_hz": round(control.safeguards.rate_hz, 2),
+            "missing": self._missing,
+            **self.statistics.as_dict(self._steal.fraction(proc_stat())),
+        }
 
 
 def _safeguards_of(given: ArmParameters) -> SafeguardSettings:

@@ -85,7 +85,7 @@ class PlanStatistics:
     def values(self) -> dict[str, object]:
         """Values for the diagnostics, flat."""
         count = max(self.segments, 1)
-        spread = {f"plan_cpu_ms.{key}": value for key, value in self.cpu.summary_ms().items()}
+        spread = self.cpu.summary_ms("plan_cpu_ms")
         found = {f"plans.{status}": count for status, count in sorted(self.plans.items())}
         missed = {"predicted_m": self.predicted / count, "reached_m": self.reached / count}
         return {"plans": self.plans.total(), **found, **spread, "segments": self.segments, **missed}
