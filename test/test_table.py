@@ -144,6 +144,8 @@ def test_table_of_the_package_fits_the_parameters_of_its_nodes(path: Path) -> No
     for variant in table.variants:
         texts = {variant.argument: variant.value, **variant.defaults}
         assert all(table.arguments[name].parse(str(value)) == value for name, value in texts.items())
+    for argument in table.arguments.values():
+        assert len(argument.description) > 10 and argument.parse(str(argument.default)) == argument.default
     for node in table.nodes:
         declared = specs_of(NODES[node.executable])
         for name in node.parameters:

@@ -107,14 +107,11 @@ def test_environment_alone_does_not_open_a_system_to_other_hosts(environ: dict[s
     assert discovery(environ, "subnet")[RANGE] == environ.get(RANGE, "SUBNET")
 
 
-def test_discovery_is_on_this_machine_unless_the_argument_says_otherwise() -> None:
-    assert discovery({}, "localhost") == {RANGE: "LOCALHOST"}
-    assert discovery({}, "subnet") == discovery({RANGE: "LOCALHOST"}, "subnet") == {RANGE: "SUBNET"}
-
-
 def test_profile_of_an_operator_is_kept_and_ours_contradicts_the_network() -> None:
     own = {RANGE: "SUBNET", PROFILES[0]: "mine.xml"}
     assert own | discovery(own, "localhost") == own | discovery(own, "subnet") == own
+    assert discovery({}, "localhost") == {RANGE: "LOCALHOST"}, "without a profile"
+    assert discovery({}, "subnet") == discovery({RANGE: "LOCALHOST"}, "subnet") == {RANGE: "SUBNET"}
     ours = {RANGE: "SUBNET", PROFILES[0]: str(LOOPBACK)}
     assert ours | discovery(ours, "localhost") == ours, "what up gives its nodes, and a node that starts up again"
     with pytest.raises(ValueError, match=rf"{PROFILES[0]} names the profile for localhost: unset it"):
