@@ -27,9 +27,9 @@ from tdm_ros.envs.goal_env import GoalEnv, make_goal_env
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.training.evaluation import Policy, Situation, actor_policy, evaluate
+from tdm_ros.training.evaluation import Policy, PolicyInput, actor_policy, evaluate
 from tdm_ros.training.learner import Learner
-from tdm_ros.training.online import OnlineTrainer, Schedule
+from tdm_ros.training.online import OnlineTrainer, TrainingSchedule
 
 TARGET_M = 0.05
 TASK = "sawyer_push"
@@ -84,7 +84,7 @@ class Watched(TeleoperatedPush):
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         if self._help.interventions:
             seen = self._seen
-            self._operator.watch(Situation(seen["observation"], seen["achieved_goal"], seen["desired_goal"], 0, 0))
+            self._operator.watch(PolicyInput(seen["observation"], seen["achieved_goal"], seen["desired_goal"], 0, 0))
         result = super().step(action)
         self._seen = result[0]
         return result
@@ -120,7 +120,7 @@ def measure(condition: str, seed: int, steps: int, settings: dict[str, Any]) -> 
     given = CONDITIONS[condition]
     env, judge_env = make_limited(Watched(given)), make_goal_env(TASK)[0]
     inner: Watched = env.unwrapped
-    learner = Learner(inner.task, TdmConfig(**{"race": False, **settings, "total_steps": steps}), seed)
+    learner = Learner(inner.task, TdmConfig(**{"mode_selection": False, **settings, "total_timesteps": steps}), seed)
     for step, last in demonstrations(TeleoperatedPush(), seed, given.demonstrations):
         learner.add(step, last, human=True)
     demonstrated, rows = learner.transitions, []
@@ -138,7 +138,7 @@ def measure(condition: str, seed: int, steps: int, settings: dict[str, Any]) -> 
 
     reached = None
     try:
-        OnlineTrainer(env, env, learner, Schedule(demonstrated + steps, 0), on_step=judge).run()
+        OnlineTrainer(env, env, learner, TrainingSchedule(demonstrated + steps, 0), on_step=judge).run()
     except Enough:
         reached = rows[-2]["steps"]
     helped = next((row["helped"] for row in rows if row["steps"] == reached), inner.helped)
@@ -168,10 +168,12 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=3000, help="longest run, and its schedule (default 3000)")
     parser.add_argument("--conditions", nargs="+", choices=CONDITIONS, default=list(CONDITIONS))
-    parser.add_argument("--human-share", type=float, default=TdmConfig().human_share, help="TdmConfig.human_share")
+    parser.add_argument(
+        "--operator-fraction", type=float, default=TdmConfig().operator_fraction, help="TdmConfig.operator_fraction"
+    )
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(words)
-    settings = {"human_share": asked.human_share}
+    settings = {"operator_fraction": asked.operator_fraction}
     for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
         for condition in asked.conditions:
             path = asked.out / f"{condition}-{seed}.json"

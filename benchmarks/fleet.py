@@ -35,7 +35,7 @@ from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.decision import Exploration
-from tdm_ros.training.evaluation import Situation, actor_policy, evaluate, play
+from tdm_ros.training.evaluation import PolicyInput, actor_policy, evaluate, rollout
 from tdm_ros.training.learner import Learner
 from tdm_ros.types import LoggedTransition
 
@@ -49,7 +49,7 @@ JUDGE_S = 1.0
 MAX_ARMS = 100
 
 
-class Arm:
+class SimulatedArm:
     """One arm: plays episode after episode with the newest actor and what is left of the noise.
 
     Parameters
@@ -77,11 +77,11 @@ class Arm:
         episode = 0
         while True:
             episode += 1
-            steps = play(self.env, self.task, self._act, reset_seed("train", self.seed, episode))
+            steps = rollout(self.env, self.task, self._act, reset_seed("train", self.seed, episode))
             for number, (step, last) in enumerate(steps):
                 yield step, episode, number, last
 
-    def _act(self, now: Situation) -> NDArray[np.float32]:
+    def _act(self, now: PolicyInput) -> NDArray[np.float32]:
         if self.actor is None:
             return self._explore.random()
         return self._explore.noisy(actor_policy(self.actor)(now), self.noise)
@@ -101,10 +101,10 @@ class Fleet:
     """
 
     def __init__(self, arms: int, seed: int, rate: float, compiled: bool = True) -> None:
-        self.arms = [Arm(f"arm{number}", MAX_ARMS * seed + number) for number in range(1, arms + 1)]
+        self.arms = [SimulatedArm(f"arm{number}", MAX_ARMS * seed + number) for number in range(1, arms + 1)]
         self.task: TaskSpec = self.arms[0].task
         self._duration = round(DURATION_MIN * 60 * self.task.rate_hz)
-        config = TdmConfig(total_steps=self._duration * arms)
+        config = TdmConfig(total_timesteps=self._duration * arms)
         self.learner = Learner(self.task, config, seed, compiled)
         self._live = OnlineLearner(self.learner)
         self._rate, self._saved, self.cycle = rate, 0.0, 0
@@ -118,7 +118,7 @@ class Fleet:
         """One cycle: a step of every arm, the updates that fit into it, weights when it is time."""
         self.cycle += 1
         for arm in self.arms:
-            arm.noise = self.learner.config.noise * (1 - min(self.cycle / self._duration, 1.0))
+            arm.noise = self.learner.config.action_noise_std * (1 - min(self.cycle / self._duration, 1.0))
             self._live.add(arm.step(self.cycle), arm.name)
         self._saved += self._rate / self.task.rate_hz
         made = min(int(self._saved), self.learner.updates_due())

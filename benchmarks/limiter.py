@@ -20,10 +20,10 @@ from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
 from tdm_ros.robots.limits import REAL_LIMITS
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
-Case = tuple[np.ndarray, ArmReading]
+LimiterCase = tuple[np.ndarray, ArmReading]
 
 
-def cases(count: int, rng: np.random.Generator) -> list[Case]:
+def cases(count: int, rng: np.random.Generator) -> list[LimiterCase]:
     """Full actions and readings around neutral, the arm moving at random."""
     scale, made = ACTUATIONS["velocity"].scale, []
     for _ in range(count):
@@ -33,7 +33,7 @@ def cases(count: int, rng: np.random.Generator) -> list[Case]:
     return made
 
 
-def timed(subjects: dict[str, Callable[[Case], object]], rounds: int) -> dict[str, tuple[float, float]]:
+def timed(subjects: dict[str, Callable[[LimiterCase], object]], rounds: int) -> dict[str, tuple[float, float]]:
     """Median and 99th percentile of a call of each, (2,) [us]."""
     taken: dict[str, list[float]] = {name: [] for name in subjects}
     for case in cases(rounds, np.random.default_rng(0)):

@@ -114,7 +114,7 @@ def learned(case: PlanningCase, seed: int, models: Path, compiled: bool = False)
     from tdm_ros.tdm.config import TdmConfig
     from tdm_ros.training.checkpoint import INDEX, load_learner, save_checkpoint
     from tdm_ros.training.learner import Learner
-    from tdm_ros.training.online import OnlineTrainer, Schedule
+    from tdm_ros.training.online import OnlineTrainer, TrainingSchedule
 
     folder = models / case.task / f"seed_{seed}"
     env, task = make_goal_env(case.task)
@@ -122,12 +122,12 @@ def learned(case: PlanningCase, seed: int, models: Path, compiled: bool = False)
         learner = load_learner(folder, task)
         if learner.transitions >= case.train_steps:
             return learner
-    learner = Learner(task, TdmConfig(total_steps=case.train_steps, race=False), seed, compiled)
+    learner = Learner(task, TdmConfig(total_timesteps=case.train_steps, mode_selection=False), seed, compiled)
 
     def tell(row: Any) -> None:
         print(f"\r{case.task}: {learner.transitions} of {case.train_steps}", end="", file=sys.stderr, flush=True)
 
-    OnlineTrainer(env, env, learner, Schedule(case.train_steps, 0), tell).run()
+    OnlineTrainer(env, env, learner, TrainingSchedule(case.train_steps, 0), tell).run()
     print(file=sys.stderr)
     save_checkpoint(folder, learner)
     return learner

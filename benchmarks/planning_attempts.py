@@ -16,7 +16,7 @@ from tdm_ros.planning import KeepOut
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import Purpose
 from tdm_ros.tdm.actor import NumpyActor
-from tdm_ros.training.evaluation import Situation
+from tdm_ros.training.evaluation import PolicyInput
 
 Array = NDArray[np.float32]
 HAIR = 1.25
@@ -24,7 +24,7 @@ HAIR = 1.25
 
 
 @dataclass(frozen=True)
-class Attempt:
+class PlanningAttempt:
     """What came of one.
 
     Parameters
@@ -71,7 +71,7 @@ def attempt(
     guide: Guide,
     where: tuple[Purpose, int, int],
     keep_path: bool = False,
-) -> Attempt:
+) -> PlanningAttempt:
     """Carry out one attempt with the policy, under ``guide``.
 
     Parameters
@@ -89,8 +89,8 @@ def attempt(
     guide.begin(goal)
     path = [seen["achieved_goal"].copy()]
     for step in range(case.steps):
-        now = Situation(seen["observation"], seen["achieved_goal"], goal, case.steps - 1 - step, step)
-        subgoal, steps_left = guide.ask(now)
+        now = PolicyInput(seen["observation"], seen["achieved_goal"], goal, case.steps - 1 - step, step)
+        subgoal, steps_left = guide.subgoal(now)
         seen = env.step(actor.act(now.observation, now.achieved, subgoal, steps_left))[0]
         path.append(seen["achieved_goal"].copy())
     points = np.array(path)
@@ -98,7 +98,7 @@ def attempt(
     outside = np.flatnonzero(distances[1:] > case.success)
     first = 0 if not len(outside) else int(outside[-1]) + 1
     hand = points[:, _hand(task)]
-    return Attempt(
+    return PlanningAttempt(
         where[2],
         float(distances[-1]),
         float(distances[0]),

@@ -72,7 +72,9 @@ class PlanningCase:
             setattr(env.unwrapped, name, value)
         options = self.options(generator(purpose, seed, episode))
         seen, _ = env.reset(seed=reset_seed(purpose, seed, episode), options=options or None)
-        judged = env.get_wrapper_attr("judged_goal") if env.has_wrapper_attr("judged_goal") else seen["desired_goal"]
+        judged = (
+            env.get_wrapper_attr("evaluation_goal") if env.has_wrapper_attr("evaluation_goal") else seen["desired_goal"]
+        )
         return seen, np.asarray(judged, np.float32)
 
 

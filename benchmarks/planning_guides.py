@@ -15,7 +15,7 @@ from tdm_ros.planning.problem import free_dimensions
 from tdm_ros.planning.space import Mask
 from tdm_ros.planning.states import farthest
 from tdm_ros.tasks import TaskSpec, prompt
-from tdm_ros.training.evaluation import Situation
+from tdm_ros.training.evaluation import PolicyInput
 
 Array = NDArray[np.float32]
 PLACED = 100
@@ -24,7 +24,7 @@ MOVED = 0.05
 """The puck in them is moved again when the puck has moved by more than this part of the goal scale."""
 
 
-class Segment(NamedTuple):
+class PursuedSegment(NamedTuple):
     """One stretch of a plan that was carried out."""
 
     steps: int
@@ -43,7 +43,7 @@ class Guide(Protocol):
     def begin(self, goal: Array) -> None:
         """Take a new goal, (G,) [goal unit]."""
 
-    def ask(self, now: Situation) -> tuple[Array, int]:
+    def subgoal(self, now: PolicyInput) -> tuple[Array, int]:
         """The goal of the moment, (G,) [goal unit], and ``steps_left`` [steps]."""
 
     def report(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Direct:
     def begin(self, goal: Array) -> None:
         self._goal = goal
 
-    def ask(self, now: Situation) -> tuple[Array, int]:
+    def subgoal(self, now: PolicyInput) -> tuple[Array, int]:
         return self._goal, now.steps_left
 
     def report(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Rule:
     def begin(self, goal: Array) -> None:
         self._goal = goal
 
-    def ask(self, now: Situation) -> tuple[Array, int]:
+    def subgoal(self, now: PolicyInput) -> tuple[Array, int]:
         return prompt(now.achieved, self._goal[2:], self._held), now.steps_left
 
     def report(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class Planned:
     def begin(self, goal: Array) -> None:
         self.goal = goal
         self._cpu_ms: list[float] = []
-        self._segments: list[Segment] = []
+        self._segments: list[PursuedSegment] = []
         self._statuses: dict[str, int] = {}
         self._first: dict[str, Any] = {}
         self.begin_again()
@@ -108,13 +108,13 @@ class Planned:
         self.planner.forget()
         self._pursuer.begin(Plan.none(Status.NO_EXPERIENCE, "nothing yet", len(self.goal)), 0, self.goal)
 
-    def ask(self, now: Situation) -> tuple[Array, int]:
+    def subgoal(self, now: PolicyInput) -> tuple[Array, int]:
         planner, pursuer, step = self.planner, self._pursuer, now.time
         for over in pursuer.advance(step, now.achieved):
             planner.executed(over.knot, over.reached)
             if self._planned:
                 length = float(pursuer.space.distance(self._from, over.knot))
-                self._segments.append(Segment(over.steps, over.predicted_miss, over.miss, length))
+                self._segments.append(PursuedSegment(over.steps, over.predicted_miss, over.miss, length))
             self._from = now.achieved
         if pursuer.replan_reason(step, now.achieved):
             plan = planner.plan(now.observation, now.achieved, self.goal)
@@ -172,15 +172,15 @@ class Staged:
         self._placed: Array | None = None
         self._now: Planned | None = None
 
-    def ask(self, now: Situation) -> tuple[Array, int]:
+    def subgoal(self, now: PolicyInput) -> tuple[Array, int]:
         wanted = prompt(now.achieved, self._target, self._held)
         part = self._part(now, wanted)
         if part is not self._now and part is not None:
             part.begin_again()
         self._now = part
-        return part.ask(now) if part else (wanted, now.steps_left)
+        return part.subgoal(now) if part else (wanted, now.steps_left)
 
-    def _part(self, now: Situation, wanted: Array) -> Planned | None:
+    def _part(self, now: PolicyInput, wanted: Array) -> Planned | None:
         """Whose it is to say where to go, ready for that; nobody's but the rule's: None."""
         planner, puck = self._to_puck.planner, now.achieved[2:]
         unit = GoalSpace.of(planner.task).unit

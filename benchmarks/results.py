@@ -28,7 +28,7 @@ COLUMNS = (
     "wall_s",
     "cpu_s",
     "device",
-    "acts",
+    "selected_mode",
 )
 
 
@@ -75,7 +75,7 @@ def tidy(runs: Sequence[Run], out: Path) -> list[dict[str, Any]]:
     for run in runs:
         result = read_result(run, out)
         for row in result["rows"] if result else ():
-            every = {**asdict(run), "device": result.get("device", "cpu"), "acts": "", **row}
+            every = {**asdict(run), "device": result.get("device", "cpu"), "selected_mode": "", **row}
             rows.append({name: every[name] for name in COLUMNS})
     return rows
 

@@ -31,9 +31,9 @@ from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.replay import sample_batches
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.training.evaluation import Policy, Situation, actor_policy, play
+from tdm_ros.training.evaluation import Policy, PolicyInput, actor_policy, rollout
 from tdm_ros.training.learner import CHUNK, Learner
-from tdm_ros.training.online import OnlineTrainer, Schedule
+from tdm_ros.training.online import OnlineTrainer, TrainingSchedule
 
 UPDATES = 4 * CHUNK
 """Updates that are timed at a time."""
@@ -65,7 +65,7 @@ def in_turns(subjects: dict[str, Subject], rounds: int, device: str) -> dict[str
     return {name: float(np.median(values)) for name, values in taken.items()}
 
 
-def inference(policies: dict[str, Policy], now: Situation, count: int) -> dict[str, dict[str, float]]:
+def inference(policies: dict[str, Policy], now: PolicyInput, count: int) -> dict[str, dict[str, float]]:
     """Time single decisions in turns: median and 99th percentile [us] for each policy."""
     taken: dict[str, list[float]] = {name: [] for name in policies}
     for _ in range(count):
@@ -84,7 +84,7 @@ def measure(
 ) -> dict[str, Any]:
     """Measure everything on experience of random actions in ``task_name``; plain data, times in microseconds.
 
-    ``config.random_steps`` is how much experience there is.
+    ``config.learning_starts`` is how much experience there is.
     """
     torch.set_num_threads(1)
     learner, models, now = _prepare(task_name, config, compiled, device)
@@ -93,7 +93,7 @@ def measure(
     shape = (CHUNK, config.batch_size)
     batches = sample_batches(store, config.goals, shape, learner.rng)
     task = learner.task
-    wanted = products(agent.features.size, task.action.size, task.goal.size, config.hidden, config.batch_size)
+    wanted = products(agent.features.size, task.action.size, task.goal.size, config.hidden_size, config.batch_size)
     floor = arithmetic(wanted, device)
     subjects = {
         "floor": Subject(lambda: [floor() for _ in range(UPDATES)], UPDATES),
@@ -111,7 +111,7 @@ def measure(
     flop = sum(2 * p.m * p.k * p.n * p.times for p in wanted)
     return {
         "task": task_name,
-        "hidden": config.hidden,
+        "hidden_size": config.hidden_size,
         "batch_size": config.batch_size,
         "device": device,
         "compiled": compiled,
@@ -134,23 +134,23 @@ def _subjects_of(name: str, model: Any, batch_size: int) -> dict[str, Subject]:
 
 def _prepare(
     task_name: str, config: TdmConfig, compiled: bool, device: str
-) -> tuple[Learner, dict[str, Any], Situation]:
+) -> tuple[Learner, dict[str, Any], PolicyInput]:
     env, task = make_goal_env(task_name)
     learner = Learner(task, config, 0, compiled, device)
-    OnlineTrainer(env, env, learner, Schedule(config.random_steps, 0)).run()
+    OnlineTrainer(env, env, learner, TrainingSchedule(config.learning_starts, 0)).run()
     learner.update(CHUNK)
-    seen: list[Situation] = []
+    seen: list[PolicyInput] = []
 
-    def rest(now: Situation) -> NDArray[np.float32]:
+    def rest(now: PolicyInput) -> NDArray[np.float32]:
         seen.append(now)
         return np.zeros(task.action.size, np.float32)
 
-    next(play(env, task, rest, seed=0))
+    next(rollout(env, task, rest, seed=0))
     models = {}
     for kind in ("td3", "sac"):
-        model = Baseline(kind, config=config).algorithm(make_goal_env(task_name)[0], task, 0, config.random_steps)
-        model.learn(config.random_steps, log_interval=None)
-        model.course.random_steps = 0  # from here on `train` makes as many updates as it is asked for
+        model = Baseline(kind, config=config).algorithm(make_goal_env(task_name)[0], task, 0, config.learning_starts)
+        model.learn(config.learning_starts, log_interval=None)
+        model.course.learning_starts = 0  # from here on `train` makes as many updates as it is asked for
         models[kind] = model
     return learner, models, seen[0]
 
@@ -167,7 +167,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="where the TDM learns; SB3 stays on the CPU")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args(words)
-    config = replace(TdmConfig(), random_steps=asked.steps, catch_up_updates=CHUNK)
+    config = replace(TdmConfig(), learning_starts=asked.steps, initial_gradient_steps=CHUNK)
     result = measure(asked.task, config, asked.rounds, asked.compiled, asked.device)
     print(table(result))
     if asked.json:

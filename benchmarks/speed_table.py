@@ -14,7 +14,7 @@ def table(result: dict[str, Any]) -> str:
     head = ["", "tdm", *(f"SB3 {name.upper()}" for name in baselines)]
     head += [f"tdm / {name.upper()}" for name in baselines] + ["floor", "tdm / floor", "aim", "met"]
     lines = [
-        f"{result['task']}, 2x{result['hidden']}, batch {result['batch_size']}, {result['device']}"
+        f"{result['task']}, 2x{result['hidden_size']}, batch {result['batch_size']}, {result['device']}"
         + (", compiled" if result["compiled"] else "")
         + f"; matrix products run at {result['floor_gflop_s']:.0f} GFLOP/s",
         "",

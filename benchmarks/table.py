@@ -64,11 +64,12 @@ def _measured(
 
 
 def _acting(rows: Sequence[dict[str, Any]], agent: str) -> list[str]:
-    """Who acts at the end of the runs of an agent that races ways to act."""
+    """Modes that are selected at the end of the runs of an agent with mode selection."""
     last = max((row["steps"] for row in rows), default=0)
-    ways = Counter(row["acts"] for row in rows if row["agent"] == agent and row["steps"] == last and row["acts"])
-    found = ", ".join(f"{way} ({seeds})" for way, seeds in ways.most_common())
-    return ["", f"Who acts at the end of {agent}, and with how many seeds: {found}."] if found else []
+    own = [row for row in rows if row["agent"] == agent and row["steps"] == last]
+    counts = Counter(row["selected_mode"] for row in own if row["selected_mode"])
+    found = ", ".join(f"{mode} ({seeds})" for mode, seeds in counts.most_common())
+    return ["", f"Selected mode at the end of {agent}, with the number of seeds: {found}."] if found else []
 
 
 def _score(found: Spread | None, seeds: int) -> str:

@@ -18,7 +18,7 @@ from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.limiter import Limiter
 from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 from tdm_ros.tasks.seeds import reset_seed
-from tdm_ros.training.evaluation import Situation, play
+from tdm_ros.training.evaluation import PolicyInput, rollout
 
 VELOCITY = ACTUATIONS["velocity"]
 CHECK = CommandCheck(JointOrder(JOINT_NAMES), mode=0)
@@ -35,7 +35,7 @@ HELP, SHARE = 16, 0.2
 class TeleoperatedPush(SawyerPushEnv):
     """`SawyerPushEnv` whose commands go through `ArmControl`; without a person it moves bit for bit like that.
 
-    ``twist``, (6,) or None, is the operator's command for the next step, and ``by_person`` whether the operator made
+    ``twist``, (6,) or None, is the operator's command for the next step, and ``by_operator`` whether the operator made
     the last one.
     """
 
@@ -43,11 +43,11 @@ class TeleoperatedPush(SawyerPushEnv):
         super().__init__(**keywords)
         self._home = ArmCycle(self.sim, Limiter(VELOCITY), VELOCITY)
         self.twist: NDArray[np.float64] | None = None
-        self.by_person = False
+        self.by_operator = False
 
     def _start(self, rng: np.random.Generator) -> None:
         super()._start(rng)
-        self.twist, self.by_person, self._now_s = None, False, 0.0
+        self.twist, self.by_operator, self._now_s = None, False, 0.0
         self._control = ArmControl((self.cycle, self._home), CHECK, ArmTiming(), NEUTRAL_RAD, self._now_s)
 
     def _act(self, action: NDArray[np.floating[Any]]) -> None:
@@ -61,7 +61,7 @@ class TeleoperatedPush(SawyerPushEnv):
             raise RuntimeError(f"the arm refused a command: {problem}")
         self._now_s += PERIOD_S
         report = control.tick(self._now_s)
-        executed, self.by_person = report.executed, report.source == Source.HUMAN
+        executed, self.by_operator = report.executed, report.source == Source.HUMAN
         if not np.allclose(executed.action, VELOCITY.to_action(wanted), atol=1e-6):
             action = self._amounts_to(executed.action, q)
         self._info = {"executed_action": action, "limited": executed.limited, "limiter": executed.layer}
@@ -96,17 +96,17 @@ class Operator:
         """A new attempt begins."""
         self._best_m, self._idle, self._left = np.inf, 0, 0
 
-    def drive(self, now: Situation) -> None:
+    def drive(self, now: PolicyInput) -> None:
         """Ask for what brings the puck to the target."""
         hand, puck = np.split(now.achieved.astype(np.float64), 2)
         q_rad = self.env.sim.reading().q_rad
-        self.env.twist = level(q_rad, push(hand, puck, self.env.judged_goal[2:]))
+        self.env.twist = level(q_rad, push(hand, puck, self.env.evaluation_goal[2:]))
 
-    def watch(self, now: Situation) -> None:
+    def watch(self, now: PolicyInput) -> None:
         """Take over, go on, or let the policy go on."""
         self.steps += 1
         hand, puck = np.split(now.achieved.astype(np.float64), 2)
-        to_go_m = float(np.linalg.norm(puck - self.env.judged_goal[2:]))
+        to_go_m = float(np.linalg.norm(puck - self.env.evaluation_goal[2:]))
         left_m = to_go_m + float(np.linalg.norm(hand - puck))
         self._idle = 0 if left_m < self._best_m - GAIN_M else self._idle + 1
         self._best_m = self._best_m if self._idle else left_m
@@ -124,14 +124,14 @@ def demonstrations(env: TeleoperatedPush, seed: int, count: int) -> Iterator[tup
     """Steps of ``count`` demonstrations, and whether each was the last of its own."""
     operator = Operator(env)
 
-    def hold(now: Situation) -> NDArray[np.float32]:
+    def hold(now: PolicyInput) -> NDArray[np.float32]:
         operator.drive(now)
         return np.zeros(env.task.action.size, np.float32)  # what the policy asks for does not matter
 
     for number in range(count):
         there = 0
-        for step, last in play(env, env.task, hold, reset_seed("train", 10**6 + seed, number)):
-            there = there + 1 if env.task.distance(step.next_achieved, env.judged_goal) < THERE_M else 0
+        for step, last in rollout(env, env.task, hold, reset_seed("train", 10**6 + seed, number)):
+            there = there + 1 if env.task.distance(step.next_achieved, env.evaluation_goal) < THERE_M else 0
             yield step, last or there == STAY
             if there == STAY:
                 break

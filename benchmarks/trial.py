@@ -78,7 +78,7 @@ class Trial:
         self._versions = {name: version(name) for name in PACKAGES}  # a missing one ends the run before it begins
         self._marks = frozenset(marks(run.task, run.steps))
         self.rows: list[dict[str, Any]] = []
-        self.acts = ""
+        self.selected_mode = ""
         """The way to act that the learner has found best, where it raced some (`tdm_ros.training.mode_selection`)."""
         self._wall_s, self._cpu_s = -time.perf_counter(), -time.process_time()
 
@@ -116,7 +116,7 @@ class Trial:
                     "updates": updates,
                     "wall_s": wall_s,
                     "cpu_s": cpu_s,
-                    "acts": self.acts,
+                    "selected_mode": self.selected_mode,
                     "finals": [float(f"{distance:.6g}") for distance in finals],
                 }
             )

@@ -20,7 +20,7 @@ from tdm_ros.data.log import EPISODE_TOPIC, TRANSITION_TOPIC
 from tdm_ros.data.log_writer import LogChannel, McapWriter
 from tdm_ros.data.recording import Channel, Message, Recording
 from tdm_ros.envs.goal_env import make_goal_env
-from tdm_ros.training.evaluation import play
+from tdm_ros.training.evaluation import rollout
 
 ROOT = Path(__file__).resolve().parents[1]
 SEPARATOR = "\n" + "=" * 80 + "\n"
@@ -127,7 +127,7 @@ def _played(task_name: str, seed: int, count: int) -> tuple[Any, list[list[Any]]
     episodes = []
     for number in range(count):
         walk = np.cumsum(rng.normal(0, 0.3, (task.episode_steps, task.action.size)), axis=0)
-        steps = play(
+        steps = rollout(
             env, task, lambda now, w=walk: np.clip(w[now.time], -1, 1).astype(np.float32), 1000 * seed + number
         )
         episodes.append([step for step, _ in steps])

@@ -76,7 +76,7 @@ def test_push_around_learns_errands_that_leave_the_puck_and_pushes() -> None:
     stays = 0
     for seed in range(40):
         seen, _ = env.reset(seed=seed)
-        stays += bool((env.judged_goal[2:] == seen["achieved_goal"][2:]).all())
+        stays += bool((env.evaluation_goal[2:] == seen["achieved_goal"][2:]).all())
         asked_m = np.linalg.norm(seen["desired_goal"][2:] - seen["achieved_goal"][2:])
         assert asked_m < 1e-6, "until it is held, the puck is to stay"
     assert 10 < stays < 30

@@ -11,7 +11,7 @@ from tasks_for_tests import POINT
 
 from benchmarks.agents import make_agent
 from benchmarks.agents.model_based import DeltaModel, ModelBased
-from benchmarks.agents.same_inputs import Inputs, SameInputs
+from benchmarks.agents.same_inputs import NetworkInputs, SameInputs
 from benchmarks.agents.sb3 import Baseline, HindsightEnv, policy_of
 from benchmarks.agents.temporal_difference import TemporalDifference
 from benchmarks.cases import CASES, EVALUATION_SEED, GOALS, Case, Run
@@ -20,12 +20,18 @@ from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.checkpoint import INDEX
-from tdm_ros.training.evaluation import play
+from tdm_ros.training.evaluation import rollout
 from tdm_ros.training.learner import Learner
-from tdm_ros.training.online import OnlineTrainer, Schedule
+from tdm_ros.training.online import OnlineTrainer, TrainingSchedule
 
 TASK = "tasks_for_tests:make_point"
-SETTINGS = {"hidden": 16, "batch_size": 32, "random_steps": 60, "catch_up_updates": 40, "updates_per_step": 1}
+SETTINGS = {
+    "hidden_size": 16,
+    "batch_size": 32,
+    "learning_starts": 60,
+    "initial_gradient_steps": 40,
+    "gradient_steps": 1,
+}
 SMALL = TdmConfig(**SETTINGS)
 SMALL_TDM = TemporalDifference(None, "", SETTINGS)
 SMALL_MPC = ModelBased(sequences=64, length=5, config=SMALL, goals=5)
@@ -49,14 +55,14 @@ def stand_in(steps, seed=0):
 
 def random_phase_of_tdm(seed, steps):
     env, task = make_goal_env(TASK)
-    learner = Learner(task, TdmConfig(random_steps=500), seed)
-    OnlineTrainer(env, env, learner, Schedule(steps, 0)).run()
+    learner = Learner(task, TdmConfig(learning_starts=500), seed)
+    OnlineTrainer(env, env, learner, TrainingSchedule(steps, 0)).run()
     return learner.store.dump()
 
 
 def test_inputs_of_sb3_equal_those_of_the_tdm():
     rng = np.random.default_rng(0)
-    inputs = Inputs(POINT, near_scale=0.15)
+    inputs = NetworkInputs(POINT, near_scale=0.15)
     inputs.freeze(rng.normal(3, 2, (50, 2)).astype(np.float32))
     seen = {
         "observation": rng.normal(3, 2, (8, 2)).astype(np.float32),
@@ -87,9 +93,7 @@ def test_sb3_random_phase_is_that_of_the_tdm_of_the_same_seed(kind):
     assert model.actor.features_extractor.inputs is inputs and model.critic_target.features_extractor.inputs is inputs
 
 
-@pytest.mark.parametrize(
-    ("agent", "per_step"), [(Baseline("td3", config=SMALL, updates_per_step=3), 3), (SMALL_MPC, 1)]
-)
+@pytest.mark.parametrize(("agent", "per_step"), [(Baseline("td3", config=SMALL, gradient_steps=3), 3), (SMALL_MPC, 1)])
 def test_updates_of_baselines_follow_the_schedule_of_the_tdm(agent, per_step):
     trial = stand_in(steps=70)
     agent.train(trial)
@@ -117,7 +121,7 @@ def test_sb3_policy_is_deterministic_and_sees_the_goal():
     model = Baseline("sac", config=SMALL).algorithm(env, task, seed=0, steps=300)
     model.learn(300, log_interval=None)
     act, situations = policy_of(model), []
-    for _ in play(env, task, lambda now: (situations.append(now), env.action_space.sample())[1], seed=0):
+    for _ in rollout(env, task, lambda now: (situations.append(now), env.action_space.sample())[1], seed=0):
         pass
     situation = situations[0]
 
@@ -250,9 +254,9 @@ def test_measure_leaves_a_result_and_nothing_half_done(tmp_path):
     assert json.loads((tmp_path / "result.json").read_text()) == json.loads(json.dumps(result))
     assert [row["steps"] for row in result["rows"]] == [75, 100]
     assert result["task_spec"]["horizon"] == 2 and result["rows"][-1]["goals"] == 50
-    assert result["rows"][-1]["acts"] == "", "a horizon that is named races nothing"
+    assert result["rows"][-1]["selected_mode"] == "", "a horizon that is named races nothing"
     raced = measure(Run(TASK, f"tdm,{settings}", 1, 100), tmp_path / "raced")
-    assert raced["rows"][-1]["acts"] == "align", "the first, before there are enough episodes to tell"
+    assert raced["rows"][-1]["selected_mode"] == "segments", "the first, before there are enough episodes to tell"
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["result.json"]
 
 
@@ -266,16 +270,16 @@ def test_a_run_whose_versions_cannot_be_told_ends_before_it_learns(tmp_path, mon
 
 
 def test_agent_names_choose_horizon_updates_preset_and_settings():
-    assert make_agent("tdm").configured(7) == TdmConfig(total_steps=7)
-    agent = make_agent("tdm_T0_u2,critic=structured,vector=False")
+    assert make_agent("tdm").configured(7) == TdmConfig(total_timesteps=7)
+    agent = make_agent("tdm_T0_u2,critic=structured,vector_distance=False")
     assert agent.horizon == 0
-    changed = {"updates_per_step": 2, "critic": "structured", "vector": False, "race": False}
-    assert agent.configured(7) == TdmConfig(total_steps=7, **changed), "a horizon that is named stands by itself"
-    assert make_agent("tdm_T3,race=True").configured(7).race
+    changed = {"gradient_steps": 2, "critic": "structured", "vector_distance": False, "mode_selection": False}
+    assert agent.configured(7) == TdmConfig(total_timesteps=7, **changed), "a horizon that is named stands by itself"
+    assert make_agent("tdm_T3,mode_selection=True").configured(7).mode_selection
     paper = make_agent("tdm_paper").configured(7)
-    assert paper.hidden == TdmConfig.preset("paper").hidden == 300
+    assert paper.hidden_size == TdmConfig.preset("paper").hidden_size == 300
     baseline = make_agent("ddpg_her_plain_u5")
-    assert (baseline.kind, baseline.plain, baseline.updates_per_step) == ("ddpg", True, 5)
+    assert (baseline.kind, baseline.plain, baseline.gradient_steps) == ("ddpg", True, 5)
     assert isinstance(make_agent("mpc"), ModelBased)
 
 

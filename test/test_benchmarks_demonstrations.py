@@ -15,7 +15,7 @@ from tdm_ros.envs.sawyer_push_env import SawyerPushEnv
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.checkpoint import load_learner, save_checkpoint
-from tdm_ros.training.evaluation import Situation
+from tdm_ros.training.evaluation import PolicyInput
 from tdm_ros.training.learner import Learner
 
 
@@ -29,18 +29,18 @@ def test_without_a_person_the_teleoperated_task_is_the_task_bit_for_bit() -> Non
         for name in seen:
             np.testing.assert_array_equal(seen[name], also[name])
         np.testing.assert_array_equal(info["executed_action"], told["executed_action"])
-        assert not with_arm.by_person
+        assert not with_arm.by_operator
 
 
 def test_demonstrations_succeed_are_all_the_persons_and_keep_the_hand_level() -> None:
     env, lengths, ends, count = TeleoperatedPush(), [], [], 0
     for step, last in demonstrations(env, seed=7, count=4):
         count += 1
-        assert env.by_person and np.abs(step.action).max() <= 1
+        assert env.by_operator and np.abs(step.action).max() <= 1
         assert abs(step.next_observation[16] - 0.09) < 0.01
         if last:
             lengths.append(count)
-            ends.append(float(env.task.distance(step.next_achieved, env.judged_goal)))
+            ends.append(float(env.task.distance(step.next_achieved, env.evaluation_goal)))
             count = 0
     assert len(lengths) == 4 and max(ends) < 0.02 and max(lengths) <= 64
 
@@ -61,9 +61,9 @@ def test_operator_lets_a_good_policy_alone_and_helps_one_that_stands() -> None:
         operator.begin()
         operator.steps = 1000  # its share of the steps does not bind here
         for _ in range(40):
-            operator.watch(Situation(seen["observation"], seen["achieved_goal"], seen["desired_goal"], 0, 0))
+            operator.watch(PolicyInput(seen["observation"], seen["achieved_goal"], seen["desired_goal"], 0, 0))
             hand, puck = np.split(seen["achieved_goal"].astype(float), 2)
-            action = push(hand, puck, env.judged_goal[2:]) / 0.3 if good else np.zeros(2)
+            action = push(hand, puck, env.evaluation_goal[2:]) / 0.3 if good else np.zeros(2)
             seen, *_ = env.step(np.clip(action, -1, 1).astype(np.float32))
         assert (operator.helped == 0) == good
 
@@ -91,7 +91,7 @@ def test_table_counts_own_steps_and_all_steps_and_never_hides_who_did_not_get_th
 
 
 def test_checkpoint_keeps_which_steps_were_a_persons(tmp_path: Path) -> None:
-    config = TdmConfig(hidden=16, batch_size=8, random_steps=20, catch_up_updates=4)
+    config = TdmConfig(hidden_size=16, batch_size=8, learning_starts=20, initial_gradient_steps=4)
     learner = Learner(POINT, config, 0)
     for number in range(40):
         learner.add(point_step(number), last=number % 10 == 9, human=10 <= number < 20)

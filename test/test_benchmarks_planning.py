@@ -22,7 +22,7 @@ from tdm_ros.planning import GoalSpace, Plan, SeenStates, Status, SubgoalPlanner
 from tdm_ros.planning.plan import PursuitSettings
 from tdm_ros.replay import Step, TrajectoryStore
 from tdm_ros.tasks.registry import SPEED_M_S
-from tdm_ros.training.evaluation import Situation
+from tdm_ros.training.evaluation import PolicyInput
 
 MAZE = CASES["maze"]
 
@@ -130,7 +130,7 @@ def test_staged_guide_plans_to_the_puck_and_to_far_targets_and_else_keeps_the_ru
     def go(apart: float, moved: float = 0.0) -> list[float]:
         lies = puck + np.float32([moved, 0])
         there = np.concatenate([lies + np.float32([apart, 0]), lies])
-        return guide.ask(Situation(seen["observation"], there, goal, 99, 0))[0].tolist()
+        return guide.subgoal(PolicyInput(seen["observation"], there, goal, 99, 0))[0].tolist()
 
     go(apart=0.5)
     assert asked == [[*puck.tolist()] * 2]

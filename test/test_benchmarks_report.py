@@ -25,13 +25,13 @@ from benchmarks.table import markdown
 from benchmarks.trial import RESULT, SCHEMA, write_json
 
 TASK = "tasks_for_tests:make_point"
-TINY = "tdm,hidden=8,batch_size=8,random_steps=40,catch_up_updates=2,updates_per_step=1"
+TINY = "tdm,hidden_size=8,batch_size=8,learning_starts=40,initial_gradient_steps=2,gradient_steps=1"
 
 
-def canned(out, run, means, goals=50, schema=SCHEMA, fingerprint="reacher:0", acts=""):
+def canned(out, run, means, goals=50, schema=SCHEMA, fingerprint="reacher:0", selected_mode=""):
     rows = [
         dict(steps=steps, mean=mean, median=mean / 2, p95=2 * mean, success=0.5, goals=goals, updates=5 * steps)
-        | dict(wall_s=0.06 * steps, cpu_s=0.05 * steps, finals=[mean] * goals, acts=acts)
+        | dict(wall_s=0.06 * steps, cpu_s=0.05 * steps, finals=[mean] * goals, selected_mode=selected_mode)
         for steps, mean in means.items()
     ]
     result = asdict(run) | {"schema": schema, "unit": "m", "rows": rows, "fingerprint": fingerprint}
@@ -81,12 +81,14 @@ def test_table_shows_scores_paper_targets_and_what_is_missing(reacher):
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
 
 
-def test_table_says_who_acts_at_the_end_of_an_agent_that_raced(tmp_path):
+def test_table_lists_the_selected_modes(tmp_path):
     runs = [Run("reacher", "tdm", seed, 20_000) for seed in range(3)]
-    for run, acts in zip(runs, ("fine", "align", "fine"), strict=True):
-        canned(tmp_path, run, {10_000: 0.2, 20_000: 0.1}, acts=acts)
+    for run, mode in zip(runs, ("fine_segments", "segments", "fine_segments"), strict=True):
+        canned(tmp_path, run, {10_000: 0.2, 20_000: 0.1}, selected_mode=mode)
     text = markdown(tidy(runs, tmp_path), runs, (20_000,), "m")
-    assert text.endswith("Who acts at the end of tdm, and with how many seeds: fine (2), align (1).\n")
+    assert text.endswith(
+        "Selected mode at the end of tdm, with the number of seeds: fine_segments (2), segments (1).\n"
+    )
 
 
 def test_csv_is_tidy_one_row_a_run_and_mark(reacher):

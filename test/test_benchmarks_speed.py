@@ -43,7 +43,7 @@ def test_in_turns_divides_by_units_and_leaves_the_warm_up_out():
 
 
 def test_speed_is_measured_and_tabled_with_ratios():
-    config = TdmConfig(hidden=16, batch_size=16, random_steps=80, catch_up_updates=8)
+    config = TdmConfig(hidden_size=16, batch_size=16, learning_starts=80, initial_gradient_steps=8)
     result = measure(TASK, config, rounds=1)
     assert min(result["us"][key] for key in ("floor", "tdm update", "tdm sample", "td3 both", "sac both")) > 0
     lines = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in table(result).splitlines() if "|" in line}

@@ -9,7 +9,14 @@ from tasks_for_tests import POINT
 
 from tdm_ros import TDM, TdmConfig
 from tdm_ros.cli import main
-from tdm_ros.training.calibration import Calibration, Outcome, calibration, draw_calibration, horizons_of, outcomes
+from tdm_ros.training.calibration import (
+    Calibration,
+    RolloutResult,
+    calibration,
+    collect_rollouts,
+    draw_calibration,
+    horizons_of,
+)
 from tdm_ros.training.environment import as_states
 from tdm_ros.training.reachability import Bounds, predicted
 
@@ -19,7 +26,7 @@ SEEN = {"observation": [0.1, 1.0], "achieved_goal": [0.1], "desired_goal": [0.5]
 
 @pytest.fixture(scope="module")
 def agent() -> TDM:
-    return TDM(NAME, TdmConfig(hidden=32, batch_size=64, random_steps=100, updates_per_step=2)).learn(1000)
+    return TDM(NAME, TdmConfig(hidden_size=32, batch_size=64, learning_starts=100, gradient_steps=2)).learn(1000)
 
 
 def drawn(task, count=400, seed=0, slope=1.0, noise=0.1):
@@ -29,7 +36,7 @@ def drawn(task, count=400, seed=0, slope=1.0, noise=0.1):
     for number in range(count):
         for horizon in horizons_of(task):
             promised, std = rng.uniform(1, 2), rng.uniform(0.5, 1.5) * noise
-            found.append(Outcome(number, horizon, promised, std, 3.0, slope * promised + std * rng.normal()))
+            found.append(RolloutResult(number, horizon, promised, std, 3.0, slope * promised + std * rng.normal()))
     return found
 
 
@@ -62,8 +69,8 @@ def test_calibration_is_read_back_as_it_was_written():
 
 
 def test_calibration_of_an_agent_whose_episodes_end_at_once_is_refused():
-    with pytest.raises(ValueError, match="1 goals were gone for before an episode ended, too few"):
-        calibration([Outcome(0, 0, 1.0, 0.1, 1.0, 1.0)], POINT, 0, 0)
+    with pytest.raises(ValueError, match="1 goals were pursued to the end of their horizon, too few"):
+        calibration([RolloutResult(0, 0, 1.0, 0.1, 1.0, 1.0)], POINT, 0, 0)
 
 
 def test_bounds_are_interpolated_and_never_negative():
@@ -73,11 +80,11 @@ def test_bounds_are_interpolated_and_never_negative():
 
 
 def test_outcomes_are_played_out_over_every_horizon_and_repeat_with_the_seed(agent):
-    found = outcomes(agent.learner.agent, agent.env, agent.task, 20, seed=3)
+    found = collect_rollouts(agent.learner.agent, agent.env, agent.task, 20, seed=3)
     counts = [sum(one.steps_left == horizon for one in found) for horizon in horizons_of(agent.task)]
     assert min(counts) >= 10 and max(counts) - min(counts) <= 20
     assert sum(one.steps_left + 1 for one in found) <= 20 * 20, "no step is taken after the end of an episode"
-    assert found == outcomes(agent.learner.agent, agent.env, agent.task, 20, seed=3)
+    assert found == collect_rollouts(agent.learner.agent, agent.env, agent.task, 20, seed=3)
     moved = [abs(one.reached - one.before) for one in found if one.steps_left == 0]
     assert max(moved) <= 0.1 + 1e-5, "one action moves the point by 0.1 at most"
 
@@ -110,7 +117,7 @@ def test_reachability_says_how_close_in_how_many_steps(agent):
 
 def test_reachability_after_calibration_holds_nine_of_ten_of_other_goals(agent):
     agent.calibrate(80, seed=0)
-    fresh = outcomes(agent.learner.agent, agent.env, agent.task, 60, seed=9)
+    fresh = collect_rollouts(agent.learner.agent, agent.env, agent.task, 60, seed=9)
     expected, std, reached, left = (
         np.array([getattr(one, name) for one in fresh]) for name in ("predicted", "std", "reached", "steps_left")
     )
@@ -121,14 +128,16 @@ def test_reachability_after_calibration_holds_nine_of_ten_of_other_goals(agent):
 
 @pytest.mark.parametrize("steps", [0, 17, [1, 17]])
 def test_reachability_beyond_what_was_learned_is_refused(agent, steps):
-    with pytest.raises(ValueError, match=r"steps must be 1 to 16, the horizon that was learned plus one, got"):
+    with pytest.raises(ValueError, match=r"steps must be 1 to 16, the longest horizon plus one, got"):
         agent.reachability(SEEN, steps=steps)
 
 
 def test_reachability_with_an_unstructured_critic_is_refused():
-    config = TdmConfig(hidden=8, random_steps=20, catch_up_updates=1, critic="unstructured", running="hold")
+    config = TdmConfig(
+        hidden_size=8, learning_starts=20, initial_gradient_steps=1, critic="unstructured", horizon_schedule="hold"
+    )
     agent = TDM(NAME, config).learn(25)
-    with pytest.raises(ValueError, match="predicts a distance and no point"):
+    with pytest.raises(ValueError, match="predicts a distance instead of a point"):
         agent.reachability(SEEN)
 
 

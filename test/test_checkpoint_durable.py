@@ -28,7 +28,7 @@ from tdm_ros.training.checkpoint import (
     set_aside,
 )
 
-CONFIG = TdmConfig(hidden=16, batch_size=16, random_steps=30, catch_up_updates=4, updates_per_step=1)
+CONFIG = TdmConfig(hidden_size=16, batch_size=16, learning_starts=30, initial_gradient_steps=4, gradient_steps=1)
 
 
 def learned(steps: int = 60) -> TDM:
@@ -110,14 +110,14 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "rng a list": lambda folder: changed(folder, rng=[1]),
     "config a list": lambda folder: changed(folder, config=[1]),
     "updates a text": lambda folder: changed(folder, updates="many"),
-    "recorded a text": lambda folder: changed(folder, recorded="many"),
-    "waived a fraction": lambda folder: changed(folder, waived=0.5),
+    "recorded_transitions a text": lambda folder: changed(folder, recorded_transitions="many"),
+    "skipped_updates a fraction": lambda folder: changed(folder, skipped_updates=0.5),
     "rng negative": lambda folder: changed_in(folder, ("rng", "state", "state"), -1),
     "rng too large": lambda folder: changed_in(folder, ("rng", "uinteger"), 10**30),
-    "network too large": lambda folder: changed_in(folder, ("config", "hidden"), 10**30),
+    "network too large": lambda folder: changed_in(folder, ("config", "hidden_size"), 10**30),
     "layer_norm a text": lambda folder: changed_in(folder, ("config", "layer_norm"), "no"),
-    "race without ways": lambda folder: changed_in(folder, ("race", "left"), []),
-    "race of unknown ways": lambda folder: changed_in(folder, ("race", "left"), ["walk"]),
+    "mode selection without candidates": lambda folder: changed_in(folder, ("mode_selection", "candidates"), []),
+    "unknown mode": lambda folder: changed_in(folder, ("mode_selection", "candidates"), ["walk"]),
     "weights empty": lambda folder: weights(folder).write_bytes(b""),
     "weights cut": lambda folder: weights(folder).write_bytes(weights(folder).read_bytes()[:-100]),
     "weights zeros": lambda folder: weights(folder).write_bytes(bytes(5000)),
@@ -134,7 +134,7 @@ def test_damaged_checkpoint_gives_the_one_before_it_with_a_warning(
     damage(folder)
     if (folder / INDEX).exists():
         with pytest.warns(
-            UserWarning, match=r"is damaged \(.*the checkpoint before it, checkpoint.previous.json, is used"
+            UserWarning, match=r"is damaged \(.*the previous checkpoint, checkpoint.previous.json, is used"
         ):
             assert transitions(folder) == 60
     else:
@@ -156,7 +156,7 @@ def test_damaged_checkpoint_without_one_before_it_says_so_and_can_be_set_aside(f
 
 
 def test_checkpoint_of_another_task_is_rejected_not_replaced_by_the_one_before_it(folder: Path) -> None:
-    with pytest.raises(ValueError, match="was learned for") as error:
+    with pytest.raises(ValueError, match="belongs to task") as error:
         load_learner(folder, SAWYER_REACH["torque"])
     assert not isinstance(error.value, DamagedCheckpointError)
 
@@ -229,7 +229,10 @@ def test_checkpoint_without_room_leaves_those_before_it(folder: Path, agents: tu
 
 def test_learning_goes_on_without_room_for_a_checkpoint_and_saves_once_there_is(tmp_path: Path) -> None:
     agent, checkpoints = TDM("sawyer_reach", CONFIG), Checkpoints(tmp_path / "run", every_steps=40)
-    with room_for(1000), pytest.warns(UserWarning, match=r"no checkpoint at step .*learning goes on.*make room in"):
+    with (
+        room_for(1000),
+        pytest.warns(UserWarning, match=r"no checkpoint at step .*learning continues.*free disk space"),
+    ):
         agent.learn(130, [checkpoints])
     assert agent.steps == 130 and agent.updates > 0 and checkpoints.saved_at == 0
     agent.learn(130, [checkpoints])
@@ -241,7 +244,13 @@ def test_train_that_can_not_save_its_result_says_so_and_fails(
 ) -> None:
     out = tmp_path / "run"
     given = ["train", "--task", "sawyer_reach", "--steps", "60", "--out", str(out), "--validate-every", "0"]
-    given += ["--save-every", "1000", "--set", "hidden=16", "--set", "batch_size=16", "--set", "random_steps=30"]
+    given += [
+        "--save-every",
+        "1000",
+        "--hidden-size=16",
+        "--batch-size=16",
+        "--learning-starts=30",
+    ]
     with room_for(20_000):
         assert main(given) == 1
     assert "could not be saved" in capsys.readouterr().err

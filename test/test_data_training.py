@@ -27,7 +27,7 @@ from tdm_ros.training.experience import read_experience
 from tdm_ros.training.learner import Learner
 
 TASK = SAWYER_REACH["velocity"]
-SMALL = TdmConfig(hidden=16, batch_size=16, random_steps=30, catch_up_updates=10)
+SMALL = TdmConfig(hidden_size=16, batch_size=16, learning_starts=30, initial_gradient_steps=10)
 COMMANDED = 4 * STEPS - 2
 LONG = tuple(Part(n, (Source.POLICY,) * 40) for n in range(1, 4))
 
@@ -109,20 +109,25 @@ def test_transition_with_a_changed_byte_in_its_task_costs_no_other(tmp_path: Pat
 
 def test_experience_of_another_task_or_without_any_is_rejected(tmp_path: Path) -> None:
     foreign = log(tmp_path / "other", recording(messages(PARTS[:1], task_name="sawyer_push")))
-    with pytest.raises(DataError, match=r"recorded for task sawyer_push:.*this is sawyer_reach_velocity:"):
+    with pytest.raises(DataError, match=r"recorded for task sawyer_push:.*expected sawyer_reach_velocity:"):
         read_experience([foreign], TASK)
     resets = log(tmp_path / "resets", recording(messages((Part(0, (Source.RESET,) * 9),))))
-    with pytest.raises(DataError, match="nothing to learn from"):
+    with pytest.raises(DataError, match="to learn from"):
         read_experience([resets], TASK)
 
 
 def test_learn_from_makes_its_updates_and_owes_none(tmp_path: Path) -> None:
     agent = TDM("sawyer_reach", SMALL).learn_from(log(tmp_path / "run"), updates=17)
     learner = agent.learner
-    assert (agent.steps, agent.updates, learner.transitions, learner.recorded) == (0, 17, COMMANDED, COMMANDED)
+    assert (agent.steps, agent.updates, learner.transitions, learner.recorded_transitions) == (
+        0,
+        17,
+        COMMANDED,
+        COMMANDED,
+    )
     assert learner.updates_due() == 0 and learner.progress == 0
     agent.learn(10)
-    assert (agent.steps, agent.updates) == (10, 17 + 10 * SMALL.updates_per_step)
+    assert (agent.steps, agent.updates) == (10, 17 + 10 * SMALL.gradient_steps)
     agent.learn_from([tmp_path / "run"], updates=0)
     assert (agent.steps, agent.updates, learner.updates_due()) == (10, 67, 0)
 
@@ -130,7 +135,7 @@ def test_learn_from_makes_its_updates_and_owes_none(tmp_path: Path) -> None:
 def test_learn_from_by_default_makes_the_updates_that_its_steps_allow(tmp_path: Path) -> None:
     reports: list[int] = []
     agent = TDM("sawyer_reach", SMALL).learn_from(log(tmp_path / "run"), advance=reports.append)
-    assert agent.updates == sum(reports) == COMMANDED * SMALL.updates_per_step
+    assert agent.updates == sum(reports) == COMMANDED * SMALL.gradient_steps
     assert len(reports) > 1
 
 
@@ -148,7 +153,10 @@ def test_learn_from_warns_of_damage_and_rejects_too_few_transitions(tmp_path: Pa
     path.write_bytes(path.read_bytes()[:-3_000])
     with pytest.warns(UserWarning, match="ends in the middle of a record"):
         TDM("sawyer_reach", SMALL).learn_from(tmp_path / "run", updates=1)
-    with warnings.catch_warnings(), pytest.raises(ValueError, match=r"statistics need 300.*give more"):
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(ValueError, match=r"expected at least learning_starts = 300.*give more"),
+    ):
         warnings.simplefilter("ignore")
         TDM("sawyer_reach").learn_from(tmp_path / "run")
     with pytest.raises(ValueError, match=r"must be >= 0, got -1"):
@@ -156,18 +164,18 @@ def test_learn_from_warns_of_damage_and_rejects_too_few_transitions(tmp_path: Pa
 
 
 def test_learn_from_is_kept_by_a_checkpoint(tmp_path: Path) -> None:
-    agent = TDM("sawyer_reach", replace(SMALL, total_steps=60)).learn_from(log(tmp_path / "run"), updates=20)
+    agent = TDM("sawyer_reach", replace(SMALL, total_timesteps=60)).learn_from(log(tmp_path / "run"), updates=20)
     agent.save(tmp_path / "mine")
     loaded = TDM.load(tmp_path / "mine")
-    assert (loaded.steps, loaded.learner.recorded) == (0, COMMANDED)
+    assert (loaded.steps, loaded.learner.recorded_transitions) == (0, COMMANDED)
     for one in (agent, loaded):
         one.learn(60)
-    assert agent.updates == loaded.updates == 20 + 60 * SMALL.updates_per_step
+    assert agent.updates == loaded.updates == 20 + 60 * SMALL.gradient_steps
     assert agent.learner.actor_bytes() == loaded.learner.actor_bytes()
 
 
 def train(out: Path, *more: object) -> int:
-    settings = ["--set", "hidden=16", "--set", "batch_size=16", "--set", "random_steps=30"]
+    settings = ["--hidden-size", "16", "--batch-size", "16", "--learning-starts", "30"]
     given = ["train", "--out", out, "--validate-every", 0, "--save-every", 50, *settings, *more]
     return main(list(map(str, given)))
 
@@ -176,7 +184,7 @@ def test_train_continues_and_can_be_run_again(tmp_path: Path, capsys: pytest.Cap
     data = ("--data", log(tmp_path / "run"), "--offline-steps", 25)
     assert train(tmp_path / "out", "--steps", 60, *data) == 0
     agent = TDM.load(tmp_path / "out")
-    assert (agent.steps, agent.updates, agent.learner.recorded) == (60, 25 + 60 * 5, COMMANDED)
+    assert (agent.steps, agent.updates, agent.learner.recorded_transitions) == (60, 25 + 60 * 5, COMMANDED)
     assert f"{COMMANDED} transitions from 1 recordings, 25 updates" in capsys.readouterr().err
     assert train(tmp_path / "out", "--steps", 60, *data) == 0
     assert TDM.load(tmp_path / "out").updates == agent.updates

@@ -108,13 +108,17 @@ def test_equal_parts_are_the_fixed_horizon_that_the_table_of_results_calls_them(
     spec = make_goal_env(task)[1]
     assert doc_tables.WHOLE_PARTS[task] == f"T{spec.horizon}"
     features = Features.fit(spec, np.zeros((2, spec.observation.size), np.float32), 0.15)
-    align, cycle = (
-        NumpyActor(TdmAgent(spec, TdmConfig(running=running, reach=False), features, 0).actor_tensors())
-        for running in ("align", "cycle")
+    segments, cycle = (
+        NumpyActor(
+            TdmAgent(
+                spec, TdmConfig(horizon_schedule=schedule, scale_by_reachable_distance=False), features, 0
+            ).actor_tensors()
+        )
+        for schedule in ("segments", "cycle")
     )
     for time in range(spec.episode_steps):
         left = spec.episode_steps - 1 - time
-        assert align.steps_left(time, left) == cycle.steps_left(time, left), time
+        assert segments.steps_left(time, left) == cycle.steps_left(time, left), time
 
 
 def test_site_builds_without_a_warning(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tdm_ros.envs.wrappers import from_box, to_box
 from tdm_ros.training.callbacks import Callback
 from tdm_ros.training.evaluation import Evaluation, evaluate
 
-SMALL = TdmConfig(hidden=16, batch_size=32, random_steps=60, catch_up_updates=40, updates_per_step=1)
+SMALL = TdmConfig(hidden_size=16, batch_size=32, learning_starts=60, initial_gradient_steps=40, gradient_steps=1)
 
 
 class SharedBuffers(PointEnv):
@@ -294,7 +294,7 @@ class Learning(Callback):
 
 
 def test_learn_in_a_callback_is_refused() -> None:
-    with pytest.raises(RuntimeError, match="a callback must not call it"):
+    with pytest.raises(RuntimeError, match="do not call it from a callback"):
         TDM(make_point(), SMALL).learn(20, [Learning()])
 
 

@@ -5,7 +5,7 @@ import pytest
 from tasks_for_tests import POINT, channels
 
 from tdm_ros.tasks import Channels, TaskSpec
-from tdm_ros.tdm.features import Features, measure_reaches
+from tdm_ros.tdm.features import Features, measure_reachable_distances
 
 
 def one_trajectory(points) -> tuple[np.ndarray, np.ndarray]:
@@ -15,24 +15,26 @@ def one_trajectory(points) -> tuple[np.ndarray, np.ndarray]:
 
 def test_reaches_of_steady_motion_are_proportional_to_the_time():
     achieved, last = one_trajectory(0.3 * np.arange(40))
-    np.testing.assert_allclose(measure_reaches(achieved, last, np.ones(1), 4), np.arange(1, 6) / 5, rtol=1e-5)
+    np.testing.assert_allclose(
+        measure_reachable_distances(achieved, last, np.ones(1), 4), np.arange(1, 6) / 5, rtol=1e-5
+    )
 
 
 def test_reaches_of_what_swings_at_every_step_do_not_grow():
     achieved, last = one_trajectory(np.random.default_rng(0).normal(size=4000))
-    np.testing.assert_allclose(measure_reaches(achieved, last, np.ones(1), 9), 1, atol=0.05)
+    np.testing.assert_allclose(measure_reachable_distances(achieved, last, np.ones(1), 9), 1, atol=0.05)
 
 
 def test_reaches_compare_no_states_of_different_trajectories():
     """Two rests, far apart: no pair within a trajectory has moved."""
     achieved = np.r_[np.zeros(20), np.full(20, 100)].astype(np.float32)[:, None]
     last = np.arange(40) % 20 == 19
-    np.testing.assert_allclose(measure_reaches(achieved, last, np.ones(1), 3), [0.25, 0.5, 0.75, 1.0])
+    np.testing.assert_allclose(measure_reachable_distances(achieved, last, np.ones(1), 3), [0.25, 0.5, 0.75, 1.0])
 
 
 def test_reaches_of_faster_than_proportional_motion_stay_proportional():
     achieved, last = one_trajectory(0.1 * np.arange(30) ** 2)
-    assert measure_reaches(achieved, last, np.ones(1), 4)[0] >= 0.2
+    assert measure_reachable_distances(achieved, last, np.ones(1), 4)[0] >= 0.2
 
 
 def angle_task(wrap: tuple[bool, ...] | None) -> TaskSpec:
@@ -57,9 +59,9 @@ def test_gap_between_angles_takes_the_short_way_where_they_wrap(wrap, expected):
 def test_features_survive_a_checkpoint():
     features = Features.fit(POINT, np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32), 0.15)
     again = Features.from_tensors(features.tensors())
-    for name in ("mean", "std", "goal_scale", "goal_centre", "wrap", "reaches"):
+    for name in ("mean", "std", "goal_scale", "goal_centre", "wrap", "reachable_distances"):
         np.testing.assert_array_equal(getattr(again, name), getattr(features, name))
-    assert (again.near_scale, again.horizon, again.difference) == (features.near_scale, 5, True)
+    assert (again.near_scale, again.horizon, again.relative_goal) == (features.near_scale, 5, True)
 
 
 def test_features_tell_states_apart_that_the_random_phase_never_came_near():

@@ -21,7 +21,7 @@ def fresh(config, device="cuda", compiled=False):
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
 def test_an_update_on_the_gpu_is_the_cpus_but_for_rounding(config, compiled):
-    config = replace(config, catch_up_updates=3)
+    config = replace(config, initial_gradient_steps=3)
     there, here = trained(fresh(config, compiled=compiled), 60), trained(fresh(config, "cpu"), 60)
     assert there.updates == here.updates == 3
     for name, tensor in there.agent.actor_tensors().items():

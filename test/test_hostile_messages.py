@@ -93,7 +93,7 @@ THOROUGH = settings(
 
 def weights() -> bytes:
     """A small actor with critics that was learned a little."""
-    learner = Learner(TASK, TdmConfig(hidden=16, batch_size=8, random_steps=20, catch_up_updates=10), 0)
+    learner = Learner(TASK, TdmConfig(hidden_size=16, batch_size=8, learning_starts=20, initial_gradient_steps=10), 0)
     for cycle in range(1, 40):
         one = transition(cycle)
         learner.add(one.step, one.last)

@@ -12,7 +12,13 @@ from pathlib import Path
 from safetensors.numpy import load_file
 
 TASK = "tasks_for_tests:make_point"
-SETTINGS = ["hidden=16", "batch_size=16", "random_steps=50", "catch_up_updates=20", "updates_per_step=3"]
+SETTINGS = [
+    "--hidden-size=16",
+    "--batch-size=16",
+    "--learning-starts=50",
+    "--initial-gradient-steps=20",
+    "--gradient-steps=3",
+]
 COMMAND = ["train", "--task", TASK, "--steps", "530", "--save-every", "70", "--validate-every", "130"]
 
 
@@ -20,7 +26,7 @@ def start(out: Path) -> subprocess.Popen:
     here = Path(__file__).parent
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)]), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tdm_ros", *COMMAND, "--out", str(out)]
-    command += [f"--set={setting}" for setting in SETTINGS]
+    command += SETTINGS
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
 
 

@@ -14,14 +14,14 @@ from tdm_ros.envs.wrappers import Noise
 from tdm_ros.training.callbacks import Callback, Checkpoints, CsvLogger, ProgressBar, TensorBoardLogger
 from tdm_ros.training.metrics import EpisodeRow, MetricsFile, read_metrics
 
-SMALL = TdmConfig(hidden=16, batch_size=32, random_steps=60, catch_up_updates=40, updates_per_step=1)
+SMALL = TdmConfig(hidden_size=16, batch_size=32, learning_starts=60, initial_gradient_steps=40, gradient_steps=1)
 NAME = "tasks_for_tests:make_point"
 SEEN = {"observation": [0.1, 1.0], "achieved_goal": [0.1], "desired_goal": [0.5]}
 
 
 @pytest.fixture(scope="module")
 def learned() -> TDM:
-    return TDM(NAME, TdmConfig(hidden=32, batch_size=64, random_steps=100, updates_per_step=2)).learn(800)
+    return TDM(NAME, TdmConfig(hidden_size=32, batch_size=64, learning_starts=100, gradient_steps=2)).learn(800)
 
 
 def weights(agent: TDM) -> bytes:
@@ -94,7 +94,7 @@ def test_predict_of_what_does_not_fit_says_why(learned, seen, goal, message):
 
 
 def test_predict_before_learning_says_what_to_do():
-    with pytest.raises(RuntimeError, match=r"learned nothing yet \(0 steps\): call learn\(\) with more than 60 steps"):
+    with pytest.raises(RuntimeError, match=r"no update was made after 0 steps: call learn\(\) with more than 60 steps"):
         TDM(NAME, SMALL).predict(SEEN)
 
 
@@ -118,8 +118,8 @@ def test_validation_does_not_disturb_learning():
 
 def test_schedule_ends_with_the_last_call_unless_the_settings_say_otherwise():
     agent = TDM(NAME, SMALL).learn(80).learn(40)
-    assert agent.learner.config.total_steps == 120 and agent.learner.progress == 1.0
-    fixed = TDM(NAME, TdmConfig(random_steps=60, total_steps=400)).learn(40)
+    assert agent.learner.config.total_timesteps == 120 and agent.learner.progress == 1.0
+    fixed = TDM(NAME, TdmConfig(learning_starts=60, total_timesteps=400)).learn(40)
     assert fixed.learner.progress == pytest.approx(0.1)
 
 
@@ -207,28 +207,16 @@ def test_load_with_an_environment_of_other_sizes_names_both(learned, tmp_path):
     learned.save(tmp_path)
     with pytest.raises(ValueError, match=r"with observations of 2 numbers, task sawyer_reach_velocity has 17; give"):
         TDM.load(tmp_path, "sawyer_reach")
-    with pytest.raises(ValueError, match=r"environment is point:.*another name, .*; give the environment"):
+    with pytest.raises(ValueError, match=r"environment is point:.*different name, .*; give the environment"):
         TDM.load(tmp_path, (PointEnv(), POINT))
 
 
 def test_load_of_an_agent_of_an_environment_object_asks_for_it(tmp_path):
     TDM(make_point(), SMALL).learn(20).save(tmp_path)
     with pytest.raises(
-        ValueError, match=r"in an environment object, of task PointEnv: TDM\.load\(\.\.\., env=\.\.\.\)"
+        ValueError, match=r"in an environment object of task PointEnv: pass it, TDM\.load\(\.\.\., env=\.\.\.\)"
     ):
         TDM.load(tmp_path)
-
-
-def test_environment_without_a_goal_is_refused():
-    import gymnasium as gym
-
-    with pytest.raises(ValueError, match=r"gym:CartPole-v1 must have a dict observation with achieved_goal"):
-        TDM(gym.make("CartPole-v1"))
-
-
-def test_steps_not_positive_are_refused():
-    with pytest.raises(ValueError, match="steps must be >= 1, got 0"):
-        TDM(NAME, SMALL).learn(0)
 
 
 def test_agent_with_noise_is_loaded_with_it_and_goes_on_the_same(tmp_path):

@@ -18,7 +18,7 @@ from tdm_ros.training.learner import Learner
 from tdm_ros.types import CycleRange, LoggedTransition
 
 TASK = SAWYER_REACH["velocity"]
-CONFIG = TdmConfig(hidden=16, batch_size=8, random_steps=20, catch_up_updates=10)
+CONFIG = TdmConfig(hidden_size=16, batch_size=8, learning_starts=20, initial_gradient_steps=10)
 
 
 def transition(cycle: int, source: Source = Source.POLICY, size: int = 17) -> LoggedTransition:

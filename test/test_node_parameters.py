@@ -40,8 +40,8 @@ def test_check_whole_number_for_a_float_becomes_one() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("exploration", 1.5),
-        ("exploration", NAN),
+        ("action_noise_std", 1.5),
+        ("action_noise_std", NAN),
         ("seed", -1),
         ("seed", True),
         ("auto_start", "yes"),
@@ -88,7 +88,7 @@ def test_parameters_old_names_are_rejected_with_the_new_ones(node: str) -> None:
             [],
             "lowm; did you mean limits.hand_box.low_m?",
         ),
-        (["exploration"], [], "arm has no parameter exploration"),
+        (["action_noise_std"], [], "arm has no parameter action_noise_std"),
         (["explorations"], ["explorations"], "arm has no parameter explorations"),
         (["limits.link_box.low_m"], [], r"limits.link_box.low_m is given without limits.link_box.enabled"),
         (["limits.self_collision.clearance_m"], [], "set limits.self_collision.enabled: true to apply it, or false"),
@@ -100,7 +100,8 @@ def test_parameters_unknown_or_without_effect_are_rejected(given: list[str], sha
 
 
 def test_parameters_of_rclpy_and_of_other_nodes_in_a_shared_section_are_accepted() -> None:
-    check_names("arm", ["use_sim_time", "qos_overrides./clock.subscription.depth", "exploration"], ["exploration"])
+    given = ["use_sim_time", "qos_overrides./clock.subscription.depth", "action_noise_std"]
+    check_names("arm", given, ["action_noise_std"])
     check_names("arm", ["limits.link_box.enabled", "limits.link_box.low_m"])
 
 
@@ -152,9 +153,9 @@ class TestDeclared:
 
     def test_change_in_range_takes_effect(self, declared: tuple[Any, Any]) -> None:
         set_, parameters = declared
-        assert set_("exploration", 0.05).successful and parameters.values.exploration == 0.05
+        assert set_("action_noise_std", 0.05).successful and parameters.values.action_noise_std == 0.05
 
-    @pytest.mark.parametrize(("name", "value"), [("exploration", 2.0), ("seed", 3), ("reset_every", 0)])
+    @pytest.mark.parametrize(("name", "value"), [("action_noise_std", 2.0), ("seed", 3), ("reset_every", 0)])
     def test_change_out_of_range_or_read_only_is_rejected(
         self, declared: tuple[Any, Any], name: str, value: Any
     ) -> None:
@@ -191,9 +192,9 @@ class TestDeclared:
         ("/**/arm:\n  ros__parameters: {latch: true}", "arm.latch has a new name: fault.latched"),
         ("/**:\n  ros__parameters: {latch: true}", "arm.latch has a new name: fault.latched"),
         ("arm:\n  ros__parameters: {limits: {hand_speed: 0.2}}", "did you mean limits.hand_speed_m_s?"),
-        ("arm:\n  ros__parameters: {exploration: 0.2}", "arm has no parameter exploration"),
+        ("arm:\n  ros__parameters: {action_noise_std: 0.2}", "arm has no parameter action_noise_std"),
         ("arm:\n  ros__parameters: {actuation: telekinesis}", "arm.actuation must be one of velocity, torque"),
-        ("/**:\n  ros__parameters: {exploration: 0.2, limits.hand_box.low_m: [0.9, 0.7, 0.0]}", "must be below"),
+        ("/**:\n  ros__parameters: {action_noise_std: 0.2, limits.hand_box.low_m: [0.9, 0.7, 0.0]}", "must be below"),
     ],
 )
 def test_node_with_an_old_or_unknown_parameter_ends_with_a_sentence(tmp_path: Path, file: str, words: str) -> None:

@@ -52,7 +52,7 @@ def actor_bytes() -> bytes:
     from tdm_ros.training.learner import Learner
 
     rng = np.random.default_rng(0)
-    learner = Learner(TASK, TdmConfig(hidden=16, batch_size=8, random_steps=20), 0)
+    learner = Learner(TASK, TdmConfig(hidden_size=16, batch_size=8, learning_starts=20), 0)
     for number in range(30):
         seen = rng.normal(size=(2, 17)).astype(np.float32)
         step = Step(seen[0], np.zeros(7, np.float32), seen[1], seen[0][-3:], seen[1][-3:], seen[1][-3:], False)
@@ -261,7 +261,7 @@ def test_planner_killed_on_the_way_the_policy_falls_silent_and_goes_on_with_the_
     stage.wait_for(episode, Subgoal.PLANNED)
     made.until(lambda: bool(commands))
     made.stop("planner", signal.SIGKILL)
-    made.until(lambda: "no command: the subgoal is overdue and no other came" in made.refused("policy"))
+    made.until(lambda: "no command: the subgoal is overdue and no other was received" in made.refused("policy"))
     commands.clear()
     made.spin(0.5)
     assert not commands, "the arm holds without commands"

@@ -90,7 +90,7 @@ def actor_bytes() -> bytes:
     from tdm_ros.training.learner import Learner
 
     rng = np.random.default_rng(0)
-    learner = Learner(TASK, TdmConfig(hidden=16, batch_size=8, random_steps=20), 0)
+    learner = Learner(TASK, TdmConfig(hidden_size=16, batch_size=8, learning_starts=20), 0)
     for number in range(30):
         seen = rng.normal(size=(2, 17)).astype(np.float32)
         step = Step(seen[0], np.zeros(7, np.float32), seen[1], seen[0][-3:], seen[1][-3:], GOAL, False)
@@ -122,7 +122,7 @@ def test_policy_new_weights_are_used_without_noise_in_an_evaluation(stage: Stage
     assert stage.commands[-1].source == ArmState.SOURCE_POLICY
     actor, hand = NumpyActor.from_bytes(actor_bytes), np.array([0.45, 0, 0], np.float32)
     seen = observe(NEUTRAL_RAD, np.zeros(7), hand)
-    possible = np.array([actor.options(seen, hand, GOAL, most)[0] for most in range(TASK.horizon + 1)])
+    possible = np.array([actor.select_horizon(seen, hand, GOAL, most)[0] for most in range(TASK.horizon + 1)])
     apart = np.abs(possible * TASK.action.scale - np.array(stage.commands[-1].values)).max(axis=1)
     assert apart.min() < 1e-6, "not an action that the weights would choose"
 
@@ -153,7 +153,7 @@ def test_policy_subgoal_on_the_way_is_overdue_it_is_silent_and_the_last_one_is_n
     stage.aim(status=Subgoal.PLANNED, last=False, start_cycle=stage.cycle, steps_left=2)
     stage.bench.until(lambda: stage.commands[-1].weights_version == 1)
     stage.bench.until(
-        lambda: "no command: the subgoal is overdue and no other came" in stage.bench.refused("policy"), 5
+        lambda: "no command: the subgoal is overdue and no other was received" in stage.bench.refused("policy"), 5
     )
     assert stage.silent(0.5)
     stage.aim(status=Subgoal.PLANNED, last=True, start_cycle=max(stage.cycle - 100, 0), steps_left=2)

@@ -53,7 +53,7 @@ def test_trainer_signalled_while_it_starts_leaves_no_traceback(tmp_path: Path, d
 
 
 def test_trainer_does_not_save_over_the_experience_of_a_run_without_ros(tmp_path: Path) -> None:
-    config = TdmConfig(hidden=16, batch_size=8, random_steps=50, catch_up_updates=2)
+    config = TdmConfig(hidden_size=16, batch_size=8, learning_starts=50, initial_gradient_steps=2)
     TDM("sawyer_reach", config).learn(60).save(tmp_path)
     before = {path.name: path.read_bytes() for path in (tmp_path / "checkpoint").iterdir()}
     with bench(tmp_path) as made:

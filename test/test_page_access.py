@@ -368,7 +368,7 @@ def test_page_whose_port_is_taken_is_served_at_another_and_its_address_is_report
 def test_page_that_can_not_be_is_reported_in_a_sentence_and_the_node_lives(tmp_path: Path, why: str) -> None:
     with bench(tmp_path) as made:
         missing = "nicegui" in why
-        hidden = tmp_path / "hidden"
+        hidden = tmp_path / "hidden_size"
         hidden.mkdir()
         (hidden / "sitecustomize.py").write_text(
             "import importlib.util as u\nfind = u.find_spec\n"

@@ -39,7 +39,7 @@ from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 from tdm_ros.tdm.config import TdmConfig  # noqa: E402
 from tdm_ros.training.learner import Learner  # noqa: E402
-from tdm_ros.training.online import OnlineTrainer, Schedule  # noqa: E402
+from tdm_ros.training.online import OnlineTrainer, TrainingSchedule  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
 STEPS = 1200
@@ -169,9 +169,9 @@ class Stage:
 @pytest.fixture(scope="module")
 def weights() -> bytes:
     """A policy that reaches, to a centimetre or two: half a minute of learning in the bare simulation."""
-    learner = Learner(TASK, TdmConfig(total_steps=STEPS), seed=0)
+    learner = Learner(TASK, TdmConfig(total_timesteps=STEPS), seed=0)
     env, other = make_goal_env("sawyer_reach")[0], make_goal_env("sawyer_reach")[0]
-    OnlineTrainer(env, other, learner, Schedule(STEPS, 0)).run()
+    OnlineTrainer(env, other, learner, TrainingSchedule(STEPS, 0)).run()
     return learner.actor_bytes()
 
 

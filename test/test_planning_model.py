@@ -8,7 +8,7 @@ import torch
 from planning_for_tests import PLANE
 
 from tdm_ros.planning import GoalSpace, ReachModel
-from tdm_ros.tdm.actor import NumpyActor, evaluate, linearise
+from tdm_ros.tdm.actor import NumpyActor, forward, linearise
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
@@ -21,7 +21,7 @@ def agent_and_model(**settings) -> tuple[TdmAgent, ReachModel]:
     """An agent that has learned nothing, with last layers that are not near zero, as a model."""
     seen = np.random.default_rng(0).normal(size=(200, PLANE.observation.size)).astype(np.float32)
     config = TdmConfig(**settings)
-    features = Features.fit(PLANE, seen, 0.2, REACHES, config.difference)
+    features = Features.fit(PLANE, seen, 0.2, REACHES, config.relative_goal)
     agent = TdmAgent(PLANE, config, features, seed=1)
     large = ("actor", "critic")
     state = {name: value * 20 if name.startswith(large) else value for name, value in agent.state().items()}
@@ -65,7 +65,7 @@ def test_miss_over_some_dimensions_leaves_out_the_others():
     )
 
 
-@pytest.mark.parametrize("settings", [{}, {"critic": "structured", "difference": False}, {"layer_norm": False}])
+@pytest.mark.parametrize("settings", [{}, {"critic": "structured", "relative_goal": False}, {"layer_norm": False}])
 def test_linearise_pulls_the_gradient_that_small_changes_show(settings):
     _, model = agent_and_model(**settings)
     observation, achieved, goal, left = questions()
@@ -95,7 +95,7 @@ def test_pull_agrees_with_autograd(layer_norm):
     weight = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(2))
     (shape(flat, x) * weight).sum().backward()
     out, pull = linearise(layers, x.detach().numpy(), layer_norm)
-    assert out == pytest.approx(evaluate(layers, x.detach().numpy(), layer_norm), abs=1e-6)
+    assert out == pytest.approx(forward(layers, x.detach().numpy(), layer_norm), abs=1e-6)
     assert pull(weight.numpy()) == pytest.approx(x.grad.numpy(), abs=1e-6)
 
 
@@ -103,7 +103,7 @@ def test_model_of_weights_without_critics_is_rejected():
     agent, model = agent_and_model()
     tensors = agent.actor_tensors("hold")
     assert model.horizon == PLANE.horizon
-    with pytest.raises(ValueError, match="hold none"):
+    with pytest.raises(ValueError, match="have none"):
         ReachModel(NumpyActor(tensors))
 
 

@@ -14,7 +14,7 @@ from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import PRESETS, TdmConfig
 from tdm_ros.tdm.decision import Exploration
 from tdm_ros.tdm.features import Features
-from tdm_ros.tdm.update import Inputs
+from tdm_ros.tdm.update import UpdateBatch
 from tdm_ros.training.learner import Learner
 
 PAPER = TdmConfig.preset("paper")
@@ -22,7 +22,7 @@ PAPER = TdmConfig.preset("paper")
 
 def an_agent(config: TdmConfig = PAPER) -> TdmAgent:
     observations = np.random.default_rng(1).normal(size=(50, 2)).astype(np.float32)
-    return TdmAgent(POINT, config, Features.fit(POINT, observations, 0.15, None, config.difference), 0)
+    return TdmAgent(POINT, config, Features.fit(POINT, observations, 0.15, None, config.relative_goal), 0)
 
 
 def a_store() -> TrajectoryStore:
@@ -34,9 +34,9 @@ def a_store() -> TrajectoryStore:
 
 
 def test_published_settings_are_those_of_the_release():
-    assert (PAPER.hidden, PAPER.batch_size, PAPER.updates_per_step, PAPER.random_steps) == (300, 128, 25, 1000)
-    assert PAPER.learning_rate == 1e-3 and PAPER.learning_rate * PAPER.actor_rate == pytest.approx(1e-4)
-    assert (PAPER.critic, PAPER.vector, PAPER.backbone, PAPER.huber, PAPER.layer_norm) == (
+    assert (PAPER.hidden_size, PAPER.batch_size, PAPER.gradient_steps, PAPER.learning_starts) == (300, 128, 25, 1000)
+    assert PAPER.learning_rate == 1e-3 and PAPER.learning_rate * PAPER.actor_learning_rate_factor == pytest.approx(1e-4)
+    assert (PAPER.critic, PAPER.vector_distance, PAPER.backbone, PAPER.huber_loss, PAPER.layer_norm) == (
         "structured",
         True,
         "ddpg",
@@ -57,8 +57,8 @@ def test_goals_are_a_quarter_the_rollouts_and_else_of_the_future_to_the_end():
 
 
 def test_noise_is_an_ornstein_uhlenbeck_process():
-    explore, quiet = Exploration(1, np.random.default_rng(0), PAPER.walk), np.zeros(1, np.float32)
-    noise = np.array([explore.noisy(quiet, PAPER.noise)[0] for _ in range(20_000)])
+    explore, quiet = Exploration(1, np.random.default_rng(0), PAPER.action_noise), np.zeros(1, np.float32)
+    noise = np.array([explore.noisy(quiet, PAPER.action_noise_std)[0] for _ in range(20_000)])
     assert noise.std() == pytest.approx(0.1 / np.sqrt(0.2 - 0.01), rel=0.1)
     assert np.corrcoef(noise[1:], noise[:-1])[0, 1] == pytest.approx(0.9, abs=0.02)
 
@@ -69,8 +69,10 @@ def test_horizon_is_counted_down_and_begun_again():
 
 
 def test_difference_1_targets_are_soft_and_hard_copies_can_be_had():
-    def targets_after(copy_every: int) -> list[bool]:
-        config = replace(PAPER, hidden=16, random_steps=10, updates_per_step=2, copy_every=copy_every)
+    def targets_after(target_update_interval: int) -> list[bool]:
+        config = replace(
+            PAPER, hidden_size=16, learning_starts=10, gradient_steps=2, target_update_interval=target_update_interval
+        )
         learner, equal = Learner(POINT, config, 0), []
         for number in range(30):
             learner.add(point_step(number), last=number == 29)
@@ -79,17 +81,17 @@ def test_difference_1_targets_are_soft_and_hard_copies_can_be_had():
             equal.append(state is not None and bool(torch.equal(state["critic"], state["target_critic"])))
         return equal
 
-    assert PAPER.copy_every == 0 and PAPER.polyak == 0.001
+    assert PAPER.target_update_interval == 0 and PAPER.polyak == 0.001
     agent = an_agent()
     before = agent.state()["target_critic"].clone()
     agent.update(sample_batches(a_store(), PAPER.goals, (1, 128), np.random.default_rng(0)))
     after = agent.state()
     assert torch.allclose(after["target_critic"], before + 0.001 * (after["critic"] - before), atol=1e-8)
-    assert not any(targets_after(copy_every=10)[11:])  # the learned ones move on after a copy
+    assert not any(targets_after(target_update_interval=10)[11:])  # the learned ones move on after a copy
 
 
 def test_difference_1_a_hard_copy_makes_the_targets_the_learned_networks():
-    agent = an_agent(replace(PAPER, copy_every=10))
+    agent = an_agent(replace(PAPER, target_update_interval=10))
     for seed in range(3):
         agent.update(sample_batches(a_store(), PAPER.goals, (1, 128), np.random.default_rng(seed)))
     assert not torch.equal(agent.state()["critic"], agent.state()["target_critic"])
@@ -102,15 +104,15 @@ def test_difference_2_the_scale_bends_the_loss_and_leaves_the_prediction_a_point
     """A critic that knows the next state has no loss, whatever the scale."""
     agent = an_agent()
     batch = sample_batches(a_store(), PAPER.goals, (1, 128), np.random.default_rng(0))
-    x = Inputs(*(part[0] for part in agent._inputs(batch._replace(steps_left=np.zeros_like(batch.steps_left)))))
+    x = UpdateBatch(*(part[0] for part in agent._inputs(batch._replace(steps_left=np.zeros_like(batch.steps_left)))))
     predicted = torch.from_numpy(agent.features.place(batch.next_achieved[0]))[None]
-    miss = agent._update._miss(predicted, x.aim, x.reach)
+    miss = agent._update._distance(predicted, x.target, x.reachable)
     target = agent._update._target(agent._state, x)
     assert torch.allclose(miss[0], target, atol=1e-4)
 
 
 def test_difference_3_random_steps_are_kept_and_normalise():
-    learner = Learner(POINT, replace(PAPER, hidden=16, random_steps=20, updates_per_step=1), 0)
+    learner = Learner(POINT, replace(PAPER, hidden_size=16, learning_starts=20, gradient_steps=1), 0)
     for number in range(22):
         learner.add(point_step(number), last=False)
         learner.update(learner.updates_due())
@@ -120,8 +122,8 @@ def test_difference_3_random_steps_are_kept_and_normalise():
 
 def test_difference_4_goals_and_horizon_enter_in_their_scale():
     x = an_agent()._inputs(sample_batches(a_store(), PAPER.goals, (1, 128), np.random.default_rng(0)))
-    assert x.now.shape[-1] == 2 + 1 + 1  # observation, the goal itself, the horizon
-    assert x.now[..., -1].abs().max() <= 1
+    assert x.inputs.shape[-1] == 2 + 1 + 1  # observation, the goal itself, the horizon
+    assert x.inputs[..., -1].abs().max() <= 1
 
 
 def test_every_setting_of_the_preset_differs_from_the_default():

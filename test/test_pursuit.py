@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tdm_ros.tdm.actor import Pursuit
+from tdm_ros.tdm.actor import HorizonSelector
 
 GOAL, OTHER = np.zeros(1, np.float32), np.ones(1, np.float32)
 
@@ -16,16 +16,16 @@ class Promising:
     def __init__(self, choices=None):
         self.allowed, self._choices = [], choices
 
-    def options(self, observation, achieved, goal, most):
+    def select_horizon(self, observation, achieved, goal, most):
         self.allowed.append(most)
         chosen = min(most, self._choices.pop(0)) if self._choices else most
         return np.array([chosen], np.float32), chosen, np.zeros(most + 1)
 
 
 def run(actor, goals):
-    pursuit = Pursuit()
+    selector = HorizonSelector()
     for goal in goals:
-        pursuit.act(actor, GOAL, GOAL, goal)
+        selector.act(actor, GOAL, GOAL, goal)
     return actor.allowed
 
 

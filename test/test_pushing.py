@@ -100,7 +100,7 @@ def test_pusher_puck_moves_only_when_pushed_and_then_stops() -> None:
 
 def test_pusher_is_judged_by_the_puck() -> None:
     env = gym.make(TASKS["pusher"]).unwrapped
-    targets = np.array([(env.reset(seed=seed), env.judged_goal[2:])[1] for seed in range(50)])
+    targets = np.array([(env.reset(seed=seed), env.evaluation_goal[2:])[1] for seed in range(50)])
     assert (np.linalg.norm(targets, axis=1) < 1.3).all() and (targets[:, 0] <= 0).all()
     assert env.task.distance([9, 9, 0.3, 0.4], [0, 0, 0, 0]) == 0.5
 
@@ -109,7 +109,7 @@ def test_pusher_is_judged_by_the_puck() -> None:
 def test_pushing_asks_the_hand_to_the_puck_and_then_the_puck_to_the_target(name: str) -> None:
     env = gym.make(TASKS[name]).unwrapped
     seen, _ = env.reset(seed=0)
-    target = env.judged_goal[2:]
+    target = env.evaluation_goal[2:]
     np.testing.assert_array_equal(seen["desired_goal"], np.tile(seen["achieved_goal"][2:], 2))
     env.data.qpos[-2:] = seen["achieved_goal"][:2] + np.array([0.03, 0.0])
     seen = env._observe()
@@ -129,7 +129,7 @@ def test_pushing_is_judged_by_the_target_whatever_is_asked_for_on_the_way(name: 
     result = evaluate(lambda now: np.zeros(task.action.size, np.float32), env, task, 2, 0)
     for episode, distance in enumerate(result.final_distance):
         seen, _ = env.reset(seed=reset_seed("evaluate", 0, episode))
-        apart = np.linalg.norm(seen["achieved_goal"][2:] - env.unwrapped.judged_goal[2:])
+        apart = np.linalg.norm(seen["achieved_goal"][2:] - env.unwrapped.evaluation_goal[2:])
         assert distance == pytest.approx(apart, abs=0.05) and distance > 0.05
 
 

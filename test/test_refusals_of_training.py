@@ -12,7 +12,9 @@ from tdm_ros import TDM, TdmConfig
 from tdm_ros.cli import main
 
 NAME = "tasks_for_tests:make_point"
-SMALL = TdmConfig(hidden=8, batch_size=8, random_steps=20, catch_up_updates=1, updates_per_step=1, total_steps=60)
+SMALL = TdmConfig(
+    hidden_size=8, batch_size=8, learning_starts=20, initial_gradient_steps=1, gradient_steps=1, total_timesteps=60
+)
 
 
 class Broken(PointEnv):
@@ -43,11 +45,10 @@ def run(tmp_path: Path) -> Path:
             "got [nan] in achieved_goal at [0], step 7 of the episode",
         ),
         (["--task", NAME, "--preset", "papre"], "preset must be one of default, paper, got 'papre'"),
-        (["--task", NAME, "--set", "hiden=3"], "a setting is NAME=VALUE with one of critic, "),
-        (["--task", NAME, "--set", "critic=strange"], "TdmConfig.critic must be one of residual, structured"),
-        (["--task", NAME, "--steps", "0"], "steps must be >= 1, got 0"),
+        (["--task", NAME, "--polyak", "2"], "TdmConfig.polyak must be in (0, 1], got 2.0"),
+        (["--task", NAME, "--steps", "0"], "total_timesteps must be >= 1, got 0"),
         (["--task", NAME, "--save-every", "0"], "save_every must be >= 1 step, got 0"),
-        (["--task", NAME, "--action-noise", "-1"], "Noise.action must be >= 0"),
+        (["--task", NAME, "--env-action-noise", "-1"], "Noise.action must be >= 0"),
     ],
 )
 def test_train_command_with_input_that_will_not_do_says_why(arguments, message, tmp_path, capsys):
@@ -61,15 +62,21 @@ def test_train_command_with_input_that_will_not_do_says_why(arguments, message, 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--task", "sawyer_reach"], "was learned for task tasks_for_tests:make_point with observations of 2 numbers"),
-        (["--seed", "1"], "was trained with seed 0, asked for 1; give another --out"),
+        (["--task", "sawyer_reach"], "was trained for task tasks_for_tests:make_point with observations of 2 numbers"),
+        (["--seed", "1"], "was trained with seed 0, got 1; give another --out"),
         (["--horizon", "3"], "was trained with task"),
-        (["--observation-noise", "0.1"], "was trained with noise None, asked for Noise(action=0.0, observation=0.1)"),
+        (["--env-observation-noise", "0.1"], "was trained with noise None, got Noise(action=0.0, observation=0.1)"),
     ],
 )
 def test_train_command_into_the_folder_of_another_run_is_refused(change, message, run, capsys):
-    settings = ["hidden=8", "batch_size=8", "random_steps=20", "catch_up_updates=1", "updates_per_step=1"]
-    same = ["train", "--task", NAME, "--out", str(run), "--steps", "60", *(f"--set={one}" for one in settings)]
+    settings = [
+        "--hidden-size=8",
+        "--batch-size=8",
+        "--learning-starts=20",
+        "--initial-gradient-steps=1",
+        "--gradient-steps=1",
+    ]
+    same = ["train", "--task", NAME, "--out", str(run), "--steps", "60", *settings]
     assert main(same) == 0, "a run that has ended is left as it is"
     capsys.readouterr()
     assert main([*same, *change]) == 2
@@ -93,10 +100,10 @@ def test_folder_without_a_run_is_refused_by_every_verb(verb, tmp_path, capsys):
 def test_calibrate_command_before_anything_was_learned_says_what_to_do(tmp_path, capsys):
     TDM(NAME, SMALL).learn(10).save(tmp_path)
     assert main(["calibrate", str(tmp_path)]) == 2
-    assert "learned nothing yet (10 steps): call learn() with more than 20 steps" in capsys.readouterr().err
+    assert "no update was made after 10 steps: call learn() with more than 20 steps" in capsys.readouterr().err
 
 
 def test_evaluate_command_of_an_agent_of_an_environment_object_says_how(tmp_path, capsys):
     TDM(make_point(), SMALL).learn(60).save(tmp_path)
     assert main(["evaluate", str(tmp_path)]) == 2
-    assert "was learned in an environment object" in capsys.readouterr().err
+    assert "was trained in an environment object" in capsys.readouterr().err

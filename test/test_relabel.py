@@ -90,7 +90,7 @@ def test_horizons_are_uniform_up_to_the_tasks_or_to_one_that_is_given(store):
         np.testing.assert_allclose(shares, np.full(longest + 1, 1 / (longest + 1)), atol=0.012)
 
 
-def test_human_share_is_drawn_from_the_operators_transitions_if_there_are_any():
+def test_operator_fraction_is_drawn_from_the_operators_transitions_if_there_are_any():
     stores = [TrajectoryStore(POINT), TrajectoryStore(POINT)]
     for number in range(1000):
         for store, human in zip(stores, (False, number < 10), strict=True):

@@ -75,7 +75,7 @@ def test_step_reward_is_minus_the_score_and_recomputable(env: gym.Env) -> None:
         observation, reward, _, _, info = env.step(env.action_space.sample())
         achieved, desired = observation["achieved_goal"], observation["desired_goal"]
         assert reward == pytest.approx(-env.unwrapped.task.distance(achieved, desired))
-        assert info["distance"] == pytest.approx(env.unwrapped.task.distance(achieved, env.unwrapped.judged_goal))
+        assert info["distance"] == pytest.approx(env.unwrapped.task.distance(achieved, env.unwrapped.evaluation_goal))
         assert env.unwrapped.compute_reward(achieved, desired, info) == reward
         batch = env.unwrapped.compute_reward(np.stack([achieved, desired]), np.stack([desired, desired]), {})
         assert batch.tolist() == [reward, 0.0]
@@ -102,7 +102,7 @@ def test_reset_same_seed_same_episode_whatever_came_before(env: gym.Env) -> None
 
 def test_reset_goals_lie_in_the_tasks_box(env: gym.Env) -> None:
     goal = env.unwrapped.task.goal
-    drawn = np.array([(env.reset(seed=seed), env.unwrapped.judged_goal)[1] for seed in range(100)])
+    drawn = np.array([(env.reset(seed=seed), env.unwrapped.evaluation_goal)[1] for seed in range(100)])
     assert (drawn >= np.float32(goal.low)).all() and (drawn <= np.float32(goal.high)).all()
     assert (drawn.std(axis=0) > 0.05 * (np.array(goal.high) - goal.low)).all()
 
@@ -111,7 +111,7 @@ def test_reset_option_replaces_the_goal(env: gym.Env) -> None:
     goal = np.array(env.unwrapped.task.goal.high, np.float32)
     env.reset(options={"goal": goal})
     judged = [dim for _, dims in env.unwrapped.task.score for dim in dims] or slice(None)
-    np.testing.assert_array_equal(env.unwrapped.judged_goal[judged], goal[judged])
+    np.testing.assert_array_equal(env.unwrapped.evaluation_goal[judged], goal[judged])
     with pytest.raises(ValueError, match=r"options of reset are goal.*, got gaol"):
         env.reset(options={"gaol": goal})
     with pytest.raises(ValueError, match="goal must have shape"):

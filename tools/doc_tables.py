@@ -278,7 +278,7 @@ def _names(names: tuple[str, ...]) -> str:
 
 COLUMNS = {
     "`tdm`": "tdm",
-    "fixed T": r"tdm_T[1-9]\d*(,running=\w+)?",
+    "fixed T": r"tdm_T[1-9]\d*(,horizon_schedule=\w+)?",
     "T = 0": "tdm_T0",
     "`--preset paper`": r"tdm_paper_T\d+",
     "SAC + HER": "sac_her",
@@ -287,7 +287,7 @@ COLUMNS = {
 }
 """Columns of the table of results, and the agents of `benchmarks.sample_efficiency` that they hold."""
 WHOLE_PARTS = {"ant_position": "T49", "ant_position_velocity": "T32"}
-"""Where horizons divide the episode, `tdm,race=False` counts the longest one down, and begins again."""
+"""Where horizons divide the episode, `tdm,mode_selection=False` counts the longest one down, and begins again."""
 
 
 def results() -> str:
@@ -314,8 +314,8 @@ def results() -> str:
 
 def _as_fixed(row: dict[str, str], task: str) -> dict[str, str]:
     """``row``, under the name of a fixed horizon where it is one."""
-    whole = task in WHOLE_PARTS and row["agent"] == "tdm,race=False"
-    return {**row, "agent": f"tdm_{WHOLE_PARTS[task]},running=cycle"} if whole else row
+    whole = task in WHOLE_PARTS and row["agent"] == "tdm,mode_selection=False"
+    return {**row, "agent": f"tdm_{WHOLE_PARTS[task]},horizon_schedule=cycle"} if whole else row
 
 
 def _best(rows: list[dict[str, str]], agent: str) -> str:
@@ -327,7 +327,7 @@ def _best(rows: list[dict[str, str]], agent: str) -> str:
     if not scores:
         return "-"
     name = min(scores, key=lambda key: float(np.median(scores[key])))
-    horizon = re.match(r"tdm_(?:paper_)?(T[1-9]\d*)(?:,running=(\w+))?", name)
+    horizon = re.match(r"tdm_(?:paper_)?(T[1-9]\d*)(?:,horizon_schedule=(\w+))?", name)
     which = [*filter(None, horizon.groups())] if horizon else []
     label = f"{', '.join(which)}; " if which else ""
     low, middle, high = np.percentile(scores[name], [25, 50, 75])

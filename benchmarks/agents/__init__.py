@@ -9,8 +9,8 @@ from typing import Any
 from benchmarks.trial import Agent
 
 NAMES = """\
-tdm[_PRESET][_T<horizon>][_u<updates a step>][,SETTING=VALUE]...   e.g. tdm, tdm_T0, tdm_paper, tdm_T10_u1,vector=False
-sac_her, td3_her, ddpg_her [_plain][_u<updates a step>]   Stable-Baselines3, hindsight goals, the inputs of tdm
+tdm[_PRESET][_T<horizon>][_u<gradient steps>][,SETTING=VALUE]...   e.g. tdm, tdm_paper, tdm_T10_u1,critic=structured
+sac_her, td3_her, ddpg_her [_plain][_u<gradient steps>]   Stable-Baselines3, hindsight goals, the inputs of tdm
 mpc   one-step model and random shooting"""
 
 
@@ -37,12 +37,12 @@ def make_agent(name: str) -> Agent:
         elif part not in ("her", "plain"):
             preset += f"_{part}" if preset else part
     if kind == "tdm" and not plain and "her" not in parts:
-        # A horizon that is named is measured by itself.
-        settings = ({"race": False} if "T" in numbers else {}) | dict(_setting(text) for text in assignments)
-        settings |= {"updates_per_step": numbers["u"]} if "u" in numbers else {}
+        # With a given horizon, the schedule is fixed.
+        settings = ({"mode_selection": False} if "T" in numbers else {}) | dict(_setting(text) for text in assignments)
+        settings |= {"gradient_steps": numbers["u"]} if "u" in numbers else {}
         return TemporalDifference(numbers.get("T"), preset, settings)
     if not assignments and kind in ("sac", "td3", "ddpg") and "her" in parts and not preset and "T" not in numbers:
-        return Baseline(kind, plain, updates_per_step=numbers.get("u", 1))
+        return Baseline(kind, plain, gradient_steps=numbers.get("u", 1))
     if name == "mpc":
         return ModelBased()
     raise ValueError(f"an agent is one of the following, got {name!r}\n{NAMES}")

@@ -22,7 +22,7 @@ from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.decision import Exploration
-from tdm_ros.training.evaluation import Policy, Situation, play
+from tdm_ros.training.evaluation import Policy, PolicyInput, rollout
 
 HIDDEN, LEARNING_RATE = 128, 1e-3
 _TINY = 1e-6
@@ -126,17 +126,17 @@ class ModelBased:
             start = store.total
             explore = Exploration(task.action.size, generator("train", run.seed, start))
 
-            def act(now: Situation, explore: Exploration = explore) -> NDArray[np.float32]:
-                if store.total < config.random_steps:
+            def act(now: PolicyInput, explore: Exploration = explore) -> NDArray[np.float32]:
+                if store.total < config.learning_starts:
                     return explore.random()
                 return self.plan(model, task, now, rng)
 
-            for step, last in play(trial.env, task, act, reset_seed("train", run.seed, start)):
+            for step, last in rollout(trial.env, task, act, reset_seed("train", run.seed, start)):
                 store.add(step, last)
-                if store.total == config.random_steps:
+                if store.total == config.learning_starts:
                     model.fit_scales(store.rows(np.arange(store.total)))
-                due = config.catch_up_updates + config.updates_per_step * (store.total - config.random_steps)
-                while store.total >= config.random_steps and updates < due:
+                due = config.initial_gradient_steps + config.gradient_steps * (store.total - config.learning_starts)
+                while store.total >= config.learning_starts and updates < due:
                     model.update(store.rows(store.draw(rng, (config.batch_size,))))
                     updates += 1
                 trial.after_step(store.total, updates, policy)
@@ -148,7 +148,9 @@ class ModelBased:
         rng = np.random.default_rng(np.random.SeedSequence([5, seed]))
         return lambda now: self.plan(model, task, now, rng)
 
-    def plan(self, model: DeltaModel, task: TaskSpec, now: Situation, rng: np.random.Generator) -> NDArray[np.float32]:
+    def plan(
+        self, model: DeltaModel, task: TaskSpec, now: PolicyInput, rng: np.random.Generator
+    ) -> NDArray[np.float32]:
         """First action, (A,), of the sequence whose predicted states are nearest to the goal on average."""
         shape = (self.length, self.sequences, task.action.size)
         actions = rng.uniform(-1, 1, shape).astype(np.float32)

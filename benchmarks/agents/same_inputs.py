@@ -13,7 +13,7 @@ from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.features import Features
 
 
-class Inputs:
+class NetworkInputs:
     """Holds the normaliser, which is frozen once the random phase is over; shared by all networks of an agent.
 
     Parameters
@@ -32,7 +32,7 @@ class Inputs:
         self.features = Features.fit(self._task, observations, self._near_scale)
 
     def of(self, seen: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Inputs of a batch: dict of (B, ...) -> (B, `Features.size`).
+        """NetworkInputs of a batch: dict of (B, ...) -> (B, `Features.size`).
 
         The horizon's input stays at zero steps left: these agents have no horizon, so that it is a constant to them.
         """
@@ -41,15 +41,15 @@ class Inputs:
 
 
 class SameInputs(BaseFeaturesExtractor):
-    """Features extractor around `Inputs`; nothing in it is learned.
+    """Features extractor around `NetworkInputs`; nothing in it is learned.
 
     Parameters
     ----------
     observation_space : gymnasium.spaces.Dict
-    inputs : Inputs
+    inputs : NetworkInputs
     """
 
-    def __init__(self, observation_space: gym.spaces.Dict, inputs: Inputs) -> None:
+    def __init__(self, observation_space: gym.spaces.Dict, inputs: NetworkInputs) -> None:
         super().__init__(observation_space, inputs.features.size)
         self.inputs = inputs
 

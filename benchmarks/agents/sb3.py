@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from stable_baselines3 import DDPG, SAC, TD3, HerReplayBuffer
 from stable_baselines3.common.noise import NormalActionNoise
 
-from benchmarks.agents.same_inputs import Inputs, SameInputs
+from benchmarks.agents.same_inputs import NetworkInputs, SameInputs
 from benchmarks.trial import Trial
 from tdm_ros.envs.goal_env import GoalEnv
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.decision import Exploration
-from tdm_ros.training.evaluation import Policy, Situation
+from tdm_ros.training.evaluation import Policy, PolicyInput
 
 GAMMA = 0.98
 KEYS = ("observation", "achieved_goal", "desired_goal")
@@ -73,23 +73,23 @@ def _plain(seen: dict[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
 
 
 @dataclass
-class Course:
+class TrainingCourse:
     """What `_Harnessed` needs to know of the run it is in.
 
     Parameters
     ----------
     env : HindsightEnv
-    random_steps, catch_up : int
+    learning_starts, catch_up : int
         Steps of random actions; updates when they are over.
-    inputs : Inputs or None
+    inputs : NetworkInputs or None
     judge : callable
         Called after the updates of each step, with the algorithm.
     """
 
     env: HindsightEnv
-    random_steps: int
+    learning_starts: int
     catch_up: int
-    inputs: Inputs | None
+    inputs: NetworkInputs | None
     judge: Callable[[Any], None]
     observations: list[NDArray[np.float32]] = field(default_factory=list)
 
@@ -97,13 +97,13 @@ class Course:
 class _Harnessed:
     """Mixed into an off-policy algorithm: our random phase, normaliser and catch-up, and a look after each step."""
 
-    course: Course
+    course: TrainingCourse
 
     def _sample_action(
         self, learning_starts: int, action_noise: Any = None, n_envs: int = 1
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         course = self.course
-        if self.num_timesteps >= course.random_steps:  # type: ignore[attr-defined]
+        if self.num_timesteps >= course.learning_starts:  # type: ignore[attr-defined]
             return super()._sample_action(0, action_noise, n_envs)  # type: ignore[misc]
         course.observations.append(self._last_obs["observation"][0].copy())  # type: ignore[attr-defined]
         action = course.env.exploration.random()[None]
@@ -118,7 +118,7 @@ class _Harnessed:
 
     def train(self, gradient_steps: int, batch_size: int) -> None:
         course = self.course
-        if self.num_timesteps == course.random_steps:  # type: ignore[attr-defined]
+        if self.num_timesteps == course.learning_starts:  # type: ignore[attr-defined]
             if course.inputs is not None:
                 course.inputs.freeze(np.array(course.observations))
             gradient_steps = course.catch_up
@@ -151,14 +151,14 @@ class Baseline:
         "sac", "td3" or "ddpg".
     plain : bool
         SB3's own concatenated raw inputs, instead of those that a TDM's networks have.
-    updates_per_step : int
+    gradient_steps : int
     config : TdmConfig
         Gives the sizes and the random phase that both sides share: width, batch, random steps, noise, near scale.
     """
 
     kind: str
     plain: bool = False
-    updates_per_step: int = 1
+    gradient_steps: int = 1
     config: TdmConfig = field(default_factory=TdmConfig)
     goals: int | None = None
     horizon: int | None = None
@@ -178,8 +178,8 @@ class Baseline:
         """Build the algorithm, ready to `learn` for ``steps`` steps."""
         config = self.config
         # Hindsight needs a whole episode before the first update.
-        random_steps = max(config.random_steps, task.episode_steps)
-        inputs = None if self.plain else Inputs(task, config.near_scale)
+        learning_starts = max(config.learning_starts, task.episode_steps)
+        inputs = None if self.plain else NetworkInputs(task, config.near_scale)
         shared: dict[str, Any] = {}
         if inputs is not None:
             shared = {"features_extractor_class": SameInputs, "features_extractor_kwargs": {"inputs": inputs}}
@@ -190,28 +190,28 @@ class Baseline:
             wrapped,
             replay_buffer_class=HerReplayBuffer,
             replay_buffer_kwargs={"n_sampled_goal": 4, "goal_selection_strategy": "future"},
-            learning_starts=random_steps - 1,
+            learning_starts=learning_starts - 1,
             buffer_size=steps + task.episode_steps,
             batch_size=config.batch_size,
             gamma=GAMMA,
             train_freq=1,
-            gradient_steps=self.updates_per_step,
+            gradient_steps=self.gradient_steps,
             action_noise=None
             if self.kind == "sac"
-            else NormalActionNoise(np.zeros(actions), np.full(actions, config.noise)),
-            policy_kwargs={"net_arch": [config.hidden, config.hidden], **shared},
+            else NormalActionNoise(np.zeros(actions), np.full(actions, config.action_noise_std)),
+            policy_kwargs={"net_arch": [config.hidden_size, config.hidden_size], **shared},
             seed=seed,
             device="cpu",
         )
-        catch_up = config.catch_up_updates * self.updates_per_step // config.updates_per_step
-        model.course = Course(wrapped, random_steps, max(catch_up, 1), inputs, lambda now: None)
+        catch_up = config.initial_gradient_steps * self.gradient_steps // config.gradient_steps
+        model.course = TrainingCourse(wrapped, learning_starts, max(catch_up, 1), inputs, lambda now: None)
         return model
 
 
 def policy_of(model: Any) -> Policy:
     """The deterministic policy of an algorithm."""
 
-    def act(now: Situation) -> NDArray[np.float32]:
+    def act(now: PolicyInput) -> NDArray[np.float32]:
         seen = dict(zip(KEYS, (now.observation, now.achieved, now.goal), strict=True))
         action: NDArray[np.float32] = model.predict(seen, deterministic=True)[0]
         return action

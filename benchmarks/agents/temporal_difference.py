@@ -13,7 +13,7 @@ from tdm_ros.training.checkpoint import INDEX, load_learner, save_checkpoint
 from tdm_ros.training.evaluation import Policy, actor_policy
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.metrics import EpisodeRow
-from tdm_ros.training.online import OnlineTrainer, Schedule
+from tdm_ros.training.online import OnlineTrainer, TrainingSchedule
 
 SAVES = 20
 """Checkpoints of a run; each is made at the end of an episode."""
@@ -53,7 +53,7 @@ class TemporalDifference:
     def configured(self, steps: int) -> TdmConfig:
         """The configuration of a run of ``steps`` steps; the schedules end there."""
         config = TdmConfig.preset(self.preset or "default")
-        return replace(config, **{**self.settings, "total_steps": steps})
+        return replace(config, **{**self.settings, "total_timesteps": steps})
 
     def train(self, trial: Trial) -> None:
         """Learn; a run that was killed goes on from the end of an episode."""
@@ -69,7 +69,7 @@ class TemporalDifference:
         saved = learner.transitions
 
         def policy() -> Policy | None:
-            trial.acts = learner.race.acts if learner.race else ""
+            trial.selected_mode = learner.mode_selection.selected if learner.mode_selection else ""
             return actor_policy(NumpyActor.from_bytes(learner.actor_bytes())) if learner.agent else None
 
         def on_episode(row: EpisodeRow) -> None:
@@ -83,5 +83,5 @@ class TemporalDifference:
             trial.after_step(learner.transitions, learner.updates, policy)
 
         # Judging goes through the trial's own environment; the trainer's is not used without validation.
-        OnlineTrainer(trial.env, trial.env, learner, Schedule(run.steps, 0), on_episode, on_step).run()
+        OnlineTrainer(trial.env, trial.env, learner, TrainingSchedule(run.steps, 0), on_episode, on_step).run()
         shutil.rmtree(folder, ignore_errors=True)

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
                 task,
                 arguments.episodes,
                 arguments.seed,
-                each=lambda distance: bar.update(),
+                on_episode=lambda distance: bar.update(),
             )
     except (ValueError, FileNotFoundError) as error:
         print(f"tdm_ros evaluate: {error}", file=sys.stderr)

@@ -111,7 +111,7 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         return self.task.sample_goal(rng)
 
     @property
-    def judged_goal(self) -> NDArray[np.float32]:
+    def evaluation_goal(self) -> NDArray[np.float32]:
         """Goal that the episode is scored by, (G,), independent of the present goal."""
         return self._goal.copy()
 
@@ -203,7 +203,7 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         }
 
     def _score(self, seen: Observation) -> dict[str, Any]:
-        distance = float(self.task.distance(seen["achieved_goal"], self.judged_goal))
+        distance = float(self.task.distance(seen["achieved_goal"], self.evaluation_goal))
         return {"distance": distance, "is_success": distance < self.task.success}
 
     def render(self) -> NDArray[np.uint8] | None:

@@ -373,7 +373,7 @@ class SupervisorParameters(TaskParameters):
     reset_every: int = parameter(10, "Episodes between two drives home.", "episodes", (1, 10**6), read_only=False)
     evaluate_reset_every: int = parameter(1, "The same during the evaluation.", "episodes", (1, 10**6))
     reset_timeout_s: float = parameter(15.0, "Time limit of a drive home, then FAULT.", "s", (1.0, 600.0))
-    exploration: float = parameter(
+    action_noise_std: float = parameter(
         0.2, "Initial standard deviation of the action noise; decays to 0.", "1", (0.0, 1.0), read_only=False
     )
     auto_start: bool = parameter(True, "Start automatically; false: wait for ~/start.")
@@ -402,7 +402,7 @@ class TrainerParameters(TaskParameters):
     publish_every_s: float = parameter(1.0, "Time between two publications of weights.", "s", (0.1, 60.0))
     checkpoint_every_s: float = parameter(10.0, "Time between two checkpoints.", "s", (1.0, 3600.0))
     drain_every_ms: float = parameter(20.0, "Maximum time between two reads of messages.", "ms", (1.0, 1000.0))
-    human_share: float = parameter(
+    operator_fraction: float = parameter(
         0.25, "Fraction of each batch that is drawn from the operator's transitions.", "1", (0.0, 0.5)
     )
     finish_s: float = parameter(10.0, "Time limit of the remaining updates when learning ends.", "s", (0.0, 600.0))
@@ -490,7 +490,9 @@ RENAMED: dict[str, dict[str, str]] = {
         "goal_low_m": "goal_box.low_m, with goal_box.enabled",
         "goal_high_m": "goal_box.high_m, with goal_box.enabled",
         "episode_steps": "episode_length.steps, with episode_length.enabled",
+        "exploration": "action_noise_std",
     },
+    "trainer": {"human_share": "operator_fraction"},
 }
 """New names of parameters of earlier versions, by node."""
 

@@ -19,7 +19,7 @@ from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.actor import NumpyActor
-from tdm_ros.tdm.decision import Aim, Decider, Decision, Exploration
+from tdm_ros.tdm.decision import Decision, Exploration, PolicyController, PolicySubgoal
 
 SUBGOAL_MAX_AGE_S = 10.0
 """Maximum age of a subgoal [s]; an episode lasts 2.5 or 5 s."""
@@ -38,7 +38,7 @@ class PolicyNode(LifecycleNode):
         self._names = list(self.task.action.names)
         self._reader = StateReader(self.task)
         rng = np.random.default_rng([4, self.given.seed])
-        self._decider = Decider(self.task, Exploration(self.task.action.size, rng))
+        self._controller = PolicyController(self.task, Exploration(self.task.action.size, rng))
         self._active = False
         self._commands: LifecyclePublisher | None = None
         self._inputs: list[Subscription] = []
@@ -78,7 +78,7 @@ class PolicyNode(LifecycleNode):
                 self._on_weights,
                 qos.LATCHED,
                 largest_bytes=LARGEST_WEIGHTS,
-                on_two=self._decider.distrust,
+                on_two=self._controller.reject_weights,
             ),
             listen(self, ArmState, "arm_state", self._on_state, qos.STATE),
         ]
@@ -127,7 +127,7 @@ class PolicyNode(LifecycleNode):
         self._received.add("arm_state")
         if not self._active or self._commands is None:
             return
-        decision, problem = self._decider.decide(sample)
+        decision, problem = self._controller.decide(sample)
         if problem:
             self.rejections.reject(f"no command: {problem}")
         if decision is not None:
@@ -153,11 +153,11 @@ class PolicyNode(LifecycleNode):
             self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
         self._received.add("episode")
-        self._decider.hear(announcement)
+        self._controller.set_episode(announcement)
 
     def _on_subgoal(self, message: Subgoal) -> None:
-        aim = to_aim(message)
-        problem = "" if aim.hold else check_vector(aim.goal, self.task.goal.size)
+        subgoal = to_subgoal(message)
+        problem = "" if subgoal.hold else check_vector(subgoal.goal, self.task.goal.size)
         if message.task != self.task.fingerprint:
             problem = "another task"
         elif not abs(age_s(self, message.header.stamp)) <= SUBGOAL_MAX_AGE_S:
@@ -165,38 +165,38 @@ class PolicyNode(LifecycleNode):
         if problem:
             self.rejections.reject(f"subgoal: {problem}", f"episode {message.episode}")
             return
-        self._decider.aim(aim)
+        self._controller.set_subgoal(subgoal)
 
     def _on_weights(self, message: PolicyWeights) -> None:
         problem = "another task" if message.task != self.task.fingerprint else ""
         if not problem:
             try:
-                problem = self._decider.take(NumpyActor.from_bytes(bytes(message.data)), int(message.version))
+                problem = self._controller.set_actor(NumpyActor.from_bytes(bytes(message.data)), int(message.version))
             except ValueError as error:
                 problem = str(error)
-                self._decider.distrust(problem)
+                self._controller.reject_weights(problem)
         if problem:
             self.rejections.reject("policy_weights", f"version {message.version}: {problem}")
 
     def on_callback_error(self, why: str) -> None:
         """Discard subgoals that may have been stored in part; the arm holds for lack of commands."""
-        self._decider.forget_aims()
+        self._controller.clear_subgoals()
 
     def _on_two_planners(self, why: str) -> None:
         """Pursue no subgoal of two planners."""
-        self._decider.forget_aims()
+        self._controller.clear_subgoals()
 
     def _values(self) -> dict[str, object]:
         received_all = {"arm_state", "episode"} <= self._received
         ready = self._active and received_all and bool(self._commands and self._commands.get_subscription_count())
-        version = self._decider.version
+        version = self._controller.version
         return {"ready": ready, "active": self._active, "answers": self._answers, "weights_version": version}
 
 
-def to_aim(message: Subgoal) -> Aim:
+def to_subgoal(message: Subgoal) -> PolicySubgoal:
     """Convert a subgoal; a status other than PLANNED and DIRECT requests a hold."""
     pursued = message.status in (Subgoal.PLANNED, Subgoal.DIRECT)
-    return Aim(
+    return PolicySubgoal(
         int(message.episode),
         int(message.start_cycle),
         int(message.steps_left),

@@ -122,7 +122,7 @@ class SupervisorNode(Node):
             reset_every=given.reset_every,
             evaluate_reset_every=given.evaluate_reset_every,
             reset_timeout=round(given.reset_timeout_s * self.task.rate_hz),
-            exploration=given.exploration,
+            exploration=given.action_noise_std,
             episode_steps=length or self.task.episode_steps,
             evaluate_steps=length or self._scene.evaluate_steps or self.task.episode_steps,
             auto_start=given.auto_start,

@@ -137,7 +137,9 @@ class TrainerNode(Node):
                 self.get_logger().error(f"{error}: kept in {set_aside(folder)}, learning begins anew from the log")
             duration_min = self.given.duration_min if self.given.duration_min != UNLIMITED else 0.0
             steps = round(duration_min * 60 * self.task.rate_hz) * self.given.arms
-            config = TdmConfig(total_steps=steps, human_share=self.given.human_share, race=False)
+            config = TdmConfig(
+                total_timesteps=steps, operator_fraction=self.given.operator_fraction, mode_selection=False
+            )
             learner = Learner(self.task, config, self.given.seed, compiled)
         live = OnlineLearner(learner)
         logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.fleet else ()
@@ -294,12 +296,14 @@ class TrainerNode(Node):
         agent, newest = self._live.learner.agent, self._newest
         if agent is None or newest is None or not self._map.get_subscription_count():
             return
-        from tdm_ros.training.reachability import reach_map
+        from tdm_ros.training.reachability import reachability_map
 
         step = newest.step
         height_m, steps = float(step.desired[2]), self.given.map_steps
         try:  # a subscriber must not end the learning
-            found = reach_map(agent, self.task, step.next_observation, step.next_achieved, height_m, steps, CELLS)
+            found = reachability_map(
+                agent, self.task, step.next_observation, step.next_achieved, height_m, steps, CELLS
+            )
         except ValueError as error:
             self.rejections.reject("reachability map", str(error))
             return

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.planning.space import Array, GoalSpace, Mask
-from tdm_ros.tdm.actor import NumpyActor, evaluate, linearise
+from tdm_ros.tdm.actor import NumpyActor, forward, linearise
 
 Pull = Callable[[Array], tuple[Array, Array]]
 """Gradient with respect to the points, (M, B, G), to gradients with respect to achieved and goal, (B, G) each."""
@@ -82,8 +82,8 @@ class ReachModel(Model):
     def __init__(self, actor: NumpyActor) -> None:
         if actor.critic is None:
             raise ValueError(
-                f'a plan needs critics that predict points; these weights act by "{actor.running}" and hold none: '
-                'learn with TdmConfig.running "align"'
+                f'a plan needs critics; weights of the horizon schedule "{actor.horizon_schedule}" have none: '
+                'learn with TdmConfig.horizon_schedule "segments"'
             )
         self.actor, self._critic = actor, actor.critic
         features = self._features = actor.features
@@ -94,8 +94,8 @@ class ReachModel(Model):
     def predict(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> Array:
         actor = self.actor
         x = self._features.inputs(observation, achieved, goal, steps_left)
-        action = np.tanh(evaluate(actor.layers, x, actor.layer_norm)[0, :, : self._actions])
-        out = evaluate(self._critic, np.concatenate([x, action], axis=-1), actor.layer_norm)
+        action = np.tanh(forward(actor.layers, x, actor.layer_norm)[0, :, : self._actions])
+        out = forward(self._critic, np.concatenate([x, action], axis=-1), actor.layer_norm)
         return self._origin(achieved) + out * self._size(steps_left)
 
     def linearise(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> tuple[Array, Pull]:
@@ -110,7 +110,7 @@ class ReachModel(Model):
             both = pull_critic(slope * size)
             head = np.zeros_like(heads)
             head[0, :, : self._actions] = both[:, features.size :] * (1 - action * action)
-            here, there = features.pull(both[:, : features.size] + pull_actor(head), achieved, goal)
+            here, there = features.vjp(both[:, : features.size] + pull_actor(head), achieved, goal)
             return (here + slope.sum(axis=0) if actor.residual else here), there
 
         return self._origin(achieved) + out * size, pull
@@ -122,7 +122,7 @@ class ReachModel(Model):
     def _size(self, steps_left: Array) -> Array:
         """Unit of the critics' output [goal unit]."""
         scale = self._features.goal_scale
-        return self._features.reach(steps_left)[:, None] * scale if self.actor.residual else scale
+        return self._features.reachable_distance(steps_left)[:, None] * scale if self.actor.residual else scale
 
 
 def predicted_misses(

@@ -72,14 +72,14 @@ def sample_batches(
     mix: GoalMix,
     shape: tuple[int, int],
     rng: np.random.Generator,
-    human_share: float = 0.0,
+    operator_fraction: float = 0.0,
     horizon: int | None = None,
 ) -> Batch:
     """Draw ``shape = (N, B)`` transitions and relabel their goals and horizons.
 
-    Several batches are drawn at once because the cost is mostly per call. A fraction ``human_share``, in [0, 1], is
-    drawn from the operator's transitions, if there are any, and the rest from all. ``horizon`` is the largest
-    ``steps_left``, by default the task's [steps].
+    Several batches are drawn at once because the cost is mostly per call. A fraction of ``operator_fraction``, in
+    [0, 1], is drawn from the operator's transitions, if there are any, and the rest from all. ``horizon`` is the
+    longest ``steps_left``, by default the task's [steps].
 
     Raises
     ------
@@ -89,8 +89,8 @@ def sample_batches(
     Source: hindsight goals and uniform horizons as in Pong et al. 2018, section 4; the "box" and "near" goals are ours.
     """
     index = store.draw(rng, shape)
-    if human_share and len(human := store.human()):
-        by_operator = rng.random(shape) < human_share
+    if operator_fraction and len(human := store.human()):
+        by_operator = rng.random(shape) < operator_fraction
         index[by_operator] = rng.choice(human, int(by_operator.sum()))
     rows = store.rows(index)
     horizon = store.task.horizon if horizon is None else horizon

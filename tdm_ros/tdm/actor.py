@@ -16,16 +16,16 @@ Layers = list[tuple[Array, Array]]
 """Weight (M, inputs, outputs) and bias (M, 1, outputs) of each layer of M networks side by side."""
 LAYER_NORM_EPS = 1e-5
 BLOCK = 512
-"""Rows that are evaluated at a time: what lies between two layers then stays in the processor's cache."""
+"""Rows that are evaluated at a time, so that the hidden activations fit into the processor's cache."""
 
 
 def read_layers(tensors: dict[str, NDArray[Any]], network: str, inputs: int) -> Layers:
-    """The three layers ``network.weight0`` and so on, for ``inputs`` inputs.
+    """Read the three layers of a network: ``network.weight0``, ``network.bias0`` and so on, for ``inputs`` inputs.
 
     Raises
     ------
     ValueError
-        If one is missing, not finite, or of a size that does not fit the others.
+        If a tensor is missing, not finite, or of a size that does not fit the others.
     """
     layers: Layers = []
     for layer in range(3):
@@ -37,10 +37,12 @@ def read_layers(tensors: dict[str, NDArray[Any]], network: str, inputs: int) -> 
     return layers
 
 
-def evaluate(layers: Layers, x: Array, layer_norm: bool) -> Array:
-    """Networks (M members) on rows: (B, inputs) -> (M, B, outputs)."""
+def forward(layers: Layers, x: Array, layer_norm: bool) -> Array:
+    """Evaluate M networks side by side: (B, inputs) -> (M, B, outputs)."""
     if len(x) > BLOCK:
-        return np.concatenate([evaluate(layers, x[at : at + BLOCK], layer_norm) for at in range(0, len(x), BLOCK)], 1)
+        return np.concatenate(
+            [forward(layers, x[start : start + BLOCK], layer_norm) for start in range(0, len(x), BLOCK)], 1
+        )
     for weight, bias in layers[:-1]:
         x = x @ weight
         x += bias
@@ -53,7 +55,7 @@ def evaluate(layers: Layers, x: Array, layer_norm: bool) -> Array:
 
 
 def linearise(layers: Layers, x: Array, layer_norm: bool) -> tuple[Array, Callable[[Array], Array]]:
-    """Evaluate, and keep what the gradient needs.
+    """Evaluate M networks, and return their vector-Jacobian product with respect to the inputs.
 
     Parameters
     ----------
@@ -64,37 +66,37 @@ def linearise(layers: Layers, x: Array, layer_norm: bool) -> tuple[Array, Callab
     Returns
     -------
     out : (M, B, outputs)
-        As `evaluate`.
-    pull : callable
-        Takes the gradient of a number with respect to ``out``, (M, B, outputs), gives that with respect to ``x``,
-        (B, inputs), summed over the members.
+        As `forward`.
+    vjp : callable
+        Gradient of a scalar with respect to ``out``, (M, B, outputs), to the one with respect to ``x``, (B, inputs),
+        summed over the members.
     """
-    kept: list[tuple[Array, Array | None]] = []
+    hidden: list[tuple[Array, Array | None]] = []
     for weight, bias in layers[:-1]:
         x = x @ weight + bias
-        width: Array | None = None
+        std: Array | None = None
         if layer_norm:
             x = x - _mean(x)
-            width = np.sqrt(_mean(x * x) + np.float32(LAYER_NORM_EPS))
-            x = x / width
-        kept.append((x, width))
+            std = np.sqrt(_mean(x * x) + np.float32(LAYER_NORM_EPS))
+            x = x / std
+        hidden.append((x, std))
         x = np.maximum(x, 0)
     last, bias = layers[-1]
 
-    def pull(slope: Array) -> Array:
-        slope = slope @ last.swapaxes(1, 2)
-        for (weight, _), (normal, width) in zip(reversed(layers[:-1]), reversed(kept), strict=True):
-            slope = slope * (normal > 0)
-            if width is not None:
-                slope = (slope - _mean(slope) - normal * _mean(slope * normal)) / width
-            slope = slope @ weight.swapaxes(1, 2)
-        return slope.sum(axis=0)
+    def vjp(gradient: Array) -> Array:
+        gradient = gradient @ last.swapaxes(1, 2)
+        for (weight, _), (normalised, std) in zip(reversed(layers[:-1]), reversed(hidden), strict=True):
+            gradient = gradient * (normalised > 0)
+            if std is not None:
+                gradient = (gradient - _mean(gradient) - normalised * _mean(gradient * normalised)) / std
+            gradient = gradient @ weight.swapaxes(1, 2)
+        return gradient.sum(axis=0)
 
-    return x @ last + bias, pull
+    return x @ last + bias, vjp
 
 
 def _mean(x: Array) -> Any:
-    """Over the last axis, which is kept; on small arrays NumPy's own takes twice as long."""
+    """Mean over the last axis, which is kept; faster than `numpy.mean` on small arrays."""
     return np.add.reduce(x, axis=-1, keepdims=True) * np.float32(1 / x.shape[-1])
 
 
@@ -108,27 +110,24 @@ def _finite(tensors: dict[str, NDArray[Any]], name: str) -> Array:
 
 LOG_STD = (-5.0, 1.0)
 """Range of the log standard deviation of a stochastic actor, before the tanh."""
-MARGIN = 0.1
-"""The shortest horizon is chosen that promises all but this part of what the best one gains over a single step."""
-
-
-Running = Literal["align", "fine", "hold", "cycle"]
-"""How the horizon goes while acting; `TdmConfig.running` says it in words."""
-PARTS: dict[str, int] = {"align": 1, "fine": 3}
-"""Into how many the last part of an episode is gone again, by the name of the way to run."""
-
-
-def running_tensor(running: Running) -> dict[str, NDArray[Any]]:
-    """What tells a `NumpyActor` how to run: as `Running`."""
-    return {"actor.running": np.frombuffer(running.encode(), np.uint8).copy()}
-
-
+HORIZON_TOLERANCE = 0.1
+"""The shortest horizon is selected whose predicted distance exceeds the smallest one by at most this fraction of the
+improvement over a single step."""
+HorizonSchedule = Literal["segments", "fine_segments", "hold", "cycle"]
+"""How ``steps_left`` is set while acting; see `TdmConfig.horizon_schedule`."""
+LAST_SEGMENT_PARTS: dict[str, int] = {"segments": 1, "fine_segments": 3}
+"""Number of parts into which the last segment of an episode is divided, by horizon schedule."""
 LARGEST_BYTES = 64_000_000
-"""Weights of a hand's policy are some 1 MB; more than this is none."""
+"""Upper bound of the size of a policy; typical is 1 MB."""
 
 
-def _single(array: NDArray[Any]) -> NDArray[Any]:
-    """Numbers with a fraction as float32, which everything here computes in."""
+def horizon_schedule_tensor(schedule: HorizonSchedule) -> dict[str, NDArray[Any]]:
+    """The tensor that sets the horizon schedule of a `NumpyActor`."""
+    return {"actor.horizon_schedule": np.frombuffer(schedule.encode(), np.uint8).copy()}
+
+
+def _as_float32(array: NDArray[Any]) -> NDArray[Any]:
+    """Convert floating-point numbers of any precision to float32."""
     return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
@@ -138,8 +137,8 @@ class NumpyActor:
     Parameters
     ----------
     tensors : dict of str to array
-        ``actor.*`` (weights and how to run them), ``features.*`` (normaliser), for the choice of the horizon
-        ``critic.*``, as `TdmAgent.actor_tensors` gives them.
+        ``actor.*`` (weights and horizon schedule), ``features.*`` (normaliser) and, for schedules that select the
+        horizon, ``critic.*``, as `TdmAgent.actor_tensors` returns them.
 
     Raises
     ------
@@ -149,14 +148,14 @@ class NumpyActor:
 
     def __init__(self, tensors: dict[str, NDArray[Any]]) -> None:
         self.features = Features.from_tensors(tensors)
-        for name in ("actor.running", "actor.layer_norm", "actor.stochastic", "critic.residual"):
+        for name in ("actor.horizon_schedule", "actor.layer_norm", "actor.stochastic", "critic.residual"):
             if name not in tensors:
                 raise ValueError(f"the weights lack {name}; they were written by another version")
         self.rng: np.random.Generator | None = None
-        """With one, a stochastic policy samples its actions."""
-        self.running = bytes(tensors["actor.running"]).decode()
-        if self.running not in get_args(Running):
-            raise ValueError(f"actor.running must be one of {', '.join(get_args(Running))}, got {self.running!r}")
+        """Source of the samples of a stochastic policy; None: it acts by its mean."""
+        self.horizon_schedule = bytes(tensors["actor.horizon_schedule"]).decode()
+        if self.horizon_schedule not in (known := get_args(HorizonSchedule)):
+            raise ValueError(f"actor.horizon_schedule must be one of {', '.join(known)}, got {self.horizon_schedule!r}")
         self.layer_norm = bool(tensors["actor.layer_norm"][0])
         self.residual = bool(tensors["critic.residual"][0])
         self.layers = read_layers(tensors, "actor", self.features.size)
@@ -164,48 +163,46 @@ class NumpyActor:
         per_action = 2 if self.stochastic else 1
         self._actions = self.layers[-1][1].shape[-1] // per_action
         self.critic: Layers | None = None
-        if self.running in PARTS:
+        if self.horizon_schedule in LAST_SEGMENT_PARTS:
             self.critic = read_layers(tensors, "critic", self.features.size + self._actions)
             goals, outputs = len(self.features.goal_scale), self.critic[-1][1].shape[-1]
             if outputs != goals:
-                raise ValueError(
-                    f"a critic that chooses must have {goals} outputs, one a goal dimension, got {outputs}"
-                )
+                raise ValueError(f"a critic must have {goals} outputs, one per goal dimension, got {outputs}")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> NumpyActor:
-        """Read a safetensors blob.
+        """Read the bytes of a safetensors file.
 
         Raises
         ------
         ValueError
-            If it is not one, or does not hold an actor.
+            If they are not a safetensors file, or do not contain an actor.
         """
         if len(data) > LARGEST_BYTES:
             raise ValueError(f"weights of {len(data)} bytes, expected at most {LARGEST_BYTES}")
         try:
-            tensors = {name: _single(array) for name, array in load(data).items()}
+            tensors = {name: _as_float32(array) for name, array in load(data).items()}
             actor = cls(tensors)
-            actor.rehearse()
+            actor.check_outputs()
         except ValueError:
             raise
-        except Exception as error:  # foreign bytes: an unknown type of number, an empty tensor, a size that lies
-            raise ValueError(f"not a safetensors blob of an actor: {type(error).__name__}: {error}") from error
+        except Exception as error:  # arbitrary bytes: an unknown dtype, an empty tensor, a wrong size
+            raise ValueError(f"not the safetensors file of an actor: {type(error).__name__}: {error}") from error
         return actor
 
-    def rehearse(self) -> None:
-        """Act once in every way, so that tensors which do not fit together show now, not while the arm moves.
+    def check_outputs(self) -> None:
+        """Compute an action for the shortest, the longest and the selected horizon, so that errors occur at loading.
 
         Raises
         ------
         ValueError
-            If an action has another size, or is not finite.
+            If an action has the wrong size, or is not finite.
         """
         observations, goals, actions = self.sizes
         seen, goal = np.broadcast_to(self.features.mean, (observations,)), np.zeros(goals, np.float32)
         acted = [self.act(seen, goal, goal, left) for left in (0, self.features.horizon)]
         if self.critic is not None:
-            acted.append(self.options(seen, goal, goal, self.features.horizon)[0])
+            acted.append(self.select_horizon(seen, goal, goal, self.features.horizon)[0])
         if any(action.shape != (actions,) or not np.isfinite(action).all() for action in acted):
             raise ValueError(f"an actor must give {actions} finite numbers, got {[a.tolist() for a in acted]}")
 
@@ -215,30 +212,30 @@ class NumpyActor:
         return len(self.features.mean), len(self.features.goal_scale), self._actions
 
     def steps_left(self, time: int, remaining: int) -> int:
-        """The horizon to act with [steps], ``time`` steps after the start, with ``remaining`` after the next state."""
+        """Horizon by the schedule [steps], ``time`` steps after the start, ``remaining`` steps after the next state."""
         longest = self.features.horizon + 1
-        if self.running == "cycle":
+        if self.horizon_schedule == "cycle":
             return longest - 1 - time % longest
-        if self.running == "hold":
+        if self.horizon_schedule == "hold":
             return max(longest - 1 - time, 0)
         whole = time + max(remaining, 0) + 1
         parts = -(-whole // longest)
         last = whole * (parts - 1) // parts
-        again = PARTS[self.running]
+        last_parts = LAST_SEGMENT_PARTS[self.horizon_schedule]
         ends = [whole * part // parts for part in range(1, parts)]
-        ends += [last + (whole - last) * part // again for part in range(1, again + 1)]
+        ends += [last + (whole - last) * part // last_parts for part in range(1, last_parts + 1)]
         return next(end for end in ends if end > time) - time - 1
 
     def act(self, observation: Array, achieved: Array, goal: Array, steps_left: int) -> Array:
-        """Choose an action.
+        """Compute an action.
 
         Parameters
         ----------
         observation : (O,) float32
         achieved, goal : (G,) float32 [goal unit]
         steps_left : int
-            Further steps after the next state [steps]. More than the longest horizon are gone in several of them, of
-            which the last one runs out in time.
+            Further steps after the next state [steps]. A number larger than the longest horizon is divided into several
+            horizons, of which the last one ends in time.
 
         Returns
         -------
@@ -248,16 +245,19 @@ class NumpyActor:
         x = self.features.inputs(observation, achieved, goal, np.asarray(left, np.float32))
         return self._act(x[None])[0]
 
-    def options(self, observation: Array, achieved: Array, goal: Array, most: int) -> tuple[Array, int, Array]:
-        """Weigh the horizons 0 .. ``most`` by what the critics promise.
+    def select_horizon(
+        self, observation: Array, achieved: Array, goal: Array, longest: int
+    ) -> tuple[Array, int, Array]:
+        """Select the shortest of the horizons 0 .. ``longest`` whose predicted distance is about the smallest.
 
         Returns
         -------
         tuple
-            Action (A,) of the chosen horizon, that horizon [steps], and the promised distances [parts of goal scale].
+            Action (A,) of the selected horizon, that horizon [steps], and the predicted distance of each horizon,
+            (longest + 1,) [1, multiples of the goal scale].
         """
-        assert self.critic is not None, "only a policy that chooses has critics"
-        horizons = np.arange(most + 1, dtype=np.float32)
+        assert self.critic is not None, "only policies that select the horizon have critics"
+        horizons = np.arange(longest + 1, dtype=np.float32)
         count = len(horizons)
         x = self.features.inputs(
             np.broadcast_to(observation, (count, len(observation))),
@@ -266,18 +266,18 @@ class NumpyActor:
             horizons,
         )
         actions = self._act(x)
-        out = evaluate(self.critic, np.concatenate([x, actions], axis=-1), self.layer_norm)
+        out = forward(self.critic, np.concatenate([x, actions], axis=-1), self.layer_norm)
         if self.residual:
-            gap = out * self.features.reach(horizons)[:, None] - self.features.gap(achieved, goal)
+            gap = out * self.features.reachable_distance(horizons)[:, None] - self.features.gap(achieved, goal)
         else:
             gap = out - self.features.place(goal)
-        promised = np.linalg.norm(gap, axis=-1).max(axis=0)
-        best = promised.min()
-        chosen = int(np.argmax(promised <= best + MARGIN * (promised[0] - best)))
-        return actions[chosen], chosen, promised
+        distances = np.linalg.norm(gap, axis=-1).max(axis=0)
+        best = distances.min()
+        selected = int(np.argmax(distances <= best + HORIZON_TOLERANCE * (distances[0] - best)))
+        return actions[selected], selected, distances
 
     def _act(self, x: Array) -> Array:
-        out = evaluate(self.layers, x, self.layer_norm)[0]
+        out = forward(self.layers, x, self.layer_norm)[0]
         if self.stochastic and self.rng is not None:
             mean, spread = out[:, : self._actions], np.tanh(out[:, self._actions :])
             std = np.exp(LOG_STD[0] + 0.5 * (LOG_STD[1] - LOG_STD[0]) * (spread + 1))
@@ -285,22 +285,22 @@ class NumpyActor:
         return np.tanh(out[:, : self._actions])
 
 
-class Pursuit:
-    """Pursues goals that have no deadline with a policy that chooses its horizon.
+class HorizonSelector:
+    """Pursues goals without a deadline, with a policy that selects its horizon.
 
-    A fresh choice at every step may put off for ever what can be had within the horizon at any time. So a chosen
-    horizon is a promise: it runs down, or is replaced by a shorter one, before the next is chosen freely.
+    A free selection at every step can postpone the goal forever. Therefore a selected horizon counts down, or is
+    replaced by a shorter one, before the next free selection.
     """
 
     def __init__(self) -> None:
         self._goal: Array | None = None
-        self._most = 0
+        self._longest = 0
 
     def act(self, actor: NumpyActor, observation: Array, achieved: Array, goal: Array) -> Array:
-        """Choose an action, (A,) in [-1, 1], as `NumpyActor.act`; another goal starts anew."""
+        """Compute an action, (A,) in [-1, 1], as `NumpyActor.act`; a different goal resets the selection."""
         horizon = actor.features.horizon
         if self._goal is None or not np.array_equal(self._goal, goal):
-            self._goal, self._most = goal.copy(), horizon
-        action, chosen, _ = actor.options(observation, achieved, goal, min(self._most, horizon))
-        self._most = chosen - 1 if chosen > 0 else horizon
+            self._goal, self._longest = goal.copy(), horizon
+        action, selected, _ = actor.select_horizon(observation, achieved, goal, min(self._longest, horizon))
+        self._longest = selected - 1 if selected > 0 else horizon
         return action

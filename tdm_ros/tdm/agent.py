@@ -1,4 +1,4 @@
-"""TDM agent: its networks, its updates, its predictions."""
+"""TDM agent: networks, updates, predictions."""
 
 from __future__ import annotations
 
@@ -12,34 +12,35 @@ from torch import Tensor
 
 from tdm_ros.replay import Batch
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.tdm.actor import PARTS, Running, running_tensor
+from tdm_ros.tdm.actor import LAST_SEGMENT_PARTS, HorizonSchedule, horizon_schedule_tensor
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
-from tdm_ros.tdm.update import CapturedStep, Inputs, MlpStack, Step, Update
+from tdm_ros.tdm.update import CapturedStep, MlpStack, Update, UpdateBatch, UpdateFunction
 
 _SHIFTS = (0, 32, 64, 96)
-"""A generator's 128 bit numbers are kept as four words of 32 bit each."""
+"""The 128 bit numbers of a generator are stored as four words of 32 bit each."""
 
 
 def usable_device(name: str) -> str:
-    """``name``, if PyTorch has that device here: "cpu", "cuda" or "cuda:N".
+    """Return ``name`` if it is a device of this machine that PyTorch can use: "cpu", "cuda" or "cuda:N".
 
     Raises
     ------
     ValueError
-        If not.
+        If it is not.
     """
     kind, _, number = name.partition(":")
     found = torch.cuda.device_count()
     if name == "cpu" or (kind == "cuda" and (number or "0").isdecimal() and int(number or 0) < found):
         return name
-    has = f'"cpu" and {found} of CUDA' if found else '"cpu" alone'
-    here = f"PyTorch {torch.__version__} has {has} here"
-    raise ValueError(f'device must be "cpu", "cuda" or "cuda:N", got "{name}"; {here}')
+    devices = f'"cpu" and {found} CUDA devices' if found else '"cpu" only'
+    raise ValueError(
+        f'device must be "cpu", "cuda" or "cuda:N", got "{name}"; PyTorch {torch.__version__} finds {devices}'
+    )
 
 
 class Losses(NamedTuple):
-    """What an update reports, in parts of what is within reach: the critics' squared error, the distance expected."""
+    """Mean of the critics' loss, and mean distance that the first critic predicts [multiples of the reachable one]."""
 
     critic: float
     actor: float
@@ -48,31 +49,31 @@ class Losses(NamedTuple):
 class TdmAgent:
     """Temporal difference model, after Pong et al., ICLR 2018.
 
-    A critic predicts ``f(s, a, g, steps_left)``, the point that will be reached, as a motion from where the agent is;
-    ``Q = -|f - g|`` per goal dimension. Motions and distances are measured in what is within reach in the time that is
-    left (`Features.reach`), so that a centimetre counts as much when one step is left as a hand's breadth when ten are.
-    `TdmConfig` has the other forms.
+    A critic predicts ``f(s, a, g, steps_left)``, the point that is reached after ``steps_left + 1`` more steps, as a
+    displacement from the present one; ``Q = -|f - g|`` per goal dimension. Displacements and distances are divided by
+    the distance that is reachable in that time (`Features.reachable_distance`), so that errors of short horizons have
+    the same weight as those of long ones. `TdmConfig` lists the other forms.
 
     Parameters
     ----------
     task : TaskSpec
     config : TdmConfig
     features : Features
-        With the frozen statistics of the observations.
+        With the statistics of the observations, which do not change.
     seed : int
         Of the initial weights.
     compiled : bool
-        Whether `torch.compile` makes one kernel of the update (about a third faster on a CPU; the first call then
-        takes half a minute, a few seconds when PyTorch's cache is warm, and needs a C++ compiler).
+        Whether the update is compiled by `torch.compile`, which needs a C++ compiler. The first call then takes up to
+        half a minute.
     device : str
-        Where to learn: "cpu", or "cuda", "cuda:1" for a GPU, where the update is captured as a graph.
+        Device of the updates: "cpu", or "cuda", "cuda:1" for a GPU, where the update is a CUDA graph.
 
     Raises
     ------
     ValueError
-        If PyTorch has no such device here.
+        If PyTorch cannot use the device.
 
-    Source: arXiv 1802.09081, equation 3 and section 5; docs/algorithm.md numbers the differences.
+    Source: arXiv 1802.09081, equation 3 and section 5; docs/algorithm.md lists the differences.
     """
 
     def __init__(
@@ -86,65 +87,67 @@ class TdmAgent:
     ) -> None:
         self.task, self.config, self.features, self.device = task, config, features, usable_device(device)
         goals, actions = task.goal.size, task.action.size
-        outputs = goals if config.vector or config.critic != "unstructured" else 1
+        outputs = goals if config.vector_distance or config.critic != "unstructured" else 1
         per_action = 2 if config.backbone == "sac" else 1
-        body = (config.hidden, config.layer_norm)
-        self.critic = MlpStack(config.critics, features.size + actions, body[0], outputs, body[1])
-        self.actor = MlpStack(1, features.size, body[0], actions * per_action, body[1])
+        size, layer_norm = config.hidden_size, config.layer_norm
+        self.critic = MlpStack(config.critics, features.size + actions, size, outputs, layer_norm)
+        self.actor = MlpStack(1, features.size, size, actions * per_action, layer_norm)
         self._update = Update(self.critic, self.actor, config, actions)
         generator = torch.Generator().manual_seed(seed)
         learned = {"critic": self.critic.initial(generator), "actor": self.actor.initial(generator)}
         self._state = {name: value.to(device) for name, value in self._update.start(learned).items()}
         self._noise = np.random.default_rng(np.random.SeedSequence([4, seed]))
         self.updates = 0
-        self._step: Step = torch.compile(self._update.step_functional) if compiled else self._update.step
+        self._step: UpdateFunction = torch.compile(self._update.step_functional) if compiled else self._update.step
         if self.device.startswith("cuda"):
             self._step = CapturedStep(self._step)
 
     def update(self, batches: Batch, progress: float = 0.0) -> Losses:
-        """Make one gradient update from each of N batches; ``progress`` in [0, 1] sets the learning rate."""
-        rate = self.config.learning_rate * (1 - progress * (1 - self.config.final_learning_rate))
+        """Make one gradient update per batch, of N; ``progress`` in [0, 1] determines the learning rate."""
+        rate = self.config.learning_rate * (1 - progress * (1 - self.config.final_learning_rate_factor))
         losses, inputs = [], self._inputs(batches)
-        counts = range(self.updates + 1, self.updates + 1 + len(inputs.now))
-        numbers = torch.tensor([(rate, count, count % self.config.actor_every == 0) for count in counts])
+        counts = range(self.updates + 1, self.updates + 1 + len(inputs.inputs))
+        numbers = torch.tensor([(rate, count, count % self.config.policy_delay == 0) for count in counts])
         for *parts, number in zip(*inputs, numbers.to(self.device), strict=True):
             self.updates += 1
-            self._state, loss = self._step(self._state, Inputs(*parts), number)
+            self._state, loss = self._step(self._state, UpdateBatch(*parts), number)
             losses.append(loss)
         critic, actor = torch.stack(losses).mean(dim=0).tolist()
         return Losses(critic, actor)
 
     def copy_targets(self) -> None:
-        """Copy the learned networks into the target ones (the paper's hard update)."""
+        """Copy the learned networks to the target networks (hard update)."""
         for name in ("critic", "actor"):
             self._state[f"target_{name}"] = self._state[name].detach().clone()
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
-    def _inputs(self, batches: Batch) -> Inputs:
-        steps_later = np.maximum(batches.steps_left - 1, 0)
-        reach = self.features.reach(batches.steps_left)[..., None]
-        reach_later = self.features.reach(steps_later)[..., None]
-        gap_later = self.features.gap(batches.next_achieved, batches.goal) / reach_later
+    def _inputs(self, batches: Batch) -> UpdateBatch:
+        next_steps_left = np.maximum(batches.steps_left - 1, 0)
+        reachable = self.features.reachable_distance(batches.steps_left)[..., None]
+        next_reachable = self.features.reachable_distance(next_steps_left)[..., None]
+        next_gap = self.features.gap(batches.next_achieved, batches.goal) / next_reachable
         residual = self.config.critic == "residual"
         place = self.features.place(batches.goal)
         draws = (2, *batches.action.shape) if self._update.draws else (2, *batches.action.shape[:1], 0)
         noise = self._noise.standard_normal(draws, np.float32)
         arrays = dict(
-            now=self.features.inputs(batches.observation, batches.achieved, batches.goal, batches.steps_left),
+            inputs=self.features.inputs(batches.observation, batches.achieved, batches.goal, batches.steps_left),
             action=batches.action,
-            aim=self.features.gap(batches.achieved, batches.goal) / reach if residual else place / reach,
-            later=self.features.inputs(batches.next_observation, batches.next_achieved, batches.goal, steps_later),
-            aim_later=gap_later if residual else place / reach_later,
-            miss_later=np.abs(gap_later),
-            pays_now=((batches.steps_left == 0) | batches.terminated)[..., None],
-            reach=reach,
-            reach_later=reach_later,
+            target=(self.features.gap(batches.achieved, batches.goal) if residual else place) / reachable,
+            next_inputs=self.features.inputs(
+                batches.next_observation, batches.next_achieved, batches.goal, next_steps_left
+            ),
+            next_target=next_gap if residual else place / next_reachable,
+            next_distance=np.abs(next_gap),
+            done=((batches.steps_left == 0) | batches.terminated)[..., None],
+            reachable=reachable,
+            next_reachable=next_reachable,
             noise=noise[0],
-            noise_later=noise[1],
+            next_noise=noise[1],
         )
-        return Inputs(**{name: self._tensor(array) for name, array in arrays.items()})
+        return UpdateBatch(**{name: self._tensor(array) for name, array in arrays.items()})
 
     @torch.no_grad()
     def predict(
@@ -154,7 +157,7 @@ class TdmAgent:
         goal: NDArray[np.float32],
         steps_left: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Where the policy will be after ``steps_left + 1`` more steps, by each of the M critics.
+        """Point that the policy reaches after ``steps_left + 1`` more steps, as predicted by each of M critics.
 
         Parameters
         ----------
@@ -169,33 +172,33 @@ class TdmAgent:
         Raises
         ------
         ValueError
-            If the critics are unstructured: they predict distances, not points.
+            If the critics are unstructured: they predict distances instead of points.
         """
         if self.config.critic == "unstructured":
             raise ValueError(
-                "an unstructured critic predicts a distance and no point: "
+                "an unstructured critic predicts a distance instead of a point: "
                 'learn with TdmConfig.critic "residual" or "structured"'
             )
         features = self.features
         x = self._tensor(features.inputs(observation, achieved, goal, steps_left))
-        action = self._update.mean_action(self._state["average_actor"], x)
+        action = self._update.mean_action(self._state["actor_ema"], x)
         out = self.critic(self._state["critic"], torch.cat([x, action], -1)).cpu().numpy()
         if self.config.critic == "residual":
-            point = achieved + out * features.goal_scale * features.reach(steps_left)[:, None]
+            point = achieved + out * features.goal_scale * features.reachable_distance(steps_left)[:, None]
         else:
             point = features.goal_centre + out * features.goal_scale
         return point.astype(np.float32)
 
-    def actor_tensors(self, running: Running | None = None) -> dict[str, NDArray[Any]]:
-        """What acts, as arrays for `NumpyActor`: the averaged actor, the normaliser, the critics that choose.
+    def actor_tensors(self, schedule: HorizonSchedule | None = None) -> dict[str, NDArray[Any]]:
+        """Arrays for `NumpyActor`: the averaged actor, the normaliser, and the critics if they select the horizon.
 
-        It is run as ``running`` says, by default as the configuration does.
+        ``schedule`` replaces the horizon schedule of the configuration.
         """
         tensors = self.features.tensors()
-        running = running or self.config.running
-        tensors |= running_tensor(running)
-        networks = {"actor": (self.actor, "average_actor")}
-        if running in PARTS:
+        schedule = schedule or self.config.horizon_schedule
+        tensors |= horizon_schedule_tensor(schedule)
+        networks = {"actor": (self.actor, "actor_ema")}
+        if schedule in LAST_SEGMENT_PARTS:
             networks["critic"] = (self.critic, "target_critic")
         for name, (shape, key) in networks.items():
             for number, part in enumerate(shape.layers(self._state[key].detach())):
@@ -206,23 +209,25 @@ class TdmAgent:
         tensors["critic.residual"] = np.array([self.config.critic == "residual"])
         return tensors
 
-    def actor_bytes(self, running: Running | None = None) -> bytes:
-        """The same as a safetensors blob, for `NumpyActor.from_bytes`."""
-        return save(self.actor_tensors(running))
+    def actor_bytes(self, schedule: HorizonSchedule | None = None) -> bytes:
+        """The same as the bytes of a safetensors file, for `NumpyActor.from_bytes`."""
+        return save(self.actor_tensors(schedule))
 
     def state(self) -> dict[str, Tensor]:
-        """Every number that learning changes, by name; `load_state` puts them back."""
+        """All tensors that updates change, by name; `load_state` restores them."""
         rng = self._noise.bit_generator.state["state"]
         words = [(int(rng[key]) >> shift) & 0xFFFFFFFF for key in ("state", "inc") for shift in _SHIFTS]
         return {name: value.detach().cpu() for name, value in self._state.items()} | {"noise": torch.tensor(words)}
 
     def load_state(self, state: dict[str, Tensor], updates: int) -> None:
-        """Continue from ``state`` as it was after ``updates`` updates.
+        """Restore ``state``, which `state` returned after ``updates`` updates.
 
         Raises
         ------
         KeyError
-            If a number is missing.
+            If a tensor is missing.
+        RuntimeError
+            If a tensor has the wrong shape.
         """
         self.updates = updates
         words = [int(word) for word in state["noise"]]
@@ -232,5 +237,5 @@ class TdmAgent:
         self._noise.bit_generator.state = generator
         for name, value in self._state.items():
             if state[name].shape != value.shape:
-                raise RuntimeError(f"{name} must have {tuple(value.shape)} numbers, got {tuple(state[name].shape)}")
+                raise RuntimeError(f"{name} must have shape {tuple(value.shape)}, got {tuple(state[name].shape)}")
             self._state[name] = state[name].to(self.device)

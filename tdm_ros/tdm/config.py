@@ -1,162 +1,161 @@
-"""Settings of the learner, one frozen dataclass; a checkpoint carries them."""
+"""Configuration of the learner, one frozen dataclass, which is part of every checkpoint; names of earlier versions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
 
 from tdm_ros.replay.relabel import GoalMix
-from tdm_ros.tdm.actor import PARTS, Running
+from tdm_ros.tdm.actor import LAST_SEGMENT_PARTS, HorizonSchedule
 
 Critic = Literal["residual", "structured", "unstructured"]
 Backbone = Literal["td3", "ddpg", "sac"]
-Walk = Literal["gaussian", "ou"]
+ActionNoise = Literal["gaussian", "ou"]
 
 
 @dataclass(frozen=True)
 class TdmConfig:
-    """Settings of `TdmAgent` and `Learner`. Distances are in parts of the task's goal scale unless a unit is given.
+    """Settings of `TdmAgent` and `Learner`. Distances are multiples of the task's goal scale unless a unit is given.
 
     Parameters
     ----------
     critic : "residual", "structured" or "unstructured"
-        What a critic predicts: the motion from here to the point that will be reached; that point itself (the paper's
-        structured form, Q = -|f - g|); or the distance, without any structure.
-    vector : bool
+        Output of a critic: the displacement from the present point to the predicted one; the predicted point itself
+        (the paper's structured form, Q = -|f - g|); or the distance.
+    vector_distance : bool
         Whether the distance is learned per goal dimension, or as one number (the Euclidean norm).
     backbone : "td3", "ddpg" or "sac"
-        Twin critics and a deterministic actor; a single critic; or twin critics and a stochastic actor whose entropy
-        is held at minus one an action (the entropy shapes the actor only: a critic stays a distance).
-    difference : bool
-        Whether the networks see goal minus achieved, or the goal itself.
-    reach : bool
-        Whether motions and distances are measured in what is within reach in the time that is left, as the random
-        phase has shown it.
+        Twin critics and a deterministic actor; a single critic; or twin critics and a stochastic actor with a target
+        entropy of minus one per action (the entropy is part of the actor's loss only: a critic predicts a distance).
+    relative_goal : bool
+        Whether the networks receive the goal minus the achieved goal, or the goal itself.
+    scale_by_reachable_distance : bool
+        Whether displacements and distances are divided by the distance that is reachable in the remaining time, as
+        measured in the random phase.
     layer_norm : bool
         Whether hidden layers are normalised.
-    hidden : int
+    hidden_size : int
         Width of both hidden layers.
     batch_size : int
-        Transitions an update.
+        Transitions per update.
     learning_rate : float
-        Adam step size of the critics, and of the actor times ``actor_rate``.
-    actor_rate : float
-        Step size of the actor, as a part of that of the critics.
-    final_learning_rate : float
-        Part of ``learning_rate`` that is left when ``total_steps`` are reached.
+        Adam step size of the critics.
+    actor_learning_rate_factor : float
+        Step size of the actor, as a multiple of ``learning_rate``.
+    final_learning_rate_factor : float
+        Learning rate at ``total_timesteps``, as a fraction of the initial one; it decreases linearly.
     polyak : float
-        Part of the way that target networks move towards the learned ones in each update (the paper's soft tau).
-    copy_every : int
-        Instead of that, copy the learned networks into the target ones every so many environment steps; 0: never.
-    average : float
-        Polyak rate of the averaged actor, the one that acts; 1: the learned actor itself.
-    huber : bool
-        Whether the critics' squared errors grow linearly beyond one.
+        Rate of the soft update of the target networks (the paper's soft tau).
+    target_update_interval : int
+        Environment steps between two hard updates of the target networks, which replace the soft ones; 0: none.
+    actor_ema : float
+        Rate of the exponential moving average of the actor that acts; 1: the learned actor itself.
+    huber_loss : bool
+        Whether the critics' loss is linear for errors above one.
     loss_scale : float
-        Distances are multiplied by it before they are squared.
-    effort : float
-        Pull of the actor's actions towards zero, as a part of the mean slope of the distance over the actions; it
-        fades with the distance that is expected. An arm that arrives rests: joints that do not matter to the goal
-        would else wander.
-    target_noise : float
-        Noise on the target policy's actions, clipped to 2.5 times that (TD3's smoothing) [action units].
-    actor_every : int
-        Critic updates for each actor update (TD3's delay).
+        Factor of the distances in the critics' loss.
+    action_penalty : float
+        Weight of the penalty on squared actions, relative to the mean gradient of the distance over the actions. It
+        decreases with the predicted distance, so that the arm rests at the goal.
+    target_policy_noise : float
+        Standard deviation of the noise on the target policy's actions, clipped to 2.5 times that (TD3's smoothing)
+        [action units].
+    policy_delay : int
+        Critic updates per actor update (TD3's delay).
     near_scale : float
-        Width of the second, saturating difference input.
-    updates_per_step : int
-        Gradient updates for each environment step.
-    random_steps : int
-        Steps of random actions before learning; their statistics normalise the observations from then on.
-    catch_up_updates : int
-        Updates at the moment when learning begins.
-    total_steps : int
-        Length of the schedule of learning rate and exploration [steps]; 0: both stay as they are.
-    noise : float
+        Width of the tanh of the second difference input.
+    gradient_steps : int
+        Gradient updates per environment step.
+    learning_starts : int
+        Environment steps with random actions before the first update; they determine the normalisation.
+    initial_gradient_steps : int
+        Gradient updates at ``learning_starts``.
+    total_timesteps : int
+        Environment steps over which learning rate and exploration decrease; 0: both are constant.
+    action_noise_std : float
         Standard deviation of the exploration noise [action units].
-    walk : "gaussian" or "ou"
-        Independent noise and now and then a uniform action, or an Ornstein-Uhlenbeck process.
-    running : "align", "fine", "hold" or "cycle"
-        The horizon while acting. An episode is gone in equal parts, as few as the horizon allows, and it runs down in
-        each; or, where no end is known, it is the one that promises most (`Pursuit`). Or the same with a fine end: the
-        last part is gone in three again. Or it runs down once and is held at 0. Or it runs down and begins again (the
-        paper).
-    human_share : float
+    action_noise : "gaussian" or "ou"
+        Independent noise, with a uniform action now and then, or an Ornstein-Uhlenbeck process.
+    horizon_schedule : "segments", "fine_segments", "hold" or "cycle"
+        How ``steps_left`` is set while acting. "segments": the episode is divided into the fewest equal segments that
+        are no longer than the longest horizon, and ``steps_left`` counts down in each; without a known end of the
+        episode, the horizon is selected by its predicted distance (`HorizonSelector`). "fine_segments": the same, with
+        the last segment divided into three. "hold": it counts down once and stays at 0. "cycle": it counts down
+        repeatedly (the paper).
+    operator_fraction : float
         Fraction of each batch, in [0, 0.5], that is drawn from the operator's transitions, if there are any; the rest
         is drawn from all transitions.
-    race : bool
-        Whether equal parts, a fine end and a one-step model that learns beside, from the same experience, are raced in
-        training, so that what ends nearest acts (`training.mode_selection`). Not where the horizon is 0, nor where
-        ``running`` names another way, nor in a live system, where an episode is what a person asks for.
+    mode_selection : bool
+        Whether "segments", "fine_segments" and a one-step model, which is learned from the same experience, are
+        compared by the final distances of training episodes, so that the best one acts
+        (`tdm_ros.training.mode_selection`). It requires the horizon schedule "segments" and a horizon above 0; nodes
+        do not use it.
     goals : GoalMix
+        Distribution of the goals in hindsight.
     """
 
     critic: Critic = "residual"
-    vector: bool = True
+    vector_distance: bool = True
     backbone: Backbone = "td3"
-    difference: bool = True
-    reach: bool = True
+    relative_goal: bool = True
+    scale_by_reachable_distance: bool = True
     layer_norm: bool = True
-    hidden: int = 128
+    hidden_size: int = 128
     batch_size: int = 128
     learning_rate: float = 1e-3
-    actor_rate: float = 1.0
-    final_learning_rate: float = 0.2
+    actor_learning_rate_factor: float = 1.0
+    final_learning_rate_factor: float = 0.2
     polyak: float = 0.01
-    copy_every: int = 0
-    average: float = 0.002
-    huber: bool = False
+    target_update_interval: int = 0
+    actor_ema: float = 0.002
+    huber_loss: bool = False
     loss_scale: float = 5.0
-    effort: float = 0.5
-    target_noise: float = 0.0
-    actor_every: int = 1
+    action_penalty: float = 0.5
+    target_policy_noise: float = 0.0
+    policy_delay: int = 1
     near_scale: float = 0.15
-    updates_per_step: int = 5
-    random_steps: int = 300
-    catch_up_updates: int = 750
-    total_steps: int = 0
-    noise: float = 0.2
-    walk: Walk = "gaussian"
-    running: Running = "align"
-    human_share: float = 0.25
-    race: bool = True
+    gradient_steps: int = 5
+    learning_starts: int = 300
+    initial_gradient_steps: int = 750
+    total_timesteps: int = 0
+    action_noise_std: float = 0.2
+    action_noise: ActionNoise = "gaussian"
+    horizon_schedule: HorizonSchedule = "segments"
+    operator_fraction: float = 0.25
+    mode_selection: bool = True
     goals: GoalMix = field(default_factory=GoalMix)
 
+    def __new__(cls, *arguments: Any, **settings: Any) -> TdmConfig:
+        """Reject names of earlier versions with the present name."""
+        reject_old_names(settings)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
-        for name, allowed in (("critic", Critic), ("backbone", Backbone), ("running", Running), ("walk", Walk)):
-            if getattr(self, name) not in get_args(allowed):
-                choices = ", ".join(get_args(allowed))
-                raise ValueError(f"TdmConfig.{name} must be one of {choices}, got {getattr(self, name)!r}")
-        for name in ("vector", "difference", "reach", "layer_norm", "huber", "race"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"TdmConfig.{name} must be true or false, got {getattr(self, name)!r}")
-        for name in ("hidden", "batch_size", "updates_per_step", "random_steps", "actor_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"TdmConfig.{name} must be >= 1, got {getattr(self, name)}")
-        for name in ("learning_rate", "actor_rate", "loss_scale", "near_scale"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"TdmConfig.{name} must be positive, got {getattr(self, name)}")
-        for name in ("polyak", "average", "final_learning_rate"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ValueError(f"TdmConfig.{name} must be in (0, 1], got {getattr(self, name)}")
-        for name in ("total_steps", "noise", "effort", "catch_up_updates", "target_noise", "copy_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"TdmConfig.{name} must be >= 0, got {getattr(self, name)}")
-        if not 0 <= self.human_share <= 0.5:
-            raise ValueError(f"TdmConfig.human_share must be in [0, 0.5], got {self.human_share}")
-        if self.critic == "unstructured" and self.running in PARTS:
+        for name, kind in get_type_hints(type(self)).items():
+            value, choices = getattr(self, name), get_args(kind)
+            if choices and value not in choices:
+                raise ValueError(f"TdmConfig.{name} must be one of {', '.join(choices)}, got {value!r}")
+            if kind is bool and not isinstance(value, bool):
+                raise ValueError(f"TdmConfig.{name} must be true or false, got {value!r}")
+        for names, fits, expected in _BOUNDS:
+            for name in names.split():
+                if not fits(getattr(self, name)):
+                    raise ValueError(f"TdmConfig.{name} must be {expected}, got {getattr(self, name)!r}")
+        if self.critic == "unstructured" and self.horizon_schedule in LAST_SEGMENT_PARTS:
             raise ValueError(
-                f'TdmConfig.running "{self.running}" needs a critic that predicts a point: residual or structured'
+                f'TdmConfig.horizon_schedule "{self.horizon_schedule}" needs a critic that predicts a point: '
+                "residual or structured"
             )
 
     @property
     def critics(self) -> int:
-        """How many critics learn."""
+        """Number of critics."""
         return 1 if self.backbone == "ddpg" else 2
 
     def progress(self, steps: int) -> float:
-        """Part of the schedule that is over after ``steps`` environment steps, in [0, 1]."""
-        return min(1.0, steps / self.total_steps) if self.total_steps else 0.0
+        """Fraction of ``total_timesteps`` that ``steps`` environment steps are, in [0, 1]; 0 without that number."""
+        return min(1.0, steps / self.total_timesteps) if self.total_timesteps else 0.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for a checkpoint."""
@@ -178,41 +177,143 @@ class TdmConfig:
 
     @classmethod
     def preset(cls, name: str) -> TdmConfig:
-        """The settings known as ``name``: "default", or "paper" (docs/algorithm.md lists what differs from it).
+        """The settings called ``name``: "default", or "paper" (docs/algorithm.md lists its differences from the paper).
 
         Raises
         ------
         ValueError
-            If there is none of that name.
+            If the name is unknown.
         """
         if name not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
         return cls(**PRESETS[name])
 
 
+_BOUNDS: tuple[tuple[str, Any, str], ...] = (
+    ("hidden_size batch_size gradient_steps learning_starts policy_delay", lambda value: value >= 1, ">= 1"),
+    ("learning_rate actor_learning_rate_factor loss_scale near_scale", lambda value: value > 0, "positive"),
+    ("polyak actor_ema final_learning_rate_factor", lambda value: 0 < value <= 1, "in (0, 1]"),
+    (
+        "total_timesteps action_noise_std action_penalty initial_gradient_steps target_policy_noise "
+        "target_update_interval",
+        lambda value: value >= 0,
+        ">= 0",
+    ),
+    ("operator_fraction", lambda value: 0 <= value <= 0.5, "in [0, 0.5]"),
+)
+"""Fields, test and description of their bounds."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "paper": dict(
         critic="structured",
         backbone="ddpg",
-        difference=False,
-        reach=False,
+        relative_goal=False,
+        scale_by_reachable_distance=False,
         layer_norm=False,
-        hidden=300,
-        actor_rate=0.1,
-        final_learning_rate=1.0,
+        hidden_size=300,
+        actor_learning_rate_factor=0.1,
+        final_learning_rate_factor=1.0,
         polyak=0.001,
-        average=1.0,
-        huber=True,
+        actor_ema=1.0,
+        huber_loss=True,
         loss_scale=10.0,
-        effort=0.0,
-        updates_per_step=25,
-        random_steps=1000,
-        catch_up_updates=0,
-        noise=0.1,
-        walk="ou",
-        running="cycle",
-        race=False,
+        action_penalty=0.0,
+        gradient_steps=25,
+        learning_starts=1000,
+        initial_gradient_steps=0,
+        action_noise_std=0.1,
+        action_noise="ou",
+        horizon_schedule="cycle",
+        mode_selection=False,
         goals=GoalMix(future=0.75, buffer=0.0, box=0.0, near=0.0, rollout=0.25, span=0),
     ),
 }
+
+# Names of checkpoint schema 4 and of today: files with old names are read, old keywords are rejected.
+OLD_SCHEMA = 4
+
+RENAMED_SETTINGS = {
+    "vector": "vector_distance",
+    "difference": "relative_goal",
+    "reach": "scale_by_reachable_distance",
+    "hidden": "hidden_size",
+    "actor_rate": "actor_learning_rate_factor",
+    "final_learning_rate": "final_learning_rate_factor",
+    "copy_every": "target_update_interval",
+    "average": "actor_ema",
+    "huber": "huber_loss",
+    "effort": "action_penalty",
+    "target_noise": "target_policy_noise",
+    "actor_every": "policy_delay",
+    "updates_per_step": "gradient_steps",
+    "random_steps": "learning_starts",
+    "catch_up_updates": "initial_gradient_steps",
+    "total_steps": "total_timesteps",
+    "noise": "action_noise_std",
+    "walk": "action_noise",
+    "running": "horizon_schedule",
+    "human_share": "operator_fraction",
+    "race": "mode_selection",
+}
+"""Fields of `TdmConfig`."""
+RENAMED_VALUES = {"align": "segments", "fine": "fine_segments"}
+"""Horizon schedules, and modes of acting."""
+RENAMED_INDEX = {"race": "mode_selection", "recorded": "recorded_transitions", "waived": "skipped_updates"}
+"""Entries of checkpoint.json."""
+RENAMED_MODES = {"ends": "final_distances", "left": "candidates", "acts": "selected"}
+"""Entries of its part on mode selection."""
+RENAMED_TENSORS = {
+    "actor.running": "actor.horizon_schedule",
+    "features.reaches": "features.reachable_distances",
+    "features.difference": "features.relative_goal",
+    "learned.average_actor": "learned.actor_ema",
+}
+"""Tensors, also below a prefix."""
+
+
+def reject_old_names(settings: Mapping[str, Any]) -> None:
+    """Raise if a keyword of `TdmConfig` is an old name.
+
+    Raises
+    ------
+    TypeError
+        With the new name of each.
+    """
+    old = [f"{name} is now called {RENAMED_SETTINGS[name]}" for name in settings if name in RENAMED_SETTINGS]
+    if old:
+        raise TypeError(f"TdmConfig: {', '.join(old)}")
+
+
+def renamed_index(index: dict[str, Any]) -> dict[str, Any]:
+    """The content of a checkpoint.json of schema 4, with the present names.
+
+    Raises
+    ------
+    AttributeError, LookupError, TypeError
+        If it is damaged.
+    """
+    index = {"mode_selection": None, "recorded_transitions": 0, "skipped_updates": 0} | _renamed(index, RENAMED_INDEX)
+    index["config"] = _renamed_values(_renamed(index["config"], RENAMED_SETTINGS), "horizon_schedule")
+    if modes := index["mode_selection"]:
+        modes = _renamed_values(_renamed(modes, RENAMED_MODES), "selected")
+        modes["final_distances"] = _renamed(modes["final_distances"], RENAMED_VALUES)
+        modes["candidates"] = [RENAMED_VALUES.get(mode, mode) for mode in modes["candidates"]]
+        index["mode_selection"] = modes
+    return index
+
+
+def renamed_tensor(name: str) -> str:
+    """The present name of a tensor of schema 4."""
+    for old, new in RENAMED_TENSORS.items():
+        if name.endswith(old):
+            return name.removesuffix(old) + new
+    return name
+
+
+def _renamed_values(content: dict[str, Any], key: str) -> dict[str, Any]:
+    return content | ({key: RENAMED_VALUES.get(content[key], content[key])} if key in content else {})
+
+
+def _renamed(content: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    return {names.get(key, key): value for key, value in content.items()}

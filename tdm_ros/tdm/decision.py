@@ -1,4 +1,4 @@
-"""Decision of the policy for one state of the arm, with exploration. No ROS, no torch: for the 20 Hz loop."""
+"""Action of the policy for one state of the arm, with exploration. Imports neither ROS nor torch."""
 
 from __future__ import annotations
 
@@ -10,69 +10,71 @@ from numpy.typing import NDArray
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, Timeline
 from tdm_ros.tasks import TaskSpec, observe
-from tdm_ros.tdm.actor import NumpyActor, Pursuit
+from tdm_ros.tdm.actor import HorizonSelector, NumpyActor
 
-RANDOM_SHARE = 0.1
-"""Part of the steps in which the policy's action is replaced by a uniform one."""
-MEMORY, KICK = 0.85, 0.5
-"""Random phase: a <- MEMORY a + KICK N(0, 1), so that the arm goes somewhere instead of trembling."""
-PULL = 0.1
-"""Ornstein-Uhlenbeck noise: n <- (1 - PULL) n + std N(0, 1)."""
+RANDOM_FRACTION = 0.1
+"""Fraction of the steps in which a uniform action replaces the one of the policy."""
+RANDOM_MEMORY, RANDOM_STD = 0.85, 0.5
+"""Random phase: a <- RANDOM_MEMORY a + RANDOM_STD N(0, 1): correlated actions, so that the arm covers its workspace."""
+OU_THETA = 0.1
+"""Ornstein-Uhlenbeck noise: n <- (1 - OU_THETA) n + std N(0, 1)."""
 
 
 class Exploration:
-    """Source of exploratory actions.
+    """Exploratory actions: of the random phase, and of the policy with noise.
 
     Parameters
     ----------
     actions : int
         Number A of action dimensions.
     rng : numpy.random.Generator
-    walk : "gaussian" or "ou"
-        Independent noise and now and then a uniform action, or an Ornstein-Uhlenbeck process (the paper).
+    action_noise : "gaussian" or "ou"
+        Independent noise, with a uniform action now and then, or an Ornstein-Uhlenbeck process (the paper).
     """
 
-    def __init__(self, actions: int, rng: np.random.Generator, walk: str = "gaussian") -> None:
+    def __init__(self, actions: int, rng: np.random.Generator, action_noise: str = "gaussian") -> None:
         self._rng = rng
-        self._correlated = walk == "ou"
-        self._walk = np.zeros(actions)
+        self._correlated = action_noise == "ou"
+        self._previous = np.zeros(actions)
 
     def random(self) -> NDArray[np.float32]:
-        """Next action of the random phase: correlated over time, (A,) in [-1, 1]."""
-        self._walk = np.clip(MEMORY * self._walk + KICK * self._rng.standard_normal(self._walk.shape), -1, 1)
-        return self._walk.astype(np.float32)
+        """Next action of the random phase, correlated over time, (A,) in [-1, 1]."""
+        self._previous = np.clip(
+            RANDOM_MEMORY * self._previous + RANDOM_STD * self._rng.standard_normal(self._previous.shape), -1, 1
+        )
+        return self._previous.astype(np.float32)
 
     def noisy(self, action: NDArray[np.float32], std: float) -> NDArray[np.float32]:
-        """Disturb the policy's action, (A,), by noise of ``std``; zero leaves it untouched."""
+        """Add noise of ``std`` to an action of the policy, (A,); with a ``std`` of 0 it is unchanged."""
         if std == 0:
             return action
         if self._correlated:
-            self._walk = (1 - PULL) * self._walk + std * self._rng.standard_normal(action.shape)
-            return np.clip(action + self._walk, -1, 1).astype(np.float32)
-        if self._rng.random() < RANDOM_SHARE:
+            self._previous = (1 - OU_THETA) * self._previous + std * self._rng.standard_normal(action.shape)
+            return np.clip(action + self._previous, -1, 1).astype(np.float32)
+        if self._rng.random() < RANDOM_FRACTION:
             return self._rng.uniform(-1, 1, action.shape).astype(np.float32)
         return np.clip(action + std * self._rng.standard_normal(action.shape), -1, 1).astype(np.float32)
 
 
-OVERDUE = 10
-"""Cycles for which a subgoal on the way is still pursued when its time is over; then its planner is taken for dead."""
+OVERDUE_CYCLES = 10
+"""Cycles for which an intermediate subgoal is pursued after its deadline; then its planner counts as failed."""
 
 
 @dataclass(frozen=True)
-class Aim:
-    """A subgoal of the planner.
+class PolicySubgoal:
+    """Subgoal that the planner has sent.
 
     Parameters
     ----------
     episode, start_cycle, steps_left : int
-        ``steps_left`` [steps] applies at ``start_cycle`` and falls by one each cycle.
+        ``steps_left`` [steps] applies at ``start_cycle`` and decreases by one per cycle.
     goal : (G,) float32 [goal unit]
     planned : bool
-        To be reached when the time is over: a deadline. Otherwise a policy that chooses its horizon does so freely.
+        Whether the deadline applies; without one, a policy that selects its horizon does so.
     last : bool
-        The goal itself, that is pursued until the episode ends.
+        Whether this is the goal itself, which is pursued until the episode ends.
     hold : str
-        Why not to pursue anything, one of a few texts; "" to pursue the goal.
+        Reason to hold, one of a few texts; "" to pursue the goal.
     """
 
     episode: int
@@ -84,21 +86,21 @@ class Aim:
     hold: str = ""
 
     def left_at(self, cycle: int) -> int:
-        """Steps left at ``cycle``; negative when the time is over."""
+        """Steps left at ``cycle``; negative after the deadline."""
         return self.steps_left - max(cycle - self.start_cycle, 0)
 
     def problem_at(self, cycle: int) -> str:
-        """Return why this cannot be pursued at ``cycle``, or "" if it can."""
+        """Reason why this is not pursued at ``cycle``; "" if it is."""
         if self.hold:
             return f"the planner holds: {self.hold}"
-        if not self.last and self.left_at(cycle) < -OVERDUE:
-            return "the subgoal is overdue and no other came"
+        if not self.last and self.left_at(cycle) < -OVERDUE_CYCLES:
+            return "the subgoal is overdue and no other was received"
         return ""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """An action for one cycle, who decided it, and with which weights."""
+    """Action for one cycle, its source, and the version of the weights."""
 
     action: NDArray[np.float32]
     episode: int
@@ -106,8 +108,8 @@ class Decision:
     weights_version: int
 
 
-class Decider:
-    """Keeps what the policy was told and answers states.
+class PolicyController:
+    """Computes actions from the last episode, subgoal and weights received.
 
     Parameters
     ----------
@@ -119,71 +121,71 @@ class Decider:
         self.task = task
         self._exploration = exploration
         self._timeline = Timeline()
-        self._aims: list[Aim] = []
+        self._subgoals: list[PolicySubgoal] = []
         self._actor: NumpyActor | None = None
         self._fresh: NumpyActor | None = None
-        self._pursuit = Pursuit()
+        self._selector = HorizonSelector()
         self._cycle = 0
-        self._distrusted = ""
+        self._rejected_weights = ""
         self.version = 0
 
-    def hear(self, told: Announcement) -> None:
-        """Take in what the supervisor announced."""
-        self._timeline.announce(told, self._cycle)
+    def set_episode(self, announced: Announcement) -> None:
+        """Store an announcement of the supervisor."""
+        self._timeline.announce(announced, self._cycle)
 
-    def aim(self, aim: Aim) -> None:
-        """Take in a subgoal; the one of the running episode is kept beside one announced ahead."""
-        self._aims = [*[old for old in self._aims if old.episode != aim.episode][-1:], aim]
+    def set_subgoal(self, subgoal: PolicySubgoal) -> None:
+        """Store a subgoal; those of the running and of the announced episode are kept side by side."""
+        self._subgoals = [*[old for old in self._subgoals if old.episode != subgoal.episode][-1:], subgoal]
 
-    def forget_aims(self) -> None:
-        """Pursue no subgoal until another comes."""
-        self._aims = []
+    def clear_subgoals(self) -> None:
+        """Pursue no subgoal until another is received."""
+        self._subgoals = []
 
-    def take(self, actor: NumpyActor, version: int) -> str:
-        """Take new weights in, to be used from the next state on; return "" or why they cannot be used."""
+    def set_actor(self, actor: NumpyActor, version: int) -> str:
+        """Use new weights from the next state on; return "" or the reason why they cannot be used."""
         sizes = (self.task.observation.size, self.task.goal.size, self.task.action.size)
         if actor.sizes != sizes:
             return f"sizes {actor.sizes}, expected {sizes}"
-        self._fresh, self.version, self._distrusted = actor, version, ""
+        self._fresh, self.version, self._rejected_weights = actor, version, ""
         return ""
 
-    def distrust(self, why: str) -> None:
-        """The newest weights cannot be used: who sent them is not to be followed, until it sends better ones."""
-        self._distrusted = f"the newest weights cannot be used: {why}"
+    def reject_weights(self, reason: str) -> None:
+        """Compute no action until valid weights are received: the newest ones cannot be used."""
+        self._rejected_weights = f"the newest weights cannot be used: {reason}"
 
     def decide(self, sample: ArmSample) -> tuple[Decision | None, str]:
-        """Choose the action of the cycle that begins with ``sample``.
+        """Compute the action of the cycle that begins with ``sample``.
 
         Returns
         -------
         tuple
-            The decision and ""; or None and why there is none, "" if none is wanted.
+            The decision and ""; or None and the reason, "" if no action is due.
         """
         self._cycle = sample.cycle
         self._actor = self._fresh or self._actor
-        told = self._timeline.at(sample.cycle)
-        if told.state != State.RUNNING:
+        episode = self._timeline.at(sample.cycle)
+        if episode.state != State.RUNNING:
             return None, ""
-        if self._distrusted:
-            return None, self._distrusted
+        if self._rejected_weights:
+            return None, self._rejected_weights
         if self._actor is None:
-            if told.mode == Mode.EVALUATE:
+            if episode.mode == Mode.EVALUATE:
                 return None, "no weights to evaluate"
-            return Decision(self._exploration.random(), told.episode, Source.RANDOM, 0), ""
-        aim = next((a for a in self._aims if a.episode == told.episode), None)
-        if aim is None:
+            return Decision(self._exploration.random(), episode.episode, Source.RANDOM, 0), ""
+        subgoal = next((one for one in self._subgoals if one.episode == episode.episode), None)
+        if subgoal is None:
             return None, "no subgoal for this episode"
-        if problem := aim.problem_at(sample.cycle):
+        if problem := subgoal.problem_at(sample.cycle):
             return None, problem
-        left = aim.left_at(sample.cycle)
+        left = subgoal.left_at(sample.cycle)
         hand = sample.hand_m.astype(np.float32)
-        seen = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
-        if self._actor.critic is not None and not (aim.planned and left >= 0):
-            action = self._pursuit.act(self._actor, seen, hand, aim.goal)
+        observation = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
+        if self._actor.critic is not None and not (subgoal.planned and left >= 0):
+            action = self._selector.act(self._actor, observation, hand, subgoal.goal)
         else:
-            action = self._actor.act(seen, hand, aim.goal, max(left, 0))
+            action = self._actor.act(observation, hand, subgoal.goal, max(left, 0))
         if not np.isfinite(action).all():
             return None, "action not finite"
-        if told.mode == Mode.TRAIN:
-            action = self._exploration.noisy(action, told.exploration)
-        return Decision(action, told.episode, Source.POLICY, self.version), ""
+        if episode.mode == Mode.TRAIN:
+            action = self._exploration.noisy(action, episode.exploration)
+        return Decision(action, episode.episode, Source.POLICY, self.version), ""

@@ -1,7 +1,7 @@
 """One gradient update as a pure function: networks, losses, and the update as a CUDA graph.
 
-One flat vector a network keeps everything that is done to all parameters (gradient, Adam, soft updates, checkpoints)
-one operation on one tensor, which is where eager PyTorch loses most of its time on networks of this size.
+The parameters of a network are one flat vector, so that gradient, Adam, soft updates and checkpoints are one operation
+each: with networks of this size, eager PyTorch spends most of its time on the number of operations.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ class MlpStack:
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Weight and bias of the three layers, in the order in which the flat vector holds them."""
+        """Shapes of weight and bias of the three layers, in the order of the flat vector."""
         sizes = [(self.inputs, self.hidden), (self.hidden, self.hidden), (self.hidden, self.outputs)]
         return [shape for i, o in sizes for shape in ((self.members, i, o), (self.members, 1, o))]
 
     def initial(self, generator: torch.Generator) -> Tensor:
-        """Draw the flat vector: weights uniform within 1/sqrt(inputs), a hundredth of that last, biases zero."""
+        """Draw the flat vector: weights uniform in +-1/sqrt(inputs), the last layer's a hundredth of that, no bias."""
         bounds = [self.inputs**-0.5, 0.0, self.hidden**-0.5, 0.0, 0.01 * self.hidden**-0.5, 0.0]
         parts = [
             (2 * torch.rand(prod(shape), generator=generator) - 1) * bound if bound else torch.zeros(prod(shape))
@@ -53,7 +53,7 @@ class MlpStack:
         return torch.cat(parts)
 
     def layers(self, flat: Tensor) -> list[Tensor]:
-        """Views of the flat vector, one of each of `shapes`."""
+        """Views of the flat vector, one per entry of `shapes`."""
         parts = flat.split([prod(shape) for shape in self.shapes])
         return [part.view(shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
@@ -74,43 +74,46 @@ class MlpStack:
         return torch.baddbmm(layers[5], x, layers[4])
 
 
-State = dict[str, Tensor]
+LearnerState = dict[str, Tensor]
 """Flat vectors by name: critic, actor, their targets, the averaged actor, Adam's moments, log_alpha."""
 
 Pullback = Callable[[Callable[[Tensor], Tensor], Tensor], tuple[Tensor, Callable[[Tensor], Tensor]]]
-"""Takes a function and a point; gives its value, and what turns a slope over the value into one over the point."""
+"""Function and point to the value there and its vector-Jacobian product."""
 
 BETA, BETA_SQUARE, EPSILON = 0.9, 0.999, 1e-8
-"""Adam's constants, as everywhere."""
-AVERAGE_WARM_UP = 10
+"""Adam's usual constants."""
+EMA_WARM_UP = 10
+"""Updates over which the first averages of the actor are taken."""
 
 
-class Inputs(NamedTuple):
-    """One batch as tensors (B, ...), or N of them as arrays (N, B, ...), now and one step later.
+class UpdateBatch(NamedTuple):
+    """One batch as tensors (B, ...), or N batches as tensors (N, B, ...).
 
-    Distances are in parts of what is within reach (`Features.reach`).
+    Distances are multiples of the reachable distance (`Features.reachable_distance`).
     """
 
-    now: Tensor
+    inputs: Tensor
+    """(B, inputs) network inputs of the state."""
     action: Tensor
-    aim: Tensor
-    """(B, G) what the critics' prediction is compared with: goal minus achieved, or the goal's place."""
-    later: Tensor
-    aim_later: Tensor
-    miss_later: Tensor
-    """(B, G) the distance that the next state has."""
-    pays_now: Tensor
-    """(B, 1) the distance is settled at the next state."""
-    reach: Tensor
-    reach_later: Tensor
-    """(B, 1) what is within reach, as a part of what the whole horizon reaches."""
+    """(B, A)"""
+    target: Tensor
+    """(B, G) value that the critics' output has at the goal: goal minus achieved, or the goal's place."""
+    next_inputs: Tensor
+    next_target: Tensor
+    next_distance: Tensor
+    """(B, G) distance of the next state."""
+    done: Tensor
+    """(B, 1) whether the horizon or the episode ends at the next state."""
+    reachable: Tensor
+    next_reachable: Tensor
+    """(B, 1) reachable distance, as a fraction of the one of the whole horizon."""
     noise: Tensor
-    noise_later: Tensor
-    """(B, A) standard normal draws, where the actor or the target policy is noisy."""
+    next_noise: Tensor
+    """(B, A) standard normal draws of a stochastic actor or of target policy noise; (B, 0) without."""
 
 
 class Update:
-    """The rule by which critic and actor learn.
+    """Gradient update of critics and actor.
 
     Parameters
     ----------
@@ -123,37 +126,37 @@ class Update:
     def __init__(self, critic: MlpStack, actor: MlpStack, config: TdmConfig, actions: int) -> None:
         self.critic, self.actor, self.config, self.actions = critic, actor, config, actions
         self.stochastic = config.backbone == "sac"
-        self.draws = self.stochastic or config.target_noise > 0
-        """Whether an update needs random numbers."""
+        self.draws = self.stochastic or config.target_policy_noise > 0
+        """Whether an update uses random numbers."""
 
-    def start(self, learned: State) -> State:
-        """Complete freshly drawn networks with what else learning needs."""
+    def start(self, learned: LearnerState) -> LearnerState:
+        """The state of learning that begins with freshly drawn networks."""
         state = dict(learned)
         if self.stochastic:
             state["log_alpha"] = torch.full((1,), -3.0)
         state |= {f"{name}_{moment}": torch.zeros_like(state[name]) for name in state for moment in ("mean", "square")}
         state |= {f"target_{name}": learned[name].clone() for name in ("critic", "actor")}
-        return state | {"average_actor": learned["actor"].clone()}
+        return state | {"actor_ema": learned["actor"].clone()}
 
-    def step(self, state: State, x: Inputs, numbers: Tensor) -> tuple[State, Tensor]:
+    def step(self, state: LearnerState, x: UpdateBatch, numbers: Tensor) -> tuple[LearnerState, Tensor]:
         """Update in eager mode.
 
         Parameters
         ----------
-        state : State
-        x : Inputs
+        state : LearnerState
+        x : UpdateBatch
         numbers : (3,) float32
-            Learning rate, number of this update (from 1), and whether the actor learns too (1 or 0).
+            Learning rate, number of this update (from 1), and whether the actor is updated, too (1 or 0).
 
         Returns
         -------
         tuple
-            The new state, and (2,): the critics' loss, and the distance that the actor expects.
+            The new state, and (2,): the critics' loss and the mean predicted distance.
         """
         return self._step(state, x, numbers, _pullback_eager)
 
-    def step_functional(self, state: State, x: Inputs, numbers: Tensor) -> tuple[State, Tensor]:
-        """The same for `torch.compile`, which wants gradients as functions."""
+    def step_functional(self, state: LearnerState, x: UpdateBatch, numbers: Tensor) -> tuple[LearnerState, Tensor]:
+        """The same for `torch.compile`, with functional gradients."""
         return self._step(state, x, numbers, _pullback_functional)
 
     def mean_action(self, actor: Tensor, x: Tensor) -> Tensor:
@@ -161,105 +164,105 @@ class Update:
         return self.actor.first(actor, x)[:, : self.actions].tanh()
 
     @torch.no_grad()
-    def _step(self, state: State, x: Inputs, numbers: Tensor, pullback: Pullback) -> tuple[State, Tensor]:
-        rate, count, actor_learns = numbers
-        # 1. The distance that the target networks expect when one step less is left.
+    def _step(
+        self, state: LearnerState, x: UpdateBatch, numbers: Tensor, pullback: Pullback
+    ) -> tuple[LearnerState, Tensor]:
+        rate, count, update_actor = numbers
+        # 1. Target: the distance that the target networks predict with one step less.
         target = self._target(state, x)
 
-        # 2. The critics learn it.
+        # 2. Critic loss.
         critic_loss, back = pullback(lambda flat: self._critic_loss(flat, x, target), state["critic"])
         critic_gradient = back(torch.ones_like(critic_loss))
 
-        # 3. The actor shortens the distance that the first critic predicts, and rests the more the nearer that gets.
-        acted, back_to_actor = pullback(lambda flat: self._act(flat, x.now, x.noise), state["actor"])
+        # 3. Actor loss: the distance that the first critic predicts, plus the action penalty.
+        acted, back_to_actor = pullback(lambda flat: self._act(flat, x.inputs, x.noise), state["actor"])
         action = acted[:, : self.actions]
-        expected, back = pullback(lambda a: self._expected(state["critic"], x, a), action)
-        distance = expected.mean()
-        slope = back(torch.full_like(expected, 1 / len(expected)))
-        far = expected.abs() * x.reach[:, 0] / (self.config.loss_scale * self.config.near_scale)
-        rest = self.config.effort * slope.norm(dim=-1).mean() / (1 + far)
-        slope = slope + rest[:, None] * action
+        predicted, back = pullback(lambda a: self._predicted(state["critic"], x, a), action)
+        gradient = back(torch.full_like(predicted, 1 / len(predicted)))
+        nearness = 1 + predicted.abs() * x.reachable[:, 0] / (self.config.loss_scale * self.config.near_scale)
+        penalty = self.config.action_penalty * gradient.norm(dim=-1).mean() / nearness
+        gradient = gradient + penalty[:, None] * action
         if self.stochastic:
-            entropy_slope = state["log_alpha"].exp().expand(len(action), 1) / len(action)
-            slope = torch.cat([slope, entropy_slope], -1)
-        actor_gradient = back_to_actor(slope)
+            by_log_density = state["log_alpha"].exp().expand(len(action), 1) / len(action)
+            gradient = torch.cat([gradient, by_log_density], -1)
+        actor_gradient = back_to_actor(gradient)
 
-        # 4. Step all, then let the targets and the average follow.
+        # 4. Adam steps, then soft updates of the targets and of the averaged actor.
         new = dict(state)
         _adam(new, "critic", critic_gradient, rate, count)
-        _adam(new, "actor", actor_gradient, actor_learns * rate * self.config.actor_rate, count)
+        _adam(new, "actor", actor_gradient, update_actor * rate * self.config.actor_learning_rate_factor, count)
         if self.stochastic:
             _adam(new, "log_alpha", (self.actions - acted[:, -1].mean())[None], rate, count)
-        if not self.config.copy_every:
+        if not self.config.target_update_interval:
             for name in ("critic", "actor"):
                 new[f"target_{name}"] = state[f"target_{name}"].lerp(new[name], self.config.polyak)
-        weight = torch.clamp(AVERAGE_WARM_UP / (count + AVERAGE_WARM_UP - 1), self.config.average, 1.0)
-        new["average_actor"] = state["average_actor"].lerp(new["actor"], weight)
-        return new, torch.stack([critic_loss, distance / self.config.loss_scale])
+        weight = torch.clamp(EMA_WARM_UP / (count + EMA_WARM_UP - 1), self.config.actor_ema, 1.0)
+        new["actor_ema"] = state["actor_ema"].lerp(new["actor"], weight)
+        return new, torch.stack([critic_loss, predicted.mean() / self.config.loss_scale])
 
-    def _target(self, state: State, x: Inputs) -> Tensor:
+    def _target(self, state: LearnerState, x: UpdateBatch) -> Tensor:
         if self.stochastic:
-            action = self._act(state["target_actor"], x.later, x.noise_later)[:, : self.actions]
+            action = self._act(state["target_actor"], x.next_inputs, x.next_noise)[:, : self.actions]
         else:
-            action = self.mean_action(state["target_actor"], x.later)
-            if self.config.target_noise:
-                std = self.config.target_noise
-                action = (action + (std * x.noise_later).clamp(-2.5 * std, 2.5 * std)).clamp(-1, 1)
-        misses = self._miss(
-            self.critic(state["target_critic"], torch.cat([x.later, action], -1)), x.aim_later, x.reach_later
-        )
-        if len(misses) == 1:
-            miss = misses[0]
-        else:  # The farther vector as a whole: a maximum for each dimension would grow with their number.
-            size = misses.square().sum(-1, keepdim=True)
-            miss = torch.where(size[0] > size[1], misses[0], misses[1])
-        now = x.miss_later if self.config.vector else _length(x.miss_later)[:, None]
-        return torch.where(x.pays_now, now, miss) * (x.reach_later / x.reach)
+            action = self.mean_action(state["target_actor"], x.next_inputs)
+            if self.config.target_policy_noise:
+                std = self.config.target_policy_noise
+                action = (action + (std * x.next_noise).clamp(-2.5 * std, 2.5 * std)).clamp(-1, 1)
+        output = self.critic(state["target_critic"], torch.cat([x.next_inputs, action], -1))
+        distances = self._distance(output, x.next_target, x.next_reachable)
+        if len(distances) == 1:
+            distance = distances[0]
+        else:  # The larger vector as a whole: the maximum per dimension grows with their number.
+            size = distances.square().sum(-1, keepdim=True)
+            distance = torch.where(size[0] > size[1], distances[0], distances[1])
+        final = x.next_distance if self.config.vector_distance else _length(x.next_distance)[:, None]
+        return torch.where(x.done, final, distance) * (x.next_reachable / x.reachable)
 
-    def _miss(self, predicted: Tensor, aim: Tensor, reach: Tensor) -> Tensor:
-        """The distance in a critic's output: (..., B, outputs), (B, G), (B, 1) -> (..., B, G), or 1 for a scalar Q."""
+    def _distance(self, predicted: Tensor, target: Tensor, reachable: Tensor) -> Tensor:
+        """Distance of a critic's output: (..., B, outputs), (B, G), (B, 1) -> (..., B, G), or (..., B, 1)."""
         if self.config.critic == "unstructured":
             return predicted
         if self.config.critic == "structured":
-            predicted = predicted / reach
-        gap = predicted - aim
-        return gap.abs() if self.config.vector else _length(gap)[..., None]
+            predicted = predicted / reachable
+        gap = predicted - target
+        return gap.abs() if self.config.vector_distance else _length(gap)[..., None]
 
-    def _critic_loss(self, flat: Tensor, x: Inputs, target: Tensor) -> Tensor:
-        miss = self._miss(self.critic(flat, torch.cat([x.now, x.action], -1)), x.aim, x.reach)
-        error = self.config.loss_scale * (miss - target)
-        if self.config.huber:
+    def _critic_loss(self, flat: Tensor, x: UpdateBatch, target: Tensor) -> Tensor:
+        output = self.critic(flat, torch.cat([x.inputs, x.action], -1))
+        error = self.config.loss_scale * (self._distance(output, x.target, x.reachable) - target)
+        if self.config.huber_loss:
             return torch.where(error.abs() < 1, 0.5 * error.square(), error.abs() - 0.5).mean()
         return error.square().mean()
 
-    def _expected(self, critic: Tensor, x: Inputs, action: Tensor) -> Tensor:
-        """The distance that the first critic predicts, times ``loss_scale``: (B, A) -> (B,)."""
-        predicted = self.critic.first(critic, torch.cat([x.now, action], -1))
+    def _predicted(self, critic: Tensor, x: UpdateBatch, action: Tensor) -> Tensor:
+        """Distance that the first critic predicts, times ``loss_scale``: (B, A) -> (B,)."""
+        predicted = self.critic.first(critic, torch.cat([x.inputs, action], -1))
         if self.config.critic == "unstructured":
             return self.config.loss_scale * predicted.sum(-1)
         if self.config.critic == "structured":
-            predicted = predicted / x.reach
-        return self.config.loss_scale * _length(predicted - x.aim)
+            predicted = predicted / x.reachable
+        return self.config.loss_scale * _length(predicted - x.target)
 
     def _act(self, flat: Tensor, x: Tensor, noise: Tensor) -> Tensor:
-        """Actions (B, A); of a stochastic actor a sample and its log density (B, A + 1)."""
+        """Actions (B, A); of a stochastic actor samples and their log density (B, A + 1)."""
         if not self.stochastic:
             return self.mean_action(flat, x)
         mean, spread = self.actor.first(flat, x).split(self.actions, dim=-1)
         log_std = LOG_STD[0] + 0.5 * (LOG_STD[1] - LOG_STD[0]) * (spread.tanh() + 1)
         raw = mean + log_std.exp() * noise
-        # log N(raw) - sum log(1 - tanh(raw)^2), written so that it stays finite for large raw.
+        # log N(raw) - sum log(1 - tanh(raw)^2), written so that it is finite for large raw.
         bend = 2 * (math.log(2) - raw - functional.softplus(-2 * raw))
         density = (-0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi) - bend).sum(-1, keepdim=True)
         return torch.cat([raw.tanh(), density], -1)
 
 
 def _length(gap: Tensor) -> Tensor:
-    """Euclidean norm of the last dimension; of one number its size, for which PyTorch 2.11 cannot compile a norm."""
+    """Euclidean norm of the last dimension; of one number its absolute value (PyTorch 2.11 compiles no norm of it)."""
     return gap.abs().squeeze(-1) if gap.shape[-1] == 1 else gap.norm(dim=-1)
 
 
-def _adam(state: State, name: str, gradient: Tensor, rate: Tensor, count: Tensor) -> None:
+def _adam(state: LearnerState, name: str, gradient: Tensor, rate: Tensor, count: Tensor) -> None:
     """One step of Adam (Kingma and Ba, 2015) on one flat vector, in ``state``."""
     mean = state[f"{name}_mean"].lerp(gradient, 1 - BETA)
     square = state[f"{name}_square"].lerp(gradient.square(), 1 - BETA_SQUARE)
@@ -281,18 +284,18 @@ def _pullback_functional(function: Callable[[Tensor], Tensor], at: Tensor) -> tu
     return value, lambda slope: back(slope)[0]
 
 
-Step = Callable[[State, Inputs, Tensor], tuple[State, Tensor]]
-"""As `Update.step`: state, batch and numbers in, the new state and (2,) losses out."""
+UpdateFunction = Callable[[LearnerState, UpdateBatch, Tensor], tuple[LearnerState, Tensor]]
+"""State, batch and numbers to the new state and the (2,) losses, as `Update.step`."""
 
 WARM_UP = 3
-"""Calls before the capture, in which libraries and compilers make up their minds."""
+"""Calls before the capture, for the initialisation of libraries and compilers."""
 
 
 class CapturedStep:
     """A step on a GPU, captured as a graph when it is first called, for batches of that size.
 
-    A graph reads and writes the same memory each time, so the state that is handed back is changed in place by the
-    next call. What the caller has put in the place of a part of it is copied in.
+    A graph reads and writes the same memory each time: the next call changes the returned state in place. Tensors that
+    the caller has replaced in the state are copied.
 
     Parameters
     ----------
@@ -302,19 +305,19 @@ class CapturedStep:
     Source: CUDA graphs, as `torch.cuda.graph` captures them.
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: UpdateFunction) -> None:
         self._step = step
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._state: State = {}
+        self._state: LearnerState = {}
         self._given: list[Tensor] = []
         self._loss = torch.empty(0)
 
-    def __call__(self, state: State, x: Inputs, numbers: Tensor) -> tuple[State, Tensor]:
+    def __call__(self, state: LearnerState, x: UpdateBatch, numbers: Tensor) -> tuple[LearnerState, Tensor]:
         """Make one update: as `Update.step`."""
         if self._graph is None:
             self._capture(state, x, numbers)
-        for mine, given in zip(self._given, (*x, numbers), strict=True):
-            mine.copy_(given)
+        for own, given in zip(self._given, (*x, numbers), strict=True):
+            own.copy_(given)
         for name, value in state.items():
             if value is not self._state[name]:
                 self._state[name].copy_(value)
@@ -322,19 +325,19 @@ class CapturedStep:
         self._graph.replay()
         return dict(self._state), self._loss.clone()
 
-    def _capture(self, state: State, x: Inputs, numbers: Tensor) -> None:
+    def _capture(self, state: LearnerState, x: UpdateBatch, numbers: Tensor) -> None:
         self._state = {name: value.clone() for name, value in state.items()}
         self._given = [value.clone() for value in (*x, numbers)]
-        mine, at = Inputs(*self._given[:-1]), self._given[-1]
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        batch, own_numbers = UpdateBatch(*self._given[:-1]), self._given[-1]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
             for _ in range(WARM_UP):
-                self._step(self._state, mine, at)
-        torch.cuda.current_stream().wait_stream(aside)
+                self._step(self._state, batch, own_numbers)
+        torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            new, self._loss = self._step(self._state, mine, at)
+            new, self._loss = self._step(self._state, batch, own_numbers)
             for name, value in new.items():
                 if value is not self._state[name]:
                     self._state[name].copy_(value)

@@ -16,49 +16,48 @@ from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.training.environment import as_states
-from tdm_ros.training.evaluation import Judged
+from tdm_ros.training.evaluation import EvaluationEnv
 from tdm_ros.training.reachability import LEVEL, Bounds, predicted
 
 GOALS = 50
-"""Resets that goals are taken from."""
-WAYS = (0.1, 0.3, 1.0)
-"""Goals lie this part of the way from where the agent is to one of those."""
+"""Number of resets whose goals are used."""
+GOAL_FRACTIONS = (0.1, 0.3, 1.0)
+"""Goals are at these fractions of the difference between the present point and one of those goals."""
 
 
-class Outcome(NamedTuple):
-    """One goal that was gone for, over ``steps_left + 1`` steps."""
+class RolloutResult(NamedTuple):
+    """Prediction and result of one goal that was pursued for ``steps_left + 1`` steps."""
 
     episode: int
     steps_left: int
     """[steps]"""
     predicted: float
-    """Distance that the critics expected [goal unit]."""
+    """Distance that the critics predicted [goal unit]."""
     std: float
-    """Spread of the critics' points [goal unit]."""
+    """Standard deviation of the critics' points [goal unit]."""
     before: float
     """Distance at the start [goal unit]."""
     reached: float
-    """Distance that was left [goal unit]."""
+    """Final distance [goal unit]."""
 
 
 def horizons_of(task: TaskSpec) -> tuple[int, ...]:
-    """The horizons that are looked at [steps]: 0, 1, 3, half of the longest and the longest, as far as they fit."""
+    """Calibrated horizons [steps]: 0, 1, 3, half of the longest and the longest, within the episode."""
     longest = min(task.horizon, task.episode_steps - 1)
     return tuple(sorted({h for h in (0, 1, 3, longest // 2, longest) if h <= longest}))
 
 
-def outcomes(
+def collect_rollouts(
     agent: TdmAgent,
     env: GoalEnv,
     task: TaskSpec,
     episodes: int,
     seed: int,
-    each: Callable[[], object] = lambda: None,
-) -> list[Outcome]:
-    """Go for goals at several distances, from wherever the last one ended, over each horizon about equally often.
+    on_episode: Callable[[], object] = lambda: None,
+) -> list[RolloutResult]:
+    """Pursue goals at several distances, one after the other, with each horizon about equally often.
 
-    Nothing is asked of the environment but `reset` and `step`: the policy is played out, ``steps_left`` counting down
-    to 0. What an end of the episode cuts short is left out.
+    The policy acts with ``steps_left`` counting down to 0. Goals that the end of an episode interrupts are left out.
 
     Parameters
     ----------
@@ -67,47 +66,49 @@ def outcomes(
         With actions in [-1, 1].
     task : TaskSpec
     episodes, seed : int
-        Starts and goals are those of the stream "evaluate".
-    each : callable
+        Starts and goals are from the stream "evaluate".
+    on_episode : callable
         Called after each episode.
 
     Raises
     ------
     ValueError
-        If ``episodes`` is less than 2, or the critics predict no points.
+        If ``episodes`` is less than 2, or the critics do not predict points.
     """
     if episodes < 2:
-        raise ValueError(f"episodes must be >= 2, one half fixes the interval, the other checks it; got {episodes}")
-    walk = _Walk(agent, env, task, seed, min(episodes, GOALS))
-    found: list[Outcome] = []
+        raise ValueError(
+            f"episodes must be >= 2, half of them to fit the interval and half to check it; got {episodes}"
+        )
+    collector = _RolloutCollector(agent, env, task, seed, min(episodes, GOALS))
+    found: list[RolloutResult] = []
     for episode in range(episodes):
-        found += walk.episode(episode)
-        each()
+        found += collector.episode(episode)
+        on_episode()
     return found
 
 
-class _Walk:
-    """Wanders from goal to goal."""
+class _RolloutCollector:
+    """Pursues goals and measures the final distances."""
 
     def __init__(self, agent: TdmAgent, env: GoalEnv, task: TaskSpec, seed: int, goals: int) -> None:
-        self._agent, self._env, self._task, self._seed = agent, Judged(env), task, seed
-        # The policy itself, without the choice of a shorter horizon: that is whom the critics speak of.
+        self._agent, self._env, self._task, self._seed = agent, EvaluationEnv(env), task, seed
+        # Without selection of a shorter horizon: the critics predict the distance for the given one.
         self._actor = NumpyActor(agent.actor_tensors("hold"))
         self._goals = [np.asarray(self._reset(number)["desired_goal"], np.float32) for number in range(goals)]
-        self._played = dict.fromkeys(horizons_of(task), 0)
+        self._counts = dict.fromkeys(horizons_of(task), 0)
 
     def _reset(self, episode: int) -> dict[str, NDArray[Any]]:
         seen: dict[str, NDArray[Any]] = self._env.reset(seed=reset_seed("evaluate", self._seed, episode))[0]
         return seen
 
-    def episode(self, episode: int) -> Iterator[Outcome]:
+    def episode(self, episode: int) -> Iterator[RolloutResult]:
         rng = np.random.default_rng(np.random.SeedSequence([5, self._seed, episode]))
         seen, left, over = self._reset(episode), self._task.episode_steps, False
         while not over:
-            fitting = [h for h in self._played if h < left]
+            fitting = [h for h in self._counts if h < left]
             if not fitting:
                 return
-            horizon = min(fitting, key=lambda h: (self._played[h], rng.random()))
+            horizon = min(fitting, key=lambda h: (self._counts[h], rng.random()))
             goal = self._goal(seen, rng)
             states, _ = as_states(self._task, seen, goal, horizon)
             distance, std = predicted(self._agent, self._task, states)
@@ -118,13 +119,13 @@ class _Walk:
                 at, achieved = (np.asarray(seen[key], np.float32) for key in ("observation", "achieved_goal"))
                 seen, _, terminated, truncated, _ = self._env.step(self._actor.act(at, achieved, goal, steps_left))
                 over, left = bool(terminated or truncated), left - 1
-            self._played[horizon] += 1
-            yield Outcome(episode, horizon, float(distance[0]), float(std[0]), before, self._distance(seen, goal))
+            self._counts[horizon] += 1
+            yield RolloutResult(episode, horizon, float(distance[0]), float(std[0]), before, self._distance(seen, goal))
 
     def _goal(self, seen: dict[str, NDArray[Any]], rng: np.random.Generator) -> NDArray[np.float32]:
         here = np.asarray(seen["achieved_goal"], np.float32)
         there = self._goals[rng.integers(len(self._goals))]
-        return (here + rng.choice(WAYS) * self._task.goal.difference(there, here)).astype(np.float32)
+        return (here + rng.choice(GOAL_FRACTIONS) * self._task.goal.difference(there, here)).astype(np.float32)
 
     def _distance(self, seen: dict[str, NDArray[Any]], goal: NDArray[np.float32]) -> float:
         return float(self._task.distance(self._env.achieved(seen["achieved_goal"]), goal))
@@ -132,26 +133,26 @@ class _Walk:
 
 @dataclass(frozen=True)
 class HorizonCalibration:
-    """How good the predictions of one horizon are; distances in the goal's unit, by the task's score.
+    """Accuracy of the predictions of one horizon; distances by `TaskSpec.distance`, in the goal's unit.
 
     Parameters
     ----------
     steps_left : int
         The horizon [steps]; the policy acted ``steps_left + 1`` steps.
     n : int
-        Outcomes: the odd episodes' ones fix the interval, the even ones' check it.
+        Rollouts: those of odd episodes determine the interval, those of even ones check it.
     predicted, reached : float
         Means.
     mae : float
         Mean absolute difference of predicted and reached.
     mae_staying : float
-        The same for the guess that nothing moves: what a prediction must beat.
+        The same for the prediction that nothing moves, as a baseline.
     bias : float
         Mean of predicted minus reached; negative: too optimistic.
     correlation : float or None
-        Of predicted and reached; None where one of them never differs.
+        Of predicted and reached; None if one of them is constant.
     coverage : float or None
-        Part of the even episodes' outcomes within the interval that is meant to hold `LEVEL` of them.
+        Fraction of the results of even episodes within the interval; nominally `LEVEL`.
     width : float
         Median width of that interval.
     """
@@ -175,7 +176,7 @@ class Calibration:
     Parameters
     ----------
     updates : int
-        Of the agent that was measured; after more of them it no longer holds.
+        Of the agent; the calibration is invalid after further updates.
     seed : int
         Of starts and goals, from the stream "evaluate".
     episodes : int
@@ -193,7 +194,7 @@ class Calibration:
     bounds: Bounds
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; `from_json` reads it back."""
+        """Plain data; `from_json` reads it."""
         return asdict(self) | {"level": LEVEL}
 
     @classmethod
@@ -213,21 +214,21 @@ class Calibration:
             raise ValueError(f"not a calibration: {error}; run `tdm_ros calibrate` again") from error
 
 
-def calibration(found: list[Outcome], task: TaskSpec, updates: int, seed: int) -> Calibration:
-    """Compare predicted with reached.
+def calibration(found: list[RolloutResult], task: TaskSpec, updates: int, seed: int) -> Calibration:
+    """Compare predicted with reached distances.
 
     Raises
     ------
     ValueError
-        If no horizon was played out in both halves of the episodes.
+        If no horizon has results in both halves of the episodes.
     """
-    columns = {name: np.array([getattr(one, name) for one in found]) for name in Outcome._fields}
+    columns = {name: np.array([getattr(one, name) for one in found]) for name in RolloutResult._fields}
     fits = {h: _fit(columns, columns["steps_left"] == h) for h in horizons_of(task)}
     known = {h: fit for h, fit in fits.items() if fit is not None}
     if not known:
         raise ValueError(
-            f"{len(found)} goals were gone for before an episode ended, too few to compare: "
-            "give more episodes, or look at why they end early"
+            f"{len(found)} goals were pursued to the end of their horizon, too few to compare: "
+            "give more episodes, or check why they end early"
         )
     bounds = Bounds(tuple(known), *(tuple(part) for part in zip(*known.values(), strict=True)))
     horizons = tuple(_measure(h, columns, columns["steps_left"] == h, bounds) for h in known)
@@ -235,7 +236,7 @@ def calibration(found: list[Outcome], task: TaskSpec, updates: int, seed: int) -
 
 
 def _fit(columns: dict[str, NDArray[Any]], rows: NDArray[np.bool_]) -> tuple[float, float, float, float] | None:
-    """Floor and quantiles of one horizon, from the odd episodes; None without outcomes in both halves."""
+    """Floor and quantiles of one horizon, from the odd episodes; None without results in both halves."""
     odd = rows & (columns["episode"] % 2 == 1)
     if not odd.any() or odd.sum() == rows.sum():
         return None
@@ -250,19 +251,19 @@ def _fit(columns: dict[str, NDArray[Any]], rows: NDArray[np.bool_]) -> tuple[flo
 def _measure(
     horizon: int, columns: dict[str, NDArray[Any]], rows: NDArray[np.bool_], bounds: Bounds
 ) -> HorizonCalibration:
-    expected, std, reached = (columns[name][rows] for name in ("predicted", "std", "reached"))
-    low, _, high = bounds.around(expected, std, columns["steps_left"][rows].astype(float))
+    predictions, std, reached = (columns[name][rows] for name in ("predicted", "std", "reached"))
+    low, _, high = bounds.around(predictions, std, columns["steps_left"][rows].astype(float))
     even = columns["episode"][rows] % 2 == 0
-    differ = len(reached) > 1 and expected.std() > 0 and reached.std() > 0
+    differ = len(reached) > 1 and predictions.std() > 0 and reached.std() > 0
     return HorizonCalibration(
         steps_left=horizon,
         n=len(reached),
-        predicted=float(expected.mean()),
+        predicted=float(predictions.mean()),
         reached=float(reached.mean()),
-        mae=float(np.abs(expected - reached).mean()),
+        mae=float(np.abs(predictions - reached).mean()),
         mae_staying=float(np.abs(columns["before"][rows] - reached).mean()),
-        bias=float((expected - reached).mean()),
-        correlation=float(np.corrcoef(expected, reached)[0, 1]) if differ else None,
+        bias=float((predictions - reached).mean()),
+        correlation=float(np.corrcoef(predictions, reached)[0, 1]) if differ else None,
         coverage=float(((low <= reached) & (reached <= high))[even].mean()) if even.any() else None,
         width=float(np.median(high - low)),
     )
@@ -274,21 +275,21 @@ if TYPE_CHECKING:
 PICTURE = "calibration.png"
 
 
-def draw_calibration(directory: Path, result: Calibration, found: list[Outcome], title: str = "") -> Path:
+def draw_calibration(directory: Path, result: Calibration, found: list[RolloutResult], title: str = "") -> Path:
     """Draw ``calibration.png`` into ``directory``.
 
     Parameters
     ----------
     directory : Path
     result : Calibration
-    found : list of Outcome
-        What it was made from.
+    found : list of RolloutResult
+        Rollouts of the calibration.
     title : str
 
     Returns
     -------
     Path
-        The picture.
+        The image file.
     """
     import matplotlib
 
@@ -310,7 +311,7 @@ def draw_calibration(directory: Path, result: Calibration, found: list[Outcome],
     return path
 
 
-def _draw(axes: Axes, result: Calibration, one: HorizonCalibration, found: list[Outcome]) -> None:
+def _draw(axes: Axes, result: Calibration, one: HorizonCalibration, found: list[RolloutResult]) -> None:
     predicted, reached, std = (np.array([getattr(o, name) for o in found]) for name in ("predicted", "reached", "std"))
     limit = 1.05 * max(predicted.max(), reached.max(), 1e-9)
     line = np.linspace(0, limit, 50)

@@ -1,48 +1,22 @@
-"""Callbacks of `TDM.learn`: progress, metrics, TensorBoard, checkpoints. Each of them can stop it."""
+"""Callbacks of `TDM.learn`: progress bar, metrics, TensorBoard, checkpoints."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from tdm_ros.training.library import TDM, Callback
 from tdm_ros.training.metrics import EpisodeRow, MetricsFile
 
-if TYPE_CHECKING:
-    from tdm_ros.training.library import TDM
-    from tdm_ros.training.online import OnlineTrainer
-
-
-class Callback:
-    """Every hook does nothing here; override the ones that you want.
-
-    ``on_start`` and ``on_end`` enclose each call of `TDM.learn`; ``on_end`` comes after an error, too. A hook that
-    returns ``False`` (not ``None``) stops the learning: ``on_step`` at once, which cuts the episode, ``on_episode``
-    between two episodes, so that a checkpoint made there goes on as if nothing had happened.
-    """
-
-    def on_start(self, agent: TDM) -> None:
-        """Learning begins, or goes on after a pause: ``agent.steps`` steps have been taken."""
-
-    def on_step(self, agent: TDM) -> bool | None:
-        """A step was taken and the updates that it allows were made."""
-
-    def on_episode(self, agent: TDM, row: EpisodeRow) -> bool | None:
-        """A training episode has ended; its row has ``row.mode == "train"``."""
-
-    def on_validation(self, agent: TDM, rows: tuple[EpisodeRow, ...]) -> None:
-        """The policy was tried on the validation goals, without noise; a row for each of them."""
-
-    def on_end(self, agent: TDM) -> None:
-        """Learning is over or paused."""
+__all__ = ["Callback", "Checkpoints", "CsvLogger", "ProgressBar", "TensorBoardLogger"]
 
 
 class ProgressBar(Callback):
-    """A bar on standard error with the median final distance of the last ten training episodes."""
+    """Progress bar on standard error, with the median final distance of the last ten training episodes."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -56,28 +30,28 @@ class ProgressBar(Callback):
         self._bar = tqdm(total=agent.last_step, initial=agent.steps, unit="step", smoothing=0.05, mininterval=pause_s)
 
     def on_step(self, agent: TDM) -> None:
-        """Move it."""
+        """Advance the bar."""
         self._bar.update()
 
     def on_episode(self, agent: TDM, row: EpisodeRow) -> None:
-        """Say how the last ten went."""
+        """Show the median final distance."""
         self._recent = [*self._recent[-9:], row.final_distance]
         text = f"last ten {np.median(self._recent):.4f} {agent.task.goal.unit}"
         self._bar.set_postfix_str(text, refresh=False)
 
     def on_end(self, agent: TDM) -> None:
-        """Leave the bar as it is."""
+        """Close the bar."""
         self._bar.close()
 
 
 class CsvLogger(Callback):
-    """Writes ``metrics.csv``: a row for each episode, as `tdm_ros report` draws it.
+    """Writes ``metrics.csv``, one row per episode; `tdm_ros report` plots it.
 
     Parameters
     ----------
     directory : Path or str
-        Created if need be. Rows of steps that the agent has not seen (a killed run had written them after its last
-        checkpoint) are dropped when learning starts: they will be written again.
+        Created if it does not exist. Rows after the agent's step, which a killed run has written after its last
+        checkpoint, are removed when learning starts.
     """
 
     def __init__(self, directory: Path | str) -> None:
@@ -107,14 +81,14 @@ class TensorBoardLogger(Callback):
     Parameters
     ----------
     directory : Path or str
-        Of the event files; what a killed run had written after the agent's last checkpoint is hidden.
+        Of the event files; TensorBoard hides what a killed run has written after its last checkpoint.
     """
 
     def __init__(self, directory: Path | str) -> None:
         self.directory = Path(directory)
 
     def on_start(self, agent: TDM) -> None:
-        """Open a file of events."""
+        """Open an event file."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._board = SummaryWriter(self.directory, purge_step=agent.steps + 1 if agent.steps else None)
@@ -131,33 +105,33 @@ class TensorBoardLogger(Callback):
         self._board.add_scalar("validate/final_distance", median, rows[-1].step)
 
     def on_end(self, agent: TDM) -> None:
-        """Close it."""
+        """Close the file."""
         self._board.close()
 
 
 class Checkpoints(Callback):
-    """Saves the agent at the end of an episode, so that a run killed at any moment goes on to the very same weights.
+    """Saves the agent at the end of episodes, so that a killed run continues to identical weights.
 
     Parameters
     ----------
     directory : Path or str
-        As `TDM.save` takes it.
+        As for `TDM.save`.
     every_steps : int
-        Least number of steps between two [steps].
+        Minimum number of steps between two checkpoints [steps].
     """
 
     def __init__(self, directory: Path | str, every_steps: int = 1000) -> None:
         self.directory, self.every_steps = Path(directory), every_steps
         self.saved_at = 0
-        """Step of the last one [steps]."""
+        """Step of the last checkpoint [steps]."""
         self._tried_at = 0
 
     def on_start(self, agent: TDM) -> None:
-        """Count from here."""
+        """Count from the present step."""
         self.saved_at = self._tried_at = agent.steps
 
     def on_episode(self, agent: TDM, row: EpisodeRow) -> None:
-        """Save when it is time; where that fails, warn and learn on: there may be room the next time."""
+        """Save if a checkpoint is due; if that fails, warn and continue: the next one may succeed."""
         if agent.steps - self._tried_at < self.every_steps:
             return
         self._tried_at = agent.steps
@@ -166,53 +140,7 @@ class Checkpoints(Callback):
             self.saved_at = agent.steps
         except OSError as error:
             warnings.warn(
-                f"no checkpoint at step {agent.steps} ({error}): learning goes on, the last one is of step "
-                f"{self.saved_at}; make room in {self.directory}",
+                f"no checkpoint at step {agent.steps} ({error}): learning continues, the last one is of step "
+                f"{self.saved_at}; free disk space for {self.directory}",
                 stacklevel=2,
             )
-
-
-class _StopError(Exception):
-    """A callback has said that it is enough."""
-
-
-class Watch:
-    """Passes the hooks of one `OnlineTrainer` run on to callbacks, and ends it when one of them says so."""
-
-    def __init__(self, agent: TDM, callbacks: Sequence[Callback]) -> None:
-        self._agent, self._callbacks = agent, callbacks
-        self._validated: list[EpisodeRow] = []
-
-    def run(self, trainer: OnlineTrainer) -> None:
-        """Train to the end, or until a callback stops it."""
-        self._size = trainer.schedule.validate_episodes
-        started: list[Callback] = []
-        try:
-            for callback in self._callbacks:
-                callback.on_start(self._agent)
-                started.append(callback)
-            trainer.run()
-        except _StopError:
-            pass
-        finally:
-            for callback in started:
-                callback.on_end(self._agent)
-
-    def on_step(self) -> None:
-        """Hook of the trainer."""
-        answers = [callback.on_step(self._agent) for callback in self._callbacks]
-        if any(answer is False for answer in answers):
-            raise _StopError
-
-    def on_episode(self, row: EpisodeRow) -> None:
-        """Hook of the trainer, for training and validation episodes."""
-        if row.mode == "validate":
-            self._validated.append(row)
-            if len(self._validated) == self._size:
-                rows, self._validated = tuple(self._validated), []
-                for callback in self._callbacks:
-                    callback.on_validation(self._agent, rows)
-            return
-        answers = [callback.on_episode(self._agent, row) for callback in self._callbacks]
-        if any(answer is False for answer in answers):
-            raise _StopError

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors as safetensors, everything else as JSON. Nothing is ever unpickled."""
+"""Checkpoints: tensors as safetensors, everything else as JSON. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 
 from tdm_ros.files import put_in_place, write_durably
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.tdm.actor import NumpyActor, running_tensor
+from tdm_ros.tdm.actor import NumpyActor, horizon_schedule_tensor
 from tdm_ros.tdm.agent import TdmAgent, usable_device
-from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.tdm.config import OLD_SCHEMA, RENAMED_VALUES, TdmConfig, renamed_index, renamed_tensor
 from tdm_ros.tdm.features import Features
 from tdm_ros.training.learner import Learner
 
-SCHEMA = 4
+SCHEMA = 5
 INDEX, PREVIOUS = "checkpoint.json", "checkpoint.previous.json"
 _REPLAY, _ONE_STEP = "replay.", "one_step."
 _DAMAGE = (
@@ -35,33 +35,33 @@ _DAMAGE = (
     TypeError,
     ValueError,
 )
-"""What is raised where a file was changed."""
+"""Errors that a changed file can cause."""
 T = TypeVar("T")
 
 
 def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True) -> None:
-    """Write ``learner`` to ``directory`` and keep the checkpoint before it, too.
+    """Write a checkpoint of ``learner`` to ``directory``, and keep the previous one.
 
-    A crash or a power cut at any moment leaves the old checkpoint or the new one: each file has its name only when the
-    disk has what is in it.
+    After a crash or a power failure the old or the new checkpoint is complete: a file is renamed to its name after its
+    content is on the disk.
 
     Parameters
     ----------
     directory : Path
-        Created if need be.
+        Created if it does not exist.
     learner : Learner
     with_replay : bool
-        Whether to store the experience too; leave it out where a log has it.
+        Whether to store the replay buffer, too; not necessary where a log has its transitions.
 
     Raises
     ------
     OSError
-        If there is no room for it, or the folder cannot be written; then those that were there still are.
+        If the folder cannot be written, or the disk is full; earlier checkpoints are unchanged.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
-    race = learner.race
-    for prefix, agent in (("", learner.agent), (_ONE_STEP, race and race.agent)):
+    modes = learner.mode_selection
+    for prefix, agent in (("", learner.agent), (_ONE_STEP, modes and modes.agent)):
         if agent:
             tensors |= {prefix + name: torch.from_numpy(array) for name, array in agent.actor_tensors().items()}
             tensors |= {f"{prefix}learned.{name}": value.contiguous() for name, value in agent.state().items()}
@@ -76,20 +76,20 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         "seed": learner.seed,
         "updates": learner.updates,
         "transitions": learner.transitions,
-        "recorded": learner.recorded,
-        "waived": learner.waived,
+        "recorded_transitions": learner.recorded_transitions,
+        "skipped_updates": learner.skipped_updates,
         "rng": learner.rng.bit_generator.state,
-        "race": race and race.to_json(),
+        "mode_selection": modes and modes.to_json(),
     }
     part = directory / f"{name}.part"
     try:
         save_file({key: value.clone() for key, value in tensors.items()}, part)
         put_in_place(part, directory / name)
-    except SafetensorError as error:  # its way to say that there is no room
+    except SafetensorError as error:  # the disk is full
         raise OSError(f"{part} cannot be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
-        for torn in directory.glob(".tmp*"):  # safetensors writes its own part first; a kill leaves it behind
+        for torn in directory.glob(".tmp*"):  # temporary file of safetensors, left by a killed process
             torn.unlink()
     if (before := _weights_of(directory / INDEX)) and before != name:
         write_durably(directory / PREVIOUS, (directory / INDEX).read_bytes())
@@ -101,19 +101,19 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
 
 
 def set_aside(directory: Path) -> Path:
-    """Move damaged checkpoints into a new folder beside where new ones go; return it."""
+    """Move damaged checkpoints to a new subfolder; return it."""
     number = 0
-    while (aside := directory / f"damaged-{number}").exists():
+    while (folder := directory / f"damaged-{number}").exists():
         number += 1
-    aside.mkdir()
+    folder.mkdir()
     for path in [directory / INDEX, directory / PREVIOUS, *directory.glob("weights-*")]:
         if path.exists():
-            path.rename(aside / path.name)
-    return aside
+            path.rename(folder / path.name)
+    return folder
 
 
 def _weights_of(index: Path) -> str:
-    """The tensors that an index names, if they are there; else ""."""
+    """Name of the tensor file of an index, if both exist; else ""."""
     try:
         name = str(json.loads(index.read_text(encoding="utf-8"))["weights"])
     except (OSError, ValueError, LookupError, TypeError):
@@ -122,51 +122,50 @@ def _weights_of(index: Path) -> str:
 
 
 def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool = False, device: str = "cpu") -> Learner:
-    """Rebuild the learner of a checkpoint, ready to go on.
+    """Rebuild the learner of a checkpoint, ready to continue.
 
     Parameters
     ----------
     directory : Path
     task : TaskSpec, optional
-        The task it must have been learned for.
+        Task that the checkpoint must belong to.
     compiled : bool
     device : str
-        As `TdmAgent` takes them.
+        As for `TdmAgent`.
 
     Raises
     ------
     FileNotFoundError
         If there is no checkpoint.
     ValueError
-        If it is of another schema or task, or there is no such device; a `DamagedCheckpointError`, if neither it nor
-        the one before it can be used.
+        If the schema or the task does not match, or PyTorch cannot use the device; a `DamagedCheckpointError`, if
+        neither the checkpoint nor the previous one can be used.
     """
     usable_device(device)
     return _newest_good(directory, task, lambda index, tensors: _learner(index, tensors, compiled, device))
 
 
 def _learner(index: dict[str, Any], tensors: dict[str, torch.Tensor], compiled: bool, device: str) -> Learner:
-    counts = {"seed": index["seed"], "updates": index["updates"], "recorded": index.get("recorded", 0)}
-    for name, value in counts.items():
-        if type(value) is not int or value < 0:
-            raise ValueError(f"{name} must be a whole number >= 0, got {value!r}")
-    if type(index.get("waived", 0)) is not int:
-        raise ValueError(f"waived must be a whole number, got {index['waived']!r}")
+    for name in ("seed", "updates", "recorded_transitions"):
+        if type(index[name]) is not int or index[name] < 0:
+            raise ValueError(f"{name} must be a whole number >= 0, got {index[name]!r}")
+    if type(index["skipped_updates"]) is not int:
+        raise ValueError(f"skipped_updates must be a whole number, got {index['skipped_updates']!r}")
     found, config = TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"])
     learner = Learner(found, config, index["seed"], compiled, device)
     learner.updates = index["updates"]
-    learner.recorded, learner.waived = index.get("recorded", 0), index.get("waived", 0)
+    learner.recorded_transitions, learner.skipped_updates = index["recorded_transitions"], index["skipped_updates"]
     learner.rng.bit_generator.state = index["rng"]
-    race = learner.start_race() if index.get("race") else None
-    if race:
-        race.restore(index["race"])
+    modes = learner.start_mode_selection() if index["mode_selection"] else None
+    if modes:
+        modes.restore(index["mode_selection"])
     if learner.updates:
         features = Features.from_tensors(_arrays(tensors))
         learner.agent = TdmAgent(found, config, features, learner.seed, compiled, device)
         learner.agent.load_state(_below(tensors, "learned."), learner.updates)
-        if race:
-            made = race.start(features, config, compiled, device)
-            made.load_state(_below(tensors, f"{_ONE_STEP}learned."), index["race"]["updates"])
+        if modes:
+            one_step = modes.make_agent(features, config, compiled, device)
+            one_step.load_state(_below(tensors, f"{_ONE_STEP}learned."), index["mode_selection"]["updates"])
     replay = _below(tensors, _REPLAY)
     if replay:
         learner.store.restore(_arrays(replay))
@@ -174,38 +173,38 @@ def _learner(index: dict[str, Any], tensors: dict[str, torch.Tensor], compiled: 
 
 
 def load_actor(directory: Path, task: TaskSpec | None = None) -> tuple[NumpyActor, TaskSpec]:
-    """Read the policy of a checkpoint and the task that it was learned for.
+    """Read the policy of a checkpoint, and its task.
 
     Raises
     ------
     FileNotFoundError
         If there is no checkpoint.
     ValueError
-        If it is of another schema or task, damaged, or was written before learning began.
+        If the schema or the task does not match, the checkpoint is damaged, or was written before the first update.
     """
     return _newest_good(directory, task, _actor)
 
 
 def _actor(index: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[NumpyActor, TaskSpec]:
-    way = index["race"]["acts"] if index.get("race") else None
-    arrays = _arrays(_below(tensors, _ONE_STEP) if way == "one_step" else tensors)
-    if way == "fine":
-        arrays |= running_tensor(way)
+    mode = index["mode_selection"]["selected"] if index["mode_selection"] else None
+    arrays = _arrays(_below(tensors, _ONE_STEP) if mode == "one_step" else tensors)
+    if mode == "fine_segments":
+        arrays |= horizon_schedule_tensor(mode)
     return NumpyActor(arrays), TaskSpec.from_json(index["task"])
 
 
 class DamagedCheckpointError(ValueError):
-    """Nothing in a folder of checkpoints can be used, for reasons that the text gives."""
+    """No checkpoint in a folder can be used."""
 
 
 class _OtherError(ValueError):
-    """The checkpoint is whole, but not what was asked for."""
+    """The checkpoint is complete, but of another schema or task."""
 
 
 def _newest_good(
     directory: Path, task: TaskSpec | None, make: Callable[[dict[str, Any], dict[str, torch.Tensor]], T]
 ) -> T:
-    """What is made of the newest checkpoint that is whole; a warning says so if it is not the last one."""
+    """Result of ``make`` for the newest checkpoint that is complete; with a warning if it is not the last one."""
     damage: list[str] = []
     for path in (directory / INDEX, directory / PREVIOUS):
         if not path.exists():
@@ -215,11 +214,11 @@ def _newest_good(
         except _OtherError:
             raise
         except _DAMAGE as error:
-            why = str(error).partition("\n")[0]  # torch adds a stack
-            damage.append(f"{path} is damaged ({type(error).__name__}: {why})")
+            reason = str(error).partition("\n")[0]  # without the stack that torch adds
+            damage.append(f"{path} is damaged ({type(error).__name__}: {reason})")
             continue
         if damage:
-            warnings.warn(f"{damage[0]}: the checkpoint before it, {path.name}, is used", stacklevel=3)
+            warnings.warn(f"{damage[0]}: the previous checkpoint, {path.name}, is used", stacklevel=3)
         return made
     if damage:
         raise DamagedCheckpointError("; ".join(damage))
@@ -228,16 +227,30 @@ def _newest_good(
 
 def _read(path: Path, task: TaskSpec | None) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     index = json.loads(path.read_text(encoding="utf-8"))
-    if index["schema"] != SCHEMA:
-        raise _OtherError(f"{path} has schema {index['schema']}, this version reads {SCHEMA}; train again")
+    if index["schema"] not in (OLD_SCHEMA, SCHEMA):
+        raise _OtherError(
+            f"{path} has schema {index['schema']}, this version reads {OLD_SCHEMA} and {SCHEMA}; train again"
+        )
+    old = index["schema"] == OLD_SCHEMA
+    if old:
+        index = renamed_index(index)
     found = TaskSpec.from_json(index["task"]).fingerprint
     if task is not None and found != task.fingerprint:
-        raise _OtherError(f"{path} was learned for {found}, this is {task.fingerprint}; give the matching task")
+        raise _OtherError(f"{path} belongs to task {found}, expected {task.fingerprint}; give the matching task")
     tensors = load_file(path.parent / index["weights"])
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise ValueError(f"{name} is not finite")
-    return index, tensors
+    return index, _renamed_tensors(tensors) if old else tensors
+
+
+def _renamed_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    tensors = {renamed_tensor(name): tensor for name, tensor in tensors.items()}
+    for name, tensor in tensors.items():
+        if name.endswith("actor.horizon_schedule"):
+            schedule = bytes(tensor.numpy()).decode()
+            tensors[name] = torch.tensor(list(RENAMED_VALUES.get(schedule, schedule).encode()), dtype=torch.uint8)
+    return tensors
 
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

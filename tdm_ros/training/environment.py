@@ -1,4 +1,4 @@
-"""Environment that the caller of the library passes, prepared for learning; its stored description."""
+"""Environments of the library: conversion of observations, preparation for learning, description in the run folder."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class States(NamedTuple):
 def as_states(
     task: TaskSpec, observation: Mapping[str, ArrayLike], goal: ArrayLike | None, steps_left: ArrayLike
 ) -> tuple[States, bool]:
-    """Check a dict observation of the environment, a goal and horizons, and broadcast them to one batch.
+    """Check an observation of the environment, a goal and horizons, and broadcast them to one batch.
 
     Parameters
     ----------
     task : TaskSpec
     observation : mapping
-        ``observation`` (O,) or (B, O), ``achieved_goal`` (G,) or (B, G) [goal unit] and, where ``goal`` is left out,
+        ``observation`` (O,) or (B, O), ``achieved_goal`` (G,) or (B, G) [goal unit] and, without ``goal``,
         ``desired_goal``.
     goal : (G,) or (B, G) [goal unit], optional
     steps_left : int or (B,) [steps]
@@ -52,12 +52,12 @@ def as_states(
     Returns
     -------
     States, bool
-        The batch, and whether one single state was given.
+        The batch, and whether a single state was given.
 
     Raises
     ------
     ValueError
-        If an entry is missing, has another size than the task's, is not finite, or the batches do not go together.
+        If an entry is missing, does not match the task's size, is not finite, or the batch sizes differ.
     """
     wanted = ["observation", "achieved_goal", *(["desired_goal"] if goal is None else [])]
     missing = [key for key in wanted if key not in observation]
@@ -96,33 +96,35 @@ def _vectors(values: ArrayLike, channels: Channels, what: str) -> NDArray[np.flo
 CHECKPOINT = "checkpoint"
 CONFIG = "config.json"
 CALIBRATION = "calibration.json"
-_MEANING = ("name", "observation", "action", "goal", "rate_hz")
+_COMPARED = ("name", "observation", "action", "goal", "rate_hz")
 _PACKAGES = ("torch", "numpy", "gymnasium", "mujoco", "safetensors")
 
 
 def checkpoint_folder(directory: Path) -> Path:
-    """The checkpoint of a run's folder, which may be given itself."""
+    """Checkpoint of a run folder; a checkpoint folder is returned as it is."""
     return directory / CHECKPOINT if (directory / CHECKPOINT).is_dir() else directory
 
 
 def recorded_name(folder: Path, task: TaskSpec) -> str:
-    """The name that `make_goal_env` knows the environment of a checkpoint by.
+    """Name of the environment of a checkpoint, as for `make_goal_env`.
 
     Raises
     ------
     ValueError
-        If it was an environment object, which has no name.
+        If the agent was made from an environment object, which has no name.
     """
     record = _record(folder)
     if not record:
         return task.name.removesuffix("_velocity")
     if not record.get("task_name"):
-        raise ValueError(f"{folder} was learned in an environment object, of task {task.name}: TDM.load(..., env=...)")
+        raise ValueError(
+            f"{folder} was trained in an environment object of task {task.name}: pass it, TDM.load(..., env=...)"
+        )
     return str(record["task_name"])
 
 
 def recorded_noise(folder: Path) -> Noise | None:
-    """The noise that a checkpoint was learned with."""
+    """Noise of the environment of a checkpoint."""
     noise = _record(folder).get("noise")
     return Noise(**noise) if noise else None
 
@@ -132,84 +134,84 @@ def _record(folder: Path) -> dict[str, Any]:
     return json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
 
 
-def refuse_other_task(folder: Path, learned: TaskSpec, given: TaskSpec) -> None:
-    """Raise unless what was learned for one task holds for the other.
+def check_same_task(folder: Path, learned: TaskSpec, given: TaskSpec) -> None:
+    """Raise if the task of an environment differs from the learned one.
 
     Raises
     ------
     ValueError
-        If it does not; the message says in what they differ.
+        With the parts that differ.
     """
-    refuse_other_sizes(folder, learned, given.name, given.observation.size, given.goal.size, given.action.size)
-    pairs = {name: (getattr(learned, name), getattr(given, name)) for name in _MEANING}
+    check_same_sizes(folder, learned, given.name, given.observation.size, given.goal.size, given.action.size)
+    pairs = {name: (getattr(learned, name), getattr(given, name)) for name in _COMPARED}
     parts = [name for name, (old, new) in pairs.items() if not _agree(old, new)]
     if parts:
         raise ValueError(
-            f"{folder} was learned for {learned.fingerprint}, the environment is {given.fingerprint} "
-            f"(another {', '.join(parts)}); give the environment that it was trained in"
+            f"{folder} was trained for {learned.fingerprint}, the environment is {given.fingerprint} "
+            f"(different {', '.join(parts)}); give the environment that it was trained in"
         )
 
 
-def refuse_other_sizes(folder: Path, learned: TaskSpec, name: str, observation: int, goal: int, action: int) -> None:
-    """Raise unless an environment has the sizes, and if both are registered the id, of the task that was learned.
+def check_same_sizes(folder: Path, learned: TaskSpec, name: str, observation: int, goal: int, action: int) -> None:
+    """Raise if an environment differs from the learned task in a size or, if both are registered, in its id.
 
     Raises
     ------
     ValueError
-        If it does not; the message says in what they differ.
+        With the part that differs.
     """
     remedy = "give the environment that it was trained in"
     for part, size in (("observation", observation), ("goal", goal), ("action", action)):
         old = getattr(learned, part).size
         if old != size:
             raise ValueError(
-                f"{folder} was learned for task {learned.name} with {part}s of {old} numbers, task {name} has {size}; "
+                f"{folder} was trained for task {learned.name} with {part}s of {old} numbers, task {name} has {size}; "
                 f"{remedy}"
             )
     if learned.name != name and all(each.startswith("gym:") for each in (learned.name, name)):
-        raise ValueError(f"{folder} was learned for {learned.name}, the environment is {name}; {remedy}")
+        raise ValueError(f"{folder} was trained for {learned.name}, the environment is {name}; {remedy}")
 
 
 def _agree(old: Any, new: Any) -> bool:
-    """Whether two parts of a description mean the same; the numbers of channels may differ by rounding."""
+    """Whether two parts of a task are equal; numbers of channels may differ by rounding."""
     if not isinstance(old, Channels):
         return bool(old == new)
-    words = all(getattr(old, key) == getattr(new, key) for key in ("names", "unit", "wrap"))
-    return words and all(
+    same = all(getattr(old, key) == getattr(new, key) for key in ("names", "unit", "wrap"))
+    return same and all(
         np.allclose(getattr(old, key), getattr(new, key), rtol=1e-6, atol=1e-9) for key in ("low", "high", "scale")
     )
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file that a crash leaves as it was or as it will be."""
+    """Write a JSON file; after a crash it has the old or the new content."""
     write_durably(path, json.dumps(content, indent=1))
 
 
 def versions() -> dict[str, str]:
-    """What was installed, for the record of a run."""
+    """Versions of the relevant packages."""
     packages = {name: version(name) for name in _PACKAGES}
     return {"tdm_ros": tdm_ros.__version__, "python": platform.python_version(), **packages}
 
 
-Source = str | GoalEnv | tuple[GoalEnv, TaskSpec]
+EnvSource = str | GoalEnv | tuple[GoalEnv, TaskSpec]
 
 
-class Adopted(NamedTuple):
-    """An environment that is ready to learn in."""
+class PreparedEnv(NamedTuple):
+    """Environment that is ready for learning."""
 
     env: GoalEnv
     """With actions in [-1, 1]."""
     task: TaskSpec
     box: gym.spaces.Box
-    """Action space of the environment that was passed; of a name: [-1, 1]."""
+    """Action space of the given environment; of a name: [-1, 1]."""
     name: str | None
-    """What `make_env` makes it from, if that is how it came."""
+    """Name of the environment as for `make_env`; None for an object."""
 
 
-def adopted(
-    source: Source, horizon: int | None, noise: Noise | None, learned: tuple[Path, TaskSpec] | None = None
-) -> Adopted:
-    """Check an environment, describe it and bring its actions to [-1, 1].
+def prepare_env(
+    source: EnvSource, horizon: int | None, noise: Noise | None, learned: tuple[Path, TaskSpec] | None = None
+) -> PreparedEnv:
+    """Check an environment, derive its task and scale its actions to [-1, 1].
 
     Parameters
     ----------
@@ -218,13 +220,13 @@ def adopted(
         Longest ``steps_left`` [steps]; by default the task's own.
     noise : Noise, optional
     learned : (Path, TaskSpec), optional
-        A checkpoint and the description stored with it. It replaces one that would be made from spaces and resets,
-        which need not come out the same on another machine; a description of the environment's own must agree.
+        A checkpoint and its stored task. It replaces a task that would be derived from spaces and resets, which can
+        differ between machines; a task of the environment itself must match it.
 
     Raises
     ------
     ValueError
-        If the environment is unknown, no goal environment with a finite box of actions, or of another task than
+        If the environment is unknown, not goal-conditioned with a finite box of actions, or of another task than
         ``learned``.
     """
     if isinstance(source, str):
@@ -237,24 +239,24 @@ def adopted(
         folder, task = learned
         own = given or (outer.get_wrapper_attr("task") if outer.has_wrapper_attr("task") else None)
         if isinstance(own, TaskSpec):
-            refuse_other_task(folder, task, own)
+            check_same_task(folder, task, own)
         else:
             space: Any = outer.observation_space
             sizes = [int(space[key].shape[0]) for key in KEYS[:2]] + [int(outer.action_space.shape[0])]  # type: ignore[index]
-            refuse_other_sizes(folder, task, name, *sizes)
+            check_same_sizes(folder, task, name, *sizes)
         given = replace(task, horizon=own.horizon if isinstance(own, TaskSpec) else HORIZON)
     env, task = wrap_env(outer, name, horizon, given, noise)
     box: Any = env.action_space if isinstance(source, str) else outer.action_space
-    return Adopted(env, task, box, source if isinstance(source, str) else None)
+    return PreparedEnv(env, task, box, source if isinstance(source, str) else None)
 
 
 def _name(env: Any) -> str:
-    """A name for messages and descriptions.
+    """Name for messages and tasks.
 
     Raises
     ------
     ValueError
-        If it is no environment.
+        If it is not an environment.
     """
     if isinstance(env, gym.Env):
         return f"gym:{env.spec.id}" if env.spec else type(env.unwrapped).__name__

@@ -1,4 +1,4 @@
-"""Evaluation: episodes with fresh goals and no noise, and their final distances."""
+"""Evaluation: episodes with goals that were not trained on, without noise, and their final distances."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.training.metrics import summarise
 
 
-class Situation(NamedTuple):
-    """What a policy decides on."""
+class PolicyInput(NamedTuple):
+    """Input of a policy: state, goal and remaining time."""
 
     observation: NDArray[np.float32]
     """(O,)"""
@@ -28,26 +28,26 @@ class Situation(NamedTuple):
     goal: NDArray[np.float32]
     """(G,) [goal unit]"""
     steps_left: int
-    """Steps of the episode that follow the next state [steps]."""
+    """Steps of the episode after the next state [steps]."""
     time: int
-    """Steps since it began [steps]."""
+    """Steps since the start of the episode [steps]."""
 
 
-Policy = Callable[[Situation], NDArray[np.float32]]
+Policy = Callable[[PolicyInput], NDArray[np.float32]]
 
 
-def play(env: GoalEnv, task: TaskSpec, policy: Policy, seed: int) -> Iterator[tuple[Step, bool]]:
-    """Reset ``env`` with ``seed`` and act until the episode ends; yields each step and whether it was the last.
+def rollout(env: GoalEnv, task: TaskSpec, policy: Policy, seed: int) -> Iterator[tuple[Step, bool]]:
+    """Reset ``env`` with ``seed`` and act until the episode ends; yield each step, and whether it is the last.
 
-    A step holds the action that was executed, where the environment says so (``info["executed_action"]``).
+    The action of a step is the executed one, ``info["executed_action"]``, if the environment returns it.
     """
     seen, _ = env.reset(seed=seed)
     last, time = False, 0
     while not last:
-        now = _situation(seen, task.episode_steps - 1 - time, time)
+        now = _policy_input(seen, task.episode_steps - 1 - time, time)
         action = policy(now)
         seen, _, terminated, truncated, info = env.step(action)
-        then = _situation(seen, 0, time + 1)
+        then = _policy_input(seen, 0, time + 1)
         executed = np.asarray(info.get("executed_action", action), np.float32)
         last, time = bool(terminated or truncated), time + 1
         step = Step(
@@ -56,15 +56,15 @@ def play(env: GoalEnv, task: TaskSpec, policy: Policy, seed: int) -> Iterator[tu
         yield step, last
 
 
-def _situation(seen: dict[str, NDArray[Any]], steps_left: int, time: int) -> Situation:
+def _policy_input(seen: dict[str, NDArray[Any]], steps_left: int, time: int) -> PolicyInput:
     observation, achieved, goal = (
         np.asarray(seen[key], np.float32) for key in ("observation", "achieved_goal", "desired_goal")
     )
-    return Situation(observation, achieved, goal, max(steps_left, 0), time)
+    return PolicyInput(observation, achieved, goal, max(steps_left, 0), time)
 
 
 REACHED = 0.02
-"""Distance that counts as there, for the time to reach [goal unit; m for reaching]."""
+"""Distance below which a goal counts as reached, for `Evaluation.steps_to_reach` [goal unit; m for reaching]."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,16 @@ class Evaluation:
     Parameters
     ----------
     seed : int
-        Goals and starts came from it.
+        Of goals and starts.
     final_distance : tuple of float
-        An entry an episode [goal unit; m for reaching].
+        One entry per episode [goal unit; m for reaching].
     steps_to_reach : tuple of int or None
-        First step from which the distance is at most 2 cm, None where that never happened [steps].
+        First step with a distance of at most `REACHED`, None without one [steps].
     success_task : float or None
-        Share of the episodes that end within the task's own ``success``.
+        Fraction of the episodes with a final distance of at most `TaskSpec.success`.
     success_env : float or None
-        Share of the episodes whose last ``info["is_success"]``, or else ``info["success"]``, is true, where the
-        environment gives one.
+        Fraction of the episodes whose last ``info["is_success"]``, or else ``info["success"]``, is true; None if the
+        environment returns neither.
     """
 
     seed: int
@@ -93,7 +93,7 @@ class Evaluation:
     success_env: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The object that `tdm_ros evaluate --json` prints."""
+        """Output of `tdm_ros evaluate --json`."""
         reached = [steps for steps in self.steps_to_reach if steps is not None]
         return {
             "episodes": len(self.final_distance),
@@ -105,9 +105,9 @@ class Evaluation:
 
 
 def actor_policy(actor: NumpyActor) -> Policy:
-    """The policy without noise."""
+    """The policy of an actor, without noise."""
 
-    def policy(now: Situation) -> NDArray[np.float32]:
+    def policy(now: PolicyInput) -> NDArray[np.float32]:
         left = actor.steps_left(now.time, now.steps_left)
         return actor.act(now.observation, now.achieved, now.goal, left)
 
@@ -121,12 +121,12 @@ def evaluate(
     episodes: int,
     seed: int,
     purpose: Purpose = "evaluate",
-    each: Callable[[float], None] = lambda distance: None,
+    on_episode: Callable[[float], None] = lambda distance: None,
 ) -> Evaluation:
-    """Play ``episodes`` episodes on the goals of ``seed``; judge by `TaskSpec.distance`.
+    """Run ``episodes`` episodes with the goals of ``seed``, and measure `TaskSpec.distance`.
 
-    Where the observations are noisy, and the environment or a wrapper has the attribute ``true_achieved``, the true
-    state is judged. Where it asks for something else on the way and has the attribute ``judged_goal``, that counts.
+    Two optional attributes of the environment, or of a wrapper, replace what the observation contains:
+    ``true_achieved``, the achieved goal without noise, and ``evaluation_goal``, the final goal of a task in stages.
 
     Parameters
     ----------
@@ -136,8 +136,8 @@ def evaluate(
     episodes : int
     seed : int
     purpose : "evaluate" or "validate"
-        Which stream of goals; neither meets the training one.
-    each : callable
+        Stream of goals; both differ from the one of training.
+    on_episode : callable
         Called with the final distance of each episode.
 
     Raises
@@ -147,26 +147,26 @@ def evaluate(
     """
     if episodes < 1:
         raise ValueError(f"episodes must be >= 1, got {episodes}")
-    judged = Judged(env)
+    test_env = EvaluationEnv(env)
     finals: list[float] = []
     times: list[int | None] = []
     successes: list[bool] = []
     for episode in range(episodes):
         distances = [
-            float(task.distance(judged.achieved(step.next_achieved), judged_goal(judged, step.desired)))
-            for step, _ in play(judged, task, policy, reset_seed(purpose, seed, episode))
+            float(task.distance(test_env.achieved(step.next_achieved), evaluation_goal(test_env, step.desired)))
+            for step, _ in rollout(test_env, task, policy, reset_seed(purpose, seed, episode))
         ]
         finals.append(distances[-1])
         times.append(next((t + 1 for t, distance in enumerate(distances) if distance <= REACHED), None))
-        if judged.success is not None:
-            successes.append(judged.success)
-        each(finals[-1])
+        if test_env.success is not None:
+            successes.append(test_env.success)
+        on_episode(finals[-1])
     within = float(np.mean(np.array(finals) <= task.success))
     return Evaluation(seed, tuple(finals), tuple(times), within, float(np.mean(successes)) if successes else None)
 
 
-class Judged(gym.Wrapper[Any, Any, Any, Any]):
-    """Keeps what the environment says beside the observation: the true state, and whether it counts as a success."""
+class EvaluationEnv(gym.Wrapper[Any, Any, Any, Any]):
+    """Environment with access to what the observation does not contain: the state without noise, and the success."""
 
     success: bool | None = None
 
@@ -177,15 +177,15 @@ class Judged(gym.Wrapper[Any, Any, Any, Any]):
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
         result = super().step(action)
         info = result[4]
-        said = info.get("is_success", info.get("success"))
-        self.success = None if said is None else bool(np.all(said))
+        success = info.get("is_success", info.get("success"))
+        self.success = None if success is None else bool(np.all(success))
         return result
 
     def achieved(self, seen: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Where the agent is, (G,) [goal unit]; ``seen`` is what it was told."""
+        """Achieved goal without noise, (G,) [goal unit]; ``seen`` is the observed one."""
         return self.get_wrapper_attr("true_achieved") if self.has_wrapper_attr("true_achieved") else seen
 
 
-def judged_goal(env: GoalEnv, asked: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What an episode is judged by, (G,) [goal unit]; ``asked`` is what it is asked for at present."""
-    return env.get_wrapper_attr("judged_goal") if env.has_wrapper_attr("judged_goal") else asked
+def evaluation_goal(env: GoalEnv, desired: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Goal that the final distance is measured to, (G,) [goal unit]; ``desired`` is the present desired goal."""
+    return env.get_wrapper_attr("evaluation_goal") if env.has_wrapper_attr("evaluation_goal") else desired

@@ -1,8 +1,8 @@
-"""Recordings as experience: of the right task, each transition once, no piece across a gap.
+"""Recordings as experience: transitions of one task, each once, in trajectories without gaps.
 
-A transition is identified by its run and cycle. In recordings of older versions it names no run: there one follows
-another if its cycle is the next and its state the one that the other led to, so that two arms in one recording are kept
-apart, and the same content twice is one transition.
+A transition is identified by its run and cycle. Recordings of older versions do not contain the run: there two
+transitions are consecutive if the cycle is the next one and the state is the one that the other led to, which separates
+the arms of one recording, and transitions with the same content are the same.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from tdm_ros.types import CycleRange, CycleSet, LoggedTransition, Step, TimeSpan
 
 
 @dataclass
-class Experience:
-    """What recordings have to teach.
+class RecordedExperience:
+    """Transitions of recordings.
 
     Parameters
     ----------
     steps : list of (Step, bool, bool)
-        Each with whether its piece ends there, and whether a person made it.
+        Each with whether its trajectory ends there, and whether the operator made it.
     repeated : int
-        Transitions that another of the recordings has, too.
+        Transitions that occur in several recordings.
     discarded : int
-        Transitions that a person discarded; they are left out.
+        Transitions that the operator discarded; they are left out.
     problems : list of str
-        A sentence for all that was left out because it is damaged or not finite.
+        Descriptions of what was left out because it is damaged or not finite.
     """
 
     steps: list[tuple[Step, bool, bool]] = field(default_factory=list)
@@ -45,15 +45,15 @@ class Experience:
     problems: list[str] = field(default_factory=list)
 
 
-def read_experience(paths: Sequence[Path], task: TaskSpec, progress: bool = False) -> Experience:
-    """Read the commanded transitions of recordings, one recording after the other, each run in the order of its cycles.
+def read_experience(paths: Sequence[Path], task: TaskSpec, progress: bool = False) -> RecordedExperience:
+    """Read the commanded transitions of recordings, in order; each run in the order of its cycles.
 
     Raises
     ------
     DataError
-        If there is none in one of them, nothing in it is whole, or it is of another task.
+        If a recording has none, is damaged entirely, or belongs to another task.
     """
-    found, seen = Experience(), set[Hashable]()
+    found, seen = RecordedExperience(), set[Hashable]()
     for path in paths:
         recording = read_nonempty(path, progress)
         found.problems += recording.problems
@@ -61,7 +61,7 @@ def read_experience(paths: Sequence[Path], task: TaskSpec, progress: bool = Fals
     return found
 
 
-def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, seen: set[Hashable]) -> None:
+def _read(recording: Recording, path: Path, task: TaskSpec, found: RecordedExperience, seen: set[Hashable]) -> None:
     discarded = _Discarded(recording, task)
     runs: defaultdict[str, list[LoggedTransition]] = defaultdict(list)
     older: defaultdict[str, list[LoggedTransition]] = defaultdict(list)
@@ -96,8 +96,8 @@ def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, s
         (runs[transition.run] if transition.run else older[arm]).append(transition)
     if others := tasks_in(tasks) - {task.fingerprint}:
         raise DataError(
-            f"{path} was recorded for task {min(others)}, this is {task.fingerprint}: give recordings of this task, or "
-            "learn the one that they are of"
+            f"{path} was recorded for task {min(others)}, expected {task.fingerprint}: give recordings of this "
+            "task, or train the recorded one"
         )
     for transitions in [*runs.values(), *(chain for one in older.values() for chain in _chains(one))]:
         found.steps += _in_pieces(transitions)
@@ -106,7 +106,7 @@ def _read(recording: Recording, path: Path, task: TaskSpec, found: Experience, s
     if unusable:
         found.problems.append(f"{path}: {unusable} transitions cannot be used and are left out, the first: {why}")
     if commanded == unusable:
-        raise DataError(f"{path} has no commanded transition of tdm_ros: there is nothing to learn from")
+        raise DataError(f"{path} has no commanded transition of tdm_ros to learn from")
 
 
 def _of_type(recording: Recording, type_name: str) -> Iterator[tuple[str, Any]]:
@@ -117,7 +117,7 @@ def _of_type(recording: Recording, type_name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _identity(transition: LoggedTransition) -> Hashable:
-    """What two transitions share only if one is a copy of the other."""
+    """Key that two transitions share only if one is a copy of the other."""
     if transition.run:
         return transition.run, transition.cycle
     step = transition.step
@@ -126,7 +126,7 @@ def _identity(transition: LoggedTransition) -> Hashable:
 
 
 class _Discarded:
-    """What a person discarded of a recording."""
+    """Transitions of a recording that the operator discarded."""
 
     def __init__(self, recording: Recording, task: TaskSpec) -> None:
         self._cycles = CycleSet()
@@ -146,7 +146,7 @@ class _Discarded:
 
 
 def _chains(transitions: list[LoggedTransition]) -> Iterator[list[LoggedTransition]]:
-    """Unbroken chains of transitions that name no run: the next cycle, from the state that the one before led to."""
+    """Chains of transitions without run: the next cycle, from the state that the previous one led to."""
     begins = [(one.cycle, one.step.observation.tobytes()) for one in transitions]
     ends = [(one.cycle + 1, one.step.next_observation.tobytes()) for one in transitions]
     for chain in chains(begins, ends):
@@ -154,7 +154,7 @@ def _chains(transitions: list[LoggedTransition]) -> Iterator[list[LoggedTransiti
 
 
 def _in_pieces(transitions: list[LoggedTransition]) -> Iterator[tuple[Step, bool, bool]]:
-    """Transitions of one run in the order of their cycles: each with whether its piece ends, and a person made it."""
+    """Transitions of one run in the order of their cycles: each with whether its trajectory ends, and its source."""
     joining = TransitionFilter()
     ordered = sorted(transitions, key=lambda transition: transition.cycle)
     for ready in (*map(joining.add, ordered), joining.flush()):

@@ -1,4 +1,4 @@
-"""Learner that `tdm_ros train` and the node `trainer` share: experience in, weights out."""
+"""Learner of `tdm_ros train` and of the node `trainer`: replay buffer, updates, weights."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from tdm_ros.replay import Step, TrajectoryStore, sample_batches
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.agent import Losses, TdmAgent, usable_device
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.tdm.features import Features, measure_reaches
-from tdm_ros.training.mode_selection import Race, Way
+from tdm_ros.tdm.features import Features, measure_reachable_distances
+from tdm_ros.training.mode_selection import ModeSelection, PolicyMode
 
-OWN_STEPS = 64
-"""What a person did is too much alike to normalise observations by: so many other steps have to be there as well."""
+MIN_OTHER_STEPS = 64
+"""Steps that the operator did not make, before the first update: the operator's alone vary too little to determine the
+normalisation of the observations."""
 
 CHUNK = 8
 """Batches that are drawn and relabelled together."""
-PORTION = 40
+REPORT_UPDATES = 40
 """Updates from recordings between two reports of progress."""
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let PyTorch use one thread on the CPU for a while."""
+    """Limit PyTorch to one CPU thread within the context."""
     before = torch.get_num_threads()
     if before != 1:
         torch.set_num_threads(1)
@@ -38,22 +39,22 @@ def one_thread() -> Iterator[None]:
 
 
 class Learner:
-    """Owns the replay store and, once the random phase has given it statistics, the agent.
+    """Replay buffer and, from the first update on, the agent.
 
     Parameters
     ----------
     task : TaskSpec
     config : TdmConfig
     seed : int
-        Of weights and sampling; two learners with one seed and the same experience are equal.
+        Of weights and sampling; learners with the same seed and experience are identical.
     compiled : bool
     device : str
-        As `TdmAgent` takes them.
+        As for `TdmAgent`.
 
     Raises
     ------
     ValueError
-        If there is no such device.
+        If PyTorch cannot use the device.
     """
 
     def __init__(
@@ -63,33 +64,33 @@ class Learner:
         self.task, self.config, self.seed = task, config, seed
         self.store = TrajectoryStore(task)
         self.agent: TdmAgent | None = None
-        self.race: Race | None = None
-        """Between ways to act, once `start_race` has been called."""
+        self.mode_selection: ModeSelection | None = None
+        """Set by `start_mode_selection`."""
         self.updates = 0
-        self.recorded = 0
-        """Transitions that came from recordings, not from steps of its own."""
-        self.waived = 0
-        """Updates that recordings would allow beyond those that were made from them; negative if more were made."""
+        self.recorded_transitions = 0
+        """Transitions from recordings."""
+        self.skipped_updates = 0
+        """Updates that are due for the recordings and were not made; negative if more were made."""
         self.losses = Losses(float("nan"), float("nan"))
         self.rng = np.random.default_rng(np.random.SeedSequence([3, seed]))
 
     @property
     def transitions(self) -> int:
-        """Transitions seen so far."""
+        """Transitions added so far."""
         return self.store.total
 
     @property
     def steps(self) -> int:
-        """Steps seen so far that are not from recordings."""
-        return self.transitions - self.recorded
+        """Environment steps so far: transitions that are not from recordings."""
+        return self.transitions - self.recorded_transitions
 
     @property
     def progress(self) -> float:
-        """Part of the schedule that is over, in [0, 1]; recordings do not count."""
+        """Fraction of `TdmConfig.total_timesteps` that the environment steps are, in [0, 1]."""
         return self.config.progress(self.steps)
 
     def add(self, step: Step, last: bool, human: bool = False) -> None:
-        """Store one step; ``last`` says that its episode ends here, ``human`` that a person made it.
+        """Store one step; ``last``: its trajectory ends here; ``human``: the operator made it.
 
         Raises
         ------
@@ -99,20 +100,20 @@ class Learner:
         self.store.add(step, last, human)
 
     def updates_due(self) -> int:
-        """Updates that the experience so far allows and that have not been made."""
-        if self.transitions < self.config.random_steps or not self.store.usable or self._only_human:
+        """Number of updates that are due for the transitions so far."""
+        if self.transitions < self.config.learning_starts or not self.store.usable or self._needs_other_steps:
             return 0
-        return max(0, self._allowed() - self.waived - self.updates)
+        return max(0, self._updates_in_all() - self.skipped_updates - self.updates)
 
-    def _allowed(self) -> int:
+    def _updates_in_all(self) -> int:
         config = self.config
-        return config.catch_up_updates + config.updates_per_step * (self.transitions - config.random_steps)
+        return config.initial_gradient_steps + config.gradient_steps * (self.transitions - config.learning_starts)
 
     def learn_recorded(self, steps: Iterable[tuple[Step, bool, bool]], updates: int) -> Iterator[int]:
-        """Store recorded steps, then make so many updates; yields how many were made since the last time.
+        """Store recorded steps, then make updates; yield the number of updates since the last time.
 
-        Steps of its own allow as many updates afterwards as they would have without: no more, no less. Statistics, if
-        there are none yet, come from all recorded steps instead of from random play.
+        The number of updates that are due for environment steps does not change. The normalisation, if there is none
+        yet, is determined by all recorded steps instead of the random phase.
 
         Raises
         ------
@@ -123,29 +124,23 @@ class Learner:
         for step, last, human in steps:
             self.add(step, last, human)
         self.store.close()
-        self.recorded += self.transitions - before
-        for start in range(0, updates, PORTION):
-            count = min(PORTION, updates - start)
+        self.recorded_transitions += self.transitions - before
+        for start in range(0, updates, REPORT_UPDATES):
+            count = min(REPORT_UPDATES, updates - start)
             self.update(count)
             yield count
-        self.waived = self._allowed() - self.updates - due
+        self.skipped_updates = self._updates_in_all() - self.updates - due
 
-    def start_race(self) -> Race | None:
-        """Race ways to act, if that is configured; to be called before the first update.
-
-        There is none with a horizon of 0, where the TDM is a one-step model, nor where ``running`` names a way.
-        """
+    def start_mode_selection(self) -> ModeSelection | None:
+        """Start mode selection, if it is configured and possible (`TdmConfig.mode_selection`), before any update."""
         config = self.config
-        if config.race and config.running == "align" and self.task.horizon > 0 and not self.race and not self.agent:
-            self.race = Race(self.task, self.seed)
-        return self.race
+        possible = config.horizon_schedule == "segments" and self.task.horizon > 0
+        if config.mode_selection and possible and not self.mode_selection and not self.agent:
+            self.mode_selection = ModeSelection(self.task, self.seed)
+        return self.mode_selection
 
     def update(self, count: int) -> None:
-        """Make ``count`` gradient updates; the first one freezes the observation statistics.
-
-        PyTorch uses one thread for them, which is the fastest for networks of this size, and as many as before
-        afterwards.
-        """
+        """Make ``count`` gradient updates, in one thread; the first one fixes the normalisation."""
         with one_thread():
             self._update(count)
 
@@ -155,28 +150,28 @@ class Learner:
         if self.agent is None:
             features = self._statistics()
             self.agent = TdmAgent(self.task, self.config, features, self.seed, self.compiled, self.device)
-            if self.race:
-                self.race.start(features, self.config, self.compiled, self.device)
+            if self.mode_selection:
+                self.mode_selection.make_agent(features, self.config, self.compiled, self.device)
         while count > 0:
             number = min(count, CHUNK)
             self._copy_targets(number)
             config = self.config
             shape = (number, config.batch_size)
-            batches = sample_batches(self.store, config.goals, shape, self.rng, config.human_share)
+            batches = sample_batches(self.store, config.goals, shape, self.rng, config.operator_fraction)
             self.losses = self.agent.update(batches, self.progress)
-            if self.race:
-                self.race.update(self.store, number, self.progress)
+            if self.mode_selection:
+                self.mode_selection.update(self.store, number, self.progress)
             self.updates += number
             count -= number
 
     def _copy_targets(self, number: int) -> None:
-        """Where the targets are copied at intervals, copy them before the updates that cross one."""
-        every = self.config.copy_every * self.config.updates_per_step
+        """Make a hard update of the targets, if one is due within the next ``number`` updates."""
+        every = self.config.target_update_interval * self.config.gradient_steps
         if every and self.agent and (self.updates + number) // every > self.updates // every:
             self.agent.copy_targets()
 
-    def actor_bytes(self, way: Way | None = None) -> bytes:
-        """Weights for `NumpyActor.from_bytes`: of the way to act, or of the one that is asked for (`Race`).
+    def actor_bytes(self, mode: PolicyMode | None = None) -> bytes:
+        """Weights for `NumpyActor.from_bytes`, of ``mode`` or of the selected one.
 
         Raises
         ------
@@ -185,31 +180,33 @@ class Learner:
         """
         if self.agent is None:
             raise RuntimeError("there is no actor before the first update; call update() when updates_due() > 0")
-        if self.race and way is None:
-            way = self.race.acts
-        if way == "one_step":
-            assert self.race and self.race.agent, "only a race has a one-step model"
-            return self.race.agent.actor_bytes()
-        return self.agent.actor_bytes(way)
+        if self.mode_selection and mode is None:
+            mode = self.mode_selection.selected
+        if mode == "one_step":
+            assert self.mode_selection and self.mode_selection.agent, "only mode selection has a one-step model"
+            return self.mode_selection.agent.actor_bytes()
+        return self.agent.actor_bytes(mode)
 
     @property
-    def _only_human(self) -> bool:
-        """Whether a person made nearly all steps, and nothing has been learned of them yet."""
+    def _needs_other_steps(self) -> bool:
+        """Whether the operator made nearly all steps before the first update."""
         human = self.agent is None and len(self.store.human())
-        return bool(human) and self.store.usable - human < min(OWN_STEPS, self.config.random_steps)
+        return bool(human) and self.store.usable - human < min(MIN_OTHER_STEPS, self.config.learning_starts)
 
     def _statistics(self) -> Features:
         config, task = self.config, self.task
         index = np.arange(self.store.total - len(self.store), self.store.total)
         index = index[~self.store.column("discarded", index)]
         human = self.store.column("human", index)
-        index = index if human.any() else index[: max(config.random_steps, self.recorded)]
+        index = index if human.any() else index[: max(config.learning_starts, self.recorded_transitions)]
         rows = self.store.rows(index)
         last = self.store.end_of(index) == index + 1
         scale = np.asarray(task.goal.scale, np.float32)
-        reaches = measure_reaches(rows["achieved"], last, scale, task.horizon) if config.reach else None
-        seen = rows["observation"]
-        if (others := int((~human).sum())) and human.any():  # as many of the operator's as of the others
-            demonstrated = seen[human]
-            seen = np.concatenate((seen[~human], demonstrated[:: max(len(demonstrated) // others, 1)]))
-        return Features.fit(task, seen, config.near_scale, reaches, config.difference)
+        reachable = None
+        if config.scale_by_reachable_distance:
+            reachable = measure_reachable_distances(rows["achieved"], last, scale, task.horizon)
+        observations = rows["observation"]
+        if (others := int((~human).sum())) and human.any():  # as many steps of the operator as other ones
+            demonstrated = observations[human]
+            observations = np.concatenate((observations[~human], demonstrated[:: max(len(demonstrated) // others, 1)]))
+        return Features.fit(task, observations, config.near_scale, reachable, config.relative_goal)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,21 +17,21 @@ from tdm_ros.files import write_durably
 
 FILE_NAME = "metrics.csv"
 UNSCORED = ("interrupted", "discarded")
-"""Ends of episodes that say nothing of how well it goes."""
+"""Ends of episodes that are left out of medians and curves."""
 THRESHOLDS = (0.01, 0.02, 0.05)
 """Success radii of the reports [goal unit; m for reaching]."""
 
 
 @dataclass(frozen=True)
 class EpisodeRow:
-    """What is kept of an episode.
+    """Record of one episode.
 
     Parameters
     ----------
     robot_time_s : float
-        Time that the arm has moved since the run began [s].
+        Time of motion of the arm since the start of the run [s].
     step : int
-        Environment steps (cycles) of learning so far.
+        Environment steps (cycles) so far.
     episode : int
     mode : str
         "train" (with exploration), "validate" (without, while learning) or "evaluate" (without, at the end).
@@ -40,8 +40,8 @@ class EpisodeRow:
     updates : int
         Gradient updates so far.
     end : str
-        Why it ended: "time_limit", "terminated" or "interrupted"; live also "refused" (by the planner), "success",
-        "failure" or "discarded" (by a person).
+        Reason of the end: "time_limit", "terminated" or "interrupted"; in a live run also "refused" (no plan),
+        "success", "failure" or "discarded" (by the operator).
     goal : str
         Coordinates [goal unit], separated by blanks.
     """
@@ -57,14 +57,15 @@ class EpisodeRow:
 
 
 class MetricsFile:
-    """Appends rows and flushes each of them to the operating system.
+    """File of one row per episode; each row is flushed to the operating system.
 
     Parameters
     ----------
     directory : Path
-        Run directory; an existing file in it is continued.
+        Run folder; rows are appended to an existing file.
     last_step : int, optional
-        Rows of later steps, and a torn last line, are dropped first: a killed run wrote them after its checkpoint.
+        Rows of later steps, and an incomplete last line, are removed first: a killed run wrote them after its last
+        checkpoint.
     """
 
     def __init__(self, directory: Path, last_step: int | None = None) -> None:
@@ -84,12 +85,12 @@ class MetricsFile:
         self._writer = csv.DictWriter(self._file, [f.name for f in fields(EpisodeRow)])
 
     def append(self, row: EpisodeRow) -> None:
-        """Write one row; a file that was removed is written again with all of its rows.
+        """Write one row; a file that was deleted is written again with all of its rows.
 
         Raises
         ------
         OSError
-            If it cannot be written. The row is written with the next one.
+            If the file cannot be written. The row is then written with the next one.
         """
         self._writer.writerow(asdict(row))
         self._file.flush()
@@ -106,35 +107,27 @@ class MetricsFile:
 
 
 def read_metrics(directory: Path) -> Iterator[EpisodeRow]:
-    """Read the rows of a run back; a torn last line is left out.
+    """Read the rows of a run; an incomplete last line is left out.
 
     Raises
     ------
     FileNotFoundError
-        If the run has no metrics; the message says where it looked.
+        If the run has no metrics file.
     """
     path = directory / FILE_NAME
     if not path.exists():
         raise FileNotFoundError(f"no {FILE_NAME} in {directory}; give the directory of a run")
+    kinds = get_type_hints(EpisodeRow)
     with path.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
             try:
-                yield EpisodeRow(
-                    float(line["robot_time_s"]),
-                    int(line["step"]),
-                    int(line["episode"]),
-                    line["mode"],
-                    float(line["final_distance"]),
-                    int(line["updates"]),
-                    line["end"],
-                    line["goal"],
-                )
+                yield EpisodeRow(**{name: kind(line[name]) for name, kind in kinds.items()})
             except (TypeError, ValueError):
                 continue
 
 
 def _cut(path: Path, last_step: int) -> None:
-    """Leave the rows up to ``last_step``; a crash leaves the old file or the new one."""
+    """Remove the rows after ``last_step``; atomic."""
     rows = [row for row in read_metrics(path.parent) if row.step <= last_step]
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [f.name for f in fields(EpisodeRow)])
@@ -144,7 +137,7 @@ def _cut(path: Path, last_step: int) -> None:
 
 
 def summarise(final_distance: list[float]) -> dict[str, Any]:
-    """Mean, median, 95th percentile and success shares of final distances, as the reports give them."""
+    """Mean, median, 95th percentile and success rates of final distances."""
     distances = np.asarray(final_distance, float)
     if distances.size == 0:
         return {"final_distance_m": None, "success": None}
@@ -172,15 +165,15 @@ def draw_curve(run_dir: Path, title: str = "", unit: str = "m") -> Path:
     Parameters
     ----------
     run_dir : Path
-        Has a metrics file.
+        With a metrics file.
     title : str
     unit : str
-        Of the distances; metres are drawn as centimetres.
+        Of the distances; metres are plotted as centimetres.
 
     Returns
     -------
     Path
-        The picture.
+        The image file.
 
     Raises
     ------
@@ -191,7 +184,7 @@ def draw_curve(run_dir: Path, title: str = "", unit: str = "m") -> Path:
     """
     rows = [row for row in read_metrics(run_dir) if row.end not in UNSCORED]
     if not rows:
-        raise ValueError(f"no finished episode in {run_dir}: nothing to draw yet")
+        raise ValueError(f"no finished episode in {run_dir}: nothing to plot yet")
     import matplotlib
 
     matplotlib.use("Agg")
@@ -219,7 +212,7 @@ def _draw_training(axes: Axes, rows: Sequence[EpisodeRow]) -> None:
     if not rows:
         return
     time, distance = np.array([r.robot_time_s for r in rows]), _distances(rows)
-    axes.plot(time, distance, ".", color="0.7", ms=5, label="training episodes, as they explore")
+    axes.plot(time, distance, ".", color="0.7", ms=5, label="training episodes, with exploration")
     median = [np.median(distance[max(0, i - WINDOW + 1) : i + 1]) for i in range(len(distance))]
     axes.plot(time, median, color="tab:blue", lw=1.5, label=f"median of the last {WINDOW} of them")
 

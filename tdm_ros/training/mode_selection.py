@@ -1,4 +1,4 @@
-"""Mode selection: ways of acting are compared by the final distances of training episodes."""
+"""Mode selection: modes of acting are compared by the final distances of training episodes."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
 
-Way = Literal["align", "fine", "one_step"]
-"""The TDM in equal parts, or with a fine end (`TdmConfig.running`); or a model that has learned one step only."""
-WAYS: tuple[Way, ...] = get_args(Way)
-NAMES: dict[Way, str] = {
-    "align": "the TDM, an episode gone in equal parts",
-    "fine": "the TDM with a fine end",
+PolicyMode = Literal["segments", "fine_segments", "one_step"]
+"""The TDM with a horizon schedule (`TdmConfig.horizon_schedule`), or a model that is learned for one step only."""
+MODES: tuple[PolicyMode, ...] = get_args(PolicyMode)
+DESCRIPTIONS: dict[PolicyMode, str] = {
+    "segments": "the TDM with equal segments",
+    "fine_segments": "the TDM with a finely divided last segment",
     "one_step": "the one-step model",
 }
-RECENT, LEAST = 20, 8
-"""The last so many ends of each count, and from there on their last half; so many each must have before any is out."""
-CHANCE = 0.005
-"""One is out when chance alone would put it so far behind the nearest this seldom."""
-CLOSES = 0.5
-"""Part of the schedule of learning after which only the nearest is left, so that exploration goes on to the end."""
+RECENT_EPISODES, MIN_EPISODES = 20, 8
+"""Compared episodes per mode: the most recent ones, or the more recent half of all, if that is more; and the number
+that each mode needs before any is excluded."""
+SIGNIFICANCE = 0.005
+"""A mode is excluded if the rank-sum test against the best one gives a smaller p-value."""
+DECISION_PROGRESS = 0.5
+"""Fraction of the training after which only the best mode remains."""
 
 
-class Race:
-    """Three ways to act, and which of them ends nearest.
+class ModeSelection:
+    """Comparison of three modes of acting by the final distances of training episodes.
 
-    Training episodes go to the ways in turn, the last part of each without noise. A way is out when its ends are
-    farther than those of the nearest beyond doubt (rank-sum test), or half of the schedule is over. A one-step model
-    that is out learns no more; the TDM always does.
+    The candidates take turns, one training episode each, without noise in its last part. A mode is excluded when its
+    final distances are significantly larger than those of the best one (rank-sum test), or at `DECISION_PROGRESS`.
+    The one-step model is not updated once it is excluded; the TDM always is.
 
     Parameters
     ----------
@@ -47,85 +48,93 @@ class Race:
         self.task = replace(task, horizon=0)
         self.agent: TdmAgent | None = None
         """The one-step model."""
-        self.ends: dict[Way, list[float]] = {way: [] for way in WAYS}
-        """Final distances of the episodes of each way [goal unit]."""
-        self.left: list[Way] = list(WAYS)
-        """The ways that are not out."""
+        self.final_distances: dict[PolicyMode, list[float]] = {mode: [] for mode in MODES}
+        """Final distances of the episodes of each mode [goal unit]."""
+        self.candidates: list[PolicyMode] = list(MODES)
+        """Modes that are not excluded."""
         self._seed, self._rng = seed, np.random.default_rng(np.random.SeedSequence([5, seed]))
 
     @property
-    def over(self) -> bool:
-        """Whether one way only is left."""
-        return len(self.left) == 1
+    def decided(self) -> bool:
+        """Whether one candidate remains."""
+        return len(self.candidates) == 1
 
     @property
-    def turn(self) -> Way:
-        """Whose the next episode is."""
-        return min(self.left, key=lambda way: len(self.ends[way]))
+    def next_mode(self) -> PolicyMode:
+        """Mode of the next training episode."""
+        return min(self.candidates, key=lambda mode: len(self.final_distances[mode]))
 
     @property
-    def acts(self) -> Way:
-        """The way that is nearest so far; as long as one has had too few episodes to tell, the first that is left."""
-        if self.over or min(len(self.ends[way]) for way in self.left) < LEAST:
-            return self.left[0]
-        return min(self.left, key=lambda way: np.median(self._recent(way)))
+    def selected(self) -> PolicyMode:
+        """The best mode so far; the first candidate as long as one has fewer than `MIN_EPISODES` episodes."""
+        if self.decided or not self._comparable:
+            return self.candidates[0]
+        return min(self.candidates, key=lambda mode: np.median(self._recent(mode)))
 
-    def judge(self, way: Way, distance: float, progress: float) -> None:
-        """Take in how far from its goal an episode of ``way`` ended [goal unit], with ``progress`` of the schedule."""
-        self.ends[way].append(distance)
-        if self.over or min(len(self.ends[way]) for way in self.left) < LEAST:
+    def record(self, mode: PolicyMode, distance: float, progress: float) -> None:
+        """Add the final distance of an episode of ``mode`` [goal unit], at ``progress`` of the training in [0, 1]."""
+        self.final_distances[mode].append(distance)
+        if self.decided or not self._comparable:
             return
-        near = self._recent(nearest := self.acts)
-        far = [w for w in self.left if mannwhitneyu(self._recent(w), near, alternative="greater").pvalue < CHANCE]
-        self.left = [nearest] if progress >= CLOSES else [w for w in self.left if w not in far]
+        best = self.selected
+        distances = self._recent(best)
 
-    def _recent(self, way: Way) -> list[float]:
-        ends = self.ends[way]
-        return ends[-max(RECENT, len(ends) // 2) :]
+        def worse(mode: PolicyMode) -> bool:
+            return bool(mannwhitneyu(self._recent(mode), distances, alternative="greater").pvalue < SIGNIFICANCE)
 
-    def sentence(self) -> str:
-        """Who acts, and why."""
-        had = ", ".join(f"{way} {len(ends)}" for way, ends in self.ends.items())
-        how = "nearest, and the race is over" if self.over else "nearest so far"
-        if min(len(self.ends[way]) for way in self.left) < LEAST and not self.over:
-            how = f"it takes {LEAST} episodes of each to tell who ends nearer"
-        return f"{NAMES[self.acts]} acts: {how} (training episodes: {had})"
+        self.candidates = [best] if progress >= DECISION_PROGRESS else [m for m in self.candidates if not worse(m)]
 
-    def start(self, features: Features, config: TdmConfig, compiled: bool, device: str) -> TdmAgent:
-        """Make the one-step model, with the statistics that the TDM has."""
-        own = replace(features, horizon=0, reaches=np.ones(1, np.float32))
+    @property
+    def _comparable(self) -> bool:
+        return min(len(self.final_distances[mode]) for mode in self.candidates) >= MIN_EPISODES
+
+    def _recent(self, mode: PolicyMode) -> list[float]:
+        distances = self.final_distances[mode]
+        return distances[-max(RECENT_EPISODES, len(distances) // 2) :]
+
+    def describe(self) -> str:
+        """The selected mode and the reason, as one sentence."""
+        counts = ", ".join(f"{mode} {len(distances)}" for mode, distances in self.final_distances.items())
+        reason = "smallest final distance" if self.decided else "smallest final distance so far"
+        if not self._comparable and not self.decided:
+            reason = f"a comparison needs {MIN_EPISODES} episodes of each mode"
+        return f"selected mode: {DESCRIPTIONS[self.selected]}: {reason} (training episodes: {counts})"
+
+    def make_agent(self, features: Features, config: TdmConfig, compiled: bool, device: str) -> TdmAgent:
+        """Make the one-step model, with the statistics of the TDM."""
+        own = replace(features, horizon=0, reachable_distances=np.ones(1, np.float32))
         self.agent = TdmAgent(self.task, config, own, self._seed, compiled, device)
         return self.agent
 
     def update(self, store: TrajectoryStore, count: int, progress: float) -> None:
-        """Make ``count`` updates of the one-step model from its own draw of the experience; none if it is out."""
-        if "one_step" not in self.left or self.agent is None:
+        """Make ``count`` updates of the one-step model from own batches; none if it is excluded."""
+        if "one_step" not in self.candidates or self.agent is None:
             return
         config = self.agent.config
         shape = (count, config.batch_size)
-        batches = sample_batches(store, config.goals, shape, self._rng, config.human_share, horizon=0)
+        batches = sample_batches(store, config.goals, shape, self._rng, config.operator_fraction, horizon=0)
         self.agent.update(batches, progress)
 
     def to_json(self) -> dict[str, Any]:
-        """What a checkpoint needs beside the weights."""
+        """Content of a checkpoint, without the weights."""
         return {
-            "ends": self.ends,
-            "left": self.left,
-            "acts": self.acts,
+            "final_distances": self.final_distances,
+            "candidates": self.candidates,
+            "selected": self.selected,
             "updates": self.agent.updates if self.agent else 0,
             "rng": self._rng.bit_generator.state,
         }
 
     def restore(self, data: dict[str, Any]) -> None:
-        """Go on from `to_json` data; the weights are loaded into `agent`.
+        """Continue from `to_json` data; the weights are loaded into `agent` separately.
 
         Raises
         ------
         ValueError, LookupError, TypeError
-            If it is damaged.
+            If the data are damaged.
         """
-        self.ends = {way: list(data["ends"][way]) for way in WAYS}
-        self.left = list(data["left"])
-        if not self.left or not set(self.left) <= set(WAYS):
-            raise ValueError(f"race.left must name some of {', '.join(WAYS)}, got {self.left!r}")
+        self.final_distances = {mode: list(data["final_distances"][mode]) for mode in MODES}
+        self.candidates = list(data["candidates"])
+        if not self.candidates or not set(self.candidates) <= set(MODES):
+            raise ValueError(f"mode_selection.candidates must be some of {', '.join(MODES)}, got {self.candidates!r}")
         self._rng.bit_generator.state = data["rng"]

@@ -1,4 +1,4 @@
-"""Online training without ROS: act, store, learn, validate."""
+"""Online training without ROS: act, store, update, validate."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from numpy.typing import NDArray
 from tdm_ros.tasks.seeds import generator, reset_seed
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.decision import Exploration
-from tdm_ros.training.evaluation import Evaluation, GoalEnv, Situation, actor_policy, evaluate, judged_goal, play
+from tdm_ros.training.evaluation import GoalEnv, PolicyInput, actor_policy, evaluate, evaluation_goal, rollout
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.metrics import EpisodeRow
-from tdm_ros.training.mode_selection import Way
+from tdm_ros.training.mode_selection import PolicyMode
 
 REFRESH_STEPS = 25
-"""The acting policy takes new weights about as often as the live system does: once a second."""
+"""Steps after which the acting policy takes the new weights: about once per second, as the nodes do."""
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long to train, and how often to look.
+class TrainingSchedule:
+    """Length of a training, and interval of its validations.
 
     Parameters
     ----------
-    steps : int
-        Environment steps of the whole run, those before a resumption included.
+    total_timesteps : int
+        Environment steps in all, including those before a resumption.
     validate_every : int
-        Steps between looks at the validation goals; 0: never.
+        Steps between two validations; 0: none.
     validate_episodes : int
     """
 
-    steps: int
+    total_timesteps: int
     validate_every: int = 500
     validate_episodes: int = 20
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be >= 1, got {self.steps}")
+        if self.total_timesteps < 1:
+            raise ValueError(f"total_timesteps must be >= 1, got {self.total_timesteps}")
         if self.validate_every < 0 or self.validate_episodes < 1:
             raise ValueError(
                 "validate_every must be >= 0 and validate_episodes >= 1, "
@@ -47,24 +47,24 @@ class Schedule:
             )
 
 
-def by_person(env: GoalEnv) -> bool:
-    """Whether a person made the last step: what the environment, or a wrapper, says in its attribute ``by_person``."""
-    return bool(env.get_wrapper_attr("by_person")) if env.has_wrapper_attr("by_person") else False
+def by_operator(env: GoalEnv) -> bool:
+    """Whether the operator made the last step: the attribute ``by_operator`` of the environment or of a wrapper."""
+    return bool(env.get_wrapper_attr("by_operator")) if env.has_wrapper_attr("by_operator") else False
 
 
 class OnlineTrainer:
-    """Plays episodes with exploration and lets the learner make the updates that each step allows.
+    """Loop of training episodes with exploration, updates and validations.
 
     Parameters
     ----------
     env, test_env : GoalEnv
-        For training and for validation; two, because an episode of one must not disturb the other.
+        For training and for validation; a validation must not interrupt a training episode.
     learner : Learner
-    schedule : Schedule
+    schedule : TrainingSchedule
     on_episode : callable
-        Receives an `EpisodeRow` for each training and validation episode.
+        Receives an `EpisodeRow` per training and validation episode.
     on_step : callable
-        Called after each step.
+        Called after each training step.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class OnlineTrainer:
         env: GoalEnv,
         test_env: GoalEnv,
         learner: Learner,
-        schedule: Schedule,
+        schedule: TrainingSchedule,
         on_episode: Callable[[EpisodeRow], None] = lambda row: None,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
@@ -81,82 +81,88 @@ class OnlineTrainer:
         self.on_episode, self.on_step = on_episode, on_step
         self.episode = 0
         self._actor: NumpyActor | None = None
-        self._way: Way | None = None
-        learner.start_race()
+        self._mode: PolicyMode | None = None
+        learner.start_mode_selection()
 
     def run(self) -> None:
-        """Train until the schedule's steps are reached; call again after raising them to go on."""
-        while self.learner.steps < self.schedule.steps:
+        """Train until `TrainingSchedule.total_timesteps` are reached."""
+        while self.learner.steps < self.schedule.total_timesteps:
             self._train_episode()
 
     def _train_episode(self) -> None:
-        learner, task = self.learner, self.learner.task
-        # Counted by steps, not episodes, so that a resumed run draws what an uninterrupted one would have drawn.
+        learner, task, modes = self.learner, self.learner.task, self.learner.mode_selection
         start = learner.steps
-        explore = Exploration(task.action.size, generator("train", learner.seed, start), learner.config.walk)
-        noise = learner.config.noise * (1 - learner.progress)
-        # Anew, so that a run that goes on from a checkpoint, which is made between two episodes, acts as this one does.
-        race = learner.race
-        self._way = race.turn if race else None
-        self._actor = self._fresh()
-        chosen = self._actor is not None
-        noiseless = min(task.horizon + 1, task.episode_steps // 2) if race and not race.over else 0
-        dice = generator("train", learner.seed, start)
-
-        def act(now: Situation) -> NDArray[np.float32]:
-            if self._actor is None:
-                return explore.random()
-            noisy = now.steps_left >= noiseless
-            if self._actor.stochastic:  # It is its own exploration.
-                self._actor.rng = dice if noisy else None
-                return actor_policy(self._actor)(now)
-            action = actor_policy(self._actor)(now)
-            return explore.noisy(action, noise) if noisy else action
-
+        self._mode = modes.next_mode if modes else None
+        # Loaded at the start of each episode, so that a run resumed from a checkpoint acts identically.
+        self._actor = self._load_actor()
+        own_actions = self._actor is not None
         end, step = "interrupted", None
-        for step, last in play(self.env, task, act, reset_seed("train", learner.seed, start)):
-            human = by_person(self.env)
-            chosen = chosen and not human
+        policy = self._exploring_policy()
+        for step, last in rollout(self.env, task, policy, reset_seed("train", learner.seed, start)):
+            human = by_operator(self.env)
+            own_actions = own_actions and not human
             learner.add(step, last, human)
-            self._learn()
+            self._update()
             self.on_step()
             if last:
                 end = "terminated" if step.terminated else "time_limit"
             every = self.schedule.validate_every
             if every and learner.steps % every == 0:
                 self._validate()
-            if learner.steps >= self.schedule.steps:
+            if learner.steps >= self.schedule.total_timesteps:
                 break
         learner.store.close()
         if step is not None:
-            distance = float(task.distance(step.next_achieved, judged_goal(self.env, step.desired)))
-            # Before the report, with which a checkpoint may be made.
-            if race and self._way and chosen and end != "interrupted":
-                race.judge(self._way, distance, learner.progress)
+            distance = float(task.distance(step.next_achieved, evaluation_goal(self.env, step.desired)))
+            # Before the report, because its callbacks may write a checkpoint.
+            if modes and self._mode and own_actions and end != "interrupted":
+                modes.record(self._mode, distance, learner.progress)
             self._report("train", distance, end, step.desired)
         self.episode += 1
 
-    def _learn(self) -> None:
+    def _exploring_policy(self) -> Callable[[PolicyInput], NDArray[np.float32]]:
+        """The policy of one training episode: random actions before the first update, then the actor with noise."""
+        learner, task, modes = self.learner, self.learner.task, self.learner.mode_selection
+        # By steps instead of episodes, so that a resumed run draws the same numbers.
+        start, config = learner.steps, learner.config
+        exploration = Exploration(task.action.size, generator("train", learner.seed, start), config.action_noise)
+        std = config.action_noise_std * (1 - learner.progress)
+        undecided = modes is not None and not modes.decided
+        noiseless = min(task.horizon + 1, task.episode_steps // 2) if undecided else 0
+        rng = generator("train", learner.seed, start)
+
+        def act(state: PolicyInput) -> NDArray[np.float32]:
+            if self._actor is None:
+                return exploration.random()
+            noisy = state.steps_left >= noiseless
+            if self._actor.stochastic:  # it explores by its own samples
+                self._actor.rng = rng if noisy else None
+                return actor_policy(self._actor)(state)
+            action = actor_policy(self._actor)(state)
+            return exploration.noisy(action, std) if noisy else action
+
+        return act
+
+    def _update(self) -> None:
         learner = self.learner
         due = learner.updates_due()
         if due:
             learner.update(due)
             if self._actor is None or learner.steps % REFRESH_STEPS == 0:
-                self._actor = self._fresh()
+                self._actor = self._load_actor()
 
-    def _fresh(self) -> NumpyActor | None:
-        """What acts in this episode, as it is now."""
+    def _load_actor(self) -> NumpyActor | None:
+        """The present policy of the episode's mode."""
         learner = self.learner
-        return NumpyActor.from_bytes(learner.actor_bytes(self._way)) if learner.agent else None
+        return NumpyActor.from_bytes(learner.actor_bytes(self._mode)) if learner.agent else None
 
     def _validate(self) -> None:
         learner = self.learner
         if learner.agent is None:
             return
         policy = actor_policy(NumpyActor.from_bytes(learner.actor_bytes()))
-        result: Evaluation = evaluate(
-            policy, self.test_env, learner.task, self.schedule.validate_episodes, learner.seed, "validate"
-        )
+        episodes = self.schedule.validate_episodes
+        result = evaluate(policy, self.test_env, learner.task, episodes, learner.seed, "validate")
         for distance in result.final_distance:
             self._report("validate", distance, "time_limit", None)
 

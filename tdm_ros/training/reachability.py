@@ -13,29 +13,28 @@ from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.training.environment import States, as_states
 
 LEVEL = 0.9
-"""Part of the outcomes that is meant to lie between ``low`` and ``high``."""
+"""Nominal fraction of the results between ``low`` and ``high``."""
 _Z = 1.645
-"""Half the width of that interval of a normal distribution [standard deviations]."""
+"""Half the width of that interval for a normal distribution [standard deviations]."""
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Reachability:
-    """What is expected of going for a goal; one number each, or (B,).
+    """Predicted final distance to a goal; one number each, or (B,).
 
     Parameters
     ----------
     distance : float
-        The distance that will be left, by the task's `TaskSpec.distance` [goal unit]. Calibrated: its median.
+        Final distance by `TaskSpec.distance` [goal unit]; the median, if calibrated.
     low, high : float
-        Nine of ten outcomes lie between them, if calibrated; else 1.645 ``std`` around ``distance``, which says only
-        how much the critics differ, and is nearly always too narrow [goal unit].
+        Interval of nine of ten results, if calibrated; else 1.645 ``std`` around ``distance``, which is the difference
+        of the critics alone and nearly always too narrow [goal unit].
     std : float
-        How far apart the critics' predicted points are: their standard deviation around their mean, 0 with a single
-        critic [goal unit].
+        Standard deviation of the critics' points around their mean; 0 with a single critic [goal unit].
     calibrated : bool
-        Whether the predictions were compared with what was reached (`TDM.calibrate`).
+        Whether `TDM.calibrate` has compared the predictions with reached distances.
     """
 
     distance: Any
@@ -53,16 +52,16 @@ class Reachability:
 
 @dataclass(frozen=True)
 class Bounds:
-    """How outcomes lie around predictions, for H horizons; between two of them it is interpolated.
+    """Distribution of the results around the predictions, for H horizons; interpolated between them.
 
-    An outcome is ``predicted + r * (std + floor)``; ``low``, ``middle`` and ``high`` are quantiles of ``r``.
+    A result is ``predicted + r * (std + floor)``; ``low``, ``middle`` and ``high`` are quantiles of ``r``.
 
     Parameters
     ----------
     steps_left : tuple of int, length H
         Ascending [steps].
     floor : tuple of float, length H
-        Typical ``std`` at that horizon, so that critics that happen to agree are not taken for certain [goal unit].
+        Typical ``std`` of that horizon, so that the width is positive where the critics agree [goal unit].
     low, middle, high : tuple of float, length H
     """
 
@@ -73,7 +72,7 @@ class Bounds:
     high: tuple[float, ...]
 
     def around(self, predicted: Array, std: Array, steps_left: Array) -> tuple[Array, Array, Array]:
-        """Low, middle and high outcome, (B,) each [goal unit]; a distance is never negative."""
+        """Low, middle and high result, (B,) each [goal unit], not negative."""
         width = std + np.interp(steps_left, self.steps_left, self.floor)
         low, middle, high = (
             np.maximum(0.0, predicted + np.interp(steps_left, self.steps_left, quantile) * width)
@@ -82,7 +81,7 @@ class Bounds:
         return low, middle, high
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; `from_json` reads it back."""
+        """Plain data; `from_json` reads it."""
         return asdict(self)
 
     @classmethod
@@ -92,12 +91,12 @@ class Bounds:
 
 
 def predicted(agent: TdmAgent, task: TaskSpec, states: States) -> tuple[Array, Array]:
-    """The distance that the critics expect, their mean, and the spread of their points: (B,), (B,) [goal unit].
+    """Mean distance that the critics predict, and standard deviation of their points: (B,), (B,) [goal unit].
 
     Raises
     ------
     ValueError
-        If the critics predict no points (`TdmConfig.critic` "unstructured").
+        If the critics do not predict points (`TdmConfig.critic` "unstructured").
     """
     points = agent.predict(*states).astype(np.float64)
     distance = np.asarray(task.distance(points, states.goal)).mean(axis=0)
@@ -107,12 +106,12 @@ def predicted(agent: TdmAgent, task: TaskSpec, states: States) -> tuple[Array, A
 
 
 def reachability(agent: TdmAgent, task: TaskSpec, states: States, bounds: Bounds | None) -> Reachability:
-    """What to expect of going for B goals; without ``bounds``, what the critics say.
+    """Predicted final distances of B goals; not calibrated without ``bounds``.
 
     Raises
     ------
     ValueError
-        If the critics predict no points.
+        If the critics do not predict points.
     """
     distance, std = predicted(agent, task, states)
     if bounds is None:
@@ -121,38 +120,38 @@ def reachability(agent: TdmAgent, task: TaskSpec, states: States, bounds: Bounds
     return Reachability(middle, low, high, std, True)
 
 
-def reach_map(
+def reachability_map(
     agent: TdmAgent, task: TaskSpec, observation: ArrayLike, achieved: ArrayLike, height: float, steps: int, cells: int
 ) -> tuple[Array, Array]:
-    """Predicted final distance to the goals of a horizontal grid over the box that goals are drawn from.
+    """Predicted final distance to the goals of a horizontal grid over the goal box.
 
     Parameters
     ----------
     agent : TdmAgent
     task : TaskSpec
-        Its goal is a place, x y z [m].
+        With goals x y z [m].
     observation, achieved : (O,), (3,) [m]
-        The state from which it goes.
+        The present state.
     height : float
         z of the plane [m].
     steps : int
-        Actions from now on, 1 to the horizon plus 1; more is as many [steps].
+        Actions from the present state on, 1 to the horizon plus 1, by which it is limited [steps].
     cells : int
-        Along each side.
+        Per side.
 
     Returns
     -------
     goals, distance : (cells**2, 3), (cells**2,) [m]
-        Middles of the cells; not calibrated.
+        Centres of the cells; the distances are not calibrated.
 
     Raises
     ------
     ValueError
-        If goals are no places, or the critics predict no points.
+        If goals are not points x y z, or the critics do not predict points.
     """
     low, high = np.array(task.goal.low), np.array(task.goal.high)
     if len(low) != 3 or not np.isfinite([low, high]).all():
-        raise ValueError(f"goals must be places x y z in a box, got {task.goal.names}")
+        raise ValueError(f"goals must be points x y z in a box, got {task.goal.names}")
     middles = [low[a] + (np.arange(cells) + 0.5) * (high[a] - low[a]) / cells for a in (0, 1)]
     x, y = np.meshgrid(*middles)
     goals = np.stack([x.ravel(), y.ravel(), np.full(x.size, height)], axis=1)

@@ -1,13 +1,11 @@
-"""Training run on disk: recordings, configuration, progress bar, metrics, TensorBoard, checkpoints, curve."""
+"""Training run in a folder: recordings, configuration, progress bar, metrics, TensorBoard, checkpoints, curve."""
 
 from __future__ import annotations
 
-import ast
 import json
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,8 +20,8 @@ from tdm_ros.training.callbacks import Callback, Checkpoints, CsvLogger, Progres
 from tdm_ros.training.checkpoint import INDEX, load_actor, load_learner
 from tdm_ros.training.environment import (
     CHECKPOINT,
-    adopted,
     checkpoint_folder,
+    prepare_env,
     recorded_name,
     recorded_noise,
     write_json,
@@ -37,41 +35,41 @@ FILE = "recordings.json"
 
 
 class Recordings:
-    """What to learn from before the first step of a run.
+    """Recordings that a run learns from before its first step.
 
     Parameters
     ----------
     paths : sequence of Path
     updates : int, optional
-        As `TDM.learn_from` takes it.
+        As for `TDM.learn_from`.
     """
 
     def __init__(self, paths: Sequence[Path], updates: int | None = None) -> None:
         self._paths, self._updates = [str(path.resolve()) for path in paths], updates
 
-    def refuse_others(self, out: Path) -> None:
-        """Raise unless the run in a folder began with the very same.
+    def check_same(self, out: Path) -> None:
+        """Raise if the run in a folder began with other recordings.
 
         Raises
         ------
         ValueError
-            If it did not.
+            With both lists.
         """
         record = out / FILE
         found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {"paths": [], "updates": None}
         if (found["paths"], found["updates"]) != (self._paths, self._updates):
             raise ValueError(
-                f"{out} was trained with recordings {found['paths']} and updates {found['updates']}, asked for "
+                f"{out} was trained with recordings {found['paths']} and updates {found['updates']}, got "
                 f"{self._paths} and {self._updates}; give another --out"
             )
 
     def learn(self, agent: TDM, out: Path) -> bool:
-        """Learn from them and save the agent, unless that was done before; False after Ctrl-C.
+        """Learn from them and save the agent, unless that has been done; False after Ctrl-C.
 
         Raises
         ------
         ValueError
-            If they cannot be learned from.
+            If they cannot be used.
         """
         if not self._paths or agent.learner.transitions:
             return True
@@ -81,14 +79,14 @@ class Recordings:
         for problem in found.problems:
             print(f"left out: {problem}", file=sys.stderr)
         count = len(found.steps)
-        updates = agent.learner.config.updates_per_step * count if self._updates is None else self._updates
+        updates = agent.learner.config.gradient_steps * count if self._updates is None else self._updates
         print(f"{count} transitions from {len(self._paths)} recordings, {updates} updates", file=sys.stderr)
         pause_s = 0.1 if sys.stderr.isatty() else 10.0
         try:
             with tqdm(total=updates, unit="update", smoothing=0.05, mininterval=pause_s) as bar:
                 agent.learn_from(found, updates, bar.update)
         except KeyboardInterrupt:
-            print("stopped while learning from recordings; the same command begins anew", file=sys.stderr)
+            print("stopped while learning from recordings; the same command restarts", file=sys.stderr)
             return False
         out.mkdir(parents=True, exist_ok=True)
         content = {"paths": self._paths, "updates": self._updates, "transitions": count, "repeated": found.repeated}
@@ -98,39 +96,39 @@ class Recordings:
 
 
 class TrainingSession:
-    """Trains a task into a directory, or goes on with what is there.
+    """Training of a task in a run folder; continues an existing run.
 
-    Killed at any moment, the same call goes on from the last checkpoint, which was made between two episodes, and ends
-    with the very same weights as if it had never stopped.
+    If it is killed, the same call continues from the last checkpoint, which was made between two episodes, and ends
+    with the same weights as an uninterrupted run.
 
     Parameters
     ----------
     task_name : str
-        As `make_goal_env` takes it.
+        As for `make_goal_env`.
     out : Path
     config : TdmConfig
-        Its ``total_steps`` is where the run ends.
+        The run ends at its ``total_timesteps``.
     seed : int
     horizon : int, optional
         Longest ``steps_left`` [steps]; by default the task's own.
     validate_every : int
-        Steps between looks at the validation goals; 0: never.
+        Steps between two validations; 0: none.
     save_every : int
-        Least number of steps between two checkpoints [steps].
+        Minimum number of steps between two checkpoints [steps].
     noise : Noise, optional
-        What to add to actions and observations.
+        Noise on actions and observations of the environment.
     recordings : sequence of Path
-        What to learn from before the first step.
+        Recordings to learn from before the first step.
     offline_steps : int, optional
-        Gradient updates on the recordings; by default as many as their steps would allow if they had been taken here.
+        Gradient updates on the recordings; by default `TdmConfig.gradient_steps` per transition.
     compiled : bool
     device : str
-        As `TDM` takes them.
+        As for `TDM`.
 
     Raises
     ------
     ValueError
-        If the task, a setting or the device is unknown, or ``out`` holds a run of another task, seed, configuration or
+        If the task, a setting or the device is unknown, or ``out`` is a run of another task, seed, configuration or
         recordings.
     FolderInUseError
         If another process writes ``out``.
@@ -151,10 +149,10 @@ class TrainingSession:
         compiled: bool = False,
         device: str = "cpu",
     ) -> None:
-        if config.total_steps < (0 if recordings else 1):
-            raise ValueError(f"steps must be >= 1, got {config.total_steps}; 0 will do only with recordings")
+        if config.total_timesteps < (0 if recordings else 1):
+            raise ValueError(f"total_timesteps must be >= 1, got {config.total_timesteps}; 0 needs recordings")
         if offline_steps is not None and not recordings:
-            raise ValueError(f"{offline_steps} updates on recordings were asked for, but no recording was given")
+            raise ValueError(f"offline_steps is {offline_steps}, but no recording was given")
         if save_every < 1:
             raise ValueError(f"save_every must be >= 1 step, got {save_every}")
         self.out, self.validate_every, self.save_every = out, validate_every, save_every
@@ -163,33 +161,33 @@ class TrainingSession:
         self._lock = FolderLock(out, "tdm_ros train")
         try:
             found = load_learner(folder, compiled=compiled, device=device) if (folder / INDEX).exists() else None
-            made = adopted(task_name, horizon, noise, (folder, found.task) if found else None)
-            self.agent = TDM(made, config, seed, horizon, noise=noise, compiled=compiled, device=device)
+            env = prepare_env(task_name, horizon, noise, (folder, found.task) if found else None)
+            self.agent = TDM(env, config, seed, horizon, noise=noise, compiled=compiled, device=device)
             if found:
-                self._go_on(folder, found)
+                self._continue(folder, found)
         except BaseException:
             self._lock.release()
             raise
 
-    def _go_on(self, folder: Path, found: Learner) -> None:
+    def _continue(self, folder: Path, found: Learner) -> None:
         fresh = self.agent.learner
-        self._recordings.refuse_others(self.out)
+        self._recordings.check_same(self.out)
         pairs = {name: (getattr(found, name), getattr(fresh, name)) for name in ("task", "config", "seed")}
         for name, (old, new) in {**pairs, "noise": (recorded_noise(folder), self.agent.noise)}.items():
             if old != new:
-                raise ValueError(f"{folder} was trained with {name} {old}, asked for {new}; give another --out")
+                raise ValueError(f"{folder} was trained with {name} {old}, got {new}; give another --out")
         self.agent.learner = found
 
     def run(self) -> int:
         """Train to the end; return 0, 130 after Ctrl-C, or 1 if the result could not be saved.
 
-        The first Ctrl-C ends the run after the present episode, with checkpoint and curve; a second one ends it at
-        once, and what was learned since the last checkpoint is learned again by the same command.
+        The first Ctrl-C ends the run after the present episode, with checkpoint and curve, a second one immediately;
+        the same command then continues from the last checkpoint.
 
         Raises
         ------
         ValueError
-            If the environment gives numbers that cannot be used.
+            If the environment returns values that are not finite or of the wrong size.
         """
         try:
             return self._run()
@@ -201,30 +199,30 @@ class TrainingSession:
             return 130
         agent, stop, checkpoints = self.agent, _StopOnInterrupt(), Checkpoints(self.out, self.save_every)
         callbacks = [ProgressBar(), CsvLogger(self.out), TensorBoardLogger(self.out / "tensorboard"), checkpoints, stop]
-        left = agent.learner.config.total_steps - agent.steps
+        left = agent.learner.config.total_timesteps - agent.steps
         if left > 0:
             try:
                 agent.learn(left, callbacks, self.validate_every)
             except KeyboardInterrupt:
-                print(f"stopped; the same command goes on from step {checkpoints.saved_at}", file=sys.stderr)
+                print(f"stopped; the same command continues from step {checkpoints.saved_at}", file=sys.stderr)
                 return 130
             try:
                 agent.save(self.out)
             except OSError as error:
                 print(
-                    f"{self.out} could not be saved ({error}): make room; the same command goes on from step "
+                    f"{self.out} could not be saved ({error}): free disk space; the same command continues from step "
                     f"{checkpoints.saved_at}",
                     file=sys.stderr,
                 )
                 return 1
-        if agent.learner.race:
-            print(agent.learner.race.sentence(), file=sys.stderr)
-        if stop.asked:
-            print(f"stopped at step {agent.steps}; the same command goes on from there", file=sys.stderr)
+        if agent.learner.mode_selection:
+            print(agent.learner.mode_selection.describe(), file=sys.stderr)
+        if stop.requested:
+            print(f"stopped at step {agent.steps}; the same command continues from there", file=sys.stderr)
         if (self.out / FILE_NAME).exists() and any(row.end not in UNSCORED for row in read_metrics(self.out)):
             print(f"curve: {draw_curve(self.out, self._title(), agent.task.goal.unit)}", file=sys.stderr)
         print(f"checkpoint: {self.out / CHECKPOINT}", file=sys.stderr)
-        return 130 if stop.asked else 0
+        return 130 if stop.requested else 0
 
     def _title(self) -> str:
         task = self.agent.task
@@ -232,67 +230,39 @@ class TrainingSession:
 
 
 class _StopOnInterrupt(Callback):
-    """Ctrl-C: the episode is played to its end, then learning stops; a second one stops it at once."""
+    """Stops the learning on Ctrl-C: after the present episode; a second Ctrl-C stops immediately."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self._before: Any = None
 
     def on_start(self, agent: TDM) -> None:
         self._before = signal.signal(signal.SIGINT, self._on_interrupt)
 
     def on_episode(self, agent: TDM, row: EpisodeRow) -> bool:
-        return not self.asked
+        return not self.requested
 
     def on_end(self, agent: TDM) -> None:
         signal.signal(signal.SIGINT, self._before)
 
     def _on_interrupt(self, signum: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
-        print("\nstopping after this episode; Ctrl-C again stops at once", file=sys.stderr)
+        self.requested = True
+        print("\nstopping after this episode; press Ctrl-C again to stop immediately", file=sys.stderr)
 
 
 def load_run(run_dir: Path) -> tuple[GoalEnv, TaskSpec, NumpyActor]:
-    """Load what an evaluation needs: the environment, its task and the policy of a run (or of its checkpoint).
+    """Load environment, task and policy of a run folder or of a checkpoint folder.
 
     Raises
     ------
     FileNotFoundError
         If there is no checkpoint.
     ValueError
-        If it is damaged, or its environment cannot be made.
+        If the checkpoint is damaged, or its environment cannot be made.
     """
     folder = checkpoint_folder(run_dir)
     actor, task = load_actor(folder)
-    made = adopted(recorded_name(folder, task), task.horizon, recorded_noise(folder), (folder, task))
-    return made.env, task, actor
-
-
-def configured(settings: Sequence[str], steps: int, preset: str | None = None) -> TdmConfig:
-    """Make the configuration that a preset, ``NAME=VALUE`` settings and a number of steps ask for.
-
-    Raises
-    ------
-    ValueError
-        If the preset is unknown, or a setting has no value, an unknown name, or is out of range.
-    """
-    config = replace(TdmConfig.preset(preset) if preset else TdmConfig(), total_steps=steps)
-    for setting in settings:
-        name, _, text = setting.partition("=")
-        value = _value(text)
-        try:
-            change: dict[str, Any] = {name: replace(config.goals, **value) if name == "goals" else value}
-            config = replace(config, **change)
-        except TypeError as error:
-            known = ", ".join(asdict(config))
-            raise ValueError(f"a setting is NAME=VALUE with one of {known}, got {setting!r}") from error
-    return config
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    prepared = prepare_env(recorded_name(folder, task), task.horizon, recorded_noise(folder), (folder, task))
+    return prepared.env, task, actor

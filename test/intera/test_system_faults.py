@@ -109,7 +109,10 @@ def test_system_whose_socket_is_cut_stops_the_arm(operate, ros1: Ros1, robot: Si
 @pytest.fixture
 def spoilt() -> bytes:
     """Weights full of NaN, as a learner that has diverged would write them."""
-    rng, learner = np.random.default_rng(0), Learner(TASK, TdmConfig(hidden=16, batch_size=8, random_steps=20), 0)
+    rng, learner = (
+        np.random.default_rng(0),
+        Learner(TASK, TdmConfig(hidden_size=16, batch_size=8, learning_starts=20), 0),
+    )
     for number in range(30):
         seen = rng.normal(size=(2, 17)).astype(np.float32)
         goal = np.full(3, 0.4, np.float32)

@@ -1,0 +1,70 @@
+"""Run folders of earlier versions load and act as they did; the old names are not accepted elsewhere."""
+
+import json
+import shutil
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tdm_ros import TDM, TdmConfig
+from tdm_ros.cli import main
+from tdm_ros.envs.wrappers import Noise
+from tdm_ros.tdm.config import RENAMED_SETTINGS, renamed_index
+from tdm_ros.training.checkpoint import SCHEMA, load_actor
+
+SCHEMA_4 = Path(__file__).parent / "old_runs" / "schema_4"
+"""Written by the last version with schema 4: 150 steps of a point, mode "fine" selected, and what it returned."""
+EXPECTED = json.loads((SCHEMA_4 / "expected.json").read_text())
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(SCHEMA_4, tmp_path / "run"))
+
+
+def actions(agent: TDM) -> np.ndarray:
+    return np.array([agent.predict(observation) for observation in EXPECTED["observations"]])
+
+
+def test_run_of_schema_4_has_its_settings_under_the_new_names(run: Path) -> None:
+    agent = TDM.load(run)
+    old = json.loads((run / "checkpoint" / "checkpoint.json").read_text())["config"]
+    new = agent.learner.config.to_json()
+    assert {name for name in old if name not in new} == set(RENAMED_SETTINGS)
+    assert {RENAMED_SETTINGS.get(name, name): value for name, value in old.items()} | {
+        "horizon_schedule": "segments"
+    } == new
+    assert agent.noise == Noise(0.1, 0.0)
+
+
+def test_run_of_schema_4_acts_and_continues_as_before(run: Path) -> None:
+    agent = TDM.load(run)
+    modes = agent.learner.mode_selection
+    assert modes is not None and modes.selected == "fine_segments" and EXPECTED["acts"] == "fine"
+    assert list(modes.final_distances.values()) == list(EXPECTED["ends"].values())
+    np.testing.assert_allclose(actions(agent), EXPECTED["actions"], atol=1e-6)
+    actor, _ = load_actor(run / "checkpoint")
+    assert [actor.steps_left(time, 19 - time) for time in range(20)] == EXPECTED["steps_left"]
+    np.testing.assert_allclose(actions(agent.learn(20)), EXPECTED["later"], atol=1e-5)
+    assert main(["evaluate", str(run), "--episodes", "2"]) == 0
+
+
+def test_run_of_schema_4_is_saved_with_the_present_schema(run: Path) -> None:
+    again = TDM.load(TDM.load(run).save(run))
+    index = json.loads((run / "checkpoint" / "checkpoint.json").read_text())
+    assert index["schema"] == SCHEMA and not set(RENAMED_SETTINGS) & set(index["config"])
+    np.testing.assert_allclose(actions(again), EXPECTED["actions"], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", RENAMED_SETTINGS)
+def test_old_name_is_rejected_as_a_keyword_and_in_new_files(name: str, run: Path) -> None:
+    new = RENAMED_SETTINGS[name]
+    assert new in {field.name for field in fields(TdmConfig)}
+    with pytest.raises(TypeError, match=f"{name} is now called {new}"):
+        TdmConfig(**{name: 1})  # type: ignore[arg-type]
+    index = renamed_index(json.loads((run / "checkpoint" / "checkpoint.json").read_text()))
+    index["config"][name] = index["config"].pop(new)
+    with pytest.raises(ValueError, match=f"{name} is now called {new}"):
+        TdmConfig.from_json(index["config"])
