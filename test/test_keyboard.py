@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import pytest
-import yaml
 
 from tdm_ros.cli import main
 from tdm_ros.control.teleop import Keyboard
@@ -76,70 +73,6 @@ def test_verb_finds_the_domain_of_the_run_and_becomes_the_node(tmp_path: Path, m
     (program, words, environ) = became[0]
     assert str(program).endswith("lib/tdm_ros/teleop_keyboard") and "speed_m_s:=0.05" in words
     assert environ["ROS_DOMAIN_ID"] == "77" and words[-1] == "__ns:=/lab"
-
-
-OTHER_ACTIONS = "Action EmitEvent GroupAction IncludeLaunchDescription LogInfo OpaqueFunction RegisterEventHandler"
-OTHER_ACTIONS += " SetEnvironmentVariable"
-
-
-def launch_file(monkeypatch: pytest.MonkeyPatch, present: set[str]) -> ModuleType:
-    """The launch file, on stand-ins for `launch`, which has no wheels: it keeps what it is given."""
-
-    def share(package: str) -> str:
-        if package != "tdm_ros" and package not in present:
-            raise LookupError(package)
-        return str(ROOT)
-
-    kept = lambda **given: SimpleNamespace(**given)  # noqa: E731
-    texts = {"device": "joy", "params": "", "namespace": "/left", "use_sim_time": "true", "log_level": "warn"}
-    modules = {
-        "ament_index_python.packages": {
-            "PackageNotFoundError": LookupError,
-            "get_package_share_directory": share,
-            "get_package_prefix": share,
-        },
-        "launch": {"Action": object, "LaunchContext": object, "LaunchDescription": list},
-        "launch.actions": {
-            "DeclareLaunchArgument": lambda name, **given: name,
-            **dict.fromkeys(OTHER_ACTIONS.split(), kept),
-        },
-        "launch.event_handlers": {"OnProcessIO": kept},
-        "launch.events.process": {"ProcessIO": kept, "ShutdownProcess": kept},
-        "launch.launch_description_sources": {"PythonLaunchDescriptionSource": kept},
-        "launch.substitutions": {
-            "LaunchConfiguration": lambda name: SimpleNamespace(perform=lambda context: texts[name]),
-            "EnvironmentVariable": kept,
-        },
-        "launch_ros.actions": {"Node": kept},
-    }
-    for name, content in modules.items():
-        monkeypatch.setitem(sys.modules, name, SimpleNamespace(**content))
-    monkeypatch.delitem(sys.modules, "tdm_ros.bringup.launching", raising=False)
-    spec = importlib.util.spec_from_file_location("teleop_launch", ROOT / "launch" / "teleop.launch.py")
-    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
-    spec.loader.exec_module(module)  # type: ignore[union-attr]
-    module.texts = texts  # type: ignore[attr-defined]
-    return module
-
-
-def test_launch_without_the_devices_packages_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = launch_file(monkeypatch, {"joy"})
-    with pytest.raises(
-        RuntimeError, match=r"needs the ROS packages teleop_twist_joy: apt install ros-\S+teleop-twist-joy"
-    ):
-        module.start(object())
-
-
-@pytest.mark.parametrize("device", ["joy", "spacenav"])
-def test_launch_starts_the_nodes_of_a_device_with_our_parameters(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = launch_file(monkeypatch, {"joy", "teleop_twist_joy", "spacenav"})
-    module.texts["device"] = device
-    nodes = module.start(object())
-    assert all(node.namespace == "left" and node.ros_arguments == ["--log-level", "warn"] for node in nodes)
-    assert all(node.parameters[1] == {"use_sim_time": True} for node in nodes)
-    sections = yaml.safe_load(Path(nodes[0].parameters[0]).read_text())
-    assert {f"/**/{node.name}" for node in nodes} == set(sections)
-    assert [target for node in nodes for _, target in node.remappings] == ["teleop/twist"]
 
 
 def test_deadman_of_the_operator_is_held_while_its_key_repeats_itself() -> None:

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from tdm_ros.bringup.environment import LIVE_LINES, RANGE
-from tdm_ros.bringup.table import load_table
+from tdm_ros.bringup.table import load_table, sections_of
 from tdm_ros.bringup.terminal import LIVE_EVERY, LiveLine
 
 CONFIG = Path(__file__).parent.parent / "config"
@@ -211,12 +211,50 @@ def test_two_inclusions_in_one_launch_file_are_two_runs_and_end_by_themselves(la
     assert all(node.running for node in (*right, *launched.processes[:1]))
 
 
+def launch_file(name: str) -> ModuleType:
+    """A launch file as a module."""
+    spec = importlib.util.spec_from_file_location(f"{name}_launch", CONFIG.parent / "launch" / f"{name}.launch.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    return module
+
+
+TELEOP = {"params": "", "namespace": "/left", "use_sim_time": "true", "log_level": "warn"}
+
+
+@pytest.mark.usefixtures("launched")
+def test_launch_file_without_the_packages_of_a_device_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ament_index_python import packages
+
+    def share(package: str) -> str:
+        if package == "teleop_twist_joy":
+            raise packages.PackageNotFoundError(package)
+        return "/share"
+
+    module, Named.texts = launch_file("teleop"), TELEOP | {"device": "joy"}
+    monkeypatch.setattr(packages, "get_package_share_directory", share)
+    with pytest.raises(RuntimeError, match=r"the ROS packages teleop_twist_joy: apt install ros-\S+teleop-twist-joy"):
+        module.start(object())
+
+
+@pytest.mark.usefixtures("launched")
+@pytest.mark.parametrize("device", ["joy", "spacenav"])
+def test_launch_file_starts_the_nodes_of_a_device_with_our_parameters(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module, Named.texts = launch_file("teleop"), TELEOP | {"device": device}
+    monkeypatch.setattr(module, "require", lambda *_: None)
+    nodes = module.start(object())
+    assert all(node.namespace == "left" and node.ros_arguments == ["--log-level", "warn"] for node in nodes)
+    assert all(node.parameters[1] == {"use_sim_time": True} for node in nodes)
+    assert {f"/**/{node.name}" for node in nodes} == {pattern for pattern, _ in sections_of(nodes[0].parameters[0])}
+    assert [target for node in nodes for _, target in node.remappings] == ["teleop/twist"]
+
+
 def test_end_of_gazebo_ends_its_bridge_and_nothing_of_a_launch_file_that_includes_it(
     launched: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = importlib.util.spec_from_file_location("gazebo_launch", CONFIG.parent / "launch" / "gazebo.launch.py")
-    assert spec is not None and spec.loader is not None
-    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    module = launch_file("gazebo")
     monkeypatch.setattr(module, "require", lambda *_: None)
     monkeypatch.setattr(module, "get_package_share_directory", str)
     launched.execute([Node(name="camera", namespace="", on_exit=None)])
