@@ -488,33 +488,55 @@ def test_no_request_makes_a_service_fail(stage: Stage) -> None:
 class Handle:
     """Stands in for an accepted goal of an action: those of rclpy need a client and DDS."""
 
+    is_cancel_requested = False
+
     def __init__(self, request: ReachGoal.Goal) -> None:
         self.request, self.goal_id = request, UUID(uuid=np.zeros(16, np.uint8))
+        self.feedback: list[ReachGoal.Feedback] = []
+        self.result: ReachGoal.Result | None = None
 
-    def execute(self, settle: object) -> None:
-        """Its end."""
+    def execute(self, settle: Callable[[Any], ReachGoal.Result]) -> None:
+        """Settle the goal."""
+        self.result = settle(self)
+        serialize_message(self.result)
 
     def publish_feedback(self, feedback: ReachGoal.Feedback) -> None:
-        """What is said on the way."""
+        """Collect the feedback."""
+        serialize_message(feedback)
+        self.feedback.append(feedback)
+
+    def succeed(self) -> None:
+        """A transition of rclpy's."""
+
+    abort = canceled = succeed
 
 
-def test_no_action_goal_makes_the_planner_fail(stage: Stage) -> None:
-    if not isinstance(stage.node, PlannerNode):
+def test_no_action_goal_and_no_subgoal_for_it_makes_the_supervisor_fail(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not isinstance(stage.node, SupervisorNode):
         return
     callbacks = {one.topic_name.lstrip("/"): one.callback for one in subscriptions(stage.node)}
+    monkeypatch.setattr(stage.node._machine, "goal_id", lambda episode: "0" * 32)
     good = ReachGoal.Goal(goal=floats([0.5, 0.1, 0.3]), tolerance=0.01, time_budget_s=1.0, task=TASK.fingerprint)
-    taken = []
+    handles = []
 
     @THOROUGH
-    @given(st.one_of(changed(good, TEXTS), anything(ReachGoal.Goal, TEXTS)))
-    def hostile_goal(request: ReachGoal.Goal) -> None:
+    @given(
+        st.one_of(changed(good, TEXTS), anything(ReachGoal.Goal, TEXTS)),
+        st.lists(changed(stage.good("subgoal"), TEXTS), max_size=3),
+    )
+    def hostile_goal(request: ReachGoal.Goal, subgoals: list[Subgoal]) -> None:
         if stage.node._action._on_goal(request) == GoalResponse.REJECT:
             return
-        taken.append(request)
-        stage.node._action._on_accepted(Handle(request))
-        for topic in ("episode", "arm_state"):
+        handles.append(Handle(request))
+        stage.node._action._on_accepted(handles[-1])
+        for message in (stage.good("subgoal"), *subgoals):
+            feed(stage, callbacks["subgoal"], message)
+        for topic in ("arm_state", "goal"):
             feed(stage, callbacks[topic], stage.good(topic))
 
     hostile_goal()
-    assert len(taken) > 5
-    assert all(np.isfinite(one.goal).all() and one.tolerance >= 0 and one.time_budget_s >= 0 for one in taken)
+    assert len(handles) > 5 and all(handle.feedback and handle.result is not None for handle in handles)
+    asked = [handle.request for handle in handles]
+    assert all(np.isfinite(one.goal).all() and one.tolerance >= 0 and one.time_budget_s >= 0 for one in asked)

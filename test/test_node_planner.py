@@ -1,4 +1,4 @@
-"""The planner node over real DDS: ways round a wall, an action, and every case in which it must say hold."""
+"""The planner node over real DDS: plans around a wall, and every case in which the arm must hold."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
 from geometry_msgs.msg import Point  # noqa: E402
-from rclpy.action import ActionClient  # noqa: E402
 from ros_bench import Bench, bench, resting_state  # noqa: E402
 from safetensors.numpy import load, save  # noqa: E402
-from tdm_ros.action import ReachGoal  # noqa: E402
 from tdm_ros.msg import (  # noqa: E402
     ArmState,
     Command,
@@ -28,7 +26,6 @@ from tdm_ros.msg import (  # noqa: E402
     Subgoal,
     Transition,
 )
-from tdm_ros.srv import RequestGoal  # noqa: E402
 from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Mode, State  # noqa: E402
@@ -79,9 +76,6 @@ class Stage:
         self._transitions = node.create_publisher(Transition, "transition", qos.TRANSITION)
         self.boxes = node.create_publisher(KeepOut, "keep_out", qos.LATCHED)
         node.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
-        self.withdrawn: list[str] = []
-        self.rejects = ""
-        node.create_service(RequestGoal, "supervisor/request_goal", self._on_request)
         node.create_timer(0.05, self._tick)
 
     def _stamp(self) -> Any:
@@ -91,15 +85,6 @@ class Stage:
         self.subgoals.append(message)
         if self.follows and len(message.goal):
             self.hand = np.array(message.goal, float)
-
-    def _on_request(self, request: RequestGoal.Request, response: RequestGoal.Response) -> RequestGoal.Response:
-        assert request.task == TASK.fingerprint
-        if request.withdrawn:
-            self.withdrawn.append(request.goal_id)
-        elif not self.rejects:
-            self.run(request.goal, goal_id=request.goal_id)
-        response.accepted, response.reason = not self.rejects, self.rejects
-        return response
 
     def _tick(self) -> None:
         self.cycle += 1
@@ -270,151 +255,3 @@ def test_planner_killed_on_the_way_the_policy_falls_silent_and_goes_on_with_the_
     made.until(lambda: "planner" in made.diagnostics)
     stage.teach()
     made.until(lambda: bool(commands))
-
-
-class Client:
-    """Asks for goals."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        self._client = ActionClient(stage.bench.node, ReachGoal, "reach_goal")
-        stage.bench.until(self._client.server_is_ready)
-        self.feedback: list[ReachGoal.Feedback] = []
-
-    def send(self, goal: ArrayLike, **fields: Any) -> Any:
-        """Send a goal; return its handle, accepted or not."""
-        request = ReachGoal.Goal(goal=floats(goal), **fields)
-        sent = self._client.send_goal_async(request, lambda message: self.feedback.append(message.feedback))
-        self.stage.bench.until(sent.done)
-        return sent.result()
-
-    def ask(self, goal: ArrayLike, **fields: Any) -> Any:
-        """Send a goal; return its handle, accepted."""
-        handle = self.send(goal, **fields)
-        assert handle.accepted
-        return handle
-
-    def result(self, handle: Any) -> ReachGoal.Result:
-        """How it ended."""
-        future = handle.get_result_async()
-        self.stage.bench.until(future.done)
-        return future.result().result
-
-
-@pytest.fixture
-def client(made: Bench, actor_bytes: bytes) -> Client:
-    stage = start(made, actor_bytes, scene="wall")
-    stage.teach()
-    return Client(stage)
-
-
-def test_action_goal_behind_a_wall_is_reached_with_feedback_for_each_subgoal(client: Client) -> None:
-    result = client.result(client.ask(BEHIND, tolerance=0.01))
-    assert result.status == ReachGoal.Result.REACHED, result.reason
-    assert result.distance < 0.01 and result.plans >= 1 and result.segments >= 3
-    first, last = client.feedback[0], client.feedback[-1]
-    assert np.isnan(first.reached_distance) and last.reached_distance < 0.01
-    assert first.segments > 2 and all(f.predicted_distance > 0.03 for f in client.feedback[:-1])
-
-
-MALFORMED: dict[str, tuple[ArrayLike, dict[str, Any]]] = {
-    "nan": ((0.5, np.nan, 0.3), {}),
-    "infinite": ((0.5, np.inf, 0.3), {}),
-    "too few numbers": ((0.5, 0.1), {}),
-    "too many numbers": (np.zeros(10_000), {}),
-    "out of the box": ((5.0, 0.1, 0.3), {}),
-    "another task": (BEHIND, {"task": "knitting"}),
-    "negative tolerance": (BEHIND, {"tolerance": -1.0}),
-    "tolerance not a number": (BEHIND, {"tolerance": np.nan}),
-    "negative budget": (BEHIND, {"time_budget_s": -1.0}),
-    "infinite budget": (BEHIND, {"time_budget_s": np.inf}),
-}
-
-
-def test_action_goal_that_is_none_is_rejected_and_the_reason_is_logged(client: Client) -> None:
-    bench = client.stage.bench
-    pursued = client.ask(BEHIND)
-    for number, (kind, (goal, fields)) in enumerate(MALFORMED.items()):
-        assert not client.send(goal, **fields).accepted, kind
-        bench.until(lambda number=number: bench.refused("planner").get("reach_goal: rejected") == number + 1)
-    assert "reach_goal: rejected" in bench.output("planner") and "within" in bench.output("planner")
-    assert client.result(pursued).status == ReachGoal.Result.REACHED, "the goal before them is pursued on"
-
-
-BAD: dict[str, tuple[ArrayLike, dict[str, Any], int, str]] = {
-    "in the wall": ((0.5, 0.0, 0.3), {}, ReachGoal.Result.GOAL_IN_KEEP_OUT, "keep-out"),
-    "no way": (FAR, {}, ReachGoal.Result.UNREACHABLE, "miss"),
-}
-
-
-def test_action_goal_that_can_not_be_reached_is_aborted_with_a_status_and_a_reason(client: Client) -> None:
-    for kind, (goal, fields, status, words) in BAD.items():
-        result = client.result(client.ask(goal, **fields))
-        assert result.status == status and words in result.reason, f"{kind}: {result.status} {result.reason}"
-    client.stage.bench.until(lambda: client.stage.subgoals[-1].status == Subgoal.UNREACHABLE)  # the arm holds
-
-
-def test_action_without_experience_says_so(made: Bench, actor_bytes: bytes) -> None:
-    client = Client(start(made, actor_bytes))
-    assert client.result(client.ask(BEHIND)).status == ReachGoal.Result.NO_EXPERIENCE
-
-
-def test_action_preempted_canceled_or_out_of_time_the_arm_holds(client: Client) -> None:
-    stage = client.stage
-    stage.follows = False
-    first = client.ask(BEHIND)
-    stage.wait_for(1, Subgoal.PLANNED)
-    second = client.ask((0.45, -0.25, 0.3))
-    assert client.result(first).status == ReachGoal.Result.PREEMPTED
-    stage.wait_for(1, Subgoal.CANCELED)
-    stage.wait_for(2, Subgoal.PLANNED)
-    canceling = second.cancel_goal_async()
-    stage.bench.until(canceling.done)
-    assert client.result(second).status == ReachGoal.Result.CANCELED
-    assert len(stage.wait_for(2, Subgoal.CANCELED).goal) == 0
-    result = client.result(client.ask((0.45, -0.2, 0.3), time_budget_s=1.0))
-    assert result.status == ReachGoal.Result.OUT_OF_TIME
-    stage.wait_for(3, Subgoal.CANCELED)
-
-
-def test_action_goal_called_off_leaves_the_same_place_to_everybody_else(client: Client) -> None:
-    stage, made = client.stage, client.stage.bench
-    stage.follows = False
-    canceled = client.ask(BEHIND)
-    stage.wait_for(1, Subgoal.PLANNED)
-    made.until(canceled.cancel_goal_async().done)
-    assert client.result(canceled).status == ReachGoal.Result.CANCELED
-    stage.wait_for(1, Subgoal.CANCELED)
-    late = client.ask(BEHIND, time_budget_s=0.5)
-    assert client.result(late).status == ReachGoal.Result.OUT_OF_TIME
-    made.until(lambda: len(stage.withdrawn) == 2)
-    same = stage.run(BEHIND, goal_id="asked 7")
-    stage.wait_for(same, Subgoal.PLANNED)
-    drawn = stage.run(BEHIND, goal_id="")
-    stage.wait_for(drawn, Subgoal.PLANNED)
-    made.spin(1.0)
-    for episode in (same, drawn):
-        assert {s.status for s in stage.of(episode)} <= {Subgoal.PLANNED, Subgoal.OUT_OF_TIME}
-    again = stage.run(BEHIND, goal_id=stage.withdrawn[0])
-    assert len(stage.wait_for(again, Subgoal.CANCELED).goal) == 0, "what is announced too late for a goal called off"
-
-
-def test_action_goal_at_the_place_of_a_running_episode_waits_for_one_of_its_own(client: Client) -> None:
-    stage = client.stage
-    stage.follows = False
-    other = stage.run(BEHIND, goal_id="asked 1")
-    stage.wait_for(other, Subgoal.PLANNED)
-    handle = client.ask(BEHIND)
-    stage.bench.until(lambda: stage.told.goal_id == bytes(handle.goal_id.uuid).hex())
-    canceling = handle.cancel_goal_async()
-    stage.bench.until(canceling.done)
-    assert client.result(handle).status == ReachGoal.Result.CANCELED
-    assert not any(s.status == Subgoal.CANCELED for s in stage.of(other)), "nobody called that one off"
-
-
-def test_action_goal_that_the_supervisor_does_not_accept_is_aborted_with_its_reason(client: Client) -> None:
-    client.stage.rejects = "goal must be within another box"
-    result = client.result(client.ask(BEHIND))
-    assert result.status == ReachGoal.Result.BAD_GOAL and "another box" in result.reason
-    client.stage.rejects = ""
-    assert client.result(client.ask(BEHIND)).status == ReachGoal.Result.REACHED

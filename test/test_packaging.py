@@ -96,7 +96,7 @@ def test_colcon_build_installs_the_command(tmp_path: Path) -> None:
     """Configured as colcon does it, without the half minute of compiling."""
     source, build = tmp_path / "tdm_ros", tmp_path / "build"
     source.mkdir()  # a copy: CMake refuses a .venv in the sources, whose headers it uses
-    ours = ("msg", "srv", "action", "tdm_ros", "config", "launch", "urdf", "worlds")
+    ours = ("msg", "action", "tdm_ros", "config", "launch", "urdf", "worlds")
     for name in ("CMakeLists.txt", "package.xml", "LICENSE", *ours):
         (source / name).symlink_to(ROOT / name)
     environ = ros_environment(os.environ)

@@ -233,7 +233,7 @@ def test_hold_pressed_the_arm_holds_until_start(stage: Stage) -> None:
     stage.running()
     stage.page.click(".button-stop")
     stage.see(lambda: stage.states[-1].source == ArmState.SOURCE_NONE, 3)
-    stage.see(lambda: "stopped by a person" in stage.page.inner_text(".why"), 3)
+    stage.see(lambda: "stopped by the operator" in stage.page.inner_text(".why"), 3)
     at = np.array(stage.states[-1].position)
     stage.bench.spin(1.0)
     assert np.abs(np.array(stage.states[-1].position) - at).max() < 1e-3
@@ -374,7 +374,7 @@ def test_buttons_pause_reset_evaluate_and_train(stage: Stage) -> None:
     page.click(".button-train")
     stage.see(lambda: stage.told[-1].mode == Episode.TRAIN and stage.told[-1].state == Episode.RUNNING)
     page.click(".button-discard")
-    stage.see(lambda: "a person says: discard" in stage.bench.output("supervisor"), 5)
+    stage.see(lambda: "event of the operator: discard" in stage.bench.output("supervisor"), 5)
     page.click(".button-clear_fault")
     stage.see(lambda: "clear_fault: no" in page.inner_text(".notes"), 5)
 

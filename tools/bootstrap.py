@@ -1,7 +1,7 @@
 """Set-up for `make demo` and `make test`: .venv, the pinned packages, the messages.
 
 The Makefile runs it with any Python 3, before anything is installed; standard library only. Each stage, packages and
-messages, leaves a stamp with the hash of its inputs: a second run takes a moment, and a change in msg/, srv/ or action/
+messages, leaves a stamp with the hash of its inputs: a second run takes a moment, and a change in msg/ or action/
 rebuilds the messages only. An interrupted stage starts over (pip keeps its downloads).
 
 The wheels of ROS 2 make the virtual environment an ament prefix, into which messages and node executables are
@@ -156,7 +156,7 @@ def relocate_exports() -> None:
 
 def ensure_messages() -> None:
     """Build the messages with colcon and install them, and the node executables, into .venv. Raises SetupError."""
-    sources = ["CMakeLists.txt", "package.xml", *names_in("msg"), *names_in("srv"), *names_in("action")]
+    sources = ["CMakeLists.txt", "package.xml", *names_in("msg"), *names_in("action")]
     # Links to these are installed: only their names matter.
     linked = [name for folder in ("tdm_ros", "config", "launch", "urdf", "worlds") for name in names_in(folder)]
     key = digest(sources, [*linked, (STAMPS / "packages").read_text()])

@@ -7,9 +7,10 @@ A table stands between `<!-- table: NAME -->` and `<!-- end -->`. NAME is `param
 `tdm_ros/nodes/parameters.py`), `topics NODE` (from the calls in `tdm_ros/nodes/NODE.py` and its `PARTS`; services and
 actions from `SERVICES`, which test_interfaces compares with the living nodes), `message NAME` (from `msg/`),
 `qos` (from `tdm_ros/nodes/qos.py`), `modes` and `transitions` (from `tdm_ros/control/arm_modes.py`, as is the diagram
-docs/images/arm_modes.svg), `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules PACKAGE` (from the
-first lines of docstrings), `joints sawyer` (from the robot's table), `task NAME` (from the task's description), or
-`results` (from docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
+docs/images/arm_modes.svg), `states supervisor` (from `tdm_ros/control/episodes.py`, as is its diagram),
+`arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules PACKAGE` (from the first lines of docstrings),
+`joints sawyer` (from the robot's table), `task NAME` (from the task's description), or `results` (from
+docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import ast
 import csv
 import re
 import sys
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -54,7 +56,7 @@ RATES = {
 }
 """Rate of each topic, which the code does not have in one place."""
 
-PARTS = {"arm": ["gazebo_arm"], "planner": ["reach_action"], "scene": ["markers"]}
+PARTS = {"arm": ["gazebo_arm"], "scene": ["markers"]}
 """Further modules with topics of a node."""
 
 _TRIGGER, _SWITCH = "std_srvs/Trigger", "std_srvs/SetBool"
@@ -72,10 +74,9 @@ SERVICES = {
         ("~/clear_fault", _TRIGGER, "clear a fault; never starts motion"),
         ("~/evaluate", _SWITCH, "evaluate on fresh goals now; false: train again"),
         ("~/keep_goal", _SWITCH, "keep the requested goal"),
-        ("~/request_goal", "tdm_ros/RequestGoal", "a goal with an identifier, or its withdrawal"),
+        ("reach_goal", "tdm_ros/ReachGoal", "an action: pursue a goal until it is reached, with feedback"),
     ],
     "policy": [("~/change_state", "lifecycle_msgs/ChangeState", "and the other services of a lifecycle node")],
-    "planner": [("reach_goal", "tdm_ros/ReachGoal", "an action: go to a goal, with feedback")],
     "scene": [
         (
             "goal_marker/get_interactive_markers",
@@ -354,7 +355,8 @@ def transitions() -> str:
     return "\n".join(lines)
 
 
-BOXES = {
+Box = tuple[int, int, int, int]
+BOXES: dict[str, Box] = {
     "IDLE": (80, 110, 90, 32),
     "POLICY": (80, 180, 90, 32),
     "HOMING": (80, 250, 90, 32),
@@ -365,6 +367,50 @@ BOXES = {
     "": (150, 180, 270, 230),
 }
 """Centre and size of the boxes of the diagram of the arm's modes [px]; "" is the frame around the first three."""
+
+
+STATES: dict[str, Box] = {
+    "": (430, 195, 500, 270),
+    "DISABLED": (90, 270, 100, 36),
+    "HOLD": (270, 110, 90, 36),
+    "RUNNING": (590, 110, 100, 36),
+    "RESETTING": (430, 200, 110, 36),
+    "PAUSED": (430, 295, 100, 36),
+    "DONE": (745, 195, 70, 36),
+    "FAULT": (400, 415, 760, 36),
+}
+"""The same of the states of the supervisor; the frame is around those in which the arm may move or is about to."""
+ON = {"HOLD", "RUNNING", "RESETTING", "PAUSED"}
+
+
+def states(node: str) -> str:
+    """Transitions of the supervisor's states and their events, numbered as in the diagram."""
+    from tdm_ros.control.episodes import STATE_TRANSITIONS, StateEvent
+
+    assert node == "supervisor"
+    number = {event: n for n, event in enumerate(StateEvent, 1)}
+    lines = ["| | event | occurs when |", "|---|---|---|"]
+    lines += [f"| {n} | {event.name} | {event.value} |" for event, n in number.items()]
+    lines += ["", "| from | event | guard | to | reason |", "|---|---|---|---|---|"]
+    for row in STATE_TRANSITIONS:
+        names, reason = ", ".join(source.name for source in row.sources), row.reason.replace("{}", "...")
+        event = f"{number[row.event]} {row.event.name}"
+        lines.append(f"| {names} | {event} | {row.condition} | {row.target.name} | {reason} |")
+    return "\n".join(lines)
+
+
+def _states_diagram() -> str:
+    """Picture of `states`; an arrow from the frame applies to all states in it."""
+    from tdm_ros.control.episodes import STATE_TRANSITIONS, StateEvent
+
+    number = {event: n for n, event in enumerate(StateEvent, 1)}
+    arrows: dict[tuple[str, str], set[int]] = {}
+    for row in STATE_TRANSITIONS:
+        names, target = {source.name for source in row.sources}, row.target.name
+        sources = names - ON | {""} if names >= ON and target not in ON else names
+        for source in sources - {target}:
+            arrows.setdefault((source, target), set()).add(number[row.event])
+    return _diagram(STATES, arrows)
 
 
 def _modes_diagram() -> str:
@@ -378,24 +424,29 @@ def _modes_diagram() -> str:
         for source in row.sources:
             ends = ("" if source.name in inner else source.name, "" if row.target.name in inner else row.target.name)
             arrows.setdefault(ends, set()).add(number[row.event])
+    inside = ", ".join(map(str, sorted(arrows.pop(("", "")))))
+    return _diagram(BOXES, arrows, f'<text x="150" y="180" font-size="12">between these: {inside}</text>')
+
+
+def _diagram(boxes: Mapping[str, Box], arrows: Mapping[tuple[str, str], set[int]], note: str = "") -> str:
+    """SVG of states and numbered transitions."""
     lines = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 450" font-family="sans-serif" font-size="13">',
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
         '<path d="M0 0 L8 4 L0 8 z"/></marker></defs>',
         '<rect width="800" height="450" fill="white"/>',
     ]
-    for name, (x, y, width, height) in sorted(BOXES.items()):
+    for name, (x, y, width, height) in sorted(boxes.items()):
         colour = "#fdd" if name == "FAULT" else "#ffd" if name == "HELD" else "#f4f7fb" if name else "white"
         lines.append(
             f'<rect x="{x - width / 2:g}" y="{y - height / 2:g}" width="{width}" height="{height}" rx="6" '
             f'fill="{colour}" stroke="black"/>'
         )
         lines.append(f'<text x="{x}" y="{y + 5}" text-anchor="middle">{name}</text>')
-    inside = ", ".join(map(str, sorted(arrows.pop(("", "")))))
-    lines.append(f'<text x="150" y="180" font-size="12">between these: {inside}</text>')
+    lines += [note] if note else []
     labels = []
     for (start, end), events in sorted(arrows.items()):
-        x1, y1, x2, y2 = _arrow(start, end)
+        x1, y1, x2, y2 = _arrow(boxes, start, end)
         along = 0.5 if "FAULT" in (start, end) else 0.3
         at_x, at_y = x1 + along * (x2 - x1), y1 + along * (y2 - y1)
         label = ", ".join(map(str, sorted(events)))
@@ -407,11 +458,13 @@ def _modes_diagram() -> str:
     return "\n".join([*lines, *labels, "</svg>", ""])
 
 
-def _arrow(source: str, target: str) -> tuple[float, float, float, float]:
+def _arrow(boxes: Mapping[str, Box], source: str, target: str) -> tuple[float, float, float, float]:
     """Ends of an arrow between two boxes, beside the one in the other direction; to FAULT, straight down."""
-    (x1, y1, *size1), (x2, y2, *size2) = BOXES[source], BOXES[target]
+    (x1, y1, *size1), (x2, y2, *size2) = boxes[source], boxes[target]
     if "FAULT" in (source, target):
-        x1 = x2 = (x1 + 40 if source != "FAULT" else x2 - 90) if "" in (source, target) else x1
+        x1 = x2 = (
+            (x1 + 40 if source != "FAULT" else x2 - 90) if "" in (source, target) else x2 if source == "FAULT" else x1
+        )
     along = np.array([x2 - x1, y2 - y1], float)
     unit = along / np.linalg.norm(along)
     shift = 9 * np.array([-unit[1], unit[0]])
@@ -433,7 +486,7 @@ def rewritten(text: str) -> str:
     KeyError
         If a table has an unknown name.
     """
-    tables = (parameters, topics, message, qos, arguments, modules, modes, transitions, joints, task, results)
+    tables = (parameters, topics, message, qos, arguments, modules, modes, transitions, states, joints, task, results)
     makers = {f.__name__: f for f in tables}
 
     def fill(found: re.Match[str]) -> str:
@@ -477,6 +530,7 @@ def _as_rst(body: str) -> list[str]:
 
 WRITTEN = {
     "docs/images/arm_modes.svg": _modes_diagram,
+    "docs/images/supervisor_states.svg": _states_diagram,
     "CHANGELOG.rst": lambda: changelog((ROOT / "CHANGELOG.md").read_text()),
 }
 """Files that are written as a whole."""

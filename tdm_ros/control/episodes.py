@@ -1,14 +1,10 @@
-"""State machine of the supervisor: episodes, goals, resets, training, evaluation, interruptions.
-
-::
-
-    DISABLED -> HOLD -> RESETTING -> RUNNING <-> PAUSED        FAULT: latched until a person clears it
-                           ^------------|                      DONE: all that was asked for has been done
-"""
+"""State machine of the supervisor: episodes, goals, resets, training, evaluation, interruptions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from enum import Enum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,15 +17,15 @@ from tdm_ros.tasks.seeds import generator
 from tdm_ros.types import CycleRange
 
 MORE_CYCLES = 5
-"""Cycles for which the arm may continue an attempt until it receives that it is over; no other begins meanwhile."""
+"""Cycles for which the arm may continue a discarded attempt; no other begins meanwhile."""
 
 KEPT = 100
-"""Newest discarded ranges that are announced. A reader takes each in when it is announced, or reads it from the log."""
+"""Number of newest discarded ranges that are announced; the log has all of them."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """An episode, or what a person did between two of them."""
+    """An episode, or consecutive cycles of the operator between two episodes."""
 
     episode: int
     cycles: CycleRange
@@ -37,7 +33,7 @@ class Attempt:
 
 
 class Attempts:
-    """Follows the states of the arm and knows when the newest attempt began and ended."""
+    """Determines from the states of the arm when the newest attempt began and ended."""
 
     def __init__(self) -> None:
         self._newest: Attempt | None = None
@@ -46,14 +42,14 @@ class Attempts:
         """Newest ranges that were discarded, `KEPT` at most."""
 
     def on_sample(self, sample: ArmSample) -> None:
-        """Take a state in; its source and episode are those of the cycle that has just ended."""
+        """Take in a state; its source and episode are those of the cycle that has just ended."""
         ended = sample.cycle - 1
         known, self._before = self._before == (sample.run, ended), (sample.run, sample.cycle)
         acted = sample.episode > 0 or sample.source == Source.HUMAN
         if not known or not acted:
             return
         newest = self._newest
-        # What a person does in the cycle in which an episode is cut, or just before one, is a piece of its own.
+        # Cycles of the operator just before an episode, or in the cycle in which one is cut, are a separate attempt.
         begin = ended
         if newest and newest.cycles.run == sample.run and newest.episode == sample.episode:
             begin = newest.cycles.begin if sample.episode or newest.cycles.end == ended else ended
@@ -72,28 +68,28 @@ class Attempts:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The plan of a run; times are in cycles of the arm.
+    """Schedule of a run; times are in cycles of the arm.
 
     Parameters
     ----------
     duration : int
-        Cycles of learning; 0: without end.
+        Cycles of learning; 0: unlimited.
     evaluations : int
-        Goals of the evaluation after learning.
+        Number of goals of the evaluation after learning.
     reset_every : int
         Episodes between two drives home.
     evaluate_reset_every : int
         The same during the evaluation.
     exploration : float
-        Standard deviation of the exploration noise at the beginning, in action units; it fades to zero.
+        Initial standard deviation of the action noise, in action units; it decays to zero.
     episode_steps, evaluate_steps : int
         Cycles of an episode, of learning and of the evaluation.
     auto_start, auto_resume : bool
-        Start, and go on after an interruption, without a person.
+        Start, and resume after an interruption, without the operator.
     pause : int
-        Cycles to wait before an interrupted run is resumed, and after a refused goal.
+        Cycles to wait before an interrupted run is resumed, and after a goal that was given up.
     reset_timeout : int
-        Cycles in which the arm must get home.
+        Maximum number of cycles of a drive home.
     weights_timeout_s : float
         Longest wait for the trainer's last weights before the evaluation [s].
     """
@@ -112,26 +108,26 @@ class Schedule:
     weights_timeout_s: float = 20.0
 
     def progress(self, robot_cycles: int) -> float:
-        """Part of the learning time that is over, in [0, 1]; 0 in a run without end."""
+        """Elapsed part of the learning time, in [0, 1]; 0 if learning is unlimited."""
         return min(robot_cycles / self.duration, 1.0) if self.duration else 0.0
 
 
 class Goals:
-    """Goals of training and of evaluation, from streams of random numbers that have nothing in common.
+    """Goals of training and of evaluation, from separate streams of random numbers.
 
     Parameters
     ----------
     task : TaskSpec
     seed : int
     scene : Scene
-        No goal is drawn in one of its regions.
+        No goal is drawn inside its keep-outs.
     low, high : (G,) sequence of float, optional
-        Corners of a box that all goals are to lie in, beside the task's [goal unit].
+        Corners of the goal box, which is intersected with that of the task [goal unit].
 
     Raises
     ------
     ValueError
-        If hardly any goal lies there.
+        If hardly any goal of the scene lies within the box.
     """
 
     def __init__(
@@ -146,61 +142,68 @@ class Goals:
         self._low = np.maximum(task.goal.low, task.goal.low if low is None else low).astype(np.float32)
         self._high = np.minimum(task.goal.high, task.goal.high if high is None else high).astype(np.float32)
         self._drawn = 0
-        self._asked: NDArray[np.float32] | None = None
-        self._keeps = False
-        self.asked_id = ""
-        """Identifier of the goal that somebody asked for; "" if nobody did."""
+        self._requested: NDArray[np.float32] | None = None
+        self._standing = self._keeps = False
+        self.requested_id = ""
+        """Identifier of the requested goal; "" if there is none."""
         self._numbered = 0
         for evaluation in (False, True):
             self._draw(np.random.default_rng(0), evaluation)
 
-    def ask(self, goal: ArrayLike, goal_id: str = "") -> str:
-        """Take somebody's goal, (G,), for the next episode; return "" or why it cannot be used.
+    def check(self, goal: ArrayLike) -> str:
+        """Return "" if ``goal``, (G,), can be requested, or why not."""
+        try:
+            checked = self._task.goal.checked(goal, "goal")
+        except ValueError as error:
+            return str(error)
+        return "" if self._within(checked) else f"goal must be within {self._box}, got {checked.tolist()}"
 
-        Without an identifier it gets a number, or that of such a goal which still stands and which it repeats.
+    def request(self, goal: ArrayLike, goal_id: str = "") -> str:
+        """Replace the requested goal by ``goal``, (G,); return "" or why it cannot be used.
+
+        A goal with an identifier stands until it is withdrawn or replaced. One without is numbered and applies to one
+        episode, unless `keep` is on; a repeated message of the requested goal does not get another number.
         """
         if len(goal_id) > LONGEST_ID:
             return f"goal_id must have at most {LONGEST_ID} characters, got {len(goal_id)}"
-        try:
-            asked = self._task.goal.checked(goal, "goal")
-        except ValueError as error:
-            return str(error)
-        if not self._within(asked):
-            return f"goal must be within {self._box}, got {asked.tolist()}"
+        if problem := self.check(goal):
+            return problem
+        requested = np.array(goal, np.float32)
         if not goal_id:
-            repeats = self.asked_id == f"{self._numbered}" and np.array_equal(asked, self._asked)  # type: ignore[arg-type]
-            self._numbered += not repeats
-        self._asked, self.asked_id = asked, goal_id or f"{self._numbered}"
+            numbered = self._requested is not None and not self._standing
+            self._numbered += not (numbered and np.array_equal(requested, self._requested))  # type: ignore[arg-type]
+        self._requested, self._standing = requested, bool(goal_id)
+        self.requested_id = goal_id or f"{self._numbered}"
         return ""
 
     def withdraw(self, goal_id: str) -> None:
         """Let no further episode begin for a goal."""
-        if goal_id == self.asked_id:
-            self._asked, self.asked_id = None, ""
+        if goal_id == self.requested_id:
+            self._requested, self._standing, self.requested_id = None, False, ""
 
     def keep(self, on: bool) -> None:
-        """Let a person's goal stay for one episode after the other, or go back to drawn ones."""
+        """Keep the requested goal for further episodes, or return to drawn goals; a standing goal stays."""
         self._keeps = on
-        if not on:
-            self.withdraw(self.asked_id)
+        if not on and not self._standing:
+            self.withdraw(self.requested_id)
 
     @property
-    def asked(self) -> bool:
-        """Whether a person asked for the next goal."""
-        return self._asked is not None
+    def requested(self) -> bool:
+        """Whether the next training goal was requested."""
+        return self._requested is not None
 
     @property
-    def kept(self) -> NDArray[np.float32] | None:
-        """The goal of a person that stays, (G,) float32; None if there is none."""
-        return self._asked if self._keeps else None
+    def kept(self) -> bool:
+        """Whether `keep` is on and a goal was requested."""
+        return self._keeps and self.requested
 
     def training(self) -> NDArray[np.float32]:
-        """The next training goal, (G,) float32: what a person asked for, else a drawn one."""
-        if self._asked is not None:
-            asked = self._asked
-            if not self._keeps:
-                self.withdraw(self.asked_id)
-            return asked
+        """The next training goal, (G,) float32: the requested one, else a drawn one."""
+        if self._requested is not None:
+            requested = self._requested
+            if not (self._keeps or self._standing):
+                self.withdraw(self.requested_id)
+            return requested
         self._drawn += 1
         return self._draw(generator("train", self._seed, self._drawn - 1), False)
 
@@ -223,21 +226,106 @@ class Goals:
         return f"{self._low.tolist()} and {self._high.tolist()} {self._task.goal.unit}"
 
 
+DISABLED, HOLD, RUNNING, PAUSED, FAULT, RESETTING, DONE = State
 AHEAD = 4
-"""Cycles before an episode's end at which the next one is announced: time for everyone to hear of it."""
+"""Cycles before the end of an episode at which the next one is announced, so that all nodes receive it in time."""
 
 CLEARING = 10
-"""Cycles that the arm has to hear that its fault is cleared, before it counts as a new one. It stands meanwhile."""
+"""Cycles after which a fault that was cleared and is still reported counts as a new one. The arm holds meanwhile."""
 
 LEAST_BEHIND = 20
-"""States with lower cycles than the newest, one after the other, after which that one is not believed."""
+"""Consecutive states with a lower cycle than the newest, after which the newest is considered wrong."""
 PATIENCE = 20
-"""Interruptions in a row after which the evaluation is given up."""
+"""Consecutive interruptions after which the evaluation is given up."""
+
+
+class StateEvent(Enum):
+    """Cause of a transition of the episode machine; the value describes it."""
+
+    START = "`~/start`, or `auto_start`"
+    PAUSE = "`~/pause`, or the event `pause`"
+    STOP = "`~/stop`"
+    CLEAR_FAULT = "`~/clear_fault`"
+    FAULT = "fault of the arm, restart of the arm, cycles that go back, arm not home in time, error in a callback"
+    TWO_ARMS = "states of two arms arrive"
+    ARM_HELD = "the arm held during an episode or on the way home"
+    VERDICT = "the operator ends the episode: `success`, `failure` or `discard`"
+    GIVEN_UP = "the planner gives up the goal of the episode, or the goal is canceled"
+    WITHDRAWN = "the goal of an episode is withdrawn before the episode begins"
+    INTERRUPTIONS = f"the evaluation is interrupted {PATIENCE} times in a row"
+    TIME_TO_RESUME = "0.5 s after an interruption, with `auto_resume`"
+    NO_WEIGHTS = "the time limit for the last weights is over, and none were published"
+    AT_HOME = "the arm is at rest at home"
+    NEXT = "HOLD: all nodes are ready; RUNNING: the episode ends in 0.2 s"
+
+
+class Phase(Enum):
+    """Phase of the run: LEARNING is mode TRAIN, the others are mode EVALUATE."""
+
+    LEARNING = 0
+    AWAITING_WEIGHTS = 1
+    EVALUATING = 2
+
+
+class OperatorRequest(Enum):
+    """Pending request of the operator; the value is the reason for which it ends an episode."""
+
+    HOME = "the operator requested a drive home"
+    EVALUATION = "the operator requested an evaluation"
+
+
+@dataclass(frozen=True)
+class StateTransition:
+    """Row of the table of transitions.
+
+    Parameters
+    ----------
+    sources : tuple of State
+        States that the row applies to.
+    event : StateEvent
+    target : State
+        The next state.
+    reason : str
+        Reason that is announced; ``{}`` stands for that of the event.
+    guard : callable, optional
+        The row applies only if it returns true; its docstring describes it.
+    effect : callable, optional
+        Called before the announcement.
+    """
+
+    sources: tuple[State, ...]
+    event: StateEvent
+    target: State
+    reason: str = "{}"
+    guard: Callable[[EpisodeMachine], bool] | None = None
+    effect: Callable[[EpisodeMachine], None] | None = None
+
+    @property
+    def condition(self) -> str:
+        """Description of the guard; "" if there is none."""
+        return (self.guard.__doc__ or "").rstrip(".") if self.guard is not None else ""
+
+
+@dataclass
+class _Running:
+    """The episode that runs now."""
+
+    announced: Announcement
+    verdict: str = ""
+    """How the operator ended it."""
+    cut: str = ""
+    """Why it ends early, with the next one announced."""
+    operator_drove: bool = False
+
+    @property
+    def end(self) -> int:
+        """Cycle of its last state."""
+        return self.announced.start_cycle + self.announced.length
 
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """How an episode ended.
+    """Result of an episode.
 
     Parameters
     ----------
@@ -247,12 +335,12 @@ class EpisodeResult:
     final_distance_m : float
         From the hand in the last state to the goal [m].
     end : str
-        "time_limit", "refused" (the planner saw no way, which is scored as it stands), "success" or "failure" (a person
-        said so), "interrupted" or "discarded" (not scored).
+        "time_limit", "refused" (the goal was given up; scored with the present distance), "success" or "failure"
+        (verdict of the operator), "interrupted" or "discarded" (not scored).
     why : str
-        What interrupted it, or why it was refused.
+        Reason of the interruption, or for which the goal was given up.
     robot_cycles : int
-        Cycles that the arm had moved by then.
+        Cycles of learning in which the arm moved, until then.
     """
 
     episode: int
@@ -267,18 +355,18 @@ class EpisodeResult:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the supervisor knows besides the arm's state.
+    """Inputs of the episode machine besides the state of the arm.
 
     Parameters
     ----------
     now_s : float
         Steady time [s].
     at_home : bool
-        The arm is at rest in the home posture.
+        Whether the arm is at rest in the home posture.
     missing : str
-        Which nodes are not there; empty when all are.
+        Names of the nodes that are not ready.
     any_weights, final_weights : bool
-        The trainer has published weights, and its last ones.
+        Whether the trainer has published weights, and its last ones.
     """
 
     now_s: float
@@ -289,7 +377,9 @@ class Surroundings:
 
 
 class EpisodeMachine:
-    """Decides, state by state, what is announced next.
+    """State machine of the supervisor: `STATE_TRANSITIONS` has all of its transitions.
+
+    A state is announced up to `AHEAD` cycles before it begins. Until then it may be replaced, also after DONE.
 
     Parameters
     ----------
@@ -300,69 +390,77 @@ class EpisodeMachine:
 
     def __init__(self, task: TaskSpec, schedule: Schedule, goals: Goals) -> None:
         self.task, self.schedule, self.goals = task, schedule, goals
-        self.mode = Mode.TRAIN
         self.robot_cycles = 0
-        """Cycles of learning in which the arm moved; drives home included."""
+        """Cycles of learning in which the arm moved, including drives home."""
         self.episode = 0
         self.evaluated = 0
-        # The episode that runs now; `told` may already be the next one.
-        self._active: Announcement | None = None
+        self._phase = Phase.LEARNING
+        self._learning_over_s = 0.0
+        self._requests: set[OperatorRequest] = set()
+        self._running: _Running | None = None
+        self._given_up: dict[int, str] = {}
+        """Reason per episode."""
+        self._attempts = Attempts()
         self._since_reset = schedule.reset_every
         self._interruptions = 0
-        self._refused: dict[int, str] = {}
-        self._behind = 0
-        self._verdict = ""
-        self._person_drove = False
-        self._helped_home = 0
-        self._attempts = Attempts()
-        self._cut = ""
-        self._reset_asked = self._evaluate_asked = False
-        self._for_person: set[int] = set()
-        self._hold_until = 0
         self._arm_run: str | None = None
-        self._cycle = 0
-        self._paused_at = 0
+        self._cycle = self._behind = 0
+        self._around = Surroundings(0.0)
+        self._left = 0
+        """Cycles of the running episode that are left when the next state begins."""
+        self._entered_at = self._hold_until = self._helped_home = 0
         self._cleared_at = -CLEARING
-        self._by_person = False
-        self._now_s = 0.0
-        self._training_over_s: float | None = None
-        self.told = Announcement(State.DISABLED, reason="waiting for ~/start")
+        self._cause = StateEvent.STOP
+        self.announced = Announcement(DISABLED, reason="waiting for ~/start")
         if schedule.auto_start:
-            self._tell(State.HOLD, "starting")
+            self._enter(StateEvent.START)
+
+    @property
+    def mode(self) -> Mode:
+        """Purpose of the episodes now."""
+        return Mode.TRAIN if self._phase is Phase.LEARNING else Mode.EVALUATE
 
     @property
     def done(self) -> bool:
-        """All that was asked for has been done."""
-        return self.told.state == State.DONE and self.told.start_cycle <= self._cycle
+        """Learning and evaluation are over."""
+        return self.announced.state == DONE and self.announced.start_cycle <= self._cycle
 
     @property
     def final_weights_wanted(self) -> bool:
         """Learning is over and the evaluation waits for the trainer's last weights."""
-        return self._training_over_s is not None
+        return self._phase is Phase.AWAITING_WEIGHTS
 
-    # What a person, or a service, may do. Each returns "" or why it was not done.
+    @property
+    def active(self) -> Announcement | None:
+        """The episode that runs now; ``announced`` may already be the next one."""
+        return None if self._running is None else self._running.announced
+
+    # Commands of the operator, or of a service. Each returns "" or why it was rejected.
 
     def start(self) -> str:
-        """Begin, or go on after a pause."""
-        if self.told.state not in (State.DISABLED, State.PAUSED):
-            return f"can start from DISABLED or PAUSED, the state is {self.told.state.name}"
-        self._by_person = False
-        self._tell(State.HOLD, "starting")
-        return ""
+        """Begin, or resume after a pause."""
+        return self._command(StateEvent.START, "can start from DISABLED or PAUSED, the state is {}")
 
-    def pause(self, why: str = "paused by a person") -> str:
-        """Stop the arm; only `start` goes on."""
-        if self.told.state not in (State.RUNNING, State.RESETTING, State.HOLD, State.PAUSED):
-            return f"nothing to pause, the state is {self.told.state.name}"
-        self._by_person = True
-        self._tell(State.PAUSED, why)
-        return ""
+    def pause(self, why: str = "paused by the operator") -> str:
+        """Stop the arm until `start`."""
+        return self._command(StateEvent.PAUSE, "nothing to pause, the state is {}", why)
+
+    def stop(self) -> str:
+        """Stop the arm and wait for `start`."""
+        return self._command(StateEvent.STOP, "cannot stop, the state is {}")
+
+    def clear_fault(self) -> str:
+        """Leave FAULT; nothing moves before `start`."""
+        return self._command(StateEvent.CLEAR_FAULT, "there is no fault, the state is {}")
+
+    def _command(self, event: StateEvent, problem: str, why: str = "") -> str:
+        return "" if self._enter(event, why) else problem.format(self.announced.state.name)
 
     def event(self, name: str) -> str:
-        """Take in what a person says by a button: how the episode went, or that all shall pause or go on.
+        """Take in an event of the operator: a verdict on the episode, pause or resume.
 
-        Success and failure end the episode that runs. So does discard; where none runs it means the newest attempt,
-        be it an episode or what a person did since.
+        Success and failure end the episode that runs. So does discard; where none runs it discards the newest attempt,
+        an episode or what the operator did since.
         """
         if name not in EVENTS:
             return f"an event is one of {', '.join(EVENTS)}, got {name!r}"
@@ -370,35 +468,38 @@ class EpisodeMachine:
             return self.pause()
         if name == RESUME:
             return (
-                self.start() if self.told.state == State.PAUSED else f"nothing to resume, it is {self.told.state.name}"
+                self.start()
+                if self.announced.state == PAUSED
+                else f"nothing to resume, it is {self.announced.state.name}"
             )
-        if self._active is None and name in (SUCCESS, FAILURE):
+        if self._running is None and name in (SUCCESS, FAILURE):
             return "no episode runs"
-        if name == DISCARD and (problem := self._attempts.discard(self._active is not None)):
+        if name == DISCARD and (problem := self._attempts.discard(self._running is not None)):
             return problem
-        if self._active is not None:
-            self._verdict = name
+        if self._running is not None:
+            self._running.verdict = name
         return ""
 
     def reset(self) -> str:
         """Drive home now, then go on."""
-        if self.told.state not in (State.RUNNING, State.HOLD):
-            return f"drives home from RUNNING or HOLD, the state is {self.told.state.name}: start first"
-        self._reset_asked = True
+        if self.announced.state not in (RUNNING, HOLD):
+            return f"drives home from RUNNING or HOLD, the state is {self.announced.state.name}: start first"
+        self._requests.add(OperatorRequest.HOME)
         return ""
 
     def evaluate(self, on: bool) -> str:
-        """Evaluate now, or go back to learning."""
+        """Evaluate now, or return to learning."""
         schedule = self.schedule
         if on and not schedule.evaluations:
             return "there are no goals to evaluate on: evaluate_goals is 0"
-        if not on and schedule.duration and self.robot_cycles >= schedule.duration:
+        if not on and self._learning_time_over:
             return "the time for learning is over: duration_min is larger, or .inf, in a run that learns on"
-        if self.told.state in (State.FAULT, State.DONE):
-            return f"not now, the state is {self.told.state.name}"
-        self._evaluate_asked = on
-        if not on and self.mode == Mode.EVALUATE:
-            self.mode, self._training_over_s = Mode.TRAIN, None
+        if self.announced.state in (FAULT, DONE):
+            return f"not now, the state is {self.announced.state.name}"
+        if on:
+            self._requests.add(OperatorRequest.EVALUATION)
+        else:
+            self._resume_learning()
         return ""
 
     def keep_goal(self, on: bool) -> str:
@@ -412,246 +513,319 @@ class EpisodeMachine:
 
     @property
     def discarded(self) -> tuple[CycleRange, ...]:
-        """Cycles of whose transitions nobody is to learn; the newest of them."""
+        """Newest ranges of cycles that the operator discarded; their transitions are not learned from."""
         return self._attempts.discarded
 
-    def stop(self) -> str:
-        """Stop the arm and wait to be started."""
-        if self.told.state in (State.FAULT, State.DONE):
-            return f"cannot stop, the state is {self.told.state.name}"
-        self._tell(State.DISABLED, "stopped by a person")
-        return ""
-
     def fault(self, why: str, instead: bool = False) -> None:
-        """Stop the arm until a person clears the fault; of several the first is shown, or this one ``instead``."""
-        if self.told.state != State.DONE and (instead or self.told.state != State.FAULT):
-            self._tell(State.FAULT, why)
+        """Stop the arm until the operator clears the fault; of several the first is shown, or this one ``instead``."""
+        self._enter(StateEvent.TWO_ARMS if instead else StateEvent.FAULT, why)
 
-    def refuse(self, episode: int, why: str) -> None:
-        """Take in that the planner sees no way to the goal of an episode, which ends it; the arm holds."""
-        newest = self._active.episode if self._active is not None else self.told.episode
-        self._refused = {number: text for number, text in self._refused.items() if number >= newest} | {episode: why}
+    # Goals of episodes.
 
-    def clear_fault(self) -> str:
-        """Leave FAULT; nothing moves before `start`."""
-        if self.told.state != State.FAULT:
-            return f"there is no fault, the state is {self.told.state.name}"
-        self._cleared_at = self._cycle
-        self._tell(State.DISABLED, "fault cleared, waiting for ~/start")
-        return ""
+    def give_up(self, episode: int, why: str) -> None:
+        """Give up the goal of an episode, which ends it; the arm holds."""
+        newest = self._running.announced.episode if self._running is not None else self.announced.episode
+        self._given_up = {number: text for number, text in self._given_up.items() if number >= newest} | {episode: why}
 
-    # What the arm reports.
+    def goal_id(self, episode: int) -> str:
+        """Identifier of the goal of an episode that runs or is announced; "" if there is none."""
+        return next(
+            (e.goal_id for e in (self.active, self.announced) if e is not None and e.episode == episode > 0), ""
+        )
+
+    def withdraw(self, goal_id: str, why: str, stop: bool) -> None:
+        """Let no further episode begin for a goal; with ``stop``, end one that runs for it, and hold the arm."""
+        self.goals.withdraw(goal_id)
+        run, announced = self.active, self.announced
+        if announced.goal_id == goal_id and (run is None or announced.episode != run.episode):
+            self._enter(StateEvent.WITHDRAWN, why, announced.start_cycle)
+        if stop and run is not None and run.goal_id == goal_id:
+            self.give_up(run.episode, why)
+
+    # States of the arm.
 
     def on_sample(self, sample: ArmSample, around: Surroundings) -> EpisodeResult | None:
-        """Take one state of the arm in; return the result of the episode that ended with it."""
-        restarted = self._arm_run not in (None, sample.run)
-        self._arm_run = sample.run
-        if restarted:
-            self._count_from(sample.cycle)
-            self.fault("another run of the arm than before: it was restarted")
+        """Take in a state of the arm; return the result of the episode that ended with it."""
+        if not self._follows(sample):
             return None
-        if sample.cycle <= self._cycle:
-            self._behind += 1  # it was here before
-            if self._behind > LEAST_BEHIND:
-                self._count_from(sample.cycle)
-                self.fault("the cycles of arm_state went back: a state with a cycle far ahead came from somewhere else")
-            return None
-        self._behind = 0
-        self._cycle, self._now_s = sample.cycle, around.now_s
+        self._cycle, self._around = sample.cycle, around
         self._attempts.on_sample(sample)
         if sample.fault and sample.cycle > self._cleared_at + CLEARING:
             self.fault(f"the arm: {sample.fault}")
-        elif self.told.state == State.RESETTING and sample.source == Source.SAFETY:
-            self._tell(State.PAUSED, sample.hold_reason or "the arm held")
-        by_person = sample.source == Source.HUMAN
-        self._person_drove |= by_person and self._active is not None
-        self._helped_home += int(by_person and self.told.state == State.RESETTING)
-        if self.mode == Mode.TRAIN and (sample.episode > 0 or by_person or sample.source == Source.RESET):
+        elif self.announced.state == RESETTING and sample.source == Source.SAFETY:
+            self._enter(StateEvent.ARM_HELD, sample.hold_reason or "the arm held")
+        by_operator = sample.source == Source.HUMAN
+        if self._running is not None:
+            self._running.operator_drove |= by_operator
+        self._helped_home += int(by_operator and self.announced.state == RESETTING)
+        if self.mode == Mode.TRAIN and (sample.episode > 0 or by_operator or sample.source == Source.RESET):
             self.robot_cycles += 1
         result = self._end_of_episode(sample)
-        if self.told.start_cycle <= sample.cycle:
-            if self._active is None and self.told.state == State.RUNNING:
-                self._active, self._verdict, self._person_drove, self._cut = self.told, "", False, ""
-            self._go_on(around)
+        if self.announced.start_cycle <= sample.cycle:
+            if self._running is None and self.announced.state == RUNNING:
+                self._running = _Running(self.announced)
+            self._go_on()
         return result
 
-    def _count_from(self, cycle: int) -> None:
-        """Go on with lower cycles: what was to be waited for was in the old ones."""
-        self._cycle = self._paused_at = cycle
-        self._behind = self._hold_until = 0
-        self._cleared_at = -CLEARING
+    def _follows(self, sample: ArmSample) -> bool:
+        """Whether a state is newer than the one before, of the same run of the arm; faults where that is wrong."""
+        restarted = self._arm_run not in (None, sample.run)
+        self._arm_run = sample.run
+        self._behind = self._behind + 1 if sample.cycle <= self._cycle and not restarted else 0
+        if restarted or self._behind > LEAST_BEHIND:
+            self._cycle, self._behind, self._hold_until, self._cleared_at = sample.cycle, 0, 0, -CLEARING
+            self.fault(
+                "another run of the arm than before: it was restarted"
+                if restarted
+                else "the cycles of arm_state went back: a state with a cycle far ahead came from somewhere else"
+            )
+            return False
+        return self._behind == 0
 
     def _end_of_episode(self, sample: ArmSample) -> EpisodeResult | None:
-        run = self._active
-        if run is None:
+        run = self._running
+        if run is None or (ending := self._ending(run, sample)) is None:
             return None
-        over = run.start_cycle + run.length
-        why, verdict = "", self._verdict
-        refused = run.episode in self._refused
-        if self.told.state in (State.PAUSED, State.FAULT, State.DISABLED):
-            why, refused = self.told.reason, False
-        elif verdict:
-            refused = False
-            self._tell(State.HOLD, f"a person says: {verdict}")
-            self._hold_until = self._cycle + self.schedule.pause
-        elif refused:
-            why = self._refused[run.episode]
-            self._tell(State.HOLD, f"goal refused: {why}")
-            self._hold_until = self._cycle + self.schedule.pause
-        elif sample.source == Source.SAFETY and sample.episode == run.episode:
-            why = sample.hold_reason or "the arm held"
-            self._tell(State.PAUSED, why)
-        elif sample.cycle > over:
-            why = "the last state was lost"
-        elif sample.cycle < over:
-            return None
-        else:
-            why = self._cut
-        asked = run.episode in self._for_person
-        self._for_person.discard(run.episode)
-        if run.mode == Mode.EVALUATE and (self._person_drove or verdict or asked) and not refused:
-            why = why or "a person took part, which is no evaluation of the policy"
-        self._active, self._verdict = None, ""
-        interrupted = bool(why) and not refused
-        end = "interrupted" if interrupted else "refused" if refused else verdict or "time_limit"
-        end = "discarded" if verdict == DISCARD else end
-        self._interruptions = self._interruptions + 1 if interrupted and not (self._cut or asked) else 0
-        if run.mode == Mode.EVALUATE:
-            self.evaluated += int(not interrupted and not asked)
+        (end, why), announced, evaluation = ending, run.announced, run.announced.mode == Mode.EVALUATE
+        requested = bool(announced.goal_id)
+        if evaluation and (run.operator_drove or run.verdict or requested) and end != "refused":
+            why = why or "the operator took part: not an evaluation of the policy"
+        interrupted = bool(why) and end != "refused"
+        if interrupted and end != "discarded":
+            end = "interrupted"
+        self._running = None
+        self._interruptions = self._interruptions + 1 if interrupted and not (run.cut or requested) else 0
+        if evaluation:
+            self.evaluated += int(not interrupted and not requested)
             if self._interruptions >= PATIENCE:
-                self._tell(State.DONE, f"gave up after {PATIENCE} interruptions in a row: {why}")
+                self._enter(StateEvent.INTERRUPTIONS, why)
+        distance = float(self.task.distance(sample.hand_m, announced.goal))
         return EpisodeResult(
-            run.episode,
-            run.mode,
-            run.goal,
-            sample.hand_m,
-            float(self.task.distance(sample.hand_m, run.goal)),
-            end,
-            why,
-            self.robot_cycles,
+            announced.episode, announced.mode, announced.goal, sample.hand_m, distance, end, why, self.robot_cycles
         )
 
-    def _go_on(self, around: Surroundings) -> None:
-        state = self.told.state
-        if state == State.HOLD:
-            self._from_hold(around)
-        elif state == State.RESETTING:
-            self._from_resetting(around)
-        elif state == State.RUNNING:
+    def _ending(self, run: _Running, sample: ArmSample) -> tuple[str, str] | None:
+        """End of the running episode and the reason, if it ends with this state."""
+        discarded = "discarded" if run.verdict == DISCARD else ""
+        if self.announced.state in (PAUSED, FAULT, DISABLED):
+            return discarded or "interrupted", self.announced.reason
+        if run.verdict:
+            self._enter(StateEvent.VERDICT, run.verdict)
+            return discarded or run.verdict, ""
+        if (why := self._given_up.get(run.announced.episode)) is not None:
+            self._enter(StateEvent.GIVEN_UP, why)
+            return "refused", why
+        if sample.source == Source.SAFETY and sample.episode == run.announced.episode:
+            why = sample.hold_reason or "the arm held"
+            self._enter(StateEvent.ARM_HELD, why)
+            return "interrupted", why
+        if sample.cycle > run.end:
+            return "interrupted", "the last state was lost"
+        return None if sample.cycle < run.end else ("time_limit", run.cut)
+
+    def _go_on(self) -> None:
+        """Leave the present state, if it is time to."""
+        if self.announced.state == HOLD:
+            if not self._waits():
+                self._next(self._cycle + AHEAD, 0)
+        elif self.announced.state == RESETTING:
+            self._from_resetting()
+        elif self.announced.state == RUNNING:
             self._from_running()
-        elif state == State.PAUSED and self._may_resume():
-            self._tell(State.HOLD, "resuming")
+        elif self.announced.state == PAUSED:
+            self._enter(StateEvent.TIME_TO_RESUME)
 
-    def _may_resume(self) -> bool:
-        alone = self.schedule.auto_resume and not self._by_person
-        return alone and self._cycle - self._paused_at >= self.schedule.pause
-
-    def _from_hold(self, around: Surroundings) -> None:
+    def _waits(self) -> bool:
+        """Whether HOLD lasts: for the end of a pause, for the last weights, or for nodes."""
+        around = self._around
         if self._cycle < self._hold_until:
-            return
-        if self._training_over_s is not None:
-            waited_s = around.now_s - self._training_over_s
+            return True
+        if self._phase is Phase.AWAITING_WEIGHTS:
+            waited_s = around.now_s - self._learning_over_s
             if not around.final_weights and waited_s < self.schedule.weights_timeout_s:
-                return
-            self._training_over_s = None
+                return True
+            self._phase = Phase.EVALUATING
             if not around.any_weights:
-                self._tell(State.DONE, "no weights were ever published, nothing to evaluate")
-                return
+                return self._enter(StateEvent.NO_WEIGHTS)
         if around.missing:
-            self.told = replace(self.told, reason=f"waiting for {around.missing}")
-            return
-        self._next(self._cycle + AHEAD, 0)
+            self.announced = replace(self.announced, reason=f"waiting for {around.missing}")
+        return bool(around.missing)
 
-    def _from_resetting(self, around: Surroundings) -> None:
-        if around.at_home:
-            self._since_reset, self._reset_asked = 0, False
-            if self.final_weights_wanted:
-                self._tell(State.HOLD, "waiting for the last weights")
-            else:
-                self._run(self._cycle + AHEAD, 0)
-        elif self._cycle - self.told.start_cycle - self._helped_home > self.schedule.reset_timeout:
+    def _from_resetting(self) -> None:
+        if self._around.at_home:
+            self._since_reset = 0
+            self._requests.discard(OperatorRequest.HOME)
+            self._enter(StateEvent.AT_HOME, start=0 if self.final_weights_wanted else self._cycle + AHEAD)
+        elif self._cycle - self.announced.start_cycle - self._helped_home > self.schedule.reset_timeout:
             self.fault(f"the arm did not get home within {self.schedule.reset_timeout} cycles")
 
     def _from_running(self) -> None:
-        end = self.told.start_cycle + self.told.length
+        end = self.announced.start_cycle + self.announced.length
         if self._cycle >= end - AHEAD:
             self._next(max(end, self._cycle + 1), max(end - self._cycle, 0))
-        elif self._active is not None and (why := self._wish()):
-            start = self._cycle + AHEAD
-            self._active = replace(self._active, length=start - self._active.start_cycle)
-            self._cut = why
+        elif self._running is not None and (why := self._wish()):
+            start, announced = self._cycle + AHEAD, self._running.announced
+            self._running.announced, self._running.cut = replace(announced, length=start - announced.start_cycle), why
             self._next(start, AHEAD)
 
     def _wish(self) -> str:
-        """Why a person wants the episode that runs to end now, or ""."""
-        if self.goals.kept is not None and self.goals.asked_id != self.told.goal_id:
-            return "a person asked for another goal"
-        if self._reset_asked:
-            return "a person asked to drive home"
-        if self._evaluate_asked and self.mode == Mode.TRAIN:
-            return "a person asked for an evaluation"
+        """Why the operator wants the running episode to end now, or ""."""
+        if self.goals.kept and self.goals.requested_id != self.announced.goal_id:
+            return "the operator requested another goal"
+        if OperatorRequest.HOME in self._requests:
+            return OperatorRequest.HOME.value
+        if OperatorRequest.EVALUATION in self._requests and self.mode == Mode.TRAIN:
+            return OperatorRequest.EVALUATION.value
         return ""
 
     def _next(self, start: int, left: int) -> None:
-        """Announce what comes at cycle ``start``, with ``left`` cycles of an episode still to run."""
-        run, schedule, kept = self._active, self.schedule, self.goals.kept is not None
-        counts = run is not None and not self._cut and run.episode not in self._for_person
-        pending = int(counts and run is not None and run.mode == Mode.EVALUATE)
-        over = bool(schedule.duration) and self.robot_cycles + left >= schedule.duration and not kept
-        if self.mode == Mode.TRAIN and (over or self._evaluate_asked):
-            self._end_training(start)
-        elif self.mode == Mode.EVALUATE and self.evaluated + pending >= schedule.evaluations and not kept:
-            self._end_evaluation(start)
-        elif self._reset_asked or (self._since_reset >= self._reset_every and not kept):
-            self._tell(State.RESETTING, "driving home", start)
-        else:
-            self._run(start, pending)
+        """Announce the state from cycle ``start`` on, with ``left`` cycles of an episode still to run."""
+        self._left = left
+        self._enter(StateEvent.NEXT, start=start)
+
+    # Guards and effects of the table.
+
+    @property
+    def _learning_time_over(self) -> bool:
+        return bool(self.schedule.duration) and self.robot_cycles >= self.schedule.duration
+
+    @property
+    def _pending(self) -> int:
+        """Number of goals of the evaluation that run now and will count."""
+        run = self._running
+        counts = run is not None and run.announced.mode == Mode.EVALUATE and not run.cut and not run.announced.goal_id
+        return int(counts)
+
+    def _may_resume(self) -> bool:
+        """The operator did not pause."""
+        waited = self._cycle - self._entered_at >= self.schedule.pause
+        return self.schedule.auto_resume and self._cause is not StateEvent.PAUSE and waited
+
+    def _awaits_weights(self) -> bool:
+        """Learning is over, and the last weights have not arrived."""
+        return self._phase is Phase.AWAITING_WEIGHTS
+
+    def _evaluation_requested(self) -> bool:
+        """An evaluation was requested, and the mode is TRAIN."""
+        return self.mode == Mode.TRAIN and OperatorRequest.EVALUATION in self._requests
+
+    def _learning_ends(self) -> bool:
+        """The time for learning is over, and no goal is kept."""
+        duration = self.schedule.duration
+        over = bool(duration) and self.robot_cycles + self._left >= duration
+        return self.mode == Mode.TRAIN and over and not self.goals.kept
+
+    def _evaluation_ends(self) -> bool:
+        """All goals of the evaluation are over, and no goal is kept."""
+        all_over = self.evaluated + self._pending >= self.schedule.evaluations
+        return self.mode == Mode.EVALUATE and all_over and not self.goals.kept
+
+    def _learning_resumes(self) -> bool:
+        """All goals of a requested evaluation are over, no goal is kept, and time for learning is left."""
+        requested = OperatorRequest.EVALUATION in self._requests
+        return self._evaluation_ends() and requested and not self._learning_time_over
+
+    def _home_due(self) -> bool:
+        """A drive home was requested, or is due and no goal is kept."""
+        return OperatorRequest.HOME in self._requests or (
+            self._since_reset >= self._reset_every and not self.goals.kept
+        )
 
     @property
     def _reset_every(self) -> int:
         schedule = self.schedule
         return schedule.reset_every if self.mode == Mode.TRAIN else schedule.evaluate_reset_every
 
-    def _end_training(self, start: int) -> None:
-        self.mode, self.evaluated = Mode.EVALUATE, 0
+    def _begin_evaluation(self) -> None:
+        self._phase, self.evaluated, self._learning_over_s = Phase.AWAITING_WEIGHTS, 0, self._around.now_s
         self._since_reset = self._reset_every
-        self._training_over_s = self._now_s
-        why = "a person asked for an evaluation" if self._evaluate_asked else "learning is over"
-        self._tell(State.RESETTING, f"{why}, driving home", start)
 
-    def _end_evaluation(self, start: int) -> None:
-        schedule = self.schedule
-        if self._evaluate_asked and not (schedule.duration and self.robot_cycles >= schedule.duration):
-            self._evaluate_asked, self.mode = False, Mode.TRAIN
-            self._run(start, 0)
+    def _resume_learning(self) -> None:
+        self._requests.discard(OperatorRequest.EVALUATION)
+        self._phase = Phase.LEARNING
+
+    def _hold_for_a_while(self) -> None:
+        self._hold_until = self._cycle + self.schedule.pause
+
+    def _fault_cleared(self) -> None:
+        self._cleared_at = self._cycle
+
+    # Transitions.
+
+    def _enter(self, event: StateEvent, why: str = "", start: int = 0) -> bool:
+        """Make the first transition of the table that applies, from cycle ``start`` on; return whether one did."""
+        for row in STATE_TRANSITIONS:
+            if row.event is event and self.announced.state in row.sources and (row.guard is None or row.guard(self)):
+                self._take(row, why, start)
+                return True
+        return False
+
+    def _take(self, row: StateTransition, why: str, start: int) -> None:
+        if row.effect is not None:
+            row.effect(self)
+        self._cause, self._entered_at, self._helped_home = row.event, self._cycle, 0
+        progress = self.schedule.progress(self.robot_cycles)
+        if row.target == RUNNING:
+            self.announced = self._episode(start, progress)
         else:
-            self._tell(State.DONE, "all done", start)
+            reason = row.reason.format(why)
+            self.announced = Announcement(row.target, self.mode, start_cycle=start, progress=progress, reason=reason)
 
-    def _run(self, start: int, pending: int) -> None:
+    def _episode(self, start: int, progress: float) -> Announcement:
+        """The next episode, from cycle ``start`` on. One with a requested goal does not explore."""
         self.episode += 1
         self._since_reset += 1
-        progress = self.schedule.progress(self.robot_cycles)
-        train = self.mode == Mode.TRAIN
-        asked = self.goals.asked if train else self.goals.kept is not None
-        explore = train and not asked  # who asks for a goal wants to see it reached
-        goal_id = self.goals.asked_id if asked else ""
-        if asked:
-            self._for_person.add(self.episode)
-        self.told = Announcement(
-            State.RUNNING,
+        schedule, goals, train = self.schedule, self.goals, self.mode == Mode.TRAIN
+        requested = goals.requested if train else goals.kept
+        goal_id = goals.requested_id if requested else ""
+        return Announcement(
+            RUNNING,
             self.mode,
             self.episode,
             start,
-            self.schedule.episode_steps if train else self.schedule.evaluate_steps,
-            goal=self.goals.training() if train or asked else self.goals.evaluation(self.evaluated + pending),
+            schedule.episode_steps if train else schedule.evaluate_steps,
+            goal=goals.training() if train or requested else goals.evaluation(self.evaluated + self._pending),
             goal_id=goal_id,
-            exploration=self.schedule.exploration * (1.0 - progress) if explore else 0.0,
+            exploration=schedule.exploration * (1.0 - progress) if train and not requested else 0.0,
             progress=progress,
         )
 
-    def _tell(self, state: State, reason: str, start: int = 0) -> None:
-        if state == State.PAUSED:
-            self._paused_at = self._cycle
-        self._helped_home = 0
-        progress = self.schedule.progress(self.robot_cycles)
-        self.told = Announcement(state, self.mode, start_cycle=start, progress=progress, reason=reason)
+
+_STOPPABLE = (DISABLED, HOLD, RESETTING, RUNNING, PAUSED)
+_EPISODE = (RUNNING, RESETTING, HOLD, DONE)
+"""States that may be announced while an episode still runs."""
+_M, _E, _T = EpisodeMachine, StateEvent, StateTransition
+STATE_TRANSITIONS = (
+    _T((DISABLED, PAUSED), _E.START, HOLD, "starting"),
+    _T(_STOPPABLE[1:], _E.PAUSE, PAUSED),
+    _T(_STOPPABLE, _E.STOP, DISABLED, "stopped by the operator"),
+    _T(_STOPPABLE, _E.FAULT, FAULT),
+    _T((*_STOPPABLE, FAULT), _E.TWO_ARMS, FAULT),
+    _T((FAULT,), _E.CLEAR_FAULT, DISABLED, "fault cleared, waiting for ~/start", effect=_M._fault_cleared),
+    _T(_EPISODE, _E.ARM_HELD, PAUSED),
+    _T((PAUSED,), _E.TIME_TO_RESUME, HOLD, "resuming", _M._may_resume),
+    _T(_EPISODE, _E.VERDICT, HOLD, "verdict of the operator: {}", effect=_M._hold_for_a_while),
+    _T(_EPISODE, _E.GIVEN_UP, HOLD, "goal given up: {}", effect=_M._hold_for_a_while),
+    _T((RUNNING,), _E.WITHDRAWN, HOLD),
+    _T((HOLD,), _E.NO_WEIGHTS, DONE, "no weights were ever published, nothing to evaluate"),
+    _T(tuple(State), _E.INTERRUPTIONS, DONE, f"gave up after {PATIENCE} interruptions in a row: {{}}"),
+    _T((RESETTING,), _E.AT_HOME, HOLD, "waiting for the last weights", _M._awaits_weights),
+    _T((RESETTING,), _E.AT_HOME, RUNNING, ""),
+    *(
+        _T((HOLD, RUNNING), _E.NEXT, *row)
+        for row in (
+            (
+                RESETTING,
+                f"{OperatorRequest.EVALUATION.value}, driving home",
+                _M._evaluation_requested,
+                _M._begin_evaluation,
+            ),
+            (RESETTING, "learning is over, driving home", _M._learning_ends, _M._begin_evaluation),
+            (RUNNING, "", _M._learning_resumes, _M._resume_learning),
+            (DONE, "all done", _M._evaluation_ends),
+            (RESETTING, "driving home", _M._home_due),
+            (RUNNING, ""),
+        )
+    ),
+)
+"""All transitions. Of several rows for a state and an event the first whose guard is true applies."""

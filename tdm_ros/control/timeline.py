@@ -1,4 +1,4 @@
-"""Announcements of the supervisor: which episode, or which other state, applies to a cycle."""
+"""Announcements of the supervisor: the state, and the episode, that applies to a cycle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tdm_ros.tasks import TaskSpec
 from tdm_ros.types import LARGEST_CYCLE, CycleRange, check_identity
 
 LONGEST_ID = 64
-"""Longest identifier of a goal that is taken in [characters]."""
+"""Maximum length of the identifier of a goal [characters]."""
 
 
 class State(IntEnum):
-    """The system's state; the numbers are those of `Episode.msg`."""
+    """State of the system; the numbers are those of `Episode.msg`."""
 
     DISABLED = 0
     HOLD = 1
@@ -29,14 +29,14 @@ class State(IntEnum):
 
 
 class Mode(IntEnum):
-    """What an episode is for; the numbers are those of `Episode.msg`."""
+    """Purpose of an episode; the numbers are those of `Episode.msg`."""
 
     TRAIN = 0
     EVALUATE = 1
 
 
 class Source(IntEnum):
-    """Who commanded a cycle; the numbers are those of `ArmState.msg`."""
+    """Source of the command of a cycle; the numbers are those of `ArmState.msg`."""
 
     NONE = 0
     POLICY = 1
@@ -52,10 +52,10 @@ COMMANDED = frozenset({Source.POLICY, Source.HUMAN, Source.RANDOM})
 
 @dataclass(frozen=True)
 class Announcement:
-    """One message of the supervisor, without ROS. It holds from ``start_cycle`` on.
+    """One `Episode` message of the supervisor, without ROS. It applies from ``start_cycle`` on.
 
-    ``discarded`` are the cycles of whose transitions nobody is to learn; ``goal_id`` identifies a goal that somebody
-    asked for, and is "" for one that was drawn.
+    ``discarded``: cycles that the operator discarded; their transitions are not learned from. ``goal_id``: identifier
+    of a requested goal; "" for a drawn one.
     """
 
     state: State
@@ -71,53 +71,55 @@ class Announcement:
     goal_id: str = ""
 
     def key(self) -> tuple[int, int, int, int]:
-        """What tells two announcements apart; a heartbeat repeats it."""
+        """Identity of an announcement; a heartbeat repeats it."""
         return (int(self.state), int(self.mode), self.episode, self.start_cycle)
 
 
-NOT_STARTED = Announcement(State.DISABLED, reason="no supervisor heard")
+NOT_STARTED = Announcement(State.DISABLED, reason="no announcement received")
 
 
-def check_announcement(told: Announcement, task: TaskSpec) -> str:
+def check_announcement(announced: Announcement, task: TaskSpec) -> str:
     """Return why an announcement cannot be used, or "" if it can."""
-    if (told.state == State.RUNNING or told.goal.size) and (problem := check_vector(told.goal, task.goal.size)):
+    if (announced.state == State.RUNNING or announced.goal.size) and (
+        problem := check_vector(announced.goal, task.goal.size)
+    ):
         return f"goal: {problem}"
-    if told.state == State.RUNNING and (told.episode < 1 or told.length < 1):
+    if announced.state == State.RUNNING and (announced.episode < 1 or announced.length < 1):
         return "episode without number or length"
-    if len(told.goal_id) > LONGEST_ID:
+    if len(announced.goal_id) > LONGEST_ID:
         return "goal_id is too long"
-    if told.start_cycle > LARGEST_CYCLE:
+    if announced.start_cycle > LARGEST_CYCLE:
         return "start_cycle out of range"
-    if not (0 <= told.exploration <= 1 and 0 <= told.progress <= 1):
+    if not (0 <= announced.exploration <= 1 and 0 <= announced.progress <= 1):
         return "exploration or progress not in 0..1"
-    if any(check_identity(cycles.run, cycles.end) for cycles in told.discarded):
+    if any(check_identity(cycles.run, cycles.end) for cycles in announced.discarded):
         return "discarded cycles out of range"
     return ""
 
 
 class Timeline:
-    """The announcement that holds now, and at most one that will hold later.
+    """The announcement that applies now, and at most one that applies later.
 
-    The supervisor announces the next episode a few cycles ahead, so that none is lost between two.
+    The supervisor announces the next episode a few cycles ahead, so that no cycle is lost between two.
     """
 
     def __init__(self) -> None:
         self.newest = NOT_STARTED
         self._current = NOT_STARTED
 
-    def announce(self, told: Announcement, cycle: int) -> None:
-        """Take an announcement in; ``cycle`` is the present one. A later one waits for it."""
+    def announce(self, announced: Announcement, cycle: int) -> None:
+        """Take in an announcement; ``cycle`` is the present one."""
         if self.newest.start_cycle <= cycle:
             self._current = self.newest
-        self.newest = told
-        if told.start_cycle <= cycle:
-            self._current = told
+        self.newest = announced
+        if announced.start_cycle <= cycle:
+            self._current = announced
 
     def at(self, cycle: int) -> Announcement:
-        """The announcement that governs ``cycle``, which must not fall. An episode past its end is HOLD."""
+        """The announcement that applies to ``cycle``, which must not decrease; HOLD after the end of an episode."""
         if self.newest.start_cycle <= cycle:
             self._current = self.newest
-        told = self._current
-        if told.state == State.RUNNING and cycle >= told.start_cycle + told.length:
-            return replace(told, state=State.HOLD, episode=0, reason="episode over, nothing announced")
-        return told
+        announced = self._current
+        if announced.state == State.RUNNING and cycle >= announced.start_cycle + announced.length:
+            return replace(announced, state=State.HOLD, episode=0, reason="episode over, nothing announced")
+        return announced

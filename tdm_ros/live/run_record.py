@@ -208,7 +208,7 @@ class RunRecord:
         self._cycles += 1
         self._by_operator += sample.source == Source.HUMAN
         self._kept_out.on_cycle(sample.episode, sample.hand_m)
-        running = self._machine.told.state == State.RUNNING
+        running = self._machine.announced.state == State.RUNNING
         self._cycles_silent = self._cycles_silent + 1 if running else 0
         if self._cycles_silent > SILENT_CYCLES:
             self._unrecorded += 1
@@ -273,10 +273,10 @@ class RunRecord:
         machine = self._machine
         rate = (self._cycles - self._cycles_before) / max(now_s - self._line_s, 1e-3)
         self._cycles_before, self._line_s = self._cycles, now_s
-        schedule, told = machine.schedule, machine.told
-        state = told.state.name.lower() if told.state != State.RUNNING else told.mode.name.lower()
+        schedule, announced = machine.schedule, machine.announced
+        state = announced.state.name.lower() if announced.state != State.RUNNING else announced.mode.name.lower()
         cycles = cycles_of(self.arm_values)
-        if told.mode == Mode.EVALUATE:
+        if announced.mode == Mode.EVALUATE:
             left = f"{schedule.evaluations - len(self._evaluated)} of {schedule.evaluations} goals left"
         elif schedule.duration:
             left = f"{clock_text(max(schedule.duration - machine.robot_cycles, 0) / self._task.rate_hz)} left"
@@ -290,7 +290,7 @@ class RunRecord:
             f"{rate:.1f} Hz, {cycles['missed']} missed",
             f"{self._trainer[2]:.0f} updates/s",
             left,
-            self.alarm or (told.reason if told.state in (State.HOLD, State.PAUSED, State.FAULT) else ""),
+            self.alarm or (announced.reason if announced.state in (State.HOLD, State.PAUSED, State.FAULT) else ""),
         ]
         return "\r" + " | ".join(filter(None, parts)) + "\x1b[K"
 
@@ -301,7 +301,7 @@ class RunRecord:
         if not machine.done:
             return ""
         if machine.evaluated < machine.schedule.evaluations:
-            return f"the run ended without its evaluation: {machine.told.reason}"
+            return f"the run ended without its evaluation: {machine.announced.reason}"
         if machine.schedule.duration and not self.updates:
             return "nothing was learned: no update of a trainer was received; see the output of the trainer"
         return ""
@@ -312,7 +312,7 @@ class RunRecord:
         logged = count_messages(self._run_dir / LOG_FOLDER, since=self._first_segment) if self._first_segment else 0
         return {
             "finished": machine.done and machine.evaluated >= machine.schedule.evaluations,
-            "reason": machine.told.reason,
+            "reason": machine.announced.reason,
             "seed": self._seed,
             "task": self._task.fingerprint,
             "robot_time_s": self.robot_s,

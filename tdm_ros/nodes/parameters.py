@@ -339,7 +339,6 @@ class PlannerParameters(TaskParameters):
     max_state_age_s: float = parameter(0.1, "Maximum age of a state that is planned from.", "s", (0.02, 1.0))
     run_dir: str = parameter("runs/latest", "Folder of the run; states seen before a restart are read from its log.")
     learn_every_s: float = parameter(10.0, "Minimum time between two updates of the model.", "s", (0.5, 3600.0))
-    action_budget_s: float = parameter(20.0, "Time budget of an action goal that gives none.", "s", (0.5, 3600.0))
 
 
 @dataclass(frozen=True)
@@ -375,6 +374,9 @@ class SupervisorParameters(TaskParameters):
     reset_timeout_s: float = parameter(15.0, "Time limit of a drive home, then FAULT.", "s", (1.0, 600.0))
     action_noise_std: float = parameter(
         0.2, "Initial standard deviation of the action noise; decays to 0.", "1", (0.0, 1.0), read_only=False
+    )
+    action_budget_s: float = parameter(
+        20.0, "Time budget of a goal of `reach_goal` that gives none.", "s", (0.5, 3600.0)
     )
     auto_start: bool = parameter(True, "Start automatically; false: wait for ~/start.")
     auto_resume: bool = parameter(True, "Resume automatically after a lost node or a late command.", read_only=False)
@@ -485,7 +487,11 @@ RENAMED: dict[str, dict[str, str]] = {
         "warn_hz": "rate.warn_hz",
         "stop_hz": "rate.stop_hz",
     },
-    "planner": {"keep_out": "keep_out.boxes_m", "margin_m": "keep_out.margin_m"},
+    "planner": {
+        "keep_out": "keep_out.boxes_m",
+        "margin_m": "keep_out.margin_m",
+        "action_budget_s": "action_budget_s of supervisor",
+    },
     "supervisor": {
         "goal_low_m": "goal_box.low_m, with goal_box.enabled",
         "goal_high_m": "goal_box.high_m, with goal_box.enabled",

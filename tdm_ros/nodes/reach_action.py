@@ -1,95 +1,74 @@
-"""Action server `reach_goal` of the planner, with feedback for each subgoal."""
+"""Action server `reach_goal` of the supervisor: pursues a goal in episodes and forwards the planner's feedback."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.node import Node
-from rclpy.task import Future
 
 from tdm_ros.action import ReachGoal
 from tdm_ros.control.arm_io import ArmSample
-from tdm_ros.control.timeline import Announcement, State
-from tdm_ros.control.validation import Rejections, printable
+from tdm_ros.control.episodes import EpisodeMachine
+from tdm_ros.control.validation import Rejections, check_vector, printable
+from tdm_ros.msg import Subgoal
 from tdm_ros.nodes.convert import floats
 from tdm_ros.nodes.node_runner import every
-from tdm_ros.planning.live import LivePlanner, SubgoalUpdate
-from tdm_ros.planning.space import Array
-from tdm_ros.srv import RequestGoal
 
-AGAIN_CYCLES = 8
-"""Cycles before the end of an episode at which its goal is asked for once more; the supervisor decides 4 before."""
-ASK_EVERY_S = 0.5
 WATCH_S = 0.1
-UNANSWERED = 10
-"""Requests to the supervisor whose answers are waited for."""
-WITHDRAWN = 100
-"""Goals that were withdrawn last: an episode may have been announced for them already."""
+"""Period at which the time budget is checked [s]."""
 LONGEST_S = 1e6
 """Longest time budget [s]."""
 Result = ReachGoal.Result
-CALLED_OFF = (Result.OUT_OF_TIME, Result.CANCELED, Result.PREEMPTED)
-"""Results after which the arm is commanded to hold; after the others it holds already, or is at the goal."""
+PURSUED = (Subgoal.PLANNED, Subgoal.DIRECT)
+GIVEN_UP = (Subgoal.UNREACHABLE, Subgoal.GOAL_IN_KEEP_OUT, Subgoal.NO_EXPERIENCE, Subgoal.BAD_GOAL, Subgoal.CANCELED)
+"""Status of a subgoal that ends its episode. After the others a plan may still be found."""
+ABORTED = (*GIVEN_UP, Subgoal.BAD_STATE)
+"""Status of a subgoal that aborts the action's goal, with the same number."""
 
 
 @dataclass
-class _Asked:
-    """A goal that is pursued."""
+class _Pursued:
+    """The goal that is pursued."""
 
     handle: Any
     goal_id: str
-    goal: Array
+    goal: NDArray[np.float32]
     tolerance: float
     end_s: float
-    over: bool = False
     distance: float = float("nan")
+    begun: bool = False
     plans: set[int] = field(default_factory=set)
-    segments: int = 0
-    reached: float = float("nan")
-    order: SubgoalUpdate | None = None
-    asked_s: float = -float("inf")
-    begun: int = 0
+    segments: dict[int, int] = field(default_factory=dict)
+    """Number of subgoals that have ended, per episode."""
 
 
 def _settled(handle: Any) -> Any:
-    """Stand in for rclpy's callback of every goal: each gets its own when it is over."""
+    """Stand in for rclpy's callback of all goals: each goal is settled with its own."""
     raise AssertionError("a goal is settled with a callback of its own")
 
 
 class ReachAction:
-    """Has the supervisor run episodes for a goal until the hand is there.
+    """Pursues the newest goal of the action's clients, unless another goal was requested after it.
 
     Parameters
     ----------
     node : Node
-    live : LivePlanner
+    machine : EpisodeMachine
+        Runs the episodes. An episode is recognised by the goal's identifier.
     budget_s : float
-        Time for a goal that names none [s].
-    say : callable
-        Publishes an order.
+        Time for a goal that gives none [s].
     rejections : Rejections
-        Counts and logs goals that are rejected: an action's answer has no room for a reason.
+        Counts and logs rejected goals: the response of an action has no field for a reason.
     """
 
-    def __init__(
-        self,
-        node: Node,
-        live: LivePlanner,
-        budget_s: float,
-        say: Callable[[SubgoalUpdate], None],
-        rejections: Rejections,
-    ) -> None:
-        self._node, self._live, self._budget_s, self._say, self._rejections = node, live, budget_s, say, rejections
-        self._asked: _Asked | None = None
-        self._withdrawn: deque[str] = deque(maxlen=WITHDRAWN)
-        self._requests = node.create_client(RequestGoal, "supervisor/request_goal")
-        self._unanswered: deque[Future] = deque(maxlen=UNANSWERED)
+    def __init__(self, node: Node, machine: EpisodeMachine, budget_s: float, rejections: Rejections) -> None:
+        self._node, self._machine, self._budget_s, self._rejections = node, machine, budget_s, rejections
+        self._pursued: _Pursued | None = None
         self._server = ActionServer(
             node,
             ReachGoal,
@@ -102,175 +81,118 @@ class ReachAction:
         every(node, WATCH_S, self._watch)
 
     def _on_goal(self, request: ReachGoal.Goal) -> GoalResponse:
-        """Reject a goal that is none."""
-        if problem := self._malformed(request):
+        """Reject a goal that is malformed, or that no episode can be run for."""
+        if problem := self._problem(request):
             self._rejections.reject("reach_goal: rejected", problem)
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
-    def _on_accepted(self, handle: Any) -> None:
-        """Pursue a goal from now on; what rclpy calls its execution comes when it is over, so that nothing waits."""
-        request = handle.request
-        tolerance = float(request.tolerance) or self._live.task.success
-        end_s = time.monotonic() + (float(request.time_budget_s) or self._budget_s)
-        goal = np.array(request.goal, np.float32)
-        asked = _Asked(handle, bytes(handle.goal_id.uuid).hex(), goal, tolerance, end_s)
-        if problem := self._problem(asked):
-            self._settle(asked, *problem)
-            return
-        if self._asked is not None:
-            self._end(self._asked, Result.PREEMPTED, "another goal took its place")
-        self._asked = asked
-
-    def _settle(self, asked: _Asked, status: int, reason: str) -> None:
-        """Tell the client how its goal ended."""
-
-        def settle(handle: Any) -> Any:
-            ends = {Result.REACHED: handle.succeed, Result.CANCELED: handle.canceled}
-            ends.get(status, handle.abort)()
-            return Result(
-                status=status, reason=reason, distance=asked.distance, plans=len(asked.plans), segments=asked.segments
-            )
-
-        asked.over = True
-        asked.handle.execute(settle)
-
-    def _malformed(self, request: ReachGoal.Goal) -> str:
-        """Return why a request is not one for a goal of this task, or ""."""
-        task = self._live.task
+    def _problem(self, request: ReachGoal.Goal) -> str:
+        """Return why a goal is rejected, or ""."""
+        task = self._machine.task
         if request.task not in ("", task.fingerprint):
             return f"goal of another task, {printable(request.task, 100)}; this is {task.fingerprint}"
         if len(request.goal) != task.goal.size:
             return f"goal must have shape ({task.goal.size},), got ({len(request.goal)},)"
-        goal = np.array(request.goal, np.float32)
-        if not ((goal >= task.goal.low) & (goal <= task.goal.high)).all():
-            box = f"{list(task.goal.low)} and {list(task.goal.high)} {task.goal.unit}"
-            return f"goal must be finite and within {box}, got {goal.tolist()}"
+        if problem := self._machine.goals.check(request.goal):
+            return problem
         if not (0 <= request.tolerance < np.inf and 0 <= request.time_budget_s <= LONGEST_S):
             return (
                 f"tolerance must be finite and time_budget_s in [0, {LONGEST_S:g}] s, neither negative; got "
                 f"{request.tolerance} and {request.time_budget_s}"
             )
-        return ""
+        return "the run is over" if self._machine.done else ""
 
-    def _problem(self, asked: _Asked) -> tuple[int, str] | None:
-        """Return why a goal cannot be pursued now, as status and reason, or None if it can."""
-        planner = self._live.planner
-        if planner is not None and planner.keep_out.contains(asked.goal):
-            return Result.GOAL_IN_KEEP_OUT, f"the goal {asked.goal.tolist()} is inside a keep-out box"
-        if planner is not None and not planner.ready:
-            return Result.NO_EXPERIENCE, "nothing has been learned, or seen, yet that a plan could be made of"
-        return None
+    def _on_accepted(self, handle: Any) -> None:
+        """Pursue a goal from now on. Its execution, in rclpy's sense, is its end, so that no callback waits."""
+        if self._pursued is not None:
+            self._end(Result.PREEMPTED, "a newer goal of the action was accepted", stop=True)
+        request = handle.request
+        goal_id = bytes(handle.goal_id.uuid).hex()
+        self._machine.goals.request(request.goal, goal_id)
+        self._pursued = _Pursued(
+            handle,
+            goal_id,
+            np.array(request.goal, np.float32),
+            tolerance=float(request.tolerance) or self._machine.task.success,
+            end_s=time.monotonic() + (float(request.time_budget_s) or self._budget_s),
+        )
 
     def _on_cancel(self, handle: Any) -> CancelResponse:
-        if self._asked is not None and self._asked.handle.goal_id == handle.goal_id:
-            self._node.executor.create_task(self._end, self._asked, Result.CANCELED, "called off by who asked")
+        if self._pursued is not None and self._pursued.handle.goal_id == handle.goal_id:
+            self._node.executor.create_task(self._cancel, self._pursued)
         return CancelResponse.ACCEPT
 
-    def look(self, sample: ArmSample, orders: Sequence[SubgoalUpdate]) -> None:
-        """Take in a state of the arm, and what the planner says to it."""
-        for told in self._announced():
-            if told.goal_id in self._withdrawn:
-                self._call_off(told.episode, "the goal was called off")
-        asked = self._asked
-        if asked is None:
+    def _cancel(self, pursued: _Pursued) -> None:
+        """End a goal after the response to the cancel request, unless it has ended meanwhile."""
+        if self._pursued is pursued:
+            self._end(Result.CANCELED, "canceled by the client", stop=True)
+
+    def on_request(self) -> None:
+        """End the goal if another one was requested; its episode runs until that of the other goal begins."""
+        if self._pursued is not None and self._machine.goals.requested_id != self._pursued.goal_id:
+            self._end(Result.PREEMPTED, "a newer goal was accepted on the topic goal")
+
+    def on_sample(self, sample: ArmSample) -> None:
+        """Take in a state of the arm, after the episode machine."""
+        pursued, active = self._pursued, self._machine.active
+        if pursued is None:
             return
-        asked.distance = float(self._live.task.distance(sample.hand_m, asked.goal))
-        running, newest = self._live.running, self._live.newest
-        if self._is_for(asked, running):
-            asked.begun = running.episode
-            for order in orders:
-                if order.episode == running.episode:
-                    self._note(asked, order)
-            if self._asked is asked and asked.distance <= asked.tolerance:
-                self._end(asked, Result.REACHED, f"the hand is {asked.distance:.3f} m from the goal")
-            if running.start_cycle + running.length - sample.cycle > AGAIN_CYCLES:
-                return
-        replaced = newest.state == State.RUNNING and newest.goal_id not in ("", asked.goal_id)
-        if self._asked is asked and replaced and newest.episode > asked.begun > 0:
-            self._end(asked, Result.PREEMPTED, "another goal was asked for meanwhile", call_off=False)
-        elif self._asked is asked and not self._is_for(asked, newest, after=running):
-            self._ask(asked)
+        pursued.distance = float(self._machine.task.distance(sample.hand_m, pursued.goal))
+        if active is not None and active.goal_id == pursued.goal_id:
+            pursued.begun = True
+            if pursued.distance <= pursued.tolerance:
+                self._end(Result.REACHED, f"the hand is {pursued.distance:.3f} m from the goal")
+        elif self._machine.done:
+            self._end(Result.OUT_OF_TIME, "the run is over")
 
-    def _announced(self) -> list[Announcement]:
-        return [told for told in (self._live.running, self._live.newest) if told.state == State.RUNNING]
-
-    def _is_for(self, asked: _Asked, told: Announcement, after: Announcement | None = None) -> bool:
-        """Whether an episode is for this goal; with ``after``, and another than that one."""
-        ours = told.state == State.RUNNING and told.goal_id == asked.goal_id
-        return ours and (after is None or after.state != State.RUNNING or told.episode != after.episode)
-
-    def _note(self, asked: _Asked, order: SubgoalUpdate) -> None:
-        """Tell the client of an order, or that it is over."""
-        if not len(order.goal):
-            if order.status != "OUT_OF_TIME":
-                self._end(asked, getattr(Result, order.status), order.reason)
+    def on_subgoal(self, message: Subgoal) -> None:
+        """Forward a subgoal of an episode for the goal as feedback, or abort the goal if the planner gave it up."""
+        pursued, episode = self._pursued, int(message.episode)
+        if pursued is None or self._machine.goal_id(episode) != pursued.goal_id:
             return
-        for segment in self._live.ended:
-            asked.segments += 1
-            asked.reached = segment.miss
-        asked.plans.add(order.number)
-        feedback = ReachGoal.Feedback(
-            plan=order.number,
-            segment=order.knot + 1,
-            segments=len(order.plan.knots),
-            status=int(order.status == "DIRECT"),
-            subgoal=floats(order.goal),
-            predicted_distance=float(order.plan.predicted_miss[order.knot]),
-            reached_distance=asked.reached,
-            distance=asked.distance,
-        )
-        asked.handle.publish_feedback(feedback)
-
-    def _ask(self, asked: _Asked) -> None:
-        """Ask the supervisor for an episode, now and then until there is one."""
-        now_s = time.monotonic()
-        if now_s - asked.asked_s < ASK_EVERY_S:
-            return
-        asked.asked_s = now_s
-        self._request(asked).add_done_callback(lambda answered: self._on_answer(asked, answered))
-
-    def _on_answer(self, asked: _Asked, answered: Future) -> None:
-        answer = answered.result()
-        if answer is not None and not answer.accepted:
-            self._end(asked, Result.BAD_GOAL, f"the supervisor: {printable(answer.reason)}")
-
-    def _request(self, asked: _Asked, withdrawn: bool = False) -> Future:
-        """Ask, or withdraw; of requests that nobody answers the oldest are forgotten."""
-        if len(self._unanswered) == UNANSWERED:
-            self._requests.remove_pending_request(self._unanswered[0])
-        request = RequestGoal.Request(
-            goal_id=asked.goal_id, withdrawn=withdrawn, goal=floats(asked.goal), task=self._live.task.fingerprint
-        )
-        answer = self._requests.call_async(request)
-        self._unanswered.append(answer)
-        return answer
+        if message.status in ABORTED:
+            self._end(int(message.status), printable(message.reason))
+        elif message.status in PURSUED and not check_vector(message.goal, self._machine.task.goal.size):
+            pursued.plans.add(int(message.plan))
+            pursued.segments[episode] = int(message.segments_ended)
+            feedback = ReachGoal.Feedback(
+                plan=message.plan,
+                segment=message.segment,
+                segments=message.segments,
+                status=message.status,
+                subgoal=floats(message.goal),
+                predicted_distance=message.predicted_distance,
+                reached_distance=message.reached_distance,
+                distance=pursued.distance,
+            )
+            pursued.handle.publish_feedback(feedback)
 
     def _watch(self) -> None:
-        """End a goal whose time is over, even if the arm is silent."""
-        asked = self._asked
-        if asked is not None and time.monotonic() > asked.end_s:
-            begun = "" if asked.plans else "; the supervisor never began an episode for it (it may be evaluating)"
-            self._end(asked, Result.OUT_OF_TIME, f"the time budget is over{begun}")
+        """End a goal whose time budget is over, even if no state arrives."""
+        pursued = self._pursued
+        if pursued is not None and time.monotonic() > pursued.end_s:
+            announced = self._machine.announced
+            waits = (
+                f"; no episode began for it: {announced.mode.name}, {announced.state.name} {announced.reason}".rstrip()
+            )
+            self._end(Result.OUT_OF_TIME, f"the time budget is over{'' if pursued.begun else waits}", stop=True)
 
-    def _end(self, asked: _Asked, status: int, reason: str, call_off: bool = True) -> None:
-        """Settle how a goal ended; unless it was reached the arm holds, or does already.
+    def _end(self, status: int, reason: str, stop: bool = False) -> None:
+        """End the pursued goal and send its result; with ``stop`` the episode for it ends, and the arm holds."""
+        pursued, self._pursued = self._pursued, None
+        assert pursued is not None
+        self._machine.withdraw(pursued.goal_id, reason, stop)
 
-        Without ``call_off`` its episode runs to its end, which is that of another goal's beginning.
-        """
-        if asked.over:
-            return
-        self._asked = None
-        self._request(asked, withdrawn=True)
-        if status in CALLED_OFF and call_off:
-            self._withdrawn.append(asked.goal_id)
-        for told in self._announced() if call_off else ():
-            further = told.episode != self._live.running.episode
-            if self._is_for(asked, told) and (further or status in CALLED_OFF):
-                self._call_off(told.episode, reason)
-        self._settle(asked, status, reason)
+        def settle(handle: Any) -> Any:
+            canceled = status == Result.CANCELED and handle.is_cancel_requested
+            (handle.succeed if status == Result.REACHED else handle.canceled if canceled else handle.abort)()
+            return Result(
+                status=status,
+                reason=reason,
+                distance=pursued.distance,
+                plans=len(pursued.plans),
+                segments=min(sum(pursued.segments.values()), 2**32 - 1),
+            )
 
-    def _call_off(self, episode: int, reason: str) -> None:
-        order = self._live.cancel(episode, reason)
-        if order is not None:
-            self._say(order)
+        pursued.handle.execute(settle)

@@ -27,30 +27,28 @@ from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, t
 from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
 from tdm_ros.nodes.node_runner import every, run
 from tdm_ros.nodes.parameters import UNLIMITED, Declared, SupervisorParameters
+from tdm_ros.nodes.reach_action import GIVEN_UP, ReachAction
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.robots.arm_cycle import at_home
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
-from tdm_ros.srv import RequestGoal
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.types import check_identity
 
 HEARTBEAT_S = 0.25
-REFUSALS = (Subgoal.UNREACHABLE, Subgoal.GOAL_IN_KEEP_OUT, Subgoal.NO_EXPERIENCE, Subgoal.BAD_GOAL, Subgoal.CANCELED)
-"""What the planner says of a goal that ends its episode. A plan that is late may still come."""
 NEEDED = ("policy", "planner", "collector")
 READY_S = 2.5
-"""A node says once a second that it is ready; after this long without, it is taken for missing [s]."""
+"""Nodes publish once per second that they are ready; silence after which a node counts as missing [s]."""
 FAREWELL_S = 1.5
-"""After the last episode, time for the last transitions and counts to arrive."""
+"""Time for the last transitions and counts to arrive after the last episode [s]."""
 MAX_STATE_AGE_S = 1.0
 ALARM_EVERY_S = 1.0
 MOVING = (State.RUNNING, State.RESETTING)
 YOUNG_S, TWO_ARMS_S = 10.0, 5.0
-"""Beside another arm a system that began this lately ends at once, and any other after this long in FAULT [s]."""
+"""With states of two arms, a system younger than the first ends at once, any other after the second in FAULT [s]."""
 
 
 class SupervisorNode(Node):
-    """Hands each state to the state machine and publishes what it decides."""
+    """Passes each state of the arm to the episode machine and publishes its announcements."""
 
     def __init__(self) -> None:
         super().__init__("supervisor")
@@ -72,6 +70,7 @@ class SupervisorNode(Node):
         self._published: tuple[object, ...] = ()
         self._logged: tuple[object, ...] = ()
         self._alarm, self._alarm_s = "", -float("inf")
+        self._action = ReachAction(self, self._machine, given.action_budget_s, self.rejections)
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
         every(self, HEARTBEAT_S, self._heartbeat)
@@ -80,7 +79,7 @@ class SupervisorNode(Node):
         if not given.auto_start:
             service = self.resolve_service_name("~/start")
             self.get_logger().info(
-                f"auto_start is false: the arm stands until somebody starts it, by Start on the page, or by "
+                f"auto_start is false: the arm holds until it is started, with Start on the page or "
                 f"ros2 service call {service} std_srvs/srv/Trigger"
             )
         self._diagnostics = Diagnostics(self, self.rejections, self._values, problem=self._fault)
@@ -105,11 +104,10 @@ class SupervisorNode(Node):
             self.create_service(Trigger, f"~/{name}", self._service(action))
         for name, switch in (("evaluate", machine.evaluate), ("keep_goal", machine.keep_goal)):
             self.create_service(SetBool, f"~/{name}", self._service(switch))
-        self.create_service(RequestGoal, "~/request_goal", self._on_request)
 
     @property
     def failure(self) -> str:
-        """Why the run is over without what was asked for; empty if it is not over, or has it."""
+        """Why the run ended incomplete; "" if it is complete or not over."""
         return self._two_arms or self._record.failure
 
     def _schedule(self) -> Schedule:
@@ -131,13 +129,13 @@ class SupervisorNode(Node):
 
     @property
     def done(self) -> bool:
-        """Everything is over, and everyone had time to say so."""
+        """The run is over, and the last messages had time to arrive."""
         return time.monotonic() - self._done_s > FAREWELL_S
 
     def _on_two_arms(self, why: str) -> None:
-        """Stop, and end in a while: with states of two arms nothing can be run, or recorded."""
+        """Stop, and end after a while: with states of two arms nothing can be run or recorded."""
         now_s = time.monotonic()
-        if self._machine.told.reason != why:
+        if self._machine.announced.reason != why:
             self._machine.fault(why, instead=True)
             self._heartbeat()
         self._two_since_s = self._two_since_s or now_s
@@ -160,7 +158,7 @@ class SupervisorNode(Node):
             Surroundings(
                 now_s,
                 at_home(sample.q_rad, sample.qd_rad_s, NEUTRAL_RAD),
-                self._missing(now_s) if self._machine.told.state == State.HOLD else "",
+                self._missing(now_s) if self._machine.announced.state == State.HOLD else "",
                 self._any_weights,
                 self._final_weights,
             ),
@@ -168,41 +166,43 @@ class SupervisorNode(Node):
         self._record.on_cycle(sample)
         if result is not None:
             self._record.on_episode(result)
+        self._action.on_sample(sample)
         if self._machine.done and self._done_s == float("inf"):
             self._done_s = now_s
-        if self._machine.told.key() != self._published:
+        if self._machine.announced.key() != self._published:
             self._heartbeat()
 
     def _missing(self, now_s: float) -> str:
-        """Who has not said lately that it is ready. The trainer may come later."""
+        """Names of the nodes that are not ready. The trainer may start later."""
         return ", ".join(name for name in NEEDED if now_s - self._ready_s.get(name, -READY_S) >= READY_S)
 
     def _heartbeat(self) -> None:
         self._log_state()
         self._log_alarm()
-        told = replace(self._machine.told, discarded=self._machine.discarded)
-        self._episodes.publish(to_episode(told, self.task, self.get_clock().now().to_msg()))
-        self._published = told.key()
+        announced = replace(self._machine.announced, discarded=self._machine.discarded)
+        self._episodes.publish(to_episode(announced, self.task, self.get_clock().now().to_msg()))
+        self._published = announced.key()
 
     def _log_state(self) -> None:
-        """Log each change of the state or of its reason, but not episodes and drives home: the live line has them."""
-        told, before = self._machine.told, self._logged
-        self._logged = told.state, told.reason
-        moves = told.state in MOVING and before and before[0] in MOVING
-        if self._logged == before or moves:
+        """Log each change of the state or of its reason; between episodes and drives home at DEBUG."""
+        announced, before = self._machine.announced, self._logged
+        self._logged = announced.state, announced.reason
+        if self._logged == before:
             return
-        line = f"{told.state.name}: {told.reason}" if told.reason else told.state.name
+        line = f"{announced.state.name}: {announced.reason}" if announced.reason else announced.state.name
         logger = self.get_logger()
-        if told.state == State.FAULT:
-            logger.error(f"{line}. ~/clear_fault, then ~/start, go on")
-            self._diagnostics.publish()
-        elif told.state == State.PAUSED:
+        if announced.state == State.FAULT:
+            logger.error(f"{line}. ~/clear_fault, then ~/start, resume")
+        elif announced.state == State.PAUSED:
             logger.warning(line)
+        elif announced.state in MOVING and before and before[0] in MOVING:
+            logger.debug(line)
         else:
             logger.info(line)
+        self._diagnostics.publish()
 
     def _log_alarm(self) -> None:
-        """Log at once that something is not recorded, and that it is again; the live line may be printed later."""
+        """Log at once that something is not recorded, and that it is again."""
         alarm, now_s = printable(self._record.alarm), time.monotonic()
         if alarm != self._alarm and now_s - self._alarm_s > ALARM_EVERY_S:
             self._alarm, self._alarm_s = alarm, now_s
@@ -213,8 +213,8 @@ class SupervisorNode(Node):
                 logger.info("everything is recorded again")
 
     def _fault(self) -> str:
-        told = self._machine.told
-        return f"FAULT: {told.reason}" if told.state == State.FAULT else ""
+        announced = self._machine.announced
+        return f"FAULT: {announced.reason}" if announced.state == State.FAULT else ""
 
     def _on_weights(self, message: PolicyWeights) -> None:
         if message.task != self.task.fingerprint:
@@ -236,10 +236,11 @@ class SupervisorNode(Node):
     def _on_subgoal(self, message: Subgoal) -> None:
         if message.task != self.task.fingerprint:
             self.rejections.reject("subgoal: another task", message.task or "none")
-        elif message.status in REFUSALS:
-            self._machine.refuse(
-                int(message.episode), f"{SUBGOAL_STATUS[int(message.status)]}: {printable(message.reason)}"
-            )
+            return
+        if message.status in GIVEN_UP:
+            why = f"{SUBGOAL_STATUS[int(message.status)]}: {printable(message.reason)}"
+            self._machine.give_up(int(message.episode), why)
+        self._action.on_subgoal(message)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         space = self.get_namespace().rstrip("/")
@@ -257,64 +258,48 @@ class SupervisorNode(Node):
 
     def _on_goal(self, message: PoseStamped) -> None:
         goal, problem = goal_of(self, message)
-        problem = problem or self._machine.goals.ask(goal)
+        problem = problem or self._machine.goals.request(goal)
         if problem:
             self.rejections.reject("goal", problem)
-
-    def _on_request(self, request: RequestGoal.Request, response: RequestGoal.Response) -> RequestGoal.Response:
-        goals, problem = self._machine.goals, ""
-        if request.withdrawn:
-            goals.withdraw(request.goal_id)
-        elif self._machine.done:
-            problem = "the run is over"
-        elif request.task != self.task.fingerprint:
-            problem = f"goal of another task, {printable(request.task, 100)}; this is {self.task.fingerprint}"
-        elif not request.goal_id:
-            problem = "goal_id must not be empty"
-        else:
-            problem = goals.ask(request.goal, request.goal_id)
-        if problem:
-            self.rejections.reject("request_goal", problem)
-        response.accepted, response.reason = not problem, problem
-        return response
+        self._action.on_request()
 
     def _on_event(self, message: String) -> None:
         if problem := self._machine.event(message.data):
             self.rejections.reject("teleop/event", problem)
             return
-        self.get_logger().info(f"a person says: {message.data}")
+        self.get_logger().info(f"event of the operator: {message.data}")
         self._heartbeat()
 
     def _service(self, action: Callable[..., str]) -> Callable[[Any, Any], Any]:
-        """Make a service of something that returns "" or why it was not done; SetBool's value is its argument."""
+        """Make the callback of a service for a command, which returns "" or why it was rejected."""
 
         def handle(request: Any, response: Any) -> Any:
             problem = action(request.data) if isinstance(request, SetBool.Request) else action()
-            response.success, response.message = not problem, problem or self._machine.told.state.name
+            response.success, response.message = not problem, problem or self._machine.announced.state.name
             self._heartbeat()
             return response
 
         return handle
 
     def _values(self) -> dict[str, object]:
-        told = self._machine.told
+        announced = self._machine.announced
         return {
-            "state": told.state.name,
-            "mode": told.mode.name,
+            "state": announced.state.name,
+            "mode": announced.mode.name,
             "episode": self._machine.episode,
             "robot_time_s": self._record.robot_s,
-            "reason": told.reason,
+            "reason": announced.reason,
         }
 
     def on_callback_error(self, why: str) -> None:
-        """Stop the arm for good: what was to be done may have been done in part."""
+        """Enter FAULT: the callback may have been executed in part."""
         self._machine.fault(why)
 
     def close(self) -> None:
-        """Write the summary, however the run ended, and print the table."""
+        """Write the summary and print the table, whatever the end of the run."""
         self._record.finish()
 
 
 def main() -> int:
-    """Run the node until all is done, or a signal."""
+    """Run the node until the run is over, or a signal."""
     return run(SupervisorNode)

@@ -42,6 +42,10 @@ class SubgoalUpdate:
         Plan that the subgoal belongs to.
     knot : int
         Its index in the plan, from 0.
+    ended : int
+        Number of segments of the episode that have ended.
+    reached : float
+        Final distance of the last one [goal unit]; NaN if there is none.
     """
 
     episode: int
@@ -53,6 +57,13 @@ class SubgoalUpdate:
     goal: Array
     plan: Plan
     knot: int
+    ended: int
+    reached: float
+
+    @property
+    def predicted(self) -> float:
+        """Predicted final distance to ``goal`` [goal unit]; NaN if there is no prediction."""
+        return float(self.plan.predicted_miss[self.knot]) if self.knot >= 0 else float("nan")
 
     @property
     def last(self) -> bool:
@@ -197,6 +208,7 @@ class _EpisodePlan:
         self.tried, self.wait = -1, 1
         self.failed = 0
         self.published = (0, 0)
+        self.ended, self.reached = 0, float("nan")
 
 
 class LivePlanner:
@@ -216,8 +228,6 @@ class LivePlanner:
     def __init__(self, task: TaskSpec, planner: SubgoalPlanner | None, budget_s: float, replan_steps: int) -> None:
         self.task, self.planner, self._budget_s = task, planner, budget_s
         self.statistics = PlanStatistics()
-        self.ended: list[Segment] = []
-        """Segments that ended with the last `update`."""
         self._timeline = Timeline()
         self._settings = PursuitSettings.for_task(task, replan_steps)
         self._space = GoalSpace.of(task)
@@ -234,15 +244,10 @@ class LivePlanner:
         """Announcement that applies to the last state."""
         return self._timeline.at(self._cycle)
 
-    @property
-    def newest(self) -> Announcement:
-        """Last announcement; it may apply later."""
-        return self._timeline.newest
-
     def update(self, sample: ArmSample) -> list[SubgoalUpdate]:
         """Process a state of the arm; return the new subgoals of the running and of the announced episode."""
-        self._cycle, self.ended = sample.cycle, []
-        announced = {t.episode: t for t in (self.running, self.newest) if t.state == State.RUNNING}
+        self._cycle = sample.cycle
+        announced = {t.episode: t for t in (self.running, self._timeline.newest) if t.state == State.RUNNING}
         self._episodes = {episode: planned for episode, planned in self._episodes.items() if episode in announced}
         updates = []
         for episode, announcement in announced.items():
@@ -277,7 +282,7 @@ class LivePlanner:
     def _update(self, planned: _EpisodePlan, sample: ArmSample, step: int) -> SubgoalUpdate | None:
         hand = sample.hand_m.astype(np.float32)
         for segment in planned.pursuer.advance(step, hand):
-            self.ended.append(segment)
+            planned.ended, planned.reached = planned.ended + 1, segment.miss
             self.statistics.end(segment)
             if self.planner is not None and np.isfinite(segment.predicted_miss):
                 self.planner.executed(segment.knot, segment.reached)
@@ -346,5 +351,6 @@ class LivePlanner:
         planned.published = planned.number, knot
         status = "CANCELED" if planned.canceled else planned.plan.status.name
         left, goal = (0, np.zeros(0, np.float32)) if target is None else (target.steps_left, target.knot)
-        announcement, plan = planned.announcement, planned.plan
-        return SubgoalUpdate(announcement.episode, planned.number, status, plan.reason, step, left, goal, plan, knot)
+        episode, plan = planned.announcement.episode, planned.plan
+        progress = planned.ended, planned.reached
+        return SubgoalUpdate(episode, planned.number, status, plan.reason, step, left, goal, plan, knot, *progress)

@@ -200,7 +200,7 @@ def test_system_gives_way_to_a_person_at_the_cuff_and_hears_her_buttons(
 ) -> None:
     operator.go()
     robot.ask("press", "robot/navigator", "right_button_ok", 1)
-    wait_until(lambda: "a person says: success" in operator.reasons, 3, "the button ends the episode")
+    wait_until(lambda: "verdict of the operator: success" in operator.reasons, 3, "the button ends the episode")
     robot.ask("press", "robot/navigator", "right_button_ok", 0)
     held = []
     for _ in range(4):  # a busy machine may be a fault of its own
