@@ -1,4 +1,4 @@
-"""A console node of our own, and ways to knock at its door: requests and sockets."""
+"""A console node for tests, with requests and sockets to its page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ros_bench import Bench, bench
 from websockets.sync.client import ClientConnection, connect
 
 
-class Door:
+class ConsolePage:
     """The page of a console node that runs on a bench, and where it is.
 
     Parameters
@@ -54,8 +54,8 @@ class Door:
         own = f"http://{host}" if origin == "" else origin
         return connect(f"ws://{self.host}{path}", origin=own, additional_headers=heads, compression=None)
 
-    def refused(self, why: str) -> int:
-        """How often something was refused, when the node has said so next."""
+    def rejected(self, why: str) -> int:
+        """Number of rejections for this reason, after the next diagnostics."""
         self.bench.spin(1.5)
         return self.bench.refused("console").get(why, 0)
 
@@ -76,10 +76,10 @@ _OPENER = urllib.request.build_opener(_Stay)
 
 
 @contextmanager
-def door(folder: Path, **parameters: object) -> Iterator[Door]:
+def console_page(folder: Path, **parameters: object) -> Iterator[ConsolePage]:
     """A console node for a test, and nothing left of it."""
     with bench(folder) as made:
-        yield Door(made, **parameters)
+        yield ConsolePage(made, **parameters)
 
 
 class Cable:

@@ -78,4 +78,4 @@ def test_disk_that_is_full_is_reported_once_and_no_error(tmp_path: Path) -> None
         console.show("arm", "second")
         console.close()
     shown = (tmp_path / "out").read_text()
-    assert shown.count("is no longer kept") == 1 and "arm   | first" in shown and "arm   | second" in shown
+    assert shown.count("is no longer written") == 1 and "arm   | first" in shown and "arm   | second" in shown

@@ -1,4 +1,4 @@
-"""The door to environments: names, strangers' environments, and one sentence for each thing that can be wrong."""
+"""Environments by name, by id and as objects, and one sentence for each error."""
 
 from __future__ import annotations
 

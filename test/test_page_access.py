@@ -1,4 +1,4 @@
-"""Who may open the page and drive: over real sockets, against the real node. What is refused is counted."""
+"""Access to the page and to driving: over real sockets, against the real node. Rejections are counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytest.importorskip("nicegui")
 pytestmark = pytest.mark.ros
 
 from geometry_msgs.msg import TwistStamped  # noqa: E402
-from page_for_tests import Door, door  # noqa: E402
+from page_for_tests import ConsolePage, console_page  # noqa: E402
 from ros_bench import ROOT, bench  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
@@ -40,16 +40,16 @@ SLOW = [0.1, 0.0, 0.0]
 
 
 @pytest.fixture(scope="module")
-def near(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with door(tmp_path_factory.mktemp("near")) as made:
+def near(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsolePage]:
+    with console_page(tmp_path_factory.mktemp("near")) as made:
         made.twists = made.bench.collect(TwistStamped, "teleop/twist")
         made.engaged = made.bench.collect(Bool, "teleop/engaged")
         yield made
 
 
 @pytest.fixture(scope="module")
-def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with door(tmp_path_factory.mktemp("far"), host="0.0.0.0") as made:
+def far(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ConsolePage]:
+    with console_page(tmp_path_factory.mktemp("far"), host="0.0.0.0") as made:
         made.host = f"127.0.0.1:{made.host.rpartition(':')[2]}"
         yield made
 
@@ -62,7 +62,7 @@ def closed(page: object) -> ConnectionClosed:
     return caught.value
 
 
-def test_page_on_loopback_needs_no_token_and_is_all_there(near: Door) -> None:
+def test_page_on_loopback_needs_no_token_and_is_all_there(near: ConsolePage) -> None:
     status, _, text = near.get()
     assert near.token == "" and near.host.startswith("127.0.0.1:")
     assert status == 200 and "driving.js" in text
@@ -70,7 +70,7 @@ def test_page_on_loopback_needs_no_token_and_is_all_there(near: Door) -> None:
     assert "http://" not in text.replace(near.host, "") or "cdn" not in text.lower(), "it works without the internet"
 
 
-def test_page_listens_on_loopback_alone_unless_configured_otherwise(near: Door) -> None:
+def test_page_listens_on_loopback_alone_unless_configured_otherwise(near: ConsolePage) -> None:
     port = int(near.host.rpartition(":")[2])
     others = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)}
     for address in filter(lambda text: not is_loopback(text), others):
@@ -79,37 +79,37 @@ def test_page_listens_on_loopback_alone_unless_configured_otherwise(near: Door) 
 
 
 @pytest.mark.parametrize("heads", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
-def test_page_of_another_origin_is_rejected_and_counted(near: Door, heads: dict[str, str]) -> None:
+def test_page_of_another_origin_is_rejected_and_counted(near: ConsolePage, heads: dict[str, str]) -> None:
     why = f"page: {'host of another name' if 'Host' in heads else 'another origin'}"
-    before = near.refused(why)
+    before = near.rejected(why)
     assert near.get(**heads)[0] == 403
-    assert near.refused(why) == before + 1
+    assert near.rejected(why) == before + 1
 
 
 @pytest.mark.parametrize("path", ["/drive", NICEGUI])
-def test_socket_of_another_origin_is_rejected_and_counted(near: Door, path: str) -> None:
-    before = near.refused("page: another origin")
+def test_socket_of_another_origin_is_rejected_and_counted(near: ConsolePage, path: str) -> None:
+    before = near.rejected("page: another origin")
     for origin in ("http://evil.example", "null", None):
         with pytest.raises(InvalidStatus) as caught:
             near.socket(path, origin)
         assert caught.value.response.status_code == 403
-    assert near.refused("page: another origin") == before + 3
+    assert near.rejected("page: another origin") == before + 3
 
 
-def test_polling_is_rejected(near: Door) -> None:
+def test_polling_is_rejected(near: ConsolePage) -> None:
     assert near.get("/_nicegui_ws/socket.io/?EIO=4&transport=polling")[0] == 403
 
 
-def test_page_off_loopback_draws_a_token_and_lets_only_it_in(far: Door) -> None:
+def test_page_off_loopback_draws_a_token_and_lets_only_it_in(far: ConsolePage) -> None:
     assert len(far.token) >= 20
     why = "page: wrong token, or none"
-    before = far.refused(why)
+    before = far.rejected(why)
     name = f"{COOKIE}_{port_of(far)}"
     for path in ("/", "/driving.js", "/?token=", "/?token=wrong", f"/?token={far.token[:-1]}", "/_nicegui_ws/x"):
         assert far.get(path)[0] == 403
     for cookie in (f"{name}=wrong", f"{name}={far.token}", f"{name}=9999999999.{'0' * 64}", "=;;, a=b c"):
         assert far.get(Cookie=cookie)[0] == 403
-    assert far.refused(why) == before + 10
+    assert far.rejected(why) == before + 10
     status, heads, _ = far.get(f"/?token={far.token}")
     assert status == 303 and heads["location"] == "/", "the token leaves the address"
     assert "HttpOnly" in heads["set-cookie"] and "SameSite=Strict" in heads["set-cookie"]
@@ -117,17 +117,17 @@ def test_page_off_loopback_draws_a_token_and_lets_only_it_in(far: Door) -> None:
     assert far.get(Cookie=f'other="a, b"; {{odd}}; x[y]=1; {session(far)}')[0] == 200, "beside cookies of other servers"
 
 
-def port_of(door: Door) -> int:
-    return int(door.host.rpartition(":")[2])
+def port_of(page: ConsolePage) -> int:
+    return int(page.host.rpartition(":")[2])
 
 
-def session(door: Door) -> str:
+def session(page: ConsolePage) -> str:
     """Open the address with the token; return the cookie."""
-    return door.get(f"/?token={door.token}")[1]["set-cookie"].partition(";")[0]
+    return page.get(f"/?token={page.token}")[1]["set-cookie"].partition(";")[0]
 
 
 @pytest.mark.parametrize("path", ["/drive", NICEGUI])
-def test_socket_without_the_token_is_rejected_and_with_it_let_in(far: Door, path: str) -> None:
+def test_socket_without_the_token_is_rejected_and_with_it_let_in(far: ConsolePage, path: str) -> None:
     cookie = session(far)
     for heads in ({}, {"Cookie": cookie[:-1] + ("0" if cookie[-1] != "0" else "1")}):
         with pytest.raises(InvalidStatus):
@@ -138,7 +138,7 @@ def test_socket_without_the_token_is_rejected_and_with_it_let_in(far: Door, path
         assert page.recv(timeout=10)
 
 
-def test_driving_what_is_held_is_published_and_letting_go_too(near: Door) -> None:
+def test_driving_what_is_held_is_published_and_letting_go_too(near: ConsolePage) -> None:
     near.twists.clear()
     near.engaged.clear()
     with near.socket() as page:
@@ -150,7 +150,7 @@ def test_driving_what_is_held_is_published_and_letting_go_too(near: Door) -> Non
     assert near.engaged[0].data is True and near.engaged[-1].data is False
 
 
-def stands_and_has_not_let_go(near: Door) -> None:
+def stands_and_has_not_let_go(near: ConsolePage) -> None:
     """The last word of a page that is gone: so the arm holds, and does not go back to the policy."""
     near.bench.spin(0.3)
     near.bench.until(lambda: near.twists[-1:] and near.twists[-1].twist.linear.x == 0.0, 2)
@@ -159,7 +159,7 @@ def stands_and_has_not_let_go(near: Door) -> None:
     assert len(near.twists) == said and near.engaged[-1].data is True
 
 
-def test_driving_page_lost_stands_at_once_and_does_not_release(near: Door) -> None:
+def test_driving_page_lost_stands_at_once_and_does_not_release(near: ConsolePage) -> None:
     near.twists.clear()
     with near.socket() as page:
         near.drive(page, SLOW, 0.5)
@@ -167,7 +167,7 @@ def test_driving_page_lost_stands_at_once_and_does_not_release(near: Door) -> No
         stands_and_has_not_let_go(near)
 
 
-def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_rejected(near: Door) -> None:
+def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_rejected(near: ConsolePage) -> None:
     with near.socket() as page:
         near.drive(page, SLOW, 0.3)
         near.bench.spin(0.2)
@@ -177,15 +177,15 @@ def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_rejec
         assert len(near.twists) == said, "nothing moves the arm while the page is silent"
         near.drive(page, SLOW, 0.1, held=False)
         said = len(near.twists)
-        before = near.refused("driving: late answer")
+        before = near.rejected("driving: late answer")
         for _ in range(5):
             page.send(json.dumps({"tick": tick, "velocity": SLOW, "held": True}))
         page.send(json.dumps({"tick": 10**9, "velocity": SLOW, "held": True}))
-        assert near.refused("driving: late answer") == before + 6
+        assert near.rejected("driving: late answer") == before + 6
         assert len(near.twists) == said
 
 
-def test_driving_two_pages_only_the_first_drives(near: Door) -> None:
+def test_driving_two_pages_only_the_first_drives(near: ConsolePage) -> None:
     with near.socket() as first, near.socket() as second:
         near.drive(first, SLOW, 0.3)
         near.bench.spin(0.05)
@@ -202,7 +202,7 @@ def test_driving_two_pages_only_the_first_drives(near: Door) -> None:
             second.send(json.dumps({"tick": tick, "velocity": [0, 0.2, 0], "held": True}))
         near.bench.spin(0.1)
         assert near.twists and all(twist.twist.linear.y == 0.0 for twist in near.twists)
-        assert near.refused("driving: another page drives") > before
+        assert near.rejected("driving: another page drives") > before
 
 
 MALFORMED = [
@@ -225,9 +225,9 @@ MALFORMED = [
 ]
 
 
-def test_driving_malformed_message_ends_the_socket_stops_the_hand_and_is_counted(near: Door) -> None:
+def test_driving_malformed_message_ends_the_socket_stops_the_hand_and_is_counted(near: ConsolePage) -> None:
     why = "driving: malformed message"
-    before = near.refused(why)
+    before = near.rejected(why)
     for text in MALFORMED:
         near.twists.clear()
         with near.socket() as page:
@@ -235,13 +235,13 @@ def test_driving_malformed_message_ends_the_socket_stops_the_hand_and_is_counted
             page.send(text)
             assert closed(page).rcvd.code in (1003, 1007), text
         stands_and_has_not_let_go(near)
-    assert near.refused(why) == before + len(MALFORMED)
+    assert near.rejected(why) == before + len(MALFORMED)
 
 
 @pytest.mark.parametrize("path", ["/drive", NICEGUI])
-def test_flood_of_messages_ends_the_socket_and_is_counted(near: Door, path: str) -> None:
+def test_flood_of_messages_ends_the_socket_and_is_counted(near: ConsolePage, path: str) -> None:
     why = "page: flood of messages"
-    before = near.refused(why)
+    before = near.rejected(why)
     with near.socket(path) as page:
         if path == "/drive":
             tick = json.loads(page.recv(timeout=5))["tick"]
@@ -252,28 +252,28 @@ def test_flood_of_messages_ends_the_socket_and_is_counted(near: Door, path: str)
             for _ in range(100_000):
                 page.send(text)
         assert closed(page).rcvd.code == 1008
-    assert near.refused(why) == before + 1
+    assert near.rejected(why) == before + 1
     stands_and_has_not_let_go(near)
     assert near.get()[0] == 200, "others are still served"
 
 
 @pytest.mark.parametrize(("size", "code"), [(20_000, 1008), (200_000, 1009)])
-def test_message_too_large_ends_the_socket_and_is_counted(near: Door, size: int, code: int) -> None:
-    before = near.refused("page: message too large")
+def test_message_too_large_ends_the_socket_and_is_counted(near: ConsolePage, size: int, code: int) -> None:
+    before = near.rejected("page: message too large")
     with near.socket(NICEGUI) as page:
         page.send("4" + "2" * size)
         assert closed(page).rcvd.code == code
-    assert near.refused("page: message too large") == before + 1
+    assert near.rejected("page: message too large") == before + 1
 
 
-def test_message_malformed_for_the_page_ends_its_socket_and_is_counted(near: Door) -> None:
+def test_message_malformed_for_the_page_ends_its_socket_and_is_counted(near: ConsolePage) -> None:
     texts = ("", "hello", "42[", '42["event"', "4", "47[1]", '42["event", NaN', b"\x00\x01")
-    before = near.refused("page: malformed message")
+    before = near.rejected("page: malformed message")
     for text in texts:
         with near.socket(NICEGUI) as page:
             page.send(text)
             assert closed(page).rcvd.code == 1008, text
-    assert near.refused("page: malformed message") == before + len(texts)
+    assert near.rejected("page: malformed message") == before + len(texts)
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ def test_message_malformed_for_the_page_ends_its_socket_and_is_counted(near: Doo
         '42["log"]',
     ],
 )
-def test_message_well_formed_but_wrong_does_no_harm(near: Door, text: str) -> None:
+def test_message_well_formed_but_wrong_does_no_harm(near: ConsolePage, text: str) -> None:
     with near.socket(NICEGUI) as page:
         page.recv(timeout=5)
         page.send("40")
@@ -301,15 +301,15 @@ def test_message_well_formed_but_wrong_does_no_harm(near: Door, text: str) -> No
     assert near.bench.processes["console"].poll() is None
 
 
-def test_many_requests_of_one_address_are_slowed(far: Door) -> None:
-    before = far.refused("page: too many requests")
+def test_many_requests_of_one_address_are_slowed(far: ConsolePage) -> None:
+    before = far.rejected("page: too many requests")
     statuses = [far.get("/nothing")[0] for _ in range(700)]
     assert 429 in statuses
-    assert far.refused("page: too many requests") > before
+    assert far.rejected("page: too many requests") > before
     far.bench.until(lambda: far.get(f"/?token={far.token}")[0] == 303, 10)  # it is only for a while
 
 
-def test_made_up_forwarded_addresses_do_not_defeat_the_rate_limit(far: Door) -> None:
+def test_made_up_forwarded_addresses_do_not_defeat_the_rate_limit(far: ConsolePage) -> None:
     far.bench.until(lambda: far.get(f"/?token={far.token}")[0] == 303, 10)
     forged = [far.get("/nothing", **{"X-Forwarded-For": f"10.0.{i // 250}.{i % 250}"})[0] for i in range(900)]
     assert 429 in forged
@@ -337,7 +337,7 @@ def test_is_loopback(host: str, near_by: bool) -> None:
     assert is_loopback(host) is near_by
 
 
-def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_release_first(near: Door) -> None:
+def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_release_first(near: ConsolePage) -> None:
     events = near.bench.collect(String, "teleop/event")
     with near.socket() as page:
         near.drive(page, SLOW, 0.3)
@@ -346,7 +346,7 @@ def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_release_first(ne
         near.bench.spin(0.2)
         near.twists.clear()
         near.drive(page, SLOW, 1.5)  # what waited is late; then it answers in time, but still holds on
-        assert near.refused("driving: release the control first") > 0
+        assert near.rejected("driving: release the control first") > 0
         assert not near.twists
         near.drive(page, SLOW, 0.1, held=False)
         near.drive(page, SLOW, 0.3)
@@ -356,7 +356,9 @@ def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_release_first(ne
         assert len(events) == 1, "who lets go hands the arm back"
 
 
-def test_page_whose_port_is_taken_is_served_at_another_and_its_address_is_reported(tmp_path: Path, near: Door) -> None:
+def test_page_whose_port_is_taken_is_served_at_another_and_its_address_is_reported(
+    tmp_path: Path, near: ConsolePage
+) -> None:
     port = int(near.host.rpartition(":")[2])
     with bench(tmp_path) as made:
         made.start("console", port=port, run_dir=tmp_path)
@@ -405,8 +407,8 @@ def test_session_expires_and_is_of_one_token_and_one_port() -> None:
     assert not sessions.has_cookie(cookie, "lab:8765")
 
 
-def test_two_consoles_on_one_host_have_cookies_of_their_own(far: Door, tmp_path: Path) -> None:
-    with door(tmp_path, host="0.0.0.0") as other:
+def test_two_consoles_on_one_host_have_cookies_of_their_own(far: ConsolePage, tmp_path: Path) -> None:
+    with console_page(tmp_path, host="0.0.0.0") as other:
         other.host = f"127.0.0.1:{port_of(other)}"
         jar = dict(session(one).split("=", 1) for one in (far, other))  # as a browser keeps them: by name, not by port
         cookies = "; ".join(f"{name}={value}" for name, value in jar.items())
@@ -416,7 +418,7 @@ def test_two_consoles_on_one_host_have_cookies_of_their_own(far: Door, tmp_path:
 @pytest.mark.parametrize("token", ["a&b", 'ä=1;"x"#%20+/?', "123456"])
 def test_token_with_any_characters_is_printed_so_that_the_address_opens_the_page(token: str, tmp_path: Path) -> None:
     text = token.replace("\\", "\\\\").replace('"', '\\"')
-    with door(tmp_path, token=f'"{text}"') as made:
+    with console_page(tmp_path, token=f'"{text}"') as made:
         assert made.get()[0] == 403
         status, heads, _ = made.get(made.address.partition(made.host)[2])
         assert status == 303
@@ -442,18 +444,18 @@ def test_parameter_of_another_type_or_out_of_range_ends_the_node_with_a_sentence
         assert sentence in made.output("console") and "Traceback" not in made.output("console")
 
 
-def raw(door: Door, text: str, seconds: float = 10.0) -> bytes:
+def raw(page: ConsolePage, text: str, seconds: float = 10.0) -> bytes:
     """Send bytes; return the whole answer."""
     answer = b""
-    with socket.create_connection(("127.0.0.1", port_of(door)), timeout=seconds) as connection:
+    with socket.create_connection(("127.0.0.1", port_of(page)), timeout=seconds) as connection:
         connection.sendall(text.encode())
         while data := connection.recv(65536):
             answer += data
     return answer
 
 
-def test_idle_connections_do_not_keep_the_operator_out(near: Door) -> None:
-    before = near.refused("page: too many connections")
+def test_idle_connections_do_not_keep_the_operator_out(near: ConsolePage) -> None:
+    before = near.rejected("page: too many connections")
     idle = [socket.create_connection(("127.0.0.1", port_of(near))) for _ in range(2 * CONNECTIONS)]
     slow = [socket.create_connection(("127.0.0.1", port_of(near))) for _ in range(CONNECTIONS)]
     try:
@@ -464,13 +466,13 @@ def test_idle_connections_do_not_keep_the_operator_out(near: Door) -> None:
         with near.socket() as page:
             near.drive(page, SLOW, 0.2)
             assert near.get()[0] == 200
-        assert near.refused("page: too many connections") > before
+        assert near.rejected("page: too many connections") > before
     finally:
         for connection in (*idle, *slow):
             connection.close()
 
 
-def test_operator_who_drives_is_not_cut_off_by_a_crowd_of_connections(near: Door) -> None:
+def test_operator_who_drives_is_not_cut_off_by_a_crowd_of_connections(near: ConsolePage) -> None:
     with near.socket() as page:
         near.drive(page, SLOW, 0.1)
         crowd = [socket.create_connection(("127.0.0.1", port_of(near))) for _ in range(3 * CONNECTIONS)]
@@ -499,21 +501,21 @@ def test_operator_who_drives_is_not_cut_off_by_a_crowd_of_connections(near: Door
     ],
 )
 def test_request_that_no_page_of_ours_makes_is_rejected_and_the_connection_closed(
-    near: Door, text: str, status: int
+    near: ConsolePage, text: str, status: int
 ) -> None:
     answer = raw(near, text.replace("{host}", near.host))
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert "Traceback" not in near.bench.output("console")
 
 
-def test_head_of_a_request_without_end_is_cut_off(near: Door) -> None:
+def test_head_of_a_request_without_end_is_cut_off(near: ConsolePage) -> None:
     with socket.create_connection(("127.0.0.1", port_of(near)), timeout=10) as connection, pytest.raises(OSError):
         connection.sendall(f"GET / HTTP/1.1\r\nHost: {near.host}\r\n".encode())
         for _ in range(1000):
             connection.sendall(b"X: " + b"a" * 50_000 + b"\r\n")
 
 
-def test_path_out_of_the_folders_is_not_served(near: Door) -> None:
+def test_path_out_of_the_folders_is_not_served(near: ConsolePage) -> None:
     static = re.search(r"/_nicegui/[^/]+/", near.get()[2])
     assert static is not None
     ups = ("../" * 9, "%2e%2e/" * 9, "..%2f" * 9, "%2e%2e%2f" * 9, "/", "%2f", "....//" * 9, "..%5c" * 9, "%00/")
@@ -525,14 +527,14 @@ def test_path_out_of_the_folders_is_not_served(near: Door) -> None:
             assert b"root:" not in answer and not served, (folder, up)
 
 
-def test_page_cannot_be_framed_and_repeats_no_forwarded_header(near: Door) -> None:
+def test_page_cannot_be_framed_and_repeats_no_forwarded_header(near: ConsolePage) -> None:
     _, heads, text = near.get(**{"X-Forwarded-Prefix": "//evil.example", "X-Forwarded-Host": "evil.example"})
     assert heads["x-frame-options"] == "DENY" and "frame-ancestors 'none'" in heads["content-security-policy"]
     assert heads["x-content-type-options"] == "nosniff" and heads["referrer-policy"] == "no-referrer"
     assert "evil.example" not in text
 
 
-def test_pages_that_are_fetched_and_never_opened_take_no_more_memory(near: Door) -> None:
+def test_pages_that_are_fetched_and_never_opened_take_no_more_memory(near: ConsolePage) -> None:
     def memory_mb() -> float:
         status = Path(f"/proc/{near.bench.processes['console'].pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+)", status)

@@ -30,7 +30,7 @@ pytestmark = [
 
 import imageio.v3  # noqa: E402
 from geometry_msgs.msg import PoseStamped  # noqa: E402
-from page_for_tests import Cable, Door  # noqa: E402
+from page_for_tests import Cable, ConsolePage  # noqa: E402
 from ros_bench import bench  # noqa: E402
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Transition  # noqa: E402
 
@@ -72,8 +72,8 @@ class Stage:
         for name in ("arm", "policy", "planner", "collector"):
             made.start(name, **({"run_dir": made.folder} if name == "collector" else {}))
         made.start("supervisor", run_dir=made.folder, duration_min=".inf", evaluate_goals=3)
-        self.door = Door(made)
-        self.cable = Cable(self.door.host)
+        self.console = ConsolePage(made)
+        self.cable = Cable(self.console.host)
         self.mark = f"--mark={made.folder}"
         self._browser = browser
         self._weights.publish(PolicyWeights(version=1, task=TASK.fingerprint, data=weights))
