@@ -441,6 +441,15 @@ def test_up_with_what_no_node_can_start_with_says_so_before_anything_is_started(
 
 
 @pytest.mark.ros
+def test_up_parameters_of_another_package_s_node_are_its_own(system: System) -> None:
+    text = "/camera: {ros__parameters: {latch: true}}\n/arm: {ros__parameters: {latch: true}}\n"
+    (system.folder / "own.yaml").write_text(text)
+    system.node("arm", "true", required=True, package="tdm_ros", executable="arm").node("camera", WAITS)
+    status, output = system.run("params:=own.yaml")
+    assert status == 1 and len(output.splitlines()) == 1 and "arm.latch has a new name: fault.latched" in output
+
+
+@pytest.mark.ros
 def test_up_without_torch_and_mujoco_names_both_and_the_requirements(system: System) -> None:
     (system.folder / "sitecustomize.py").write_text("import sys\nsys.modules.update(torch=None, mujoco=None)\n")
     system.node("arm", "true", required=True, package="tdm_ros", executable="arm")

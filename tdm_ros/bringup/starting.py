@@ -78,7 +78,7 @@ def check_start(environ: Mapping[str, str], nodes: Mapping[str, str], params_fil
     environ : mapping of str to str
         The environment that the nodes are started in.
     nodes : mapping of str to str
-        Executable by fully qualified name.
+        Executable by fully qualified name; empty for a node that is not started, or of another package.
     params_files : sequence of Path
 
     Raises
@@ -317,8 +317,10 @@ def prepare(
     nodes, files = table.started(values), table.params_files(values)
     check_settings(environ)
     space = table.namespace(values, parent)
-    if ours := {f"{space}/{node.full_name}": node.executable for node in nodes if node.package == PACKAGE}:
-        check_start(environ, ours, files)
+    executables = {f"{space}/{node.name}": "" for node in table.nodes if not node.per_arm}  # each may have a section
+    executables |= {f"{space}/{node.full_name}": node.executable if node.package == PACKAGE else "" for node in nodes}
+    if any(executables.values()):
+        check_start(environ, executables, files)
     for node in nodes:
         check_priority(node.priority_of(values))
     folder = new_run_folder(str(values.get("run_dir", "")))
