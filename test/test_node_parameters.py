@@ -23,13 +23,13 @@ from tdm_ros.nodes.parameters import (
     check_names,
     specs_of,
 )
-from tdm_ros.nodes.parameters import table as parameter_table
 from tdm_ros.planning import OPTIMISERS
 from tdm_ros.tasks import SCENES
 
 SPECS = specs_of(SupervisorParameters)
 NAN = float("nan")
-CHANGELOG = (Path(__file__).parents[1] / "CHANGELOG.md").read_text()
+ROOT = Path(__file__).parents[1]
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_check_whole_number_for_a_float_becomes_one() -> None:
@@ -63,7 +63,7 @@ def test_parameters_defaults_are_valid_and_described(node: str) -> None:
     for name, spec in specs_of(NODES[node]).items():
         assert check(node, name, spec, spec.default) == spec.default
         assert spec.metadata["description"].endswith(".")
-        assert f"| `{name}` |" in parameter_table(node)
+        assert f"| `{name}` |" in (ROOT / "docs" / "nodes" / f"{node}.md").read_text()
         words = spec.metadata["description"]
         assert not re.search(r"(?<!\.)\b0: |\bempty: ", words), (
             f"{node}.{name}: a word or a boolean, not a special number"
@@ -74,8 +74,10 @@ def test_parameters_defaults_are_valid_and_described(node: str) -> None:
 def test_parameters_old_names_are_rejected_with_the_new_ones(node: str) -> None:
     own = specs_of(NODES[node])
     for old, new in RENAMED[node].items():
-        assert old not in own and set(new.split(", with ")) <= set(own)
-        assert f"| `{node}` | `{old}` | `{new.partition(',')[0]}`" in CHANGELOG
+        name, _, other = new.partition(" of ")
+        known = specs_of(NODES[other]) if other else own
+        assert old not in own and set(name.split(", with ")) <= set(known)
+        assert f"| `{node}` | `{old}` | `{name.partition(',')[0]}`" in CHANGELOG
         with pytest.raises(ValueError, match=rf"{node}\.{old} has a new name: {re.escape(new)}"):
             check_names(node, [old], shared=[old])
 

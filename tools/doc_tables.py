@@ -96,9 +96,28 @@ _MAKERS = {
 
 def parameters(node: str) -> str:
     """The parameters of a node."""
-    from tdm_ros.nodes.parameters import table
+    from tdm_ros.nodes.parameters import NODES, specs_of
 
-    return table(node)
+    lines = ["| parameter | default | unit, range | read-only | meaning |", "|---|---|---|---|---|"]
+    for name, spec in specs_of(NODES[node]).items():
+        bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))
+        limits = f"{bounds[0]:g} .. {bounds[1]:g}" if bounds else ", ".join(choices)
+        if spec.metadata["unlimited"]:
+            limits += ", or .inf"
+        read_only = "yes" if spec.metadata["read_only"] else "no"
+        lines.append(
+            f"| `{name}` | `{_default(spec.default)}` | {' '.join(filter(None, (unit, limits)))} | {read_only} "
+            f"| {spec.metadata['description']} |"
+        )
+    return "\n".join(lines)
+
+
+def _default(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value == float("inf"):
+        return ".inf"
+    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 def topics(node: str) -> str:

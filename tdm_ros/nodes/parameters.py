@@ -522,11 +522,11 @@ def check_names(node: str, given: Collection[str], shared: Collection[str] = ())
     own, renamed = specs_of(NODES[node]), RENAMED.get(node, {})
     others = {name for kind in NODES.values() for name in specs_of(kind)}
     for name in given:
-        if name in own or FOREIGN.fullmatch(name):
+        if name in own or FOREIGN.fullmatch(name) or (name in shared and name in others):
             continue
         if name in renamed:
             raise ValueError(f"{node}.{name} has a new name: {renamed[name]} (docs/changelog.md has all of them)")
-        if name in shared and (name in others or any(name in names for names in RENAMED.values())):
+        if name in shared and any(name in names for names in RENAMED.values()):
             continue
         close = get_close_matches(name, [*own], 1)
         hint = f"; did you mean {close[0]}?" if close else ""
@@ -535,30 +535,6 @@ def check_names(node: str, given: Collection[str], shared: Collection[str] = ())
         switch = f"{name.rpartition('.')[0]}.enabled"
         if name in own and switch in own and switch not in given:
             raise ValueError(f"{node}.{name} is given without {switch}: set {switch}: true to apply it, or false")
-
-
-def table(node: str) -> str:
-    """The Markdown table of a node's parameters, for docs/nodes."""
-    lines = ["| parameter | default | unit, range | read-only | meaning |", "|---|---|---|---|---|"]
-    for name, spec in specs_of(NODES[node]).items():
-        bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))
-        limits = f"{bounds[0]:g} .. {bounds[1]:g}" if bounds else ", ".join(choices)
-        if spec.metadata["unlimited"]:
-            limits += ", or .inf"
-        read_only = "yes" if spec.metadata["read_only"] else "no"
-        lines.append(
-            f"| `{name}` | `{_default(spec.default)}` | {' '.join(filter(None, (unit, limits)))} | {read_only} "
-            f"| {spec.metadata['description']} |"
-        )
-    return "\n".join(lines)
-
-
-def _default(value: Value) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if value == UNLIMITED:
-        return ".inf"
-    return str(list(value)) if isinstance(value, tuple) else str(value)
 
 
 class Declared(Generic[P]):
