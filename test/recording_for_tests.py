@@ -221,6 +221,12 @@ def write_log(folder: Path, made: Recording, close: bool = True) -> Path:
     return path
 
 
+def truncate(path: Path, made: Recording, number: int) -> None:
+    """Truncate a file in the middle of one message of the recording."""
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(made.messages[number].data) + 20])
+
+
 def write_file(path: Path, made: Recording, close: bool = True, **form: Any) -> bytes:
     """Write a recording as any other program may, in the form that the library's writer is given; return the bytes."""
     with path.open("xb") as file:

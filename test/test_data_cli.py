@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from recording_for_tests import STEPS, changed, messages, recording, write_log
+from recording_for_tests import STEPS, changed, messages, recording, truncate, write_log
 
 from tdm_ros.cli import main
 from tdm_ros.data.sources import read
@@ -25,7 +25,7 @@ def run(tmp_path: Path) -> Path:
 def torn(tmp_path: Path) -> Path:
     """The log of a machine that lost its power."""
     path = write_log(tmp_path / "torn" / "log_mcap", RECORDING)
-    path.write_bytes(path.read_bytes()[:9000])
+    truncate(path, RECORDING, 20)
     return tmp_path / "torn"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from recording_for_tests import PARTS, STEPS, Part, changed, messages, recording, write_log
+from recording_for_tests import PARTS, STEPS, Part, changed, messages, recording, truncate, write_log
 
 from tdm_ros.control.timeline import Source
 from tdm_ros.data.picture import draw
@@ -140,7 +140,7 @@ def test_list_has_a_line_for_each_recording(tmp_path: Path) -> None:
     write_log(tmp_path / "good" / "log_mcap", RECORDING)
     write_log(tmp_path / "open" / "log_mcap", recording(messages((Part(1, (Source.HUMAN,) * 3),))), close=False)
     path = write_log(tmp_path / "torn" / "log_mcap", RECORDING)
-    path.write_bytes(path.read_bytes()[:9000])
+    truncate(path, RECORDING, 20)
     (tmp_path / "foreign.mcap").write_bytes(b"something else entirely")
     rows = [overview(tmp_path / name) for name in ("good", "open", "torn", "foreign.mcap")]
     assert [row["transitions"] for row in rows[:2]] == [4 * STEPS + 3, 3] and 0 < rows[2]["transitions"] < 4 * STEPS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recording_for_tests import PARTS, STEPS, Part, changed, discarding, messages, recording, write_log
+from recording_for_tests import PARTS, STEPS, Part, changed, discarding, messages, recording, truncate, write_log
 
 from tdm_ros import TDM
 from tdm_ros.cli import main
@@ -87,7 +87,7 @@ def test_experience_pieces_end_where_something_is_missing(tmp_path: Path) -> Non
 
 def test_experience_of_a_truncated_log_is_its_whole_transitions(tmp_path: Path) -> None:
     path = log(tmp_path / "run") / "log_mcap" / "0000.mcap"
-    path.write_bytes(path.read_bytes()[:12_000])
+    truncate(path, recording(), 25)
     found = read_experience([tmp_path / "run"], TASK)
     assert 0 < len(found.steps) < COMMANDED and found.steps[-1][1]
     assert "ends in the middle of a record" in found.problems[0]
@@ -134,7 +134,7 @@ def test_learn_from_makes_its_updates_and_owes_none(tmp_path: Path) -> None:
 
 def test_learn_from_by_default_makes_the_updates_that_its_steps_allow(tmp_path: Path) -> None:
     reports: list[int] = []
-    agent = TDM("sawyer_reach", SMALL).learn_from(log(tmp_path / "run"), advance=reports.append)
+    agent = TDM("sawyer_reach", SMALL).learn_from(log(tmp_path / "run"), progress=reports.append)
     assert agent.updates == sum(reports) == COMMANDED * SMALL.gradient_steps
     assert len(reports) > 1
 
@@ -150,7 +150,7 @@ def test_learn_from_takes_statistics_from_all_that_was_recorded(tmp_path: Path) 
 
 def test_learn_from_warns_of_damage_and_rejects_too_few_transitions(tmp_path: Path) -> None:
     path = log(tmp_path / "run") / "log_mcap" / "0000.mcap"
-    path.write_bytes(path.read_bytes()[:-3_000])
+    truncate(path, recording(), 50)
     with pytest.warns(UserWarning, match="ends in the middle of a record"):
         TDM("sawyer_reach", SMALL).learn_from(tmp_path / "run", updates=1)
     with (
