@@ -16,7 +16,8 @@ from recording_for_tests import CYCLE_NS, PARTS, STEPS, Part, discarding, messag
 from test_collector_pairing import GOALS, sample
 from test_live_learning import CONFIG, TASK, transition
 
-from tdm_ros.control.episodes import EpisodeMachine, Goals, Schedule
+from tdm_ros.control.episodes import EpisodeMachine
+from tdm_ros.control.goals import Goals, Schedule
 from tdm_ros.control.timeline import COMMANDED
 from tdm_ros.data.edit import Selection, trim
 from tdm_ros.data.log import LOG_FOLDER, TransitionLog, read_transitions

@@ -12,7 +12,8 @@ from power_cut_for_tests import room_for
 from recording_for_tests import CHANNELS
 from test_log_writer import TRANSITIONS, files_read, many, put
 
-from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult, Goals, Schedule
+from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
+from tdm_ros.control.goals import Goals, Schedule
 from tdm_ros.control.timeline import Mode
 from tdm_ros.data.log import LOG_FOLDER
 from tdm_ros.data.log_writer import LogWriter

@@ -13,11 +13,10 @@ from tdm_ros.control.episodes import (
     STATE_TRANSITIONS,
     EpisodeMachine,
     EpisodeResult,
-    Goals,
-    Schedule,
     StateTransition,
     Surroundings,
 )
+from tdm_ros.control.goals import Goals, Schedule
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, Timeline
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH, SCENES

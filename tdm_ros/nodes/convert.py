@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from rclpy.node import Node
 
 from tdm_ros.control.arm_io import ArmSample, JointOrder, SampleCheck
-from tdm_ros.control.episodes import KEPT
+from tdm_ros.control.goals import KEPT
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, check_announcement
 from tdm_ros.control.validation import LARGEST, printable
 from tdm_ros.data.log import discarded_of

@@ -17,7 +17,8 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from tdm_ros.bringup.terminal import LiveLine
-from tdm_ros.control.episodes import EpisodeMachine, Goals, Schedule, Surroundings
+from tdm_ros.control.episodes import EpisodeMachine, Surroundings
+from tdm_ros.control.goals import Goals, Schedule
 from tdm_ros.control.timeline import State
 from tdm_ros.control.validation import Rejections, printable
 from tdm_ros.live.run_record import RunRecord
