@@ -11,10 +11,14 @@
 #
 # Arguments of the demo:  make demo ARGS="duration_min:=10 seed:=3"     (their list: make args)
 # Another Python:         make demo PYTHON=python3.12
+# Another ROS 2:          make demo ROS_DISTRO=kilted   (jazzy, the default, or kilted; also test, build, args; .venv-kilted)
 
 PYTHON ?= python3
 ARGS ?=
-BIN := .venv/bin
+# Only from the command line: in a terminal where another ROS 2 is sourced, the environment has one, too.
+DISTRO := $(if $(filter command,$(firstword $(origin ROS_DISTRO))),$(ROS_DISTRO),jazzy)
+VENV := $(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO))
+BIN := $(VENV)/bin
 
 .PHONY: help demo test docs ros1 browser models test-intera lint build args clean
 .DEFAULT_GOAL := help
@@ -24,7 +28,7 @@ help:
 
 build:
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found: install it (Debian, Ubuntu: apt install python3 python3-venv python3-dev)."; exit 1; }
-	@$(PYTHON) tools/bootstrap.py
+	@$(PYTHON) tools/bootstrap.py $(DISTRO)
 
 demo: build
 	@$(BIN)/tdm_ros up sawyer_reach $(ARGS)
@@ -87,5 +91,5 @@ test-intera: build ros1
 	INTERA_TESTS=1 ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest test/intera $(ARGS)
 
 clean:
-	rm -rf .venv .venv-intera build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-kilted .venv-intera build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -not -path './runs/*' -prune -exec rm -rf {} +

@@ -14,24 +14,18 @@ SHARE = Path(get_package_share_directory("tdm_ros"))
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the arguments, RViz and robot_state_publisher as launch actions."""
+    """Return the arguments and RViz as launch actions."""
     return LaunchDescription([*declare_common(), OpaqueFunction(function=start)])
 
 
 def start(context: LaunchContext) -> list[Node]:
-    """Start RViz and robot_state_publisher, which publishes the frames of the arm.
+    """Start RViz; the node `scene` publishes the frames and the description of the arm.
 
     Raises
     ------
     RuntimeError
         If packages are missing; the text has the remedy.
     """
-    require(("rviz2", "robot_state_publisher"), "rviz:=true")
-    settings = node_settings(context)
-    description = {"robot_description": (SHARE / "urdf" / "sawyer.urdf").read_text()}
-    publisher = settings | {"parameters": [*settings["parameters"], description]}
+    require(("rviz2",), "rviz:=true")
     arguments = ["-d", str(SHARE / "config" / "sawyer.rviz")]
-    return [
-        Node(package="rviz2", executable="rviz2", name="rviz", arguments=arguments, **settings),
-        Node(package="robot_state_publisher", executable="robot_state_publisher", **publisher),
-    ]
+    return [Node(package="rviz2", executable="rviz2", name="rviz", arguments=arguments, **node_settings(context))]

@@ -275,6 +275,7 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def running(kind: Callable[[], Any]) -> Iterator[Stage]:
     """A node, until it is closed."""
     node = kind()
+    node.bring_up()
     try:
         yield Stage(node)
     finally:

@@ -232,7 +232,7 @@ def test_gazebo_is_started_or_it_is_said_what_to_install(
 
 
 def test_rviz_is_started_or_it_is_said_what_to_install() -> None:
-    if not {"rviz2", "robot_state_publisher"} <= INSTALLED:
+    if not {"rviz2"} <= INSTALLED:
         with pytest.raises(RuntimeError, match="rviz:=true needs the ROS packages"):
             described("rviz.launch.py")
         return

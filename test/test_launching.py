@@ -188,9 +188,9 @@ def test_line_for_another_terminal_is_printed(launched: Launch, monkeypatch: pyt
 def test_arm_ends_with_its_required_nodes_and_the_system_with_its_last_arm(launched: Launch) -> None:
     node = by_name(launched.include("fleet", arms="2"))
     first = launched.end(node("arm1/supervisor"))
-    assert first == {f"arm1/{name}" for name in ("arm", "policy", "planner", "collector")}
+    assert first == {f"arm1/{name}" for name in ("arm", "policy", "planner", "collector", "scene")}
     last = launched.end(node("arm2/arm"))
-    assert last == {"trainer", *(f"arm2/{name}" for name in ("supervisor", "policy", "planner", "collector"))}
+    assert last == {"trainer", *(f"arm2/{name}" for name in ("supervisor", "policy", "planner", "collector", "scene"))}
 
 
 def test_system_of_one_arm_ends_with_its_required_nodes(launched: Launch) -> None:

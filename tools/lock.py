@@ -1,6 +1,7 @@
 """Write requirements/*.lock: every distribution that set-up installs, with the hashes of its files.
 
-    python3 tools/lock.py            # after a change in requirements/ or constraints.txt
+    python3 tools/lock.py               # after a change in requirements/ or constraints.txt
+    python3 tools/lock.py ros_kilted    # only that of another ROS 2 distribution
 
 Needs Python 3.11, 3.12 and 3.13 on the PATH, each with its venv module, and a package registry. For each of them pip
 resolves the requirements twice, with the configuration of this machine and with none (then it uses PyPI), installs
@@ -32,6 +33,8 @@ LOCKS = {
     ],
 }
 """Arguments of pip by the name of the lock. A lock does not repeat the distributions of the locks before it."""
+OTHERS = {"ros_kilted": ["-r", "requirements/ros_kilted.txt"]}
+"""The same for ROS 2 distributions other than the first; each is installed in place of `ros`, after `setup`."""
 CUDA = re.compile(r"nvidia-|cuda-|triton$")
 """Distributions that only a torch with CUDA needs; they have their own lock."""
 HEAD = """\
@@ -50,23 +53,35 @@ def main() -> int:
             f"tools/lock.py needs Python {', '.join(PYTHONS)}; not on the PATH: {', '.join(missing)}", file=sys.stderr
         )
         return 1
-    found: Lock = {}
-    locks: dict[str, Lock] = {name: {} for name in (*LOCKS, "cuda")}
+    chosen = sys.argv[1:] or [*LOCKS, *OTHERS]
     with tempfile.TemporaryDirectory() as folder:
         pips = {version: list(make_pips(version, Path(folder) / version)) for version in PYTHONS}
-        for lock, wanted in LOCKS.items():
-            for version, name, release, hash_ in files(pips, wanted):
-                if name not in found:
-                    locks["cuda" if CUDA.match(name) else lock][name] = found[name] = (release, set(), set())
-                if found[name][0] != release:
-                    raise SystemExit(f"{name} is {found[name][0]} and {release}: pin it in constraints.txt")
-                found[name][1].add(hash_)
-                found[name][2].add(version)
+        pins = ROOT / "constraints.txt"
+        locks = resolve(pips, LOCKS, pins) if set(chosen) & {*LOCKS} else {}
+        for other in set(chosen) & {*OTHERS}:
+            own = Path(folder) / "constraints.txt"  # constraints.txt pins the packages of the first distribution
+            own.write_text("".join(line for line in pins.open() if not line.startswith(("ros-", "colcon-ros"))))
+            locks[other] = resolve(pips, {"setup": LOCKS["setup"], other: OTHERS[other]}, own)[other]
     for name, entries in locks.items():
         path = FOLDER / f"{name}.lock"
         path.write_text(HEAD.format(name) + "\n" + as_text(entries, read(path)))
         print(f"{path.relative_to(ROOT)}: {len(entries)} distributions")
     return 0
+
+
+def resolve(pips: dict, wanted: dict[str, list[str]], pins: Path) -> dict[str, Lock]:
+    """Return the locks, by name, and one for what a torch with CUDA needs."""
+    found: Lock = {}
+    locks: dict[str, Lock] = {name: {} for name in (*wanted, "cuda")}
+    for lock, arguments in wanted.items():
+        for version, name, release, hash_ in files(pips, arguments, pins):
+            if name not in found:
+                locks["cuda" if CUDA.match(name) else lock][name] = found[name] = (release, set(), set())
+            if found[name][0] != release:
+                raise SystemExit(f"{name} is {found[name][0]} and {release}: pin it in constraints.txt")
+            found[name][1].add(hash_)
+            found[name][2].add(version)
+    return locks
 
 
 def make_pips(version: str, folder: Path) -> Iterator[tuple[list[str], dict[str, str]]]:
@@ -81,11 +96,11 @@ def make_pips(version: str, folder: Path) -> Iterator[tuple[list[str], dict[str,
     yield pip, kept | {"PIP_CONFIG_FILE": os.devnull}
 
 
-def files(pips: dict, wanted: list[str]) -> Iterator[tuple[str, str, str, str]]:
+def files(pips: dict, wanted: list[str], pins: Path) -> Iterator[tuple[str, str, str, str]]:
     """Yield Python version, name, version and SHA-256 of every file that pip would install."""
     for version, configurations in pips.items():
         for pip, environ in configurations:
-            command = [*pip, "--dry-run", "--ignore-installed", "--report", "-", "-c", "constraints.txt", *wanted]
+            command = [*pip, "--dry-run", "--ignore-installed", "--report", "-", "-c", str(pins), *wanted]
             ran = subprocess.run(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, check=True)
             for entry in json.loads(ran.stdout)["install"]:
                 name = re.sub(r"[-_.]+", "-", entry["metadata"]["name"]).lower()

@@ -68,6 +68,8 @@ class Safeguards:
     def __init__(self, settings: SafeguardSettings, rate_hz: float) -> None:
         self.settings = settings
         self._rate_hz = rate_hz
+        self.suspended = ""
+        """Reason for which nothing may move the arm until it is cleared; "" without one."""
         self._start_s, self._ramp_s = -np.inf, settings.ramp_s
         self._moved_s = 0.0
         self._deadman_s = -np.inf
@@ -93,6 +95,8 @@ class Safeguards:
 
     def stop_reason(self, now_s: float) -> str:
         """Why the arm may not move now, or ""."""
+        if self.suspended:
+            return self.suspended
         if now_s < self._blocked_until_s:
             return self._blocked
         if not self.settings.deadman_required or now_s - self._deadman_s <= self.settings.deadman_timeout_s:

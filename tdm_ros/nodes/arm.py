@@ -13,7 +13,6 @@ import numpy as np
 import rclpy.task
 from geometry_msgs.msg import TwistStamped
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
@@ -24,7 +23,7 @@ from tdm_ros.control.arm_modes import ArmMode, ModeChange
 from tdm_ros.control.loop_timing import CycleStatistics, HostSteal, Pacer
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import Presses, TeleopSettings, twist_problem
-from tdm_ros.control.validation import Rejections, printable
+from tdm_ros.control.validation import printable
 from tdm_ros.drivers.intera.wire import Answer, Hello
 from tdm_ros.drivers.worker_arm import SawyerArm
 from tdm_ros.envs.sawyer_sim import SUBSTEPS
@@ -32,9 +31,8 @@ from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
 from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement, twist_of
-from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.node_runner import run
-from tdm_ros.nodes.parameters import ArmParameters, Declared, TeleopParameters
+from tdm_ros.nodes.node_runner import ManagedNode, run
+from tdm_ros.nodes.parameters import ArmParameters, TeleopParameters
 from tdm_ros.nodes.subscriptions import listen, other_publisher
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
@@ -43,6 +41,7 @@ from tdm_ros.robots.limiter import Limiter
 from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH
 
+INACTIVE = "the node arm is inactive"
 PROC_STAT = Path("/proc/stat")
 MESSAGES_S = 0.01
 """Minimum time for messages per cycle [s], even if the work of a cycle takes longer than its period."""
@@ -53,40 +52,58 @@ def proc_stat() -> str:
     return PROC_STAT.read_text() if PROC_STAT.exists() else ""
 
 
-class ArmNode(Node):
+class ArmNode(ManagedNode):
     """One single-threaded loop: handle messages until the deadline, then end the cycle."""
 
     def __init__(self) -> None:
-        super().__init__("arm")
-        given = self._given = Declared(self, ArmParameters).values
+        super().__init__("arm", ArmParameters)
+
+    def configure(self) -> None:
+        """Connect to the arm, which holds, and create publishers, subscriptions and services."""
+        given: ArmParameters = self._declared.values
+        self._given = given
         self.task = SAWYER_REACH[given.actuation]
-        self.rejections = Rejections(self.get_logger().warning)
         self.statistics = CycleStatistics()
         self._steal = HostSteal(proc_stat())
         self._run = secrets.token_hex(8)
         self._arm = make_arm(given, self)
+        self.resources.callback(self._arm.close)
         self._now_s: Callable[[], float] = getattr(self._arm, "now_s", time.monotonic)
         self._missing = ""
         self._mode_changes = 0
         self._logged_s: dict[tuple[ArmMode, ArmMode], float] = {}
         self._control = self._make_control(given)
+        self._control.safeguards.suspended = INACTIVE
         self._pacer = Pacer(1.0 / self.task.rate_hz, self._now_s())
         self._started_s = self._now_s()
         self._wall_ahead_s = time.time() - time.monotonic()
         self._states = self.create_publisher(ArmState, "arm_state", qos.STATE_HISTORY)
         self._joints = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
-        self._diagnostics = Diagnostics(self, self.rejections, self._values, timer=False)
         listen(self, Command, "command", self._on_command, qos.COMMAND, on_two=self._control.fault)
         listen(self, Episode, "episode", self._on_episode, qos.EPISODE, on_two=self._control.fault)
-        listen(self, Bool, "deadman", self._on_deadman, qos.COMMAND, on_two=self._on_two_deadmen)
-        listen(self, TwistStamped, "teleop/twist", self._on_twist, qos.TELEOP, on_two=self._on_two_drivers)
-        listen(self, Bool, "teleop/engaged", self._on_engaged, qos.TELEOP, on_two=self._on_two_drivers)
+        listen(self, Bool, "deadman", self._on_deadman, qos.EXTERNAL, on_two=self._on_two_deadmen)
+        listen(self, TwistStamped, "teleop/twist", self._on_twist, qos.EXTERNAL, on_two=self._on_two_drivers)
+        listen(self, Bool, "teleop/engaged", self._on_engaged, qos.EXTERNAL, on_two=self._on_two_drivers)
         if isinstance(self._arm, SawyerArm):
             self._announce_worker(self._arm.client.hello)
             self._presses = Presses()
             self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
             for name in ("enable", "reset", "stop"):
                 self.create_service(Trigger, f"~/{name}", self._service(getattr(self._arm.client, name)))
+
+    def activate(self) -> None:
+        """Let the arm be moved."""
+        self._control.safeguards.suspended = ""
+
+    def deactivate(self) -> None:
+        """Hold at once; states are still published."""
+        self._control.safeguards.suspended = INACTIVE
+        self._control.pass_time(self._now_s())
+
+    def publish_diagnostics(self) -> None:
+        """Publish by the timer while there is no cycle to do it in."""
+        if not self.configured:
+            super().publish_diagnostics()
 
     def _announce_worker(self, hello: Hello) -> None:
         """Log the interface to the robot, and the devices that it lacks."""
@@ -142,10 +159,6 @@ class ArmNode(Node):
         """Enter FAULT: the callback may have been executed in part."""
         self._control.fault(why)
 
-    def close(self) -> None:
-        """Leave the arm at rest."""
-        self._arm.close()
-
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Handle messages until the end of the cycle, or the expiry of the last command."""
         now_s = self._now_s()
@@ -176,7 +189,7 @@ class ArmNode(Node):
             slow = rate_hz < self._given.rate.warn_hz
             missing = f"missing on the robot: {self._missing}" if self._missing else ""
             warning = f"only {rate_hz:.1f} commands per second arrive in time" if slow else missing
-            self._diagnostics.publish(warning, report.fault)
+            self._diagnostics.publish(self.not_active() or warning, report.fault)
 
     def _watch_wall_clock(self) -> None:
         """Ages of commands are differences of wall-clock times: a jump of that clock is a fault of a real arm."""
@@ -200,7 +213,7 @@ class ArmNode(Node):
             answered=bool(report.answered),
             limited=bool(report.executed.limited),
             limiter=report.executed.layer,
-            hold_reason=report.hold_reason,
+            hold_reason=report.hold_reason if self.active or not report.hold_reason else INACTIVE,
             fault=report.fault,
             run=self._run,
             arm=self.get_namespace().strip("/"),
@@ -274,7 +287,8 @@ class ArmNode(Node):
         if problem := self._control.receive_engaged(bool(message.data), self._now_s()):
             self.rejections.reject(f"teleop/engaged: {problem}")
 
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
+        """Return the statistics of the cycle."""
         control = self._control
         return {
             "cycle": control.cycle,

@@ -10,13 +10,12 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose
 from numpy.typing import NDArray
-from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from visualization_msgs.msg import Marker, MarkerArray
 
+from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.control.validation import Rejections
 from tdm_ros.data.bag import BagFile, read_bag_file, remove_metadata, write_log_metadata
 from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC
 from tdm_ros.data.log_writer import LogChannel, LogWriter
@@ -33,17 +32,16 @@ from tdm_ros.nodes.convert import (
     to_announcement,
     to_transition,
 )
-from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.markers import point, shape
-from tdm_ros.nodes.node_runner import run
-from tdm_ros.nodes.parameters import CollectorParameters, Declared
+from tdm_ros.nodes.node_runner import ManagedNode, run
+from tdm_ros.nodes.parameters import CollectorParameters
 from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.types import LoggedTransition
 
 JOINTS_TOPIC, FRAMES_TOPIC, GOAL_TOPIC = "/joint_states", "/tf", "/goal_markers"
 HAND_FRAME = "hand"
-"""Not a link's name: that of the link may come from robot_state_publisher, and a frame has one parent."""
+"""Not the name of the link: that frame has its parent in /tf already, and a frame has one parent."""
 GOAL_M = 0.03
 GREEN = (0.1, 0.8, 0.2, 0.9)
 _FRAMES_TYPE = "tf2_msgs/msg/TFMessage"
@@ -51,7 +49,7 @@ _TRANSFORM = "geometry_msgs/msg/TransformStamped"
 
 
 def drawn_channels() -> list[LogChannel]:
-    """The topics of this module. TFMessage is written out here: PyPI has no tf2_msgs."""
+    """Return the channels for playback in RViz or Foxglove. TFMessage is written out: PyPI has no tf2_msgs."""
     frames = SEPARATOR.join(
         (
             "geometry_msgs/TransformStamped[] transforms\n",
@@ -67,14 +65,14 @@ def drawn_channels() -> list[LogChannel]:
 
 
 def joints_of(state: ArmState) -> bytes:
-    """A serialised `JointState`."""
+    """Return a serialised `JointState`."""
     message = JointState(name=state.joint_names, position=state.position, velocity=state.velocity, effort=state.effort)
     message.header = state.header
     return bytes(serialize_message(message))
 
 
 def frames_of(stamp: Time, hand: Pose) -> bytes:
-    """A serialised `TFMessage`: the hand in the base's frame."""
+    """Return a serialised `TFMessage`: the hand in the frame of the base."""
     at, turn = hand.position, hand.orientation
     parent, child = (name.encode() + b"\0" for name in (BASE_FRAME, HAND_FRAME))
     head = b"\x00\x01\x00\x00"
@@ -86,39 +84,43 @@ def frames_of(stamp: Time, hand: Pose) -> bytes:
 
 
 def goal_of(stamp: Time, goal_m: NDArray[np.float32]) -> bytes:
-    """A serialised `MarkerArray`: a ball at the goal, (3,) [m]."""
+    """Return a serialised `MarkerArray`: a ball at the goal, (3,) [m]."""
     ball = shape(stamp, "goal", 0, Marker.SPHERE, (GOAL_M,) * 3, GREEN)
     ball.pose.position = point(goal_m.astype(np.float64))
     return bytes(serialize_message(MarkerArray(markers=[ball])))
 
 
 REMEMBERED = 8
-"""Episodes whose goals are kept; two overlap at most."""
+"""Number of episodes whose goals are kept; at most two overlap."""
 ALARM_S = 30.0
-"""How long an error is shown that is over."""
+"""Time for which a past error is reported [s]."""
 
 
-class CollectorNode(Node):
-    """First to disk, then to the others: what was published is never lost."""
+class CollectorNode(ManagedNode):
+    """Writes a transition to disk, then publishes it: what was published is never lost."""
 
     def __init__(self) -> None:
-        super().__init__("collector")
-        given = Declared(self, CollectorParameters).values
+        super().__init__("collector", CollectorParameters)
+
+    def configure(self) -> None:
+        """Open the log, and create publisher and subscriptions."""
+        given: CollectorParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self.rejections = Rejections(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._episodes: dict[int, Announcement] = {}
         self._any_state = False
-        self._told_key: tuple[object, ...] = ()
+        self._announced_key: tuple[object, ...] = ()
         self._pairing = TransitionBuilder(self._episodes.get)
         self._described: dict[str, BagFile | None] = {}
+        self._not_recorded = 0
+        """States of a moving arm that were received while the node was inactive."""
         self._alarmed = "", 0.0
         self._log = self._open_log(Path(given.run_dir) / LOG_FOLDER)
+        self.resources.callback(self._close_log)
         self._logged = self._published = self._human = 0
         self._transitions = self.create_publisher(Transition, "transition", qos.TRANSITION)
         listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
         listen(self, ArmState, "arm_state", self._on_state, qos.STATE_HISTORY)
-        self._diagnostics = Diagnostics(self, self.rejections, self._values, problem=self._present_alarm)
 
     def _open_log(self, folder: Path) -> LogWriter:
         channels = [
@@ -135,25 +137,25 @@ class CollectorNode(Node):
         return log
 
     def _describe(self, path: Path) -> None:
-        """Remember what is in a file, in the log's thread: at the end there is no time to look into all of them."""
+        """Store the description of a file, in the log's thread: at the end there is no time to read all of them."""
         self._described[path.name] = read_bag_file(path)
 
     def _on_episode(self, message: Episode) -> None:
-        told, problem = to_announcement(self, message, self.task)
-        if told is None:
+        announced, problem = to_announcement(self, message, self.task)
+        if announced is None:
             self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        key = (*told.key(), told.discarded[-1:])
-        if key == self._told_key:
+        key = (*announced.key(), announced.discarded[-1:])
+        if key == self._announced_key:
             return
-        self._told_key = key
-        if told.episode:
-            self._episodes[told.episode] = told
+        self._announced_key = key
+        if announced.episode:
+            self._episodes[announced.episode] = announced
             for old in list(self._episodes)[:-REMEMBERED]:
                 del self._episodes[old]
         stamp_ns = nanoseconds(message.header.stamp)
-        if told.state == State.RUNNING:
-            self._log.write(GOAL_TOPIC, goal_of(message.header.stamp, told.goal), stamp_ns, flush=False)
+        if announced.state == State.RUNNING:
+            self._log.write(GOAL_TOPIC, goal_of(message.header.stamp, announced.goal), stamp_ns, flush=False)
         self._write(EPISODE_TOPIC, serialize_message(message), stamp_ns)
         self._log.sync_soon()
 
@@ -163,6 +165,9 @@ class CollectorNode(Node):
             self.rejections.reject(f"arm_state: {problem}")
             return
         self._any_state = True
+        if not self.active:
+            self._count_not_recorded(sample)
+            return
         if sample.source not in (Source.NONE, Source.SAFETY):
             self._log.write(JOINTS_TOPIC, joints_of(message), sample.stamp_ns, flush=False)
             self._log.write(FRAMES_TOPIC, frames_of(message.header.stamp, message.hand), sample.stamp_ns, flush=False)
@@ -172,6 +177,23 @@ class CollectorNode(Node):
             self.rejections.reject(
                 "transition of an episode that was never announced, or for other cycles", f"episode {sample.episode}"
             )
+
+    def activate(self) -> None:
+        """Begin to record."""
+        self._not_recorded = 0
+
+    def deactivate(self) -> None:
+        """Record the transition that waits for its successor, and sync the log; record no further one."""
+        self._record(self._pairing.flush())
+        self._log.sync_soon()
+
+    def _count_not_recorded(self, sample: ArmSample) -> None:
+        if sample.source in (Source.NONE, Source.SAFETY):
+            return
+        self._not_recorded += 1
+        if self._not_recorded == 1:
+            self.get_logger().error(self.problem())
+            self._diagnostics.publish()
 
     def _record(self, transition: LoggedTransition | None) -> None:
         if transition is None:
@@ -185,7 +207,7 @@ class CollectorNode(Node):
         self._published += 1
 
     def _write(self, topic: str, data: bytes, stamp_ns: int) -> bool:
-        """Whether a message is with the operating system now. One that is not yet is kept, and not published."""
+        """Return whether a message is written to the operating system; otherwise the log keeps it for later."""
         problem = self._log.problem
         try:
             self._log.write(topic, data, stamp_ns)
@@ -200,20 +222,28 @@ class CollectorNode(Node):
         return True
 
     def _alarm(self, sentence: str) -> None:
-        """Say at once, and for a while, what an operator has to know."""
+        """Report an error at once, and for `ALARM_S`."""
         self.get_logger().error(sentence)
         self._alarmed = sentence, time.monotonic() + ALARM_S
         self._diagnostics.publish()
 
-    def _present_alarm(self) -> str:
+    def problem(self) -> str:
+        """Return what is not recorded, or an error of the last `ALARM_S`; "" without one."""
+        if not self.configured:
+            return ""
+        if self._not_recorded and not self.active:
+            return f"NOT RECORDED: {self.not_active()}; the arm moves"
         if problem := self._log.problem:
             return f"NOT RECORDED: {problem}"
         sentence, until_s = self._alarmed
         return sentence if time.monotonic() < until_s else ""
 
-    def _values(self) -> dict[str, object]:
-        heard_all = self._any_state and bool(self._told_key)
-        ready = heard_all and self._transitions.get_subscription_count() > 0 and not self._log.problem
+    def values(self) -> dict[str, object]:
+        """Return whether the collector can record, and its counts."""
+        received_all = self._any_state and bool(self._announced_key)
+        ready = (
+            self.active and received_all and self._transitions.get_subscription_count() > 0 and not self._log.problem
+        )
         return {
             "ready": ready,
             "published": self._published,
@@ -223,11 +253,11 @@ class CollectorNode(Node):
             "segment": self._log.path.name,
             "first_segment": self._log.first,
             "lost": self._log.lost,
-            "alarm": self._present_alarm(),
+            "alarm": self.problem(),
         }
 
-    def close(self) -> None:
-        """Write the transition that still waits for its successor, finish the file, and describe it for rosbag2."""
+    def _close_log(self) -> None:
+        """Write the transition that waits for its successor, finish the file, and describe it for rosbag2."""
         try:
             self._record(self._pairing.flush())
         finally:

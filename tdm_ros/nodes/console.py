@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
 from geometry_msgs.msg import PoseStamped, TwistStamped
-from rclpy.node import Node
 from std_msgs.msg import Bool, ColorRGBA, String
 from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.console.console_state import EVENTS, SWITCHES, TRIGGERS, ConsoleState, NodeValues, OperatorRequest, Point
 from tdm_ros.control.timeline import Source
-from tdm_ros.control.validation import Rejections, check_vector, printable
+from tdm_ros.control.validation import check_vector, printable
 from tdm_ros.data.log import LOG_FOLDER
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, StateReader, to_announcement
-from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics
-from tdm_ros.nodes.node_runner import every, run
-from tdm_ros.nodes.parameters import NODES, ConsoleParameters, Declared
+from tdm_ros.nodes.diagnostics import TOPIC
+from tdm_ros.nodes.node_runner import ManagedNode, run
+from tdm_ros.nodes.parameters import NODES, ConsoleParameters
 from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.training.metrics import UNSCORED, read_metrics
@@ -43,14 +42,16 @@ ALONE_S = 5.0
 """A goal that stays is given up when no page has been open for so long [s]."""
 
 
-class ConsoleNode(Node):
+class ConsoleNode(ManagedNode):
     """Passes received messages to the page, and requests of the operator to the other nodes."""
 
     def __init__(self) -> None:
-        super().__init__("console")
-        given = Declared(self, ConsoleParameters).values
+        super().__init__("console", ConsoleParameters)
+
+    def configure(self) -> None:
+        """Start the web server, and create publishers, subscriptions and clients."""
+        given: ConsoleParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self.rejections = Rejections(self.get_logger().warning)
         self._run_dir = Path(given.run_dir)
         self._reader = StateReader(self.task)
         low, high = ([float(v) for v in corner] for corner in (self.task.goal.low, self.task.goal.high))
@@ -65,8 +66,6 @@ class ConsoleNode(Node):
         self._server = self._serve(given)
         self._subscribe()
         self._advertise()
-        self._diagnostics = Diagnostics(self, self.rejections, self._values, timer=False)
-        every(self, 1.0, self._look)
 
     def _serve(self, given: ConsoleParameters) -> Server | None:
         if importlib.util.find_spec("nicegui") is None:
@@ -79,6 +78,7 @@ class ConsoleNode(Node):
         except OSError as error:
             self.get_logger().warning(f"there is no page, the rest goes on: {given.host}:{given.port}: {error}")
             return None
+        self.resources.callback(server.close)
         print(f"open {server.address} in a browser", flush=True)
         return server
 
@@ -103,17 +103,29 @@ class ConsoleNode(Node):
     def _carry_out(self) -> None:
         """Do what a person asked for since the last time."""
         drive = self.console.take_drive()
+        if not self.active:
+            for request in self.console.take_requests():
+                self.console.note(f"{request.name}: not done, {self.not_active()}")
+            return
         if drive is not None and time.monotonic() - drive.received_s <= DRIVE_FRESH_S:
-            self._engaged = drive.engaged
             self._driven += drive.engaged
-            twist = TwistStamped()
-            twist.header.stamp = self.get_clock().now().to_msg()
-            twist.header.frame_id = BASE_FRAME
-            twist.twist.linear.x, twist.twist.linear.y, twist.twist.linear.z = drive.velocity_m_s
-            self._engagements.publish(Bool(data=drive.engaged))
-            self._twists.publish(twist)
+            self._drive(drive.engaged, drive.velocity_m_s)
         for request in self.console.take_requests():
             self._execute(request)
+
+    def _drive(self, engaged: bool, velocity_m_s: Point) -> None:
+        self._engaged = engaged
+        twist = TwistStamped()
+        twist.header.stamp = self.get_clock().now().to_msg()
+        twist.header.frame_id = BASE_FRAME
+        twist.twist.linear.x, twist.twist.linear.y, twist.twist.linear.z = velocity_m_s
+        self._engagements.publish(Bool(data=engaged))
+        self._twists.publish(twist)
+
+    def deactivate(self) -> None:
+        """Release the control of the arm; requests of the page are rejected."""
+        if self._engaged:
+            self._drive(False, (0.0, 0.0, 0.0))
 
     def _execute(self, request: OperatorRequest) -> None:
         if request.name in TRIGGERS:
@@ -225,6 +237,13 @@ class ConsoleNode(Node):
             if f"{its_space}/" == space or shared:
                 self._node_values.take(name, ((pair.key, pair.value) for pair in status.values))
 
+    def publish_diagnostics(self) -> None:
+        """Publish the diagnostics, with what is to be done once per second."""
+        if self.configured:
+            self._look()
+        else:
+            super().publish_diagnostics()
+
     def _look(self) -> None:
         """Once a second: what is on disk, what was refused, whether anybody looks on."""
         now_s = time.monotonic()
@@ -238,7 +257,8 @@ class ConsoleNode(Node):
         self.console.show(executed=dict(self._executed), values=dict(self._node_values.by_node), log=self._files())
         self._read_curve()
         gone = self._server is not None and not self._server.alive
-        self._diagnostics.publish(MISSING if self._server is None else "the page's server has ended" if gone else "")
+        without = MISSING if self._server is None else "the web server has ended" if gone else ""
+        self._diagnostics.publish(self.not_active() or without)
 
     def _files(self) -> tuple[tuple[str, int], ...]:
         folder = self._run_dir / LOG_FOLDER
@@ -255,7 +275,8 @@ class ConsoleNode(Node):
         self._metrics_size = size
         self.console.show(curve=tuple((row.robot_time_s / 60, 100 * row.final_distance, row.mode) for row in rows))
 
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
+        """Return the numbers of pages and of driven messages."""
         return {
             "pages": self.console.pages,
             "engaged": self._engaged,
@@ -263,11 +284,6 @@ class ConsoleNode(Node):
             "keeps_goal": self.console.keep_goal,
             "port": self._server.port if self._server is not None else 0,
         }
-
-    def close(self) -> None:
-        """Let go, and close the page."""
-        if self._server is not None:
-            self._server.close()
 
 
 def colour_of(colour: ColorRGBA) -> str:

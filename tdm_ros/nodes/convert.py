@@ -24,7 +24,7 @@ from tdm_ros.types import CycleRange, LoggedTransition, check_identity
 
 SEPARATOR = "\n" + "=" * 80 + "\n"
 _FIELD = re.compile(r"^\s*(?:([A-Za-z]\w*)/(?:msg/)?)?([A-Z]\w*)(?:\[[^\]]*\])?\s+\w")
-"""A field of another message: the package, where it is another one, and the name."""
+"""A field whose type is a message: its package, if that is another one, and its name."""
 
 
 def _text(package: str, name: str) -> str:
@@ -32,7 +32,7 @@ def _text(package: str, name: str) -> str:
 
 
 def definition(type_name: str) -> str:
-    """Text of ``package/msg/Name`` followed by those of all types that it uses.
+    """Return the text of ``package/msg/Name`` and of all types that it uses.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def definition(type_name: str) -> str:
     package, _, name = type_name.split("/")
     parts = [_text(package, name)]
     known = [(package, name)]
-    for (within, _), text in zip(known, parts, strict=False):  # both grow while we read them
+    for (within, _), text in zip(known, parts, strict=False):  # both grow during the loop
         for line in text.splitlines():
             if match := _FIELD.match(line):
                 used = match.group(1) or within, match.group(2)
@@ -58,31 +58,31 @@ BASE_FRAME = "base"
 SOURCES = frozenset(int(source) for source in Source)
 GOAL_MAX_AGE_S = 5.0
 EPISODE_MAX_AGE_S = 2.0
-"""The supervisor repeats itself four times a second: what is older was not said by it."""
+"""The supervisor publishes four times per second: an older announcement is not current."""
 
 
 def floats(values: ArrayLike) -> array.array[float]:
-    """A float32[] field: message setters want exactly this type and check it only in tests."""
+    """Return values for a float32[] field: message setters need exactly this type and check it only in tests."""
     return array.array("f", np.asarray(values, np.float32).tobytes())
 
 
 def doubles(values: ArrayLike) -> array.array[float]:
-    """A float64[] field."""
+    """Return values for a float64[] field."""
     return array.array("d", np.asarray(values, np.float64).tobytes())
 
 
 def nanoseconds(stamp: Time) -> int:
-    """A stamp as one number [ns]; 0 for one before 1970, which no log can hold."""
+    """Return a stamp as one number [ns]; 0 for one before 1970, which no log can store."""
     return max(int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec), 0)
 
 
 def to_stamp(ns: int) -> Time:
-    """A number [ns] as a stamp."""
+    """Return a number [ns] as a stamp."""
     return Time(sec=int(ns // 1_000_000_000), nanosec=int(ns % 1_000_000_000))
 
 
 class StateReader:
-    """Turns `ArmState` messages into checked samples with the joints in our order.
+    """Converts `ArmState` messages into checked samples with the joints in the order of the task.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class StateReader:
         self._check = SampleCheck(JointOrder(task.action.names), task.action.size)
 
     def read(self, message: ArmState) -> tuple[ArmSample | None, str]:
-        """Return the sample and "", or None and why the state cannot be used."""
+        """Return the sample and "", or None and the reason why the state cannot be used."""
         hand = message.hand.position
         point = np.array([hand.x, hand.y, hand.z])
         action = np.array(message.executed_action, np.float32)
@@ -124,12 +124,12 @@ class StateReader:
 
 
 def age_s(node: Node, stamp: Time) -> float:
-    """How long ago a stamp was, on the node's ROS clock [s]; negative in the future."""
+    """Return the age of a stamp on the node's ROS clock [s]; negative in the future."""
     return float(node.get_clock().now().nanoseconds - nanoseconds(stamp)) * 1e-9
 
 
 def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Announcement | None, str]:
-    """Return what the supervisor announced and "", or None and why it cannot be used."""
+    """Return the announcement of the supervisor and "", or None and the reason why it cannot be used."""
     if message.task != task.fingerprint:
         return None, "another task"
     if len(message.discarded_run) > KEPT:
@@ -140,7 +140,7 @@ def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Annou
         state, mode = State(message.state), Mode(message.mode)
     except ValueError:
         return None, "unknown state or mode"
-    told = Announcement(
+    announced = Announcement(
         state,
         mode,
         int(message.episode),
@@ -153,27 +153,27 @@ def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Annou
         tuple(one for one in discarded_of(message) if isinstance(one, CycleRange)),
         message.goal_id,
     )
-    problem = check_announcement(told, task)
-    return (None, problem) if problem else (told, "")
+    problem = check_announcement(announced, task)
+    return (None, problem) if problem else (announced, "")
 
 
-def to_episode(told: Announcement, task: TaskSpec, stamp: Time) -> Episode:
-    """The message of an announcement."""
+def to_episode(announced: Announcement, task: TaskSpec, stamp: Time) -> Episode:
+    """Return the message of an announcement."""
     message = Episode(
-        state=int(told.state),
-        mode=int(told.mode),
-        episode=int(told.episode),
-        start_cycle=int(told.start_cycle),
-        length=int(told.length),
-        goal=floats(told.goal),
-        goal_id=told.goal_id,
-        exploration=float(told.exploration),
-        progress=float(told.progress),
+        state=int(announced.state),
+        mode=int(announced.mode),
+        episode=int(announced.episode),
+        start_cycle=int(announced.start_cycle),
+        length=int(announced.length),
+        goal=floats(announced.goal),
+        goal_id=announced.goal_id,
+        exploration=float(announced.exploration),
+        progress=float(announced.progress),
         task=task.fingerprint,
-        reason=told.reason,
-        discarded_run=[cycles.run for cycles in told.discarded],
-        discarded_from_cycle=[cycles.begin for cycles in told.discarded],
-        discarded_to_cycle=[cycles.end for cycles in told.discarded],
+        reason=announced.reason,
+        discarded_run=[cycles.run for cycles in announced.discarded],
+        discarded_from_cycle=[cycles.begin for cycles in announced.discarded],
+        discarded_to_cycle=[cycles.end for cycles in announced.discarded],
     )
     message.header.stamp = stamp
     message.header.frame_id = BASE_FRAME
@@ -181,7 +181,7 @@ def to_episode(told: Announcement, task: TaskSpec, stamp: Time) -> Episode:
 
 
 def to_transition(logged: LoggedTransition, task: TaskSpec) -> Transition:
-    """The message of a transition."""
+    """Return the message of a transition."""
     step = logged.step
     message = Transition(
         cycle=int(logged.cycle),
@@ -220,15 +220,15 @@ SUBGOAL_STATUS = {
         "CANCELED",
     )
 }
-"""What each number of `Subgoal.status` is called."""
+"""Name of each value of `Subgoal.status`."""
 
 
 BOXES = 100
-"""Largest number of boxes that a `KeepOut` may have."""
+"""Largest number of boxes in a `KeepOut`."""
 
 
 def boxes_of(message: KeepOut) -> tuple[Any, str]:
-    """The boxes of a message, (K, 2, 3) [m], and "", or None and why they cannot be used."""
+    """Return the boxes of a message, (K, 2, 3) [m], and "", or None and the reason why they cannot be used."""
     if message.header.frame_id not in ("", BASE_FRAME):
         return None, f"boxes must be in frame {BASE_FRAME}"
     if len(message.low) != len(message.high):
@@ -243,7 +243,7 @@ def boxes_of(message: KeepOut) -> tuple[Any, str]:
 
 
 def twist_of(message: Any) -> tuple[Any, str]:
-    """The velocity of a `TwistStamped`, (6,) [m/s, rad/s], and "", or None and why it cannot be used."""
+    """Return the velocity of a `TwistStamped`, (6,) [m/s, rad/s], and "", or None and why it cannot be used."""
     if message.header.frame_id not in ("", BASE_FRAME):
         return None, f"frame must be {BASE_FRAME}"
     linear, angular = message.twist.linear, message.twist.angular
@@ -251,11 +251,9 @@ def twist_of(message: Any) -> tuple[Any, str]:
 
 
 def goal_of(node: Node, message: Any) -> tuple[Any, str]:
-    """The point of a `PoseStamped` goal, (3,) [m], and "", or None and why not. A stamp of zero means now."""
+    """Return the point of a `PoseStamped`, (3,) [m] in its frame, and "", or None and why not. Stamp zero means now."""
     stamp = nanoseconds(message.header.stamp)
     if stamp and not abs(age_s(node, message.header.stamp)) <= GOAL_MAX_AGE_S:
         return None, "stamp too old or in the future"
-    if message.header.frame_id not in ("", BASE_FRAME):
-        return None, f"goal must be in frame {BASE_FRAME}, got {printable(message.header.frame_id)}"
     point = message.pose.position
     return np.array([point.x, point.y, point.z]), ""

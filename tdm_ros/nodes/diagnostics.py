@@ -10,55 +10,42 @@ from rclpy.node import Node
 
 from tdm_ros.control.validation import Rejections
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.node_runner import every
 
 TOPIC = "/diagnostics"
 PATIENCE = 3
-"""Publications, one per second, without /clock after which a node that uses simulated time says so."""
+"""Publications, one per second, without /clock after which a node that uses simulated time reports it."""
 
 
 class Diagnostics:
-    """Publishes a node's values and the counts of what it rejected.
+    """Publisher of a node's values and of the counts of its rejected inputs.
 
     Parameters
     ----------
     node : Node
     rejections : Rejections
     values : callable
-        Gives the present values: flat, key -> number or text.
-    timer : bool
-        Publish by a timer each second; False: the node calls `publish` itself.
+        Returns the present values: flat, key -> number or text.
     problem : callable
-        Gives what is wrong with the node now, for the level ERROR; "" while nothing is.
+        Returns the present problem of the node, for the level ERROR; "" without one.
     """
 
     def __init__(
-        self,
-        node: Node,
-        rejections: Rejections,
-        values: Callable[[], Mapping[str, Any]],
-        timer: bool = True,
-        problem: Callable[[], str] = lambda: "",
+        self, node: Node, rejections: Rejections, values: Callable[[], Mapping[str, Any]], problem: Callable[[], str]
     ) -> None:
         self._node, self._rejections, self._values, self._problem = node, rejections, values, problem
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, qos.DIAGNOSTICS)
         self._rejected_before = 0
-        self._silent = 0
-        if timer:
-            every(node, 1.0, self.publish)
+        self._without_clock = 0
 
     def publish(self, warning: str = "", error: str = "") -> None:
-        """Publish now; the level is ERROR with an error, WARN with a warning or rejections since the last time."""
+        """Publish now; the level is ERROR with an error, WARN with a warning or rejected inputs since the last time."""
         error = error or self._problem() or self._without_time()
         rejected = self._rejections.total
         fresh, self._rejected_before = rejected > self._rejected_before, rejected
         values = dict(self._values()) | {f"rejected: {why}": n for why, n in sorted(self._rejections.counts.items())}
+        level = DiagnosticStatus.WARN if warning or fresh else DiagnosticStatus.OK
         status = DiagnosticStatus(
-            level=DiagnosticStatus.ERROR
-            if error
-            else DiagnosticStatus.WARN
-            if warning or fresh
-            else DiagnosticStatus.OK,
+            level=DiagnosticStatus.ERROR if error else level,
             name=self._node.get_fully_qualified_name(),
             message=error or warning or (f"{rejected} inputs rejected" if rejected else "ok"),
             hardware_id="tdm_ros",
@@ -69,20 +56,20 @@ class Diagnostics:
         self._publisher.publish(array)
 
     def _without_time(self) -> str:
-        """Say, and log once, that simulated time was asked for and nobody publishes it."""
+        """Return, and log once, that simulated time is requested and not published; "" otherwise."""
         clock = self._node.get_clock()
         if not clock.ros_time_is_active or clock.now().nanoseconds > 0:
-            self._silent = 0
+            self._without_clock = 0
             return ""
-        self._silent += 1
-        problem = "use_sim_time is true, and nothing publishes /clock: start what does, or leave use_sim_time out"
-        if self._silent == PATIENCE:
+        self._without_clock += 1
+        problem = "use_sim_time is true, and nothing publishes /clock: start the simulator, or omit use_sim_time"
+        if self._without_clock == PATIENCE:
             self._node.get_logger().error(problem)
-        return problem if self._silent >= PATIENCE else ""
+        return problem if self._without_clock >= PATIENCE else ""
 
 
 def values_of(array: DiagnosticArray, name: str) -> dict[str, str] | None:
-    """The values of the node with the fully qualified ``name``, or None if the message is not about it."""
+    """Return the values of the node with the fully qualified ``name``; None if the message has none of it."""
     for status in array.status:
         if status.name == name:
             return {pair.key: pair.value for pair in status.values}

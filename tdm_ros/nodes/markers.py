@@ -1,7 +1,7 @@
-"""Markers for RViz: plan and keep-outs, reachability, and the goal to drag.
+"""Markers for RViz: plan and keep-outs, reachability, and the interactive marker of the goal.
 
-It speaks the topics of ROS's `interactive_markers` (``<name>/update``, ``<name>/feedback`` and the service
-``<name>/get_interactive_markers``), of which only this little is needed.
+The latter implements the part of ROS's `interactive_markers` protocol that it needs: ``<name>/update``,
+``<name>/feedback`` and the service ``<name>/get_interactive_markers``.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from tdm_ros.nodes.convert import BASE_FRAME
 from tdm_ros.nodes.node_runner import every
 from tdm_ros.nodes.subscriptions import listen
 
-KNOT_M, WAY_M = 0.03, 0.008
+KNOT_M, PATH_M = 0.03, 0.008
 RED, WHITE = (0.8, 0.2, 0.2, 0.35), (0.9, 0.9, 0.9, 0.8)
 
 
 def colour_of(miss: float, acceptable: float) -> tuple[float, float, float, float]:
-    """Green where a subgoal is expected to be met, over yellow to red where it would just not do any more."""
+    """Colour of a predicted miss: green for 0, yellow, then red from ``acceptable`` on."""
     part = float(np.clip(miss / acceptable, 0.0, 1.0)) if np.isfinite(miss) else 1.0
     return (min(2 * part, 1.0), min(2 - 2 * part, 1.0), 0.1, 1.0)
 
@@ -46,20 +46,20 @@ def colour_of(miss: float, acceptable: float) -> tuple[float, float, float, floa
 def markers(
     hand_m: ArrayLike, knots_m: ArrayLike, miss_m: Sequence[float], acceptable_m: float, boxes_m: ArrayLike, stamp: Time
 ) -> MarkerArray:
-    """A plan and its keep-outs as markers; each array replaces all that came before.
+    """Return a plan and its keep-outs as markers; each array replaces all earlier ones.
 
     Parameters
     ----------
     hand_m : (3,) [m]
-        Where the plan begins.
+        Start of the plan.
     knots_m : (n, 3) [m]
-        Its subgoals; n is 0 where there is no plan.
+        Its subgoals; n = 0 without a plan.
     miss_m : (n,) [m]
-        Predicted miss of each.
+        Predicted distance from each subgoal.
     acceptable_m : float
-        Miss with which a plan would just not do [m].
+        Largest distance of an acceptable plan [m].
     boxes_m : (K, 2, 3) [m]
-        Lower and upper corners of the keep-outs; those without end are cut.
+        Lower and upper corners of the keep-outs; infinite ones are clipped.
     stamp : Time
     """
     made = [shape(stamp, "clear", 0, Marker.CUBE, (1, 1, 1), WHITE)]
@@ -74,14 +74,14 @@ def markers(
         ball.pose.position = point(knot)
         made.append(ball)
     if len(knots):
-        way = shape(stamp, "way", 0, Marker.LINE_STRIP, (WAY_M, 0, 0), WHITE)
-        way.points = [point(at) for at in [np.asarray(hand_m, np.float64), *knots]]
-        made.append(way)
+        path = shape(stamp, "path", 0, Marker.LINE_STRIP, (PATH_M, 0, 0), WHITE)
+        path.points = [point(at) for at in [np.asarray(hand_m, np.float64), *knots]]
+        made.append(path)
     return MarkerArray(markers=made)
 
 
 def shape(stamp: Time, space: str, number: int, kind: int, size: ArrayLike, colour: tuple[float, ...]) -> Marker:
-    """A marker in frame base, of a size (3,) [m] and a colour (r, g, b, opacity), each in [0, 1]."""
+    """Return a marker in frame base, with size (3,) [m] and colour (r, g, b, opacity), each in [0, 1]."""
     marker = Marker(ns=space, id=number, type=kind, action=Marker.ADD)
     marker.header.stamp = stamp
     marker.header.frame_id = BASE_FRAME
@@ -91,19 +91,26 @@ def shape(stamp: Time, space: str, number: int, kind: int, size: ArrayLike, colo
     return marker
 
 
+def in_frame(array: MarkerArray, frame: str) -> MarkerArray:
+    """Return markers with their poses in a frame of this name."""
+    for marker in array.markers:
+        marker.header.frame_id = frame
+    return array
+
+
 def point(values: NDArray[np.float64]) -> Point:
-    """A place, (3,) [m], as a message."""
+    """Return a position, (3,) [m], as a message."""
     return Point(x=float(values[0]), y=float(values[1]), z=float(values[2]))
 
 
 CELLS = 24
 RED_M = 0.2
-"""Expected distance at which a square is red [m]; green is at the goal."""
+"""Predicted distance from which a square is red [m]; 0 is green."""
 THICK_M, OPACITY = 0.002, 0.5
 
 
 def reach_markers(goals_m: NDArray[np.float64], distance_m: NDArray[np.float64], stamp: Time) -> MarkerArray:
-    """A square for each of the goals (N, 3) [m], in the colour of the expected distance (N,) [m]."""
+    """Return a square per goal (N, 3) [m], in the colour of the predicted distance (N,) [m]."""
     width_m, depth_m = (np.ptp(goals_m[:, axis]) / (CELLS - 1) for axis in (0, 1))
     plane = shape(stamp, "reachability", 0, Marker.CUBE_LIST, (width_m, depth_m, THICK_M), WHITE)
     plane.points = [point(goal) for goal in goals_m]
@@ -116,25 +123,27 @@ def reach_markers(goals_m: NDArray[np.float64], distance_m: NDArray[np.float64],
 NAME = "goal"
 KEEP_ALIVE_S = 0.5
 HELD_S = 5.0
-"""An RViz that was last heard so long ago holds the marker no more: it may be gone."""
+"""Time without feedback after which the marker counts as released: RViz may have been closed [s]."""
 SCALE_M, BALL_M = 0.15, 0.04
 YELLOW = (1.0, 0.8, 0.1, 0.9)
 HALF = float(np.sqrt(0.5))
 AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 0.0, 1.0), "z": (0.0, 1.0, 0.0)}
-"""A control moves along its own x: the vector part of the quaternion that turns x to each axis, before scaling."""
+"""Vector part, before scaling, of the quaternion that rotates x to each axis: a control moves along its own x."""
 
 
 class GoalMarker:
-    """The marker of one goal.
+    """Interactive marker of the goal.
 
     Parameters
     ----------
     node : Node
-        Whose namespace it is in; publishes ``goal`` when a person lets the marker go.
+        Publishes ``goal`` when the operator releases the marker.
+    frame : str
+        Frame of the marker.
     """
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, node: Node, frame: str) -> None:
+        self._node, self._frame = node, frame
         self._seq = 0
         self._at_m: NDArray[np.float64] = np.zeros(3)
         self._dragged_s = -math.inf
@@ -145,13 +154,13 @@ class GoalMarker:
         every(node, KEEP_ALIVE_S, lambda: self._publish(InteractiveMarkerUpdate.KEEP_ALIVE))
 
     def move(self, at_m: NDArray[np.float64]) -> None:
-        """Show the goal, (3,) [m] in frame base; a marker that is being dragged stays in the person's hand."""
+        """Show the goal, (3,) [m] in frame base, unless the operator drags the marker."""
         if self._dragged or np.array_equal(at_m, self._at_m):
             return
         self._at_m = np.array(at_m, np.float64)
         self._seq += 1
         pose = InteractiveMarkerPose(name=NAME)
-        pose.header.frame_id = BASE_FRAME
+        pose.header.frame_id = self._frame
         pose.pose = self._marker().pose
         self._publish(InteractiveMarkerUpdate.UPDATE, [pose])
 
@@ -169,24 +178,25 @@ class GoalMarker:
         return response
 
     def _on_feedback(self, message: InteractiveMarkerFeedback) -> None:
-        """Ask for a goal where the marker is let go."""
-        if message.marker_name != NAME:
+        """Publish the position at which the operator releases the marker as the goal."""
+        if message.marker_name != NAME or not getattr(self._node, "active", True):
             return
         if message.event_type in (InteractiveMarkerFeedback.MOUSE_DOWN, InteractiveMarkerFeedback.POSE_UPDATE):
             self._dragged_s = time.monotonic()
         elif message.event_type == InteractiveMarkerFeedback.MOUSE_UP and self._dragged:
             self._dragged_s = -math.inf
             goal = PoseStamped(pose=message.pose)
-            goal.header.frame_id = message.header.frame_id or BASE_FRAME
+            goal.header.frame_id = message.header.frame_id or self._frame
             goal.header.stamp = self._node.get_clock().now().to_msg()
             self._goals.publish(goal)
 
     def _marker(self) -> InteractiveMarker:
         marker = InteractiveMarker(name=NAME, description="goal", scale=SCALE_M)
-        marker.header.frame_id = BASE_FRAME
+        marker.header.frame_id = self._frame
         marker.pose.position = point(self._at_m)
         marker.pose.orientation.w = 1.0
         ball = shape(self._node.get_clock().now().to_msg(), "goal", 0, Marker.SPHERE, (BALL_M,) * 3, YELLOW)
+        ball.header.frame_id = self._frame
         anywhere = InteractiveMarkerControl(
             name="anywhere", interaction_mode=InteractiveMarkerControl.MOVE_3D, always_visible=True, markers=[ball]
         )

@@ -1,4 +1,4 @@
-"""Start, loop and end of every node, and error handling of callbacks: an error is counted, the arm holds."""
+"""Start, lifecycle, loop and end of every node, and error handling of callbacks: an error is counted, the arm holds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import rclpy
+from lifecycle_msgs.srv import ChangeState
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor, TimeoutException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from rclpy.timer import Timer
@@ -23,13 +26,15 @@ from tdm_ros.bringup.starting import report
 from tdm_ros.control.validation import Rejections
 from tdm_ros.drivers.intera.output import never_wait, reader_has_ended
 from tdm_ros.files import IN_USE_STATUS, FolderInUseError
+from tdm_ros.nodes.diagnostics import Diagnostics
+from tdm_ros.nodes.parameters import Declared
 
 STUCK_S, QUIET_S = 5.0, 1.0
-"""An error of the node's own loop or timer that has come again for so long, never this long apart, is raised [s]."""
+"""An error of the node's own loop or timer that repeats for this long, at intervals below QUIET_S, is raised [s]."""
 
 
 class Guard:
-    """Reports errors to a node; one that does not stop to occur is raised.
+    """Reports errors to a node; one that repeats without end is raised.
 
     Parameters
     ----------
@@ -47,13 +52,13 @@ class Guard:
     def failed(self, place: str, error: Exception, own: bool = True, by_itself: bool = False) -> None:
         """Count and log an error and, if it is in an own callback of the node, let the node hold.
 
-        ``by_itself``: no message is the cause, it comes from a timer or the node's loop.
+        ``by_itself``: no message is the cause; the error comes from a timer or the node's loop.
 
         Raises
         ------
         Exception
-            The error, if it came by itself and does not stop for `STUCK_S`, another process writes our folder, or ROS
-            is shut down.
+            The error, if it came by itself and repeats for `STUCK_S`, another process writes our folder, or ROS is shut
+            down.
         """
         if isinstance(error, FolderInUseError) or not rclpy.ok(context=self._node.context):
             raise error
@@ -66,12 +71,12 @@ class Guard:
                 raise error
         self._rejections.failed(place, error)
         hold = getattr(self._node, "on_callback_error", None)
-        if own and hold is not None:
+        if own and hold is not None and getattr(self._node, "configured", True):
             hold(f"an error in {place}: {type(error).__name__}: {error}")
 
 
 class GuardedExecutor(SingleThreadedExecutor):
-    """Executor of one node that goes on after an error in a callback.
+    """Executor of one node that continues after an error in a callback.
 
     Parameters
     ----------
@@ -101,14 +106,14 @@ class GuardedExecutor(SingleThreadedExecutor):
 
 
 def _release(entity: Any) -> None:
-    """Let an entity be waited for again: where a message cannot be taken, rclpy does not."""
+    """Make an entity ready to be waited for again; rclpy does not where a message cannot be taken."""
     if getattr(entity, "_executor_event", False):
         entity._executor_event = False
         entity.callback_group.ending_execution(entity)
 
 
 def place_of(entity: Any) -> str:
-    """What a callback belongs to: its topic or service, else its name."""
+    """Topic or service of a callback, else its name."""
     for name in ("topic_name", "service_name", "srv_name"):
         if found := getattr(entity, name, ""):
             return str(found)
@@ -118,20 +123,20 @@ def place_of(entity: Any) -> str:
 
 try:
     from rclpy._rclpy_pybind11 import RCLError
-except ImportError:  # its place is not part of rclpy's promises
+except ImportError:  # its place is not part of rclpy's public interface
     RCLError = RuntimeError
 
 IDLE_S = 0.1
 """Longest time in one wait, and so the time after which a signal is noticed."""
 READER_S = 1.0
-"""Time between two looks at whether somebody reads what a node prints: who started it may have been killed."""
+"""Time between two checks that a process reads the output of the node: its parent may have been killed."""
 
 
 class StopSignal:
     """SIGINT, SIGTERM and SIGHUP as a flag, so that nothing stops half-way; during start-up an exception.
 
-    An exception may be swallowed by what is just being imported: the flag counts. SIGHUP stays ignored where it was
-    (nohup); SIGINT does not: a shell lets what it starts in the background ignore it, and launch stops nodes by it.
+    A module that is being imported may swallow an exception: the flag counts. SIGHUP stays ignored where it was
+    (nohup); SIGINT does not: a shell starts background processes with SIGINT ignored, and launch stops nodes by it.
     """
 
     def __init__(self) -> None:
@@ -142,7 +147,7 @@ class StopSignal:
                 signal.signal(number, self._on_signal)
 
     def look_for_the_reader(self) -> None:
-        """Ask for the end when nobody is left who could read what is printed."""
+        """Request the end when no process is left that reads the output."""
         self.requested |= reader_has_ended()
 
     def started(self) -> None:
@@ -156,21 +161,209 @@ class StopSignal:
 
 
 def spin_idle(executor: SingleThreadedExecutor) -> None:
-    """Handle what is there, or wait a little for it: the loop of a node that only reacts."""
+    """Execute one callback, or wait for one for `IDLE_S`: the loop of a node that only reacts."""
     executor.spin_once(timeout_sec=IDLE_S)
 
 
-def every(node: Node, seconds: float, call: Callable[[], object]) -> None:
-    """Call something again and again, on the steady clock: a simulation that is paused must not stop it [s]."""
-    node.create_timer(seconds, call, clock=Clock(clock_type=ClockType.STEADY_TIME))
+def every(node: Node, seconds: float, call: Callable[[], object]) -> Timer:
+    """Call periodically, on the steady clock [s]: a paused simulation must not stop it."""
+    return node.create_timer(seconds, call, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+
+Result = TypeVar("Result")
+
+
+class ManagedNode(LifecycleNode):
+    """Lifecycle node that configures and activates itself, unless the parameter `autostart` is false.
+
+    A subclass creates its publishers, subscriptions, timers and services in `configure`; cleanup, shutdown and an error
+    destroy them. Other resources it adds to ``resources`` when it acquires them. It acts only while ``active``.
+
+    Parameters
+    ----------
+    name : str
+    parameters : type
+        Dataclass of `tdm_ros.nodes.parameters`.
+    """
+
+    def __init__(self, name: str, parameters: type[Any]) -> None:
+        super().__init__(name)
+        self._declared: Declared[Any] = Declared(self, parameters)
+        self.rejections = Rejections(self.get_logger().warning)
+        self.active = self.configured = False
+        self.resources = ExitStack()
+        self._error: Exception | None = None
+        self._brings_up = False
+        self._diagnostics = Diagnostics(self, self.rejections, self._all_values, self.problem)
+        every(self, 1.0, self.publish_diagnostics)
+        self._permanent: set[Any] | None = None
+        """Publishers and so on that are not `configure`'s; None while it has made none."""
+        self._reject_invalid_transitions()
+
+    def configure(self) -> None:
+        """Create publishers and subscriptions, and acquire resources."""
+
+    def activate(self) -> None:
+        """Begin to act; ``active`` is true already."""
+
+    def deactivate(self) -> None:
+        """Stop to act, and keep what the node has; ``active`` is false already."""
+
+    def problem(self) -> str:
+        """Return the present problem of the node, for its diagnostics; "" without one."""
+        return ""
+
+    def values(self) -> Mapping[str, object]:
+        """Return the values of a configured node for its diagnostics."""
+        return {}
+
+    def frame(self, name: str) -> str:
+        """Return the name of a frame of this arm as others know it, with the prefix."""
+        prefix, namespace = self._declared.values.frame_prefix, self.get_namespace().strip("/")
+        return (f"{namespace}/" if namespace else "") + name if prefix == "auto" else prefix + name
+
+    def bring_up(self) -> None:
+        """Configure and activate, unless `autostart` is false.
+
+        Raises
+        ------
+        Exception
+            The error of the transition that failed.
+        """
+        if not self._declared.values.autostart:
+            self.get_logger().info(
+                f"autostart is false: ros2 lifecycle set {self.get_fully_qualified_name()} configure"
+            )
+            return
+        self._brings_up = True  # the log has the end of it
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                raise self._error or RuntimeError(f"{self.get_name()} is not brought up: its transition failed")
+            self._brings_up = False
+
+    def publish_diagnostics(self) -> None:
+        """Publish the diagnostics, once per second."""
+        self._diagnostics.publish(self.not_active())
+
+    def not_active(self) -> str:
+        """Return that the node is not active, and the remedy; "" if it is."""
+        state = self._state_machine.current_state[1]
+        remedy = {"unconfigured": "configure", "inactive": "activate"}.get(state, "")
+        command = f": ros2 lifecycle set {self.get_fully_qualified_name()} {remedy}" if remedy else ""
+        return "" if self.active else f"the node is {state}{command}"
+
+    def _all_values(self) -> dict[str, object]:
+        lifecycle = {"active": self.active, "lifecycle": self._state_machine.current_state[1]}
+        return {**lifecycle, **(self.values() if self.configured else {})}
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Create and acquire what the node needs."""
+        self._permanent = self._entities()
+        self._attempt(self.configure)
+        self.configured = True
+        return self._changed("inactive", self._attempt(super().on_configure, state))
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to act, once everything is ready."""
+        result = self._attempt(super().on_activate, state)
+        self.active = result == TransitionCallbackReturn.SUCCESS
+        if self.active:
+            self._attempt(self.activate)
+        return self._changed("active", result)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop to act."""
+        self.active = False
+        self._attempt(self.deactivate)
+        return self._changed("inactive", self._attempt(super().on_deactivate, state))
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop to act and undo `on_configure`, whatever part of it was done."""
+        self._attempt(self.close)
+        return self._changed("unconfigured", TransitionCallbackReturn.SUCCESS)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop to act for good, in any state."""
+        active, self.active = self.active, False
+        if active:
+            self._attempt(self.deactivate)
+        self._attempt(self.close)
+        return self._changed("finalized", TransitionCallbackReturn.SUCCESS)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop to act after a transition that failed; the node can then be configured again."""
+        why = f": {type(self._error).__name__}: {self._error}" if self._error else ""
+        self.get_logger().error(
+            f"the transition from {state.label} failed{why}; the node is unconfigured and does nothing"
+        )
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def close(self) -> None:
+        """Release and destroy everything that `configure` made."""
+        self.active = False
+        try:
+            self.resources.close()
+        finally:
+            self.configured = False
+            self._destroy_entities()
+
+    def _attempt(self, action: Callable[..., Result], *arguments: object) -> Result:
+        """Act; keep the error, of which rclpy only keeps that there was one."""
+        self._error = None
+        try:
+            return action(*arguments)
+        except Exception as error:
+            self._error = error
+            raise
+
+    def _changed(self, state: str, result: TransitionCallbackReturn) -> TransitionCallbackReturn:
+        if result == TransitionCallbackReturn.SUCCESS and not self._brings_up:
+            self.get_logger().info(f"the node is {state}")
+        return result
+
+    def _entities(self) -> set[Any]:
+        made = (self.publishers, self.subscriptions, self.timers, self.services, self.clients, self.guards)
+        return {entity for entities in (*made, self.waitables) for entity in entities}
+
+    def _destroy_entities(self) -> None:
+        """Destroy what `configure` created; first what has waitables of its own (events of publishers)."""
+        kept = self._entities() if self._permanent is None else self._permanent
+        for entities, destroy in (
+            (self.publishers, self.destroy_lifecycle_publisher),
+            (self.subscriptions, self.destroy_subscription),
+            (self.timers, self.destroy_timer),
+            (self.services, self.destroy_service),
+            (self.clients, self.destroy_client),
+            (self.guards, self.destroy_guard_condition),
+            (self.waitables, lambda waitable: waitable.destroy()),
+        ):
+            for entity in {*entities} - kept:
+                destroy(entity)
+        self._permanent = None
+
+    def _reject_invalid_transitions(self) -> None:
+        """Reject a request for a transition that the present state does not have: rclpy would end the node."""
+        service = self._service_change_state
+        change = service.callback
+
+        def handle(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change(request, response)
+            except RuntimeError as error:  # RCLError is one
+                self.rejections.reject("transition", f"id {request.transition.id}: {error}")
+                response.success = False
+                return response
+
+        service.callback = handle
 
 
 def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
-    """Make a node, spin it until a signal or its own end, and close it.
+    """Make a node, bring it up, spin it until a signal or its own end, and close it.
 
     A node may have ``step(executor)``, its own loop body; ``done``, true when it has nothing left to do; ``close()``,
-    called once at the end, when publishing may no longer be possible; and ``failure``, after that, why it did not do
-    what it was started for.
+    called once at the end, when publishing may no longer be possible; and ``failure``, after that, the reason why it
+    did not do what it was started for.
 
     Returns
     -------
@@ -187,19 +380,14 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         every(node, READER_S, stop.look_for_the_reader)
+        if isinstance(node, ManagedNode):
+            node.bring_up()
         executor = GuardedExecutor(node)
-        step = getattr(node, "step", spin_idle)
         stop.started()
         gc.collect()
         gc.freeze()
         running = True
-        while not stop.requested and rclpy.ok() and not getattr(node, "done", False):
-            try:
-                step(executor)
-            except (KeyboardInterrupt, ExternalShutdownException):
-                raise
-            except Exception as error:
-                executor.guard.failed("the loop", error, by_itself=True)
+        _spin(node, executor, stop)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception as error:
@@ -216,6 +404,18 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
     if isinstance(failure, FolderInUseError):
         return IN_USE_STATUS
     return 1 if failure is not None or sentence else 0
+
+
+def _spin(node: Any, executor: GuardedExecutor, stop: StopSignal) -> None:
+    """Execute the node's loop body until a signal, or its own end; a node that is not configured only reacts."""
+    step = getattr(node, "step", spin_idle)
+    while not stop.requested and rclpy.ok() and not getattr(node, "done", False):
+        try:
+            (step if getattr(node, "configured", True) else spin_idle)(executor)
+        except (KeyboardInterrupt, ExternalShutdownException):
+            raise
+        except Exception as error:
+            executor.guard.failed("the loop", error, by_itself=True)
 
 
 def _end(node: Any) -> None:

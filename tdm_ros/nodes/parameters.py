@@ -151,8 +151,18 @@ def _numbers(value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class TaskParameters:
-    """Shared by every node."""
+class NodeParameters:
+    """Parameters of every node."""
+
+    autostart: bool = parameter(True, "Configure and activate itself; false: wait for a lifecycle manager.")
+    frame_prefix: str = parameter(
+        "auto", "Prefix of the arm's frames in /tf, markers and goals; auto: the namespace and a slash."
+    )
+
+
+@dataclass(frozen=True)
+class TaskParameters(NodeParameters):
+    """Parameters of every node that knows the task."""
 
     actuation: str = parameter("velocity", "Actuation of the joints.", choices=tuple(ACTUATIONS))
 
@@ -308,7 +318,6 @@ class PolicyParameters(TaskParameters):
     """Parameters of `policy`."""
 
     seed: int = parameter(0, "Seed of the exploration noise.", bounds=(0, 2**31 - 1))
-    autostart: bool = parameter(True, "Configure and activate itself; false: wait for a lifecycle manager.")
     max_state_age_s: float = parameter(0.1, "Maximum age of a state that is answered.", "s", (0.02, 1.0))
 
 
@@ -426,11 +435,14 @@ class SceneParameters(TaskParameters):
     """Parameters of `scene`."""
 
     rate_hz: float = parameter(5.0, "Rate of the markers.", "Hz", (0.5, 20.0))
+    publish_tf: bool = parameter(
+        True, "Publish /tf, /tf_static and robot_description; false: robot_state_publisher does."
+    )
     trail_s: float = parameter(10.0, "Duration of the displayed trajectory of the hand.", "s", (0.0, 600.0))
 
 
 @dataclass(frozen=True)
-class TeleopKeyboardParameters:
+class TeleopKeyboardParameters(NodeParameters):
     """Parameters of `teleop_keyboard`."""
 
     speed_m_s: float = parameter(0.1, "Initial speed of the hand.", "m/s", (0.01, 0.3))

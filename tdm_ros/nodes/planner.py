@@ -9,19 +9,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from visualization_msgs.msg import MarkerArray
 
 from tdm_ros.control.arm_io import ArmSample
-from tdm_ros.control.validation import Rejections
 from tdm_ros.data.log import LOG_FOLDER, TransitionLog, from_message
 from tdm_ros.msg import ArmState, Episode, KeepOut, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME, StateReader, age_s, boxes_of, floats, to_announcement
-from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.markers import markers
-from tdm_ros.nodes.node_runner import run, spin_idle
-from tdm_ros.nodes.parameters import Declared, PlannerParameters
+from tdm_ros.nodes.markers import in_frame, markers
+from tdm_ros.nodes.node_runner import ManagedNode, run, spin_idle
+from tdm_ros.nodes.parameters import PlannerParameters
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.planning import KeepOut as Regions
 from tdm_ros.planning import Objective, PlannerSettings, SubgoalPlanner
@@ -34,15 +31,16 @@ QUEUE_S = 0.05
 """Maximum time for queued messages before the next plan, so that a flood of them does not delay it [s]."""
 
 
-class PlannerNode(Node):
+class PlannerNode(ManagedNode):
     """Handles queued messages, then plans from the newest state."""
 
     def __init__(self) -> None:
-        super().__init__("planner")
-        self._declared = Declared(self, PlannerParameters)
-        given = self._declared.values
+        super().__init__("planner", PlannerParameters)
+
+    def configure(self) -> None:
+        """Create publishers and subscriptions, and read the log."""
+        given: PlannerParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self.rejections = Rejections(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._received = 0
         self._state: ArmState | None = None
@@ -62,7 +60,6 @@ class PlannerNode(Node):
         self._subscribe()
         if self._plans:
             self._read_log(Path(given.run_dir) / LOG_FOLDER)
-        self._diagnostics = Diagnostics(self, self.rejections, self._values)
 
     def _make_planner(self) -> SubgoalPlanner:
         given = self._declared.values
@@ -96,6 +93,8 @@ class PlannerNode(Node):
     def plan(self) -> None:
         """Plan from the newest state, if there is one, and use what was learned meanwhile."""
         state, self._state = self._state, None
+        if not self.active:
+            return
         sample = None if state is None else self._read(state)
         if sample is not None:
             self._hand_m = sample.hand_m
@@ -104,6 +103,10 @@ class PlannerNode(Node):
                 self._publish(update)
         if (learned := self._experience.poll(time.monotonic())) is not None:
             self._live.set_planner(learned)
+
+    def deactivate(self) -> None:
+        """Let the episode hold, and plan no further."""
+        self.on_callback_error("the node planner is inactive")
 
     def on_callback_error(self, why: str) -> None:
         """Hold for the rest of the episode: the plan may be based on a wrong state."""
@@ -140,7 +143,8 @@ class PlannerNode(Node):
         miss = [] if update is None else update.plan.predicted_miss[max(update.knot, 0) :].tolist()
         acceptable_m = self._live.planner.objective.acceptable if self._live.planner is not None else 1.0
         stamp = self.get_clock().now().to_msg()
-        self._markers.publish(markers(self._hand_m, knots, miss, acceptable_m, self._boxes, stamp))
+        drawn = markers(self._hand_m, knots, miss, acceptable_m, self._boxes, stamp)
+        self._markers.publish(in_frame(drawn, self.frame(BASE_FRAME)))
 
     def _set_boxes(self, topic_boxes: NDArray[np.float64]) -> None:
         """Keep out of the boxes of the scene, of the parameter and of the topic."""
@@ -213,9 +217,10 @@ class PlannerNode(Node):
         except ValueError as error:
             self.rejections.reject("transition: wrong size, not finite or not physical", str(error))
 
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
+        """Return whether the node can plan, and its counts."""
         ready_inputs = {"arm_state", "episode"} <= self._inputs
-        ready = ready_inputs and self._subgoals.get_subscription_count() > 0
+        ready = self.active and ready_inputs and self._subgoals.get_subscription_count() > 0
         seen = {"weights_version": self._experience.version, "seen": len(self._experience), "boxes": len(self._boxes)}
         return {"ready": ready, **self._live.statistics.values(), **seen}
 

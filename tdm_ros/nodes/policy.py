@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from lifecycle_msgs.srv import ChangeState
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
-from rclpy.subscription import Subscription
 
 from tdm_ros.control.arm_io import ArmSample
-from tdm_ros.control.validation import Rejections, check_vector
+from tdm_ros.control.validation import check_vector
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, doubles, to_announcement
-from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.node_runner import run
-from tdm_ros.nodes.parameters import Declared, PolicyParameters
+from tdm_ros.nodes.node_runner import ManagedNode, run
+from tdm_ros.nodes.parameters import PolicyParameters
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.tasks import SAWYER_REACH
@@ -25,95 +21,30 @@ SUBGOAL_MAX_AGE_S = 10.0
 """Maximum age of a subgoal [s]; an episode lasts 2.5 or 5 s."""
 
 
-class PolicyNode(LifecycleNode):
-    """Lifecycle node; while it is not active it sends no command, and the arm holds."""
+class PolicyNode(ManagedNode):
+    """Publishes commands while it is active; without them the arm holds."""
 
     def __init__(self) -> None:
-        super().__init__("policy")
-        self.given = Declared(self, PolicyParameters).values
+        super().__init__("policy", PolicyParameters)
+
+    def configure(self) -> None:
+        """Create publisher and subscriptions."""
+        self.given: PolicyParameters = self._declared.values
         self.task = SAWYER_REACH[self.given.actuation]
-        self.rejections = Rejections(self.get_logger().warning)
         self._actuation = ACTUATIONS[self.given.actuation]
         self._mode = Command.VELOCITY if self._actuation.mode == "velocity" else Command.TORQUE
         self._names = list(self.task.action.names)
         self._reader = StateReader(self.task)
         rng = np.random.default_rng([4, self.given.seed])
         self._controller = PolicyController(self.task, Exploration(self.task.action.size, rng))
-        self._active = False
-        self._commands: LifecyclePublisher | None = None
-        self._inputs: list[Subscription] = []
         self._answers = 0
         self._received: set[str] = set()
-        self._diagnostics = Diagnostics(self, self.rejections, self._values)
-        self._reject_invalid_transitions()
-        if self.given.autostart:
-            self.trigger_configure()
-            self.trigger_activate()
-
-    def _reject_invalid_transitions(self) -> None:
-        """Answer a request for a transition that the state does not have with success=false; rclpy ends the node."""
-        service = self._service_change_state
-        change = service.callback
-
-        def handle(request: ChangeState.Request, response: ChangeState.Response) -> ChangeState.Response:
-            try:
-                return change(request, response)
-            except RuntimeError as error:  # RCLError is one
-                self.rejections.reject("transition", f"id {request.transition.id}: {error}")
-                response.success = False
-                return response
-
-        service.callback = handle
-
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Create the publisher and the subscriptions."""
         self._commands = self.create_lifecycle_publisher(Command, "command", qos.COMMAND)
-        self._inputs = [
-            listen(self, Episode, "episode", self._on_episode, qos.EPISODE),
-            listen(self, Subgoal, "subgoal", self._on_subgoal, qos.EPISODE, on_two=self._on_two_planners),
-            listen(
-                self,
-                PolicyWeights,
-                "policy_weights",
-                self._on_weights,
-                qos.LATCHED,
-                largest_bytes=LARGEST_WEIGHTS,
-                on_two=self._controller.reject_weights,
-            ),
-            listen(self, ArmState, "arm_state", self._on_state, qos.STATE),
-        ]
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Start to send commands."""
-        result = super().on_activate(state)
-        self._active = result == TransitionCallbackReturn.SUCCESS
-        return result
-
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop sending commands; the arm then holds."""
-        self._active = False
-        return super().on_deactivate(state)
-
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop sending commands and undo `on_configure`, even if only a part of it was executed."""
-        self._active = False
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        self._inputs = []
-        if self._commands is not None:
-            self.destroy_lifecycle_publisher(self._commands)
-        self._commands = None
-        return TransitionCallbackReturn.SUCCESS
-
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop sending commands, from any state."""
-        return self.on_cleanup(state)
-
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop sending commands after a failed transition; the node can then be configured again."""
-        self.get_logger().error(f"the transition from {state.label} failed: no command is sent until it is activated")
-        return self.on_cleanup(state)
+        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
+        listen(self, Subgoal, "subgoal", self._on_subgoal, qos.EPISODE, on_two=self._on_two_planners)
+        reject = self._controller.reject_weights
+        listen(self, PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED, LARGEST_WEIGHTS, reject)
+        listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
 
     def _on_state(self, message: ArmState) -> None:
         sample, problem = self._reader.read(message)
@@ -125,7 +56,7 @@ class PolicyNode(LifecycleNode):
             self.rejections.reject("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
             return
         self._received.add("arm_state")
-        if not self._active or self._commands is None:
+        if not self.active:
             return
         decision, problem = self._controller.decide(sample)
         if problem:
@@ -186,11 +117,11 @@ class PolicyNode(LifecycleNode):
         """Pursue no subgoal of two planners."""
         self._controller.clear_subgoals()
 
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
+        """Return whether the policy can answer, and the counts of its answers."""
         received_all = {"arm_state", "episode"} <= self._received
-        ready = self._active and received_all and bool(self._commands and self._commands.get_subscription_count())
-        version = self._controller.version
-        return {"ready": ready, "active": self._active, "answers": self._answers, "weights_version": version}
+        ready = self.active and received_all and self._commands.get_subscription_count() > 0
+        return {"ready": ready, "answers": self._answers, "weights_version": self._controller.version}
 
 
 def to_subgoal(message: Subgoal) -> PolicySubgoal:

@@ -12,8 +12,17 @@ def _reliable(depth: int, latched: bool = False) -> QoSProfile:
     )
 
 
+def _best_effort(depth: int) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.VOLATILE,
+    )
+
+
 STATE = _reliable(5)
-"""arm_state, for who acts on it: reliable, a lost state is a lost cycle; short, old ones are useless."""
+"""arm_state at its subscribers: reliable, a lost state is a lost cycle; short, old states have no use."""
 
 STATE_HISTORY = _reliable(1000)
 """arm_state at its publisher and at the collector: 50 s of states outlast any stall."""
@@ -22,35 +31,48 @@ COMMAND = _reliable(1)
 """command: only the newest counts."""
 
 LATCHED = _reliable(1, latched=True)
-"""episode, subgoal, policy_weights: who starts late, or again, gets the newest at once."""
+"""episode, subgoal, policy_weights, robot_description: who subscribes late, or again, gets the newest at once."""
 
 EPISODE = _reliable(10, latched=True)
-"""episode at its readers: the one that runs and the one announced ahead must both arrive."""
+"""episode at its subscribers: the running one and the one announced ahead must both arrive."""
 
 TRANSITION = _reliable(1000)
 """transition: outlasts the trainer's import of torch and its reading of the log (50 s)."""
 
 JOINT_STATES = _reliable(10)
-"""joint_states: what robot_state_publisher and rviz expect."""
+"""joint_states: as robot_state_publisher and RViz expect it."""
 
 GOAL = _reliable(1)
-"""goal from a person: the last word counts."""
+"""goal at our publishers: the newest counts."""
 
 TELEOP = _reliable(1)
-"""teleop/twist, teleop/engaged: only where the stick is now counts."""
+"""teleop/twist, teleop/engaged at our publishers: only the present position of the control counts."""
 
 EVENT = _reliable(10)
-"""teleop/event: each press of a button counts."""
+"""teleop/event at our publishers: each press of a button counts."""
+
+EXTERNAL = _best_effort(1)
+"""deadman, goal, teleop/twist, teleop/engaged at their subscribers: matches best-effort senders (joystick drivers, web
+bridges, micro-ROS) and reliable ones. Only the newest counts; a lost one is followed by the next, or the arm holds."""
+
+EXTERNAL_EVENT = _best_effort(10)
+"""teleop/event at its subscriber: matches both kinds of senders, too; several presses may be due at once."""
 
 MARKER = _reliable(100)
-"""goal_marker: what RViz's interactive markers expect."""
+"""goal_marker: as RViz's interactive markers expect it."""
 
 DIAGNOSTICS = _reliable(10)
 """/diagnostics: the usual profile of diagnostic tools."""
 
+FRAMES = _reliable(100)
+"""/tf: the profile of tf2's broadcasters and listeners."""
+
+STATIC_FRAMES = _reliable(100, latched=True)
+"""/tf_static: each publisher sends all its frames in one latched message; the depth is for several publishers."""
+
 
 def offered(profile: QoSProfile) -> str:
-    """A profile as rosbag2 writes it beside a recorded topic; durations are infinite."""
+    """Return a profile as rosbag2 writes it beside a recorded topic; durations are infinite."""
     return f"""\
 - history: keep_last
   depth: {profile.depth}

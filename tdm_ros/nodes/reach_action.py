@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.node import Node
 
 from tdm_ros.action import ReachGoal
 from tdm_ros.control.arm_io import ArmSample
@@ -17,7 +16,7 @@ from tdm_ros.control.episodes import EpisodeMachine
 from tdm_ros.control.validation import Rejections, check_vector, printable
 from tdm_ros.msg import Subgoal
 from tdm_ros.nodes.convert import floats
-from tdm_ros.nodes.node_runner import every
+from tdm_ros.nodes.node_runner import ManagedNode, every
 
 WATCH_S = 0.1
 """Period at which the time budget is checked [s]."""
@@ -57,7 +56,7 @@ class ReachAction:
 
     Parameters
     ----------
-    node : Node
+    node : ManagedNode
     machine : EpisodeMachine
         Runs the episodes. An episode is recognised by the goal's identifier.
     budget_s : float
@@ -66,7 +65,7 @@ class ReachAction:
         Counts and logs rejected goals: the response of an action has no field for a reason.
     """
 
-    def __init__(self, node: Node, machine: EpisodeMachine, budget_s: float, rejections: Rejections) -> None:
+    def __init__(self, node: ManagedNode, machine: EpisodeMachine, budget_s: float, rejections: Rejections) -> None:
         self._node, self._machine, self._budget_s, self._rejections = node, machine, budget_s, rejections
         self._pursued: _Pursued | None = None
         self._server = ActionServer(
@@ -89,6 +88,8 @@ class ReachAction:
 
     def _problem(self, request: ReachGoal.Goal) -> str:
         """Return why a goal is rejected, or ""."""
+        if problem := self._node.not_active():
+            return problem
         task = self._machine.task
         if request.task not in ("", task.fingerprint):
             return f"goal of another task, {printable(request.task, 100)}; this is {task.fingerprint}"

@@ -1,4 +1,4 @@
-"""`scene`: markers for RViz and Foxglove: goal, safety box, trajectory of the hand."""
+"""`scene`: frames and description of the arm, and markers: goal, safety box, trajectory of the hand."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import numpy as np
 from geometry_msgs.msg import Point
 from numpy.typing import NDArray
 from rcl_interfaces.srv import GetParameters
-from rclpy.node import Node
 from rclpy.task import Future
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.control.timeline import State
-from tdm_ros.control.validation import Rejections
 from tdm_ros.msg import ArmState, Episode
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import to_announcement
-from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.markers import GoalMarker, point, shape
-from tdm_ros.nodes.node_runner import every, run
-from tdm_ros.nodes.parameters import Declared, SceneParameters, vector
+from tdm_ros.nodes.convert import BASE_FRAME, StateReader, to_announcement
+from tdm_ros.nodes.frames import ArmFrames
+from tdm_ros.nodes.markers import GoalMarker, in_frame, point, shape
+from tdm_ros.nodes.node_runner import ManagedNode, every, run
+from tdm_ros.nodes.parameters import SceneParameters, vector
 from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
 
@@ -28,55 +26,59 @@ GOAL_M, LINE_M = 0.03, 0.004
 GREEN, ORANGE, BLUE = (0.1, 0.8, 0.2, 0.9), (1.0, 0.6, 0.1, 0.8), (0.2, 0.5, 1.0, 0.8)
 CORNERS = ("limits.hand_box.low_m", "limits.hand_box.high_m")
 EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5), (4, 6), (5, 7), (6, 7))
-"""Of a box whose corner k is high in axis a where bit a of k is set."""
+"""Pairs of corners of a box; corner k is at the upper end of axis a if bit a of k is set."""
 
 
-class SceneNode(Node):
-    """Draws at a few hertz; nothing depends on it."""
+class SceneNode(ManagedNode):
+    """Publishes frames with each state, and markers at a few hertz; no other node depends on it."""
 
     def __init__(self) -> None:
-        super().__init__("scene")
-        given = Declared(self, SceneParameters).values
+        super().__init__("scene", SceneParameters)
+
+    def configure(self) -> None:
+        """Create publishers and subscriptions."""
+        given: SceneParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self.rejections = Rejections(self.get_logger().warning)
         self._trail: deque[NDArray[np.float64]] = deque(maxlen=max(1, round(given.trail_s * given.rate_hz)))
         self._hand_m: NDArray[np.float64] | None = None
         self._goal_m: NDArray[np.float64] | None = None
         self._box_m: NDArray[np.float64] | None = None
-        self._asked: Future | None = None
-        self._marker = GoalMarker(self)
+        self._requested: Future | None = None
+        self._reader = StateReader(self.task)
+        self._frames = ArmFrames(self, self.frame("")) if given.publish_tf else None
+        self._marker = GoalMarker(self, self.frame(BASE_FRAME))
         self._markers = self.create_publisher(MarkerArray, "scene_markers", qos.LATCHED)
         self._arm_parameters = self.create_client(GetParameters, "arm/get_parameters")
         listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
         listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
-        self._diagnostics = Diagnostics(self, self.rejections, self._values)
         every(self, 1.0 / given.rate_hz, self._draw)
-        every(self, 1.0, self._ask_box)
+        every(self, 1.0, self._request_box)
 
     def _on_state(self, message: ArmState) -> None:
-        at = message.hand.position
-        hand_m = np.array([at.x, at.y, at.z])
-        if np.isfinite(hand_m).all():
-            self._hand_m = hand_m
-        else:
-            self.rejections.reject("arm_state: not finite")
+        sample, problem = self._reader.read(message)
+        if sample is None:
+            self.rejections.reject(f"arm_state: {problem}")
+            return
+        self._hand_m = sample.hand_m
+        if self._frames is not None and self.active:
+            self._frames.publish(sample.q_rad, message.header.stamp)
 
     def _on_episode(self, message: Episode) -> None:
-        told, problem = to_announcement(self, message, self.task)
-        if told is None:
+        announced, problem = to_announcement(self, message, self.task)
+        if announced is None:
             self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
-        elif told.state == State.RUNNING and len(told.goal) == 3:
-            self._goal_m = np.asarray(told.goal, np.float64)
+        elif announced.state == State.RUNNING and len(announced.goal) == 3:
+            self._goal_m = np.asarray(announced.goal, np.float64)
             self._marker.move(self._goal_m)
 
-    def _ask_box(self) -> None:
-        """Ask the node arm for the box that it keeps the hand in, until it has said."""
-        if self._box_m is None and self._asked is None and self._arm_parameters.service_is_ready():
-            self._asked = self._arm_parameters.call_async(GetParameters.Request(names=list(CORNERS)))
-            self._asked.add_done_callback(self._on_box)
+    def _request_box(self) -> None:
+        """Request the box of the hand from the node arm, until it has answered."""
+        if self._box_m is None and self._requested is None and self._arm_parameters.service_is_ready():
+            self._requested = self._arm_parameters.call_async(GetParameters.Request(names=list(CORNERS)))
+            self._requested.add_done_callback(self._on_box)
 
     def _on_box(self, answered: Future) -> None:
-        self._asked = None
+        self._requested = None
         corners = [tuple(value.double_array_value) for value in answered.result().values]
         try:
             for corner in corners:
@@ -86,6 +88,8 @@ class SceneNode(Node):
             self.rejections.reject("box of the arm", str(error))
 
     def _draw(self) -> None:
+        if not self.active:
+            return
         stamp = self.get_clock().now().to_msg()
         made = []
         if self._hand_m is not None:
@@ -102,14 +106,15 @@ class SceneNode(Node):
             box.points = edges(self._box_m)
             made.append(box)
         if made:
-            self._markers.publish(MarkerArray(markers=made))
+            self._markers.publish(in_frame(MarkerArray(markers=made), self.frame(BASE_FRAME)))
 
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
+        """Return what is drawn."""
         return {"goal": self._goal_m is not None, "box": self._box_m is not None, "trail": len(self._trail)}
 
 
 def edges(box_m: NDArray[np.float64]) -> list[Point]:
-    """Ends of the twelve edges of a box, (2, 3) [m]: 24 points."""
+    """Return the ends of the twelve edges of a box, (2, 3) [m]: 24 points."""
     corners = [np.array([box_m[(k >> axis) & 1, axis] for axis in range(3)]) for k in range(8)]
     return [point(corners[k]) for edge in EDGES for k in edge]
 

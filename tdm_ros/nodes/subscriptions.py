@@ -14,17 +14,17 @@ from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
 WINDOW_S, FALLS = 3.0, 2
-"""Time that is looked at [s], and how often the numbers of a topic's messages may not fall in it."""
+"""Window [s], and number of decreases of a topic's sequence numbers in it that mean two publishers."""
 LEAP = 10
-"""Numbers that go on where they were before they fell, by a leap of more than this and of half their size, are those of
-another publisher than the fallen ones: one that was started again has to count up to there."""
+"""After a decrease, an increase above the earlier maximum by more than this, and by more than half of it, means another
+publisher: one that was started again counts from 1."""
 
 
 class OneSource:
-    """Follows the numbers of a topic's messages, each publisher's from 1.
+    """Detects a second publisher by the sequence numbers of a topic's messages, which each publisher counts from 1.
 
-    With one publisher they rise. They fall once where it was started again; where two publish they fall again and
-    again, or fall and leap back.
+    With one publisher they increase, with gaps where messages are lost; they decrease once if it is started again. With
+    two publishers they decrease repeatedly, or decrease and return to the earlier maximum.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class OneSource:
         self._leapt_s = -float("inf")
 
     def take(self, number: int, now_s: float) -> bool:
-        """Take the number of the next message in; return whether two publish."""
+        """Add the number of the next message; return whether there are two publishers."""
         if number <= self._last:
             self._fell_s.append(now_s)
         leaps = number > self._highest > self._last and number - self._last > max(LEAP, self._highest // 2)
@@ -44,9 +44,9 @@ class OneSource:
 
 
 LARGEST_BYTES = 1_000_000
-"""No message but weights comes near."""
+"""Limit for all messages but weights."""
 LARGEST_WEIGHTS = 65_000_000
-"""Of `policy_weights`: what an actor may have, and the rest of the message."""
+"""Limit for `policy_weights`: the largest actor, and the rest of the message."""
 
 
 def listen(
@@ -58,29 +58,29 @@ def listen(
     largest_bytes: int = LARGEST_BYTES,
     on_two: Callable[[str], object] | None = None,
 ) -> Subscription:
-    """Subscribe to messages that are checked before they are made: in Python a large one takes ten times its size.
+    """Subscribe to messages whose size is checked before they are deserialised: a Python message takes ten times that.
 
     Parameters
     ----------
     node : Node
-        Its ``rejections`` count what is not taken in.
+        Its ``rejections`` count rejected messages.
     kind : type
-        Of the messages.
+        Type of the messages.
     topic : str
     call : callable
-        Given each message.
+        Called with each message.
     profile : QoSProfile
     largest_bytes : int
-        Larger messages are not read.
+        Larger messages are rejected.
     on_two : callable, optional
-        With it, messages of two publishers at once are not taken in; it is given a sentence that names them.
+        Called with a sentence that names the publishers, in place of ``call``, while there are two or more.
     """
     taken = _Input(node, kind, topic, call, largest_bytes, on_two).take
     return node.create_subscription(kind, topic, taken, profile, raw=True)
 
 
 class _Input:
-    """What a subscription does with serialised messages."""
+    """Callback of a subscription to serialised messages."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class _Input:
         self._full = node.resolve_topic_name(topic)
 
     def take(self, data: bytes, info: Any) -> None:
-        """Take a serialised message in."""
+        """Check, deserialise and pass on a message."""
         if self._on_two is not None and self._two(info):
             sentence = two_publishers(self._node, self._full)
             self._node.rejections.reject(f"{self._topic}: two publishers", sentence)
@@ -115,20 +115,20 @@ class _Input:
         self._call(message)
 
     def _two(self, info: Any) -> bool:
-        """Whether two publish; in the graph one that was killed counts for a while, so that the numbers tell, too."""
+        """Return whether there are two publishers; the graph lists a killed one for a while: the numbers count, too."""
         number = info.get("publication_sequence_number")
         falls = self._source.take(number, time.monotonic()) if number is not None else True
         return falls and self._node.count_publishers(self._full) > 1
 
 
 def publishers_of(node: Node, topic: str) -> list[str]:
-    """Names of the nodes that publish a topic, which is given in full."""
+    """Return the names of the nodes that publish a topic (full name)."""
     found = node.get_publishers_info_by_topic(topic)
     return sorted(f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
 
 
 def two_publishers(node: Node, topic: str) -> str:
-    """Say that a topic has more publishers than one."""
+    """Return the sentence that a topic has several publishers, with the remedy."""
     return (
         f"{topic} has more than one publisher: {' and '.join(publishers_of(node, topic))}. Where two systems run in "
         f"ROS_DOMAIN_ID {os.environ.get('ROS_DOMAIN_ID', '0')}, end one, or give it another domain or a namespace"
@@ -136,19 +136,19 @@ def two_publishers(node: Node, topic: str) -> str:
 
 
 def other_publisher(node: Any, topic: str, wanted: str) -> str:
-    """Say that a topic has another publisher than the one node that is wanted, or several; "" if it has that one.
+    """Return that a topic has another publisher than the expected node, or several; "" if it has that one alone.
 
     Parameters
     ----------
     node : Node
     topic : str
-        In full.
+        Full name.
     wanted : str
-        Name of a node, in full or in the namespace of ``node``.
+        Name of the expected node, in full or relative to the namespace of ``node``.
     """
     full = wanted if wanted.startswith("/") else f"{node.get_namespace().rstrip('/')}/{wanted}"
-    found = sorted(set(publishers_of(node, topic)))  # one that was killed and started again is there twice for a while
+    found = sorted(set(publishers_of(node, topic)))  # one that was killed and restarted is listed twice for a while
     if found == [full]:
         return ""
-    who = " and ".join(found) or "a node that is not known"
+    who = " and ".join(found) or "an unknown node"
     return f"{topic} is published by {who}, expected {full} alone: end the others, start it under that name"

@@ -8,11 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
 from geometry_msgs.msg import PoseStamped
-from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
@@ -20,20 +19,23 @@ from tdm_ros.bringup.terminal import LiveLine
 from tdm_ros.control.episodes import EpisodeMachine, Surroundings
 from tdm_ros.control.goals import Goals, Schedule
 from tdm_ros.control.timeline import State
-from tdm_ros.control.validation import Rejections, printable
+from tdm_ros.control.validation import printable
 from tdm_ros.live.run_record import RunRecord
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, goal_of, to_episode
-from tdm_ros.nodes.diagnostics import TOPIC, Diagnostics, values_of
-from tdm_ros.nodes.node_runner import every, run
-from tdm_ros.nodes.parameters import UNLIMITED, Declared, SupervisorParameters
+from tdm_ros.nodes.convert import BASE_FRAME, SUBGOAL_STATUS, StateReader, age_s, goal_of, to_episode
+from tdm_ros.nodes.diagnostics import TOPIC, values_of
+from tdm_ros.nodes.node_runner import ManagedNode, every, run
+from tdm_ros.nodes.parameters import UNLIMITED, SupervisorParameters
 from tdm_ros.nodes.reach_action import GIVEN_UP, ReachAction
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.robots.arm_cycle import at_home
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.types import check_identity
+
+if TYPE_CHECKING:
+    from tdm_ros.nodes.frames import PointLookup
 
 HEARTBEAT_S = 0.25
 NEEDED = ("policy", "planner", "collector")
@@ -48,26 +50,30 @@ YOUNG_S, TWO_ARMS_S = 10.0, 5.0
 """With states of two arms, a system younger than the first ends at once, any other after the second in FAULT [s]."""
 
 
-class SupervisorNode(Node):
+class SupervisorNode(ManagedNode):
     """Passes each state of the arm to the episode machine and publishes its announcements."""
 
     def __init__(self) -> None:
-        super().__init__("supervisor")
-        self._declared = Declared(self, SupervisorParameters)
-        given = self._declared.values
+        super().__init__("supervisor", SupervisorParameters)
+        self._done_s = float("inf")
+        self._two_arms = ""
+
+    def configure(self) -> None:
+        """Open the record, and create publishers, subscriptions and services."""
+        given: SupervisorParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self.rejections = Rejections(self.get_logger().warning)
         self._reader = StateReader(self.task)
         self._scene = SCENES[given.scene]
         box = (given.goal_box.low_m, given.goal_box.high_m) if given.goal_box.enabled else ()
         goals = Goals(self.task, given.seed, self._scene, *box)
         self._machine = EpisodeMachine(self.task, self._schedule(), goals)
         self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine, self._scene)
+        self.resources.callback(self._record.finish)
         self._any_weights = self._final_weights = False
         self._ready_s: dict[str, float] = {}
         self._begun_s, self._done_s = time.monotonic(), float("inf")
         self._two_since_s: float | None = None
-        self._two_arms = ""
+        self._lookup: PointLookup | None = None
         self._published: tuple[object, ...] = ()
         self._logged: tuple[object, ...] = ()
         self._alarm, self._alarm_s = "", -float("inf")
@@ -83,7 +89,11 @@ class SupervisorNode(Node):
                 f"auto_start is false: the arm holds until it is started, with Start on the page or "
                 f"ros2 service call {service} std_srvs/srv/Trigger"
             )
-        self._diagnostics = Diagnostics(self, self.rejections, self._values, problem=self._fault)
+
+    def deactivate(self) -> None:
+        """Pause: the arm holds until ~/start after the next activation."""
+        self._machine.pause("the node supervisor is inactive: activate it, then ~/start")
+        self._heartbeat()
 
     def _subscribe(self) -> None:
         listen(self, ArmState, "arm_state", self._on_state, qos.STATE, on_two=self._on_two_arms)
@@ -92,8 +102,8 @@ class SupervisorNode(Node):
         listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
         listen(self, Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
         listen(self, DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
-        listen(self, PoseStamped, "goal", self._on_goal, qos.GOAL)
-        listen(self, String, "teleop/event", self._on_event, qos.EVENT)
+        listen(self, PoseStamped, "goal", self._on_goal, qos.EXTERNAL)
+        listen(self, String, "teleop/event", self._on_event, qos.EXTERNAL_EVENT)
         machine = self._machine
         for name, action in (
             ("start", machine.start),
@@ -109,7 +119,7 @@ class SupervisorNode(Node):
     @property
     def failure(self) -> str:
         """Why the run ended incomplete; "" if it is complete or not over."""
-        return self._two_arms or self._record.failure
+        return self._two_arms or (self._record.failure if hasattr(self, "_record") else "")
 
     def _schedule(self) -> Schedule:
         given = self._declared.values
@@ -145,6 +155,8 @@ class SupervisorNode(Node):
 
     def _on_state(self, message: ArmState) -> None:
         self._two_since_s = None
+        if not self.active:
+            return
         sample, problem = self._reader.read(message)
         if sample is None:
             self.rejections.reject(f"arm_state: {problem}")
@@ -213,7 +225,10 @@ class SupervisorNode(Node):
             else:
                 logger.info("everything is recorded again")
 
-    def _fault(self) -> str:
+    def problem(self) -> str:
+        """Return the fault and its reason; "" without one."""
+        if not self.configured:
+            return ""
         announced = self._machine.announced
         return f"FAULT: {announced.reason}" if announced.state == State.FAULT else ""
 
@@ -258,14 +273,29 @@ class SupervisorNode(Node):
             self._record.on_trainer(values, time.monotonic())
 
     def _on_goal(self, message: PoseStamped) -> None:
+        """Take a goal in any frame of /tf and /tf_static; a newer goal replaces one that waits for its transforms."""
         goal, problem = goal_of(self, message)
-        problem = problem or self._machine.goals.request(goal)
-        if problem:
+        frame, own = message.header.frame_id.lstrip("/"), self.frame(BASE_FRAME)
+        if self._lookup is not None:
+            self._lookup.cancel()
+        if problem or frame in ("", BASE_FRAME, own):
+            self._request(goal, problem)
+            return
+        try:
+            from tdm_ros.nodes.frames import PointLookup
+        except ModuleNotFoundError as error:
+            self._request(None, f"its frame is {printable(frame)}, and {error}: install tf2_msgs, or use frame {own}")
+            return
+        self._lookup = PointLookup(self, own)
+        self._lookup.request(frame, goal, self._request)
+
+    def _request(self, goal: Any, problem: str) -> None:
+        if problem := problem or self.not_active() or self._machine.goals.request(goal):
             self.rejections.reject("goal", problem)
         self._action.on_request()
 
     def _on_event(self, message: String) -> None:
-        if problem := self._machine.event(message.data):
+        if problem := self.not_active() or self._machine.event(message.data):
             self.rejections.reject("teleop/event", problem)
             return
         self.get_logger().info(f"event of the operator: {message.data}")
@@ -275,14 +305,17 @@ class SupervisorNode(Node):
         """Make the callback of a service for a command, which returns "" or why it was rejected."""
 
         def handle(request: Any, response: Any) -> Any:
-            problem = action(request.data) if isinstance(request, SetBool.Request) else action()
+            arguments = (request.data,) if isinstance(request, SetBool.Request) else ()
+            allowed = self.active or action in (self._machine.pause, self._machine.stop)
+            problem = action(*arguments) if allowed else self.not_active()
             response.success, response.message = not problem, problem or self._machine.announced.state.name
             self._heartbeat()
             return response
 
         return handle
 
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
+        """Return state, episode and robot time."""
         announced = self._machine.announced
         return {
             "state": announced.state.name,
@@ -295,10 +328,6 @@ class SupervisorNode(Node):
     def on_callback_error(self, why: str) -> None:
         """Enter FAULT: the callback may have been executed in part."""
         self._machine.fault(why)
-
-    def close(self) -> None:
-        """Write the summary and print the table, whatever the end of the run."""
-        self._record.finish()
 
 
 def main() -> int:

@@ -8,30 +8,29 @@ import sys
 import termios
 import time
 import tty
-from typing import Any
 
 from geometry_msgs.msg import TwistStamped
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from std_msgs.msg import Bool, String
 
 from tdm_ros.control.teleop import HELP, Keyboard
-from tdm_ros.control.validation import Rejections
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME
-from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.node_runner import run
-from tdm_ros.nodes.parameters import Declared, TeleopKeyboardParameters
+from tdm_ros.nodes.node_runner import ManagedNode, run
+from tdm_ros.nodes.parameters import TeleopKeyboardParameters
 
 PERIOD_S = 0.05
 
 
-class TeleopKeyboardNode(Node):
+class TeleopKeyboardNode(ManagedNode):
     """Publishes the twist of a key at once, then 20 times per second while a key is held or the operator is engaged."""
 
     def __init__(self) -> None:
-        super().__init__("teleop_keyboard")
-        given = Declared(self, TeleopKeyboardParameters).values
+        super().__init__("teleop_keyboard", TeleopKeyboardParameters)
+
+    def configure(self) -> None:
+        """Take the terminal, and create the publishers."""
+        given: TeleopKeyboardParameters = self._declared.values
         if not sys.stdin.isatty():
             raise ValueError(
                 "teleop_keyboard needs a terminal on its standard input: start it from a shell, not a launch"
@@ -43,15 +42,16 @@ class TeleopKeyboardNode(Node):
         self._twists = self.create_publisher(TwistStamped, "teleop/twist", qos.TELEOP)
         self._engaged = self.create_publisher(Bool, "teleop/engaged", qos.TELEOP)
         self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
-        self._diagnostics = Diagnostics(self, Rejections(self.get_logger().warning), self._values)
-        self._before: list[Any] = termios.tcgetattr(sys.stdin)
+        before = termios.tcgetattr(sys.stdin)
+        # The settings are restored at once, not after the output: that may be stopped.
+        self.resources.callback(termios.tcsetattr, sys.stdin, termios.TCSANOW, before)
         tty.setcbreak(sys.stdin)
         print(HELP, flush=True)
 
     @property
     def done(self) -> bool:
         """Whether the operator wants to leave."""
-        return self._keyboard.over
+        return self.configured and self._keyboard.over
 
     def step(self, executor: SingleThreadedExecutor) -> None:
         """Wait for a key, or for the time of the next message."""
@@ -59,7 +59,7 @@ class TeleopKeyboardNode(Node):
         pressed = bool(select.select([sys.stdin], [], [], wait_s)[0])
         if pressed:
             self._press(os.read(sys.stdin.fileno(), 64).decode(errors="ignore"))
-        if pressed or time.monotonic() >= self._next_s:
+        if self.active and (pressed or time.monotonic() >= self._next_s):
             self._publish()
             self._next_s = time.monotonic() + PERIOD_S
         executor.spin_once(timeout_sec=0.0)
@@ -68,7 +68,8 @@ class TeleopKeyboardNode(Node):
         if not keys:  # the terminal was closed
             self._keyboard.over = True
         for key in keys:
-            if event := self._keyboard.press(key, time.monotonic()):
+            event = self._keyboard.press(key, time.monotonic())
+            if event and self.active:
                 self._events.publish(String(data=event))
                 print(event, flush=True)
 
@@ -81,25 +82,31 @@ class TeleopKeyboardNode(Node):
         if moves and not self._moved and not self._arms():
             print("no arm subscribes: is it running, and in this namespace?", flush=True)
         self._moved = moves
+        self._send(velocity.tolist(), self._keyboard.engaged)
+
+    def deactivate(self) -> None:
+        """Release the control of the arm; keys but q have no effect."""
+        if self._moved:
+            self._moved = False
+            self._send([0.0, 0.0, 0.0], False)
+
+    def _send(self, velocity_m_s: list[float], engaged: bool) -> None:
         message = TwistStamped()
         message.header.stamp = self.get_clock().now().to_msg()
         message.header.frame_id = BASE_FRAME
-        message.twist.linear.x, message.twist.linear.y, message.twist.linear.z = velocity.tolist()
-        self._engaged.publish(Bool(data=self._keyboard.engaged))
+        message.twist.linear.x, message.twist.linear.y, message.twist.linear.z = velocity_m_s
+        self._engaged.publish(Bool(data=engaged))
         self._twists.publish(message)
         self._sent += 1
 
     def _arms(self) -> int:
         return self._twists.get_subscription_count()
 
-    def _values(self) -> dict[str, object]:
+    def values(self) -> dict[str, object]:
+        """Return the state of the controls."""
         keyboard = self._keyboard
         values = {"engaged": keyboard.engaged, "speed_m_s": keyboard.speed_m_s}
         return {**values, "sent": self._sent, "arms": self._arms()}
-
-    def close(self) -> None:
-        """Restore the settings of the terminal; the arm holds without messages."""
-        termios.tcsetattr(sys.stdin, termios.TCSANOW, self._before)  # not after the output: it may be stopped
 
 
 def main() -> int:

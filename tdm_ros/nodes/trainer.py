@@ -12,20 +12,17 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from visualization_msgs.msg import MarkerArray
 
 from tdm_ros.control.timeline import COMMANDED, Mode
-from tdm_ros.control.validation import Rejections
 from tdm_ros.data.log import LOG_FOLDER, TransitionLog, from_message
 from tdm_ros.files import FolderLock, write_durably
 from tdm_ros.msg import Episode, PolicyWeights, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import to_announcement
-from tdm_ros.nodes.diagnostics import Diagnostics
 from tdm_ros.nodes.markers import CELLS, reach_markers
-from tdm_ros.nodes.node_runner import every, run, spin_idle
-from tdm_ros.nodes.parameters import UNLIMITED, Declared, TrainerParameters
+from tdm_ros.nodes.node_runner import ManagedNode, every, run, spin_idle
+from tdm_ros.nodes.parameters import UNLIMITED, TrainerParameters
 from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.types import LoggedTransition
@@ -37,41 +34,45 @@ CHECKPOINT_FOLDER = "checkpoint"
 VERSION_FILE = "weights_version"
 LARGEST_VERSION = 2**31
 COMPILERS = ("g++", "clang++")
-LOOK_AROUND_S = 0.25
-"""Time between two looks for arms that have joined."""
+DISCOVERY_S = 0.25
+"""Time between two searches for new arms [s]."""
 MAP_EVERY_S = 1.0
-GONE_S = 3.0
-"""A supervisor speaks four times a second; the arm of one that was last heard this long ago is gone."""
-MAIL_S = 0.2
-"""Longest time for which messages are taken in before the next updates: a flood of them must not keep these off [s]."""
-LAST_MAIL_S = 0.5
-"""The collector is one cycle late: wait this long for the last transitions before the last updates."""
+ABSENT_S = 3.0
+"""Time without a message of its supervisor, which sends four per second, after which an arm counts as absent [s]."""
+RECEIVE_S = 0.2
+"""Longest time of receiving messages before the next updates: a flood of messages must not prevent these [s]."""
+LAST_TRANSITIONS_S = 0.5
+"""Wait for the last transitions before the last updates: the collector is one cycle late [s]."""
 
 
-class TrainerNode(Node):
-    """Learns between two looks at its mail.
+class TrainerNode(ManagedNode):
+    """Receives transitions and learns in turn.
 
-    An arm's name is its namespace below ours, and its log is in the folder of that name; the arm beside us has none.
+    The name of an arm is its namespace below that of the trainer, and its log is in the folder of that name; the arm in
+    the same namespace has the empty name.
     """
 
     def __init__(self) -> None:
-        super().__init__("trainer")
-        self.given = Declared(self, TrainerParameters).values
+        super().__init__("trainer", TrainerParameters)
+
+    def configure(self) -> None:
+        """Subscribe, load the checkpoint or make a new learner, and read the logs."""
+        self.given: TrainerParameters = self._declared.values
         self.task = SAWYER_REACH[self.given.actuation]
-        self.rejections = Rejections(self.get_logger().warning)
         self._run_dir = Path(self.given.run_dir)
         self._lock = FolderLock(self._run_dir / CHECKPOINT_FOLDER, "trainer")
+        self.resources.callback(self._lock.release)
         self._received = 0
         self._modes: dict[str, tuple[Mode, float]] = {}
-        """What each arm was last heard to do, and when [s]."""
+        """Mode in the last message of each arm's supervisor, and its time [s]."""
         self._learning_over_s: float | None = None
         self._final = False
         self._weights = self.create_publisher(PolicyWeights, "policy_weights", qos.LATCHED)
-        # Subscribed before the logs are read: what comes meanwhile waits in the queue.
+        # Subscribed before the logs are read: messages that arrive meanwhile wait in the queue.
         self._arms: set[str] = set()
         self._join("")
         if self.given.fleet:
-            self._look_around_while_importing()
+            self._discover_while_importing()
         self._live = self._make_learning()
         self._version = self._read_version()
         self._published_s = self._saved_s = time.monotonic()
@@ -80,12 +81,12 @@ class TrainerNode(Node):
         self._map = self.create_publisher(MarkerArray, "reachability_markers", qos.LATCHED)
         every(self, MAP_EVERY_S, self._draw)
         self._unsaved = ""
-        self._diagnostics = Diagnostics(self, self.rejections, self._values, problem=lambda: self._unsaved)
+        self.resources.callback(self._save_at_end)
         if self.given.fleet:
-            every(self, LOOK_AROUND_S, self._look_around)
+            every(self, DISCOVERY_S, self._discover_arms)
 
-    def _look_around(self) -> None:
-        """Learn also from the arms that have joined: the publishers of transitions one namespace below ours."""
+    def _discover_arms(self) -> None:
+        """Subscribe to new arms: publishers of transitions one namespace below that of the trainer."""
         own = self.get_namespace().rstrip("/") + "/"
         for topic, _ in self.get_topic_names_and_types():
             arm, _, name = topic.removeprefix(own).partition("/")
@@ -100,21 +101,21 @@ class TrainerNode(Node):
         listen(self, Transition, f"{space}transition", partial(self._on_transition, arm), qos.TRANSITION)
         listen(self, Episode, f"{space}episode", partial(self._on_episode, arm), qos.EPISODE)
         if arm:
-            self.get_logger().info(f"{arm} has joined")
+            self.get_logger().info(f"{arm} joined")
 
     def _log_of(self, arm: str) -> TransitionLog:
         return TransitionLog(self._run_dir / arm / LOG_FOLDER, self.task.fingerprint)
 
-    def _look_around_while_importing(self) -> None:
-        """Importing torch takes seconds, in which arms begin: none of their steps is to be missed."""
+    def _discover_while_importing(self) -> None:
+        """Import torch, which takes seconds, and discover arms meanwhile: none of their transitions is missed."""
         importing = Thread(target=import_module, args=["tdm_ros.live.learner"], daemon=True)
         importing.start()
         while importing.is_alive():
-            self._look_around()
-            importing.join(LOOK_AROUND_S)
+            self._discover_arms()
+            importing.join(DISCOVERY_S)
 
     def _make_learning(self) -> OnlineLearner:
-        # Importing torch takes seconds: the node is known to the others before.
+        # Importing torch takes seconds: others discover the node before.
         from tdm_ros.live.learner import OnlineLearner
         from tdm_ros.tdm.config import TdmConfig
         from tdm_ros.training.checkpoint import DamagedCheckpointError, load_learner, set_aside
@@ -155,7 +156,7 @@ class TrainerNode(Node):
         return live
 
     def _read_version(self) -> int:
-        """The version that was published last; 0 where the file is missing or damaged: nobody compares versions."""
+        """Return the last published version; 0 if the file is missing or damaged: versions are not compared."""
         path = self._run_dir / VERSION_FILE
         if not path.exists():
             return 0
@@ -166,22 +167,23 @@ class TrainerNode(Node):
         return version
 
     def step(self, executor: SingleThreadedExecutor) -> None:
-        """Read the mail, learn for a while, publish and save when it is time."""
-        silent, end_s = 0, time.monotonic() + MAIL_S
+        """Receive messages, learn for a while, publish and save when due."""
+        silent, end_s = 0, time.monotonic() + RECEIVE_S
         while (
             silent < 2 and time.monotonic() < end_s
-        ):  # one silent turn only ends a round in which each topic was asked for one message
+        ):  # after one turn without a message others may still wait: each turn takes one per topic
             before = self._received
             executor.spin_once(timeout_sec=0.0)
             silent = silent + 1 if before == self._received else 0
         learned = self._live.learn(self.given.drain_every_ms * 1e-3) if self._may_learn() else 0
-        self._publish_and_save(time.monotonic())
+        if self.active:
+            self._publish_and_save(time.monotonic())
         if not learned:
             spin_idle(executor)
 
     def _may_learn(self) -> bool:
         over_s = self._learning_over_s
-        return not self._final and (over_s is None or time.monotonic() - over_s < self.given.finish_s)
+        return self.active and not self._final and (over_s is None or time.monotonic() - over_s < self.given.finish_s)
 
     def _publish_and_save(self, now_s: float) -> None:
         learner = self._live.learner
@@ -190,11 +192,11 @@ class TrainerNode(Node):
         if learner.agent is None or self._final:
             return
         over_s = self._learning_over_s
-        if over_s is not None and now_s - over_s > LAST_MAIL_S:
+        if over_s is not None and now_s - over_s > LAST_TRANSITIONS_S:
             self._live.settle()
         finished = (
             over_s is not None
-            and now_s - over_s > LAST_MAIL_S
+            and now_s - over_s > LAST_TRANSITIONS_S
             and (learner.updates_due() == 0 or not self._may_learn())
         )
         fresh = learner.updates > self._published_updates
@@ -228,7 +230,7 @@ class TrainerNode(Node):
         self._saved_s = now_s
 
     def _try_to_write(self, name: str, write: Callable[[], None]) -> None:
-        """Write to the run's folder; where that fails, say so and learn on: there may be room the next time."""
+        """Write to the run folder; if that fails, report it and continue: there may be space the next time."""
         try:
             self._run_dir.mkdir(parents=True, exist_ok=True)
             write()
@@ -254,7 +256,7 @@ class TrainerNode(Node):
             if not self._live.follows(transition, arm):
                 self._catch_up(arm)
             self._live.add(transition, arm)
-            if transition.source in COMMANDED:  # others have no goal, and were not checked
+            if transition.source in COMMANDED:  # others have no goal
                 self._newest = transition
         except ValueError as error:
             self.rejections.reject("transition: wrong size, not finite or not physical", str(error))
@@ -264,7 +266,7 @@ class TrainerNode(Node):
             self.rejections.reject("log: a transition cannot be learned from and is left out", problem)
 
     def _catch_up(self, arm: str) -> None:
-        """Read what we missed of an arm, if its log is on this machine: it may have moved before we knew of it."""
+        """Read missed transitions of an arm from its log, if that is on this machine: it may have moved before."""
         live = self._live
         missed = self._log_of(arm).read_after(lambda one: not one.run or live.has(one, arm))
         try:
@@ -274,33 +276,33 @@ class TrainerNode(Node):
 
     def _on_episode(self, arm: str, message: Episode) -> None:
         self._received += 1
-        told, problem = to_announcement(self, message, self.task)
-        if told is None:
+        announced, problem = to_announcement(self, message, self.task)
+        if announced is None:
             self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        if dropped := self._live.discard(told.discarded, arm):
-            self.get_logger().info(f"{dropped} transitions discarded by a person")
+        if dropped := self._live.discard(announced.discarded, arm):
+            self.get_logger().info(f"{dropped} transitions discarded by the operator")
         now_s = time.monotonic()
-        self._modes[arm] = told.mode, now_s
+        self._modes[arm] = announced.mode, now_s
         if Mode.TRAIN in self._present(now_s).values():
             self._learning_over_s, self._final = None, False
         elif self._learning_over_s is None:
             self._learning_over_s = now_s
 
     def _present(self, now_s: float) -> dict[str, Mode]:
-        """What the arms do that are there."""
-        return {arm: mode for arm, (mode, heard_s) in self._modes.items() if now_s - heard_s < GONE_S}
+        """Return the modes of the present arms."""
+        return {arm: mode for arm, (mode, received_s) in self._modes.items() if now_s - received_s < ABSENT_S}
 
     def _draw(self) -> None:
         """Publish the reachability map from the newest state, at the height of its goal, if it is subscribed to."""
         agent, newest = self._live.learner.agent, self._newest
-        if agent is None or newest is None or not self._map.get_subscription_count():
+        if not self.active or agent is None or newest is None or not self._map.get_subscription_count():
             return
         from tdm_ros.training.reachability import reachability_map
 
         step = newest.step
         height_m, steps = float(step.desired[2]), self.given.map_steps
-        try:  # a subscriber must not end the learning
+        try:  # a failure must not end the training
             found = reachability_map(
                 agent, self.task, step.next_observation, step.next_achieved, height_m, steps, CELLS
             )
@@ -309,7 +311,12 @@ class TrainerNode(Node):
             return
         self._map.publish(reach_markers(*found, self.get_clock().now().to_msg()))
 
-    def _values(self) -> dict[str, object]:
+    def problem(self) -> str:
+        """Return what could not be saved; "" if everything was."""
+        return self._unsaved if self.configured else ""
+
+    def values(self) -> dict[str, object]:
+        """Return the counts of updates, transitions and weights."""
         learner = self._live.learner
         return {
             "updates": learner.updates,
@@ -324,7 +331,12 @@ class TrainerNode(Node):
             **{f"transitions of {arm}": count for arm, count in self._live.taken.items() if arm},
         }
 
-    def close(self) -> None:
+    def deactivate(self) -> None:
+        """Stop to learn, and save; transitions are still stored, to be learned from when the node is active again."""
+        if self._live.learner.agent is not None:
+            self._save(time.monotonic())
+
+    def _save_at_end(self) -> None:
         """Save what was learned since the last checkpoint."""
         if self._live.learner.agent is not None and (self._unsaved or not self._final):
             self._save(time.monotonic())

@@ -49,6 +49,7 @@ def _origin(joint: str) -> Array:
 
 _ORIGINS = np.stack([_origin(name) for name in JOINT_NAMES])
 _HAND = _origin("right_hand")
+_ALL = {joint["name"]: _origin(joint["name"]) for joint in facts()["joints"]}
 HEAD_LIFT_M = float(_origin("head_pan")[2, 3])
 """Height of the head above the frame of right_l0."""
 
@@ -81,6 +82,21 @@ def link_frames(q_rad: ArrayLike) -> Array:
         frames[i] = frames[i - 1] @ local[i]
     frames[-1] = frames[-2] @ _HAND
     return frames
+
+
+def joint_frames(q_rad: ArrayLike) -> dict[str, Array]:
+    """Transform of each joint's child link into its parent link, (4, 4), at (7,) [rad]; the head is fixed.
+
+    Raises
+    ------
+    ValueError
+        If the shape is another.
+    """
+    q = _checked(q_rad)
+    turned = {name: _ALL[name].copy() for name in JOINT_NAMES}
+    for name, angle in zip(JOINT_NAMES, q, strict=True):
+        turned[name][:3, :3] @= rotation_from_rpy([0.0, 0.0, angle])
+    return _ALL | turned
 
 
 def forward(q_rad: ArrayLike) -> HandPose:
