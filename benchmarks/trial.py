@@ -79,7 +79,7 @@ class Trial:
         self._marks = frozenset(marks(run.task, run.steps))
         self.rows: list[dict[str, Any]] = []
         self.selected_mode = ""
-        """The way to act that the learner has found best, where it raced some (`tdm_ros.training.mode_selection`)."""
+        """Selected mode of a learner with mode selection (`tdm_ros.training.mode_selection`)."""
         self._wall_s, self._cpu_s = -time.perf_counter(), -time.process_time()
 
     def after_step(self, steps: int, updates: int, policy: Callable[[], Policy | None]) -> None:

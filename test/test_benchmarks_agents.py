@@ -154,7 +154,7 @@ def test_model_based_agent_reaches_on_the_point_task(tmp_path):
 
 
 @pytest.mark.parametrize("agent", [SMALL_TDM, SMALL_MPC, Baseline("sac", config=SMALL), Baseline("ddpg", config=SMALL)])
-def test_judging_does_not_disturb_learning(tmp_path, agent, monkeypatch):
+def test_evaluation_does_not_disturb_learning(tmp_path, agent, monkeypatch):
     finals = []
     for steps in ((100, 200), (200,)):
         monkeypatch.setattr("benchmarks.trial.marks", lambda task, length, chosen=steps: chosen)
@@ -166,7 +166,7 @@ def test_judging_does_not_disturb_learning(tmp_path, agent, monkeypatch):
     assert len(finals[0]) == (agent.goals or GOALS)
 
 
-def test_case_says_how_many_goals_are_judged_unless_the_agent_judges_slowly(tmp_path, monkeypatch):
+def test_case_names_the_remedy_many_goals_are_judged_unless_the_agent_judges_slowly(tmp_path, monkeypatch):
     monkeypatch.setitem(CASES, TASK, Case(80, goals=3))
     for agent, judged in ((SMALL_TDM, 3), (Baseline("td3", config=SMALL), 3), (replace(SMALL_TDM, goals=2), 2)):
         trial = Trial(Run(TASK, "x", 0, 80), agent, tmp_path / f"{type(agent).__name__}{agent.goals}")
@@ -197,7 +197,7 @@ class KilledError(Exception):
     """Stands for the end of the process."""
 
 
-def test_tdm_that_is_killed_goes_on_and_ends_where_an_uninterrupted_one_does(tmp_path):
+def test_tdm_that_is_killed_continues_and_ends_where_an_uninterrupted_one_does(tmp_path):
     run = Run(TASK, "tdm", 0, 400)
     agent = replace(SMALL_TDM, goals=5)
     whole = Trial(run, agent, tmp_path / "whole")
@@ -238,7 +238,7 @@ def _train_until_killed(agent, trial):
     return reached[-1]
 
 
-def test_tdm_with_other_settings_refuses_the_checkpoint_of_a_run(tmp_path):
+def test_tdm_with_other_settings_rejects_the_checkpoint_of_a_run(tmp_path):
     run = Run(TASK, "tdm", 0, 200)
     trial = Trial(run, SMALL_TDM, tmp_path)
     trial._report = lambda steps: (_ for _ in ()).throw(KilledError) if steps > 150 else None
@@ -284,6 +284,6 @@ def test_agent_names_choose_horizon_updates_preset_and_settings():
 
 
 @pytest.mark.parametrize("name", ["ppo", "sac", "tdm_her", "sac_her_T3", "tdm,no_such=1", "tdm_nobody", "mpc_u2"])
-def test_agent_unknown_is_refused_with_what_there_is(name):
+def test_agent_unknown_is_rejected_with_what_there_is(name):
     with pytest.raises(ValueError, match=r"got .*|preset must be one of"):
         make_agent(name)

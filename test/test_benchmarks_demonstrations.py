@@ -68,7 +68,7 @@ def test_operator_lets_a_good_policy_alone_and_helps_one_that_stands() -> None:
         assert (operator.helped == 0) == good
 
 
-def test_judging_stops_where_the_mean_can_not_be_within_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_stops_where_the_mean_can_not_be_within_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     def evaluate(policy, env, task, episodes, seed, purpose, each):  # type: ignore[no-untyped-def]
         for number in range(episodes):
             each(0.2 if number < 20 else 0.0)

@@ -191,7 +191,7 @@ def test_main_keeps_what_it_measured_and_writes_the_tables(tmp_path, monkeypatch
     assert planning.main(words) == 0
 
 
-def test_rule_is_refused_where_nothing_is_pushed(maze, store) -> None:
+def test_rule_is_rejected_where_nothing_is_pushed(maze, store) -> None:
     with pytest.raises(ValueError, match="the rule is for pushing, not for maze"):
         make_guide("rule", MAZE, maze[1], Roller(), store, 0)
     with pytest.raises(ValueError, match="method must be one of none, rule"):

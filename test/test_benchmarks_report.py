@@ -113,7 +113,7 @@ def test_legend_says_who_was_judged_on_fewer_goals(reacher):
     assert axes.get_legend_handles_labels()[1] == ["tdm (n=3)", "mpc (n=1, 10 goals)"]
 
 
-def test_result_of_another_schema_is_refused(tmp_path):
+def test_result_of_another_schema_is_rejected(tmp_path):
     run = Run("reacher", "tdm", 0, 20_000)
     canned(tmp_path, run, {1000: 0.3}, schema=99)
     with pytest.raises(ValueError, match="schema 99, this version reads 1; remove it"):

@@ -14,7 +14,6 @@ from tdm_ros.training.calibration import (
     RolloutResult,
     calibration,
     collect_rollouts,
-    draw_calibration,
     horizons_of,
 )
 from tdm_ros.training.environment import as_states
@@ -68,7 +67,7 @@ def test_calibration_is_read_back_as_it_was_written():
         Calibration.from_json({"updates": 3})
 
 
-def test_calibration_of_an_agent_whose_episodes_end_at_once_is_refused():
+def test_calibration_of_an_agent_whose_episodes_end_at_once_is_rejected():
     with pytest.raises(ValueError, match="1 goals were pursued to the end of their horizon, too few"):
         calibration([RolloutResult(0, 0, 1.0, 0.1, 1.0, 1.0)], POINT, 0, 0)
 
@@ -104,7 +103,7 @@ def test_predicted_spread_is_that_of_the_points(agent):
     assert distance == pytest.approx([0.2]) and std == pytest.approx([0.2])
 
 
-def test_reachability_says_how_close_in_how_many_steps(agent):
+def test_reachability_names_the_remedy_close_in_how_many_steps(agent):
     agent.calibration = None
     near = agent.reachability(SEEN, goal=[0.15], steps=2)
     far = agent.reachability(SEEN, goal=[0.9], steps=2)
@@ -127,12 +126,12 @@ def test_reachability_after_calibration_holds_nine_of_ten_of_other_goals(agent):
 
 
 @pytest.mark.parametrize("steps", [0, 17, [1, 17]])
-def test_reachability_beyond_what_was_learned_is_refused(agent, steps):
+def test_reachability_beyond_what_was_learned_is_rejected(agent, steps):
     with pytest.raises(ValueError, match=r"steps must be 1 to 16, the longest horizon plus one, got"):
         agent.reachability(SEEN, steps=steps)
 
 
-def test_reachability_with_an_unstructured_critic_is_refused():
+def test_reachability_with_an_unstructured_critic_is_rejected():
     config = TdmConfig(
         hidden_size=8, learning_starts=20, initial_gradient_steps=1, critic="unstructured", horizon_schedule="hold"
     )
@@ -164,14 +163,3 @@ def test_calibrate_command_writes_picture_and_numbers(agent, tmp_path, capsys):
     assert "episodes must be >= 2" in capsys.readouterr().err
     assert main(["calibrate", str(tmp_path), "--episodes", "4"]) == 0
     assert "coverage" in capsys.readouterr().out
-
-
-def test_calibration_picture_has_a_panel_for_each_horizon(tmp_path):
-    import matplotlib.image
-
-    widths = []
-    for task in (replace(POINT, horizon=1), POINT):
-        found = drawn(task, 20)
-        picture = draw_calibration(tmp_path, calibration(found, task, 1, 0), found)
-        widths.append(matplotlib.image.imread(picture).shape[1])
-    assert widths[1] > 2 * widths[0], "five panels, and two"

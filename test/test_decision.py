@@ -1,4 +1,4 @@
-"""What the policy does with the planner's subgoals: deadlines, holds, and a planner that fell silent."""
+"""Subgoals of the planner in the policy: deadlines, holds, a silent planner, and selection of the horizon."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Mode, State
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.tdm.actor import HorizonSelector
 from tdm_ros.tdm.decision import OVERDUE_CYCLES, Exploration, PolicyController, PolicySubgoal
 
 TASK = SAWYER_REACH["velocity"]
@@ -16,8 +17,8 @@ GOAL = np.array([0.5, 0.0, 0.3], np.float32)
 START = 100
 
 
-class Asked:
-    """Stands for an actor that chooses its horizon; notes the most that it was allowed, and by which way."""
+class RecordingActor:
+    """Stands for an actor that selects its horizon; records deadlines and allowed horizons."""
 
     critic = ()
     sizes = (TASK.observation.size, 3, 7)
@@ -32,9 +33,9 @@ class Asked:
         self.deadlines.append(steps_left)
         return np.zeros(7, np.float32)
 
-    def select_horizon(self, observation, achieved, goal, most):
-        self.free.append(most)
-        return np.zeros(7, np.float32), 0, np.zeros(most + 1)
+    def select_horizon(self, observation, achieved, goal, longest):
+        self.free.append(longest)
+        return np.zeros(7, np.float32), 0, np.zeros(longest + 1)
 
 
 def sample(cycle: int) -> ArmSample:
@@ -42,39 +43,43 @@ def sample(cycle: int) -> ArmSample:
 
 
 @pytest.fixture
-def actor() -> Asked:
-    return Asked()
+def actor() -> RecordingActor:
+    return RecordingActor()
 
 
 @pytest.fixture
-def controller(actor: Asked) -> PolicyController:
+def controller(actor: RecordingActor) -> PolicyController:
     made = PolicyController(TASK, Exploration(7, np.random.default_rng(0)))
     made.set_actor(actor, 1)
     made.set_episode(Announcement(State.RUNNING, Mode.EVALUATE, 1, START, 1000, GOAL))
     return made
 
 
-def test_decide_planned_subgoal_counts_down_to_its_deadline(controller: PolicyController, actor: Asked) -> None:
+def test_decide_planned_subgoal_counts_down_to_its_deadline(
+    controller: PolicyController, actor: RecordingActor
+) -> None:
     controller.set_subgoal(PolicySubgoal(1, START, 3, GOAL, planned=True, last=False))
     for cycle in range(START, START + 4):
         assert controller.decide(sample(cycle))[0] is not None
     assert actor.deadlines == [3, 2, 1, 0] and not actor.free
 
 
-def test_decide_goal_of_a_plan_is_pursued_freely_after_its_time(controller: PolicyController, actor: Asked) -> None:
+def test_decide_goal_of_a_plan_is_pursued_freely_after_its_time(
+    controller: PolicyController, actor: RecordingActor
+) -> None:
     controller.set_subgoal(PolicySubgoal(1, START, 1, GOAL, planned=True, last=True))
     for cycle in (START, START + 1, START + 2, START + 500):
         assert controller.decide(sample(cycle))[0] is not None
     assert actor.deadlines == [1, 0] and actor.free == [15, 15]
 
 
-def test_decide_direct_goal_has_no_deadline(controller: PolicyController, actor: Asked) -> None:
+def test_decide_direct_goal_has_no_deadline(controller, actor) -> None:
     controller.set_subgoal(PolicySubgoal(1, START, 2, GOAL))
     controller.decide(sample(START))
     assert actor.free == [15] and not actor.deadlines
 
 
-def test_decide_subgoal_on_the_way_is_overdue_holds_until_another_comes(controller: PolicyController) -> None:
+def test_decide_subgoal_on_the_way_is_overdue_holds_until_another_comes(controller) -> None:
     controller.set_subgoal(PolicySubgoal(1, START, 2, GOAL, planned=True, last=False))
     assert controller.decide(sample(START + 2 + OVERDUE_CYCLES))[0] is not None
     decision, problem = controller.decide(sample(START + 3 + OVERDUE_CYCLES))
@@ -83,9 +88,46 @@ def test_decide_subgoal_on_the_way_is_overdue_holds_until_another_comes(controll
     assert controller.decide(sample(START + 20))[0] is not None
 
 
-def test_decide_held_by_the_planner_until_another_subgoal(controller: PolicyController) -> None:
+def test_decide_held_by_the_planner_until_another_subgoal(controller) -> None:
     controller.set_subgoal(PolicySubgoal(1, START, 0, np.zeros(0, np.float32), hold="UNREACHABLE"))
     decision, problem = controller.decide(sample(START))
     assert decision is None and problem == "the planner holds: UNREACHABLE"
     controller.set_subgoal(PolicySubgoal(1, START, 0, GOAL))
     assert controller.decide(sample(START + 1))[0] is not None
+
+
+FIRST, OTHER = np.zeros(1, np.float32), np.ones(1, np.float32)
+
+
+class LongestFirst:
+    """Stands for an actor that selects the longest horizon, or the given ones; records the allowed ones."""
+
+    class features:  # noqa: N801 - the attribute of that name
+        horizon = 4
+
+    def __init__(self, choices=None):
+        self.allowed, self._choices = [], choices
+
+    def select_horizon(self, observation, achieved, goal, longest):
+        self.allowed.append(longest)
+        selected = min(longest, self._choices.pop(0)) if self._choices else longest
+        return np.array([selected], np.float32), selected, np.zeros(longest + 1)
+
+
+def allowed_horizons(actor, goals):
+    selector = HorizonSelector()
+    for goal in goals:
+        selector.act(actor, FIRST, FIRST, goal)
+    return actor.allowed
+
+
+def test_selected_horizon_counts_down_before_the_next_selection():
+    assert allowed_horizons(LongestFirst(), [FIRST] * 7) == [4, 3, 2, 1, 0, 4, 3]
+
+
+def test_shorter_horizon_may_replace_the_selected_one():
+    assert allowed_horizons(LongestFirst([4, 1, 4]), [FIRST] * 5) == [4, 3, 0, 4, 3]
+
+
+def test_other_goal_resets_the_selection():
+    assert allowed_horizons(LongestFirst(), [FIRST, FIRST, OTHER, OTHER]) == [4, 3, 4, 3]

@@ -17,7 +17,7 @@ from tdm_ros import TDM, TdmConfig
 from tdm_ros.envs.goal_env import make_goal_env, wrap_env
 from tdm_ros.envs.wrappers import from_box, to_box
 from tdm_ros.training.callbacks import Callback
-from tdm_ros.training.evaluation import Evaluation, evaluate
+from tdm_ros.training.evaluation import Evaluation
 
 SMALL = TdmConfig(hidden_size=16, batch_size=32, learning_starts=60, initial_gradient_steps=40, gradient_steps=1)
 
@@ -89,15 +89,6 @@ class OwnUnits(PointEnv):
         seen, reward, terminated, truncated, _ = super().step(action / 2)
         executed = action / 2 if self.executed is None else self.executed
         return seen, reward, terminated, truncated, {"executed_action": executed}
-
-
-class Word(PointEnv):
-    """Says in another entry that it was successful."""
-
-    def step(self, action: NDArray[np.float32]) -> Any:
-        """Move."""
-        seen, reward, terminated, truncated, _ = super().step(action)
-        return seen, reward, terminated, truncated, {"success": np.array([seen["desired_goal"][0] > 0])}
 
 
 class NoRenderMode(PointEnv):
@@ -187,7 +178,7 @@ def test_executed_action_is_stored_as_a_part_of_the_environments_own_range() -> 
 
 
 @pytest.mark.parametrize("executed", [[0.5], [np.nan], [0.1, 0.1]])
-def test_executed_action_outside_the_action_space_is_refused(executed: list[float]) -> None:
+def test_executed_action_outside_the_action_space_is_rejected(executed: list[float]) -> None:
     env = OwnUnits()
     env.executed = executed
     made, _ = wrap_env(limited(env), "mine")
@@ -240,21 +231,10 @@ def test_run_trained_by_name_is_loaded_with_an_object_of_the_same_task(tmp_path:
     assert TDM.load(tmp_path, make_point()).predict(make_point().reset(seed=0)[0]).shape == (1,)
 
 
-def test_run_of_one_registered_environment_is_refused_with_another(tmp_path: Any) -> None:
+def test_run_of_one_registered_environment_is_rejected_with_another(tmp_path: Any) -> None:
     TDM("gym:tdm_ros_test/NoRenderMode-v0", SMALL).learn(20).save(tmp_path)
     with pytest.raises(ValueError, match=r"for gym:tdm_ros_test/NoRenderMode-v0, the environment is gym:.*Picky"):
         TDM.load(tmp_path, "gym:tdm_ros_test/PickyRenderMode-v0")
-
-
-def test_success_is_read_from_either_entry() -> None:
-    env, task = wrap_env(limited(Word()), "mine")
-
-    def rest(now: Any) -> NDArray[np.float32]:
-        return np.zeros(1, np.float32)
-
-    positive = [env.reset(seed=seed)[0]["desired_goal"][0] > 0 for seed in range(3)]
-    result = evaluate(rest, env, task, 20, 0)
-    assert len(positive) == 3 and result.success_env is not None and 0 < result.success_env < 1
 
 
 class Evaluating(Callback):
@@ -278,7 +258,7 @@ def test_evaluate_in_a_callback_leaves_learning_as_it_is() -> None:
     assert given.learner.actor_bytes() == TDM(make_point(), SMALL).learn(120).learner.actor_bytes()
 
 
-def test_evaluate_in_a_callback_without_a_second_environment_is_refused() -> None:
+def test_evaluate_in_a_callback_without_a_second_environment_is_rejected() -> None:
     agent = TDM(make_point(), SMALL)
     with pytest.raises(ValueError, match="give TDM a test_env"):
         agent.learn(120, [Evaluating()])
@@ -293,7 +273,7 @@ class Learning(Callback):
         agent.learn(1)
 
 
-def test_learn_in_a_callback_is_refused() -> None:
+def test_learn_in_a_callback_is_rejected() -> None:
     with pytest.raises(RuntimeError, match="do not call it from a callback"):
         TDM(make_point(), SMALL).learn(20, [Learning()])
 
@@ -317,6 +297,6 @@ def test_threads_of_the_process_stay_as_they_were() -> None:
         (7, "got 7: give a name"),
     ],
 )
-def test_what_is_no_environment_is_refused_with_the_remedy(env: Any, message: str) -> None:
+def test_what_is_no_environment_is_rejected_with_the_remedy(env: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TDM(env, SMALL)

@@ -1,4 +1,4 @@
-"""What an evaluation judges by: the true state, the task's score, the environment's own word."""
+"""Evaluation: achieved goal without noise, distance of the task, success of the environment."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def straight(now):
 
 
 class Misreading(gym.Wrapper):
-    """Tells the agent that it is 0.3 further on than it is."""
+    """Observes the point 0.3 away from its position."""
 
     true_achieved = np.zeros(1)
 
@@ -32,19 +32,21 @@ class Misreading(gym.Wrapper):
         return {**seen, "achieved_goal": seen["achieved_goal"] + 0.3}, info
 
 
-class Says(gym.Wrapper):
-    """Calls an episode a success where its goal is positive; only the last word counts."""
+class Success(gym.Wrapper):
+    """Reports a success at the end of an episode with a positive goal, in ``info[key]``."""
+
+    key = "is_success"
 
     def step(self, action):
         seen, reward, terminated, truncated, info = self.env.step(action)
-        return seen, reward, terminated, truncated, {**info, "is_success": truncated and seen["desired_goal"][0] > 0}
+        return seen, reward, terminated, truncated, {**info, self.key: truncated and seen["desired_goal"][0] > 0}
 
 
-def test_evaluate_with_noisy_observations_judges_the_true_state():
+def test_evaluate_with_noisy_observations_measures_the_true_state():
     env, task = make_goal_env(NAME)
-    told = evaluate(straight, env, task, 10, seed=0)
+    exact = evaluate(straight, env, task, 10, seed=0)
     result = evaluate(straight, gym.wrappers.OrderEnforcing(Misreading(env)), task, 10, seed=0)
-    assert max(told.final_distance) < 1e-6
+    assert max(exact.final_distance) < 1e-6
     assert np.median(result.final_distance) == pytest.approx(0.3, abs=1e-6)
 
 
@@ -55,15 +57,17 @@ def test_evaluate_reports_the_share_within_the_success_of_the_task():
     assert 0 < share < 1 and still.success_task == share == still.to_json()["success_task"]
 
 
-def test_evaluate_reports_what_the_environment_calls_a_success_at_the_end():
+@pytest.mark.parametrize("key", ["is_success", "success"])
+def test_evaluate_reports_the_success_of_the_environment_at_the_end(key):
     env, task = make_goal_env(NAME)
-    goals = []
-    result = evaluate(lambda now: goals.append(now.goal[0]) or straight(now), Says(env), task, 20, seed=0)
+    reports, goals = Success(env), []
+    reports.key = key
+    result = evaluate(lambda now: goals.append(now.goal[0]) or straight(now), reports, task, 20, seed=0)
     assert result.success_env == np.mean(np.array(goals[::20]) > 0) and 0 < result.success_env < 1
     assert "success_env" not in evaluate(straight, env, task, 2, seed=0).to_json()
 
 
-def test_evaluate_judges_by_the_score_of_the_task():
+def test_evaluate_measures_the_distance_of_the_task():
     task = replace(POINT, score=((3.0, (0,)),))
     plain, weighted = (
         evaluate(lambda now: np.zeros(1, np.float32), make_point(), one, 5, 0).final_distance for one in (POINT, task)

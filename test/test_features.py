@@ -13,26 +13,26 @@ def one_trajectory(points) -> tuple[np.ndarray, np.ndarray]:
     return points, np.arange(len(points)) == len(points) - 1
 
 
-def test_reaches_of_steady_motion_are_proportional_to_the_time():
+def test_reachable_distances_of_steady_motion_are_proportional_to_the_time():
     achieved, last = one_trajectory(0.3 * np.arange(40))
     np.testing.assert_allclose(
         measure_reachable_distances(achieved, last, np.ones(1), 4), np.arange(1, 6) / 5, rtol=1e-5
     )
 
 
-def test_reaches_of_what_swings_at_every_step_do_not_grow():
+def test_reachable_distances_of_random_jumps_are_equal():
     achieved, last = one_trajectory(np.random.default_rng(0).normal(size=4000))
     np.testing.assert_allclose(measure_reachable_distances(achieved, last, np.ones(1), 9), 1, atol=0.05)
 
 
-def test_reaches_compare_no_states_of_different_trajectories():
+def test_reachable_distances_compare_no_states_of_different_trajectories():
     """Two rests, far apart: no pair within a trajectory has moved."""
     achieved = np.r_[np.zeros(20), np.full(20, 100)].astype(np.float32)[:, None]
     last = np.arange(40) % 20 == 19
     np.testing.assert_allclose(measure_reachable_distances(achieved, last, np.ones(1), 3), [0.25, 0.5, 0.75, 1.0])
 
 
-def test_reaches_of_faster_than_proportional_motion_stay_proportional():
+def test_reachable_distances_of_faster_than_proportional_motion_stay_proportional():
     achieved, last = one_trajectory(0.1 * np.arange(30) ** 2)
     assert measure_reachable_distances(achieved, last, np.ones(1), 4)[0] >= 0.2
 
@@ -42,13 +42,13 @@ def angle_task(wrap: tuple[bool, ...] | None) -> TaskSpec:
     return TaskSpec("turn", channels("observation", 2, -9, 9), channels("action", 1, -1, 1), goal, 5, 20, 20.0)
 
 
-def test_goal_with_an_angle_and_no_wrap_flag_is_refused():
+def test_goal_with_an_angle_and_no_wrap_flag_is_rejected():
     with pytest.raises(ValueError, match=r"goal of task turn has an angle .* no wrap flag: give Channels.wrap"):
         angle_task(None)
 
 
 @pytest.mark.parametrize(("wrap", "expected"), [((True,), 2 * np.pi - 6.0), ((False,), -6.0)])
-def test_gap_between_angles_takes_the_short_way_where_they_wrap(wrap, expected):
+def test_gap_between_angles_wraps(wrap, expected):
     task = angle_task(wrap)
     features = Features.fit(task, np.zeros((5, 2), np.float32), 0.15)
     achieved, goal = np.array([[3.0]], np.float32), np.array([[-3.0]], np.float32)

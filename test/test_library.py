@@ -88,17 +88,17 @@ def test_predict_leaves_the_goal_to_the_observation(learned):
         (SEEN | {"observation": np.ones((3, 2))}, np.ones((2, 1)), "batches of one size"),
     ],
 )
-def test_predict_of_what_does_not_fit_says_why(learned, seen, goal, message):
+def test_predict_of_what_does_not_fit_gives_the_reason(learned, seen, goal, message):
     with pytest.raises(ValueError, match=message):
         learned.predict(seen, goal)
 
 
-def test_predict_before_learning_says_what_to_do():
+def test_predict_before_learning_names_the_remedy():
     with pytest.raises(RuntimeError, match=r"no update was made after 0 steps: call learn\(\) with more than 60 steps"):
         TDM(NAME, SMALL).predict(SEEN)
 
 
-def test_saved_agent_is_the_same_and_goes_on_the_same(learned, tmp_path):
+def test_saved_agent_is_the_same_and_continues_identically(learned, tmp_path):
     first = TDM(make_point(), SMALL, seed=4).learn(100)
     again = TDM.load(first.save(tmp_path), make_point())
     assert (again.steps, again.updates) == (100, first.updates)
@@ -153,7 +153,7 @@ class Note(Callback):
         self.told.append("end")
 
 
-def test_callback_hears_of_steps_episodes_and_validations_in_order():
+def test_callback_is_called_for_steps_episodes_and_validations_in_order():
     note = Note()
     TDM(NAME, SMALL).learn(120, [note], validate_every=100)
     assert note.told[0] == "start" and note.told[-1] == "end"
@@ -161,7 +161,7 @@ def test_callback_hears_of_steps_episodes_and_validations_in_order():
     assert note.told[1 + 100 + 4] == 20, "a validation of 20 episodes, within the fifth training episode"
 
 
-def test_callback_that_says_false_stops_at_once_or_after_the_episode():
+def test_callback_that_returns_false_stops_at_once_or_after_the_episode():
     at_step, at_episode = Note(steps=33), Note(episodes=2)
     assert TDM(NAME, SMALL).learn(1000, [at_step]).steps == 33
     agent = TDM(NAME, SMALL).learn(1000, [at_episode])
@@ -219,7 +219,7 @@ def test_load_of_an_agent_of_an_environment_object_asks_for_it(tmp_path):
         TDM.load(tmp_path)
 
 
-def test_agent_with_noise_is_loaded_with_it_and_goes_on_the_same(tmp_path):
+def test_agent_with_noise_is_loaded_with_it_and_continues_identically(tmp_path):
     noise = Noise(action=0.2, observation=0.1)
     first = TDM(NAME, SMALL, noise=noise).learn(100)
     again = TDM.load(first.save(tmp_path))

@@ -110,6 +110,6 @@ def test_noise_none_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("value", [-0.1, np.nan, np.inf])
-def test_noise_senseless_refused(value: float) -> None:
+def test_noise_senseless_rejected(value: float) -> None:
     with pytest.raises(ValueError, match=r"Noise\.observation must be >= 0"):
         Noise(observation=value)

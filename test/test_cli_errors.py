@@ -1,4 +1,4 @@
-"""What the console program says to wrong input: one sentence, status 2, no traceback."""
+"""Errors of the console program for wrong input: one sentence, status 2, no traceback."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ SMALL = TdmConfig(
 
 
 class Broken(PointEnv):
-    """Forgets where it is in the seventh step."""
+    """Returns NaN in the seventh step."""
 
     def step(self, action):
         seen, *rest = super().step(action)
@@ -40,8 +40,11 @@ def run(tmp_path: Path) -> Path:
     ("arguments", "message"),
     [
         (["--task", "sawyer_rech"], "task must be one of .*got 'sawyer_rech' (did you mean sawyer_reach"),
+        (["--task", "gym:CartPole-v1"], "must have a dict observation"),
+        (["--task", "gym:NoSuch-v7"], "cannot be made"),
+        (["--task", "no_such_module:factory"], "cannot be made"),
         (
-            ["--task", "test_refusals_of_training:make_broken"],
+            ["--task", "test_cli_errors:make_broken"],
             "got [nan] in achieved_goal at [0], step 7 of the episode",
         ),
         (["--task", NAME, "--preset", "papre"], "preset must be one of default, paper, got 'papre'"),
@@ -51,7 +54,7 @@ def run(tmp_path: Path) -> Path:
         (["--task", NAME, "--env-action-noise", "-1"], "Noise.action must be >= 0"),
     ],
 )
-def test_train_command_with_input_that_will_not_do_says_why(arguments, message, tmp_path, capsys):
+def test_train_command_with_wrong_input_gives_the_reason(arguments, message, tmp_path, capsys):
     assert main(["train", "--out", str(tmp_path / "run"), *arguments]) == 2
     errors = capsys.readouterr().err
     assert "tdm_ros train: " in errors
@@ -68,7 +71,7 @@ def test_train_command_with_input_that_will_not_do_says_why(arguments, message, 
         (["--env-observation-noise", "0.1"], "was trained with noise None, got Noise(action=0.0, observation=0.1)"),
     ],
 )
-def test_train_command_into_the_folder_of_another_run_is_refused(change, message, run, capsys):
+def test_train_command_into_the_folder_of_another_run_is_rejected(change, message, run, capsys):
     settings = [
         "--hidden-size=8",
         "--batch-size=8",
@@ -84,7 +87,7 @@ def test_train_command_into_the_folder_of_another_run_is_refused(change, message
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "calibrate"])
-def test_checkpoint_of_another_schema_is_refused_by_every_verb(verb, run, capsys):
+def test_checkpoint_of_another_schema_is_rejected_by_every_verb(verb, run, capsys):
     index = run / "checkpoint" / "checkpoint.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"schema": 99}))
     assert main([verb, str(run)]) == 2
@@ -92,18 +95,18 @@ def test_checkpoint_of_another_schema_is_refused_by_every_verb(verb, run, capsys
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "calibrate", "report"])
-def test_folder_without_a_run_is_refused_by_every_verb(verb, tmp_path, capsys):
+def test_folder_without_a_run_is_rejected_by_every_verb(verb, tmp_path, capsys):
     assert main([verb, str(tmp_path)]) == 2
     assert f"in {tmp_path}; give" in capsys.readouterr().err
 
 
-def test_calibrate_command_before_anything_was_learned_says_what_to_do(tmp_path, capsys):
+def test_calibrate_command_before_anything_was_learned_names_the_remedy(tmp_path, capsys):
     TDM(NAME, SMALL).learn(10).save(tmp_path)
     assert main(["calibrate", str(tmp_path)]) == 2
     assert "no update was made after 10 steps: call learn() with more than 20 steps" in capsys.readouterr().err
 
 
-def test_evaluate_command_of_an_agent_of_an_environment_object_says_how(tmp_path, capsys):
+def test_evaluate_command_of_an_agent_of_an_environment_object_names_the_remedy(tmp_path, capsys):
     TDM(make_point(), SMALL).learn(60).save(tmp_path)
     assert main(["evaluate", str(tmp_path)]) == 2
     assert "was trained in an environment object" in capsys.readouterr().err
