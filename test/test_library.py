@@ -163,8 +163,8 @@ def test_callback_is_called_for_steps_episodes_and_validations_in_order():
 
 def test_callback_that_returns_false_stops_at_once_or_after_the_episode():
     at_step, at_episode = Note(steps=33), Note(episodes=2)
-    assert TDM(NAME, SMALL).learn(1000, [at_step]).steps == 33
-    agent = TDM(NAME, SMALL).learn(1000, [at_episode])
+    assert TDM(NAME, SMALL).learn(1000, at_step).steps == 33
+    agent = TDM(NAME, SMALL).learn(1000, callback=at_episode)
     assert agent.steps == 40 and at_episode.told[-1] == "end"
     assert agent.learn(20).steps == 60, "it can go on"
 
