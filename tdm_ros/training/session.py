@@ -103,27 +103,18 @@ class TrainingSession:
 
     Parameters
     ----------
-    task_name : str
-        As for `make_goal_env`.
+    task_name, seed, horizon, noise, compiled, device
+        As for `TDM`; the task by its name.
     out : Path
+        The run folder.
     config : TdmConfig
         The run ends at its ``total_timesteps``.
-    seed : int
-    horizon : int, optional
-        Longest ``steps_left`` [steps]; by default the task's own.
-    validate_every : int
-        Steps between two validations; 0: none.
-    save_every : int
-        Minimum number of steps between two checkpoints [steps].
-    noise : Noise, optional
-        Noise on actions and observations of the environment.
+    validate_every, save_every : int
+        Steps between two validations, 0: none; minimum number of steps between two checkpoints [steps].
     recordings : sequence of Path
         Recordings to learn from before the first step.
     offline_steps : int, optional
         Gradient updates on the recordings; by default `TdmConfig.gradient_steps` per transition.
-    compiled : bool
-    device : str
-        As for `TDM`.
 
     Raises
     ------
