@@ -63,7 +63,7 @@ class TeleoperatedPush(SawyerPushEnv):
         report = control.tick(self._now_s)
         executed, self.by_operator = report.executed, report.source == Source.HUMAN
         if not np.allclose(executed.action, VELOCITY.to_action(wanted), atol=1e-6):
-            action = self._amounts_to(executed.action, q)
+            action = self._equivalent_action(executed.action, q)
         self._info = {"executed_action": action, "limited": executed.limited, "limiter": executed.layer}
 
 
