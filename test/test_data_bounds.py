@@ -160,7 +160,7 @@ def test_file_that_rosbag2_compressed_as_a_whole_names_the_remedy(tmp_path: Path
     data = write_file(tmp_path / "bag_0.mcap", RECORDING)
     (tmp_path / "bag_0.mcap").unlink()
     path = tmp_path / "bag_0.mcap.zstd"
-    path.write_bytes(zstandard.compress(data))
+    path.write_bytes(zstandard.compress(data) + data[8:])  # as if a record of MCAP was among the compressed bytes
     with pytest.raises(DataError, match=r"compressed as a whole.*`zstd -d .*\*\.zstd`"):
         read_nonempty(tmp_path)
     with pytest.raises(DataError, match=r"compressed as a whole.*`zstd -d .*bag_0\.mcap\.zstd`"):

@@ -186,18 +186,17 @@ class RecordReader:
         head = source.get(0, 16)
         if head.startswith(MCAP0_MAGIC):
             return len(MCAP0_MAGIC)
-        first = _Scan(self, source, 0).resume(0, -1)
-        if first < source.size:
-            self.problems.append(f"{self.path} is damaged: its first {first} bytes cannot be read")
-            return first
-        if not head:
-            sentence = "is empty: its writer was killed before the first message, or it was not copied"
-        elif head.startswith(b"SQLite format 3"):
+        if head.startswith(b"SQLite format 3"):
             sentence = "is a rosbag2 in SQLite: `ros2 bag convert` makes MCAP of it (storage_id: mcap)"
         elif head.startswith(b"#ROSBAG"):
             sentence = "is a bag of ROS 1: `rosbags-convert` makes MCAP of it"
         elif is_zstd(head):
             sentence = f"is compressed as a whole, as rosbag2 does on request: unpack it with `zstd -d {self.path}`"
+        elif (first := _Scan(self, source, 0).resume(0, -1)) < source.size:
+            self.problems.append(f"{self.path} is damaged: its first {first} bytes cannot be read")
+            return first
+        elif not head:
+            sentence = "is empty: its writer was killed before the first message, or it was not copied"
         else:
             sentence = f"is no MCAP file: it begins with {head[:8]!r}, not with {MCAP0_MAGIC!r}"
         self.problems.append(f"{self.path} {sentence}")
