@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tdm_ros.tdm.config import TdmConfig
     from tdm_ros.training.library import TDM
 
-# The source tree and the colcon install (which holds the generated messages) are one package.
+# The source tree and the colcon install, which contains the generated messages, are one package.
 __path__ = extend_path(__path__, __name__)
 
 __version__ = "0.1.0"
@@ -24,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Imported when it is asked for: a node that runs a policy needs no torch, `tdm_ros --help` no numpy.
+    # Imported on first use: a node that runs a policy does not need torch, `tdm_ros --help` does not need numpy.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(importlib.import_module(_HOMES[name]), name)

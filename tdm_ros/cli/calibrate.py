@@ -1,7 +1,7 @@
-"""Compare the distances that a trained agent predicts with those that it reaches, per horizon.
+"""Compare predicted with reached distances of a trained agent, per horizon.
 
-Writes calibration.png and calibration.json into the run's folder. From then on `TDM.load(RUN).reachability(...)` gives
-intervals that hold nine of ten outcomes. Goals and starts come from --seed and are never those of training.
+Writes calibration.png and calibration.json to the run folder. `TDM.load(RUN).reachability(...)` then returns intervals
+of nine of ten results. Goals and starts are drawn by --seed and differ from those of training.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("run", type=Path, help="directory of a run")
+    add("run", type=Path, help="run folder")
     add("--episodes", type=int, default=100, help="(default: %(default)s)")
     add("--seed", type=int, default=0, help="of goals and starts (default: %(default)s)")
     add("--json", action="store_true", help="print one JSON object instead of a table")
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"tdm_ros calibrate: {error}", file=sys.stderr)
         return 2
     print(json.dumps(result) if arguments.json else _table(result))
-    print(f"picture: {arguments.run / 'calibration.png'}", file=sys.stderr)
+    print(f"plot: {arguments.run / 'calibration.png'}", file=sys.stderr)
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Measure how close a trained policy gets, on fresh goals and without noise.
+"""Measure the final distances of a trained policy, without noise, on goals that were not used in training.
 
-The goals come from --seed and are never those of training. With --json, one JSON object goes to standard output.
+The goals are drawn by --seed. With --json, one JSON object is printed to standard output.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SUCCESS = {"success_task": "success by the task", "success_env": "success by the
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add = parser.add_argument
-    add("run", type=Path, help="directory of a run, or its checkpoint directory")
+    add("run", type=Path, help="run folder, or its checkpoint folder")
     add("--episodes", type=int, default=100, help="(default: %(default)s)")
     add("--seed", type=int, default=0, help="of goals and starts (default: %(default)s)")
     add("--json", action="store_true", help="print one JSON object instead of a table")

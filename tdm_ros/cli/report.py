@@ -1,4 +1,4 @@
-"""Draw the learning curve of a run again."""
+"""Plot the learning curve of a run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("run", type=Path, help="directory of a run")
+    parser.add_argument("run", type=Path, help="run folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw; return the exit status."""
+    """Plot; return the exit status."""
     from tdm_ros.training.metrics import draw_curve
 
     try:

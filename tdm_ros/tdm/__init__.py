@@ -1,4 +1,4 @@
-"""Learned function: networks, losses and updates, exploration, checkpoints.
+"""Learned function: configuration, networks, updates, actor, exploration.
 
-Nothing is imported here, so that the numpy actor (`tdm_ros.tdm.actor`) can be had without torch.
+Nothing is imported here, so that the numpy actor (`tdm_ros.tdm.actor`) can be imported without torch.
 """
