@@ -68,7 +68,7 @@ class Ros1:
 
     def robot(self, *without: str) -> SimulatedRobot:
         """Start a robot that lacks something."""
-        command = [ROBOT_PYTHON, str(HERE / "tdm_ros/robots.py")]
+        command = [ROBOT_PYTHON, str(HERE / "robot.py")]
         for name in without:
             command += ["--without", name]
         process = self.start(command, self.environment(self._messages, ROOT), "robot", pipes=True)
@@ -107,7 +107,7 @@ class SimulatedRobot:
         assert json.loads(process.stdout.readline() or '"it ended, see robot.out"') == "up"
 
     def ask(self, *words: object) -> object:
-        """Let it do something; see tdm_ros/robots.py."""
+        """Let it do something; see robot.py."""
         self._process.stdin.write(json.dumps(words) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
