@@ -35,7 +35,7 @@ class Event(Enum):
     TELEOP_FAILED = "twists end without a release, are unusable, or are rejected by the limiter"
     CUFF_HELD = "the cuff is held"
     CUFF_RELEASED = "the cuff is released"
-    STOPPED = "the deadman is released, or several devices command the arm"
+    STOPPED = "the deadman is released, several devices command the arm, or the node is not active"
     FAULT_DETECTED = "the arm, its loop, its clock, its inputs or the rate of commands has a fault"
     FAULT_CLEARED = "DISABLED takes effect after FAULT was announced, and the arm has no problem"
 
