@@ -140,8 +140,12 @@ def _watchdog(given: ArmParameters, node: Node, module: str, *words: str) -> Wat
 def _through(name: str, start: Callable[[], ArmClient], arm: Callable[[ArmClient], Arm] = SawyerArm) -> Arm:
     try:
         client = start()
-        client.wait_ready()
-        return arm(client)
+        try:
+            client.wait_ready()
+            return arm(client)
+        except BaseException:
+            client.close()
+            raise
     except (InteraError, OSError, ValueError) as error:
         raise ValueError(f"robot {name}: {error}") from error
 
