@@ -15,7 +15,7 @@ import yaml
 
 from tdm_ros.bringup.table import flat, load_table
 from tdm_ros.drivers.intera import devices, listener, sdk, wire, worker
-from tdm_ros.drivers.intera.command_watchdog import Caps, Keeper
+from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog
 from tdm_ros.drivers.intera.wire import Command
 from tdm_ros.nodes.parameters import NODES, check, specs_of
 
@@ -39,9 +39,9 @@ def fixed_parts(text: str) -> str:
 def says_of_the_robot() -> Iterable[str]:
     well = dict.fromkeys(("estop", "stopped", "error", "collided"), False) | {"enabled": True, "homed": True}
     for flag, value in (*((name, True) for name in ("estop", "stopped", "error", "collided")), ("enabled", False)):
-        yield sdk.trouble(well | {flag: value}, 0.0)
-    yield sdk.trouble(well | {"homed": False}, 0.0)
-    yield sdk.trouble(well, 0.5)
+        yield sdk.robot_problem(well | {flag: value}, 0.0)
+    yield sdk.robot_problem(well | {"homed": False}, 0.0)
+    yield sdk.robot_problem(well, 0.5)
     arrivals = sdk.Arrivals(0.3)
     for name in sdk.WATCHED:
         if name != "collision state":
@@ -55,11 +55,11 @@ def says_of_the_robot() -> Iterable[str]:
 
 def says_of_commands() -> Iterable[str]:
     caps = Caps((0.5,) * 7, (5.0,) * 7, (-3.0,) * 7, (3.0,) * 7)
-    keeper = Keeper(caps)
-    keeper.state_sent(1, 0.0)
-    yield "the worker refused a command: " + keeper.offer(Command(1, 1, "velocity", (1.0,) * 7), 0.0, "")
-    keeper.step(0.0, "the robot is stopped", True)
-    yield keeper.offer(Command(2, 1, "velocity", (0.1,) * 7), 0.0, "")
+    watchdog = CommandWatchdog(caps)
+    watchdog.state_sent(1, 0.0)
+    yield "the worker rejected a command: " + watchdog.offer(Command(1, 1, "velocity", (1.0,) * 7), 0.0, "")
+    watchdog.step(0.0, "the robot is stopped", True)
+    yield watchdog.offer(Command(2, 1, "velocity", (0.1,) * 7), 0.0, "")
     yield caps.overspeed("torque", (0.0,) * 7, (0.9,) * 7)
     yield replace(caps, hand_speed_m_s=0.25).overspeed("position", (0.0,) * 7, (0.4,) * 7)
 
@@ -82,13 +82,13 @@ def test_what_the_worker_says_has_a_row(text: str) -> None:
         ("must have joints right_j0 to right_j6, got", sdk),
         ("cannot be made", sdk),
         ("the robot has to connect back to this machine, at", sdk),
-        ("nobody listens on", sdk),
+        ("no subscriber of", sdk),
         ("the robot is stopped: ask for a reset first", sdk),
         ("the robot was not there after", worker),
         ("the client has sent nothing for", worker),
         ("another client has the arm: end it first", listener),
         ("the secret of this client is not the worker's", listener),
-        ("it is unknown whether somebody holds the arm", devices),
+        ("it is unknown whether the arm is held by hand", devices),
         ("cuff and buttons cannot be asked", devices),
     ],
 )

@@ -1,4 +1,4 @@
-"""Cuff and buttons: whatever leaves it unknown whether somebody holds the arm is a problem, never "not held"."""
+"""Cuff and buttons: whatever leaves it unknown whether the arm is held by hand is a problem, never "not held"."""
 
 from __future__ import annotations
 
@@ -64,7 +64,9 @@ class Case:
         self._calls[name] = call
         return SimpleNamespace(get_num_connections=lambda: self.publishers[name])
 
-    def tell(self, *names: str, status: str = "ready", signals: tuple[str, ...] | None = None, value: int = 0) -> None:
+    def publish(
+        self, *names: str, status: str = "ready", signals: tuple[str, ...] | None = None, value: int = 0
+    ) -> None:
         for name in names:
             listed = SIGNALS.get(name, ()) if signals is None else signals
             message = SimpleNamespace(
@@ -75,7 +77,7 @@ class Case:
 
     def tell_at_5_hz(self, *names: str, times: int) -> None:
         for _ in range(times):
-            self.tell(*names)
+            self.publish(*names)
             self.now_s += 0.2
 
     def problem(self) -> str:
@@ -98,7 +100,7 @@ def until(is_so: Callable[[], object]) -> None:
 
 def test_cuff_and_buttons_are_read() -> None:
     case = Case()
-    case.tell("cuff", "navigator")
+    case.publish("cuff", "navigator")
     assert case.problem() == "" and case.devices.missing == [] and not case.devices.cuff
     Cuff.held = True
     until(lambda: case.devices.cuff)
@@ -108,7 +110,7 @@ def test_cuff_and_buttons_are_read() -> None:
 def test_device_that_was_never_heard_is_a_problem() -> None:
     case = Case()
     assert "the cuff is there and has never sent its state" in case.problem()
-    case.tell("cuff")
+    case.publish("cuff")
     assert "the navigator is there and has never sent its state" in case.problem()
 
 
@@ -118,32 +120,32 @@ NAMES = {"cuff", "navigator", "io"}
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("cuff", "the cuff has been silent for 1.1 s, so it is unknown whether somebody holds the arm"),
+        ("cuff", "the cuff has been silent for 1.1 s, so it is unknown whether the arm is held by hand"),
         ("navigator", "the navigator has been silent for 1.1 s, so it is unknown whether its pause button is pressed"),
-        ("io", "the cuff's node /io/robot has been silent for 1.1 s, so it is unknown whether somebody holds the arm"),
+        ("io", "the cuff's node /io/robot has been silent for 1.1 s, so it is unknown whether the arm is held by hand"),
     ],
 )
 def test_topic_that_repeated_itself_and_falls_silent_is_a_problem_after_a_second(name: str, says: str) -> None:
     case = Case()
-    case.tell("cuff", "navigator")
+    case.publish("cuff", "navigator")
     case.tell_at_5_hz(*NAMES, times=REPEATS + 1)
     case.now_s += SILENT_S - 0.2  # since the last message
     case.asked()
     assert case.problem() == ""
     case.now_s += 0.1
     case.asked()
-    case.tell(*NAMES - {name})
+    case.publish(*NAMES - {name})
     assert case.problem() == says
-    case.tell(name)
+    case.publish(name)
     assert case.problem() == ""
 
 
 def test_state_that_is_sent_on_changes_alone_is_relied_on_however_old() -> None:
     case = Case()
-    case.tell("cuff", "navigator")
+    case.publish("cuff", "navigator")
     for press in range(20):  # a person plays with the button: this is no repetition
         case.now_s += 0.2
-        case.tell("cuff", value=press % 2)
+        case.publish("cuff", value=press % 2)
     case.now_s += 797
     case.asked()
     assert case.problem() == ""
@@ -151,11 +153,11 @@ def test_state_that_is_sent_on_changes_alone_is_relied_on_however_old() -> None:
 
 def test_repetitions_that_are_few_or_far_between_make_no_topic_regular() -> None:
     case = Case()
-    case.tell("navigator")
+    case.publish("navigator")
     case.tell_at_5_hz("cuff", times=REPEATS)
     for _ in range(2 * REPEATS):  # it was connected to anew
         case.now_s += SILENT_S + 0.1
-        case.tell("cuff")
+        case.publish("cuff")
     case.now_s += 60
     case.asked()
     assert case.problem() == ""
@@ -164,9 +166,9 @@ def test_repetitions_that_are_few_or_far_between_make_no_topic_regular() -> None
 @pytest.mark.parametrize("name", ["cuff", "navigator"])
 def test_device_whose_state_is_not_published_any_more_is_a_problem(name: str) -> None:
     case = Case()
-    case.tell("cuff", "navigator")
+    case.publish("cuff", "navigator")
     case.publishers[name] = 0
-    assert f"nobody publishes the state of the {name} any more" in case.problem()
+    assert f"the state of the {name} has no publisher any more" in case.problem()
     case.publishers[name] = 1
     assert case.problem() == ""
 
@@ -174,35 +176,35 @@ def test_device_whose_state_is_not_published_any_more_is_a_problem(name: str) ->
 @pytest.mark.parametrize("status", ["down", "error"])
 def test_device_that_reports_itself_broken_is_a_problem(status: str) -> None:
     case = Case()
-    case.tell("cuff", "navigator", status=status)
+    case.publish("cuff", "navigator", status=status)
     assert f'the cuff reports "{status}"' in case.problem()
 
 
 def test_cuff_without_its_signal_is_a_problem() -> None:
     case = Case()
-    case.tell("cuff", "navigator", signals=("left_cuff",))
+    case.publish("cuff", "navigator", signals=("left_cuff",))
     assert case.problem() == "the cuff has no signal right_cuff, only left_cuff"
 
 
 def test_absent_cuff_is_a_problem_unless_the_robot_has_none() -> None:
     case = Case(cuff=absent)
-    case.tell("navigator")
+    case.publish("navigator")
     assert "no cuff was found (there is none)" in case.problem() and "--without cuff" in case.problem()
     assert case.devices.missing == ["cuff: there is none"]
     case = Case(cuff=absent, without=("cuff",))
-    case.tell("navigator")
+    case.publish("navigator")
     assert case.problem() == "" and case.devices.missing == ["cuff: not looked for, as asked"]
 
 
 def test_absent_navigator_is_named_and_no_problem() -> None:
     case = Case(navigator=absent)
-    case.tell("cuff")
+    case.publish("cuff")
     assert case.problem() == "" and case.devices.missing == ["navigator: there is none"]
 
 
 def test_cuff_whose_call_fails_is_a_problem_and_asked_again() -> None:
     case = Case()
-    case.tell("cuff", "navigator")
+    case.publish("cuff", "navigator")
     Cuff.fails = True
     until(case.problem)
     assert "cuff and buttons cannot be asked: AttributeError" in case.problem()
@@ -224,7 +226,7 @@ def test_cuff_whose_call_hangs_is_a_problem() -> None:
     Hanging.hangs = True
     time.sleep(0.1)  # the thread is within the call, or will be
     case.now_s += ASKED_S + 0.1
-    case.tell("cuff", "navigator")
+    case.publish("cuff", "navigator")
     assert "cuff and buttons have not been asked for 0.6 s" in case.problem()
     Hanging.hangs = False
     case.asked()

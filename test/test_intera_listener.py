@@ -188,7 +188,7 @@ def test_worker_that_waits_in_vain_says_so_and_ends() -> None:
     """Nothing but this bounds a wait for a ROS master that takes connections and never answers."""
     program = (
         "import sys, time; from tdm_ros.drivers.intera import wire, worker; wire.UP_S = 0.5\n"
-        "worker.leave_now(worker.main(sys.argv[1:], lambda _: time.sleep(60)))"
+        "worker.connect = lambda _: time.sleep(60); worker.exit_now(worker.main(sys.argv[1:]))"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     client = InteraClient.start([sys.executable, "-c", program], environment)

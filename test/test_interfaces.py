@@ -28,6 +28,8 @@ EVERYWHERE = (
 OF_REAL_ARMS = {("offers", f"~/{name}") for name in ("enable", "reset", "stop")} | {
     ("publishes", "teleop/event"),
     ("publishes", "gz/right_jN/cmd_vel"),
+    ("publishes", "arm_watchdog/command"),
+    ("subscribes", "arm_watchdog/state"),
 }
 OF_LIFECYCLE = ("get_state", "get_available", "get_transition", "transition_event", "get_type_description")
 

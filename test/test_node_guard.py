@@ -24,6 +24,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 
 from tdm_ros.control.validation import Rejections  # noqa: E402
+from tdm_ros.drivers.watchdog import NEWEST, Polled  # noqa: E402
 from tdm_ros.files import FolderInUseError  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.node_runner import (  # noqa: E402
@@ -33,7 +34,6 @@ from tdm_ros.nodes.node_runner import (  # noqa: E402
     GuardedExecutor,
     every,
 )
-from tdm_ros.nodes.topics_robot import NEWEST, TopicsRobot  # noqa: E402
 
 HEARD_BY_ALL = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -119,36 +119,29 @@ def test_guard_raises_at_once_when_another_process_writes_our_folder(context: rc
         Guard(Fragile(context)).failed("/arm_state", FolderInUseError("another process"))
 
 
-class Robot(TopicsRobot):
-    """A worker's robot that hears words."""
+def test_polled_subscription_goes_on_after_errors_and_bytes_that_are_no_message(made: Bench) -> None:
+    node = rclpy.create_node("watchdog", namespace=made.namespace, context=made.context)
+    polled, received = Polled(node), []
 
-    def __init__(self, namespace: str) -> None:
-        super().__init__("robot", namespace)
-        self.heard: list[str] = []
-        self._node.create_subscription(String, "words", self._hear, NEWEST)
-        self._read_mail()
-
-    def _hear(self, message: String) -> None:
+    def receive(message: String) -> None:
         if message.data == "fail":
             raise KeyError("a word")
-        self.heard.append(message.data)
+        received.append(message.data)
 
+    polled.subscribe(String, "words", receive, NEWEST)
+    words = made.node.create_publisher(String, "words", 10)
 
-def test_worker_goes_on_after_errors_and_bytes_that_are_no_message(made: Bench) -> None:
-    robot = Robot(made.namespace)
-    ended: list[bool] = []
-    robot.on_shutdown(lambda: ended.append(True))
-    try:
-        words = made.node.create_publisher(String, "words", 10)
-        made.until(lambda: words.get_subscription_count() > 0)
-        for number, message in enumerate((String(data="fail"), b"\0\1\0\0\3\0\0\0\xff\xfe\0", b"")):
-            words.publish(message)
-            made.spin(0.1)
-            words.publish(String(data=str(number)))
-            made.until(lambda number=number: str(number) in robot.heard)
-        assert not ended
-    finally:
-        robot.shut_down()
+    def arrived(text: str) -> bool:
+        polled.poll()
+        return text in received
+
+    made.until(lambda: words.get_subscription_count() > 0)
+    for number, message in enumerate((String(data="fail"), b"\0\1\0\0\3\0\0\0\xff\xfe\0", b"")):
+        words.publish(message)
+        made.until(lambda: arrived("never"), 0.1, must=False)
+        words.publish(String(data=str(number)))
+        made.until(lambda number=number: arrived(str(number)))
+    assert sum(polled.rejections.counts.values()) == 1, "rclpy replaces or drops bytes that are no text"
 
 
 def cdr(text: bytes) -> bytes:

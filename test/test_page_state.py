@@ -24,7 +24,7 @@ from tdm_ros.console.console_state import (
     remedy_of,
 )
 from tdm_ros.console.view import arm_links, turned
-from tdm_ros.drivers.intera.sdk import trouble
+from tdm_ros.drivers.intera.sdk import robot_problem
 from tdm_ros.robots.kinematics import link_frames
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
@@ -131,5 +131,5 @@ def test_remedy_of_every_fault_ends_with_clear_fault_and_start_and_is_in_the_doc
 def test_remedy_is_known_for_whatever_the_robot_reports(flag: str) -> None:
     flags = dict.fromkeys(("estop", "stopped", "error", "collided"), False)
     flags |= {"enabled": flag != "motors off", "homed": flag != "not homed"}
-    said = trouble(flags | ({flag: True} if flag in flags else {}), 0.0)
+    said = robot_problem(flags | ({flag: True} if flag in flags else {}), 0.0)
     assert said and "remove the cause;" not in remedy_of(said)

@@ -81,7 +81,7 @@ def test_arm_reads_what_the_robot_says() -> None:
 
 def test_arm_that_says_nothing_is_rejected() -> None:
     ticks = iter(range(10))
-    with pytest.raises(InteraError, match="no state came for 2 s: nothing yet"):
+    with pytest.raises(InteraError, match="sent no state for 2 s: nothing yet"):
         SawyerArm(Client(None), clock=lambda: float(next(ticks)))  # type: ignore[arg-type]
 
 
@@ -89,7 +89,7 @@ def test_arm_that_says_nothing_is_rejected() -> None:
     ("changes", "words"),
     [
         ({"problem": "the e-stop is pressed"}, "the e-stop is pressed"),
-        ({"refused": 1, "refusal": "too fast"}, "the worker refused a command: too fast"),
+        ({"refused": 1, "refusal": "too fast"}, "the worker rejected a command: too fast"),
     ],
 )
 def test_arm_that_is_not_well_reports_it(changes: dict[str, Any], words: str) -> None:

@@ -51,6 +51,8 @@ RATES = {
     "reachability_markers": "1 Hz while it is subscribed to",
     "goal_marker/update": "on each new goal, and 2 Hz",
     "goal_marker/feedback": "while it is dragged in RViz",
+    "arm_watchdog/command": "20 Hz while it moves, `sim:=gazebo` and `robot:=bridged`",
+    "arm_watchdog/state": "100 Hz, `sim:=gazebo` and `robot:=bridged`",
     "gz/right_jN/cmd_vel": "100 Hz while it moves, `sim:=gazebo` (torques: `cmd_force`)",
     "/tf": "20 Hz",
     "/tf_static": "once, latched",
@@ -59,7 +61,7 @@ RATES = {
 }
 """Rate of each topic, which the code does not have in one place."""
 
-PARTS = {"arm": ["gazebo_arm"], "scene": ["frames", "markers"]}
+PARTS = {"scene": ["frames", "markers"]}
 """Further modules with topics of a node."""
 
 _TRIGGER, _SWITCH = "std_srvs/Trigger", "std_srvs/SetBool"
@@ -128,6 +130,7 @@ def topics(node: str) -> str:
     """The topics of a node."""
     names = [node, *PARTS.get(node, [])]
     rows = [row for name in names for row in _topic_rows(ROOT / "tdm_ros" / "nodes" / f"{name}.py")]
+    rows += _DRIVERS if node == "arm" else []
     rows.append(("publishes", "/diagnostics", "DiagnosticArray", "DIAGNOSTICS"))
     lines = ["| | topic | type | QoS | rate |", "|---|---|---|---|---|"]
     for direction, topic, kind, profile in sorted(set(rows)):
@@ -138,7 +141,13 @@ def topics(node: str) -> str:
     return "\n".join(lines)
 
 
-NAMES = {"TOPIC": "/diagnostics", "topic": "gz/right_jN/cmd_vel"}
+_DRIVERS = [
+    ("publishes", "arm_watchdog/command", "WatchdogCommand", "COMMANDS"),
+    ("subscribes", "arm_watchdog/state", "WatchdogState", "STATE"),
+    ("publishes", "gz/right_jN/cmd_vel", "Float64", "COMMAND"),
+]
+"""Topics of `tdm_ros.drivers`, for arms that are driven through topics."""
+NAMES = {"TOPIC": "/diagnostics"}
 """Topics that are named by a variable."""
 
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 
 from rclpy.node import Node
 
-from tdm_ros.drivers.intera.client import WORKER, InteraClient, InteraError, ros1_environment
+from tdm_ros.drivers.gazebo import GazeboArm, JointCommands
+from tdm_ros.drivers.intera.client import WORKER, ArmClient, InteraClient, InteraError, ros1_environment
 from tdm_ros.drivers.intera.wire import read_secret
+from tdm_ros.drivers.watchdog import WatchdogClient
 from tdm_ros.drivers.worker_arm import SawyerArm
 from tdm_ros.envs.sawyer_sim import SawyerSim
-from tdm_ros.nodes.gazebo_arm import GazeboArm, JointCommands
 from tdm_ros.nodes.parameters import UNLIMITED, ArmParameters, LimitParameters
 from tdm_ros.robots.arm import ACTUATIONS, Arm
 from tdm_ros.robots.arm_cycle import HOME_LIMITS
@@ -73,11 +74,11 @@ def make_arm(given: ArmParameters, node: Node) -> Arm:
     """
     if given.robot == "simulated":
         return make_gazebo(given, node) if given.sim == "gazebo" else SawyerSim(ACTUATIONS[given.actuation])
-    return make_sawyer(given) if given.robot == "sawyer" else make_bridged(given)
+    return make_sawyer(given) if given.robot == "sawyer" else make_bridged(given, node)
 
 
 def make_gazebo(given: ArmParameters, node: Node) -> Arm:
-    """The arm of a Gazebo world that runs already, through a worker that speaks its topics.
+    """The arm of a Gazebo world that runs already, through the watchdog of its topics.
 
     Raises
     ------
@@ -87,15 +88,13 @@ def make_gazebo(given: ArmParameters, node: Node) -> Arm:
     by_torque = ACTUATIONS[given.actuation].mode == "torque"
     if by_torque and given.lock_step:
         raise ValueError("lock_step needs actuation velocity: torques that hold the arm have to change within a cycle")
-    module = "tdm_ros.nodes.gazebo_worker"
-    command = [sys.executable, "-m", module, "--namespace", node.get_namespace(), *shlex.split(given.worker.arguments)]
-    command += ["--lock-step"] * given.lock_step + ["--by-torque"] * by_torque
+    words = ["--lock-step"] * given.lock_step + ["--by-torque"] * by_torque
     commands = JointCommands(node, by_torque)
 
-    def arm(client: InteraClient) -> Arm:
+    def arm(client: ArmClient) -> Arm:
         return GazeboArm(client, commands, given.lock_step)
 
-    return _through("gazebo", given, lambda: InteraClient.start(command, os.environ), arm)
+    return _through("gazebo", lambda: _watchdog(given, node, "gazebo", *words), arm)
 
 
 def make_sawyer(given: ArmParameters) -> Arm:
@@ -108,6 +107,8 @@ def make_sawyer(given: ArmParameters) -> Arm:
     """
 
     def start() -> InteraClient:
+        if given.worker.address != "none":
+            return _connected(given)
         folders = [folder for folder in given.worker.python_path.split(":") if folder]
         host_ip = "" if given.ros1.host_ip == "auto" else given.ros1.host_ip
         environ = ros1_environment(os.environ, given.ros1.master_uri, host_ip, folders)
@@ -115,31 +116,36 @@ def make_sawyer(given: ArmParameters) -> Arm:
             [*shlex.split(given.worker.command), WORKER, *shlex.split(given.worker.arguments)], environ
         )
 
-    return _through("sawyer", given, start)
+    return _through("sawyer", start)
 
 
-def make_bridged(given: ArmParameters) -> Arm:
-    """A Sawyer whose ROS 1 topics a bridge repeats in ROS 2, through a worker.
+def make_bridged(given: ArmParameters, node: Node) -> Arm:
+    """A Sawyer whose ROS 1 topics a bridge repeats in ROS 2, through the watchdog of its topics.
 
     Raises
     ------
     ValueError
         If it is not available, with the reason.
     """
-    command = [sys.executable, "-m", "tdm_ros.nodes.bridge_worker", *shlex.split(given.worker.arguments)]
-    return _through("bridged", given, lambda: InteraClient.start(command, os.environ))
+    return _through("bridged", lambda: _watchdog(given, node, "bridged"))
 
 
-def _through(
-    name: str,
-    given: ArmParameters,
-    start: Callable[[], InteraClient],
-    arm: Callable[[InteraClient], Arm] = SawyerArm,
-) -> Arm:
+def _watchdog(given: ArmParameters, node: Node, module: str, *words: str) -> WatchdogClient:
+    if given.worker.address != "none":
+        raise ValueError("worker.address is only for robot sawyer: the watchdog of other arms is started here")
+    command = [sys.executable, "-m", f"tdm_ros.drivers.{module}", *shlex.split(given.worker.arguments)]
+    return WatchdogClient(node, [*command, *words])
+
+
+def _through(name: str, start: Callable[[], ArmClient], arm: Callable[[ArmClient], Arm] = SawyerArm) -> Arm:
     try:
-        client = start() if given.worker.address == "none" else _connected(given)
-        client.wait_ready()
-        return arm(client)
+        client = start()
+        try:
+            client.wait_ready()
+            return arm(client)
+        except BaseException:
+            client.close()
+            raise
     except (InteraError, OSError, ValueError) as error:
         raise ValueError(f"robot {name}: {error}") from error
 

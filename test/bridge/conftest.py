@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from interfaces_for_tests import built
 from ros1_bench import SimulatedRobot
 
 from tdm_ros.bringup.environment import free_domain
-from tdm_ros.drivers.intera.client import InteraClient
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -43,18 +43,26 @@ def whole_robot(bridged: dict[str, str], tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def start_worker(bridged: dict[str, str]) -> Iterator[Callable[..., InteraClient]]:
-    """Starts a worker: ``start_worker(*arguments, **environment)``."""
-    clients = []
+def start_worker(bridged: dict[str, str]) -> Iterator[Callable[..., Any]]:
+    """Starts a watchdog: ``start_worker(*arguments, **environment)``."""
+    import rclpy
 
-    def start(*arguments: str, **environment: str) -> InteraClient:
-        command = [sys.executable, "-m", "tdm_ros.nodes.bridge_worker", *arguments]
-        clients.append(InteraClient.start(command, {**bridged, **environment}))
+    from tdm_ros.drivers.watchdog import WatchdogClient
+
+    clients: list[WatchdogClient] = []
+    context = rclpy.Context()
+    rclpy.init(context=context, domain_id=int(bridged["ROS_DOMAIN_ID"]))
+    node = rclpy.create_node("arm", context=context)
+
+    def start(*arguments: str, **environment: str) -> WatchdogClient:
+        command = [sys.executable, "-m", "tdm_ros.drivers.bridged", *arguments]
+        clients.append(WatchdogClient(node, command, {**bridged, **environment}))
         return clients[-1]
 
     yield start
     for client in clients:
         client.close()
+    context.try_shutdown()
 
 
 @pytest.fixture

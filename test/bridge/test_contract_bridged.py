@@ -10,9 +10,12 @@ import pytest
 from arm_contract import RealArmContract, RealBench
 from ros1_bench import SimulatedRobot
 
-from tdm_ros.drivers.intera.client import InteraClient, InteraError
+from tdm_ros.drivers.intera.client import InteraError
 
 pytest.importorskip("rclpy")
+
+from tdm_ros.drivers.watchdog import WatchdogClient
+
 pytestmark = [
     pytest.mark.ros,
     pytest.mark.timeout(600),  # the messages are built first
@@ -21,26 +24,26 @@ pytestmark = [
 
 class TestBridged(RealArmContract):
     @pytest.fixture
-    def bench(self, robot: SimulatedRobot, start_worker: Callable[..., InteraClient]) -> RealBench:
+    def bench(self, robot: SimulatedRobot, start_worker: Callable[..., WatchdogClient]) -> RealBench:
         client = start_worker()
         client.wait_ready(20)
         return RealBench(client, robot)
 
 
-def test_bridge_that_is_not_there_is_told(start_worker: Callable[..., InteraClient]) -> None:
+def test_bridge_that_is_not_there_is_told(start_worker: Callable[..., WatchdogClient]) -> None:
     from tdm_ros.bringup.environment import free_domain
 
-    with pytest.raises(InteraError, match=r"/robot/joint_states said nothing .* does the bridge run"):
+    with pytest.raises(InteraError, match=r"/robot/joint_states published nothing .* does the bridge run"):
         start_worker(ROS_DOMAIN_ID=str(free_domain())).wait_ready(20)
 
 
-def test_messages_that_were_not_built_are_told(start_worker: Callable[..., InteraClient]) -> None:
+def test_messages_that_were_not_built_are_told(start_worker: Callable[..., WatchdogClient]) -> None:
     with pytest.raises(InteraError, match=r"intera_core_msgs cannot be imported .* build it for ROS 2"):
         start_worker(PYTHONPATH=str(Path(__file__).parents[2])).wait_ready(20)
 
 
 def test_motors_are_reset_only_when_they_were_stopped_and_the_button_is_free(
-    robot: SimulatedRobot, start_worker: Callable[..., InteraClient]
+    robot: SimulatedRobot, start_worker: Callable[..., WatchdogClient]
 ) -> None:
     client = start_worker()
     client.wait_ready(20)
@@ -67,7 +70,7 @@ class Talk:
 
 
 def test_enable_that_waits_ends_with_a_stop() -> None:
-    from tdm_ros.nodes.bridge_motors import BridgedMotors
+    from tdm_ros.drivers.bridged import BridgedMotors
 
     deaf = SimpleNamespace(stopped=False, enabled=False, estop_button=0)
     supers = {name: Talk() for name in ("enable", "reset", "stop")}
@@ -84,14 +87,14 @@ def test_enable_that_waits_ends_with_a_stop() -> None:
         assert stopping.result(2) == ""
 
 
-def wait_for_stop(client: InteraClient) -> InteraClient:
+def wait_for_stop(client: WatchdogClient) -> WatchdogClient:
     from ros1_bench import wait_until
 
     wait_until(lambda: client.state().state.stopped, 3, "the worker knows of the stop")
     return client
 
 
-def wait_for_release(client: InteraClient) -> None:
+def wait_for_release(client: WatchdogClient) -> None:
     from ros1_bench import wait_until
 
     wait_until(lambda: not client.state().state.estop, 3, "the worker knows of the release")

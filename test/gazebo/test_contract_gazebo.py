@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from arm_contract import CYCLE_S, STANDSTILL_S, STILL_RAD_S, ArmContract
 from ros1_bench import SimulatedRobot, wait_until
 
-from tdm_ros.drivers.intera.client import InteraClient, InteraError
+from tdm_ros.drivers.intera.client import InteraError
 from tdm_ros.envs.sawyer_sim import SUBSTEPS
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
@@ -26,12 +26,13 @@ pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]  # the messages are bui
 import rclpy  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
-from tdm_ros.msg import ArmState, Episode  # noqa: E402
+from tdm_ros.msg import ArmState, Episode, WatchdogCommand  # noqa: E402
 
+from tdm_ros.drivers.gazebo import GazeboArm, JointCommands  # noqa: E402
+from tdm_ros.drivers.watchdog import WatchdogClient  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.gazebo_arm import GazeboArm, JointCommands  # noqa: E402
 
-WORKER = [sys.executable, "-m", "tdm_ros.nodes.gazebo_worker"]
+WORKER = [sys.executable, "-m", "tdm_ros.drivers.gazebo"]
 
 
 class GazeboBench:
@@ -43,12 +44,12 @@ class GazeboBench:
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self._node = rclpy.create_node("arm", namespace=namespace, context=self.context)
-        self.client = InteraClient.start([*WORKER, "--namespace", namespace, *words], env)
+        self.client = WatchdogClient(self._node, [*WORKER, *words], env)
         self.client.wait_ready()
         commands = JointCommands(self._node, "--by-torque" in words)
         self.arm: Any = GazeboArm(self.client, commands, not self.real)
         end_s = time.monotonic() + 10
-        while commands.unheard() and time.monotonic() < end_s:
+        while commands.unmatched() and time.monotonic() < end_s:
             time.sleep(0.01)
         assert not self.arm.problem()
         self._now_s, self._due_s = 0.0, time.monotonic()
@@ -77,6 +78,16 @@ class GazeboBench:
     def truth(self) -> tuple[np.ndarray, np.ndarray]:
         q, qd = self.world.ask("truth")
         return np.array(q), np.array(qd)
+
+
+def client_in(namespace: str, env: Mapping[str, str], *words: str) -> Iterator[WatchdogClient]:
+    """A client of a watchdog that may not start."""
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    client = WatchdogClient(rclpy.create_node("arm", namespace=namespace, context=context), [*WORKER, *words], env)
+    yield client
+    client.close()
+    context.try_shutdown()
 
 
 @pytest.fixture(scope="class")
@@ -142,6 +153,40 @@ class TestFreeRunning(ArmContract):
             os.kill(bench.client._process.pid, signal.SIGCONT)
         self.wait(bench, 0.5)
         assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+    def test_worker_that_is_shut_down_stops_the_arm_although_commands_go_on(self, bench: GazeboBench) -> None:
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
+        since_s = time.monotonic()
+        os.kill(bench.client._process.pid, signal.SIGTERM)
+        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.6)
+        took_s = bench.world.trace().standstill_s(since_s)
+        print(f"worker SIGTERM: the joints stood after {took_s:.3f} s")
+        assert took_s < STANDSTILL_S and "worker" in bench.arm.problem()
+
+    @pytest.mark.parametrize("case", ["session", "six", "nan", "old state", "old number", "long validity"])
+    def test_message_that_is_not_a_valid_command_of_this_client_moves_nothing(
+        self, bench: GazeboBench, case: str
+    ) -> None:
+        commands = bench._node.create_publisher(WatchdogCommand, "arm_watchdog/command", 20)
+        wait_until(commands.get_subscription_count, 10, "the watchdog has discovered this publisher")
+        for _ in range(3):
+            state = bench.client.state().state
+            given = {"session": bench.client._session, "seq": 1000 + state.seq, "state_seq": state.seq}
+            given |= {"action": "velocity", "values": [0.2] * 7, "valid_s": 0.15}
+            wrong = {
+                "session": {"session": given["session"] + 1},
+                "six": {"values": [0.2] * 6},
+                "nan": {"values": [0.2] * 6 + [float("nan")]},
+                "old state": {"state_seq": max(state.seq - 40, 0)},
+                "old number": {"seq": 0},
+                "long validity": {"valid_s": 0.5},
+            }[case]
+            before = bench.client.state().state.refused
+            commands.publish(WatchdogCommand(**given | wrong))
+            self.wait(bench, 0.15)
+            state = bench.client.state().state
+            assert state.refused == before + (case != "session")
+            assert state.command_seq < 1000 and np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
     def test_stop_is_a_software_e_stop(self, bench: GazeboBench) -> None:
         self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
@@ -264,16 +309,13 @@ class TestByTorque:
     ) -> None:
         world = start_world("/late", "torque", "paused")
         world.ask("set", "frozen", True)
-        client = InteraClient.start([*WORKER, "--namespace", "/late", "--lock-step", "--by-torque"], gazebo_env)
-        try:
+        with contextmanager(client_in)("/late", gazebo_env, "--lock-step", "--by-torque") as client:
             end_s = time.monotonic() + 30
             while not world.ask("facts")["steps"] and time.monotonic() < end_s:
                 time.sleep(0.01)
             world.ask("set", "frozen", False)
             client.wait_ready()
-        finally:
-            client.close()
-            world.close()
+        world.close()
 
     def test_velocity_on_the_way_home_is_kept(self, bench: GazeboBench) -> None:
         speeds = np.array([0.2, -0.2, 0.2, -0.2, 0.2, -0.2, 0.2])
@@ -320,17 +362,19 @@ def test_world_in_lock_step_that_is_set_back_stops_the_arm_and_steps_exactly_aft
 
 
 def test_gazebo_that_is_not_there_is_told(gazebo_env: dict[str, str]) -> None:
-    client = InteraClient.start([*WORKER, "--namespace", "/nowhere"], gazebo_env)
-    with pytest.raises(InteraError, match=r"gz/joint_states said nothing .*ros2 launch tdm_ros gazebo\.launch\.py"):
+    with (
+        contextmanager(client_in)("/nowhere", gazebo_env) as client,
+        pytest.raises(InteraError, match=r"gz/joint_states published nothing .*ros2 launch tdm_ros gazebo\.launch\.py"),
+    ):
         client.wait_ready()
-    client.close()
 
 
 def test_ros_gz_that_is_missing_is_told() -> None:
-    client = InteraClient.start([*WORKER, "--lock-step"], os.environ)
-    with pytest.raises(InteraError, match=r"install ros_gz .* or take lock_step:=false"):
+    with (
+        contextmanager(client_in)("/nowhere", os.environ, "--lock-step") as client,
+        pytest.raises(InteraError, match=r"install ros_gz .* or take lock_step:=false"),
+    ):
         client.wait_ready()
-    client.close()
 
 
 def start_again(made: Bench) -> None:

@@ -127,7 +127,7 @@ def test_node_that_ros_tells_to_end_stops_the_arm_first(ros1, robot, enabled):
     wait_until(lambda: "ended with status 7" in enabled.state().problem, 2, "the worker leaves")
     time.sleep(SETTLED_S)
     standstill_s, _ = measure("node told to end by ROS", robot, at_s, enabled.state().problem)
-    assert "ROS 1 has told the worker's node to end" in enabled.state().problem
+    assert "ROS 1 shuts down the worker's node" in enabled.state().problem
     assert standstill_s < 0.2 and robot.ask("facts")["timeouts"] == 0
 
 
@@ -303,7 +303,7 @@ def test_a_client_that_stalls_does_not_find_a_second_of_old_states(enabled):
         ("/robot_config/assembly_names", "Limb('right') must have joints right_j0 to right_j6, got none", 5),
         ("/robot_config/right_config/joint_names", "Limb('right') must have joints right_j0 to right_j6, got none", 5),
         ("tip_states", "tip_states", 5),
-        ("collision_detection_state", "collision_detection_state said nothing whole and finite for 5 s", 5),
+        ("collision_detection_state", "collision_detection_state published nothing complete and finite for 5 s", 5),
     ],
 )
 def test_robot_that_lacks_something_is_told_in_one_sentence(alone, without, sentence, code):
@@ -391,8 +391,8 @@ def test_device_that_speaks_on_changes_alone_is_relied_on(robot, enabled):
 @pytest.mark.parametrize(
     ("order", "words"),
     [
-        (("withdraw", "robot/cuff"), "nobody publishes the state of the cuff"),
-        (("leave",), "nobody listens on /robot/limb/right/joint_command"),
+        (("withdraw", "robot/cuff"), "the state of the cuff has no publisher"),
+        (("leave",), "no subscriber of /robot/limb/right/joint_command"),
     ],
 )
 def test_robot_that_leaves_a_topic_is_reported(alone, order: tuple[str, ...], words: str):
@@ -413,7 +413,7 @@ def test_robot_that_can_not_reach_us_is_told(alone):
     client = InteraClient.start([ROS1_PYTHON, WORKER], unreachable)
     with pytest.raises(InteraError) as raised:
         client.wait_ready(30)
-    assert "nobody listens on /robot/limb/right/joint_command" in str(raised.value)
+    assert "no subscriber of /robot/limb/right/joint_command" in str(raised.value)
     assert "at http://192.0.2.1:" in str(raised.value) and "Set ros1.host_ip (ROS_IP)" in str(raised.value)
     assert client.close() == 5
     robot.close()

@@ -27,22 +27,21 @@ _PATHS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "CMAKE_PREFIX_PATH", "V
 def ros1_environment(
     environ: Mapping[str, str], master_uri: str, host_ip: str = "", python_path: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Return an environment without ROS 2, and with what ROS 1 needs.
+    """Return an environment for ROS 1, without ROS 2.
 
-    ROS 1 and ROS 2 both have packages called std_msgs, sensor_msgs and so on: whichever is first on the path
-    breaks the other.
+    Both have packages called std_msgs, sensor_msgs and so on: the first one on the path breaks the other.
 
     Parameters
     ----------
     environ : mapping of str to str
-        Of the ROS 2 process.
+        Environment of the ROS 2 process.
     master_uri : str
         Like "http://robot.local:11311".
     host_ip : str
-        This machine's address on the robot's network, to which the robot connects back. Empty where its host
-        name will do.
+        This machine's address on the robot's network, to which the robot connects back. Empty if the robot resolves
+        the host name.
     python_path : sequence of str
-        Folders of the SDK and its messages; stubs of what it needs and we do not have come last.
+        Folders of the SDK and its messages, then those of stubs for its missing dependencies.
 
     Raises
     ------
@@ -68,26 +67,26 @@ def _prefixes(environ: Mapping[str, str]) -> list[str]:
 
 
 WORKER = str(Path(__file__).with_name("worker.py"))
-"""The file to run: `[a ROS 1 Python, WORKER]` is a worker's command."""
+"""Program of the worker: `[ROS 1 Python, WORKER]` is its command."""
 
 SILENT_S = 0.1
-"""A worker that was not heard for this long [s] is as good as gone."""
+"""Time without a state after which a worker counts as lost [s]."""
 
 CLOSING_S = 1.5
 
 ALIVE_S = 1.0
-"""A worker hears from us at least this often while it sends states [s]."""
+"""Longest interval between two messages to a worker that sends states [s]."""
 
 
 class InteraError(RuntimeError):
-    """The worker did not come up; the text is its own sentence."""
+    """The worker did not start; the text is the worker's reason."""
 
 
 class Reading(NamedTuple):
     """The newest state, or None before the first.
 
-    `age_s` is how old its joint positions are now [s], infinite without any; `problem` says why the worker should
-    not be relied on, and is empty otherwise.
+    `age_s` is the age of its joint positions [s], infinite without any; `problem` is the reason why the worker cannot
+    be relied on, or "".
     """
 
     state: wire.State | None
@@ -95,32 +94,21 @@ class Reading(NamedTuple):
     problem: str
 
 
-class InteraClient:
-    """A worker, from outside. All times are of this process's steady clock.
+class ArmClient:
+    """Client of a worker process. A subclass sends and receives its messages. No call but `wait_ready` waits.
 
     Parameters
     ----------
-    link : socket
-        Connected to a worker.
     process : subprocess.Popen, optional
-        The worker, if we started it.
+        The worker, if this process started it.
     clock : callable returning float [s]
-        Steady.
-    frames : wire.Frames, optional
-        With what has been received already.
+        Steady; all times are of this process.
     """
 
     def __init__(
-        self,
-        link: socket.socket,
-        process: subprocess.Popen[bytes] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        frames: wire.Frames | None = None,
+        self, process: subprocess.Popen[bytes] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._link, self._process, self._clock = link, process, clock
-        # Few commands may wait for a worker that reads slowly: a request behind them should not come late.
-        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
-        self._sender = wire.Sender(link)
+        self._process, self._clock = process, clock
         self._lock = threading.Lock()
         self._newest: tuple[wire.State, float] | None = None
         self._pending: dict[int, Future[wire.Answer]] = {}
@@ -129,83 +117,27 @@ class InteraClient:
         self._lost = ""
         self._hello: wire.Hello | None = None
         self._known = threading.Event()
-        self._frames = frames or wire.Frames()
-        self._alive_s = clock()
-        self._reader = threading.Thread(target=self._read, name="intera reader", daemon=True)
-        self._reader.start()
 
-    @classmethod
-    def start(cls, command: Sequence[str], env: Mapping[str, str]) -> InteraClient:
-        """Start a worker on this machine, on a socket of its own, in a session of its own.
-
-        Parameters
-        ----------
-        command : sequence of str
-            Program and arguments; `--fd` and the socket's number follow them.
-        env : mapping of str to str
-            The whole environment, see `ros1_environment`.
-
-        Raises
-        ------
-        InteraError
-            If the program cannot be started.
-        """
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = subprocess.Popen(
-                    [*command, "--fd", str(theirs.fileno())],
-                    env=dict(env),
-                    stdin=subprocess.DEVNULL,
-                    stdout=2,  # rospy's chatter
-                    pass_fds=[theirs.fileno()],
-                    start_new_session=True,
-                )
-            except OSError as error:
-                ours.close()
-                raise InteraError(f"the worker {command[0]!r} cannot be started: {error}") from None
-        return cls(ours, process)
-
-    @classmethod
-    def connect(cls, host: str, port: int, secret: bytes, timeout_s: float = 3.0) -> InteraClient:
-        """Connect to a worker that runs with `--listen`, elsewhere or in a container.
-
-        Raises
-        ------
-        InteraError
-            If none answers there, if it does not let us in, or if it does not know the secret.
-        """
-        where = f"{host}:{port}"
-        try:
-            link = socket.create_connection((host, port), timeout_s)
-        except OSError as error:
-            raise InteraError(f"no worker answers at {where} ({error}): start it with --listen") from None
-        frames = wire.Frames()
-        try:
-            _prove(link, frames, secret)
-        except (OSError, wire.WireError, InteraError) as error:
-            link.close()
-            raise InteraError(f"the worker at {where} cannot be used: {str(error) or type(error).__name__}") from None
-        link.settimeout(None)
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(link, frames=frames)
+    def close(self) -> int | None:
+        """Let the worker stop the arm and end; return its exit status if this process started it. Idempotent."""
+        raise NotImplementedError
 
     def wait_ready(self, timeout_s: float = wire.UP_S + 5.0) -> wire.Hello:
-        """Wait until the worker is up. It may take half a minute to find out that the robot is not there.
+        """Wait until the worker is connected to the robot. A robot that is absent may be reported after 30 s.
 
         Raises
         ------
         InteraError
-            If it says that it cannot come up, dies, or says nothing for that long.
+            If it fails, ends, or sends nothing for that long.
         """
         self._known.wait(timeout_s)
         if self._hello is None or self._lost:
-            raise InteraError(self._why_lost() or f"the worker said nothing for {timeout_s:g} s")
+            raise InteraError(self._why_lost() or f"the worker sent nothing for {timeout_s:g} s")
         return self._hello
 
     @property
     def hello(self) -> wire.Hello:
-        """What the worker said when it came up; wait until it is ready first."""
+        """First message of the worker; call `wait_ready` before."""
         assert self._hello is not None, "wait_ready comes first"
         return self._hello
 
@@ -224,7 +156,7 @@ class InteraClient:
     def command(self, mode: str, values: ArrayLike, hold_s: float = wire.HOLD_S) -> str:
         """Move the joints by (7,) [rad/s, N m or rad]; return why nothing was sent, or "".
 
-        What was sent can still be refused: the state's `refusal` says so.
+        The worker may still reject it; see `refusal` of the state.
         """
         state, _, problem = self.state()
         if state is None or problem:
@@ -235,7 +167,7 @@ class InteraClient:
         self._command_seq += 1
         try:
             command = wire.Command(self._command_seq, state.seq, mode, tuple(array.tolist()), float(hold_s))
-            sent = self._sender.send(command, droppable=True)
+            sent = self._send(command, droppable=True)
         except wire.WireError as error:
             return str(error)
         except OSError as error:
@@ -243,7 +175,7 @@ class InteraClient:
         return "" if sent else "the worker does not read: the command was left out"
 
     def hold(self) -> Future[wire.Answer]:
-        """Stop, and stay in position mode."""
+        """Stop, and hold the position."""
         return self._ask("hold")
 
     def enable(self) -> Future[wire.Answer]:
@@ -274,25 +206,10 @@ class InteraClient:
         """Let time pass in a simulated world that waits for it [s]."""
         return self._ask("step", seconds)
 
-    def close(self) -> int | None:
-        """Let the worker stop the arm and leave; return its exit status if we started it. May be called twice."""
-        self._lose("closed")
-        with suppress(OSError):
-            self._link.shutdown(socket.SHUT_RDWR)
-        self._reader.join(CLOSING_S)
-        self._link.close()
-        if self._process is None:
-            return None
-        try:
-            return self._process.wait(CLOSING_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
-
     def _ask(self, action: str, value: float = 0.0, name: str = "") -> Future[wire.Answer]:
-        """Send a request. Its future always gets an answer, also when the worker is lost; nobody needs to wait."""
+        """Send a request. Its future always gets an answer, also when the worker is lost."""
         future: Future[wire.Answer] = Future()
-        future.set_running_or_notify_cancel()  # so that it cannot be cancelled, and the reader may always set it
+        future.set_running_or_notify_cancel()  # it cannot be cancelled, so that the reader may always set it
         with self._lock:
             self._numbers += 1
             number, lost = self._numbers, self._lost
@@ -303,34 +220,16 @@ class InteraClient:
             return future
         reason = "the worker does not read"
         try:
-            sent = self._sender.send(wire.Request(number, action, float(value), name))
+            sent = self._send(wire.Request(number, action, float(value), name))
         except (wire.WireError, OSError) as error:
             sent, reason = False, str(error)
         if not sent:
             self._settle(wire.Answer(number, False, reason))
         return future
 
-    def _read(self) -> None:
-        data = b""  # what came with the worker's proof is in the frames already
-        try:
-            while True:
-                arrived_s = self._clock()
-                for message in self._frames.feed(data):
-                    self._take(message, arrived_s)
-                data = self._link.recv(65536)
-                if not data:
-                    break
-            self._frames.end()
-            self._lose("the worker closed its socket")
-        except (OSError, wire.WireError) as error:
-            self._lose(f"the socket to the worker broke: {error}")
-
-    def _take(self, message: wire.Message, arrived_s: float) -> None:
+    def _take(self, message: wire.Message) -> None:
         if isinstance(message, wire.State):
-            self._newest = (message, arrived_s)
-            if arrived_s - self._alive_s > ALIVE_S:
-                self._alive_s = arrived_s
-                self._sender.send(wire.Alive(), droppable=True)
+            self._newest = (message, self._clock())
         elif isinstance(message, wire.Answer):
             self._settle(message)
         elif isinstance(message, wire.Failure):
@@ -339,7 +238,7 @@ class InteraClient:
             self._hello = message
             self._known.set()
         else:
-            raise wire.WireError(f"a worker of protocol {wire.VERSION} says hello, states and answers, got {message}")
+            raise wire.WireError(f"a worker of protocol {wire.VERSION} sends hello, states and answers, got {message}")
 
     def _settle(self, answer: wire.Answer) -> None:
         with self._lock:
@@ -348,7 +247,7 @@ class InteraClient:
             future.set_result(answer)
 
     def _lose(self, why: str) -> None:
-        """Keep the first reason, and answer all that still wait."""
+        """Keep the first reason, and answer all pending requests."""
         with self._lock:
             self._lost = self._lost or why
             pending, self._pending = self._pending, {}
@@ -363,14 +262,149 @@ class InteraClient:
         ended = f"the worker ended with status {status}"
         return f"{self._lost} ({ended})" if self._lost else ended
 
+    def _send(self, message: wire.Message, droppable: bool = False) -> bool:
+        """Send a message and return whether it was sent; see `wire.Sender`."""
+        raise NotImplementedError
+
+    def _ended(self) -> int | None:
+        """Wait until the worker has ended, and end it if it does not."""
+        if self._process is None:
+            return None
+        try:
+            return self._process.wait(CLOSING_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+class InteraClient(ArmClient):
+    """Client of a worker at the other end of a socket.
+
+    Parameters
+    ----------
+    link : socket
+        Connected to a worker.
+    process : subprocess.Popen, optional
+        The worker, if this process started it.
+    clock : callable returning float [s]
+        Steady.
+    frames : wire.Frames, optional
+        Parser that holds what has been received already.
+    """
+
+    def __init__(
+        self,
+        link: socket.socket,
+        process: subprocess.Popen[bytes] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        frames: wire.Frames | None = None,
+    ) -> None:
+        super().__init__(process, clock)
+        self._link = link
+        # A small buffer: a request must not wait behind many commands for a worker that reads slowly.
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+        self._sender = wire.Sender(link)
+        self._frames = frames or wire.Frames()
+        self._alive_s = clock()
+        self._reader = threading.Thread(target=self._read, name="intera reader", daemon=True)
+        self._reader.start()
+
+    @classmethod
+    def start(cls, command: Sequence[str], env: Mapping[str, str]) -> InteraClient:
+        """Start a worker on this machine, with its own socket and in its own session.
+
+        Parameters
+        ----------
+        command : sequence of str
+            Program and arguments; `--fd` and the socket's number follow them.
+        env : mapping of str to str
+            The whole environment, see `ros1_environment`.
+
+        Raises
+        ------
+        InteraError
+            If the program cannot be started.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = subprocess.Popen(
+                    [*command, "--fd", str(theirs.fileno())],
+                    env=dict(env),
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,  # output of rospy
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            except OSError as error:
+                ours.close()
+                raise InteraError(f"the worker {command[0]!r} cannot be started: {error}") from None
+        return cls(ours, process)
+
+    @classmethod
+    def connect(cls, host: str, port: int, secret: bytes, timeout_s: float = 3.0) -> InteraClient:
+        """Connect to a worker that runs with `--listen`, elsewhere or in a container.
+
+        Raises
+        ------
+        InteraError
+            If no worker answers there, it rejects the connection, or does not know the secret.
+        """
+        where = f"{host}:{port}"
+        try:
+            link = socket.create_connection((host, port), timeout_s)
+        except OSError as error:
+            raise InteraError(f"no worker answers at {where} ({error}): start it with --listen") from None
+        frames = wire.Frames()
+        try:
+            _prove(link, frames, secret)
+        except (OSError, wire.WireError, InteraError) as error:
+            link.close()
+            raise InteraError(f"the worker at {where} cannot be used: {str(error) or type(error).__name__}") from None
+        link.settimeout(None)
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return cls(link, frames=frames)
+
+    def close(self) -> int | None:
+        """Let the worker stop the arm and end; return its exit status if this process started it. Idempotent."""
+        self._lose("closed")
+        with suppress(OSError):
+            self._link.shutdown(socket.SHUT_RDWR)
+        self._reader.join(CLOSING_S)
+        self._link.close()
+        return self._ended()
+
+    def _send(self, message: wire.Message, droppable: bool = False) -> bool:
+        return self._sender.send(message, droppable)
+
+    def _read(self) -> None:
+        data = b""  # bytes that followed the worker's proof are in the frames already
+        try:
+            while True:
+                for message in self._frames.feed(data):
+                    self._take(message)
+                    self._keep_alive()
+                data = self._link.recv(65536)
+                if not data:
+                    break
+            self._frames.end()
+            self._lose("the worker closed its socket")
+        except (OSError, wire.WireError) as error:
+            self._lose(f"the socket to the worker broke: {error}")
+
+    def _keep_alive(self) -> None:
+        if self._newest is not None and self._newest[1] - self._alive_s > ALIVE_S:
+            self._alive_s = self._newest[1]
+            self._sender.send(wire.Alive(), droppable=True)
+
 
 def _prove(link: socket.socket, frames: wire.Frames, secret: bytes) -> None:
-    """Show a worker that we know the secret, and see that it does, too.
+    """Authenticate both sides.
 
     Raises
     ------
     InteraError, OSError, WireError
-        If it does not, or does not let us in.
+        If the worker does not know the secret, or rejects the connection.
     """
     challenge = _next(link, frames)
     if not isinstance(challenge, wire.Challenge):

@@ -20,13 +20,13 @@ FRAMES = (
     ((0.0, 0.031, 0.275), (-math.pi / 2, 0.0, 0.0)),
     ((0.0, -0.11, 0.1053), (-math.pi / 2, -0.17453, math.pi)),
 )
-"""Of each joint in the frame of the one before: xyz [m] and rpy [rad]; it turns about its own z."""
+"""Frame of each joint in the frame of the previous one: xyz [m] and rpy [rad]; it rotates about its own z."""
 
 HAND_M = (0.0, 0.0, 0.0245)
 """Hand in the frame of the last joint. A test compares this table with `tdm_ros.robots.kinematics`."""
 
 
-def levers(q_rad: tuple) -> tuple:
+def hand_jacobian(q_rad: tuple) -> tuple:
     """Return the velocity of the hand per velocity of each joint, (7, 3) [m/rad], in frame base."""
     turn: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
     at: Vector = (0.0, 0.0, 0.0)
@@ -40,10 +40,10 @@ def levers(q_rad: tuple) -> tuple:
     return tuple(_cross(axis, tuple(h - p for h, p in zip(hand, at))) for at, axis in joints)  # noqa: B905
 
 
-def speed_m_s(levers_m: tuple, qd_rad_s: tuple) -> float:
+def speed_m_s(jacobian_m: tuple, qd_rad_s: tuple) -> float:
     """Return the speed of the hand at (7,) joint velocities [rad/s]."""
     return math.sqrt(
-        sum(sum(qd * lever[axis] for qd, lever in zip(qd_rad_s, levers_m)) ** 2 for axis in range(3))  # noqa: B905
+        sum(sum(qd * lever[axis] for qd, lever in zip(qd_rad_s, jacobian_m)) ** 2 for axis in range(3))  # noqa: B905
     )
 
 
@@ -82,20 +82,20 @@ if TYPE_CHECKING:
     from tdm_ros.drivers.intera.wire import Command
 
 STOPPING_S = 0.1
-"""How long zero velocity is sent before the arm goes back to position mode [s]."""
+"""Duration of zero velocity before the return to position mode [s]."""
 
 LEAVE_TICKS = 3
-"""How often the change to position mode is sent: a single one can be lost."""
+"""Number of messages for the return to position mode: a single one can be lost."""
 
 LATE_S = 0.1
-"""A worker that was held up this long [s] follows no old command when it goes on."""
+"""Interval between two ticks after which the command in force is dropped [s]."""
 
-Values = tuple  # of float, one for each joint
+Values = tuple  # of float, one per joint
 
 
 @dataclass(frozen=True)
 class Caps:
-    """What a command may ask for, joint by joint.
+    """Bounds of commands, per joint.
 
     Parameters
     ----------
@@ -104,13 +104,13 @@ class Caps:
     lower_rad, upper_rad : (7,) float
     allow_torque : bool
     hand_speed_m_s : float
-        Largest speed of the hand [m/s]; 0: any.
+        Largest speed of the hand [m/s]; 0: no limit.
     speed_ratio : float
-        Largest one of position mode.
+        Largest speed ratio of position mode.
     hold_s : float
-        Longest time that one command may act [s].
+        Longest validity of one command [s].
     answer_age_s : float
-        Oldest state that a command may be based on [s].
+        Largest age of the state that a command answers [s].
     """
 
     velocity_rad_s: Values
@@ -123,10 +123,10 @@ class Caps:
     hold_s: float = 0.15
     answer_age_s: float = 0.1
 
-    def problem(self, command: Command, levers_m: tuple = ()) -> str:
-        """Return why a command asks for too much; empty if it does not.
+    def problem(self, command: Command, jacobian_m: tuple = ()) -> str:
+        """Return why a command exceeds the bounds, or "".
 
-        `levers_m` is the hand's velocity per joint velocity, see `hand_speed`; not needed where any speed will do.
+        `jacobian_m` is the hand's velocity per joint velocity, see `hand_jacobian`; not needed without that limit.
         """
         if command.mode not in ("velocity", "torque", "position"):
             return f'mode must be "velocity", "torque" or "position", got {command.mode!r}'
@@ -135,50 +135,52 @@ class Caps:
         if not 0 < command.hold_s <= self.hold_s:
             return f"hold_s must be in (0, {self.hold_s:g}] s, got {command.hold_s:g}"
         upper = {"velocity": self.velocity_rad_s, "torque": self.torque_n_m, "position": self.upper_rad}[command.mode]
+        if len(command.values) != len(upper):
+            return f"a command must have {len(upper)} values, got {len(command.values)}"
         lower = self.lower_rad if command.mode == "position" else tuple(-cap for cap in upper)
         unit = {"velocity": "rad/s", "torque": "N m", "position": "rad"}[command.mode]
         for joint, (low, value, high) in enumerate(zip(lower, command.values, upper)):  # noqa: B905 - Python 3.8
             if not low - 1e-6 <= value <= high + 1e-6:
                 return f"joint {joint}: {command.mode} must be in [{low:g}, {high:g}] {unit}, got {value:g}"
         if command.mode == "velocity" and self.hand_speed_m_s:
-            speed = speed_m_s(levers_m, command.values)
+            speed = speed_m_s(jacobian_m, command.values)
             if speed > self.hand_speed_m_s:
                 return f"the hand's speed must be in [0, {self.hand_speed_m_s:g}] m/s, got {speed:.2f}"
         return ""
 
     def overspeed(self, mode: str, q_rad: Values, qd_rad_s: Values) -> str:
-        """Return what moves faster than velocities may ask for; empty if nothing does.
+        """Return which joint, or the hand, moves faster than the bounds of velocities, or "".
 
-        A torque or a position says nothing about the speed that it leads to. In position mode the robot bounds the
-        joints' speeds by itself, see `speed_ratio`.
+        A torque or a position does not determine a speed. In position mode the robot limits the joints' speeds itself,
+        see `speed_ratio`.
         """
         if mode == "torque":
             for joint, (cap, speed) in enumerate(zip(self.velocity_rad_s, qd_rad_s)):  # noqa: B905 - Python 3.8
                 if abs(speed) > cap:
                     return f"joint {joint} moves at {speed:.2f} rad/s, at most {cap:g} is allowed"
         if mode in ("torque", "position") and self.hand_speed_m_s:
-            speed = speed_m_s(levers(q_rad), qd_rad_s)
+            speed = speed_m_s(hand_jacobian(q_rad), qd_rad_s)
             if speed > self.hand_speed_m_s:
                 return f"the hand moves at {speed:.2f} m/s, at most {self.hand_speed_m_s:g} is allowed"
         return ""
 
 
-class Order(NamedTuple):
-    """What to send now: "velocity", "torque" or "position" with values, "exit" to position mode, or "" for nothing."""
+class Output(NamedTuple):
+    """Output of one tick: "velocity", "torque" or "position" with values, "exit" to position mode, or "" (none)."""
 
     kind: str
     values: Values = ()
 
 
-NOTHING = Order("")
+NO_OUTPUT = Output("")
 
 
-class Keeper:
-    """Follows a command for as long as it may, then stops the arm and leaves it in position mode.
+class CommandWatchdog:
+    """Follows a command while it is valid, then stops the arm and returns to position mode.
 
-    An expired command never comes back. Once the robot could not be moved, for however short a time, everything is
-    refused until `acknowledge`: somebody else may have stopped, reset and enabled the robot, and a client that did
-    not see it must not move the arm. Every method may be called from any thread.
+    An expired command never becomes valid again. After any interval in which the robot could not be moved, all
+    commands are rejected until `acknowledge`: another program may have stopped, reset and enabled the robot, and a
+    client that has not noticed it must not move the arm. Every method may be called from any thread.
 
     Parameters
     ----------
@@ -199,7 +201,7 @@ class Keeper:
         self._since_s = 0.0
         self._ticks = 0
         self._last_step_s: float | None = None
-        self._levers: tuple[Values, tuple] = ((), ())
+        self._jacobian: tuple[Values, tuple] = ((), ())
 
     @property
     def mode(self) -> str:
@@ -208,16 +210,16 @@ class Keeper:
         return command.mode if command else ""
 
     def state_sent(self, seq: int, now_s: float) -> None:
-        """Note when a state went out, so that a command based on it has an age."""
+        """Store when a state was sent, from which follows the age of a command that answers it."""
         with self._lock:
             self._sent.append((seq, now_s))
 
     def offer(self, command: Command, now_s: float, problem: str, q_rad: Values = ()) -> str:
-        """Follow a command from now on, or return why not.
+        """Follow a command from now on, or return why it is rejected.
 
-        `problem` says why the robot cannot be moved now; empty if it can. `q_rad` are the joint positions, needed
-        where the speed of the hand is bounded. A refused command also ends the one before it, unless it is merely an
-        old one: who sends nonsense should not be trusted with what came before.
+        `problem` is the reason why the robot cannot be moved now, or "". `q_rad` are the joint positions, needed where
+        the speed of the hand is limited. A rejected command also ends the previous one, unless its number is merely an
+        old one: the sender of an invalid command may have sent others.
         """
         with self._lock:
             if command.seq <= self._newest_seq:
@@ -236,20 +238,20 @@ class Keeper:
             return ""
 
     def drop(self, now_s: float) -> None:
-        """Follow nothing any more."""
+        """End the command in force."""
         with self._lock:
             self._stop(now_s)
 
     def acknowledge(self) -> None:
-        """Take commands again after an interruption: the client knows of it, or has ended it itself."""
+        """Accept commands again after an interruption that the client knows of, or has ended itself."""
         with self._lock:
             self.interruption = ""
 
-    def step(self, now_s: float, problem: str, fresh: bool) -> Order:
-        """Return what to send at this tick.
+    def step(self, now_s: float, problem: str, fresh: bool) -> Output:
+        """Return the output of this tick.
 
-        `fresh` says whether the joint positions are known. Position mode is entered by sending them, and old ones
-        would drive the arm back to where it was: without them the robot's own time-out has to do it.
+        `fresh`: the joint positions are new. Position mode is entered by sending them; old ones would drive the arm
+        back, so that without new ones the robot's own time-out has to stop it.
         """
         with self._lock:
             held_up = self._last_step_s is not None and now_s - self._last_step_s > LATE_S
@@ -259,17 +261,17 @@ class Keeper:
                 if held_up or problem or now_s - self._since_s > self._command.hold_s:
                     self._stop(now_s)
                 else:
-                    return Order(self._command.mode, self._command.values)
+                    return Output(self._command.mode, self._command.values)
             if self.phase == "stopping":
                 if now_s - self._since_s < STOPPING_S:
-                    return Order("velocity", (0.0,) * len(self.caps.velocity_rad_s))
+                    return Output("velocity", (0.0,) * len(self.caps.velocity_rad_s))
                 self.phase, self._ticks = "leaving", LEAVE_TICKS
             if self.phase == "leaving":
                 self._ticks -= 1
                 if fresh and self._ticks >= 0:
-                    return Order("exit")
+                    return Output("exit")
                 self.phase = "idle"
-            return NOTHING
+            return NO_OUTPUT
 
     def _stop(self, now_s: float) -> None:
         if self._command is not None:
@@ -281,9 +283,9 @@ class Keeper:
         return f"the arm could not be moved meanwhile ({self.interruption}): hold, then start again"
 
     def _too_much(self, command: Command, q_rad: Values) -> str:
-        if self.caps.hand_speed_m_s and self._levers[0] is not q_rad:  # not for each of many commands
-            self._levers = (q_rad, levers(q_rad))
-        return self.caps.problem(command, self._levers[1])
+        if self.caps.hand_speed_m_s and self._jacobian[0] is not q_rad:  # once per sample of the joints
+            self._jacobian = (q_rad, hand_jacobian(q_rad))
+        return self.caps.problem(command, self._jacobian[1])
 
     def _too_old(self, command: Command, now_s: float) -> str:
         sent_s = dict(self._sent).get(command.state_seq)

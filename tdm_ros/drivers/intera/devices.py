@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 POLL_S = 0.05
 ASKED_S = 0.5
-"""A call of intera_interface that takes longer than this hides who holds the arm [s]."""
+"""Longest duration of a call of intera_interface before the state of the cuff counts as unknown [s]."""
 
 SILENT_S = 1.0
-"""A topic that used to repeat itself is missed when it was silent for this long [s]."""
+"""Time without a message after which a periodic topic is reported as silent [s]."""
 
 REPEATS = 5
-"""So many unchanged messages, each within `SILENT_S` of the one before, make a topic one that repeats itself."""
+"""Number of unchanged messages, each within `SILENT_S` of the previous one, that make a topic periodic."""
 
 UNKNOWN = {
-    "cuff": "it is unknown whether somebody holds the arm",
+    "cuff": "it is unknown whether the arm is held by hand",
     "navigator": "it is unknown whether its pause button is pressed",
 }
-ERRANDS = 4
-"""How many requests may wait."""
+QUEUE_LENGTH = 4
+"""Largest number of waiting requests."""
 
 
-class Errands:
-    """A thread that does one thing after the other, so that nobody else has to wait.
+class RequestQueue:
+    """A thread that carries out requests one after the other, so that no other thread waits.
 
     Parameters
     ----------
@@ -40,32 +40,32 @@ class Errands:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._queue: queue.Queue[tuple[Callable[[], str], Callable[[str], None]]] = queue.Queue(ERRANDS)
+        self._queue: queue.Queue[tuple[Callable[[], str], Callable[[str], None]]] = queue.Queue(QUEUE_LENGTH)
         threading.Thread(target=self._work, name=name, daemon=True).start()
 
-    def give(self, errand: Callable[[], str], done: Callable[[str], None]) -> None:
-        """Do an errand, which returns why it failed or "", and tell `done`; at once where too many wait."""
+    def submit(self, request: Callable[[], str], done: Callable[[str], None]) -> None:
+        """Queue a request, and pass its result, "" or the reason of a failure, to `done`; reject one too many."""
         try:
-            self._queue.put_nowait((errand, done))
+            self._queue.put_nowait((request, done))
         except queue.Full:
-            done(f"{ERRANDS} requests wait for the {self.name} already")
+            done(f"{QUEUE_LENGTH} requests for the {self.name} wait already")
 
     def _work(self) -> None:
         while True:
-            errand, done = self._queue.get()
+            request, done = self._queue.get()
             try:
-                reason = errand()
+                reason = request()
             except (Exception, SystemExit) as error:
                 reason = f"{type(error).__name__}: {error}"
             done(reason)
 
 
 class Heartbeat:
-    """Tells a topic that has fallen silent from one that speaks only when something changes.
+    """Distinguishes a periodic topic that has become silent from one that is published on changes only.
 
     Robots differ in this: the configuration of cuff and navigator names 5 messages per second, but in a recording of a
     robot's own controller each has one in 8 s, latched and 13 minutes old, while that of their node repeats itself 5
-    times per second. So a topic is missed only if it was seen to repeat itself unchanged.
+    times per second. So only a topic that was observed to be periodic is reported as silent.
 
     Source: robot_io.bag of RethinkRobotics/sawyer_simulator.
     """
@@ -77,36 +77,36 @@ class Heartbeat:
         self._regular = False
 
     def note(self, now_s: float, content: object = None) -> None:
-        """A message came; `content` is what it says, without its time."""
+        """Store that a message arrived; `content` is the message without its time."""
         again = content == self._content and now_s - self._arrived_s <= SILENT_S
         self._repeats = self._repeats + 1 if again else 0
         self._regular = self._regular or self._repeats >= REPEATS
         self._arrived_s, self._content = now_s, content
 
     def silent_s(self, now_s: float) -> float:
-        """Return how long ago the last message came [s]; 0 if none is missed."""
+        """Return the time since the last message of a silent topic [s]; 0 if the topic is not silent."""
         silent_s = now_s - self._arrived_s
         return silent_s if self._regular and silent_s > SILENT_S else 0.0
 
 
 class Devices:
-    """What is on the arm besides joints. What was not found is named in `missing`, for the operator.
+    """Devices of the arm besides joints. Those that were not found are in `missing`, for the operator.
 
     Cuff and navigator are looked for from now on. The gripper only when it is first used, since the SDK may move it
-    then. intera_interface reads a cuff that never spoke, or is not there, as one that nobody holds. Whether somebody
-    does is unknown then, which `problem` says.
+    then. intera_interface reads a cuff without messages, or an absent one, as not held. Whether it is held
+    is unknown then, which `problem` reports.
 
     Parameters
     ----------
     sdk : module
         intera_interface.
-    hear : callable
+    subscribe : callable
         Subscribes to the state of a device, or to the configuration of the node that all belong to, "io": name, and
-        what is called with each message. What it returns counts the publishers: `get_num_connections()`.
+        a callback. The returned object counts the publishers: `get_num_connections()`.
     gripper : str
         Its name on the robot.
     without : sequence of str
-        Of "cuff" and "navigator": what this robot does not have.
+        Devices that this robot lacks, of "cuff" and "navigator".
     clock : callable returning float [s]
         Steady.
     """
@@ -114,7 +114,7 @@ class Devices:
     def __init__(
         self,
         sdk: Any,
-        hear: Callable[[str, Callable[[Any], None]], Any],
+        subscribe: Callable[[str, Callable[[Any], None]], Any],
         gripper: str = "right_gripper",
         without: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
@@ -136,12 +136,14 @@ class Devices:
             for name, build in (("cuff", lambda: sdk.Cuff("right")), ("navigator", lambda: sdk.Navigator()))
             if name not in without
         ]
-        self._subscriptions = {name: hear(name, functools.partial(self._hear, name)) for name in self._heartbeats}
+        self._subscriptions = {
+            name: subscribe(name, functools.partial(self._on_message, name)) for name in self._heartbeats
+        }
         for seeker in self._seekers:
             seeker.start()
 
     def wait(self) -> None:
-        """Wait until all have been found or given up: the SDK takes 15 s at most."""
+        """Wait until each was found or not: the SDK takes 15 s at most."""
         for seeker in self._seekers:
             seeker.join()
         self.missing += [f"{name}: {reason}" for name, reason in sorted(self._absent.items())]
@@ -149,7 +151,7 @@ class Devices:
         threading.Thread(target=self._poll, name="buttons", daemon=True).start()
 
     def problem(self, now_s: float) -> str:
-        """Return why it is unknown whether somebody holds the arm or asks it to pause; empty if it is known."""
+        """Return why the state of cuff or pause button is unknown; empty if it is known."""
         if self._failed:
             return self._failed
         if now_s - self._asked_s > ASKED_S:
@@ -162,14 +164,14 @@ class Devices:
         return self._silence("cuff", now_s) or self._silence("navigator", now_s)
 
     def _silence(self, name: str, now_s: float) -> str:
-        """Return why the last state of a device that was found is not to be relied on, or ""."""
+        """Return why the last state of a device that was found cannot be relied on, or ""."""
         if name not in self._found:
             return ""
         state, unknown = self._states.get(name), UNKNOWN[name]
         if state is None:
             return f"the {name} is there and has never sent its state, so {unknown}"
         if not self._subscriptions[name].get_num_connections():
-            return f"nobody publishes the state of the {name} any more, so {unknown}"
+            return f"the state of the {name} has no publisher any more, so {unknown}"
         for heartbeat, what in ((name, name), ("io", f"{name}'s node /io/robot")):
             if silent_s := self._heartbeats[heartbeat].silent_s(now_s):
                 return f"the {what} has been silent for {silent_s:.1f} s, so {unknown}"
@@ -208,7 +210,7 @@ class Devices:
         except (Exception, SystemExit) as error:
             self._absent[name] = str(error)
 
-    def _hear(self, name: str, message: Any) -> None:
+    def _on_message(self, name: str, message: Any) -> None:
         if name == "io":
             return self._heartbeats[name].note(self._clock())
         self._states[name] = message

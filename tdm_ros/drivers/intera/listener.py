@@ -1,6 +1,6 @@
 """Accepts clients that know the secret, and serves one at a time, each in its own process.
 
-That process is a fork, made before ROS is used: whatever one client leaves behind, the next one finds a new worker.
+The process is forked before ROS is used, so that each client gets a new worker.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ PROVE_S = 3.0
 """Longest time from a connection to the proof that its client knows the secret [s]."""
 
 PENDING = 16
-"""Connections that may be without proof at a time; one more ends the oldest of them."""
+"""Largest number of connections without a proof; one more closes the oldest of them."""
 
 POLL_S = 0.1
 ENDING_S = 3.0
 
 NOT_LET_IN = 8
-"""Code of a `Failure`: the secret is another one, or another client has the arm."""
+"""Code of a `Failure`: wrong secret, or another client has the arm."""
 
 
 class Listener:
-    """A TCP address at which a worker can be had.
+    """TCP server that starts a worker per client.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Listener:
     Raises
     ------
     OSError, ValueError
-        If the address is not one, or is not free.
+        If the address is invalid, or in use.
     """
 
     def __init__(self, address: str, key: bytes) -> None:
@@ -78,7 +78,7 @@ class Listener:
                 if link is self._server:
                     self._accept()
                 elif isinstance(link, socket.socket) and link in self._pending:
-                    self._hear(link, serve)
+                    self._receive(link, serve)
             for link, unproven in list(self._pending.items()):
                 if time.monotonic() > unproven.until_s:
                     self._drop(link)
@@ -93,7 +93,7 @@ class Listener:
         try:
             link, _ = self._server.accept()
         except OSError:
-            return  # it has gone again
+            return  # the client has closed it
         if len(self._pending) >= PENDING:
             self._drop(next(iter(self._pending)))
         link.setblocking(False)
@@ -104,8 +104,8 @@ class Listener:
         except OSError:
             self._drop(link)
 
-    def _hear(self, link: socket.socket, serve: Callable[[socket.socket], int]) -> None:
-        """Take what a client without proof sends; it may be its proof."""
+    def _receive(self, link: socket.socket, serve: Callable[[socket.socket], int]) -> None:
+        """Receive data of a client without proof; it may be the proof."""
         unproven = self._pending[link]
         try:
             data = link.recv(4096)
@@ -174,7 +174,7 @@ class Listener:
             print("worker: listening again", file=sys.stderr, flush=True)
 
     def _end_child(self) -> None:
-        """Let the process of the client stop the arm and leave; then the robot's own time-out has to do it."""
+        """Let the process of the client stop the arm and end; kill it if it does not."""
         if not self._child:
             return
         os.kill(self._child, signal.SIGTERM)
@@ -186,7 +186,7 @@ class Listener:
 
 
 class Unproven:
-    """A connection whose client has not shown yet that it knows the secret."""
+    """A connection without a proof that its client knows the secret."""
 
     def __init__(self) -> None:
         self.nonce = wire.new_nonce()
@@ -195,6 +195,6 @@ class Unproven:
 
 
 def _end_with(pipe: int) -> None:
-    """End this process when the other end of a pipe is closed: nobody listens any more."""
+    """End this process when the other end of a pipe is closed: the listener has ended."""
     os.read(pipe, 1)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Standard output and error that never block a program: what is not read is dropped and counted."""
+"""Standard output and error that never block a program: output without a reader is dropped and counted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import suppress
 
 
 class _Unwaiting(io.RawIOBase):
-    """Writes to a file descriptor what it takes at once, and leaves out the rest."""
+    """Writes to a file descriptor as much as it accepts at once, and drops the rest."""
 
     def __init__(self, number: int) -> None:
         self._number, self._left_out = number, 0
@@ -30,7 +30,7 @@ class _Unwaiting(io.RawIOBase):
         given = bytes(data)  # type: ignore[call-overload]
         try:
             if self._left_out:
-                os.write(self._number, b"\n[%d bytes of output that nobody read were left out]\n" % self._left_out)
+                os.write(self._number, b"\n[%d bytes of output without a reader were dropped]\n" % self._left_out)
                 self._left_out = 0
             return os.write(self._number, given)
         except BlockingIOError:
@@ -41,9 +41,9 @@ class _Unwaiting(io.RawIOBase):
 
 
 def never_wait() -> None:
-    """Let no write to standard output or error wait for a reader, be it by Python or by a C library.
+    """Make standard output and error non-blocking, for Python and for C libraries.
 
-    Without this, a pipe that nobody reads or a terminal that was stopped (Ctrl-S) stops the whole process, its signals
+    Without this, a pipe without a reader or a terminal that was stopped (Ctrl-S) stops the whole process, its signals
     included. Other processes that have the same pipe or terminal are not affected. Where one is closed, it becomes the
     null device: the number would be that of the next file that is opened, and output would be written into it.
     """
@@ -58,7 +58,7 @@ def never_wait() -> None:
 
 
 def reader_has_ended() -> bool:
-    """Whether standard output is a pipe or a terminal that has nobody at its other end any more."""
+    """Whether standard output is a pipe or a terminal whose other end is closed."""
     poll = select.poll()
     poll.register(1, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))

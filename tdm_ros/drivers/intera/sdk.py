@@ -14,10 +14,10 @@ from urllib.parse import urlparse
 
 ASK_EVERY_S = 0.04
 SILENT_S = 0.12
-"""A master that has not answered for this long is gone, or frozen [s]."""
+"""Time without an answer of the ROS master that stops the arm [s]."""
 
 
-class _Patience(xmlrpc.client.Transport):
+class _TimeoutTransport(xmlrpc.client.Transport):
     def make_connection(self, host: object) -> http.client.HTTPConnection:
         connection: http.client.HTTPConnection = super().make_connection(host)  # type: ignore[arg-type]
         connection.timeout = 1.0
@@ -25,7 +25,7 @@ class _Patience(xmlrpc.client.Transport):
 
 
 class MasterWatch:
-    """Asks the master for its process id, again and again, on a thread of its own.
+    """Polls the master for its process id, on its own thread.
 
     Parameters
     ----------
@@ -35,24 +35,24 @@ class MasterWatch:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self._heard_s = time.monotonic()
+        self._last_received_s = time.monotonic()
         self._refused = ""
         threading.Thread(target=self._ask, name="master", daemon=True).start()
 
     def problem(self, now_s: float) -> str:
         """Return what is wrong with the master, or ""."""
-        silent_s = now_s - self._heard_s
+        silent_s = now_s - self._last_received_s
         if self._refused:
-            return f"the ROS master is gone: {self._refused}"
+            return f"the ROS master is not reachable: {self._refused}"
         return f"the ROS master has not answered for {silent_s:.2f} s" if silent_s > SILENT_S else ""
 
     def _ask(self) -> None:
         while True:
-            master = xmlrpc.client.ServerProxy(self._uri, transport=_Patience())
+            master = xmlrpc.client.ServerProxy(self._uri, transport=_TimeoutTransport())
             try:
                 while True:
                     master.getPid("/tdm_sawyer_worker")
-                    self._heard_s, self._refused = time.monotonic(), ""
+                    self._last_received_s, self._refused = time.monotonic(), ""
                     time.sleep(ASK_EVERY_S)
             except Exception as error:  # of the network, of HTTP or of XML-RPC; a frozen master is merely silent
                 if not isinstance(error, socket.timeout):
@@ -66,17 +66,17 @@ if TYPE_CHECKING:
 
 JOINT_NAMES = tuple(f"right_j{i}" for i in range(7))
 COMMAND_TIMEOUT_S = 0.15
-"""The robot goes back to position mode by itself when it hears no command for this long [s]. With its own 0.2 s, an arm
-whose worker was killed took 0.28 s to stand."""
+"""Time without a command after which the robot returns to position mode by itself [s]. With its default of
+0.2 s, an arm whose worker was killed took 0.28 s to stop."""
 
 STALE_S = 0.1
-"""Joint states older than this [s] are no ground to move on."""
+"""Largest age of joint states while the arm moves [s]."""
 
 STATE_SILENT_S = 0.3
-"""What `WATCHED` names comes many times a second; older than this it is not relied on [s]."""
+"""Largest age of the topics that `WATCHED` names while the arm moves [s]; they arrive many times per second."""
 
 FOUND_S = 5.0
-"""Longest time from then on until everything was received and the robot has connected to our topics [s]."""
+"""Longest time until every topic was received and the robot has subscribed to ours [s]."""
 
 LIMB = "/robot/limb/right/"
 WATCHED = {
@@ -84,17 +84,17 @@ WATCHED = {
     "collision state": LIMB + "collision_detection_state",
     "pose of the hand": LIMB + "endpoint_state",
 }
-"""What has to be received all the time besides joint states, and its topic."""
+"""Topics that have to be received all the time besides joint states, by name."""
 
 PRESSED = 1
-"""Of RobotAssemblyState.estop_button."""
+"""Value of RobotAssemblyState.estop_button."""
 
 UNUSABLE, NO_ROS, NO_MASTER, NO_ROBOT = 2, 3, 4, 5
 """Exit codes: the arguments, the Python that runs this, the network, the robot."""
 
 
 class ComingUpError(RuntimeError):
-    """Why the worker cannot come up, and its exit code."""
+    """The worker cannot start; the text is the reason. `code` is its exit code."""
 
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
@@ -102,7 +102,7 @@ class ComingUpError(RuntimeError):
 
 
 class Joints(NamedTuple):
-    """One sample of `/robot/joint_states`, and when it arrived on the steady clock [s]."""
+    """One sample of `/robot/joint_states`, and its time of arrival on the steady clock [s]."""
 
     arrived_s: float
     q_rad: tuple
@@ -111,7 +111,7 @@ class Joints(NamedTuple):
 
 
 def joints_of(message: Any) -> Joints | None:
-    """Return a sample that is whole and finite, which has just arrived, from a JointState of ROS 1 or 2."""
+    """Return the sample in a JointState of ROS 1 or 2 that has just arrived; None if it is incomplete or not finite."""
     place = {name: index for index, name in enumerate(message.name)}
     arrays = (message.position, message.velocity, message.effort)
     if not set(JOINT_NAMES) <= set(place) or any(len(array) != len(place) for array in arrays):
@@ -123,7 +123,7 @@ def joints_of(message: Any) -> Joints | None:
 def hand_of(message: Any) -> tuple | None:
     """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of an EndpointState of ROS 1 or 2, or None.
 
-    None is for numbers that are not finite.
+    None if a number is not finite.
     """
     p, o, v, w = message.pose.position, message.pose.orientation, message.twist.linear, message.twist.angular
     hand = ((p.x, p.y, p.z), (o.w, o.x, o.y, o.z), (v.x, v.y, v.z, w.x, w.y, w.z))
@@ -131,12 +131,12 @@ def hand_of(message: Any) -> tuple | None:
 
 
 class Arrivals:
-    """When each thing that `WATCHED` names was received last.
+    """Times of the last message of each topic that `WATCHED` names.
 
     Parameters
     ----------
     silent_s : float
-        Older than this it is not relied on [s].
+        Largest age [s].
     """
 
     def __init__(self, silent_s: float) -> None:
@@ -144,16 +144,16 @@ class Arrivals:
         self._at_s = dict.fromkeys(WATCHED, -math.inf)
 
     def note(self, name: str) -> None:
-        """Something was received now."""
+        """Store that a message was received now."""
         self._at_s[name] = time.monotonic()
 
     def missing(self) -> str:
-        """Return which topic has never brought anything, or ""."""
+        """Return the topics that were never received, or ""."""
         never = [WATCHED[name] for name, at_s in self._at_s.items() if at_s == -math.inf]
-        return f"{', '.join(never)} said nothing whole and finite" if never else ""
+        return f"{', '.join(never)} published nothing complete and finite" if never else ""
 
     def problem(self, now_s: float) -> str:
-        """Return what is too old to rely on, or ""."""
+        """Return a topic whose last message is too old, or ""."""
         for name, at_s in self._at_s.items():
             if now_s - at_s > self._silent_s:
                 return f"the {name} is {now_s - at_s:.1f} s old"
@@ -177,7 +177,13 @@ ERROR_PERSISTS = (
 )
 
 
-def trouble(flags: dict[str, bool], joints_age_s: float) -> str:
+def flags_of(state: Any, collided: bool) -> dict[str, bool]:
+    """Return enabled, stopped, error, homed, estop and collided, from a RobotAssemblyState of ROS 1 or 2."""
+    flags = {name: bool(getattr(state, name)) for name in ("homed", "enabled", "stopped", "error")}
+    return {**flags, "estop": state.estop_button == PRESSED, "collided": collided}
+
+
+def robot_problem(flags: dict[str, bool], joints_age_s: float) -> str:
     """Return why a robot with these flags cannot be moved; empty if it can."""
     if flags["estop"]:
         return "the e-stop is pressed"
@@ -202,14 +208,14 @@ class Robot:
     rospy, sdk : module
         See `join_ros`.
     speed_ratio : float
-        For position mode, in (0, 1]. The robot keeps it when we are gone, so that it is set in any case.
+        For position mode, in (0, 1]. The robot keeps it after the end of the worker, so that it is always set.
     silent_s : float
-        What `WATCHED` names is not relied on when it is older [s].
+        Largest age of the topics that `WATCHED` names [s].
 
     Raises
     ------
     ComingUpError
-        If the robot is not there, or not whole, or cannot reach us.
+        If the robot is absent or incomplete, or cannot reach this machine.
     """
 
     def __init__(self, rospy: Any, sdk: Any, speed_ratio: float, silent_s: float = STATE_SILENT_S) -> None:
@@ -239,12 +245,12 @@ class Robot:
         return "stand-in" if getattr(self.sdk, "STAND_IN", False) else "genuine"
 
     def versions(self) -> tuple[str, str]:
-        """Return the versions of the SDK and of the robot's software, as far as they say."""
+        """Return the versions of the SDK and of the robot's software, or "unknown"."""
         robot = self._rospy.get_param("/manifest/robot_software/version/HLR_VERSION_STRING", "unknown")
         return str(getattr(self.sdk, "SDK_VERSION", "unknown")), str(robot)
 
     def on_shutdown(self, call: Callable[[], None]) -> None:
-        """Have something done when the node ends, while its topics are still there."""
+        """Call a function when the node ends, before its topics are closed."""
         self._rospy.on_shutdown(call)
 
     def shut_down(self) -> None:
@@ -266,27 +272,19 @@ class Robot:
 
     def flags(self) -> dict[str, bool]:
         """Return enabled, stopped, error, homed, estop and collided."""
-        state = self._enabler.state()
-        return {
-            "homed": bool(state.homed),
-            "enabled": bool(state.enabled),
-            "stopped": bool(state.stopped),
-            "error": bool(state.error),
-            "estop": state.estop_button == PRESSED,
-            "collided": bool(self._limb.has_collided()),
-        }
+        return flags_of(self._enabler.state(), bool(self._limb.has_collided()))
 
     def problem(self, now_s: float) -> str:
         """Return why the arm cannot be moved now; empty if it can."""
         return (
-            trouble(self.flags(), self.joints_age_s(now_s))
+            robot_problem(self.flags(), self.joints_age_s(now_s))
             or self._arrivals.problem(now_s)
             or self._master.problem(now_s)
             or self._unheard()
         )
 
     def send(self, kind: str, values: tuple) -> None:
-        """Send one order of the keeper. Only one thread may: the SDK fills one shared message."""
+        """Send one output of the command watchdog. Only one thread may: the SDK fills one shared message."""
         if kind == "exit":
             self._limb.exit_control_mode(COMMAND_TIMEOUT_S)
         elif kind:
@@ -302,20 +300,20 @@ class Robot:
         self._limb.set_joint_position_speed(ratio)
 
     def _subscribe(self) -> None:
-        """The SDK's objects keep the last values for ever: when they came is known only here."""
+        """Subscribe beside the SDK, whose objects keep the last values for ever, without their times of arrival."""
         from intera_core_msgs.msg import CollisionDetectionState, EndpointState, RobotAssemblyState
         from sensor_msgs.msg import JointState
 
         for topic, kind, call in (
-            ("/robot/joint_states", JointState, self._hear_joints),
+            ("/robot/joint_states", JointState, self._on_joints),
             (WATCHED["state of the robot"], RobotAssemblyState, lambda _: self._arrivals.note("state of the robot")),
             (WATCHED["collision state"], CollisionDetectionState, lambda _: self._arrivals.note("collision state")),
-            (WATCHED["pose of the hand"], EndpointState, self._hear_hand),
+            (WATCHED["pose of the hand"], EndpointState, self._on_hand),
         ):
             self._rospy.Subscriber(topic, kind, call, queue_size=1, tcp_nodelay=True)
 
     def _connections(self) -> list[Any]:
-        """Handles of all topics to the robot. The SDK's own share their connections, and keep them to themselves."""
+        """Return a publisher of each topic to the robot. Those of the SDK are private, and share their connections."""
         from intera_core_msgs.msg import JointCommand
         from std_msgs.msg import Bool, Empty, Float64
 
@@ -332,12 +330,12 @@ class Robot:
         ]
 
     def _unheard(self) -> str:
-        """Return which of our topics nobody subscribes to, or ""."""
+        """Return our topics without a subscriber, or ""."""
         names = [publisher.name for publisher in self._outgoing if not publisher.get_num_connections()]
-        return f"nobody listens on {', '.join(names)}" if names else ""
+        return f"no subscriber of {', '.join(names)}" if names else ""
 
     def _wait_for_all(self) -> None:
-        """See that everything comes, and that what we send arrives.
+        """Wait until every topic is received, and the robot has subscribed to ours.
 
         Raises
         ------
@@ -346,7 +344,7 @@ class Robot:
         """
         deadline_s = time.monotonic() + FOUND_S
         while True:
-            missing = "" if self._joints else "/robot/joint_states said nothing whole and finite"
+            missing = "" if self._joints else "/robot/joint_states published nothing complete and finite"
             missing = missing or self._arrivals.missing()
             unheard = self._unheard()
             if not (missing or unheard):
@@ -363,21 +361,21 @@ class Robot:
             NO_ROBOT,
         )
 
-    def _hear_joints(self, message: Any) -> None:
-        """Keep a sample that is new, whole and finite; the SDK itself cannot tell an old one."""
+    def _on_joints(self, message: Any) -> None:
+        """Keep a sample that is new, complete and finite; the SDK does not recognise an old one."""
         stamp = (message.header.stamp.secs, message.header.stamp.nsecs)
         joints = None if stamp == self._stamp and stamp != (0, 0) else joints_of(message)
         if joints is not None:
             self._stamp, self._joints = stamp, joints
 
-    def _hear_hand(self, message: Any) -> None:
+    def _on_hand(self, message: Any) -> None:
         hand = hand_of(message)
         if hand is not None:
             self._hand = hand
             self._arrivals.note("pose of the hand")
 
     def _check_limb(self) -> None:
-        """See that the SDK's Limb is whole: without the robot's parameters it is a shell, and says nothing."""
+        """Check that the SDK's Limb is complete: without the robot's parameters it has no joints, and no error."""
         try:
             names = set(self._limb.joint_angles())
         except AttributeError:
@@ -394,7 +392,7 @@ class Motors:
     """Enable, reset and stop, each on explicit request; each may take five seconds. They return "", or why not.
 
     RobotEnable's `enable` resets a stopped robot by itself. Here that is forbidden, also when the stop comes in
-    between our look at the state and the SDK's own.
+    between our reading of the state and that of the SDK.
     """
 
     def __init__(self, enabler: Any) -> None:
@@ -448,7 +446,7 @@ def join_ros() -> tuple[Any, Any]:
 
 
 def device_states(rospy: Any) -> Callable[[str, Callable[[Any], None]], Any]:
-    """Return what subscribes to the state of a device, or to the configuration of their node, "io"."""
+    """Return a function that subscribes to the state of a device, or to the configuration of their node, "io"."""
     from intera_core_msgs.msg import IODeviceStatus
 
     def subscribe(name: str, call: Callable[[Any], None]) -> Any:
@@ -487,7 +485,7 @@ def _find_master() -> None:
 
 
 def _built(builders: dict[str, Callable[[], Any]]) -> list[Any]:
-    """Make objects of intera_interface side by side: each may wait for many seconds, one time-out after the other."""
+    """Make objects of intera_interface in parallel: each may wait for many seconds."""
     made: dict[str, Any] = {}
     reasons: dict[str, str] = {}
 

@@ -1,7 +1,7 @@
 """Protocol between the arm process and the ROS 1 worker: length-prefixed JSON on a stream socket, and the secret.
 
-The proof is an HMAC over both sides' nonces. It says who is at the other end when the connection begins; what follows
-is neither encrypted nor authenticated. Standard library only, and Python 3.8.
+The proof is an HMAC over the nonces of both sides. It authenticates both sides when the connection begins; the messages
+after it are neither encrypted nor authenticated. Standard library only, and Python 3.8.
 
 A frame is the length of its body as four bytes, the most significant first, and the body: one JSON object whose
 `"type"` names a message below. Standard library only, and Python 3.8: the worker runs in a ROS 1 Python.
@@ -48,18 +48,18 @@ def read_secret(path: str) -> bytes:
 
 
 def new_nonce() -> str:
-    """Return a number that has not been used before, as text."""
+    """Return a nonce: a random number that is used once, as text."""
     return secrets.token_hex(32)
 
 
 def proof_of(secret: bytes, side: str, worker_nonce: str, client_nonce: str) -> str:
-    """Return what shows that a side, "worker" or "client", knows the secret."""
+    """Return the proof that a side, "worker" or "client", knows the secret."""
     text = f"tdm_ros {side} {worker_nonce} {client_nonce}"
     return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
 
 
 def is_proof(mac: str, secret: bytes, side: str, worker_nonce: str, client_nonce: str) -> bool:
-    """Return whether a side has shown that it knows the secret; takes equally long for every wrong answer."""
+    """Return whether a proof is that of a side that knows the secret; takes the same time for every wrong proof."""
     return hmac.compare_digest(mac.encode(), proof_of(secret, side, worker_nonce, client_nonce).encode())
 
 
@@ -72,11 +72,11 @@ MAX_BYTES = 16384
 """Longest body of a frame. A state has about 900."""
 
 UP_S = 40.0
-"""Longest time that a worker may take to come up [s]; then it gives its reason and ends."""
+"""Longest time of a worker's start [s]; then it sends the reason and ends."""
 
 MODES = ("velocity", "torque", "position")
 HOLD_S = 0.15
-"""How long a command acts when no other follows [s]; also the most that may be asked for."""
+"""Validity of a command when no other follows [s], and its largest value."""
 
 ACTIONS = ("hold", "enable", "reset", "stop", "speed_ratio", "gripper", "light", "step")
 
@@ -84,7 +84,7 @@ _HEADER = struct.Struct(">I")
 
 
 class WireError(ValueError):
-    """A message that is not what both sides agreed on."""
+    """A message that the protocol does not allow."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Hello:
         Versions of intera_interface and of the software on the robot.
     joints : tuple of str, length 7
     missing : tuple of str
-        Devices that were not found, each with its reason, for the operator.
+        Missing devices, each with a reason, for the operator.
     """
 
     version: int
@@ -114,7 +114,7 @@ class Hello:
 
 @dataclass(frozen=True)
 class Failure:
-    """The worker could not come up; it leaves with this exit code."""
+    """The worker cannot start or go on; it ends with this exit code."""
 
     reason: str
     code: int
@@ -122,15 +122,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class State:
-    """What the robot reports, 100 times a second.
+    """State of the robot and of the worker, 100 times per second.
 
     Parameters
     ----------
     seq : int
     stamp_s : float
-        The worker's steady clock when it was sent [s].
+        Time of sending on the worker's steady clock [s].
     joints_age_s : float
-        How long ago the robot last sent joint states that were new [s].
+        Time since the last new joint states of the robot [s].
     q_rad, qd_rad_s, effort_n_m : (7,) float
     p_base_hand_m : (3,) float
     quat_wxyz : (4,) float
@@ -138,22 +138,22 @@ class State:
         Velocity [m/s], then angular velocity [rad/s], of the hand in frame base.
     enabled, stopped, error, homed, collided, cuff : bool
     estop : bool
-        The button is pressed.
+        The e-stop button is pressed.
     buttons : dict of str to int
-        The navigator's and the cuff's, by their vendor names: 0 off, 1 click, 2 long press, 3 double click.
+        Buttons of navigator and cuff, by the vendor's names: 0 off, 1 click, 2 long press, 3 double click.
     problem : str
-        Why the arm cannot be moved now; empty if it can.
+        Reason why the arm cannot be moved now, or "".
     phase : str
-        What goes to the arm: "idle" nothing, "following" a command, "stopping" zero velocity, "leaving" velocity mode.
+        Output to the arm: "idle" none, "following" a command, "stopping" zero velocity, "leaving" velocity mode.
     command_seq : int
-        The last accepted command.
+        Number of the last accepted command.
     refused : int
-        How many commands were refused.
+        Number of rejected commands.
     refusal : str
-        Why the last command was refused; empty when it was accepted.
+        Reason of the rejection of the last command; "" if it was accepted.
     interruption : str
-        Why the arm could not be moved at some time since the last "hold" or "enable"; empty if it always could. While
-        it is not empty all commands are refused.
+        Reason why the arm could not be moved at some time since the last "hold" or "enable", or "". All commands are
+        rejected while it is not "".
     """
 
     seq: int
@@ -188,14 +188,14 @@ class Command:
     Parameters
     ----------
     seq : int
-        Larger than that of every command before.
+        Larger than that of every earlier command.
     state_seq : int
-        The newest state that the sender had. The worker knows when it sent that one, so that it can tell how old
-        the decision is without comparing two machines' clocks.
+        The newest state that the sender had. The worker knows when it sent that state, and so the age of the
+        decision, without a comparison of two machines' clocks.
     mode : "velocity", "torque" or "position"
     values : (7,) float [rad/s, N m or rad]
     hold_s : float
-        How long to follow it when no other comes [s].
+        Validity when no other command follows [s].
     """
 
     seq: int
@@ -207,7 +207,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Request:
-    """Something other than a motion; `action` is one of `ACTIONS`.
+    """Request that is no motion; `action` is one of `ACTIONS`.
 
     `value` is a ratio for "speed_ratio", metres for "gripper", 0 or 1 for "light" (whose name is in `name`),
     seconds for "step", and unused otherwise.
@@ -221,7 +221,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of a request; `reason` says why it failed."""
+    """Result of a request; `reason` is that of a failure."""
 
     number: int
     done: bool
@@ -230,19 +230,19 @@ class Answer:
 
 @dataclass(frozen=True)
 class Alive:
-    """The client is there, though it has nothing to command."""
+    """Sign of life of a client without a command."""
 
 
 @dataclass(frozen=True)
 class Challenge:
-    """First message of a worker that listens: `nonce` has not been used before."""
+    """First message of a worker that listens."""
 
     nonce: str
 
 
 @dataclass(frozen=True)
 class Proof:
-    """Shows that the sender knows the secret, see this module's head. First the client's, then the worker's."""
+    """Proof that the sender knows the secret: first that of the client, then that of the worker."""
 
     nonce: str
     mac: str
@@ -265,7 +265,7 @@ def encode(message: Message) -> bytes:
         If a field has another type, a number is not finite, or the body is too long.
     """
     fields = vars(message)
-    _check(type(message), fields)
+    check(message)
     body = json.dumps({"type": type(message).__name__.lower(), **fields}, allow_nan=False).encode()
     if len(body) > MAX_BYTES:
         raise WireError(f"a {type(message).__name__} may have {MAX_BYTES} bytes, got {len(body)}: shorten its texts")
@@ -287,14 +287,14 @@ def decode(body: bytes) -> Message:
     kind = fields.pop("type", None) if isinstance(fields, dict) else None
     cls = _TYPES.get(kind) if isinstance(kind, str) else None
     if cls is None:
-        raise WireError(f"a message's type must be one of {', '.join(_TYPES)}, got {kind!r}: do both sides match?")
+        raise WireError(f"a message's type must be one of {', '.join(_TYPES)}, got {kind!r}: use one version")
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
     _check(cls, fields)
     return cls(**fields)
 
 
 class Frames:
-    """Cuts what arrives on a stream into messages."""
+    """Splits a stream into messages."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -305,7 +305,7 @@ class Frames:
         Raises
         ------
         WireError
-            If a frame is too long or not a message. What follows on this stream makes no sense: close it.
+            If a frame is too long or not a message. The rest of the stream cannot be read: close it.
         """
         self._rest += data
         while len(self._rest) >= _HEADER.size:
@@ -319,48 +319,48 @@ class Frames:
             yield decode(body)
 
     def end(self) -> None:
-        """Say that the stream has ended.
+        """Mark the end of the stream.
 
         Raises
         ------
         WireError
-            If that was in the middle of a frame.
+            If it is in the middle of a frame.
         """
         if self._rest:
             raise WireError(f"the stream ended within a frame, {len(self._rest)} bytes into it")
 
 
 class Sender:
-    """Writes whole frames to a socket without ever waiting; any thread may call it.
+    """Writes whole frames to a socket and never waits; any thread may call it.
 
     Parameters
     ----------
     link : socket
-    room_bytes : int
-        How much may wait here when the other side does not read.
+    limit_bytes : int
+        Size of the queue for a peer that does not read.
     """
 
-    def __init__(self, link: socket.socket, room_bytes: int = 4 * MAX_BYTES) -> None:
-        self._link, self._room_bytes = link, room_bytes
+    def __init__(self, link: socket.socket, limit_bytes: int = 4 * MAX_BYTES) -> None:
+        self._link, self._limit_bytes = link, limit_bytes
         self._rest = b""
         self._lock = threading.Lock()
 
     def send(self, message: Message, droppable: bool = False) -> bool:
-        """Send a message, and return whether it went out or waits here.
+        """Send or queue a message; return False if it was dropped.
 
-        A droppable one is left out when anything still waits: a newer one will follow.
+        A droppable message is dropped while others wait, since a newer one follows.
 
         Raises
         ------
         WireError
             See `encode`.
         OSError
-            If the other side is gone.
+            If the connection is closed.
         """
         frame = encode(message)
         with self._lock:
             self._flush()
-            if self._rest and (droppable or len(self._rest) + len(frame) > self._room_bytes):
+            if self._rest and (droppable or len(self._rest) + len(frame) > self._limit_bytes):
                 return False
             self._rest += frame
             self._flush()
@@ -373,6 +373,17 @@ class Sender:
             except (BlockingIOError, InterruptedError):
                 return
             self._rest = self._rest[sent:]
+
+
+def check(message: Message) -> None:
+    """Check the fields of a message.
+
+    Raises
+    ------
+    WireError
+        If one has another type, or a number is not finite.
+    """
+    _check(type(message), vars(message))
 
 
 def _check(cls: type, fields: dict[str, Any]) -> None:

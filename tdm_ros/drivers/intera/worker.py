@@ -4,9 +4,9 @@ Run it as a file; it needs rospy, intera_interface and the modules beside it, bu
 
     python3 tdm_ros/drivers/intera/worker.py --listen 127.0.0.1:7447 --secret-file worker.secret
 
-Watchdogs lie within each other: the worker stops the arm when it hears no new command for 0.15 s, or the ROS master is
-silent for 0.12 s; the robot when it hears none from the worker, which repeats each at 100 Hz, for 0.15 s; and the arm
-process sees within 0.1 s that the worker is silent.
+The watchdogs are nested: the worker stops the arm when it receives no new command for 0.15 s, or no answer of the ROS
+master for 0.12 s; the robot stops it when it receives no command from the worker, which repeats each at 100 Hz, for
+0.15 s; and the arm process detects within 0.1 s that the worker is silent.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from typing import Any
 
 if __package__:
     from tdm_ros.drivers.intera import wire
-    from tdm_ros.drivers.intera.command_watchdog import Caps, Keeper
-    from tdm_ros.drivers.intera.devices import Devices, Errands
+    from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog
+    from tdm_ros.drivers.intera.devices import Devices, RequestQueue
     from tdm_ros.drivers.intera.listener import Listener
     from tdm_ros.drivers.intera.output import never_wait
     from tdm_ros.drivers.intera.sdk import (
@@ -42,8 +42,8 @@ if __package__:
     from tdm_ros.drivers.intera.wire import read_secret
 else:  # as a file, our folder is on the path
     import wire  # type: ignore[import-not-found,no-redef]
-    from command_watchdog import Caps, Keeper  # type: ignore[import-not-found,no-redef]
-    from devices import Devices, Errands  # type: ignore[import-not-found,no-redef]
+    from command_watchdog import Caps, CommandWatchdog  # type: ignore[import-not-found,no-redef]
+    from devices import Devices, RequestQueue  # type: ignore[import-not-found,no-redef]
     from listener import Listener  # type: ignore[import-not-found,no-redef]
     from output import never_wait  # type: ignore[import-not-found,no-redef]
     from sdk import (  # type: ignore[import-not-found,no-redef]
@@ -60,7 +60,7 @@ else:  # as a file, our folder is on the path
 
 PERIOD_S = 0.01
 BROKEN_LINK, FAILED = 6, 7
-"""Exit codes: the other side sent what makes no sense; intera_interface failed while the arm was in use."""
+"""Exit codes: invalid message from the client; failure of intera_interface while the arm was in use."""
 
 VELOCITY_RAD_S = (1.74, 1.328, 1.957, 1.957, 3.485, 3.485, 4.545)
 LOWER_RAD = (-3.0503, -3.8095, -3.0426, -3.0439, -2.9761, -2.9761, -4.7124)
@@ -72,11 +72,11 @@ TORQUE_N_M = (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)
 
 VELOCITY_SCALE = 0.25
 HAND_SPEED_M_S = 0.25
-"""Bounds of what a client may ask for: the limiter's share of the vendor's joint speeds, and its speed of the hand with
-a quarter added, because it looks at other joint states and must not be refused for that."""
+"""Bounds of commands: the limiter's share of the vendor's joint speeds, and its speed of the hand plus a quarter, since
+the limiter uses other joint states and its commands must not be rejected for that."""
 
 IDLE_S = 10.0
-"""A client on the network that sent nothing for this long is given up [s]; one that is there sends each second."""
+"""Time without a message after which a connection over the network is closed [s]; a client sends one per second."""
 
 
 class Worker:
@@ -84,63 +84,91 @@ class Worker:
 
     Parameters
     ----------
-    link : socket
-    keeper : Keeper
+    sender : wire.Sender
+        Or another object with its `send`.
+    watchdog : CommandWatchdog
     idle_s : float
-        The client is given up when it has sent nothing for this long [s].
+        The connection is closed when the client has sent nothing for this long [s].
+    wait : callable
+        Lets a number of seconds pass; another one may read messages meanwhile.
     """
 
-    def __init__(self, link: socket.socket, keeper: Keeper, idle_s: float = math.inf) -> None:
-        self._link, self._keeper, self._idle_s = link, keeper, idle_s
-        self._heard_s = time.monotonic()
-        self.sender = wire.Sender(link)
+    def __init__(
+        self,
+        sender: Any,
+        watchdog: CommandWatchdog,
+        idle_s: float = math.inf,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.sender, self._watchdog, self._idle_s, self._wait = sender, watchdog, idle_s, wait
+        self._last_received_s = time.monotonic()
         self._robot: Robot | None = None
         self._devices: Devices | None = None
-        self._errands = {name: Errands(name) for name in ("motors", "stop", "devices", "step")}
+        self._queues = {name: RequestQueue(name) for name in ("motors", "stop", "devices", "step")}
         self._ticking = threading.Lock()
         self._leaving = threading.Event()
         self._at_rest = threading.Event()
         self._code = 0
         self._seq = 0
-        threading.Thread(target=self._read, name="reader", daemon=True).start()
+
+    def read_from(self, link: socket.socket) -> None:
+        """Receive the messages of a socket, on a thread, from now on; its end is that of the client."""
+        threading.Thread(target=self._read, args=(link,), name="reader", daemon=True).start()
+
+    def run(self, connect: Callable[[], tuple[Any, Any]]) -> int:
+        """Connect to the robot and its devices, serve the client, and return the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.end())
+        overdue = threading.Timer(wire.UP_S, self.overdue)
+        overdue.daemon = True
+        overdue.start()
+        try:
+            robot, devices = connect()
+        except ComingUpError as error:
+            self.leave(str(error), error.code)
+            return error.code
+        finally:
+            overdue.cancel()
+        return self.serve(robot, devices)
 
     def serve(self, robot: Robot, devices: Devices) -> int:
-        """Say hello, and serve until the client goes; return the exit code."""
+        """Send the hello, and serve until the client ends; return the exit code."""
         sdk, version = robot.versions()
         hello = wire.Hello(wire.VERSION, robot.interface, sdk, version, tuple(robot.names), tuple(devices.missing))
         self._devices, self._robot = devices, robot
         robot.on_shutdown(self._node_ends)
         gc.collect()
-        gc.freeze()  # what is there by now need not be looked through again, which takes a tenth of a second
-        self._heard_s = time.monotonic()  # until now there was nothing that a client could have answered
+        gc.freeze()  # a collection that visits all objects of the start takes 0.1 s
+        self._last_received_s = time.monotonic()  # until now the client had nothing to answer
+        self._wait(0.0)  # reads what has arrived meanwhile
         try:
             self.sender.send(hello)
             self._loop(robot, devices)
         except OSError:
-            self.leave()  # the client is gone
+            self.leave()  # the client has ended
         except (Exception, SystemExit) as error:
             self.leave(f"intera_interface failed: {type(error).__name__}: {error}", FAILED)
         self._wind_down(robot)
         return self._code
 
     def leave(self, why: str = "", code: int = 0) -> None:
-        """End the loop; tell the client and stderr why, if there is a why."""
+        """End the loop; report the reason, if there is one, to the client and to stderr."""
         if why and not self._code:
             self._code = code
-            tell(self.sender, why, code)
+            report_failure(self.sender, why, code)
         self._leaving.set()
 
     def overdue(self) -> None:
-        """Leave because the robot is not there yet, and what is waited for may never answer."""
+        """End because the robot cannot be reached, and the call that waits for it may never return."""
         self.leave(
             f"the robot was not there after {wire.UP_S:g} s. What does not answer: the ROS master, although it takes "
             "connections, or the name server that is asked for the robot's name",
             NO_ROBOT,
         )
-        leave_now(NO_ROBOT)
+        exit_now(NO_ROBOT)
 
     def end(self) -> None:
-        """Leave because the operating system says so; at once while nothing can have been moved."""
+        """End on a signal or at the end of the client; at once while no robot is connected."""
         if self._robot is None:
             os._exit(self._code)
         self.leave()
@@ -150,50 +178,52 @@ class Worker:
         while not self._leaving.is_set():
             self._tick(robot)
             self._report(robot, devices)
-            silent_s = time.monotonic() - self._heard_s
+            silent_s = time.monotonic() - self._last_received_s
             if silent_s > self._idle_s:
                 self.leave(f"the client has sent nothing for {silent_s:.0f} s", BROKEN_LINK)
             deadline_s = max(deadline_s + PERIOD_S, time.monotonic())
-            time.sleep(max(0.0, deadline_s - time.monotonic()))
+            self._wait(max(0.0, deadline_s - time.monotonic()))
 
     def _tick(self, robot: Robot) -> None:
         now_s = time.monotonic()
         fresh = robot.joints_age_s(now_s) <= STALE_S
-        with self._ticking:  # else an order of one thread might go out after a later one of another
-            robot.send(*self._keeper.step(now_s, self._problem(now_s), fresh))
+        with self._ticking:  # otherwise an output of one thread might be sent after a later one of another
+            robot.send(*self._watchdog.step(now_s, self._problem(now_s), fresh))
 
     def _step(self, robot: Robot, seconds: float) -> str:
-        """Let time pass in a world that waits for it, after the newest order has gone there."""
+        """Let time pass in a paused world, after the newest output has been sent."""
         if not hasattr(robot, "step"):
             return "the time of this robot passes by itself"
         self._tick(robot)
         return str(robot.step(seconds))
 
     def _problem(self, now_s: float) -> str:
-        """Why the robot cannot be moved now, or ""."""
+        """Return why the robot cannot be moved now, or ""."""
         if self._robot is None or self._devices is None:
             return "the worker is not up yet"
+        if self._leaving.is_set():  # a client that goes on must not keep the arm moving
+            return "the worker is ending"
         return self._robot.problem(now_s) or self._devices.problem(now_s) or self._overspeed()
 
     def _enable(self, robot: Robot) -> str:
         reason = str(robot.motors.enable())
         if not reason:
-            with self._ticking:  # else a tick that saw the motors off might come after it
-                self._keeper.acknowledge()
+            with self._ticking:  # otherwise a tick that read "motors off" might follow
+                self._watchdog.acknowledge()
         return reason
 
     def _overspeed(self) -> str:
-        """Why a torque or a position must not go on, or ""."""
+        """Return why a torque or a position must end, or ""."""
         joints = self._robot.joints() if self._robot else None
-        return self._keeper.caps.overspeed(self._keeper.mode, joints.q_rad, joints.qd_rad_s) if joints else ""
+        return self._watchdog.caps.overspeed(self._watchdog.mode, joints.q_rad, joints.qd_rad_s) if joints else ""
 
     def _wind_down(self, robot: Robot) -> None:
-        """Stop the arm and leave velocity mode, if it is in it; ROS needs a moment to send that."""
-        self._keeper.drop(time.monotonic())
+        """Stop the arm and return to position mode; ROS needs a moment to send that."""
+        self._watchdog.drop(time.monotonic())
         try:
-            while self._keeper.phase != "idle":
+            while self._watchdog.phase != "idle":
                 self._tick(robot)
-                time.sleep(PERIOD_S)
+                self._wait(PERIOD_S)
         except Exception as error:
             print(f"worker: the robot's own time-out has to stop it: {error}", file=sys.stderr, flush=True)
         time.sleep(5 * PERIOD_S)
@@ -201,9 +231,9 @@ class Worker:
         robot.shut_down()
 
     def _node_ends(self) -> None:
-        """Let ROS 1 end the node only when the arm has been stopped."""
+        """Delay the end of the ROS 1 node until the arm has been stopped."""
         if not self._leaving.is_set():
-            self.leave("ROS 1 has told the worker's node to end", FAILED)
+            self.leave("ROS 1 shuts down the worker's node", FAILED)
         self._at_rest.wait(0.5)
 
     def _report(self, robot: Robot, devices: Devices) -> None:
@@ -224,39 +254,40 @@ class Worker:
             cuff=devices.cuff,
             buttons=devices.buttons,
             problem=self._problem(now_s),
-            phase=self._keeper.phase,
-            command_seq=self._keeper.command_seq,
-            refused=self._keeper.refused,
-            refusal=self._keeper.refusal,
-            interruption=self._keeper.interruption,
+            phase=self._watchdog.phase,
+            command_seq=self._watchdog.command_seq,
+            refused=self._watchdog.refused,
+            refusal=self._watchdog.refusal,
+            interruption=self._watchdog.interruption,
         )
         self._seq = state.seq
-        self._keeper.state_sent(state.seq, now_s)  # before it goes out: the answer may come at once
+        self._watchdog.state_sent(state.seq, now_s)  # before sending: the answer may arrive at once
         self.sender.send(state, droppable=True)
 
-    def _read(self) -> None:
+    def _read(self, link: socket.socket) -> None:
         frames = wire.Frames()
         try:
             while True:
-                data = self._link.recv(4096)
+                data = link.recv(4096)
                 if not data:
                     break
-                self._heard_s = time.monotonic()
+                self._last_received_s = time.monotonic()
                 for message in frames.feed(data):
-                    self._take(message)
-                time.sleep(0.001)  # so that a storm of commands cannot starve the loop
+                    self.receive(message)
+                time.sleep(0.001)  # a flood of commands must not starve the loop
             frames.end()
         except wire.WireError as error:
             self.leave(str(error), BROKEN_LINK)
         except OSError:
-            pass  # as if it had ended
+            pass  # treated like the end of the stream
         self.end()
 
-    def _take(self, message: wire.Message) -> None:
+    def receive(self, message: wire.Message) -> None:
+        """Follow a command, or carry out a request."""
         now_s = time.monotonic()
         if isinstance(message, wire.Command):
             joints = self._robot.joints() if self._robot else None
-            self._keeper.offer(message, now_s, self._problem(now_s), joints.q_rad if joints else ())
+            self._watchdog.offer(message, now_s, self._problem(now_s), joints.q_rad if joints else ())
             if self._robot is not None and getattr(self._robot, "prompt", False):
                 self._tick(self._robot)
         elif isinstance(message, wire.Request):
@@ -265,7 +296,7 @@ class Worker:
             raise wire.WireError(f"a worker takes commands and requests, got {type(message).__name__}")
 
     def _do(self, request: wire.Request, now_s: float) -> None:
-        """Do what is quick at once, and give the rest to a thread that may wait."""
+        """Carry out a quick request at once; queue the others for a thread that may wait."""
 
         def done(reason: str) -> None:
             try:
@@ -277,27 +308,27 @@ class Worker:
         if robot is None or devices is None:
             return done("the worker is not up yet")
         if request.action in ("hold", "stop"):
-            self._keeper.drop(now_s)
+            self._watchdog.drop(now_s)
         if request.action == "hold":
-            self._keeper.acknowledge()
+            self._watchdog.acknowledge()
             done("")
         elif request.action == "stop":
-            self._errands["stop"].give(robot.motors.stop, done)
+            self._queues["stop"].submit(robot.motors.stop, done)
         elif request.action == "enable":
-            self._errands["motors"].give(lambda: self._enable(robot), done)
+            self._queues["motors"].submit(lambda: self._enable(robot), done)
         elif request.action == "reset":
-            self._errands["motors"].give(robot.motors.reset, done)
+            self._queues["motors"].submit(robot.motors.reset, done)
         elif request.action == "gripper":
-            self._errands["devices"].give(lambda: devices.move_gripper(value), done)
+            self._queues["devices"].submit(lambda: devices.move_gripper(value), done)
         elif request.action == "light":
-            self._errands["devices"].give(lambda: devices.switch_light(request.name, bool(value)), done)
+            self._queues["devices"].submit(lambda: devices.switch_light(request.name, bool(value)), done)
         elif request.action == "step":
-            self._errands["step"].give(lambda: self._step(robot, value), done)
-        elif request.action == "speed_ratio" and 0 < value <= self._keeper.caps.speed_ratio:
+            self._queues["step"].submit(lambda: self._step(robot, value), done)
+        elif request.action == "speed_ratio" and 0 < value <= self._watchdog.caps.speed_ratio:
             robot.set_speed_ratio(value)
             done("")
         elif request.action == "speed_ratio":
-            most = self._keeper.caps.speed_ratio
+            most = self._watchdog.caps.speed_ratio
             done(f"speed_ratio must be in (0, {most:g}], got {value:g}: see --velocity-scale")
         else:
             done(f"action must be one of {', '.join(wire.ACTIONS)}, got {request.action!r}")
@@ -313,39 +344,47 @@ def connect(arguments: argparse.Namespace) -> tuple[Robot, Devices]:
     return robot, devices
 
 
-def main(argv: Sequence[str] | None = None, connect: Callable[[argparse.Namespace], tuple[Any, Any]] = connect) -> int:
-    """Serve the client of `--fd`, or those that come; return the exit code. Another way to the robot may be given."""
-    never_wait()  # output is the node's, which may be read by nobody
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the client of `--fd`, or those that connect to `--listen`; return the exit code."""
+    never_wait()  # the output is that of the node, which may have no reader
     arguments = parser().parse_args(argv)
     try:
-        if arguments.speed_ratio > arguments.velocity_scale:
-            raise ValueError(
-                f"--speed-ratio must not be over --velocity-scale ({arguments.velocity_scale:g}), "
-                f"got {arguments.speed_ratio:g}"
-            )
+        caps_of(arguments)
         if arguments.fd is not None:
-            return serve(arguments, socket.socket(fileno=arguments.fd), connect, math.inf)
+            return serve(arguments, socket.socket(fileno=arguments.fd), math.inf)
         if not arguments.secret_file:
-            raise ValueError("--listen needs --secret-file, for everybody on the network can connect")
+            raise ValueError("--listen needs --secret-file, because every host on the network can connect")
         listener = Listener(arguments.listen, read_secret(arguments.secret_file))
     except (OSError, ValueError) as error:
-        tell(None, f"the worker cannot start: {error}", UNUSABLE)
+        report_failure(None, f"the worker cannot start: {error}", UNUSABLE)
         return UNUSABLE
-    return listener.run(lambda link: serve(arguments, link, connect, IDLE_S))
+    return listener.run(lambda link: serve(arguments, link, IDLE_S))
 
 
-def serve(
-    arguments: argparse.Namespace,
-    link: socket.socket,
-    connect: Callable[[argparse.Namespace], tuple[Any, Any]],
-    idle_s: float,
-) -> int:
-    """Come up, serve one client, and return the exit code."""
-    # Few states may wait for a client that does not read: it should not find a second of old ones.
+def serve(arguments: argparse.Namespace, link: socket.socket, idle_s: float) -> int:
+    """Start, serve one client, and return the exit code."""
+    # A small buffer: a client that reads late must not receive a second of old states.
     link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
-    scaled = tuple(arguments.velocity_scale * cap for cap in VELOCITY_RAD_S)
-    caps = Caps(
-        velocity_rad_s=scaled,
+    worker = Worker(wire.Sender(link), CommandWatchdog(caps_of(arguments)), idle_s)
+    worker.read_from(link)
+    return worker.run(lambda: connect(arguments))
+
+
+def caps_of(arguments: argparse.Namespace) -> Caps:
+    """Return the bounds of commands that arguments name.
+
+    Raises
+    ------
+    ValueError
+        If they contradict each other.
+    """
+    if arguments.speed_ratio > arguments.velocity_scale:
+        raise ValueError(
+            f"--speed-ratio must not be over --velocity-scale ({arguments.velocity_scale:g}), "
+            f"got {arguments.speed_ratio:g}"
+        )
+    return Caps(
+        velocity_rad_s=tuple(arguments.velocity_scale * cap for cap in VELOCITY_RAD_S),
         torque_n_m=TORQUE_N_M,
         lower_rad=LOWER_RAD,
         upper_rad=UPPER_RAD,
@@ -353,35 +392,35 @@ def serve(
         hand_speed_m_s=arguments.hand_speed_m_s,
         speed_ratio=arguments.velocity_scale,
     )
-    worker = Worker(link, Keeper(caps), idle_s)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.end())
-    overdue = threading.Timer(wire.UP_S, worker.overdue)
-    overdue.daemon = True
-    overdue.start()
-    try:
-        robot, devices = connect(arguments)
-    except ComingUpError as error:
-        worker.leave(str(error), error.code)
-        return error.code
-    finally:
-        overdue.cancel()
-    return worker.serve(robot, devices)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the reader of the command line."""
-    words = argparse.ArgumentParser(prog="worker.py", description="Moves a Sawyer arm for a client on a socket.")
+    """Return the parser of the command line."""
+    words = argparse.ArgumentParser(
+        prog="worker.py", description="Moves a Sawyer arm for a client on a socket.", parents=[bounds_parser()]
+    )
     where = words.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int, help="socket that the parent process left open")
-    where.add_argument("--listen", metavar="HOST:PORT", help="serve clients here that know the secret, one at a time")
-    words.add_argument("--secret-file", default="", help="with --listen: file with the secret, which clients have, too")
+    where.add_argument(
+        "--listen", metavar="HOST:PORT", help="address to listen on; serves clients that know the secret, one at a time"
+    )
+    words.add_argument("--secret-file", default="", help="with --listen: file with the secret that clients have, too")
+    words.add_argument(
+        "--without", action="append", default=[], choices=["cuff", "navigator"], help="device that the robot lacks"
+    )
+    words.add_argument("--gripper", default="right_gripper", help="its name on the robot (default right_gripper)")
+    return words
+
+
+def bounds_parser() -> argparse.ArgumentParser:
+    """Return the arguments of every arm's worker: bounds of commands, and the largest age of the robot's state."""
+    words = argparse.ArgumentParser(add_help=False)
     words.add_argument("--speed-ratio", type=_share, default=0.2, help="of position mode, in (0, 1] (default 0.2)")
     words.add_argument(
         "--velocity-scale",
         type=_share,
         default=VELOCITY_SCALE,
-        help="refuse joint velocities over this share of the vendor's limits, and a larger --speed-ratio, in (0, 1] "
+        help="reject joint velocities over this share of the vendor's limits, and a larger --speed-ratio, in (0, 1] "
         f"(default {VELOCITY_SCALE:g})",
     )
     words.add_argument(
@@ -398,16 +437,12 @@ def parser() -> argparse.ArgumentParser:
         help="hold when the robot's state, its collision state or the hand's pose was not received for so long [s] "
         f"(default {STATE_SILENT_S:g})",
     )
-    words.add_argument(
-        "--without", action="append", default=[], choices=["cuff", "navigator"], help="do not look for it"
-    )
     words.add_argument("--allow-torque", action="store_true", help="accept torque commands")
-    words.add_argument("--gripper", default="right_gripper", help="its name on the robot (default right_gripper)")
     return words
 
 
-def tell(sender: wire.Sender | None, reason: str, code: int) -> None:
-    """Say one sentence to stderr and to the client."""
+def report_failure(sender: wire.Sender | None, reason: str, code: int) -> None:
+    """Send the reason to the client, and print it to stderr."""
     print(f"worker: {reason}", file=sys.stderr, flush=True)
     try:
         if sender is not None:
@@ -416,8 +451,8 @@ def tell(sender: wire.Sender | None, reason: str, code: int) -> None:
         pass
 
 
-def leave_now(status: int) -> None:
-    """End the process, whatever threads may still wait for something."""
+def exit_now(status: int) -> None:
+    """End the process, even if threads still wait."""
     sys.stdout.flush()
     os._exit(status)
 
@@ -437,4 +472,4 @@ def _share(text: str) -> float:
 
 
 if __name__ == "__main__":
-    leave_now(main())
+    exit_now(main())

@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tdm_ros.drivers.intera.command_watchdog import Caps, Keeper, Order, levers
+from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog, Output, hand_jacobian
 from tdm_ros.drivers.intera.wire import Command
 from tdm_ros.robots.kinematics import forward, jacobian
 from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
 
 CAPS = Caps((1.0,) * 7, (5.0,) * 7, (-3.0,) * 7, (3.0,) * 7)
 GO = (0.2,) + (0.0,) * 6
-ZERO = Order("velocity", (0.0,) * 7)
+ZERO = Output("velocity", (0.0,) * 7)
 
 
 TICK_S = 1 / 128  # exact in binary; 19 of them are within hold_s, 13 within the time of stopping
@@ -22,28 +22,28 @@ STOP = "0" * 13 + "xxx"
 
 
 class Case:
-    """A keeper, ticked at 128 Hz, that sends a state at each tick."""
+    """A watchdog, ticked at 128 Hz, that sends a state at each tick."""
 
     def __init__(self, caps: Caps = CAPS) -> None:
-        self.keeper, self.now_s, self.seq = Keeper(caps), 50.0, 0
+        self.watchdog, self.now_s, self.seq = CommandWatchdog(caps), 50.0, 0
         self.problem, self.fresh = "", True
         self.tick()
 
-    def tick(self, times: int = 1) -> list[Order]:
+    def tick(self, times: int = 1) -> list[Output]:
         orders = []
         for _ in range(times):
             self.now_s += TICK_S
-            orders.append(self.keeper.step(self.now_s, self.problem, self.fresh))
+            orders.append(self.watchdog.step(self.now_s, self.problem, self.fresh))
             self.seq += 1
-            self.keeper.state_sent(self.seq, self.now_s)
+            self.watchdog.state_sent(self.seq, self.now_s)
         return orders
 
     def offer(self, seq: int, mode: str = "velocity", values: tuple = GO, **fields: object) -> str:
         command = replace(Command(seq, self.seq, mode, values), **fields)
-        return self.keeper.offer(command, self.now_s, self.problem)
+        return self.watchdog.offer(command, self.now_s, self.problem)
 
 
-def kinds(orders: list[Order]) -> str:
+def kinds(orders: list[Output]) -> str:
     """One letter for each order: v moves, 0 stops, x leaves, . nothing."""
     return "".join("0" if o == ZERO else {"": ".", "exit": "x"}.get(o.kind, "v") for o in orders)
 
@@ -52,7 +52,7 @@ def test_command_is_sent_again_and_again_then_zero_then_position_mode_then_nothi
     case = Case()
     assert case.offer(1) == ""
     assert kinds(case.tick(40)) == "v" * 19 + STOP + "....."
-    assert case.keeper.phase == "idle"
+    assert case.watchdog.phase == "idle"
 
 
 def test_expired_command_never_comes_back():
@@ -68,7 +68,7 @@ def test_newer_command_follows_without_a_gap():
     for seq in range(1, 20):
         assert not case.offer(seq)
         assert kinds(case.tick(5)) == "vvvvv"
-    assert case.keeper.command_seq == 19
+    assert case.watchdog.command_seq == 19
 
 
 def test_keeper_that_was_held_up_drops_what_was_in_force():
@@ -86,7 +86,7 @@ def test_command_that_answers_an_old_state_is_refused():
     case.tick(16)
     assert "it answers a state from 0.12 s ago" in case.offer(1, state_seq=old)
     assert "unknown or long ago" in case.offer(2, state_seq=10**6)
-    assert case.keeper.refused == 2
+    assert case.watchdog.refused == 2
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_command_that_asks_for_too_much_is_refused_and_ends_the_one_before(field
     case.tick()
     assert says in case.offer(2, **fields)
     assert kinds(case.tick(16)) == STOP[1:] + "."
-    assert case.keeper.refusal and case.keeper.refused == 1
+    assert case.watchdog.refusal and case.watchdog.refused == 1
 
 
 def test_torque_within_its_cap_passes_where_it_is_allowed():
@@ -141,7 +141,7 @@ def test_robot_that_could_not_be_moved_for_one_tick_refuses_everything_until_it_
     for seq in (2, 3):
         assert "the arm could not be moved meanwhile (the robot is stopped): hold" in case.offer(seq)
         assert "v" not in kinds(case.tick(30))
-    case.keeper.acknowledge()
+    case.watchdog.acknowledge()
     assert case.offer(4) == "" and kinds(case.tick()) == "v"
 
 
@@ -149,7 +149,7 @@ def test_acknowledgement_of_what_goes_on_changes_nothing():
     case = Case()
     case.problem = "the robot is stopped"
     case.tick()
-    case.keeper.acknowledge()
+    case.watchdog.acknowledge()
     case.tick()
     case.problem = ""
     assert "meanwhile" in case.offer(1)
@@ -161,8 +161,8 @@ def test_speed_of_the_hand_is_bounded_whichever_joints_make_it():
 
     def says(*qd_rad_s: float) -> str:
         case.seq += 1
-        case.keeper.state_sent(case.seq, case.now_s)
-        return case.keeper.offer(Command(case.seq, case.seq, "velocity", qd_rad_s), case.now_s, "", q_rad)
+        case.watchdog.state_sent(case.seq, case.now_s)
+        return case.watchdog.offer(Command(case.seq, case.seq, "velocity", qd_rad_s), case.now_s, "", q_rad)
 
     rng = np.random.default_rng(0)
     for _ in range(200):
@@ -176,7 +176,7 @@ def test_speed_of_the_hand_is_bounded_whichever_joints_make_it():
 def test_speed_of_the_hand_is_that_of_our_kinematics():
     rng = np.random.default_rng(1)
     for q_rad in rng.uniform(Q_LOWER_RAD, Q_UPPER_RAD, (50, 7)):
-        np.testing.assert_allclose(np.array(levers(tuple(q_rad))).T, jacobian(q_rad)[:3], atol=1e-5)
+        np.testing.assert_allclose(np.array(hand_jacobian(tuple(q_rad))).T, jacobian(q_rad)[:3], atol=1e-5)
 
 
 def test_joint_that_is_faster_than_commands_may_ask_for_is_named():
@@ -200,12 +200,12 @@ def test_without_fresh_joints_position_mode_is_left_to_the_robot():
     case.tick()
     case.problem, case.fresh = "joint states are 0.11 s old", False
     assert kinds(case.tick(20)) == "0" * 13 + "." * 7
-    assert case.keeper.phase == "idle"
+    assert case.watchdog.phase == "idle"
 
 
 def test_drop_when_idle_sends_nothing():
     case = Case()
-    case.keeper.drop(case.now_s)
+    case.watchdog.drop(case.now_s)
     assert kinds(case.tick(5)) == "....."
 
 
@@ -213,7 +213,7 @@ def test_command_while_stopping_is_followed():
     case = Case()
     case.offer(1)
     case.tick()
-    case.keeper.drop(case.now_s)
+    case.watchdog.drop(case.now_s)
     case.tick(3)
     assert not case.offer(2)
     assert kinds(case.tick(2)) == "vv"

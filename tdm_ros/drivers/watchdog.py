@@ -1,0 +1,383 @@
+"""Node `arm_watchdog` of a topic-driven arm, a process of its own, and its client in the node `arm`.
+
+Commands arrive on `arm_watchdog/command`, numbered, with the state that they answer and the time for which they are
+valid. The node is the only publisher of the arm's controller topics while it runs. It publishes zero velocity, or what
+else holds the arm, when the sender is late, frozen, killed or shut down. A subclass of `ArmTopics` describes the topics
+of one kind of arm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import os
+import secrets
+import subprocess
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from types import SimpleNamespace
+from typing import Any
+
+import rclpy
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+
+from tdm_ros.control.validation import Rejections
+from tdm_ros.drivers.intera import wire, worker
+from tdm_ros.drivers.intera.client import ArmClient, InteraError
+from tdm_ros.drivers.intera.command_watchdog import CommandWatchdog
+from tdm_ros.drivers.intera.output import never_wait
+from tdm_ros.drivers.intera.sdk import JOINT_NAMES, NO_ROBOT, UNUSABLE, ComingUpError, Joints
+from tdm_ros.msg import WatchdogCommand, WatchdogState
+
+POLL_S = 0.002
+"""Interval at which subscriptions are read [s]; an executor needs 20 times the processor time per message."""
+FOUND_S = 10.0
+"""Longest time for the two processes to discover each other's topics [s]."""
+
+NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""Matches reliable and best-effort publishers; keeps only the newest message."""
+STATE = QoSProfile(depth=1)
+"""arm_watchdog/state: only the newest one counts. It repeats the last answers."""
+COMMANDS = QoSProfile(depth=20)
+"""arm_watchdog/command: reliable and in order, so that a request follows the motion before it."""
+ANSWERS = 16
+"""Number of answers that a state repeats."""
+
+
+class _NoExecutor(CallbackGroup):
+    """Keeps a subscription from the executor of its node."""
+
+    def can_execute(self, entity: Any) -> bool:
+        return False
+
+
+class Polled:
+    """Subscriptions of one node that are read by `poll`, from any thread. An error in one never ends the others.
+
+    Parameters
+    ----------
+    node : Node
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._group = node, _NoExecutor()
+        self._subscriptions: list[tuple[Any, type, bool, int, Callable[[Any], None]]] = []
+        self._lock = threading.Lock()
+        self.rejections = Rejections(node.get_logger().error)
+
+    def subscribe(
+        self, kind: type, topic: str, receive: Callable[[Any], None], profile: QoSProfile, raw: bool = False
+    ) -> None:
+        """Pass every message of a topic to `receive`; serialised, if ``raw``."""
+        made = self._node.create_subscription(kind, topic, receive, profile, callback_group=self._group, raw=raw)
+        self._subscriptions.append((made, kind, raw, profile.depth, receive))
+
+    def poll(self) -> None:
+        """Read what has arrived."""
+        with self._lock:
+            for made, kind, raw, depth, receive in self._subscriptions:
+                for _ in range(depth):
+                    try:
+                        with made.handle:
+                            taken = made.handle.take_message(kind, raw)
+                        if taken is None:
+                            break
+                        receive(taken[0])
+                    except Exception as error:  # bytes that are no message, or an error in `receive`
+                        self.rejections.failed(made.topic_name, error)
+
+
+class ArmTopics(ABC):
+    """Topics of one kind of arm: the interface through which the watchdog reads and drives it.
+
+    Parameters
+    ----------
+    node : Node
+        Has no executor: `poll` reads its subscriptions.
+    """
+
+    names, interface = JOINT_NAMES, "topics"
+    prompt = False
+    """Publish a command when it arrives, and not only at the watchdog's next period."""
+    motors: Any
+    """Has `enable`, `reset` and `stop`, which may wait and return "" or the reason of a failure."""
+    missing: tuple[str, ...] = ()
+    """Devices that the arm lacks, each with a reason, for the operator."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.subscriptions = Polled(node)
+        self.poll = self.subscriptions.poll
+        self._joints: Joints | None = None
+
+    def versions(self) -> tuple[str, str]:
+        """Return the versions of SDK and robot, both unknown here."""
+        return "none", "unknown"
+
+    def on_shutdown(self, call: Callable[[], None]) -> None:  # noqa: B027
+        """Nothing but the watchdog ends this node."""
+
+    def shut_down(self) -> None:
+        """Leave the ROS graph."""
+        rclpy.try_shutdown()
+
+    def joints(self) -> Joints | None:
+        """Return the newest sample."""
+        return self._joints
+
+    def joints_age_s(self, now_s: float) -> float:
+        """Return the age of the newest sample [s]."""
+        return now_s - self._joints.arrived_s if self._joints else 1e6
+
+    @abstractmethod
+    def hand(self) -> tuple[Any, ...]:
+        """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand."""
+
+    @abstractmethod
+    def flags(self) -> dict[str, bool]:
+        """Return enabled, stopped, error, homed, estop and collided."""
+
+    @abstractmethod
+    def problem(self, now_s: float) -> str:
+        """Return why the arm cannot be moved now, or ""."""
+
+    @abstractmethod
+    def send(self, kind: str, values: tuple[float, ...]) -> None:
+        """Publish an output of the command watchdog: velocity, torque, position, exit, or "" (no command)."""
+
+    @abstractmethod
+    def _missing(self) -> str:
+        """Return a topic without messages or without a subscriber, or ""."""
+
+    def set_speed_ratio(self, ratio: float) -> None:  # noqa: B027
+        """Set the speed of position mode, in (0, 1] of the joints' limits."""
+
+    def _wait_for_all(self, found_s: float, remedy: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Wait until nothing is missing.
+
+        Raises
+        ------
+        ComingUpError
+            If something is still missing after ``found_s`` [s]; the text names it and the remedy.
+        """
+        deadline_s = time.monotonic() + found_s
+        while missing := self._missing():
+            if time.monotonic() > deadline_s:
+                raise ComingUpError(f"{missing} for {found_s:g} s: {remedy}", NO_ROBOT)
+            meanwhile()
+            self.poll()
+            time.sleep(0.01)
+
+
+class _Link:
+    """The watchdog's end: messages of the worker to topics, and back."""
+
+    def __init__(self, node: Node, session: int) -> None:
+        self._session = session
+        self._states = node.create_publisher(WatchdogState, "arm_watchdog/state", STATE)
+        self._state = WatchdogState(session=session)
+        self._answers: deque[tuple[int, str]] = deque(maxlen=ANSWERS)
+        self._lock = threading.Lock()
+        self.worker: worker.Worker
+        self.commands = Polled(node)
+        self.commands.subscribe(WatchdogCommand, "arm_watchdog/command", self._receive, COMMANDS)
+
+    def send(self, message: wire.Message, droppable: bool = False) -> bool:
+        """Publish; the start and the failure of this process are lines of its standard output."""
+        if isinstance(message, wire.State | wire.Answer):
+            with self._lock:
+                if isinstance(message, wire.State):
+                    values = {name: getattr(message, name) for name in _STATE_FIELDS}
+                    self._state = WatchdogState(session=self._session, **values)
+                else:
+                    self._answers.append((message.number, "" if message.done else message.reason or "rejected"))
+                self._state.answered = [number for number, _ in self._answers]
+                self._state.reasons = [reason for _, reason in self._answers]
+                self._states.publish(self._state)
+        elif isinstance(message, wire.Hello):
+            print(f"up {message.interface}: {'; '.join(message.missing)}", flush=True)
+        elif isinstance(message, wire.Failure):
+            print(" ".join(message.reason.split()), flush=True)
+        return True
+
+    def _receive(self, message: WatchdogCommand) -> None:
+        if message.session != self._session:
+            return
+        values, seq = tuple(message.values), int(message.seq)
+        if message.action in wire.MODES:
+            command = wire.Command(seq, int(message.state_seq), message.action, values, message.valid_s)
+            self.worker.receive(command)
+        elif message.action in ("gripper", "light"):
+            self.send(wire.Answer(seq, False, f"the {message.action} is not reached through topics"))
+        else:
+            self.worker.receive(wire.Request(seq, message.action, values[0] if values else 0.0))
+
+
+_STATE_FIELDS = [field.name for field in fields(wire.State) if field.name in WatchdogState.get_fields_and_field_types()]
+
+_ARRAYS = [name for name, kind in WatchdogState.get_fields_and_field_types().items() if kind == "sequence<double>"]
+
+
+def serve(argv: Sequence[str], connect: Callable[[Node, argparse.Namespace], ArmTopics], own: Any = None) -> int:
+    """Run the node until the client ends; return the exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str
+    connect : callable
+        Makes the arm's topics, or raises `ComingUpError`.
+    own : argparse.ArgumentParser, optional
+        More arguments.
+    """
+    never_wait()
+    words = argparse.ArgumentParser(parents=[worker.bounds_parser(), *([own] if own else [])])
+    words.add_argument("--namespace", default="/", help="of the node")
+    words.add_argument("--session", type=int, default=0, help="number in every message of the client")
+    given = words.parse_args(argv)
+    try:
+        caps = worker.caps_of(given)
+    except ValueError as error:
+        print(error, flush=True)
+        return UNUSABLE
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # the worker has its own
+    node = rclpy.create_node(
+        "arm_watchdog", namespace=given.namespace, enable_rosout=False, start_parameter_services=False
+    )
+    link = _Link(node, given.session)
+    found: list[ArmTopics] = []
+
+    def wait(seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while True:
+            for topics in found:
+                topics.poll()
+            link.commands.poll()
+            if (rest_s := until_s - time.monotonic()) <= 0:
+                return
+            time.sleep(min(POLL_S, rest_s))
+
+    def connected() -> tuple[ArmTopics, SimpleNamespace]:
+        found.append(connect(node, given))
+        return found[0], SimpleNamespace(cuff=False, buttons={}, missing=found[0].missing, problem=lambda now_s: "")
+
+    link.worker = worker.Worker(link, CommandWatchdog(caps), wait=wait)
+    threading.Thread(target=_end_with_parent, args=(link.worker,), daemon=True).start()
+    return link.worker.run(connected)
+
+
+def _end_with_parent(served: worker.Worker) -> None:
+    """Stop the arm at once when the client's process has ended: it holds the other end of our standard input."""
+    while os.read(0, 1):
+        pass
+    served.end()
+
+
+class WatchdogClient(ArmClient):
+    """Client of a watchdog node that it starts. No call waits but `wait_ready`.
+
+    Parameters
+    ----------
+    node : Node
+        Of this process; its executor is not needed.
+    command : sequence of str
+        Program and arguments of the watchdog.
+    env : mapping of str to str, optional
+        Its environment; ours by default.
+
+    Raises
+    ------
+    InteraError
+        If the program cannot be started.
+    """
+
+    def __init__(self, node: Node, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
+        self._session = secrets.randbits(31)
+        words = [*command, "--namespace", node.get_namespace(), "--session", str(self._session)]
+        pipe = subprocess.PIPE
+        try:  # a session of its own: a signal to our process group must not end both
+            process = subprocess.Popen(words, env=env, stdin=pipe, stdout=pipe, start_new_session=True)
+        except OSError as error:
+            raise InteraError(f"the worker {command[0]!r} cannot be started: {error}") from None
+        super().__init__(process)
+        self._commands = node.create_publisher(WatchdogCommand, "arm_watchdog/command", COMMANDS)
+        self._received = Polled(node)
+        self._received.subscribe(WatchdogState, "arm_watchdog/state", self._on_state, STATE)
+        self._closing = threading.Event()
+        self._readers = [threading.Thread(target=read, daemon=True) for read in (self._read_topics, self._read_output)]
+        for reader in self._readers:
+            reader.start()
+
+    def wait_ready(self, timeout_s: float = wire.UP_S + 5.0) -> wire.Hello:
+        """Wait until the watchdog drives the arm, and both processes have discovered each other's topics.
+
+        Raises
+        ------
+        InteraError
+            If it fails, ends, or publishes nothing for that long.
+        """
+        hello = super().wait_ready(timeout_s)
+        until_s = time.monotonic() + FOUND_S
+        while time.monotonic() < until_s and not self._why_lost():
+            answer = self.hold()  # the first ones may be lost
+            with suppress(concurrent.futures.TimeoutError):
+                if answer.result(0.2).done and self.state().state is not None:
+                    return hello
+        raise InteraError(self._why_lost() or f"topics of the worker were not discovered for {FOUND_S:g} s")
+
+    def close(self) -> int | None:
+        """Let the watchdog stop the arm and end; return its exit status. May be called twice."""
+        self._lose("closed")
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.close()
+        self._closing.set()
+        for reader in self._readers:
+            reader.join(0.2)
+        return self._ended()
+
+    def _send(self, message: wire.Message, droppable: bool = False) -> bool:
+        wire.check(message)
+        if isinstance(message, wire.Command):
+            given = {"action": message.mode, "values": message.values, "valid_s": message.hold_s}
+            given |= {"seq": message.seq, "state_seq": message.state_seq}
+        else:
+            assert isinstance(message, wire.Request)
+            given = {"action": message.action, "values": [message.value], "seq": message.number}
+        self._commands.publish(WatchdogCommand(session=self._session, **given))
+        return True
+
+    def _read_topics(self) -> None:
+        while not self._closing.wait(POLL_S):
+            self._received.poll()
+
+    def _read_output(self) -> None:
+        """Take the lines of the watchdog: that it is up, or why it cannot go on."""
+        assert self._process is not None and self._process.stdout is not None
+        for line in self._process.stdout:
+            state, _, missing = line.decode(errors="replace").strip().partition(": ")
+            if state.startswith("up "):
+                devices = tuple(filter(None, missing.split("; ")))
+                self._take(wire.Hello(wire.VERSION, state[3:], "none", "unknown", JOINT_NAMES, devices))
+            elif state:
+                self._lose(f"{state}: {missing}" if missing else state)
+        self._lose("the worker closed its output")
+
+    def _on_state(self, message: WatchdogState) -> None:
+        if message.session != self._session:
+            return
+        for number, reason in zip(message.answered, message.reasons, strict=True):
+            self._take(wire.Answer(int(number), not reason, reason))
+        if self._newest is not None and message.seq <= self._newest[0].seq:
+            return  # sent again for an answer
+        values = {name: getattr(message, name) for name in _STATE_FIELDS}
+        arrays = {name: tuple(value) for name, value in values.items() if name in _ARRAYS}
+        state = wire.State(**{**values, **arrays}, cuff=False, buttons={})
+        wire.check(state)
+        self._take(state)
