@@ -51,7 +51,8 @@ def test_scene_shows_the_goal_the_box_and_the_way_and_takes_a_goal_that_is_dragg
         made.until(lambda: {"goal", "safety_box", "trail"} <= set(kinds()) and len(kinds()["trail"].points) > 5, 60)
         box = np.array([(p.x, p.y, p.z) for p in kinds()["safety_box"].points])
         np.testing.assert_allclose([box.min(0), box.max(0)], [(0.15, -0.6, 0.02), (0.95, 0.6, 0.85)])
-        assert all(marker.header.frame_id == "base" for marker in kinds().values())
+        frame = f"{made.namespace[1:]}/base"
+        assert all(marker.header.frame_id == frame for marker in kinds().values())
 
         made.until(asked.service_is_ready)
         answer = asked.call_async(GetInteractiveMarkers.Request())
