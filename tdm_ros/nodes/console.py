@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MISSING = "there is no page, the rest goes on: nicegui is not installed (pip install 'tdm_ros[console]')"
 DRIVE_FRESH_S = 0.1
-"""What a person said of driving longer ago is not passed on [s]."""
+"""Maximum age of a drive command of the page [s]."""
 TRAIL_STATES = 120
 MARKERS = 1000
 """Largest number of markers of a plan and its keep-outs that the page takes."""
@@ -101,7 +101,7 @@ class ConsoleNode(ManagedNode):
     # From the page.
 
     def _carry_out(self) -> None:
-        """Do what a person asked for since the last time."""
+        """Publish the newest drive command, and execute the requests of the operator."""
         drive = self.console.take_drive()
         if not self.active:
             for request in self.console.take_requests():
@@ -192,18 +192,18 @@ class ConsoleNode(ManagedNode):
         )
 
     def _on_episode(self, message: Episode) -> None:
-        told, problem = to_announcement(self, message, self.task)
-        if told is None:
+        announced, problem = to_announcement(self, message, self.task)
+        if announced is None:
             self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
             return
-        goal = tuple(map(float, told.goal)) if len(told.goal) == 3 else self.console.snapshot.goal_m
-        episode = told.episode or self.console.snapshot.episode
+        goal = tuple(map(float, announced.goal)) if len(announced.goal) == 3 else self.console.snapshot.goal_m
+        episode = announced.episode or self.console.snapshot.episode
         self.console.show(
-            state=told.state.name,
-            mode=told.mode.name,
-            reason=told.reason,
+            state=announced.state.name,
+            mode=announced.mode.name,
+            reason=announced.reason,
             episode=episode,
-            progress=told.progress,
+            progress=announced.progress,
             goal_m=goal,
         )
 
@@ -245,7 +245,7 @@ class ConsoleNode(ManagedNode):
             super().publish_diagnostics()
 
     def _look(self) -> None:
-        """Once a second: what is on disk, what was refused, whether anybody looks on."""
+        """Update log, curve and rejections once per second, and end a kept goal that no open page shows."""
         now_s = time.monotonic()
         for why, detail, count in self.console.take_rejections():
             self.rejections.reject(why, detail)
@@ -256,8 +256,8 @@ class ConsoleNode(ManagedNode):
             self._switch("keep_goal", False)
         self.console.show(executed=dict(self._executed), values=dict(self._node_values.by_node), log=self._files())
         self._read_curve()
-        gone = self._server is not None and not self._server.alive
-        without = MISSING if self._server is None else "the web server has ended" if gone else ""
+        ended = self._server is not None and not self._server.alive
+        without = MISSING if self._server is None else "the web server has ended" if ended else ""
         self._diagnostics.publish(self.not_active() or without)
 
     def _files(self) -> tuple[tuple[str, int], ...]:
