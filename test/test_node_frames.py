@@ -171,7 +171,7 @@ class Asked:
             for name in ("policy", "planner", "collector")
         ]
         timer = self.made.node.create_timer(0.5, lambda: health.publish(DiagnosticArray(status=status)))
-        self.made.until(lambda: self.told[-1].state == Episode.RUNNING)
+        self.made.until(lambda: bool(self.told) and self.told[-1].state == Episode.RUNNING, 40)
         timer.cancel()
         return np.array(self.told[-1].goal)
 
