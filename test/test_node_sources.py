@@ -18,7 +18,6 @@ from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal  # noqa: E402
 from test_hostile_messages import WEIGHTS  # noqa: E402
 from test_node_arm import Commander  # noqa: E402
@@ -177,25 +176,26 @@ def test_deadman_with_a_second_publisher_counts_as_let_go(held: Commander, profi
     made.until(lambda: moves(held))
 
 
-def test_inputs_of_best_effort_senders_are_received(made: Bench, tmp_path: Path) -> None:
-    """Deadman, twist, engaged, goal and event; a reliable subscription would receive nothing."""
-    made.start("arm", **{"deadman.required": True})
-    made.start("supervisor", run_dir=tmp_path, auto_start=False)
-    states = made.collect(ArmState, "arm_state", qos.STATE)
+def test_arm_receives_deadman_and_teleoperation_of_best_effort_senders(held: Commander) -> None:
+    """A reliable subscription would receive nothing."""
+    made = held.bench
     deadman(made, profile=qos.EXTERNAL)
+    made.until(lambda: moves(held))
     stick = Stick(made, qos.EXTERNAL)
-    stick.push(0.0, 0.0, 0.0)
+    made.until(lambda: all(one.get_subscription_count() for one in (stick.twists, stick.engaged)))
+    stick.push(0.0, 0.0, 0.06)
+    made.until(lambda: held.states[-1].source == ArmState.SOURCE_HUMAN)
+    stick.let_go()
+    made.until(lambda: moves(held))
+    made.until(lambda: bool(stick.engaged.publish(Bool(data=True))) or held.states[-1].source == ArmState.SOURCE_HUMAN)
+
+
+def test_supervisor_receives_events_and_goals_of_best_effort_senders(made: Bench, tmp_path: Path) -> None:
+    made.start("supervisor", run_dir=tmp_path)
+    Arm(made)
     events = made.node.create_publisher(String, "teleop/event", qos.EXTERNAL_EVENT)
     goals = made.node.create_publisher(PoseStamped, "goal", qos.EXTERNAL)
-    start = made.node.create_client(Trigger, "supervisor/start")
-    made.until(start.service_is_ready, 60)
-    made.until(lambda: all(one.get_subscription_count() for one in (events, goals, stick.twists, stick.engaged)))
-    made.until(start.call_async(Trigger.Request()).done)
-    stick.push(0.0, 0.0, 0.06)
-    made.until(lambda: bool(states) and states[-1].source == ArmState.SOURCE_HUMAN)
-    stick.let_go()
-    made.until(lambda: states[-1].source != ArmState.SOURCE_HUMAN)
-    made.until(lambda: bool(stick.engaged.publish(Bool(data=True))) or states[-1].source == ArmState.SOURCE_HUMAN)
+    made.until(lambda: all(one.get_subscription_count() for one in (events, goals)), 60)
     made.until(lambda: bool(events.publish(String(data="pause"))) or "PAUSED" in made.output("supervisor"))
     far = PoseStamped()
     far.pose.position.x = 9.0
