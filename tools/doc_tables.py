@@ -53,7 +53,7 @@ RATES = {
     "goal_marker/feedback": "while it is dragged in RViz",
     "arm_watchdog/command": "20 Hz while it moves, `sim:=gazebo` and `robot:=bridged`",
     "arm_watchdog/state": "100 Hz, `sim:=gazebo` and `robot:=bridged`",
-    "gz/right_jN/cmd_vel": "100 Hz while it moves, `sim:=gazebo` (torques: `cmd_force`)",
+    "gz/right_jN/cmd_vel": "`sim:=gazebo`: zeros while the watchdog is lost; else the watchdog publishes, at 100 Hz (torques: `cmd_force`)",
     "/tf": "20 Hz",
     "/tf_static": "once, latched",
     "robot_description": "once, latched",
@@ -142,8 +142,8 @@ def topics(node: str) -> str:
 
 
 _DRIVERS = [
-    ("publishes", "arm_watchdog/command", "WatchdogCommand", "COMMANDS"),
-    ("subscribes", "arm_watchdog/state", "WatchdogState", "STATE"),
+    ("publishes", "arm_watchdog/command", "WatchdogCommand", "reliable, 20"),
+    ("subscribes", "arm_watchdog/state", "WatchdogState", "reliable, 1"),
     ("publishes", "gz/right_jN/cmd_vel", "Float64", "COMMAND"),
 ]
 """Topics of `tdm_ros.drivers`, for arms that are driven through topics."""
