@@ -53,7 +53,7 @@ RATES = {
     "goal_marker/feedback": "while it is dragged in RViz",
     "arm_watchdog/command": "20 Hz while it moves, `sim:=gazebo` and `robot:=bridged`",
     "arm_watchdog/state": "100 Hz, `sim:=gazebo` and `robot:=bridged`",
-    "gz/right_jN/cmd_vel": "`sim:=gazebo`: zeros while the watchdog is lost; else the watchdog publishes, at 100 Hz (torques: `cmd_force`)",
+    "gz/right_jN/cmd_vel": "zeros while the watchdog is lost, `sim:=gazebo`; else it publishes (torques: `cmd_force`)",
     "/tf": "20 Hz",
     "/tf_static": "once, latched",
     "robot_description": "once, latched",
