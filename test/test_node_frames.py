@@ -87,6 +87,11 @@ def test_unknown_looping_or_stale_frames_have_no_transform_and_a_reason() -> Non
     ):
         found, problem = tree.transform("camera", "base", NOW_NS)
         assert found is None and words in problem, problem
+    for stamp_ns, found in ((0, True), (NOW_NS - SECOND_NS // 5, True), (NOW_NS - SECOND_NS // 2, False)):
+        still, moving = buffer(transform("base", "camera")), buffer(moving=(new,))
+        assert still.transform("camera", "base", NOW_NS, stamp_ns)[0] is not None
+        assert (moving.transform("camera", "base", NOW_NS, stamp_ns)[0] is not None) == found
+    assert "from the stamp of the goal" in moving.transform("camera", "base", NOW_NS, stamp_ns)[1]
     made = FrameBuffer()
     for bad in (transform("", "a"), transform("a", "a"), transform("a", "b", (np.nan, 0, 0)), TransformStamped()):
         assert made.add(bad, True)

@@ -20,7 +20,7 @@ from lifecycle_msgs.msg import State as LifecycleState  # noqa: E402
 from lifecycle_msgs.msg import Transition as Change  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
-from std_msgs.msg import Bool  # noqa: E402
+from std_msgs.msg import Bool, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Episode  # noqa: E402
 from test_hostile_messages import CLASSES  # noqa: E402
@@ -72,9 +72,9 @@ ALWAYS = ("/rosout", "/parameter_events", "/diagnostics", "/transition_event")
 
 
 @contextmanager
-def made_here(name: str, folder: Path) -> Iterator[Any]:
+def made_here(name: str, folder: Path, **more: object) -> Iterator[Any]:
     """A node in this process that waits for transitions."""
-    chosen = {"autostart": "false", "run_dir": folder, "port": 0}
+    chosen = {"autostart": "false", "run_dir": folder, "port": 0, **more}
     known = {key: value for key, value in chosen.items() if hasattr(NODES[name](), key)}
     rclpy.init(args=["--ros-args", "--log-level", "fatal", *(w for k, v in known.items() for w in ("-p", f"{k}:={v}"))])
     node = CLASSES[name]()
@@ -477,10 +477,11 @@ def test_trainer_learns_in_active_alone_and_saves_when_it_is_deactivated(made: B
 
 
 @pytest.mark.any_speed
-def test_console_passes_requests_on_in_active_alone_and_releases_the_arm(tmp_path: Path) -> None:
+def test_console_passes_requests_on_in_active_alone_but_pauses_in_inactive_too(tmp_path: Path) -> None:
     with bench(tmp_path) as made, made_here("console", tmp_path) as node:
         goals = made.collect(PoseStamped, "/goal", qos.GOAL)
         engaged = made.collect(Bool, "/teleop/engaged", qos.TELEOP)
+        events = made.collect(String, "/teleop/event", qos.EVENT)
         assert change(node, CONFIGURE)
         made.until(lambda: node._goals.get_subscription_count() > 0 and node._engagements.get_subscription_count() > 0)
 
@@ -496,10 +497,29 @@ def test_console_passes_requests_on_in_active_alone_and_releases_the_arm(tmp_pat
         request()
         assert goals and [one.data for one in engaged] == [True]
         assert change(node, DEACTIVATE)
-        made.until(lambda: [one.data for one in engaged] == [True, False])
+        made.until(lambda: [one.data for one in engaged] == [True, True] and [one.data for one in events] == ["pause"])
         count = len(goals)
         request()
         assert len(goals) == count and len(engaged) == 2
+        node.console.request("lost")
+        node._carry_out()
+        made.until(lambda: [one.data for one in events] == ["pause", "pause"])
+
+
+@pytest.mark.any_speed
+def test_collector_that_cannot_write_its_log_is_not_cleaned_up(tmp_path: Path) -> None:
+    with made_here("collector", tmp_path) as node:
+        assert change(node, CONFIGURE)
+        node._log._problem = "no space left on device"
+        assert not change(node, CLEANUP) and state_of(node) == INACTIVE
+        node._log._problem = ""
+        assert change(node, CLEANUP)
+
+
+@pytest.mark.any_speed
+def test_trainer_of_several_arms_that_would_learn_from_one_is_not_configured(tmp_path: Path) -> None:
+    with made_here("trainer", tmp_path, arms=2) as node:
+        assert not change(node, CONFIGURE)
 
 
 @pytest.mark.any_speed
@@ -529,9 +549,10 @@ def test_scene_draws_in_active_alone(made: Bench) -> None:
 
 
 @pytest.mark.any_speed
-def test_keyboard_drives_in_active_alone_and_releases_the_arm(made: Bench) -> None:
+def test_keyboard_drives_in_active_alone_and_pauses_when_it_is_deactivated(made: Bench) -> None:
     twists = made.collect(TwistStamped, "teleop/twist", qos.TELEOP)
     engaged = made.collect(Bool, "teleop/engaged", qos.TELEOP)
+    events = made.collect(String, "teleop/event", qos.EVENT)
     terminal = Terminal(made, autostart=False)
     operator = Operator(made, "teleop_keyboard")
     operator(CONFIGURE)
@@ -545,7 +566,8 @@ def test_keyboard_drives_in_active_alone_and_releases_the_arm(made: Bench) -> No
         made.spin(0.1)
     assert twists[-1].twist.linear.x > 0
     operator(DEACTIVATE)
-    made.until(lambda: twists[-1].twist.linear.x == 0 and not engaged[-1].data)
+    made.until(lambda: twists[-1].twist.linear.x == 0 and [one.data for one in events] == ["pause"])
+    assert engaged[-1].data  # a release would give the arm back to the policy
     made.spin(0.5)
     count = len(twists)
     terminal.press("w")

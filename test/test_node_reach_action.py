@@ -15,13 +15,15 @@ pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.any_speed, pytest.mark.timeout(180)]
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
-from geometry_msgs.msg import PoseStamped  # noqa: E402
+from geometry_msgs.msg import PoseStamped, TransformStamped  # noqa: E402
 from rclpy.action import ActionClient  # noqa: E402
 from ros_bench import Bench, bench, resting_state  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 from tdm_ros.action import ReachGoal  # noqa: E402
 from tdm_ros.msg import Episode, Subgoal  # noqa: E402
+from test_node_lifecycle import DEACTIVATE, Operator  # noqa: E402
 from test_node_planner import BEHIND, FAR, Stage, actor_bytes  # noqa: E402, F401
+from tf2_msgs.msg import TFMessage  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Source, State, Timeline  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
@@ -247,6 +249,30 @@ def test_action_preempted_canceled_or_out_of_time_the_arm_holds(client: Client) 
     third, episode = client.running((0.45, -0.2, 0.3), time_budget_s=8.0)
     assert client.result(third).status == Result.OUT_OF_TIME
     made.until(lambda: stage.held(stage.episodes(goal_id(third))[-1]))
+
+
+def test_action_goal_of_a_supervisor_that_is_deactivated_is_aborted(client: Client) -> None:
+    client.stage.follows = False
+    handle, _ = client.running(BEHIND)
+    Operator(client.stage.bench, "supervisor")(DEACTIVATE)
+    result = client.result(handle)
+    assert result.status == Result.CANCELED and "deactivated" in result.reason
+
+
+def test_goal_of_the_topic_that_waits_for_its_frame_does_not_preempt_a_later_action_goal(client: Client) -> None:
+    stage, made = client.stage, client.stage.bench
+    stage.follows = False
+    frames = made.node.create_publisher(TFMessage, "/tf_static", qos.STATIC_FRAMES)
+    goal = PoseStamped()
+    goal.header.frame_id, goal.pose.position.x = "kitchen", OTHER[0]
+    stage._goals.publish(goal)
+    made.spin(0.3)
+    handle = client.ask(BEHIND)
+    known = TransformStamped(child_frame_id="kitchen")
+    known.header.frame_id, known.transform.rotation.w = f"{made.namespace.strip('/')}/base", 1.0
+    frames.publish(TFMessage(transforms=[known]))
+    made.spin(1.0)
+    client.cancel(handle)  # it was still pursued
 
 
 def test_action_goal_canceled_or_out_of_time_does_not_affect_the_same_place_for_others(client: Client) -> None:

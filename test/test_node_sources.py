@@ -193,13 +193,26 @@ def test_arm_receives_deadman_and_teleoperation_of_best_effort_senders(held: Com
 def test_supervisor_receives_events_and_goals_of_best_effort_senders(made: Bench, tmp_path: Path) -> None:
     made.start("supervisor", run_dir=tmp_path)
     Arm(made)
-    events = made.node.create_publisher(String, "teleop/event", qos.EXTERNAL_EVENT)
+    events = made.node.create_publisher(String, "teleop/event", qos.EXTERNAL)
     goals = made.node.create_publisher(PoseStamped, "goal", qos.EXTERNAL)
     made.until(lambda: all(one.get_subscription_count() for one in (events, goals)), 60)
     made.until(lambda: bool(events.publish(String(data="pause"))) or "PAUSED" in made.output("supervisor"))
     far = PoseStamped()
     far.pose.position.x = 9.0
     made.until(lambda: bool(goals.publish(far)) or "goal" in made.refused("supervisor"))
+
+
+def test_message_of_a_reliable_publisher_counts_once(made: Bench, tmp_path: Path) -> None:
+    """Two subscriptions receive it."""
+    made.start("supervisor", run_dir=tmp_path)
+    Arm(made)
+    events = made.node.create_publisher(String, "teleop/event", qos.EVENT)
+    made.until(lambda: events.get_subscription_count() == 2, 60)
+    for _ in range(3):
+        events.publish(String(data="nonsense"))
+    made.until(lambda: sum(made.refused("supervisor").values()) >= 3)
+    made.spin(2.0)
+    assert sum(made.refused("supervisor").values()) == 3, made.refused("supervisor")
 
 
 def test_deadman_of_a_node_that_is_named_in_full_is_the_one(made: Bench) -> None:

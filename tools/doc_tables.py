@@ -97,6 +97,7 @@ _MAKERS = {
     "create_publisher": "publishes",
     "create_lifecycle_publisher": "publishes",
     "listen": "subscribes",
+    "listen_external": "subscribes",
 }
 
 
@@ -159,11 +160,12 @@ def _topic_rows(path: Path) -> list[tuple[str, str, str, str]]:
         function = ast.unparse(call.func).rpartition(".")[2]
         if function not in _MAKERS:
             continue
-        kind, topic, profile = call.args[1:3] + call.args[4:5] if function == "listen" else call.args[:3]
+        kind, topic, profile = call.args[1:3] + call.args[4:5] if function.startswith("listen") else call.args[:3]
         assert isinstance(kind, ast.Name) and isinstance(profile, ast.Attribute)
         end = topic.values[-1] if isinstance(topic, ast.JoinedStr) else topic  # f"{space}episode": of each arm
         name = end.value if isinstance(end, ast.Constant) else NAMES[ast.unparse(end)]
-        rows.append((_MAKERS[function], str(name), kind.id, profile.attr))
+        profile_name = profile.attr + (", EXTERNAL" if function == "listen_external" else "")
+        rows.append((_MAKERS[function], str(name), kind.id, profile_name))
     return rows
 
 

@@ -369,7 +369,11 @@ class LogWriter:
         self._folder, self._channels, self._clock = folder, channels, clock
         self._limits, self._on_finished = limits or LogLimits(), on_finished
         self._lock = FolderLock(folder, "collector")
-        self.recovered = recover_all(folder)
+        try:
+            self.recovered = recover_all(folder)
+        except BaseException:
+            self._lock.release()
+            raise
         """One sentence per recovered file."""
         self.reports: deque[str] = deque()
         """Sentences on events since then, oldest first; the caller removes them."""

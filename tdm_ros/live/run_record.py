@@ -181,7 +181,11 @@ class RunRecord:
         self._run_dir, self._task, self._seed, self._machine = run_dir, task, seed, machine
         self._kept_out = KeepOutStatistics(scene)
         self._lock = FolderLock(run_dir, "supervisor")
-        self._metrics = MetricsFile(run_dir)
+        try:
+            self._metrics = MetricsFile(run_dir)
+        except BaseException:
+            self._lock.release()
+            raise
         self._unwritten = ""
         self._first_segment = ""
         """First file of the log of this run's collector."""

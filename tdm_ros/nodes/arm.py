@@ -33,7 +33,7 @@ from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
 from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement, twist_of
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.parameters import ArmParameters, TeleopParameters
-from tdm_ros.nodes.subscriptions import listen, other_publisher
+from tdm_ros.nodes.subscriptions import listen, listen_external, other_publisher
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.kinematics import quaternion_wxyz
@@ -81,9 +81,9 @@ class ArmNode(ManagedNode):
         self._joints = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
         listen(self, Command, "command", self._on_command, qos.COMMAND, on_two=self._control.fault)
         listen(self, Episode, "episode", self._on_episode, qos.EPISODE, on_two=self._control.fault)
-        listen(self, Bool, "deadman", self._on_deadman, qos.EXTERNAL, on_two=self._on_two_deadmen)
-        listen(self, TwistStamped, "teleop/twist", self._on_twist, qos.EXTERNAL, on_two=self._on_two_drivers)
-        listen(self, Bool, "teleop/engaged", self._on_engaged, qos.EXTERNAL, on_two=self._on_two_drivers)
+        listen_external(self, Bool, "deadman", self._on_deadman, qos.TELEOP, on_two=self._on_two_deadmen)
+        listen_external(self, TwistStamped, "teleop/twist", self._on_twist, qos.TELEOP, on_two=self._on_two_drivers)
+        listen_external(self, Bool, "teleop/engaged", self._on_engaged, qos.TELEOP, on_two=self._on_two_drivers)
         if isinstance(self._arm, SawyerArm):
             self._announce_worker(self._arm.client.hello)
             self._presses = Presses()

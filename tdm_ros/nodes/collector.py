@@ -10,6 +10,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Pose
 from numpy.typing import NDArray
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from visualization_msgs.msg import Marker, MarkerArray
@@ -186,6 +187,13 @@ class CollectorNode(ManagedNode):
         """Record the transition that waits for its successor, and sync the log; record no further one."""
         self._record(self._pairing.flush())
         self._log.sync_soon()
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Close the log; not while messages that are kept in memory cannot be written."""
+        if self._log.problem:
+            self.get_logger().error(f"the log cannot be closed: {self._log.problem}; make room, then clean up again")
+            return TransitionCallbackReturn.FAILURE
+        return super().on_cleanup(state)
 
     def _count_not_recorded(self, sample: ArmSample) -> None:
         if sample.source in (Source.NONE, Source.SAFETY):

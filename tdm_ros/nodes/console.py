@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.console.console_state import EVENTS, SWITCHES, TRIGGERS, ConsoleState, NodeValues, OperatorRequest, Point
+from tdm_ros.control.teleop import PAUSE
 from tdm_ros.control.timeline import Source
 from tdm_ros.control.validation import check_vector, printable
 from tdm_ros.data.log import LOG_FOLDER
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from tdm_ros.console.server import Server
 
 MISSING = "there is no page, the rest goes on: nicegui is not installed (pip install 'tdm_ros[console]')"
+STOPS = ("stop", "pause", "lost")
+"""Requests that stop the arm: they are passed on by an inactive node, too."""
 DRIVE_FRESH_S = 0.1
 """Maximum age of a drive command of the page [s]."""
 TRAIL_STATES = 120
@@ -105,7 +108,10 @@ class ConsoleNode(ManagedNode):
         drive = self.console.take_drive()
         if not self.active:
             for request in self.console.take_requests():
-                self.console.note(f"{request.name}: not done, {self.not_active()}")
+                if request.name in STOPS:
+                    self._execute(request)
+                else:
+                    self.console.note(f"{request.name}: not done, {self.not_active()}")
             return
         if drive is not None and time.monotonic() - drive.received_s <= DRIVE_FRESH_S:
             self._driven += drive.engaged
@@ -123,9 +129,13 @@ class ConsoleNode(ManagedNode):
         self._twists.publish(twist)
 
     def deactivate(self) -> None:
-        """Release the control of the arm; requests of the page are rejected."""
+        """Pause if the page drives; its requests are rejected, but those that stop the arm.
+
+        It stays engaged with a zero twist: a release would give the arm back to the policy.
+        """
         if self._engaged:
-            self._drive(False, (0.0, 0.0, 0.0))
+            self._drive(True, (0.0, 0.0, 0.0))
+            self._events.publish(String(data=PAUSE))
 
     def _execute(self, request: OperatorRequest) -> None:
         if request.name in TRIGGERS:

@@ -31,6 +31,8 @@ WAIT_S, LOOK_S = 2.0, 0.05
 """Longest wait for the transforms of a goal, and time between two looks for them [s]."""
 MAX_AGE_S = 1.0
 """Age of a transform of /tf above which it is not used [s]; those of /tf_static hold for ever."""
+MAX_OFFSET_S = 0.1
+"""Difference of the stamps of a point and of a transform of /tf above which the two are not combined [s]."""
 
 
 class ArmFrames:
@@ -105,8 +107,11 @@ class FrameBuffer:
         self._links[child] = Link(parent, frame, None if static else nanoseconds(transform.header.stamp))
         return ""
 
-    def transform(self, source: str, target: str, now_ns: int) -> tuple[Array | None, str]:
-        """Return the transform of points of one frame into another, (4, 4), and "", or None and why there is none."""
+    def transform(self, source: str, target: str, now_ns: int, stamp_ns: int = 0) -> tuple[Array | None, str]:
+        """Return the transform of points of one frame into another, (4, 4), and "", or None and why there is none.
+
+        ``stamp_ns`` is the time of the points; 0: they are meant in the newest position of their frame, as in tf2.
+        """
         (above, top), (above_target, top_target) = self._chain(source), self._chain(target)
         if top != top_target:
             known = ", ".join(sorted(map(printable, {*self._links} | {link.parent for link in self._links.values()})))
@@ -120,6 +125,13 @@ class FrameBuffer:
                 return (
                     None,
                     f"a transform into {printable(link.parent)} is {age_s:.1f} s old, allowed are {MAX_AGE_S:g} s",
+                )
+            offset_s = (stamp_ns - link.stamp_ns) * 1e-9 if stamp_ns and link.stamp_ns is not None else 0.0
+            if abs(offset_s) > MAX_OFFSET_S:
+                return (
+                    None,
+                    f"it moves: the newest transform into {printable(link.parent)} is {offset_s:+.2f} s from the stamp "
+                    f"of the goal, allowed are {MAX_OFFSET_S:g} s (stamp 0: the newest position of the frame)",
                 )
         frames = [np.eye(4), np.eye(4)]
         for which, links in enumerate((above, above_target)):
@@ -157,14 +169,15 @@ class PointLookup:
         self._made: list[Any] = []
         self._buffer = FrameBuffer()
 
-    def request(self, frame: str, point_m: Array, done: Callable[[Array | None, str], object]) -> None:
+    def request(self, frame: str, point_m: Array, stamp_ns: int, done: Callable[[Array | None, str], object]) -> None:
         """Transform a point, (3,) [m], and pass it on, or None and the reason; this ends an earlier request."""
         self.cancel()
         self._buffer = FrameBuffer()
         node, end_s = self._node, time.monotonic() + WAIT_S
 
         def look() -> None:
-            transform, problem = self._buffer.transform(frame, self._target, node.get_clock().now().nanoseconds)
+            now_ns = node.get_clock().now().nanoseconds
+            transform, problem = self._buffer.transform(frame, self._target, now_ns, stamp_ns)
             if transform is not None:
                 self.cancel()
                 done((transform @ [*point_m, 1.0])[:3], "")

@@ -101,8 +101,15 @@ class GuardedExecutor(SingleThreadedExecutor):
         if isinstance(error, ExternalShutdownException) or not isinstance(error, Exception):
             raise error
         _release(entity)
-        by_rclpy = str(getattr(getattr(entity, "callback", None), "__module__", "")).startswith("rclpy.")
-        self.guard.failed(place_of(entity), error, own=not by_rclpy, by_itself=isinstance(entity, Timer))
+        self.guard.failed(place_of(entity), error, own=_is_own(entity, error), by_itself=isinstance(entity, Timer))
+
+
+def _is_own(entity: Any, error: Exception) -> bool:
+    """Return whether an error is of our callback; an action server has none of its own, but calls ours."""
+    if (callback := getattr(entity, "callback", None)) is not None:
+        return not str(getattr(callback, "__module__", "")).startswith("rclpy.")
+    modules = [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(name.startswith("tdm_ros.") and name != __name__ for name in modules)
 
 
 def _release(entity: Any) -> None:

@@ -43,20 +43,17 @@ JOINT_STATES = _reliable(10)
 """joint_states: as robot_state_publisher and RViz expect it."""
 
 GOAL = _reliable(1)
-"""goal at our publishers: the newest counts."""
+"""goal: the newest counts."""
 
 TELEOP = _reliable(1)
-"""teleop/twist, teleop/engaged at our publishers: only the present position of the control counts."""
+"""deadman, teleop/twist, teleop/engaged: only the present position of the control counts."""
 
 EVENT = _reliable(10)
-"""teleop/event at our publishers: each press of a button counts."""
+"""teleop/event: each press of a button counts."""
 
-EXTERNAL = _best_effort(1)
-"""deadman, goal, teleop/twist, teleop/engaged at their subscribers: matches best-effort senders (joystick drivers, web
-bridges, micro-ROS) and reliable ones. Only the newest counts; a lost one is followed by the next, or the arm holds."""
-
-EXTERNAL_EVENT = _best_effort(10)
-"""teleop/event at its subscriber: matches both kinds of senders, too; several presses may be due at once."""
+EXTERNAL = _best_effort(10)
+"""deadman, goal, teleop/*: their second subscription, beside a reliable one that loses nothing of reliable publishers:
+it matches best-effort publishers, too (joystick drivers, web bridges, micro-ROS). Each message counts once."""
 
 MARKER = _reliable(100)
 """goal_marker: as RViz's interactive markers expect it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,9 +64,19 @@ class ReachAction:
         Time for a goal that gives none [s].
     rejections : Rejections
         Counts and logs rejected goals: the response of an action has no field for a reason.
+    on_accepted : callable
+        Called when a goal is accepted.
     """
 
-    def __init__(self, node: ManagedNode, machine: EpisodeMachine, budget_s: float, rejections: Rejections) -> None:
+    def __init__(
+        self,
+        node: ManagedNode,
+        machine: EpisodeMachine,
+        budget_s: float,
+        rejections: Rejections,
+        on_accepted: Callable[[], object],
+    ) -> None:
+        self._accepted = on_accepted
         self._node, self._machine, self._budget_s, self._rejections = node, machine, budget_s, rejections
         self._pursued: _Pursued | None = None
         self._server = ActionServer(
@@ -108,6 +119,7 @@ class ReachAction:
         """Pursue a goal from now on. Its execution, in rclpy's sense, is its end, so that no callback waits."""
         if self._pursued is not None:
             self._end(Result.PREEMPTED, "a newer goal of the action was accepted", stop=True)
+        self._accepted()
         request = handle.request
         goal_id = bytes(handle.goal_id.uuid).hex()
         self._machine.goals.request(request.goal, goal_id)
@@ -128,6 +140,11 @@ class ReachAction:
         """End a goal after the response to the cancel request, unless it has ended meanwhile."""
         if self._pursued is pursued:
             self._end(Result.CANCELED, "canceled by the client", stop=True)
+
+    def end(self, reason: str) -> None:
+        """Abort the goal that is pursued, if there is one."""
+        if self._pursued is not None:
+            self._end(Result.CANCELED, reason, stop=True)
 
     def on_request(self) -> None:
         """End the goal if another one was requested; its episode runs until that of the other goal begins."""

@@ -13,6 +13,8 @@ from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
+from tdm_ros.nodes import qos
+
 WINDOW_S, FALLS = 3.0, 2
 """Window [s], and number of decreases of a topic's sequence numbers in it that mean two publishers."""
 LEAP = 10
@@ -42,6 +44,11 @@ class OneSource:
         falls = len(self._fell_s) == FALLS and now_s - self._fell_s[0] < WINDOW_S
         return falls or now_s - self._leapt_s < WINDOW_S
 
+
+REMEMBERED = 64
+"""Number of messages of a topic by which the same one of the other subscription is recognised."""
+OVERTAKEN_NS = 1_000_000_000
+"""Age relative to the newest message below which an older one was overtaken by it; above, a clock was set back [ns]."""
 
 LARGEST_BYTES = 1_000_000
 """Limit for all messages but weights."""
@@ -79,6 +86,24 @@ def listen(
     return node.create_subscription(kind, topic, taken, profile, raw=True)
 
 
+def listen_external(
+    node: Any,
+    kind: type[Any],
+    topic: str,
+    call: Callable[[Any], object],
+    profile: QoSProfile,
+    on_two: Callable[[str], object] | None = None,
+) -> None:
+    """Subscribe to reliable and to best-effort publishers, as `listen` does, and pass on each message once.
+
+    A best-effort subscription matches both kinds, and may lose messages of a reliable publisher; a reliable one does
+    not match best-effort publishers.
+    """
+    taken = _Input(node, kind, topic, call, LARGEST_BYTES, on_two, twice=True).take
+    for one in (profile, qos.EXTERNAL):
+        node.create_subscription(kind, topic, taken, one, raw=True)
+
+
 class _Input:
     """Callback of a subscription to serialised messages."""
 
@@ -90,13 +115,18 @@ class _Input:
         call: Callable[[Any], object],
         largest_bytes: int,
         on_two: Callable[[str], object] | None,
+        twice: bool = False,
     ) -> None:
+        self._taken: deque[tuple[int, int]] | None = deque(maxlen=REMEMBERED) if twice else None
+        self._newest_ns = 0
         self._node, self._kind, self._topic, self._call = node, kind, topic, call
         self._largest, self._on_two, self._source = largest_bytes, on_two, OneSource()
         self._full = node.resolve_topic_name(topic)
 
     def take(self, data: bytes, info: Any) -> None:
         """Check, deserialise and pass on a message."""
+        if self._taken is not None and self._is_known(info):
+            return
         if self._on_two is not None and self._two(info):
             sentence = two_publishers(self._node, self._full)
             self._node.rejections.reject(f"{self._topic}: two publishers", sentence)
@@ -113,6 +143,21 @@ class _Input:
             self._node.rejections.reject(f"{self._topic}: cannot be read", f"{type(error).__name__}: {error}")
             return
         self._call(message)
+
+    def _is_known(self, info: Any) -> bool:
+        """Return whether a message was received by the other subscription, or is older than one that was.
+
+        Older ones count where a topic has one publisher: its newest message replaces those before it.
+        """
+        assert self._taken is not None
+        if (sent_ns := info.get("source_timestamp")) is None:
+            return False
+        key = sent_ns, int(info.get("publication_sequence_number") or 0)
+        if key in self._taken or (self._on_two is not None and 0 < self._newest_ns - sent_ns < OVERTAKEN_NS):
+            return True
+        self._taken.append(key)
+        self._newest_ns = max(sent_ns, self._newest_ns) if self._newest_ns - sent_ns < OVERTAKEN_NS else sent_ns
+        return False
 
     def _two(self, info: Any) -> bool:
         """Return whether there are two publishers; the graph lists a killed one for a while: the numbers count, too."""

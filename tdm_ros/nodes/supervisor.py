@@ -23,12 +23,12 @@ from tdm_ros.control.validation import printable
 from tdm_ros.live.run_record import RunRecord
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, SUBGOAL_STATUS, StateReader, age_s, goal_of, to_episode
+from tdm_ros.nodes.convert import BASE_FRAME, SUBGOAL_STATUS, StateReader, age_s, goal_of, nanoseconds, to_episode
 from tdm_ros.nodes.diagnostics import TOPIC, values_of
 from tdm_ros.nodes.node_runner import ManagedNode, every, run
 from tdm_ros.nodes.parameters import UNLIMITED, SupervisorParameters
 from tdm_ros.nodes.reach_action import GIVEN_UP, ReachAction
-from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
+from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen, listen_external
 from tdm_ros.robots.arm_cycle import at_home
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH, SCENES
@@ -77,7 +77,7 @@ class SupervisorNode(ManagedNode):
         self._published: tuple[object, ...] = ()
         self._logged: tuple[object, ...] = ()
         self._alarm, self._alarm_s = "", -float("inf")
-        self._action = ReachAction(self, self._machine, given.action_budget_s, self.rejections)
+        self._action = ReachAction(self, self._machine, given.action_budget_s, self.rejections, self._cancel_lookup)
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
         every(self, HEARTBEAT_S, self._heartbeat)
@@ -92,6 +92,7 @@ class SupervisorNode(ManagedNode):
 
     def deactivate(self) -> None:
         """Pause: the arm holds until ~/start after the next activation."""
+        self._action.end("the node supervisor was deactivated")
         self._machine.pause("the node supervisor is inactive: activate it, then ~/start")
         self._heartbeat()
 
@@ -102,8 +103,8 @@ class SupervisorNode(ManagedNode):
         listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
         listen(self, Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
         listen(self, DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
-        listen(self, PoseStamped, "goal", self._on_goal, qos.EXTERNAL)
-        listen(self, String, "teleop/event", self._on_event, qos.EXTERNAL_EVENT)
+        listen_external(self, PoseStamped, "goal", self._on_goal, qos.GOAL)
+        listen_external(self, String, "teleop/event", self._on_event, qos.EVENT)
         machine = self._machine
         for name, action in (
             ("start", machine.start),
@@ -276,8 +277,8 @@ class SupervisorNode(ManagedNode):
         """Take a goal in any frame of /tf and /tf_static; a newer goal replaces one that waits for its transforms."""
         goal, problem = goal_of(self, message)
         frame, own = message.header.frame_id.lstrip("/"), self.frame(BASE_FRAME)
-        if self._lookup is not None:
-            self._lookup.cancel()
+        if not problem:
+            self._cancel_lookup()
         if problem or frame in ("", BASE_FRAME, own):
             self._request(goal, problem)
             return
@@ -287,7 +288,12 @@ class SupervisorNode(ManagedNode):
             self._request(None, f"its frame is {printable(frame)}, and {error}: install tf2_msgs, or use frame {own}")
             return
         self._lookup = PointLookup(self, own)
-        self._lookup.request(frame, goal, self._request)
+        self._lookup.request(frame, goal, nanoseconds(message.header.stamp), self._request)
+
+    def _cancel_lookup(self) -> None:
+        """Forget the goal that waits for its transforms: another one was accepted after it."""
+        if self._lookup is not None:
+            self._lookup.cancel()
 
     def _request(self, goal: Any, problem: str) -> None:
         if problem := problem or self.not_active() or self._machine.goals.request(goal):

@@ -13,7 +13,7 @@ from geometry_msgs.msg import TwistStamped
 from rclpy.executors import SingleThreadedExecutor
 from std_msgs.msg import Bool, String
 
-from tdm_ros.control.teleop import HELP, Keyboard
+from tdm_ros.control.teleop import HELP, PAUSE, Keyboard
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import BASE_FRAME
 from tdm_ros.nodes.node_runner import ManagedNode, run
@@ -85,10 +85,14 @@ class TeleopKeyboardNode(ManagedNode):
         self._send(velocity.tolist(), self._keyboard.engaged)
 
     def deactivate(self) -> None:
-        """Release the control of the arm; keys but q have no effect."""
+        """Pause if the operator drives; keys but q have no effect.
+
+        It stays engaged with a zero twist: a release would give the arm back to the policy.
+        """
         if self._moved:
             self._moved = False
-            self._send([0.0, 0.0, 0.0], False)
+            self._send([0.0, 0.0, 0.0], True)
+            self._events.publish(String(data=PAUSE))
 
     def _send(self, velocity_m_s: list[float], engaged: bool) -> None:
         message = TwistStamped()

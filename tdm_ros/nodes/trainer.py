@@ -58,6 +58,10 @@ class TrainerNode(ManagedNode):
     def configure(self) -> None:
         """Subscribe, load the checkpoint or make a new learner, and read the logs."""
         self.given: TrainerParameters = self._declared.values
+        if self.given.arms > 1 and not self.given.fleet:
+            raise ValueError(
+                f"trainer.arms is {self.given.arms} without fleet: set fleet: true to learn from all of them"
+            )
         self.task = SAWYER_REACH[self.given.actuation]
         self._run_dir = Path(self.given.run_dir)
         self._lock = FolderLock(self._run_dir / CHECKPOINT_FOLDER, "trainer")
