@@ -282,9 +282,9 @@ def test_nonsense_on_the_wire_stops_the_arm_and_ends_the_worker(name, frame, rob
 def test_a_client_that_stalls_does_not_find_a_second_of_old_states(enabled):
     hangs_s, take = [1.5], enabled._take
 
-    def slowly(message: wire.Message, arrived_s: float) -> None:
+    def slowly(message: wire.Message) -> None:
         time.sleep(hangs_s.pop() if hangs_s else 0.0)
-        take(message, arrived_s)
+        take(message)
 
     enabled._take = slowly
     time.sleep(1.0)
