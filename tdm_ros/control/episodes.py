@@ -38,7 +38,7 @@ class StateEvent(Enum):
     CLEAR_FAULT = "`~/clear_fault`"
     FAULT = "fault of the arm, restart of the arm, cycles that go back, arm not home in time, error in a callback"
     TWO_ARMS = "states of two arms arrive"
-    ARM_HELD = "the arm held during an episode or on the way home"
+    ARM_HELD = "the arm held during an episode or on the drive home"
     VERDICT = "the operator ends the episode: `success`, `failure` or `discard`"
     GIVEN_UP = "the planner gives up the goal of the episode, or the goal is canceled"
     WITHDRAWN = "the goal of an episode is withdrawn before the episode begins"

@@ -1,4 +1,4 @@
-"""Export of a recording as a bag, NumPy arrays, a Parquet dataset or a LeRobot dataset. There is no way back."""
+"""Export of a recording as a bag, NumPy arrays, a Parquet dataset or a LeRobot dataset. Export is one-way."""
 
 from __future__ import annotations
 
