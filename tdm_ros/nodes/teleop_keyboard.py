@@ -104,7 +104,9 @@ class TeleopKeyboardNode(ManagedNode):
         self._sent += 1
 
     def _arms(self) -> int:
-        return self._twists.get_subscription_count()
+        """Number of nodes that subscribe; each has two subscriptions."""
+        found = self.get_subscriptions_info_by_topic(self._twists.topic_name)
+        return len({(one.node_namespace, one.node_name) for one in found})
 
     def values(self) -> dict[str, object]:
         """Return the state of the controls."""
