@@ -135,6 +135,9 @@ class ArmNode(ManagedNode):
         if change.target is ArmMode.FAULT:
             logger.error(text)
             return
+        if {*kind} == {ArmMode.POLICY, ArmMode.HOMING}:
+            logger.debug(text)  # the alternation of a run that goes on
+            return
         if now_s - self._logged_s.get(kind, -np.inf) < 1.0:
             return
         self._logged_s[kind] = now_s
