@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
+from rclpy.serialization import serialize_message
+from std_msgs.msg import Bool
 
-from tdm_ros.nodes.subscriptions import WINDOW_S, OneSource
+from tdm_ros.nodes.subscriptions import WINDOW_S, OneSource, _Input
 
 
 @given(st.lists(st.integers(1, 5), min_size=21, max_size=200), st.integers(0, 200))
@@ -42,3 +47,46 @@ def test_second_source_that_seldom_sends_is_found_by_the_first_message_after_it(
     assert not any(source.take(n, 0.05 * n) for n in range(1, 100))
     assert not source.take(1, 5.0), "one that was started again, or another one"
     assert source.take(100, 5.05)
+
+
+class _Node:
+    """Names and counts the publishers of a topic, as the graph does, and keeps what is rejected."""
+
+    def __init__(self, publishers: int) -> None:
+        self.publishers, self.rejections, self.rejected = publishers, self, []
+
+    def resolve_topic_name(self, topic: str) -> str:
+        return f"/{topic}"
+
+    def count_publishers(self, topic: str) -> int:
+        return self.publishers
+
+    def get_publishers_info_by_topic(self, topic: str) -> list[Any]:
+        return [SimpleNamespace(node_namespace="/", node_name=f"device{k}") for k in range(self.publishers)]
+
+    def reject(self, what: str, detail: str = "") -> None:
+        self.rejected.append(what)
+
+
+def received(publishers: int, messages: list[tuple[float, int, bool]]) -> tuple[list[bool], list[str]]:
+    """Values that are passed on, and rejections, of messages of an external topic: time sent [s], number, value."""
+    node, values = _Node(publishers), []
+    topic = _Input(node, Bool, "deadman", lambda message: values.append(message.data), 100, lambda why: None, True)
+    for sent_s, number, value in messages:
+        info = {"source_timestamp": int(1e9 * sent_s), "publication_sequence_number": number}
+        topic.take(serialize_message(Bool(data=value)), info)
+    return values, node.rejected
+
+
+def test_message_of_both_subscriptions_counts_once_and_an_overtaken_one_does_not() -> None:
+    first, second, third = (10.0, 1, True), (10.1, 2, False), (10.2, 3, True)
+    assert received(1, [first, first, second, second, third, third])[0] == [True, False, True]
+    assert received(1, [first, third, second, third])[0] == [True, True]
+    clock_set_back = (5.0, 4, False)
+    assert received(1, [third, clock_set_back])[0] == [True, False]
+
+
+def test_second_publisher_whose_clock_is_behind_is_found_and_not_taken_for_overtaken() -> None:
+    messages = [m for k in range(6) for m in ((10.0 + k / 10, 100 + k, True), (9.5 + k / 10, 7 + k, False))]
+    values, rejected = received(2, messages)
+    assert "deadman: two publishers" in rejected and len(values) <= 3

@@ -117,7 +117,7 @@ class _Input:
         on_two: Callable[[str], object] | None,
         twice: bool = False,
     ) -> None:
-        self._taken: deque[tuple[int, int]] | None = deque(maxlen=REMEMBERED) if twice else None
+        self._taken: deque[tuple[Any, Any]] | None = deque(maxlen=REMEMBERED) if twice else None
         self._newest_ns = 0
         self._node, self._kind, self._topic, self._call = node, kind, topic, call
         self._largest, self._on_two, self._source = largest_bytes, on_two, OneSource()
@@ -125,12 +125,14 @@ class _Input:
 
     def take(self, data: bytes, info: Any) -> None:
         """Check, deserialise and pass on a message."""
-        if self._taken is not None and self._is_known(info):
+        if self._is_received(info):
             return
         if self._on_two is not None and self._two(info):
             sentence = two_publishers(self._node, self._full)
             self._node.rejections.reject(f"{self._topic}: two publishers", sentence)
             self._on_two(sentence)
+            return
+        if self._is_overtaken(info):
             return
         if len(data) > self._largest:
             self._node.rejections.reject(
@@ -144,19 +146,25 @@ class _Input:
             return
         self._call(message)
 
-    def _is_known(self, info: Any) -> bool:
-        """Return whether a message was received by the other subscription, or is older than one that was.
-
-        Older ones count where a topic has one publisher: its newest message replaces those before it.
-        """
-        assert self._taken is not None
-        if (sent_ns := info.get("source_timestamp")) is None:
+    def _is_received(self, info: Any) -> bool:
+        """Return whether the other subscription of an external topic has received this message."""
+        key = info.get("source_timestamp"), info.get("publication_sequence_number")
+        if self._taken is None or None in key:
             return False
-        key = sent_ns, int(info.get("publication_sequence_number") or 0)
-        if key in self._taken or (self._on_two is not None and 0 < self._newest_ns - sent_ns < OVERTAKEN_NS):
+        if key in self._taken:
             return True
         self._taken.append(key)
-        self._newest_ns = max(sent_ns, self._newest_ns) if self._newest_ns - sent_ns < OVERTAKEN_NS else sent_ns
+        return False
+
+    def _is_overtaken(self, info: Any) -> bool:
+        """Return whether a newer message of the only publisher arrived before, by the other subscription."""
+        sent_ns = info.get("source_timestamp")
+        if self._taken is None or self._on_two is None or sent_ns is None:
+            return False
+        behind_ns = self._newest_ns - sent_ns
+        if 0 < behind_ns < OVERTAKEN_NS:
+            return True
+        self._newest_ns = sent_ns
         return False
 
     def _two(self, info: Any) -> bool:
