@@ -34,18 +34,18 @@ class Event(NamedTuple):
 def run_locally(runs: Sequence[Run], out: Path, jobs: int) -> Iterator[Event]:
     """Measure ``runs``, ``jobs`` at a time, each in a process of its own with one thread."""
     context = multiprocessing.get_context("spawn")
-    told: multiprocessing.Queue[Event] = context.Queue()
+    progress_events: multiprocessing.Queue[Event] = context.Queue()
     waiting, running = list(runs), dict[Run, BaseProcess]()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 run = waiting.pop(0)
-                running[run] = context.Process(target=_work, args=(run, run.folder(out), told), daemon=True)
+                running[run] = context.Process(target=_work, args=(run, run.folder(out), progress_events), daemon=True)
                 running[run].start()
                 yield Event(run, 0)
             dead = [run for run, process in running.items() if not process.is_alive()]
             with suppress(queue.Empty):
-                event = told.get(timeout=_WAIT_S)
+                event = progress_events.get(timeout=_WAIT_S)
                 if event.done:
                     running.pop(event.run).join()
                 yield event
@@ -59,17 +59,17 @@ def run_locally(runs: Sequence[Run], out: Path, jobs: int) -> Iterator[Event]:
             process.terminate()
 
 
-def _work(run: Run, folder: Path, told: multiprocessing.Queue[Event]) -> None:
+def _work(run: Run, folder: Path, progress_events: multiprocessing.Queue[Event]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
     parent = multiprocessing.parent_process()
 
     def report(steps: int) -> None:
         if parent is not None and not parent.is_alive():
             os._exit(1)  # nobody waits for us, and the next command may already do our run
-        told.put(Event(run, steps))
+        progress_events.put(Event(run, steps))
 
     error = _attempt(run, folder, report)[1]
-    told.put(Event(run, run.steps, done=True, error=error))
+    progress_events.put(Event(run, run.steps, done=True, error=error))
 
 
 def _attempt(run: Run, folder: Path, report: Callable[[int], None]) -> tuple[dict[str, Any], str]:
@@ -105,12 +105,12 @@ def run_on_ray(runs: Sequence[Run], out: Path, address: str, jobs: int) -> Itera
         raise RuntimeError("--ray needs Ray: pip install 'tdm_ros[benchmarks]'") from error
     _start_ray(address, jobs)
     try:
-        told = Queue(actor_options={"num_cpus": 0})
+        progress_events = Queue(actor_options={"num_cpus": 0})
         task = ray.remote(num_cpus=1, max_retries=2)(_work_on_ray)
-        running = {task.remote(run, str(run.folder(out).resolve()), told): run for run in runs}
+        running = {task.remote(run, str(run.folder(out).resolve()), progress_events): run for run in runs}
         while running:
             with suppress(Empty):
-                yield told.get(timeout=_WAIT_S)
+                yield progress_events.get(timeout=_WAIT_S)
             for reference in ray.wait(list(running), timeout=0)[0]:
                 run = running.pop(reference)
                 try:
@@ -135,5 +135,5 @@ def _start_ray(address: str, jobs: int) -> None:
         ray.init(address=address, log_to_driver=False, runtime_env={**environment, "py_modules": modules})
 
 
-def _work_on_ray(run: Run, folder: str, told: Any) -> tuple[dict[str, Any], str]:
-    return _attempt(run, Path(folder), lambda steps: told.put(Event(run, steps)))
+def _work_on_ray(run: Run, folder: str, progress_events: Any) -> tuple[dict[str, Any], str]:
+    return _attempt(run, Path(folder), lambda steps: progress_events.put(Event(run, steps)))

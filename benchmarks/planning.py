@@ -141,7 +141,7 @@ def policy_of(learner: Any) -> NumpyActor:
 def _applies(method: str, case: PlanningCase) -> bool:
     if method == "rule" or METHODS[method].staged:
         return bool(case.rule)
-    return bool(case.walls) if METHODS[method].told else True
+    return bool(case.walls) if METHODS[method].known_walls else True
 
 
 def _file(out: Path, case: str, method: str, seed: int) -> Path:

@@ -47,7 +47,7 @@ class PlanningCase:
     rule : float
         Distance within which the puck counts as held, where the paper's rule of two stages applies [goal unit]; else 0.
     walls : tuple of (low, high)
-        What stands in the way and is not told, but to those who are to know it [goal unit].
+        Obstacles, which only methods with known walls have [goal unit].
     clear : float
         How far from them the middle of what moves must stay [goal unit].
     objective : dict
@@ -89,7 +89,7 @@ def _past_the_stop(rng: np.random.Generator) -> Options:
 
 
 def _round(rng: np.random.Generator, start_rad: float, goal_rad: float) -> Options:
-    """From one angle of the first joint to a goal at another, which is not told: the goal's joint is as it was."""
+    """From one angle of the first joint to a goal at another; the planner gets no joint of the goal."""
     start = NEUTRAL_RAD + rng.uniform(-START_SPREAD_RAD, START_SPREAD_RAD, NEUTRAL_RAD.shape)
     goal = ring_goal(goal_rad, rng.uniform(*RING_M), rng.uniform(*HEIGHT_M))
     start[0] = goal[0] = start_rad

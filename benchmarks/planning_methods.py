@@ -54,8 +54,8 @@ class Method:
         What is believed: the critics; straight lines in goal space; or in those of its dimensions that the score names.
     objective : dict
         What is changed in the case's objective.
-    told : bool
-        Whether the walls that experience tells of are known as regions.
+    known_walls : bool
+        Whether the planner has the walls as regions.
     through : bool
         Whether each knot is gone for until its time is over, however near it is: what a plan promises is for then.
     staged : bool
@@ -66,7 +66,7 @@ class Method:
     optimiser: str = ""
     model: str = "learned"
     objective: dict[str, Any] = field(default_factory=dict)
-    told: bool = False
+    known_walls: bool = False
     through: bool = False
     staged: bool = False
 
@@ -75,9 +75,9 @@ METHODS: dict[str, Method] = {
     "none": Method("no planner: the policy goes for the goal"),
     "rule": Method("the paper's rule of two stages"),
     "geometric": Method("graph over straight lines, no TDM", "graph", "straight"),
-    "geometric_told": Method("the same, told of the walls", "graph", "straight", told=True),
+    "geometric_told": Method("the same, with known walls", "graph", "straight", known_walls=True),
     "geometric_hand": Method("graph over straight lines of the hand alone", "graph", "straight_in_score"),
-    "exact": Method("the shortest way, told of the walls", "exact", told=True),
+    "exact": Method("the shortest path, with known walls", "exact", known_walls=True),
     "graph": Method("graph", "graph"),
     "graph_staged": Method("the rule, with graph plans where it would not do", "graph", staged=True),
     "cem": Method("CEM", "cem"),
@@ -114,7 +114,7 @@ def make_guide(
         return Planned(ShortestWay(task, case), PursuitSettings.for_task(task))
     changes = {**case.objective, **method.objective}
     keep_out = keep_out_of(case)
-    if method.told:
+    if method.known_walls:
         keep_out = KeepOut(np.array(case.walls), (0, 1))
         changes["margin"] = HAIR * case.clear
     if method.staged:  # to hold, because nothing good is promised, would not bring back a puck that got away

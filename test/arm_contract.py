@@ -30,7 +30,7 @@ VELOCITY = ACTUATIONS["velocity"]
 
 
 class SimulatedBench:
-    """An arm whose time passes only when it is told."""
+    """An arm whose time passes only on request."""
 
     real = False
 

@@ -57,8 +57,8 @@ class ControlBench:
 
     def tell(self, state: State, episode: int = 0, start: int = 0, length: int = 10**6) -> None:
         goal = np.zeros(3, np.float32)
-        told = Announcement(state, episode=episode, start_cycle=start, length=length, goal=goal, reason="test")
-        self.control.announce(told, self.now_s)
+        announced = Announcement(state, episode=episode, start_cycle=start, length=length, goal=goal, reason="test")
+        self.control.announce(announced, self.now_s)
 
     def heartbeat(self) -> None:
         self.control.announce(self.control.timeline.newest, self.now_s)

@@ -182,7 +182,7 @@ class Worst:
 
 
 class Integrator:
-    """An arm that moves just as it is told; with ``sticky`` joints, of which each does less, or nothing, at will."""
+    """An arm that moves just as commanded; with ``sticky`` joints, of which each does less, or nothing, at will."""
 
     def __init__(self, rng: np.random.Generator, sticky: bool = False) -> None:
         self.rng, self.sticky = rng, sticky

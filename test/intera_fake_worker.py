@@ -21,13 +21,13 @@ def state(seq: int, command_seq: int = 0) -> wire.State:
     flags |= {"homed": True}
     hand = {"p_base_hand_m": (0.5, 0.0, 0.3), "quat_wxyz": (1.0, 0.0, 0.0, 0.0), "hand_twist": (0.0,) * 6}
     joints = {"joints_age_s": 0.02, "q_rad": zeros, "qd_rad_s": zeros, "effort_n_m": zeros}
-    told = {"buttons": {}, "problem": "", "phase": "idle", "command_seq": command_seq, "refused": 0, "refusal": ""}
-    told |= {"interruption": ""}
-    return wire.State(seq=seq, stamp_s=time.monotonic(), **joints, **hand, **flags, **told)
+    rest = {"buttons": {}, "problem": "", "phase": "idle", "command_seq": command_seq, "refused": 0, "refusal": ""}
+    rest |= {"interruption": ""}
+    return wire.State(seq=seq, stamp_s=time.monotonic(), **joints, **hand, **flags, **rest)
 
 
 class Fake:
-    """Answers requests, counts commands, and misbehaves as told after half a second."""
+    """Answers requests, counts commands, and misbehaves as requested after half a second."""
 
     def __init__(self, link: socket.socket, behaviour: str) -> None:
         self.link, self.behaviour = link, behaviour

@@ -148,7 +148,7 @@ class Asked:
 
     def __init__(self, made: Bench) -> None:
         made.start("supervisor", run_dir=made.folder, frame_prefix="left_")
-        self.made, self.told = made, made.collect(Episode, "episode", qos.EPISODE)
+        self.made, self.episodes = made, made.collect(Episode, "episode", qos.EPISODE)
         self.arm = Arm(made)
         self._goals = made.node.create_publisher(PoseStamped, "goal", qos.GOAL)
         self.fixed = made.node.create_publisher(TFMessage, "/tf_static", qos.STATIC_FRAMES)
@@ -176,9 +176,9 @@ class Asked:
             for name in ("policy", "planner", "collector")
         ]
         timer = self.made.node.create_timer(0.5, lambda: health.publish(DiagnosticArray(status=status)))
-        self.made.until(lambda: bool(self.told) and self.told[-1].state == Episode.RUNNING, 40)
+        self.made.until(lambda: bool(self.episodes) and self.episodes[-1].state == Episode.RUNNING, 40)
         timer.cancel()
-        return np.array(self.told[-1].goal)
+        return np.array(self.episodes[-1].goal)
 
 
 def test_goal_in_another_frame_is_transformed(made: Bench) -> None:

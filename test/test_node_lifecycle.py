@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from geometry_msgs.msg import PoseStamped, TwistStamped  # noqa: E402
 from lifecycle_msgs.msg import State as LifecycleState  # noqa: E402
 from lifecycle_msgs.msg import Transition as Change  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from mcap.reader import make_reader  # noqa: E402
+from rclpy.serialization import serialize_message  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
@@ -33,7 +36,7 @@ from test_node_teleop import Terminal  # noqa: E402
 from test_node_trainer import SETTINGS, Experience  # noqa: E402
 from visualization_msgs.msg import MarkerArray  # noqa: E402
 
-from tdm_ros.data.log import LOG_FOLDER, count_messages, mcap_files  # noqa: E402
+from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, count_messages, mcap_files  # noqa: E402
 from tdm_ros.data.mcap_layout import is_finished  # noqa: E402
 from tdm_ros.files import FolderLock  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
@@ -510,10 +513,18 @@ def test_console_passes_requests_on_in_active_alone_but_pauses_in_inactive_too(t
 def test_collector_that_cannot_write_its_log_is_not_cleaned_up(tmp_path: Path) -> None:
     with made_here("collector", tmp_path) as node:
         assert change(node, CONFIGURE)
-        node._log._problem = "no space left on device"
+        folder, log, message = tmp_path / LOG_FOLDER, node._log, serialize_message(Episode())
+        shutil.rmtree(folder)
+        folder.write_text("in the way")
+        with pytest.raises(OSError):
+            log.write(EPISODE_TOPIC, message, 1)
         assert not change(node, CLEANUP) and state_of(node) == INACTIVE
-        node._log._problem = ""
-        assert change(node, CLEANUP)
+        folder.unlink()
+        log.write(EPISODE_TOPIC, message, 2)
+        assert change(node, CLEANUP) and log.lost == 0
+    (found,) = mcap_files(folder)
+    with found.open("rb") as stream:
+        assert [m.log_time for *_, m in make_reader(stream).iter_messages([EPISODE_TOPIC])] == [1, 2]
 
 
 @pytest.mark.any_speed

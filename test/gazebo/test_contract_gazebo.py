@@ -134,7 +134,7 @@ class TestFreeRunning(ArmContract):
     def test_worker_that_dies_or_freezes_stops_the_arm_and_is_told(
         self, bench: GazeboBench, number: signal.Signals
     ) -> None:
-        """Gazebo goes on for ever with what it was told last: the arm's process must say zero."""
+        """Gazebo goes on for ever with its last command: the arm's process must say zero."""
         self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
         since_s = time.monotonic()
         os.kill(bench.client._process.pid, number)
@@ -396,22 +396,22 @@ def system(world: SimulatedRobot, made: Bench, env: dict[str, str], **arm: objec
         made.start(node, **({"run_dir": made.folder} if node == "collector" else {}))
     made.start("supervisor", run_dir=made.folder, duration_min=".inf", evaluate_goals=0, reset_every=1000)
     made.states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)  # type: ignore[attr-defined]
-    made.told = made.collect(Episode, "episode", qos.EPISODE)  # type: ignore[attr-defined]
-    states, told = made.states, made.told  # type: ignore[attr-defined]
+    made.episodes = made.collect(Episode, "episode", qos.EPISODE)  # type: ignore[attr-defined]
+    states, episodes = made.states, made.episodes  # type: ignore[attr-defined]
 
     def runs() -> bool:
         return bool(states) and states[-1].source == ArmState.SOURCE_RANDOM
 
     def runs_or_not() -> bool:
-        return runs() or (bool(told) and told[-1].state == Episode.FAULT)
+        return runs() or (bool(episodes) and episodes[-1].state == Episode.FAULT)
 
     made.until(runs_or_not, 90)
     faults = []
     while not runs() and len(faults) < 3:  # six processes that start on two busy cores may hold the worker up
-        faults.append(told[-1].reason)
+        faults.append(episodes[-1].reason)
         made.spin(3.0)
         start_again(made)
-        made.until(lambda: told[-1].state != Episode.FAULT)
+        made.until(lambda: episodes[-1].state != Episode.FAULT)
         made.until(runs_or_not, 90)
     assert runs(), f"one fault after the other: {faults}"
     yield made
@@ -442,17 +442,17 @@ class TestWholeSystem:
     def test_world_that_is_paused_is_a_fault_that_a_person_clears(self, made: Bench) -> None:
         """Its time stands still; our heartbeats and watchdogs go on."""
         world: SimulatedRobot = made.world  # type: ignore[attr-defined]
-        states, told = made.states, made.told  # type: ignore[attr-defined]
+        states, episodes = made.states, made.episodes  # type: ignore[attr-defined]
         world.ask("set", "paused", True)
-        made.until(lambda: told[-1].state == Episode.FAULT, 5)
+        made.until(lambda: episodes[-1].state == Episode.FAULT, 5)
         if "old" not in states[-1].fault:  # a busy machine stopped it a moment before
             start_again(made)
-        made.until(lambda: "old" in states[-1].fault and told[-1].state == Episode.FAULT, 5)
+        made.until(lambda: "old" in states[-1].fault and episodes[-1].state == Episode.FAULT, 5)
         at = world.trace().q_rad[-1]
         made.spin(0.5)
         world.ask("set", "paused", False)
         made.spin(0.5)
-        assert told[-1].state == Episode.FAULT and np.abs(world.trace().q_rad[-1] - at).max() < 0.02
+        assert episodes[-1].state == Episode.FAULT and np.abs(world.trace().q_rad[-1] - at).max() < 0.02
         start_again(made)
         made.until(lambda: states[-1].source == ArmState.SOURCE_RANDOM, 30)
 

@@ -78,7 +78,7 @@ class Operator:
         self.executor.add_node(self.node)
         self.holds = True
         self.arm: ArmState | None = None
-        self.told: Episode | None = None
+        self.announced: Episode | None = None
         self.reasons: list[str] = []
         self.command: Command | None = None
         self._hand = rclpy.create_node("deadman", context=self.context)  # the name that the arm expects
@@ -108,7 +108,7 @@ class Operator:
         self.arm = message
 
     def _on_episode(self, message: Episode) -> None:
-        self.told = message
+        self.announced = message
         self.reasons.append(message.reason)
 
     def _on_command(self, message: Command) -> None:
@@ -125,7 +125,7 @@ class Operator:
 
     @property
     def state(self) -> str:
-        return STATES[self.told.state] if self.told else "nothing"
+        return STATES[self.announced.state] if self.announced else "nothing"
 
     @property
     def said(self) -> str:
@@ -142,13 +142,13 @@ class Operator:
     def go(self) -> None:
         """Do what a person does to get the arm moving under the policy, from wherever it is."""
         self.holds = True
-        wait_until(lambda: self._up() and self.arm is not None and self.told is not None, 60, "the system is up")
+        wait_until(lambda: self._up() and self.arm is not None and self.announced is not None, 60, "the system is up")
         for _ in range(5):  # a busy machine may be a fault of its own, and who was killed takes a while to come back
             if self._start():
                 return
             time.sleep(1.0)
         said = f"fault {self.arm.fault!r}, hold {self.arm.hold_reason!r}"
-        raise AssertionError(f"the arm does not get going: {self.state} ({self.told.reason}), {said}")
+        raise AssertionError(f"the arm does not get going: {self.state} ({self.announced.reason}), {said}")
 
     def _start(self) -> bool:
         if self.state == "FAULT" or self.said.startswith("the motors"):

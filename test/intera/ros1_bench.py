@@ -190,7 +190,7 @@ def wait_until(is_so: Callable[[], object], seconds: float, what: str) -> None:
 
 def table(rows: Iterable[tuple[str, float, float, str]]) -> list[str]:
     """Return the lines of the table."""
-    lines = [f"{'case':44} {'standstill [s]':>14} {'overrun [rad]':>13}  the client was told"]
+    lines = [f"{'case':44} {'standstill [s]':>14} {'overrun [rad]':>13}  problem at the client"]
     return lines + [f"{case:44} {seconds:14.3f} {rad:13.4f}  {said}" for case, seconds, rad, said in rows]
 
 

@@ -99,7 +99,7 @@ def test_terminated_worker_stops_the_arm_before_it_leaves(robot, enabled):
     at_s = time.monotonic()
     wait_until(lambda: "ended with status 0" in enabled.state().problem, 2, "the worker leaves")
     time.sleep(SETTLED_S)
-    standstill_s, _ = measure("worker told to end (SIGTERM)", robot, at_s, enabled.state().problem)
+    standstill_s, _ = measure("worker ended (SIGTERM)", robot, at_s, enabled.state().problem)
     assert standstill_s < 0.2
     assert robot.ask("facts")["timeouts"] == 0
 
@@ -126,7 +126,7 @@ def test_node_that_ros_tells_to_end_stops_the_arm_first(ros1, robot, enabled):
         xmlrpc.client.ServerProxy(uri).shutdown("/test", "away")
     wait_until(lambda: "ended with status 7" in enabled.state().problem, 2, "the worker leaves")
     time.sleep(SETTLED_S)
-    standstill_s, _ = measure("node told to end by ROS", robot, at_s, enabled.state().problem)
+    standstill_s, _ = measure("node ended by ROS", robot, at_s, enabled.state().problem)
     assert "ROS 1 shuts down the worker's node" in enabled.state().problem
     assert standstill_s < 0.2 and robot.ask("facts")["timeouts"] == 0
 

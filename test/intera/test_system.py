@@ -154,13 +154,15 @@ def test_system_says_what_is_missing_on_the_robot(operate, messages: dict, tmp_p
         robot = ros1.robot("robot/navigator")
         robot.rest()
         operator = operate(ros1)
-        told: list[DiagnosticArray] = []
-        operator.node.create_subscription(DiagnosticArray, "/diagnostics", told.append, 10)
+        received: list[DiagnosticArray] = []
+        operator.node.create_subscription(DiagnosticArray, "/diagnostics", received.append, 10)
         operator.wait_for("FAULT", seconds=60)
         line = "missing on the robot: navigator: "
         wait_until(lambda: line in (operator.folder / "up.out").read_text(), 5, "it is in the log of arm")
         wait_until(
-            lambda: any(values.get("missing", "").startswith("navigator: ") for values in map(of_arm, told) if values),
+            lambda: any(
+                values.get("missing", "").startswith("navigator: ") for values in map(of_arm, received) if values
+            ),
             5,
             "it is in the diagnostics of arm",
         )
@@ -218,7 +220,7 @@ def test_system_gives_way_to_a_person_at_the_cuff_and_hears_her_buttons(
         operator.wait_for("PAUSED", "FAULT")
         if operator.state == "PAUSED":
             break
-    assert operator.told.reason == "the arm was guided by hand"
+    assert operator.announced.reason == "the arm was guided by hand"
     begin_s = time.monotonic()
     time.sleep(1.0)
     end_s = time.monotonic()
