@@ -75,7 +75,7 @@ def test_setup_program_missing_names_its_package(checkout: Path, present: list[s
     ("name", "value", "check", "words"),
     [
         ("PYTHONS", ((3, 98), (3, 99)), "check_machine", r"3\.98 to 3\.99 is needed.* make with PYTHON=python3\.98"),
-        ("DISK_GB", 10**9, "ensure_packages", "GB of free disk are needed"),
+        ("DISK_GB", 10**9, "ensure_packages", "GB of free disk are needed and"),
     ],
 )
 def test_setup_on_a_machine_that_lacks_something_names_it(
@@ -127,3 +127,26 @@ def test_relocate_exports_twice_names_this_python_once(bootstrap: ModuleType, ch
     bootstrap.relocate_exports()
     here = checkout / ".venv" / "lib" / f"python{version}" / numpy
     assert exports.read_text() == f'"{sysconfig.get_path("include")};{here}"'
+
+
+def test_torch_without_cuda_is_taken_from_find_links_although_the_index_states_the_hash_of_another(
+    bootstrap: ModuleType, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def run_pip(command: list[str], _: dict | None = None) -> None:
+        asked.append((command, Path(command[-1]).read_text()))
+        if found:
+            (checkout / ".venv/lib/python3.11/site-packages/torch-2.13.0+cpu.dist-info").mkdir(parents=True)
+        else:
+            raise bootstrap.SetupError("No matching distribution")
+
+    monkeypatch.setattr(bootstrap, "run", run_pip)
+    (checkout / "build").mkdir()
+    for found in (False, True):
+        assert bootstrap.install_cpu_torch(["pip", "install", "--require-hashes"], bootstrap.LOCKS[2]) is found
+    command, lock = asked[0]
+    assert command[:-1] == ["pip", "install", "--require-hashes", "--no-index", "-r"]
+    assert lock.startswith("torch==")
+    assert lock.count("==") == 1
+    assert lock in (ROOT / bootstrap.LOCKS[2]).read_text()

@@ -221,7 +221,9 @@ def test_set_up_installs_nothing_without_a_hash() -> None:
         assert "--no-build-isolation" in command, "pip would download what a package is built with"
         hashed = "--require-hashes" in command and command[command.index("-r") + 1].endswith(".lock")
         assert hashed or command[-2:] == ["-e", "."]
-    assert [command[-1] for command in installs] == [*bootstrap.LOCKS, bootstrap.CUDA_LOCK, "."]
+    setup, ros, python = bootstrap.LOCKS
+    own = str(ROOT / "build" / "torch.lock")  # the lines of torch in that of Python
+    assert [command[-1] for command in installs] == [setup, ros, own, bootstrap.CUDA_LOCK, python, "."]
 
 
 def test_every_requirement_is_pinned_and_none_names_a_registry() -> None:

