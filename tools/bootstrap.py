@@ -169,6 +169,7 @@ def install_cpu_torch(locked: list, lock: str) -> bool:
     """
     pin = re.search(r"^torch==(?:.*\\\n)*.*\n", (ROOT / lock).read_text(), re.MULTILINE)
     own = LOG.parent / "torch.lock"
+    assert pin is not None
     own.write_text(pin.group())
     with contextlib.suppress(SetupError):
         run([*locked, "--no-index", "-r", str(own)])
