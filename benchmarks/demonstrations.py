@@ -120,7 +120,7 @@ def measure(condition: str, seed: int, steps: int, settings: dict[str, Any]) -> 
     given = CONDITIONS[condition]
     env, judge_env = make_limited(Watched(given)), make_goal_env(TASK)[0]
     inner: Watched = env.unwrapped
-    learner = Learner(inner.task, TdmConfig(**{"mode_selection": False, **settings, "total_timesteps": steps}), seed)
+    learner = Learner(inner.task, TdmConfig(**{**settings, "total_timesteps": steps}), seed)
     for step, last in demonstrations(TeleoperatedPush(), seed, given.demonstrations):
         learner.add(step, last, human=True)
     demonstrated, rows = learner.transitions, []

@@ -122,7 +122,7 @@ def learned(case: PlanningCase, seed: int, models: Path, compiled: bool = False)
         learner = load_learner(folder, task)
         if learner.transitions >= case.train_steps:
             return learner
-    learner = Learner(task, TdmConfig(total_timesteps=case.train_steps, mode_selection=False), seed, compiled)
+    learner = Learner(task, TdmConfig(total_timesteps=case.train_steps), seed, compiled)
 
     def tell(row: Any) -> None:
         print(f"\r{case.task}: {learner.transitions} of {case.train_steps}", end="", file=sys.stderr, flush=True)

@@ -64,7 +64,7 @@ def _measured(
 
 
 def _acting(rows: Sequence[dict[str, Any]], agent: str) -> list[str]:
-    """Modes that are selected at the end of the runs of an agent with mode selection."""
+    """Modes that were selected at the end of the runs of an agent: of version 0.8 and earlier."""
     last = max((row["steps"] for row in rows), default=0)
     own = [row for row in rows if row["agent"] == agent and row["steps"] == last]
     counts = Counter(row["selected_mode"] for row in own if row["selected_mode"])

@@ -78,8 +78,6 @@ class Trial:
         self._versions = {name: version(name) for name in PACKAGES}  # a missing one ends the run before it begins
         self._marks = frozenset(marks(run.task, run.steps))
         self.rows: list[dict[str, Any]] = []
-        self.selected_mode = ""
-        """Selected mode of a learner with mode selection (`tdm_ros.training.mode_selection`)."""
         self._wall_s, self._cpu_s = -time.perf_counter(), -time.process_time()
 
     def after_step(self, steps: int, updates: int, policy: Callable[[], Policy | None]) -> None:
@@ -116,7 +114,6 @@ class Trial:
                     "updates": updates,
                     "wall_s": wall_s,
                     "cpu_s": cpu_s,
-                    "selected_mode": self.selected_mode,
                     "finals": [float(f"{distance:.6g}") for distance in finals],
                 }
             )

@@ -17,7 +17,12 @@ from tdm_ros.tdm.update import UpdateBatch
 from tdm_ros.training.learner import Learner
 
 CONFIG = TdmConfig(
-    hidden_size=32, batch_size=64, learning_starts=100, initial_gradient_steps=200, horizon_schedule="hold"
+    hidden_size=32,
+    batch_size=64,
+    learning_starts=100,
+    initial_gradient_steps=200,
+    horizon_schedule="hold",
+    one_step_model=False,
 )
 
 
@@ -63,7 +68,7 @@ def test_no_steps_left_uses_the_distance_of_the_next_state():
     assert x.done.all()
     one = inputs_of(agent, batch)
     expected = torch.from_numpy(np.abs(batch.goal - batch.next_achieved))[0] * (POINT.horizon + 1)
-    assert torch.allclose(agent._update._target(agent._state, one), expected, atol=1e-5)
+    assert torch.allclose(agent._update._target(agent._state, one, None), expected, atol=1e-5)
 
 
 def test_steps_left_bootstraps_with_one_step_less():
@@ -82,12 +87,12 @@ def test_target_is_the_farther_vector_as_a_whole_not_a_maximum_per_dimension():
     agent = an_agent()
     x = inputs_of(agent, a_batch(3))
     with torch.no_grad():
-        action = agent._update.mean_action(agent._state["target_actor"], x.next_inputs)
+        action = agent._update._mean_action(agent._state["target_actor"], x.next_inputs, None)
         predicted = agent.critic(agent._state["target_critic"], torch.cat([x.next_inputs, action], -1))
         misses = (predicted - x.next_target).abs()
         worse = misses.norm(dim=-1).argmax(0)
         expected = misses[worse, torch.arange(64)] * (x.next_reachable / x.reachable)
-    assert torch.allclose(agent._update._target(agent._state, x), expected)
+    assert torch.allclose(agent._update._target(agent._state, x, None), expected)
 
 
 def test_update_the_targets_follow_slowly():
@@ -121,7 +126,7 @@ def test_update_the_actor_descends_the_distance_and_the_action_penalty():
     before, batch = agent._state["actor"].clone(), a_batch(2)
     x = inputs_of(agent, batch)
     flat = before.clone().requires_grad_()
-    action = agent._update.mean_action(flat, x.inputs)
+    action = agent._update._mean_action(flat, x.inputs, None)
     gap = agent.critic.first(agent._state["critic"], torch.cat([x.inputs, action], -1)) - x.target
     distance = CONFIG.loss_scale * gap.norm(dim=-1).mean()
     (slope,) = torch.autograd.grad(distance, action, retain_graph=True)
@@ -149,7 +154,7 @@ def test_numpy_actor_equals_the_torch_actor():
     actor = NumpyActor.from_bytes(agent.actor_bytes())
     batch = a_batch(4)
     x = inputs_of(agent, batch)
-    expected = agent._update.mean_action(agent._state["actor_ema"], x.inputs).detach().numpy()
+    expected = agent._update._mean_action(agent._state["actor_ema"], x.inputs, None).detach().numpy()
     got = [actor.act(batch.observation[0, i], batch.achieved[0, i], batch.goal[0, i], 4) for i in range(64)]
     np.testing.assert_allclose(np.array(got), expected, atol=1e-5)
 

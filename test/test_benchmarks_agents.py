@@ -254,9 +254,6 @@ def test_measure_leaves_a_result_and_nothing_half_done(tmp_path):
     assert json.loads((tmp_path / "result.json").read_text()) == json.loads(json.dumps(result))
     assert [row["steps"] for row in result["rows"]] == [75, 100]
     assert result["task_spec"]["horizon"] == 2 and result["rows"][-1]["goals"] == 50
-    assert result["rows"][-1]["selected_mode"] == "", "a horizon that is named races nothing"
-    raced = measure(Run(TASK, f"tdm,{settings}", 1, 100), tmp_path / "raced")
-    assert raced["rows"][-1]["selected_mode"] == "segments", "the first, before there are enough episodes to tell"
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["result.json"]
 
 
@@ -271,11 +268,10 @@ def test_a_run_whose_versions_cannot_be_told_ends_before_it_learns(tmp_path, mon
 
 def test_agent_names_choose_horizon_updates_preset_and_settings():
     assert make_agent("tdm").configured(7) == TdmConfig(total_timesteps=7)
-    agent = make_agent("tdm_T0_u2,critic=structured,vector_distance=False")
+    agent = make_agent("tdm_T0_u2,one_step_model=False,vector_distance=False")
     assert agent.horizon == 0
-    changed = {"gradient_steps": 2, "critic": "structured", "vector_distance": False, "mode_selection": False}
-    assert agent.configured(7) == TdmConfig(total_timesteps=7, **changed), "a horizon that is named stands by itself"
-    assert make_agent("tdm_T3,mode_selection=True").configured(7).mode_selection
+    changed = {"gradient_steps": 2, "one_step_model": False, "vector_distance": False}
+    assert agent.configured(7) == TdmConfig(total_timesteps=7, **changed)
     paper = make_agent("tdm_paper").configured(7)
     assert paper.hidden_size == TdmConfig.preset("paper").hidden_size == 300
     baseline = make_agent("ddpg_her_plain_u5")

@@ -133,7 +133,12 @@ def test_reachability_beyond_what_was_learned_is_rejected(agent, steps):
 
 def test_reachability_with_an_unstructured_critic_is_rejected():
     config = TdmConfig(
-        hidden_size=8, learning_starts=20, initial_gradient_steps=1, critic="unstructured", horizon_schedule="hold"
+        hidden_size=8,
+        learning_starts=20,
+        initial_gradient_steps=1,
+        critic="unstructured",
+        one_step_model=False,
+        horizon_schedule="hold",
     )
     agent = TDM(NAME, config).learn(25)
     with pytest.raises(ValueError, match="predicts a distance instead of a point"):

@@ -116,8 +116,6 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "rng too large": lambda folder: changed_in(folder, ("rng", "uinteger"), 10**30),
     "network too large": lambda folder: changed_in(folder, ("config", "hidden_size"), 10**30),
     "layer_norm a text": lambda folder: changed_in(folder, ("config", "layer_norm"), "no"),
-    "mode selection without candidates": lambda folder: changed_in(folder, ("mode_selection", "candidates"), []),
-    "unknown mode": lambda folder: changed_in(folder, ("mode_selection", "candidates"), ["walk"]),
     "weights empty": lambda folder: weights(folder).write_bytes(b""),
     "weights cut": lambda folder: weights(folder).write_bytes(weights(folder).read_bytes()[:-100]),
     "weights zeros": lambda folder: weights(folder).write_bytes(bytes(5000)),

@@ -155,7 +155,7 @@ def test_learn_from_warns_of_damage_and_rejects_too_few_transitions(tmp_path: Pa
         TDM("sawyer_reach", SMALL).learn_from(tmp_path / "run", updates=1)
     with (
         warnings.catch_warnings(),
-        pytest.raises(ValueError, match=r"expected at least learning_starts = 300.*give more"),
+        pytest.raises(ValueError, match=r"expected at least learning_starts = 100.*give more"),
     ):
         warnings.simplefilter("ignore")
         TDM("sawyer_reach").learn_from(tmp_path / "run")

@@ -226,6 +226,8 @@ def test_action_goal_that_can_not_be_reached_is_aborted_with_a_status_and_a_reas
         handle = client.ask(goal)
         result = client.result(handle)
         assert result.status == status and words in result.reason, f"{kind}: {result.status} {result.reason}"
+        # The result comes by another topic than the announcement.
+        stage.bench.until(lambda handle=handle: bool(stage.episodes(goal_id(handle))))
         (episode,) = stage.episodes(goal_id(handle))
         assert len(stage.wait_for(episode, subgoal).goal) == 0
 

@@ -16,6 +16,13 @@ from tdm_ros.tdm.update import MlpStack
 
 REACHES = np.linspace(0.2, 1, PLANE.horizon + 1).astype(np.float32)
 
+SETTINGS = [
+    {},
+    {"critic": "structured", "relative_goal": False, "one_step_model": False},
+    {"layer_norm": False, "one_step_model": False},
+    {"relative_goal": False},
+]
+
 
 def agent_and_model(**settings) -> tuple[TdmAgent, ReachModel]:
     """An agent that has learned nothing, with last layers that are not near zero, as a model."""
@@ -23,7 +30,7 @@ def agent_and_model(**settings) -> tuple[TdmAgent, ReachModel]:
     config = TdmConfig(**settings)
     features = Features.fit(PLANE, seen, 0.2, REACHES, config.relative_goal)
     agent = TdmAgent(PLANE, config, features, seed=1)
-    large = ("actor", "critic")
+    large = ("actor", "critic", "one_step")
     state = {name: value * 20 if name.startswith(large) else value for name, value in agent.state().items()}
     for name in ("target_critic", "average_actor"):
         state[name] = state[name.partition("_")[2]].clone()
@@ -38,9 +45,9 @@ def questions(count: int = 40) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     return observation, achieved, goal, rng.integers(0, PLANE.horizon + 1, count).astype(np.float32)
 
 
-@pytest.mark.parametrize("critic", ["residual", "structured"])
-def test_predict_agrees_with_the_agent(critic):
-    agent, model = agent_and_model(critic=critic)
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_predict_agrees_with_the_agent(settings):
+    agent, model = agent_and_model(**settings)
     asked = questions()
     points = model.predict(*asked)
     assert points.shape == (agent.config.critics, 40, PLANE.goal.size) and points.dtype == np.float32
@@ -65,7 +72,7 @@ def test_miss_over_some_dimensions_leaves_out_the_others():
     )
 
 
-@pytest.mark.parametrize("settings", [{}, {"critic": "structured", "relative_goal": False}, {"layer_norm": False}])
+@pytest.mark.parametrize("settings", SETTINGS)
 def test_linearise_pulls_the_gradient_that_small_changes_show(settings):
     _, model = agent_and_model(**settings)
     observation, achieved, goal, left = questions()

@@ -97,7 +97,7 @@ def test_difference_2_the_scale_bends_the_loss_and_leaves_the_prediction_a_point
     x = UpdateBatch(*(part[0] for part in agent._inputs(batch._replace(steps_left=np.zeros_like(batch.steps_left)))))
     predicted = torch.from_numpy(agent.features.place(batch.next_achieved[0]))[None]
     miss = agent._update._distance(predicted, x.target, x.reachable)
-    target = agent._update._target(agent._state, x)
+    target = agent._update._target(agent._state, x, None)
     assert torch.allclose(miss[0], target, atol=1e-4)
 
 

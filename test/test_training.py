@@ -51,7 +51,7 @@ VARIANTS = {
     "default": SMALL,
     "preset paper": PAPER,
     "sac": replace(SMALL, backbone="sac"),
-    "no mode selection": replace(SMALL, mode_selection=False),
+    "no one-step model": replace(SMALL, one_step_model=False),
     "noisy target": replace(SMALL, target_policy_noise=0.2, policy_delay=3),
 }
 

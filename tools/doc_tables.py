@@ -318,6 +318,7 @@ def _names(names: tuple[str, ...]) -> str:
 
 COLUMNS = {
     "`tdm`": "tdm",
+    "version before": "tdm,mode_selection=True",
     "fixed T": r"tdm_T[1-9]\d*(,horizon_schedule=\w+)?",
     "T = 0": "tdm_T0",
     "`--preset paper`": r"tdm_paper_T\d+",
@@ -325,7 +326,8 @@ COLUMNS = {
     "TD3 + HER": "td3_her",
     "MPC": "mpc",
 }
-"""Columns of the table of results, and the agents of `benchmarks.sample_efficiency` that they hold."""
+"""Columns of the table of results, and the agents of `benchmarks.sample_efficiency` that they hold. The one with mode
+selection is the default of the version before the one-step model."""
 WHOLE_PARTS = {"ant_position": "T49", "ant_position_velocity": "T32"}
 """Where horizons divide the episode, `tdm,mode_selection=False` counts the longest one down, and begins again."""
 

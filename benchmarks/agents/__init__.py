@@ -37,8 +37,7 @@ def make_agent(name: str) -> Agent:
         elif part not in ("her", "plain"):
             preset += f"_{part}" if preset else part
     if kind == "tdm" and not plain and "her" not in parts:
-        # With a given horizon, the schedule is fixed.
-        settings = ({"mode_selection": False} if "T" in numbers else {}) | dict(_setting(text) for text in assignments)
+        settings = dict(_setting(text) for text in assignments)
         settings |= {"gradient_steps": numbers["u"]} if "u" in numbers else {}
         return TemporalDifference(numbers.get("T"), preset, settings)
     if not assignments and kind in ("sac", "td3", "ddpg") and "her" in parts and not preset and "T" not in numbers:

@@ -69,7 +69,6 @@ class TemporalDifference:
         saved = learner.transitions
 
         def policy() -> Policy | None:
-            trial.selected_mode = learner.mode_selection.selected if learner.mode_selection else ""
             return actor_policy(NumpyActor.from_bytes(learner.actor_bytes())) if learner.agent else None
 
         def on_episode(row: EpisodeRow) -> None:

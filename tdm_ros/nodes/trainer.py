@@ -142,9 +142,7 @@ class TrainerNode(ManagedNode):
                 self.get_logger().error(f"{error}: kept in {set_aside(folder)}, learning begins anew from the log")
             duration_min = self.given.duration_min if self.given.duration_min != UNLIMITED else 0.0
             steps = round(duration_min * 60 * self.task.rate_hz) * self.given.arms
-            config = TdmConfig(
-                total_timesteps=steps, operator_fraction=self.given.operator_fraction, mode_selection=False
-            )
+            config = TdmConfig(total_timesteps=steps, operator_fraction=self.given.operator_fraction)
             learner = Learner(self.task, config, self.given.seed, compiled)
         live = OnlineLearner(learner)
         logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.fleet else ()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.planning.space import Array, GoalSpace, Mask
-from tdm_ros.tdm.actor import NumpyActor, forward, linearise
+from tdm_ros.tdm.actor import NumpyActor
 
 Pull = Callable[[Array], tuple[Array, Array]]
 """Gradient with respect to the points, (M, B, G), to gradients with respect to achieved and goal, (B, G) each."""
@@ -85,44 +85,15 @@ class ReachModel(Model):
                 f'a plan needs critics; weights of the horizon schedule "{actor.horizon_schedule}" have none: '
                 'learn with TdmConfig.horizon_schedule "segments"'
             )
-        self.actor, self._critic = actor, actor.critic
-        features = self._features = actor.features
-        self.space = GoalSpace(features.goal_scale, features.wrap)
-        self.horizon = features.horizon
-        self._actions = actor.sizes[2]
+        self.actor = actor
+        self.space = GoalSpace(actor.features.goal_scale, actor.features.wrap)
+        self.horizon = actor.features.horizon
 
     def predict(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> Array:
-        actor = self.actor
-        x = self._features.inputs(observation, achieved, goal, steps_left)
-        action = np.tanh(forward(actor.layers, x, actor.layer_norm)[0, :, : self._actions])
-        out = forward(self._critic, np.concatenate([x, action], axis=-1), actor.layer_norm)
-        return self._origin(achieved) + out * self._size(steps_left)
+        return self.actor.predict(observation, achieved, goal, steps_left)
 
     def linearise(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> tuple[Array, Pull]:
-        actor, features = self.actor, self._features
-        x = features.inputs(observation, achieved, goal, steps_left)
-        heads, pull_actor = linearise(actor.layers, x, actor.layer_norm)
-        action = np.tanh(heads[0, :, : self._actions])
-        out, pull_critic = linearise(self._critic, np.concatenate([x, action], axis=-1), actor.layer_norm)
-        size = self._size(steps_left)
-
-        def pull(slope: Array) -> tuple[Array, Array]:
-            both = pull_critic(slope * size)
-            head = np.zeros_like(heads)
-            head[0, :, : self._actions] = both[:, features.size :] * (1 - action * action)
-            here, there = features.vjp(both[:, : features.size] + pull_actor(head), achieved, goal)
-            return (here + slope.sum(axis=0) if actor.residual else here), there
-
-        return self._origin(achieved) + out * size, pull
-
-    def _origin(self, achieved: Array) -> Array:
-        """Origin of the critics' output: the present point, or the centre of the goal box."""
-        return achieved if self.actor.residual else self._features.goal_centre
-
-    def _size(self, steps_left: Array) -> Array:
-        """Unit of the critics' output [goal unit]."""
-        scale = self._features.goal_scale
-        return self._features.reachable_distance(steps_left)[:, None] * scale if self.actor.residual else scale
+        return self.actor.linearise(observation, achieved, goal, steps_left)
 
 
 def predicted_misses(

@@ -110,6 +110,7 @@ REACHER = TaskSpec(
     episode_steps=100,
     rate_hz=20.0,
     success=0.05,
+    angles=tuple(range(len(_REACHER_JOINTS))),
 )
 """Move the tip to its position in a random posture. The box of goals contains them all; parts of it are unreachable."""
 
@@ -169,6 +170,7 @@ PUSHER = TaskSpec(
     rate_hz=20.0,
     score=((1.0, (2, 3)),),
     success=0.1,
+    angles=tuple(range(len(_PUSHER_JOINTS))),
 )
 """Push a puck to a target; `prompt` sets the goal of the hand. Scored by the puck alone.
 
@@ -188,6 +190,7 @@ SAWYER_PUSH = TaskSpec(
     rate_hz=20.0,
     score=((1.0, (2, 3)),),
     success=0.05,
+    angles=tuple(range(len(JOINT_NAMES))),
 )
 """Push a puck over Sawyer's table; `prompt` sets the goal of the hand. Scored by the puck alone. 64 steps are 4 times
 the horizon's 16. Success as in Gymnasium-Robotics' FetchPush."""
@@ -267,6 +270,7 @@ def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
         horizon=horizon,
         episode_steps=50,
         rate_hz=20.0,
+        angles=tuple(range(joints)),
     )
 
 

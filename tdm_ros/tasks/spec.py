@@ -139,6 +139,8 @@ class TaskSpec:
         all dimensions. Learning uses all dimensions in any case.
     success : float
         Score below which an episode counts as a success [goal unit].
+    angles : tuple of int, optional
+        Dimensions of the observation that are angles [rad]; the one-step model receives their sine and cosine.
     """
 
     name: str
@@ -150,6 +152,7 @@ class TaskSpec:
     rate_hz: float
     score: tuple[tuple[float, tuple[int, ...]], ...] = ()
     success: float = 0.02
+    angles: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.goal.wrap is None and "rad" in re.split(r"[,\s]+", self.goal.unit):
@@ -163,6 +166,8 @@ class TaskSpec:
                     "TaskSpec.score must be pairs of a positive weight and dimensions of the goal, "
                     f"0 to {self.goal.size - 1}, got {self.score}"
                 )
+        if not set(self.angles) <= set(range(self.observation.size)):
+            raise ValueError(f"TaskSpec.angles must be in [0, {self.observation.size - 1}], got {self.angles}")
         if self.horizon < 0:
             raise ValueError(f"TaskSpec.horizon must be >= 0 steps, got {self.horizon}")
         if self.episode_steps < 1:
@@ -174,7 +179,7 @@ class TaskSpec:
     def fingerprint(self) -> str:
         """Name and hash, which changes with the meaning of any stored number (not with the horizon)."""
         meaning = asdict(self)
-        for key in ("horizon", "episode_steps", "score", "success"):
+        for key in ("horizon", "episode_steps", "score", "success", "angles"):
             del meaning[key]
         text = json.dumps(meaning, sort_keys=True)
         return f"{self.name}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -205,6 +210,6 @@ class TaskSpec:
         try:
             channels = {key: Channels.from_json(data[key]) for key in ("observation", "action", "goal")}
             score = tuple((weight, tuple(dims)) for weight, dims in data.get("score", ()))
-            return cls(**{**data, **channels, "score": score})
+            return cls(**{**data, **channels, "score": score, "angles": tuple(data.get("angles", ()))})
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a task description: {error}") from error

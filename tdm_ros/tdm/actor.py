@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
 from tdm_ros.tdm.features import Features
+from tdm_ros.tdm.one_step import ClosedForm, split_motion
 
 Array = NDArray[np.float32]
 Layers = list[tuple[Array, Array]]
@@ -137,8 +138,8 @@ class NumpyActor:
     Parameters
     ----------
     tensors : dict of str to array
-        ``actor.*`` (weights and horizon schedule), ``features.*`` (normaliser) and, for schedules that select the
-        horizon, ``critic.*``, as `TdmAgent.actor_tensors` returns them.
+        ``actor.*`` (weights and horizon schedule), ``features.*`` (normaliser), for schedules that select the horizon
+        ``critic.*``, and with a one-step model ``one_step.*``, as `TdmAgent.actor_tensors` returns them.
 
     Raises
     ------
@@ -158,14 +159,22 @@ class NumpyActor:
             raise ValueError(f"actor.horizon_schedule must be one of {', '.join(known)}, got {self.horizon_schedule!r}")
         self.layer_norm = bool(tensors["actor.layer_norm"][0])
         self.residual = bool(tensors["critic.residual"][0])
-        self.layers = read_layers(tensors, "actor", self.features.size)
         self.stochastic = bool(tensors["actor.stochastic"][0])
-        per_action = 2 if self.stochastic else 1
-        self._actions = self.layers[-1][1].shape[-1] // per_action
+        goals = len(self.features.goal_scale)
+        self.one_step: Layers | None = None
+        inputs, actions = self.features.size, None
+        if "one_step.weight0" in tensors:
+            self.one_step = read_layers(tensors, "one_step", self.features.one_step_size)
+            actions = self.one_step[-1][1].shape[-1] // goals - 1
+            inputs += actions
+        self.layers = read_layers(tensors, "actor", inputs)
+        self._actions = self.layers[-1][1].shape[-1] // (2 if self.stochastic else 1)
+        if actions not in (None, self._actions) or not self._actions:
+            raise ValueError(f"the one-step model has {actions} actions, the actor {self._actions}")
         self.critic: Layers | None = None
         if self.horizon_schedule in LAST_SEGMENT_PARTS:
-            self.critic = read_layers(tensors, "critic", self.features.size + self._actions)
-            goals, outputs = len(self.features.goal_scale), self.critic[-1][1].shape[-1]
+            self.critic = read_layers(tensors, "critic", inputs + self._actions)
+            outputs = self.critic[-1][1].shape[-1]
             if outputs != goals:
                 raise ValueError(f"a critic must have {goals} outputs, one per goal dimension, got {outputs}")
 
@@ -242,8 +251,8 @@ class NumpyActor:
         (A,) float32 in [-1, 1]
         """
         left = max(steps_left, 0) % (self.features.horizon + 1)
-        x = self.features.inputs(observation, achieved, goal, np.asarray(left, np.float32))
-        return self._act(x[None])[0]
+        given = self._given(observation[None], achieved[None], goal[None], np.array([left], np.float32))
+        return self._act(given)[0]
 
     def select_horizon(
         self, observation: Array, achieved: Array, goal: Array, longest: int
@@ -256,33 +265,142 @@ class NumpyActor:
             Action (A,) of the selected horizon, that horizon [steps], and the predicted distance of each horizon,
             (longest + 1,) [1, multiples of the goal scale].
         """
-        assert self.critic is not None, "only policies that select the horizon have critics"
         horizons = np.arange(longest + 1, dtype=np.float32)
         count = len(horizons)
-        x = self.features.inputs(
+        given = self._given(
             np.broadcast_to(observation, (count, len(observation))),
             np.broadcast_to(achieved, (count, len(achieved))),
             np.broadcast_to(goal, (count, len(goal))),
             horizons,
         )
-        actions = self._act(x)
-        out = forward(self.critic, np.concatenate([x, actions], axis=-1), self.layer_norm)
-        if self.residual:
-            gap = out * self.features.reachable_distance(horizons)[:, None] - self.features.gap(achieved, goal)
-        else:
-            gap = out - self.features.place(goal)
+        actions = self._act(given)
+        gap = self._end(given, actions) - self.features.gap(self._origin(achieved), goal)
         distances = np.linalg.norm(gap, axis=-1).max(axis=0)
         best = distances.min()
         selected = int(np.argmax(distances <= best + HORIZON_TOLERANCE * (distances[0] - best)))
         return actions[selected], selected, distances
 
-    def _act(self, x: Array) -> Array:
-        out = forward(self.layers, x, self.layer_norm)[0]
-        if self.stochastic and self.rng is not None:
-            mean, spread = out[:, : self._actions], np.tanh(out[:, self._actions :])
+    def predict(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> Array:
+        """Point that the policy reaches after ``steps_left + 1`` more steps, as predicted by each of M critics.
+
+        Parameters
+        ----------
+        observation : (B, O) float32
+        achieved, goal : (B, G) float32 [goal unit]
+        steps_left : (B,) float32
+            Within 0 .. horizon [steps].
+
+        Returns
+        -------
+        (M, B, G) float32 [goal unit]
+        """
+        given = self._given(observation, achieved, goal, steps_left)
+        end = self._end(given, self._act(given, sampled=False))
+        return self._origin(achieved) + end * self.features.goal_scale
+
+    def linearise(
+        self, observation: Array, achieved: Array, goal: Array, steps_left: Array
+    ) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+        """As `predict`, with its vector-Jacobian product; the observation is held constant.
+
+        Returns
+        -------
+        point : (M, B, G) float32 [goal unit]
+        vjp : callable
+            Gradient with respect to the points, (M, B, G), to those with respect to achieved and goal, (B, G) each.
+        """
+        assert self.critic is not None, "only policies that select the horizon have critics"
+        features, size, scale = self.features, self.features.size, self.features.goal_scale
+        given = self._given(observation, achieved, goal, steps_left)
+        heads, vjp_actor = linearise(self.layers, given.x, self.layer_norm)
+        action = self._squash(heads[0], given)
+        out, vjp_critic = linearise(self.critic, np.concatenate([given.x, action], axis=-1), self.layer_norm)
+        unit = self._unit(steps_left) * scale
+        final = given.final[:, None]
+        point = self._origin(achieved) + np.where(final, self._one_step_end(given) * scale, out * unit)
+
+        def vjp(slope: Array) -> tuple[Array, Array]:
+            both = vjp_critic(np.where(final, 0, slope * unit))
+            head = np.zeros_like(heads)
+            head[0, :, : self._actions] = both[:, given.x.shape[1] :] * (1 - action * action)
+            by_inputs = both[:, : given.x.shape[1]] + vjp_actor(head)
+            here, there = features.vjp(by_inputs[:, :size], achieved, goal)
+            if given.one_step is not None:
+                by_base = by_inputs[:, size:] + head[0, :, : self._actions] / (1 - given.one_step.base_action**2)
+                by_gap = np.where(
+                    final,
+                    given.one_step.motion_vjp(slope * scale * np.float32(features.motion_scale)),
+                    given.one_step.base_action_vjp(by_base),
+                )
+                by_gap /= np.float32(features.motion_scale) * scale
+                here, there = np.where(final, 0, here) - by_gap, np.where(final, 0, there) + by_gap
+            return (here + slope.sum(axis=0) if self.residual else here), there
+
+        return point, vjp
+
+    def _given(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> _Given:
+        """Inputs of the networks for a batch: (B, O), (B, G), (B, G), (B,)."""
+        features = self.features
+        x = features.inputs(observation, achieved, goal, steps_left)
+        if self.one_step is None:
+            return _Given(x, steps_left, np.zeros(len(x), np.bool_), None)
+        out = forward(self.one_step, features.one_step_inputs(observation), layer_norm=False)
+        jacobian, drift = split_motion(out, len(features.goal_scale))
+        one_step = ClosedForm(jacobian, drift, features.gap(achieved, goal) / np.float32(features.motion_scale))
+        return _Given(np.concatenate([x, one_step.base_action], axis=-1), steps_left, steps_left == 0, one_step)
+
+    def _act(self, given: _Given, sampled: bool = True) -> Array:
+        """Actions, (B, A); of a stochastic policy samples, unless it has no `rng`."""
+        out = forward(self.layers, given.x, self.layer_norm)[0]
+        if self.stochastic and sampled and self.rng is not None:
+            spread = np.tanh(out[:, self._actions :])
             std = np.exp(LOG_STD[0] + 0.5 * (LOG_STD[1] - LOG_STD[0]) * (spread + 1))
-            return np.tanh(mean + std * self.rng.standard_normal(mean.shape)).astype(np.float32)
-        return np.tanh(out[:, : self._actions])
+            out[:, : self._actions] += std * self.rng.standard_normal(std.shape).astype(np.float32)
+        action = self._squash(out, given)
+        return action if given.one_step is None else np.where(given.final[:, None], given.one_step.action, action)
+
+    def _squash(self, out: Array, given: _Given) -> Array:
+        """Actions of the actor, (B, A), from its output; with a one-step model a correction of the closed form."""
+        raw = out[:, : self._actions]
+        if given.one_step is not None:
+            raw = raw + np.arctanh(given.one_step.base_action)
+        return np.tanh(raw)
+
+    def _end(self, given: _Given, actions: Array) -> Array:
+        """Predicted end of a batch relative to `_origin`, (M, B, G) [multiples of the goal scale]."""
+        assert self.critic is not None, "only policies that select the horizon have critics"
+        out = forward(self.critic, np.concatenate([given.x, actions], axis=-1), self.layer_norm)
+        out = out * self._unit(given.steps_left)
+        return np.where(given.final[:, None], self._one_step_end(given), out) if given.final.any() else out
+
+    def _one_step_end(self, given: _Given) -> Array:
+        """The same after one step with the closed-form action, by the first M members of the one-step model."""
+        assert self.critic is not None, "only policies that select the horizon have critics"
+        if given.one_step is None:
+            return np.zeros(1, np.float32)
+        motion = given.one_step.motion()[: len(self.critic[0][0])]
+        return motion * np.float32(self.features.motion_scale)
+
+    def _origin(self, achieved: Array) -> Array:
+        """Origin of predicted displacements: the present point, or the centre of the goal box [goal unit]."""
+        return achieved if self.residual else self.features.goal_centre
+
+    def _unit(self, steps_left: Array) -> Array:
+        """Unit of the critics' output, (B, 1) [multiples of the goal scale]."""
+        unit = self.features.reachable_distance(steps_left) if self.residual else np.ones_like(steps_left)
+        return unit[:, None]
+
+
+class _Given(NamedTuple):
+    """Inputs of the networks for a batch."""
+
+    x: Array
+    """(B, inputs)"""
+    steps_left: Array
+    """(B,) [steps]"""
+    final: NDArray[np.bool_]
+    """(B,) whether the one-step model decides."""
+    one_step: ClosedForm | None
 
 
 class HorizonSelector:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from tdm_ros.replay import Batch
 from tdm_ros.tasks import TaskSpec
-from tdm_ros.tdm.actor import LAST_SEGMENT_PARTS, HorizonSchedule, horizon_schedule_tensor
+from tdm_ros.tdm.actor import LAST_SEGMENT_PARTS, HorizonSchedule, NumpyActor, horizon_schedule_tensor
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
+from tdm_ros.tdm.one_step import MEMBERS
 from tdm_ros.tdm.update import CapturedStep, MlpStack, Update, UpdateBatch, UpdateFunction
 
 _SHIFTS = (0, 32, 64, 96)
@@ -90,11 +91,17 @@ class TdmAgent:
         outputs = goals if config.vector_distance or config.critic != "unstructured" else 1
         per_action = 2 if config.backbone == "sac" else 1
         size, layer_norm = config.hidden_size, config.layer_norm
-        self.critic = MlpStack(config.critics, features.size + actions, size, outputs, layer_norm)
-        self.actor = MlpStack(1, features.size, size, actions * per_action, layer_norm)
-        self._update = Update(self.critic, self.actor, config, actions)
+        inputs = features.size + (actions if config.one_step_model else 0)
+        self.critic = MlpStack(config.critics, inputs + actions, size, outputs, layer_norm)
+        self.actor = MlpStack(1, inputs, size, actions * per_action, layer_norm)
+        one_step = None
+        if config.one_step_model:
+            one_step = MlpStack(MEMBERS, features.one_step_size, size, goals * (actions + 1), layer_norm=False)
+        self._update = Update(self.critic, self.actor, config, actions, one_step, features.motion_scale)
         generator = torch.Generator().manual_seed(seed)
         learned = {"critic": self.critic.initial(generator), "actor": self.actor.initial(generator)}
+        if one_step:
+            learned["one_step"] = one_step.initial(generator)
         self._state = {name: value.to(device) for name, value in self._update.start(learned).items()}
         self._noise = np.random.default_rng(np.random.SeedSequence([4, seed]))
         self.updates = 0
@@ -128,7 +135,7 @@ class TdmAgent:
         reachable = self.features.reachable_distance(batches.steps_left)[..., None]
         next_reachable = self.features.reachable_distance(next_steps_left)[..., None]
         next_gap = self.features.gap(batches.next_achieved, batches.goal) / next_reachable
-        residual = self.config.critic == "residual"
+        residual, model = self.config.critic == "residual", self.config.one_step_model
         place = self.features.place(batches.goal)
         draws = (2, *batches.action.shape) if self._update.draws else (2, *batches.action.shape[:1], 0)
         noise = self._noise.standard_normal(draws, np.float32)
@@ -146,10 +153,14 @@ class TdmAgent:
             next_reachable=next_reachable,
             noise=noise[0],
             next_noise=noise[1],
+            one_step_inputs=self.features.one_step_inputs(batches.observation),
+            next_one_step_inputs=self.features.one_step_inputs(batches.next_observation),
+            motion=self.features.gap(batches.achieved, batches.next_achieved) / np.float32(self.features.motion_scale),
+            final=((batches.steps_left == 0) & model)[..., None],
+            next_final=((next_steps_left == 0) & model)[..., None],
         )
         return UpdateBatch(**{name: self._tensor(array) for name, array in arrays.items()})
 
-    @torch.no_grad()
     def predict(
         self,
         observation: NDArray[np.float32],
@@ -157,17 +168,7 @@ class TdmAgent:
         goal: NDArray[np.float32],
         steps_left: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """Point that the policy reaches after ``steps_left + 1`` more steps, as predicted by each of M critics.
-
-        Parameters
-        ----------
-        observation : (B, O) float32
-        achieved, goal : (B, G) float32 [goal unit]
-        steps_left : (B,) float32 [steps]
-
-        Returns
-        -------
-        (M, B, G) float32 [goal unit]
+        """Point that the policy reaches after ``steps_left + 1`` more steps: see `NumpyActor.predict`.
 
         Raises
         ------
@@ -179,15 +180,7 @@ class TdmAgent:
                 "an unstructured critic predicts a distance instead of a point: "
                 'learn with TdmConfig.critic "residual" or "structured"'
             )
-        features = self.features
-        x = self._tensor(features.inputs(observation, achieved, goal, steps_left))
-        action = self._update.mean_action(self._state["actor_ema"], x)
-        out = self.critic(self._state["critic"], torch.cat([x, action], -1)).cpu().numpy()
-        if self.config.critic == "residual":
-            point = achieved + out * features.goal_scale * features.reachable_distance(steps_left)[:, None]
-        else:
-            point = features.goal_centre + out * features.goal_scale
-        return point.astype(np.float32)
+        return NumpyActor(self.actor_tensors("segments")).predict(observation, achieved, goal, steps_left)
 
     def actor_tensors(self, schedule: HorizonSchedule | None = None) -> dict[str, NDArray[Any]]:
         """Arrays for `NumpyActor`: the averaged actor, the normaliser, and the critics if they select the horizon.
@@ -200,6 +193,8 @@ class TdmAgent:
         networks = {"actor": (self.actor, "actor_ema")}
         if schedule in LAST_SEGMENT_PARTS:
             networks["critic"] = (self.critic, "target_critic")
+        if self._update.one_step:
+            networks["one_step"] = (self._update.one_step, "one_step")
         for name, (shape, key) in networks.items():
             for number, part in enumerate(shape.layers(self._state[key].detach())):
                 kind = "bias" if number % 2 else "weight"

@@ -28,6 +28,10 @@ class TdmConfig:
     backbone : "td3", "ddpg" or "sac"
         Twin critics and a deterministic actor; a single critic; or twin critics and a stochastic actor with a target
         entropy of minus one per action (the entropy is part of the actor's loss only: a critic predicts a distance).
+    one_step_model : bool
+        Whether the motion of one step is learned by regression, affine in the action, without a goal. Its closed-form
+        action is used where no further step is left; longer horizons start from its prediction, and the actor corrects
+        its action. It requires a residual critic.
     relative_goal : bool
         Whether the networks receive the goal minus the achieved goal, or the goal itself.
     scale_by_reachable_distance : bool
@@ -86,11 +90,6 @@ class TdmConfig:
     operator_fraction : float
         Fraction of each batch, in [0, 0.5], that is drawn from the operator's transitions, if there are any; the rest
         is drawn from all transitions.
-    mode_selection : bool
-        Whether "segments", "fine_segments" and a one-step model, which is learned from the same experience, are
-        compared by the final distances of training episodes, so that the best one acts
-        (`tdm_ros.training.mode_selection`). It requires the horizon schedule "segments" and a horizon above 0; nodes
-        do not use it.
     goals : GoalMix
         Distribution of the goals in hindsight.
     """
@@ -98,6 +97,7 @@ class TdmConfig:
     critic: Critic = "residual"
     vector_distance: bool = True
     backbone: Backbone = "td3"
+    one_step_model: bool = True
     relative_goal: bool = True
     scale_by_reachable_distance: bool = True
     layer_norm: bool = True
@@ -116,14 +116,13 @@ class TdmConfig:
     policy_delay: int = 1
     near_scale: float = 0.15
     gradient_steps: int = 5
-    learning_starts: int = 300
-    initial_gradient_steps: int = 750
+    learning_starts: int = 100
+    initial_gradient_steps: int = 300
     total_timesteps: int = 0
     action_noise_std: float = 0.2
     action_noise: ActionNoise = "gaussian"
     horizon_schedule: HorizonSchedule = "segments"
     operator_fraction: float = 0.25
-    mode_selection: bool = True
     goals: GoalMix = field(default_factory=GoalMix)
 
     def __new__(cls, *arguments: Any, **settings: Any) -> TdmConfig:
@@ -142,6 +141,10 @@ class TdmConfig:
             for name in names.split():
                 if not fits(getattr(self, name)):
                     raise ValueError(f"TdmConfig.{name} must be {expected}, got {getattr(self, name)!r}")
+        if self.one_step_model and self.critic != "residual":
+            raise ValueError(
+                f'TdmConfig.one_step_model needs critic "residual", got "{self.critic}": set one_step_model=False, too'
+            )
         if self.critic == "unstructured" and self.horizon_schedule in LAST_SEGMENT_PARTS:
             raise ValueError(
                 f'TdmConfig.horizon_schedule "{self.horizon_schedule}" needs a critic that predicts a point: '
@@ -208,6 +211,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": dict(
         critic="structured",
         backbone="ddpg",
+        one_step_model=False,
         relative_goal=False,
         scale_by_reachable_distance=False,
         layer_norm=False,
@@ -225,14 +229,11 @@ PRESETS: dict[str, dict[str, Any]] = {
         action_noise_std=0.1,
         action_noise="ou",
         horizon_schedule="cycle",
-        mode_selection=False,
         goals=GoalMix(future=0.75, buffer=0.0, box=0.0, near=0.0, rollout=0.25, span=0),
     ),
 }
 
-# Names of checkpoint schema 4 and of today: files with old names are read, old keywords are rejected.
-OLD_SCHEMA = 4
-
+# Names of earlier checkpoint schemas and of today: files with old names are read, old keywords are rejected.
 RENAMED_SETTINGS = {
     "vector": "vector_distance",
     "difference": "relative_goal",
@@ -254,15 +255,19 @@ RENAMED_SETTINGS = {
     "walk": "action_noise",
     "running": "horizon_schedule",
     "human_share": "operator_fraction",
-    "race": "mode_selection",
 }
 """Fields of `TdmConfig`."""
+REMOVED_SETTINGS = {
+    "race": "the default has no selection of modes any more",
+    "mode_selection": "the default has no selection of modes any more",
+}
+"""Former fields of `TdmConfig`, with what replaces them."""
 RENAMED_VALUES = {"align": "segments", "fine": "fine_segments"}
 """Horizon schedules, and modes of acting."""
 RENAMED_INDEX = {"race": "mode_selection", "recorded": "recorded_transitions", "waived": "skipped_updates"}
 """Entries of checkpoint.json."""
-RENAMED_MODES = {"ends": "final_distances", "left": "candidates", "acts": "selected"}
-"""Entries of its part on mode selection."""
+RENAMED_MODES = {"acts": "selected"}
+"""Entries of its part on the modes of acting, of which one was selected."""
 RENAMED_TENSORS = {
     "actor.running": "actor.horizon_schedule",
     "features.reaches": "features.reachable_distances",
@@ -278,15 +283,16 @@ def reject_old_names(settings: Mapping[str, Any]) -> None:
     Raises
     ------
     TypeError
-        With the new name of each.
+        With the new name of each, or with what replaces it.
     """
     old = [f"{name} is now called {RENAMED_SETTINGS[name]}" for name in settings if name in RENAMED_SETTINGS]
+    old += [f"{name} was removed: {REMOVED_SETTINGS[name]}" for name in settings if name in REMOVED_SETTINGS]
     if old:
         raise TypeError(f"TdmConfig: {', '.join(old)}")
 
 
 def renamed_index(index: dict[str, Any]) -> dict[str, Any]:
-    """The content of a checkpoint.json of schema 4, with the present names.
+    """The content of a checkpoint.json of schema 4 with the names of schema 5.
 
     Raises
     ------
@@ -296,10 +302,27 @@ def renamed_index(index: dict[str, Any]) -> dict[str, Any]:
     index = {"mode_selection": None, "recorded_transitions": 0, "skipped_updates": 0} | _renamed(index, RENAMED_INDEX)
     index["config"] = _renamed_values(_renamed(index["config"], RENAMED_SETTINGS), "horizon_schedule")
     if modes := index["mode_selection"]:
-        modes = _renamed_values(_renamed(modes, RENAMED_MODES), "selected")
-        modes["final_distances"] = _renamed(modes["final_distances"], RENAMED_VALUES)
-        modes["candidates"] = [RENAMED_VALUES.get(mode, mode) for mode in modes["candidates"]]
-        index["mode_selection"] = modes
+        index["mode_selection"] = _renamed_values(_renamed(modes, RENAMED_MODES), "selected")
+    return index
+
+
+def present_index(index: dict[str, Any]) -> dict[str, Any]:
+    """The content of a checkpoint.json of schema 5 as one of schema 6: the mode of acting that was selected remains.
+
+    Raises
+    ------
+    AttributeError, LookupError, TypeError
+        If it is damaged.
+    """
+    config = {key: value for key, value in index["config"].items() if key not in REMOVED_SETTINGS}
+    modes = index["mode_selection"] or {"selected": "", "updates": index["updates"]}
+    index = index | {"config": config | {"one_step_model": False}}
+    if modes["selected"] == "one_step":  # a model of its own, with its own number of updates
+        skipped = index["skipped_updates"] + index["updates"] - modes["updates"]
+        task = index["task"] | {"horizon": 0}
+        index |= {"task": task, "updates": modes["updates"], "skipped_updates": skipped}
+    elif modes["selected"]:
+        index["config"]["horizon_schedule"] = modes["selected"]
     return index
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,12 @@ def measure_reachable_distances(
     return np.clip(np.maximum.accumulate(fractions), proportional, 1).astype(np.float32)
 
 
+def _statistics(observations: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation, (O,) each; of a constant coordinate the deviation is one."""
+    std = observations.std(axis=0)
+    return observations.mean(axis=0), np.where(std > 1e-6, std, 1.0).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class Features:
     """Conversion of observation, goal and horizon to network inputs.
@@ -70,6 +76,12 @@ class Features:
         Reachable distance per ``steps_left``, as a fraction of the one of the whole horizon.
     relative_goal : bool
         Whether the goal is an input as the difference from the achieved goal, or as its own coordinates.
+    angle : (O,) bool
+        Observations that are angles: inputs of the one-step model as sine and cosine.
+    motion_scale : float
+        Root mean square motion of the goal point in one step of the random phase [multiples of ``goal_scale``].
+    transitions : int
+        Number of observations of the statistics.
     """
 
     mean: NDArray[np.float32]
@@ -80,7 +92,10 @@ class Features:
     near_scale: float
     horizon: int
     reachable_distances: NDArray[np.float32]
-    relative_goal: bool = True
+    relative_goal: bool
+    angle: NDArray[np.bool_]
+    motion_scale: float
+    transitions: int
 
     @classmethod
     def fit(
@@ -90,18 +105,18 @@ class Features:
         near_scale: float,
         reachable_distances: NDArray[np.float32] | None = None,
         relative_goal: bool = True,
+        motion_scale: float = 1.0,
     ) -> Features:
         """Compute the statistics of ``observations``, (N, O); the scale of a constant coordinate is one.
 
         Without ``reachable_distances``, distances have the same scale for every horizon.
         """
-        std = observations.std(axis=0)
-        goal = task.goal
+        goal, (mean, std) = task.goal, _statistics(observations)
         if reachable_distances is None:
             reachable_distances = np.ones(task.horizon + 1, np.float32)
         return cls(
-            mean=observations.mean(axis=0),
-            std=np.where(std > 1e-6, std, 1.0).astype(np.float32),
+            mean=mean,
+            std=std,
             goal_scale=np.asarray(goal.scale, np.float32),
             goal_centre=((np.asarray(goal.low) + np.asarray(goal.high)) / 2).astype(np.float32),
             wrap=np.asarray(goal.wrap or (False,) * goal.size),
@@ -109,12 +124,35 @@ class Features:
             horizon=task.horizon,
             reachable_distances=reachable_distances,
             relative_goal=relative_goal,
+            angle=np.isin(np.arange(task.observation.size), task.angles),
+            motion_scale=motion_scale,
+            transitions=len(observations),
         )
+
+    def renormalised(self, observations: NDArray[np.float32]) -> Features:
+        """The same with the statistics of other ``observations``, (N, O)."""
+        mean, std = _statistics(observations)
+        return replace(self, mean=mean, std=std, transitions=len(observations))
 
     @property
     def size(self) -> int:
         """Number of inputs: observation, goal (a difference twice: plain, and its tanh), horizon."""
         return len(self.mean) + (2 if self.relative_goal else 1) * len(self.goal_scale) + 1
+
+    @property
+    def one_step_size(self) -> int:
+        """Number of inputs of the one-step model."""
+        return len(self.mean) + int(self.angle.sum())
+
+    def one_step_inputs(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Inputs of the one-step model: (..., O) -> (..., one_step_size) float32."""
+        angles, others = observation[..., self.angle], self._state(observation)[..., ~self.angle]
+        return np.concatenate([others, np.sin(angles), np.cos(angles)], axis=-1, dtype=np.float32)
+
+    def _state(self, observation: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Normalised observation, compressed where it is large."""
+        state = COMPRESSION_SCALE * np.arcsinh((observation - self.mean) / (COMPRESSION_SCALE * self.std))
+        return np.asarray(state, np.float32)
 
     def gap(self, achieved: NDArray[np.float32], goal: NDArray[np.float32]) -> NDArray[np.float32]:
         """Goal minus achieved, angles in half a turn, (..., G) [multiples of ``goal_scale``]."""
@@ -139,14 +177,13 @@ class Features:
         steps_left: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """Network inputs: (..., O), (..., G), (..., G), (...) -> (..., size) float32."""
-        state = COMPRESSION_SCALE * np.arcsinh((observation - self.mean) / (COMPRESSION_SCALE * self.std))
         horizon = (2 / max(self.horizon, 1)) * steps_left - 1
         if self.relative_goal:
             gap = self.gap(achieved, goal)
             goals = [gap, np.tanh(gap / np.float32(self.near_scale))]
         else:
             goals = [self.place(goal)]
-        return np.concatenate([state, *goals, horizon[..., None]], axis=-1, dtype=np.float32)
+        return np.concatenate([self._state(observation), *goals, horizon[..., None]], axis=-1, dtype=np.float32)
 
     def vjp(
         self, gradient: NDArray[np.float32], achieved: NDArray[np.float32], goal: NDArray[np.float32]
@@ -174,7 +211,8 @@ class Features:
         ValueError
             If one is missing, not finite, or of a size that does not fit the others.
         """
-        numbers: dict[str, type] = {"near_scale": float, "horizon": int, "relative_goal": bool}
+        numbers: dict[str, type] = dict(near_scale=float, horizon=int, relative_goal=bool, motion_scale=float)
+        numbers["transitions"] = int
         try:
             values: dict[str, Any] = {f.name: tensors[f"features.{f.name}"] for f in fields(cls)}
         except KeyError as error:
@@ -182,7 +220,7 @@ class Features:
         for name, value in values.items():
             if not np.isfinite(value).all():
                 raise ValueError(f"features.{name} is not finite; the learner that wrote it has diverged")
-        for name, like in (("std", "mean"), ("goal_centre", "goal_scale"), ("wrap", "goal_scale")):
+        for name, like in (("std", "mean"), ("angle", "mean"), ("goal_centre", "goal_scale"), ("wrap", "goal_scale")):
             if values[name].ndim != 1 or values[name].shape != values[like].shape:
                 raise ValueError(f"features.{name} must have the size of features.{like}, got {values[name].shape}")
         values |= {name: kind(values[name].ravel()[0]) for name, kind in numbers.items() if values[name].size}
@@ -190,8 +228,11 @@ class Features:
             raise ValueError(f"features {', '.join(numbers)} must have one number each")
         if not 0 <= values["horizon"] <= LONGEST_HORIZON:
             raise ValueError(f"features.horizon must be in [0, {LONGEST_HORIZON}] steps, got {values['horizon']}")
-        if not (values["near_scale"] > 0 and (values["std"] > 0).all() and (values["goal_scale"] > 0).all()):
-            raise ValueError("features near_scale, std and goal_scale must be positive")
+        if values["angle"].dtype != np.bool_:
+            raise ValueError(f"features.angle must be of bools, got {values['angle'].dtype}")
+        positive = min(values["near_scale"], values["motion_scale"])
+        if not (positive > 0 and (values["std"] > 0).all() and (values["goal_scale"] > 0).all()):
+            raise ValueError("features near_scale, motion_scale, std and goal_scale must be positive")
         reachable, expected = values["reachable_distances"], (values["horizon"] + 1,)
         if reachable.shape != expected:
             raise ValueError(f"features.reachable_distances must have shape {expected}, got {reachable.shape}")

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from tdm_ros.tdm.actor import LAYER_NORM_EPS, LOG_STD
 from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.tdm.one_step import DAMPING, SATURATION, SMALLEST_MOTION, TRUST_FROM, TRUST_TO, split_motion
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,41 @@ class UpdateBatch(NamedTuple):
     reachable: Tensor
     next_reachable: Tensor
     """(B, 1) reachable distance, as a fraction of the one of the whole horizon."""
+    one_step_inputs: Tensor
+    next_one_step_inputs: Tensor
+    """(B, inputs of the one-step model)"""
+    motion: Tensor
+    """(B, G) motion of the goal point in this step [multiples of ``motion_scale``]."""
+    final: Tensor
+    next_final: Tensor
+    """(B, 1) whether the one-step model decides in this state, or in the next: there, one step is left."""
     noise: Tensor
     next_noise: Tensor
     """(B, A) standard normal draws of a stochastic actor or of target policy noise; (B, 0) without."""
+
+
+ANCHOR = 8.0
+"""Additional weight of the pull towards a base action that is trusted fully."""
+
+
+class _OneStep(NamedTuple):
+    """Prediction of the one-step model, whose unit is ``motion_scale``, and its closed-form action."""
+
+    jacobian: Tensor
+    """(M, B, G, A)"""
+    drift: Tensor
+    """(M, B, G)"""
+    action: Tensor
+    """(B, A)"""
+    trust: Tensor
+    """(B, 1)"""
+    base_action: Tensor
+    """(B, A)"""
+
+    @property
+    def motion(self) -> Tensor:
+        """Predicted motion with the action, (M, B, G)."""
+        return (self.jacobian @ self.action[..., None])[..., 0] + self.drift
 
 
 class Update:
@@ -121,10 +154,23 @@ class Update:
     config : TdmConfig
     actions : int
         Number A of action dimensions.
+    one_step : MlpStack, optional
+        The one-step model: its output is a Jacobian and a drift (`split_motion`).
+    motion_scale : float
+        Unit of its motions [multiples of the goal scale].
     """
 
-    def __init__(self, critic: MlpStack, actor: MlpStack, config: TdmConfig, actions: int) -> None:
+    def __init__(
+        self,
+        critic: MlpStack,
+        actor: MlpStack,
+        config: TdmConfig,
+        actions: int,
+        one_step: MlpStack | None = None,
+        motion_scale: float = 1.0,
+    ) -> None:
         self.critic, self.actor, self.config, self.actions = critic, actor, config, actions
+        self.one_step, self.motion_scale = one_step, motion_scale
         self.stochastic = config.backbone == "sac"
         self.draws = self.stochastic or config.target_policy_noise > 0
         """Whether an update uses random numbers."""
@@ -159,37 +205,54 @@ class Update:
         """The same for `torch.compile`, with functional gradients."""
         return self._step(state, x, numbers, _pullback_functional)
 
-    def mean_action(self, actor: Tensor, x: Tensor) -> Tensor:
+    def _mean_action(self, actor: Tensor, x: Tensor, one_step: _OneStep | None) -> Tensor:
         """The action without noise: (B, inputs) -> (B, A)."""
-        return self.actor.first(actor, x)[:, : self.actions].tanh()
+        return (self.actor.first(actor, x)[:, : self.actions] + _offset(one_step)).tanh()
 
     @torch.no_grad()
     def _step(
         self, state: LearnerState, x: UpdateBatch, numbers: Tensor, pullback: Pullback
     ) -> tuple[LearnerState, Tensor]:
         rate, count, update_actor = numbers
-        # 1. Target: the distance that the target networks predict with one step less.
-        target = self._target(state, x)
+        new = dict(state)
+        # 1. One-step model: regression, and its closed-form actions, which the networks receive as further inputs.
+        now = then = None
+        if self.one_step:
+            model_loss, back = pullback(lambda flat: self._one_step_loss(flat, x), state["one_step"])
+            now = self._closed_form(state["one_step"], x.one_step_inputs, x.target * x.reachable)
+            then = self._closed_form(state["one_step"], x.next_one_step_inputs, x.next_target * x.next_reachable)
+            x = x._replace(
+                inputs=torch.cat([x.inputs, now.base_action], -1),
+                next_inputs=torch.cat([x.next_inputs, then.base_action], -1),
+            )
+            _adam(new, "one_step", back(torch.ones_like(model_loss)), rate, count)
 
-        # 2. Critic loss.
+        # 2. Target: the distance that the target networks, or the one-step model, predict with one step less.
+        target = self._target(state, x, then)
+
+        # 3. Critic loss.
         critic_loss, back = pullback(lambda flat: self._critic_loss(flat, x, target), state["critic"])
         critic_gradient = back(torch.ones_like(critic_loss))
 
-        # 3. Actor loss: the distance that the first critic predicts, plus the action penalty.
-        acted, back_to_actor = pullback(lambda flat: self._act(flat, x.inputs, x.noise), state["actor"])
+        # 4. Actor loss: the distance that the first critic predicts, plus the penalty on actions, or on corrections of
+        # the closed-form action.
+        acted, back_to_actor = pullback(lambda flat: self._act(flat, x.inputs, x.noise, now), state["actor"])
         action = acted[:, : self.actions]
         predicted, back = pullback(lambda a: self._predicted(state["critic"], x, a), action)
-        gradient = back(torch.full_like(predicted, 1 / len(predicted)))
+        weight = (~x.final[:, 0]).float()
+        gradient = back(weight / len(predicted))
         nearness = 1 + predicted.abs() * x.reachable[:, 0] / (self.config.loss_scale * self.config.near_scale)
-        penalty = self.config.action_penalty * gradient.norm(dim=-1).mean() / nearness
-        gradient = gradient + penalty[:, None] * action
+        pull = weight / nearness * self.config.action_penalty * gradient.norm(dim=-1).mean()
+        if now:
+            gradient = gradient + (pull[:, None] * (1 + ANCHOR * now.trust)) * (action - now.base_action)
+        else:
+            gradient = gradient + pull[:, None] * action
         if self.stochastic:
             by_log_density = state["log_alpha"].exp().expand(len(action), 1) / len(action)
             gradient = torch.cat([gradient, by_log_density], -1)
         actor_gradient = back_to_actor(gradient)
 
-        # 4. Adam steps, then soft updates of the targets and of the averaged actor.
-        new = dict(state)
+        # 5. Adam steps, then soft updates of the targets and of the averaged actor.
         _adam(new, "critic", critic_gradient, rate, count)
         _adam(new, "actor", actor_gradient, update_actor * rate * self.config.actor_learning_rate_factor, count)
         if self.stochastic:
@@ -201,11 +264,25 @@ class Update:
         new["actor_ema"] = state["actor_ema"].lerp(new["actor"], weight)
         return new, torch.stack([critic_loss, predicted.mean() / self.config.loss_scale])
 
-    def _target(self, state: LearnerState, x: UpdateBatch) -> Tensor:
+    def _one_step_loss(self, flat: Tensor, x: UpdateBatch) -> Tensor:
+        jacobian, drift = self._motion(flat, x.one_step_inputs)
+        return (torch.einsum("mbga,ba->mbg", jacobian, x.action) + drift - x.motion).square().mean()
+
+    def _closed_form(self, flat: Tensor, x: Tensor, gap: Tensor) -> _OneStep:
+        """Prediction for inputs (B, inputs), and the action towards ``gap``, (B, G) [multiples of the goal scale]."""
+        jacobian, drift = self._motion(flat, x)
+        return closed_form(jacobian, drift, gap / self.motion_scale)
+
+    def _motion(self, flat: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.one_step is not None
+        out = self.one_step(flat, x)
+        return split_motion(out, out.shape[-1] // (self.actions + 1))
+
+    def _target(self, state: LearnerState, x: UpdateBatch, one_step: _OneStep | None) -> Tensor:
         if self.stochastic:
-            action = self._act(state["target_actor"], x.next_inputs, x.next_noise)[:, : self.actions]
+            action = self._act(state["target_actor"], x.next_inputs, x.next_noise, one_step)[:, : self.actions]
         else:
-            action = self.mean_action(state["target_actor"], x.next_inputs)
+            action = self._mean_action(state["target_actor"], x.next_inputs, one_step)
             if self.config.target_policy_noise:
                 std = self.config.target_policy_noise
                 action = (action + (std * x.next_noise).clamp(-2.5 * std, 2.5 * std)).clamp(-1, 1)
@@ -216,6 +293,9 @@ class Update:
         else:  # The larger vector as a whole: the maximum per dimension grows with their number.
             size = distances.square().sum(-1, keepdim=True)
             distance = torch.where(size[0] > size[1], distances[0], distances[1])
+        if one_step:
+            end = one_step.motion * self.motion_scale / x.next_reachable
+            distance = torch.where(x.next_final, self._distance(end, x.next_target, x.next_reachable).mean(0), distance)
         final = x.next_distance if self.config.vector_distance else _length(x.next_distance)[:, None]
         return torch.where(x.done, final, distance) * (x.next_reachable / x.reachable)
 
@@ -232,8 +312,10 @@ class Update:
         output = self.critic(flat, torch.cat([x.inputs, x.action], -1))
         error = self.config.loss_scale * (self._distance(output, x.target, x.reachable) - target)
         if self.config.huber_loss:
-            return torch.where(error.abs() < 1, 0.5 * error.square(), error.abs() - 0.5).mean()
-        return error.square().mean()
+            losses = torch.where(error.abs() < 1, 0.5 * error.square(), error.abs() - 0.5)
+        else:
+            losses = error.square()
+        return torch.where(x.final, 0.0, losses).mean()
 
     def _predicted(self, critic: Tensor, x: UpdateBatch, action: Tensor) -> Tensor:
         """Distance that the first critic predicts, times ``loss_scale``: (B, A) -> (B,)."""
@@ -244,17 +326,36 @@ class Update:
             predicted = predicted / x.reachable
         return self.config.loss_scale * _length(predicted - x.target)
 
-    def _act(self, flat: Tensor, x: Tensor, noise: Tensor) -> Tensor:
+    def _act(self, flat: Tensor, x: Tensor, noise: Tensor, one_step: _OneStep | None) -> Tensor:
         """Actions (B, A); of a stochastic actor samples and their log density (B, A + 1)."""
         if not self.stochastic:
-            return self.mean_action(flat, x)
+            return self._mean_action(flat, x, one_step)
         mean, spread = self.actor.first(flat, x).split(self.actions, dim=-1)
+        mean = mean + _offset(one_step)
         log_std = LOG_STD[0] + 0.5 * (LOG_STD[1] - LOG_STD[0]) * (spread.tanh() + 1)
         raw = mean + log_std.exp() * noise
         # log N(raw) - sum log(1 - tanh(raw)^2), written so that it is finite for large raw.
         bend = 2 * (math.log(2) - raw - functional.softplus(-2 * raw))
         density = (-0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi) - bend).sum(-1, keepdim=True)
         return torch.cat([raw.tanh(), density], -1)
+
+
+def closed_form(jacobian: Tensor, drift: Tensor, gap: Tensor) -> _OneStep:
+    """As `tdm_ros.tdm.one_step.ClosedForm`, with tensors."""
+    normal = (jacobian.mT @ jacobian).mean(0)
+    damped = normal + DAMPING * torch.eye(normal.shape[-1], device=normal.device)
+    wanted = (gap - drift)[..., None]
+    raw = torch.linalg.solve_ex(damped, (jacobian.mT @ wanted).mean(0))[0]
+    action = raw[..., 0] / raw[..., 0].abs().amax(-1, keepdim=True).clamp(min=1)
+    left, square = ((part.square().sum(-2).mean(0)) for part in (wanted - jacobian @ raw, wanted))
+    possible = 1 - (left / (square + SMALLEST_MOTION)).sqrt()
+    trust = ((possible - TRUST_FROM) / (TRUST_TO - TRUST_FROM)).clamp(0, 1)
+    return _OneStep(jacobian, drift, action, trust, SATURATION * trust * action)
+
+
+def _offset(one_step: _OneStep | None) -> Tensor | float:
+    """What is added to the actor's output before the tanh, so that it corrects the base action."""
+    return one_step.base_action.atanh() if one_step else 0.0
 
 
 def _length(gap: Tensor) -> Tensor:

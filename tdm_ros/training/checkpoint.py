@@ -17,13 +17,14 @@ from tdm_ros.files import put_in_place, write_durably
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor, horizon_schedule_tensor
 from tdm_ros.tdm.agent import TdmAgent, usable_device
-from tdm_ros.tdm.config import OLD_SCHEMA, RENAMED_VALUES, TdmConfig, renamed_index, renamed_tensor
+from tdm_ros.tdm.config import RENAMED_VALUES, TdmConfig, present_index, renamed_index, renamed_tensor
 from tdm_ros.tdm.features import Features
 from tdm_ros.training.learner import Learner
 
-SCHEMA = 5
+SCHEMA = 6
+OLD_SCHEMAS = (4, 5)
 INDEX, PREVIOUS = "checkpoint.json", "checkpoint.previous.json"
-_REPLAY, _ONE_STEP = "replay.", "one_step."
+_REPLAY = "replay."
 _DAMAGE = (
     ArithmeticError,
     AttributeError,
@@ -60,11 +61,9 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
-    modes = learner.mode_selection
-    for prefix, agent in (("", learner.agent), (_ONE_STEP, modes and modes.agent)):
-        if agent:
-            tensors |= {prefix + name: torch.from_numpy(array) for name, array in agent.actor_tensors().items()}
-            tensors |= {f"{prefix}learned.{name}": value.contiguous() for name, value in agent.state().items()}
+    if agent := learner.agent:
+        tensors |= {name: torch.from_numpy(array) for name, array in agent.actor_tensors().items()}
+        tensors |= {f"learned.{name}": value.contiguous() for name, value in agent.state().items()}
     if with_replay:
         tensors |= {_REPLAY + name: torch.from_numpy(a) for name, a in learner.store.dump().items()}
     name = f"weights-{learner.transitions}-{learner.updates}.safetensors"
@@ -79,7 +78,6 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         "recorded_transitions": learner.recorded_transitions,
         "skipped_updates": learner.skipped_updates,
         "rng": learner.rng.bit_generator.state,
-        "mode_selection": modes and modes.to_json(),
     }
     part = directory / f"{name}.part"
     try:
@@ -156,16 +154,10 @@ def _learner(index: dict[str, Any], tensors: dict[str, torch.Tensor], compiled: 
     learner.updates = index["updates"]
     learner.recorded_transitions, learner.skipped_updates = index["recorded_transitions"], index["skipped_updates"]
     learner.rng.bit_generator.state = index["rng"]
-    modes = learner.start_mode_selection() if index["mode_selection"] else None
-    if modes:
-        modes.restore(index["mode_selection"])
     if learner.updates:
         features = Features.from_tensors(_arrays(tensors))
         learner.agent = TdmAgent(found, config, features, learner.seed, compiled, device)
         learner.agent.load_state(_below(tensors, "learned."), learner.updates)
-        if modes:
-            one_step = modes.make_agent(features, config, compiled, device)
-            one_step.load_state(_below(tensors, f"{_ONE_STEP}learned."), index["mode_selection"]["updates"])
     replay = _below(tensors, _REPLAY)
     if replay:
         learner.store.restore(_arrays(replay))
@@ -186,11 +178,7 @@ def load_actor(directory: Path, task: TaskSpec | None = None) -> tuple[NumpyActo
 
 
 def _actor(index: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[NumpyActor, TaskSpec]:
-    mode = index["mode_selection"]["selected"] if index["mode_selection"] else None
-    arrays = _arrays(_below(tensors, _ONE_STEP) if mode == "one_step" else tensors)
-    if mode == "fine_segments":
-        arrays |= horizon_schedule_tensor(mode)
-    return NumpyActor(arrays), TaskSpec.from_json(index["task"])
+    return NumpyActor(_arrays(tensors)), TaskSpec.from_json(index["task"])
 
 
 class DamagedCheckpointError(ValueError):
@@ -227,13 +215,15 @@ def _newest_good(
 
 def _read(path: Path, task: TaskSpec | None) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     index = json.loads(path.read_text(encoding="utf-8"))
-    if index["schema"] not in (OLD_SCHEMA, SCHEMA):
-        raise _OtherError(
-            f"{path} has schema {index['schema']}, this version reads {OLD_SCHEMA} and {SCHEMA}; train again"
-        )
-    old = index["schema"] == OLD_SCHEMA
-    if old:
+    schema = index["schema"]
+    if schema not in (*OLD_SCHEMAS, SCHEMA):
+        known = ", ".join(map(str, OLD_SCHEMAS))
+        raise _OtherError(f"{path} has schema {schema}, this version reads {known} and {SCHEMA}; train again")
+    if schema == OLD_SCHEMAS[0]:
         index = renamed_index(index)
+    before = index
+    if schema != SCHEMA:
+        index = present_index(index)
     found = TaskSpec.from_json(index["task"]).fingerprint
     if task is not None and found != task.fingerprint:
         raise _OtherError(f"{path} belongs to task {found}, expected {task.fingerprint}; give the matching task")
@@ -241,7 +231,25 @@ def _read(path: Path, task: TaskSpec | None) -> tuple[dict[str, Any], dict[str, 
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise ValueError(f"{name} is not finite")
-    return index, _renamed_tensors(tensors) if old else tensors
+    if schema == OLD_SCHEMAS[0]:
+        tensors = _renamed_tensors(tensors)
+    return index, _present_tensors(tensors, before) if schema != SCHEMA else tensors
+
+
+def _present_tensors(tensors: dict[str, torch.Tensor], index: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The tensors of schema 5 as those of schema 6: of the model that was selected, with the features that it lacks."""
+    selected, prefix = (index["mode_selection"] or {}).get("selected"), "one_step."
+    if selected == "one_step":
+        replay = {name: tensor for name, tensor in tensors.items() if name.startswith(_REPLAY)}
+        tensors = _below(tensors, prefix) | replay
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)}
+    if selected == "fine_segments":
+        tensors |= {name: torch.from_numpy(array) for name, array in horizon_schedule_tensor(selected).items()}
+    if "features.mean" in tensors:
+        tensors["features.angle"] = torch.zeros(len(tensors["features.mean"]), dtype=torch.bool)
+        tensors["features.motion_scale"] = torch.ones(1)
+        tensors["features.transitions"] = torch.tensor([index["transitions"]])
+    return tensors
 
 
 def _renamed_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tdm_ros.replay import Step, TrajectoryStore, sample_batches
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.agent import Losses, TdmAgent, usable_device
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features, measure_reachable_distances
-from tdm_ros.training.mode_selection import ModeSelection, PolicyMode
 
 MIN_OTHER_STEPS = 64
 """Steps that the operator did not make, before the first update: the operator's alone vary too little to determine the
@@ -21,6 +21,9 @@ normalisation of the observations."""
 
 CHUNK = 8
 """Batches that are drawn and relabelled together."""
+NORMALISE_UNTIL = 1000
+"""Transitions up to which the normalisation of the observations is repeated, each time that their number has doubled:
+in a short random phase many states have not been seen."""
 REPORT_UPDATES = 40
 """Updates from recordings between two reports of progress."""
 
@@ -64,8 +67,6 @@ class Learner:
         self.task, self.config, self.seed = task, config, seed
         self.store = TrajectoryStore(task)
         self.agent: TdmAgent | None = None
-        self.mode_selection: ModeSelection | None = None
-        """Set by `start_mode_selection`."""
         self.updates = 0
         self.recorded_transitions = 0
         """Transitions from recordings."""
@@ -131,14 +132,6 @@ class Learner:
             yield count
         self.skipped_updates = self._updates_in_all() - self.updates - due
 
-    def start_mode_selection(self) -> ModeSelection | None:
-        """Start mode selection, if it is configured and possible (`TdmConfig.mode_selection`), before any update."""
-        config = self.config
-        possible = config.horizon_schedule == "segments" and self.task.horizon > 0
-        if config.mode_selection and possible and not self.mode_selection and not self.agent:
-            self.mode_selection = ModeSelection(self.task, self.seed)
-        return self.mode_selection
-
     def update(self, count: int) -> None:
         """Make ``count`` gradient updates, in one thread; the first one fixes the normalisation."""
         with one_thread():
@@ -150,8 +143,8 @@ class Learner:
         if self.agent is None:
             features = self._statistics()
             self.agent = TdmAgent(self.task, self.config, features, self.seed, self.compiled, self.device)
-            if self.mode_selection:
-                self.mode_selection.make_agent(features, self.config, self.compiled, self.device)
+        elif self.transitions >= 2 * self.agent.features.transitions <= NORMALISE_UNTIL:
+            self.agent.features = self.agent.features.renormalised(self._observations())
         while count > 0:
             number = min(count, CHUNK)
             self._copy_targets(number)
@@ -159,8 +152,6 @@ class Learner:
             shape = (number, config.batch_size)
             batches = sample_batches(self.store, config.goals, shape, self.rng, config.operator_fraction)
             self.losses = self.agent.update(batches, self.progress)
-            if self.mode_selection:
-                self.mode_selection.update(self.store, number, self.progress)
             self.updates += number
             count -= number
 
@@ -170,8 +161,8 @@ class Learner:
         if every and self.agent and (self.updates + number) // every > self.updates // every:
             self.agent.copy_targets()
 
-    def actor_bytes(self, mode: PolicyMode | None = None) -> bytes:
-        """Weights for `NumpyActor.from_bytes`, of ``mode`` or of the selected one.
+    def actor_bytes(self) -> bytes:
+        """Weights for `NumpyActor.from_bytes`.
 
         Raises
         ------
@@ -180,12 +171,7 @@ class Learner:
         """
         if self.agent is None:
             raise RuntimeError("there is no actor before the first update; call update() when updates_due() > 0")
-        if self.mode_selection and mode is None:
-            mode = self.mode_selection.selected
-        if mode == "one_step":
-            assert self.mode_selection and self.mode_selection.agent, "only mode selection has a one-step model"
-            return self.mode_selection.agent.actor_bytes()
-        return self.agent.actor_bytes(mode)
+        return self.agent.actor_bytes()
 
     @property
     def _needs_other_steps(self) -> bool:
@@ -195,18 +181,30 @@ class Learner:
 
     def _statistics(self) -> Features:
         config, task = self.config, self.task
-        index = np.arange(self.store.total - len(self.store), self.store.total)
-        index = index[~self.store.column("discarded", index)]
-        human = self.store.column("human", index)
-        index = index if human.any() else index[: max(config.learning_starts, self.recorded_transitions)]
+        index = self._usable()
+        if not self.store.column("human", index).any():
+            index = index[: max(config.learning_starts, self.recorded_transitions)]
         rows = self.store.rows(index)
         last = self.store.end_of(index) == index + 1
         scale = np.asarray(task.goal.scale, np.float32)
         reachable = None
         if config.scale_by_reachable_distance:
             reachable = measure_reachable_distances(rows["achieved"], last, scale, task.horizon)
-        observations = rows["observation"]
-        if (others := int((~human).sum())) and human.any():  # as many steps of the operator as other ones
+        motion = task.goal.difference(rows["next_achieved"], rows["achieved"]) / scale
+        motion_scale = float(np.sqrt(np.square(motion).mean())) or 1.0
+        observations = self._observations(index)
+        return Features.fit(task, observations, config.near_scale, reachable, config.relative_goal, motion_scale)
+
+    def _usable(self) -> NDArray[np.int64]:
+        """Numbers of the stored transitions that the operator did not discard."""
+        index = np.arange(self.store.total - len(self.store), self.store.total)
+        return index[~self.store.column("discarded", index)]
+
+    def _observations(self, index: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Observations that determine the normalisation: as many of the operator's steps as of other ones."""
+        index = self._usable() if index is None else index
+        observations, human = self.store.rows(index)["observation"], self.store.column("human", index)
+        if (others := int((~human).sum())) and human.any():
             demonstrated = observations[human]
             observations = np.concatenate((observations[~human], demonstrated[:: max(len(demonstrated) // others, 1)]))
-        return Features.fit(task, observations, config.near_scale, reachable, config.relative_goal)
+        return observations

@@ -37,7 +37,6 @@ from tdm_ros.training.evaluation import Evaluation, Policy, actor_policy, evalua
 from tdm_ros.training.experience import RecordedExperience, read_experience
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.metrics import EpisodeRow
-from tdm_ros.training.mode_selection import PolicyMode
 from tdm_ros.training.online import OnlineTrainer, TrainingSchedule
 from tdm_ros.training.reachability import Reachability, reachability
 
@@ -165,7 +164,7 @@ class TDM:
         self.calibration: Calibration | None = None
         self._schedule: TrainingSchedule | None = None
         self._learning = False
-        self._actor: tuple[tuple[int, PolicyMode | None], NumpyActor] | None = None
+        self._actor: tuple[int, NumpyActor] | None = None
 
     @property
     def steps(self) -> int:
@@ -266,7 +265,6 @@ class TDM:
         if updates is not None and updates < 0:
             raise ValueError(f"updates from recordings must be >= 0, got {updates}")
         self.calibration = None
-        self.learner.start_mode_selection()
         updates = config.gradient_steps * count if updates is None else updates
         for made in self.learner.learn_recorded(recordings.steps, updates):
             progress(made)
@@ -338,8 +336,7 @@ class TDM:
             By default the ``desired_goal``.
         steps_left : int or (B,), optional
             Time to the goal: ``steps_left + 1`` steps [steps]; it may exceed the longest horizon. By default the policy
-            selects the horizon with the smallest predicted final distance. A one-step model, if it is selected
-            (`TdmConfig.mode_selection`), ignores it.
+            selects the horizon with the smallest predicted final distance.
 
         Returns
         -------
@@ -371,10 +368,8 @@ class TDM:
             Before the first update.
         """
         self._trained_agent()
-        modes = self.learner.mode_selection
-        version = self.updates, modes.selected if modes else None
-        if self._actor is None or self._actor[0] != version:
-            self._actor = version, NumpyActor.from_bytes(self.learner.actor_bytes())
+        if self._actor is None or self._actor[0] != self.updates:
+            self._actor = self.updates, NumpyActor.from_bytes(self.learner.actor_bytes())
         return self._actor[1]
 
     def policy(self) -> Policy:

@@ -14,7 +14,6 @@ from tdm_ros.tdm.decision import Exploration
 from tdm_ros.training.evaluation import GoalEnv, PolicyInput, actor_policy, evaluate, evaluation_goal, rollout
 from tdm_ros.training.learner import Learner
 from tdm_ros.training.metrics import EpisodeRow
-from tdm_ros.training.mode_selection import PolicyMode
 
 REFRESH_STEPS = 25
 """Steps after which the acting policy takes the new weights: about once per second, as the nodes do."""
@@ -81,8 +80,6 @@ class OnlineTrainer:
         self.on_episode, self.on_step = on_episode, on_step
         self.episode = 0
         self._actor: NumpyActor | None = None
-        self._mode: PolicyMode | None = None
-        learner.start_mode_selection()
 
     def run(self) -> None:
         """Train until `TrainingSchedule.total_timesteps` are reached."""
@@ -90,18 +87,14 @@ class OnlineTrainer:
             self._train_episode()
 
     def _train_episode(self) -> None:
-        learner, task, modes = self.learner, self.learner.task, self.learner.mode_selection
+        learner, task = self.learner, self.learner.task
         start = learner.steps
-        self._mode = modes.next_mode if modes else None
         # Loaded at the start of each episode, so that a run resumed from a checkpoint acts identically.
         self._actor = self._load_actor()
-        own_actions = self._actor is not None
         end, step = "interrupted", None
         policy = self._exploring_policy()
         for step, last in rollout(self.env, task, policy, reset_seed("train", learner.seed, start)):
-            human = by_operator(self.env)
-            own_actions = own_actions and not human
-            learner.add(step, last, human)
+            learner.add(step, last, by_operator(self.env))
             self._update()
             self.on_step()
             if last:
@@ -114,32 +107,25 @@ class OnlineTrainer:
         learner.store.close()
         if step is not None:
             distance = float(task.distance(step.next_achieved, evaluation_goal(self.env, step.desired)))
-            # Before the report, because its callbacks may write a checkpoint.
-            if modes and self._mode and own_actions and end != "interrupted":
-                modes.record(self._mode, distance, learner.progress)
             self._report("train", distance, end, step.desired)
         self.episode += 1
 
     def _exploring_policy(self) -> Callable[[PolicyInput], NDArray[np.float32]]:
         """The policy of one training episode: random actions before the first update, then the actor with noise."""
-        learner, task, modes = self.learner, self.learner.task, self.learner.mode_selection
+        learner, task = self.learner, self.learner.task
         # By steps instead of episodes, so that a resumed run draws the same numbers.
         start, config = learner.steps, learner.config
         exploration = Exploration(task.action.size, generator("train", learner.seed, start), config.action_noise)
         std = config.action_noise_std * (1 - learner.progress)
-        undecided = modes is not None and not modes.decided
-        noiseless = min(task.horizon + 1, task.episode_steps // 2) if undecided else 0
         rng = generator("train", learner.seed, start)
 
         def act(state: PolicyInput) -> NDArray[np.float32]:
             if self._actor is None:
                 return exploration.random()
-            noisy = state.steps_left >= noiseless
             if self._actor.stochastic:  # it explores by its own samples
-                self._actor.rng = rng if noisy else None
+                self._actor.rng = rng
                 return actor_policy(self._actor)(state)
-            action = actor_policy(self._actor)(state)
-            return exploration.noisy(action, std) if noisy else action
+            return exploration.noisy(actor_policy(self._actor)(state), std)
 
         return act
 
@@ -152,9 +138,9 @@ class OnlineTrainer:
                 self._actor = self._load_actor()
 
     def _load_actor(self) -> NumpyActor | None:
-        """The present policy of the episode's mode."""
+        """The present policy."""
         learner = self.learner
-        return NumpyActor.from_bytes(learner.actor_bytes(self._mode)) if learner.agent else None
+        return NumpyActor.from_bytes(learner.actor_bytes()) if learner.agent else None
 
     def _validate(self) -> None:
         learner = self.learner

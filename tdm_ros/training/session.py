@@ -206,8 +206,6 @@ class TrainingSession:
                     file=sys.stderr,
                 )
                 return 1
-        if agent.learner.mode_selection:
-            print(agent.learner.mode_selection.describe(), file=sys.stderr)
         if stop.requested:
             print(f"stopped at step {agent.steps}; the same command continues from there", file=sys.stderr)
         if (self.out / FILE_NAME).exists() and any(row.end not in UNSCORED for row in read_metrics(self.out)):
