@@ -16,6 +16,7 @@ pytestmark = pytest.mark.ros
 from geometry_msgs.msg import Point, Pose, Quaternion  # noqa: E402
 from mcap.reader import make_reader  # noqa: E402
 from mcap_ros2.decoder import DecoderFactory  # noqa: E402
+from rclpy.duration import Duration  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
 from tdm_ros.msg import ArmState, Episode, Transition  # noqa: E402
 
@@ -54,6 +55,9 @@ class Stage:
         goal = np.full(3, 0.4, np.float32)
         told = Announcement(State.RUNNING, episode=episode, start_cycle=self.cycle + 1, length=length, goal=goal)
         self._episodes.publish(to_episode(told, TASK, self.bench.node.get_clock().now().to_msg()))
+        # It is another topic than that of the states: on a busy machine these would be there before it. A collector that
+        # was killed acknowledges nothing, and is in ROS's graph for some time.
+        self._episodes.wait_for_all_acked(Duration(seconds=2))
         self.bench.spin(0.2)
 
     def state(self, episode: int, source: int = ArmState.SOURCE_POLICY, **changes: object) -> None:
