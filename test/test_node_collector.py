@@ -55,7 +55,7 @@ class Stage:
         goal = np.full(3, 0.4, np.float32)
         told = Announcement(State.RUNNING, episode=episode, start_cycle=self.cycle + 1, length=length, goal=goal)
         self._episodes.publish(to_episode(told, TASK, self.bench.node.get_clock().now().to_msg()))
-        # It is another topic than that of the states: on a busy machine these would be there before it. A collector that
+        # Another topic than that of the states: on a busy machine these would be there before it. A collector that
         # was killed acknowledges nothing, and is in ROS's graph for some time.
         self._episodes.wait_for_all_acked(Duration(seconds=2))
         self.bench.spin(0.2)
