@@ -116,7 +116,7 @@ class GazeboTopics(ArmTopics):
         self._failed_since_s: float | None = None
         self._stepping = False
         self._order: tuple[str, tuple[float, ...]] = ("", ())
-        self._published_s = -math.inf
+        self._published_s = self._first_step_s = -math.inf
         self._commands = JointCommands(node, by_torque)
         self.subscriptions.subscribe(JointState, JOINT_STATES, self._receive, NEWEST, raw=True)
         self._world = node.create_client(self._control_world, WORLD_CONTROL) if lock_step else None
@@ -255,8 +255,13 @@ class GazeboTopics(ArmTopics):
     def _publish_zero(self) -> None:
         """Publish zero from the start: a running world may follow the last command of an earlier watchdog."""
         self._commands.publish(np.zeros(len(JOINT_NAMES)))
-        if self._world is not None and self._world.service_is_ready() and self._joints is None:
-            self.step(STEP_S)  # a paused world may have published nothing yet
+        if self._world is None or self._joints is not None or not self._world.service_is_ready():
+            return
+        # A paused world may have published nothing yet. One step, since each that was requested is made some time, and
+        # those that are made after the first joint states would count as not requested.
+        if time.monotonic() > self._first_step_s + STEP_TAKES_S:
+            self._first_step_s = time.monotonic()
+            self.step(STEP_S)
 
     def _missing(self) -> str:
         if self._world is not None and not self._world.service_is_ready():

@@ -313,6 +313,8 @@ class TestByTorque:
             end_s = time.monotonic() + 30
             while not world.ask("facts")["steps"] and time.monotonic() < end_s:
                 time.sleep(0.01)
+            time.sleep(0.4)
+            assert world.ask("facts")["steps"] == 1, "a world makes every step that was requested, however late"
             world.ask("set", "frozen", False)
             client.wait_ready()
         world.close()
