@@ -30,7 +30,8 @@ def markdown(rows: Sequence[dict[str, Any]], runs: Sequence[Run], steps_shown: S
     seeds = len({run.seed for run in runs})
     head = ["agent", "seeds", *(f"{short(mark)} steps" for mark in steps_shown)]
     head += ["goals", "updates", "wall min", "target met"]
-    lines = [f"### {task}: mean final score [{unit}], median over seeds (first to third quartile)", ""]
+    heading = f"{task}, runs of {short(runs[0].steps)} steps: mean final score [{unit}]"
+    lines = [f"### {heading}, median over seeds (first to third quartile)", ""]
     lines += [_line(head), _line(["---"] * len(head))]
     lines += [_line(_measured(rows, agent, seeds, steps_shown, _targets(runs[0]))) for agent in agents]
     lines += _paper(task, steps_shown)
@@ -64,7 +65,7 @@ def _measured(
 
 
 def _acting(rows: Sequence[dict[str, Any]], agent: str) -> list[str]:
-    """Modes that were selected at the end of the runs of an agent: of version 0.8 and earlier."""
+    """Modes that were selected at the end of the runs of an agent of earlier versions, which selected one."""
     last = max((row["steps"] for row in rows), default=0)
     own = [row for row in rows if row["agent"] == agent and row["steps"] == last]
     counts = Counter(row["selected_mode"] for row in own if row["selected_mode"])

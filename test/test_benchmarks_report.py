@@ -168,8 +168,8 @@ def test_report_holds_what_was_measured_before_beside_what_is_asked_for(reacher,
     assert main(["--tasks", "reacher", "--agents", "sac_her", "--seeds", "1", "--out", str(out), "--table"]) == 0
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if line.startswith("###")] == [
-        "### reacher: mean final score [m], median over seeds (first to third quartile)",
-        "### cheetah: mean final score [m], median over seeds (first to third quartile)",
+        "### reacher, runs of 20k steps: mean final score [m], median over seeds (first to third quartile)",
+        "### cheetah, runs of 20k steps: mean final score [m], median over seeds (first to third quartile)",
     ]
     assert "| tdm | 3 |" in text and "| mpc | 1 of 3 |" in text and "Not measured: sac_her seed 0." in text
     assert (out / "cheetah-20000.png").exists()
