@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from tdm_ros.replay import Step
 from tdm_ros.tasks import Channels, TaskSpec
+from tdm_ros.tdm.config import TdmConfig
+from tdm_ros.training.learner import Learner
 
 
 def channels(name: str, size: int, low: float, high: float, scale: float = 1.0) -> Channels:
@@ -36,6 +38,20 @@ def point_step(number: int) -> Step:
         return np.array(values, np.float32)
 
     return Step(one(number, 0), one(0.5), one(number + 1, 0), one(number), one(number + 1), one(0), False)
+
+
+def learner_of_a_point(steps: int, config: TdmConfig, seed: int = 0) -> Learner:
+    """Fill a learner with random motion of a point that moves by 0.1 times its action, and learn."""
+    learner, rng = Learner(POINT, config, seed), np.random.default_rng(seed)
+    at = np.zeros(1, np.float32)
+    for number in range(steps):
+        action = rng.uniform(-1, 1, 1).astype(np.float32)
+        to = np.clip(at + 0.1 * action, -1, 1).astype(np.float32)
+        pad = np.ones(1, np.float32)
+        learner.add(Step(np.r_[at, pad], action, np.r_[to, pad], at, to, at, False), last=number % 20 == 19)
+        at = rng.uniform(-1, 1, 1).astype(np.float32) if number % 20 == 19 else to
+        learner.update(learner.updates_due())
+    return learner
 
 
 class PointEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):

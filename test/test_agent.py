@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tasks_for_tests import POINT
+from tasks_for_tests import learner_of_a_point as filled_learner
 
 from tdm_ros.replay import Batch, Step
 from tdm_ros.replay.relabel import GoalMix
@@ -48,17 +49,7 @@ def a_batch(steps_left: float, terminated: bool = False, seed: int = 2) -> Batch
 
 
 def learner_of_a_point(steps: int, seed: int = 0, config: TdmConfig = CONFIG) -> Learner:
-    """Fill a learner with random motion of a point that moves by 0.1 times its action, and learn."""
-    learner, rng = Learner(POINT, config, seed), np.random.default_rng(seed)
-    at = np.zeros(1, np.float32)
-    for number in range(steps):
-        action = rng.uniform(-1, 1, 1).astype(np.float32)
-        to = np.clip(at + 0.1 * action, -1, 1).astype(np.float32)
-        pad = np.ones(1, np.float32)
-        learner.add(Step(np.r_[at, pad], action, np.r_[to, pad], at, to, at, False), last=number % 20 == 19)
-        at = rng.uniform(-1, 1, 1).astype(np.float32) if number % 20 == 19 else to
-        learner.update(learner.updates_due())
-    return learner
+    return filled_learner(steps, config, seed)
 
 
 def test_no_steps_left_uses_the_distance_of_the_next_state():

@@ -49,13 +49,13 @@ class Loop(Stage):
         made.node.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
 
     def _on_episode(self, message: Episode) -> None:
-        told, problem = to_announcement(self.bench.node, message, TASK)
-        if told is None:  # it waited while this process started another one
+        announced, problem = to_announcement(self.bench.node, message, TASK)
+        if announced is None:  # it waited while this process started another one
             assert problem == "stamp too old or in the future", problem
             return
-        self._timeline.announce(told, self.cycle)
-        if not self.announced or told.key() != self.announced[-1].key():
-            self.announced.append(told)
+        self._timeline.announce(announced, self.cycle)
+        if not self.announced or announced.key() != self.announced[-1].key():
+            self.announced.append(announced)
 
     def _on_subgoal(self, message: Subgoal) -> None:
         self.subgoals.append(message)

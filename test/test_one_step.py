@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from tasks_for_tests import POINT
+from tasks_for_tests import learner_of_a_point as filled_learner
 
-from tdm_ros.replay import Step
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
@@ -29,18 +29,8 @@ def a_model(members: int = 3, spread: float = 1.0, size: float = 3.0) -> tuple[n
     return jacobian.astype(np.float32), drift.astype(np.float32), gap.astype(np.float32)
 
 
-def learner_of_a_point(steps: int, config: TdmConfig = CONFIG, seed: int = 0) -> Learner:
-    """Fill a learner with random motion of a point that moves by 0.1 times its action, and learn."""
-    learner, rng = Learner(POINT, config, seed), np.random.default_rng(seed)
-    at = np.zeros(1, np.float32)
-    for number in range(steps):
-        action = rng.uniform(-1, 1, 1).astype(np.float32)
-        to = np.clip(at + 0.1 * action, -1, 1).astype(np.float32)
-        pad = np.ones(1, np.float32)
-        learner.add(Step(np.r_[at, pad], action, np.r_[to, pad], at, to, at, False), last=number % 20 == 19)
-        at = rng.uniform(-1, 1, 1).astype(np.float32) if number % 20 == 19 else to
-        learner.update(learner.updates_due())
-    return learner
+def learner_of_a_point(steps: int, config: TdmConfig = CONFIG) -> Learner:
+    return filled_learner(steps, config)
 
 
 def test_closed_form_makes_the_wanted_motion_where_one_model_is_certain() -> None:
@@ -89,6 +79,20 @@ def test_what_no_action_moves_is_not_trusted() -> None:
     jacobian, drift, gap = a_model()
     found = ClosedForm(0 * jacobian, 0 * drift, gap)
     assert not found.action.any() and found.trust == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [0, 1e-20, 1e-4, 1, 1e2, 1e4, 1e6, 1e10, 1e18, 1e30, np.inf, np.nan])
+def test_closed_form_of_any_size_raises_nothing(size: float) -> None:
+    """In the loop of the arm an action that is not finite is reported, and the arm holds; an error would say less."""
+    ones = np.ones((3, 1, 3, 7), np.float32) * np.float32(size)
+    with np.errstate(all="ignore"):
+        for jacobian in (ones, ones * np.arange(1, 8, dtype=np.float32)):
+            found = ClosedForm(jacobian, np.zeros((3, 1, 3), np.float32), np.ones((1, 3), np.float32))
+            if size <= 1e10:
+                assert np.abs(found.action).max() <= 1 and 0 <= found.trust <= 1
+            if 1 <= size <= 1e10:
+                moved = found.motion() / np.abs(jacobian).sum(axis=-1).max()
+                assert (moved > 0).all(), "towards the goal"
 
 
 def test_closed_form_in_numpy_and_torch_agrees_with_its_gradients() -> None:

@@ -8,10 +8,11 @@ import torch
 from planning_for_tests import PLANE
 
 from tdm_ros.planning import GoalSpace, ReachModel
-from tdm_ros.tdm.actor import NumpyActor, forward, linearise
+from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
+from tdm_ros.tdm.networks import forward, linearise
 from tdm_ros.tdm.update import MlpStack
 
 REACHES = np.linspace(0.2, 1, PLANE.horizon + 1).astype(np.float32)

@@ -30,23 +30,11 @@ class Model(ABC):
 
     @abstractmethod
     def predict(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> Array:
-        """Predict the points after ``steps_left + 1`` steps towards ``goal``, one per member of the ensemble (M).
-
-        Parameters
-        ----------
-        observation : (B, O) float32
-        achieved, goal : (B, G) float32 [goal unit]
-        steps_left : (B,) float32
-            Within 0 .. horizon [steps].
-
-        Returns
-        -------
-        (M, B, G) float32 [goal unit]
-        """
+        """Points after ``steps_left + 1`` steps towards ``goal``, of M members: shapes as `NumpyActor.predict`."""
 
     @abstractmethod
     def linearise(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> tuple[Array, Pull]:
-        """As `predict`, with the function that propagates gradients back; the observation is held constant."""
+        """As `predict`, with the function that propagates gradients back: shapes as `NumpyActor.linearise`."""
 
     def miss(
         self, observation: Array, achieved: Array, goal: Array, steps_left: Array, dims: Mask | None = None

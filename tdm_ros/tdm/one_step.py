@@ -13,6 +13,9 @@ MEMBERS = 3
 """Networks of the ensemble."""
 DAMPING = 0.01
 """Damping of the least squares, where the motion of the random phase has a root mean square of one."""
+LEAST_DAMPING = 1e-6
+"""Damping as a fraction of the trace of the normal matrix: in single precision a large Jacobian hides `DAMPING`, and
+the matrix would have no inverse."""
 SATURATION = 0.9
 """Factor of the base action, so that an actor can correct it in both directions."""
 TRUST_FROM, TRUST_TO = 0.5, 0.8
@@ -58,7 +61,8 @@ class ClosedForm:
         self._jacobian, self._drift = jacobian, drift
         transposed = jacobian.swapaxes(-1, -2)
         normal = (transposed @ jacobian).mean(axis=0)
-        self._inverse = np.linalg.inv(normal + DAMPING * np.eye(normal.shape[-1], dtype=np.float32))
+        damping = DAMPING + np.float32(LEAST_DAMPING) * np.trace(normal, axis1=-2, axis2=-1)[:, None, None]
+        self._inverse = np.linalg.inv(normal + damping * np.eye(normal.shape[-1], dtype=np.float32))
         self._wanted = gap - drift
         raw = self._inverse @ (transposed @ self._wanted[..., None]).mean(axis=0)
         self._raw = raw[..., 0]

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from tdm_ros.tdm.actor import LAYER_NORM_EPS, LOG_STD
+from tdm_ros.tdm.actor import LOG_STD
 from tdm_ros.tdm.config import TdmConfig
-from tdm_ros.tdm.one_step import DAMPING, SATURATION, SMALLEST_MOTION, TRUST_FROM, TRUST_TO, split_motion
+from tdm_ros.tdm.networks import LAYER_NORM_EPS
+from tdm_ros.tdm.one_step import DAMPING, LEAST_DAMPING, SATURATION, SMALLEST_MOTION, TRUST_FROM, TRUST_TO, split_motion
 
 
 @dataclass(frozen=True)
@@ -343,7 +344,8 @@ class Update:
 def closed_form(jacobian: Tensor, drift: Tensor, gap: Tensor) -> _OneStep:
     """As `tdm_ros.tdm.one_step.ClosedForm`, with tensors."""
     normal = (jacobian.mT @ jacobian).mean(0)
-    damped = normal + DAMPING * torch.eye(normal.shape[-1], device=normal.device)
+    damping = DAMPING + LEAST_DAMPING * normal.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
+    damped = normal + damping * torch.eye(normal.shape[-1], device=normal.device)
     wanted = (gap - drift)[..., None]
     raw = torch.linalg.solve_ex(damped, (jacobian.mT @ wanted).mean(0))[0]
     action = raw[..., 0] / raw[..., 0].abs().amax(-1, keepdim=True).clamp(min=1)
