@@ -49,6 +49,7 @@ CASES: dict[str, Case] = {
     "sawyer_reach_torque": Case(5_000),
     "sawyer_reach_torque_low_damping": Case(6_000, "", {6_000: 0.02}),
     "sawyer_push": Case(10_000),
+    "fetch_push": Case(2_000),
 }
 
 

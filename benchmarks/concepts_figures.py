@@ -21,9 +21,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from tdm_ros import TDM
-from tdm_ros.planning import Pursuer, PursuitSettings, ReachModel, SeenStates, SubgoalPlanner
 from tdm_ros.planning.plan import Plan
-from tdm_ros.planning.space import GoalSpace
 from tdm_ros.replay import GoalMix, sample_batches
 from tdm_ros.tasks.registry import FENCE_M, WALLS_M
 
@@ -122,7 +120,7 @@ def countdown(agent: TDM) -> Figure:
         left.append(actor.steps_left(time, steps - 1 - time))
         distance.append(float(task.distance(seen["achieved_goal"], goal)))
         predicted.append(float(agent.reachability(seen, goal, left[-1] + 1).distance))
-        seen = env.step(agent.predict(seen, goal, left[-1]))[0]
+        seen = env.step(agent.predict(seen, goal=goal, steps_left=left[-1])[0])[0]
     ends = [time + 1 for time, value in enumerate(left) if value == 0]
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(8, 4.6), sharex=True, layout="constrained")
     top.step(range(steps), left, where="post", color=BLUE)
@@ -147,27 +145,14 @@ def _begin(env: Any, start: NDArray[np.float32], goal: NDArray[np.float32]) -> t
 
 def planned(agent: TDM) -> tuple[NDArray[np.float32], Plan]:
     """Path of the ball with the graph planner, (n, 2) [m], and the first plan."""
-    task, actor, env = agent.task, agent.actor(), agent.env
-    planner = SubgoalPlanner(task)
-    states = SeenStates.from_store(agent.learner.store, 1000, np.random.default_rng(SEED))
-    planner.learn(ReachModel(actor), states)
-    pursuer = Pursuer(GoalSpace.of(task), PursuitSettings.for_task(task), planner.free)
+    policy, env = agent.planner(), agent.env
     seen, goal = _begin(env, LEFT, RIGHT)
-    path, first = [LEFT], None
-    for step in range(task.episode_steps):
-        here = seen["achieved_goal"]
-        for segment in pursuer.advance(step, here):
-            planner.executed(segment.knot, segment.reached)
-        if pursuer.replan_reason(step, here):
-            plan = planner.plan(seen["observation"], here, goal)
-            if plan.usable:
-                pursuer.begin(plan, step, here)
-                first = first or plan
-        target = pursuer.target(step)
-        assert target is not None and first is not None, "the planner found no path through the maze"
-        seen = env.step(actor.act(seen["observation"], here, target.knot, target.steps_left))[0]
+    path = [LEFT]
+    first = agent.plan(seen, goal)
+    assert first.usable, f"the planner found no path through the maze: {first.reason}"
+    for _ in range(agent.task.episode_steps):
+        seen = env.step(policy.act(seen, goal))[0]
         path.append(seen["achieved_goal"])
-    assert first is not None
     return np.array(path), first
 
 
@@ -175,9 +160,10 @@ def planning(agent: TDM) -> Figure:
     """The policy alone, and with the planner."""
     env, task = agent.env, agent.task
     seen, goal = _begin(env, LEFT, RIGHT)
-    alone = [LEFT]
-    for time in range(task.episode_steps):
-        seen = env.step(agent.predict(seen, goal, task.episode_steps - 1 - time))[0]
+    alone, state = [LEFT], None
+    for _ in range(task.episode_steps):
+        action, state = agent.predict(seen, state, goal=goal)
+        seen = env.step(action)[0]
         alone.append(seen["achieved_goal"])
     path, plan = planned(agent)
     figure, axes = plt.subplots(1, 2, figsize=(8.4, 4.4), layout="constrained")

@@ -1,4 +1,4 @@
-"""One picture of all tasks, each with its goal: ``python -m tdm_ros.envs.contact_sheet docs/images/tasks.png``."""
+"""One picture of all tasks, each with its goal: ``python -m benchmarks.contact_sheet docs/images/tasks.png``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ SHOWN = (
     ("ant_position_velocity", 1, 20),
     ("sawyer_reach", 2, 5),
     ("sawyer_push", 4, 0),
+    ("fetch_push", 3, 0),
 )
 """Task, seed of its start and goal, and for how many steps it has been acting at random."""
 

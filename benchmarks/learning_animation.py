@@ -50,9 +50,11 @@ def rollouts(agent: TDM | None, caption: str) -> list[NDArray[np.uint8]]:
     pictures = []
     for number in range(GOALS):
         observation, _ = env.reset(seed=reset_seed("evaluate", 0, number))
+        state = None
         for time in range(task.episode_steps):
-            left = task.episode_steps - 1 - time
-            action = agent.predict(observation, steps_left=left) if agent else env.action_space.sample()
+            action = env.action_space.sample()
+            if agent:
+                action, state = agent.predict(observation, state)
             observation, *_ = env.step(action)
             if time % EVERY == 0:
                 pictures.append(captioned(env.render(), caption))

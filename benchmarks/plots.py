@@ -15,7 +15,7 @@ _PAPER_STYLES = {"TDM": "-", "model_based": "--", "DDPG": "-.", "HER": ":"}
 
 
 def draw(rows: Sequence[dict[str, Any]], runs: Sequence[Run], unit: str, out: Path) -> Path:
-    """Draw medians and interquartile bands over seeds against environment steps; return the PNG file.
+    """Draw interquartile means and their 95 % intervals over seeds against environment steps; return the PNG file.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def _draw_ours(axes: Any, rows: Sequence[dict[str, Any]], agents: Sequence[str],
         axes.fill_between(x, [s.low for s in found.values()], [s.high for s in found.values()], color=colour, alpha=0.2)
         label = f"{agent} (n={max(s.seeds for s in found.values())}{_fewer_goals(rows, agent)})"
         style = "o-" if number < len(_COLOURS) else "s:"
-        axes.plot(x, [s.median for s in found.values()], style, ms=3, color=colour, label=label, zorder=3)
+        axes.plot(x, [s.iqm for s in found.values()], style, ms=3, color=colour, label=label, zorder=3)
 
 
 def _fewer_goals(rows: Sequence[dict[str, Any]], agent: str) -> str:

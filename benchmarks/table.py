@@ -31,7 +31,7 @@ def markdown(rows: Sequence[dict[str, Any]], runs: Sequence[Run], steps_shown: S
     head = ["agent", "seeds", *(f"{short(mark)} steps" for mark in steps_shown)]
     head += ["goals", "updates", "wall min", "target met"]
     heading = f"{task}, runs of {short(runs[0].steps)} steps: mean final score [{unit}]"
-    lines = [f"### {heading}, median over seeds (first to third quartile)", ""]
+    lines = [f"### {heading}, interquartile mean over seeds (95 % interval)", ""]
     lines += [_line(head), _line(["---"] * len(head))]
     lines += [_line(_measured(rows, agent, seeds, steps_shown, _targets(runs[0]))) for agent in agents]
     lines += _paper(task, steps_shown)
@@ -61,7 +61,7 @@ def _measured(
     on_cpu = [row for row in own if row["device"] == "cpu"] or own  # minutes on a GPU are other minutes
     updates, wall_s = spread(rows, agent, last, "updates"), spread(on_cpu, agent, last, "wall_s")
     assert updates and wall_s
-    return [*cells, goals, f"{updates.median:.0f}", f"{wall_s.median / 60:.1f}", _met(rows, agent, targets)]
+    return [*cells, goals, f"{updates.iqm:.0f}", f"{wall_s.iqm / 60:.1f}", _met(rows, agent, targets)]
 
 
 def _acting(rows: Sequence[dict[str, Any]], agent: str) -> list[str]:
@@ -77,8 +77,8 @@ def _score(found: Spread | None, seeds: int) -> str:
     if found is None:
         return "-"
     partial = f" n={found.seeds}" if found.seeds != seeds else ""
-    quartiles = f" ({found.low:.3g} - {found.high:.3g})" if found.seeds > 1 else ""
-    return f"{found.median:.3g}{quartiles}{partial}"
+    interval = f" ({found.low:.3g} - {found.high:.3g})" if found.seeds > 1 else ""
+    return f"{found.iqm:.3g}{interval}{partial}"
 
 
 def _targets(run: Run) -> dict[int, float]:
@@ -90,7 +90,7 @@ def _met(rows: Sequence[dict[str, Any]], agent: str, targets: dict[int, float]) 
     words = []
     for mark, target in targets.items():
         found = spread(rows, agent, mark)
-        words.append(f"{short(mark)}: {'-' if found is None else 'yes' if found.median <= target else 'no'}")
+        words.append(f"{short(mark)}: {'-' if found is None else 'yes' if found.iqm <= target else 'no'}")
     return ", ".join(words)
 
 

@@ -58,7 +58,7 @@ class TeleoperatedPush(SawyerPushEnv):
         wanted = steer(q, SPEED_M_S * np.asarray(action, np.float64))
         asked = ReceivedCommand(control.cycle, 1, 0, int(Source.POLICY), 0.0, JOINT_NAMES, wanted)
         if problem := control.receive(asked, self._now_s):
-            raise RuntimeError(f"the arm refused a command: {problem}")
+            raise RuntimeError(f"the arm rejected a command: {problem}")
         self._now_s += PERIOD_S
         report = control.tick(self._now_s)
         executed, self.by_operator = report.executed, report.source == Source.HUMAN

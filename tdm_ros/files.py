@@ -13,7 +13,11 @@ from pathlib import Path
 
 def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder are on the disk; after a power cut, a file without a name is lost."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
@@ -22,23 +26,13 @@ def sync_folder(folder: Path) -> None:
 
 def put_in_place(part: Path, path: Path) -> None:
     """Rename ``part`` to ``path`` after its content is on the disk."""
-    fd = os.open(part, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    _sync(part)
     os.replace(part, path)
     sync_folder(path.parent)
 
 
 def write_durably(path: Path, content: str | bytes) -> None:
-    """Replace the content of a file.
-
-    Raises
-    ------
-    OSError
-        If that fails; then the old content is unchanged, and no further file remains.
-    """
+    """Replace the content of a file; if that fails, the old content is unchanged, and no further file remains."""
     part = path.with_name(f"{path.name}.part")
     try:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -49,8 +43,7 @@ def write_durably(path: Path, content: str | bytes) -> None:
 
 
 NAME = "lock"
-IN_USE_STATUS = 73
-"""Exit status of a process whose folder another process writes; a restart does not help."""
+IN_USE_STATUS = 73  # exit status of a process whose folder another process writes; a restart does not help
 
 
 class FolderInUseError(OSError):
@@ -58,21 +51,10 @@ class FolderInUseError(OSError):
 
 
 class FolderLock:
-    """Lock on a folder, from its creation to its release or to the end of the process.
+    """Lock on a folder, which is created if necessary, from its creation to its release or to the end of the process.
 
-    Parameters
-    ----------
-    folder : Path
-        Created if necessary.
-    holder : str
-        Name of this program, for the error of a second writer.
-
-    Raises
-    ------
-    FolderInUseError
-        If another process holds it.
-    OSError
-        If the file system has no locks.
+    ``holder`` is the name of this program, for the error of a second writer, a FolderInUseError. An OSError says that
+    the file system has no locks.
     """
 
     def __init__(self, folder: Path, holder: str) -> None:

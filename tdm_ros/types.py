@@ -93,53 +93,29 @@ class RunNames:
 class Step(NamedTuple):
     """One transition. O, A and G are the sizes of observation, action and goal of the task."""
 
-    observation: NDArray[np.float32]
-    """(O,) before the action."""
-    action: NDArray[np.float32]
-    """(A,) executed action, in [-1, 1]."""
-    next_observation: NDArray[np.float32]
-    """(O,) after the action."""
-    achieved: NDArray[np.float32]
-    """(G,) goal-space point of ``observation`` [goal unit]."""
-    next_achieved: NDArray[np.float32]
-    """(G,) goal-space point of ``next_observation`` [goal unit]."""
-    desired: NDArray[np.float32]
-    """(G,) goal of the episode [goal unit]."""
-    terminated: bool
-    """The environment ended the episode; a time limit does not."""
+    observation: NDArray[np.float32]  # (O,) before the action
+    action: NDArray[np.float32]  # (A,) executed action, in [-1, 1]
+    next_observation: NDArray[np.float32]  # (O,) after the action
+    achieved: NDArray[np.float32]  # (G,) goal-space point of ``observation`` [goal unit]
+    next_achieved: NDArray[np.float32]  # (G,) goal-space point of ``next_observation`` [goal unit]
+    desired: NDArray[np.float32]  # (G,) goal of the episode [goal unit]
+    terminated: bool  # the environment ended the episode; a time limit does not
 
 
 @dataclass(frozen=True)
 class LoggedTransition:
-    """Transition of an arm, as a log and the topic `transition` have it.
-
-    Parameters
-    ----------
-    step : Step
-    episode, number, cycle : int
-        Episode (0 for the motion home), step within it, and the arm's cycle of the first state.
-    stamp_ns : int
-        Time of the first state [ns, ROS time]. Not used for identity or order, since clocks are set.
-    source : int
-        Source of the command, `ArmState.SOURCE_*`.
-    limited : bool
-        The limiter changed the command.
-    last : bool
-        The next transition does not continue this piece: time limit, terminal state, interruption, lost cycle.
-    run, arm : str
-        Run of the node `arm`, which with the cycle identifies the transition, and the arm's name; "" in older logs.
-    """
+    """Transition of an arm, as a log and the topic `transition` have it."""
 
     step: Step
-    episode: int
-    number: int
-    cycle: int
-    stamp_ns: int
-    source: int
-    limited: bool
-    last: bool
-    run: str = ""
-    arm: str = ""
+    episode: int  # 0 for the motion home
+    number: int  # step within the episode
+    cycle: int  # of the arm in the first state
+    stamp_ns: int  # ROS time of the first state; not used for identity or order, since clocks are set
+    source: int  # of the command, ArmState.SOURCE_*
+    limited: bool  # the limiter changed the command
+    last: bool  # the next transition is no continuation: time limit, terminal state, interruption, lost cycle
+    run: str = ""  # of the node `arm`, which with the cycle identifies the transition; "" in older logs
+    arm: str = ""  # its name
 
 
 class TimeSpan(NamedTuple):

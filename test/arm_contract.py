@@ -61,7 +61,7 @@ class RealBench:
 
     def __init__(self, client: ArmClient, robot: Any) -> None:
         self.client, self.robot = client, robot
-        assert client.enable().result(10).done
+        assert client.request("enable").result(10).done
         self.arm: Arm = SawyerArm(client)
         end_s = time.monotonic() + 3  # the news that it is enabled has to come, too
         while (problem := self.arm.problem()) and time.monotonic() < end_s:
@@ -295,14 +295,13 @@ class RealArmContract(ArmContract):
     def test_error_without_a_stop_is_cleared_by_stop_reset_enable(self, bench: RealBench, persists: bool) -> None:
         bench.robot.ask("error", True, persists)
         assert "error: stop it, reset it, then enable it" in self.drive_until_problem(bench, 1.0)
-        assert "a reset clears only a stop" in bench.client.reset().result(10).reason
-        assert bench.client.stop().result(10).done
-        answer = bench.client.reset().result(10)
+        assert "a reset clears only a stop" in bench.client.request("reset").result(10).reason
+        assert bench.client.request("stop").result(10).done
+        answer = bench.client.request("reset").result(10)
         assert answer.done != persists
         assert persists == ("an error persists after the reset" in answer.reason)
 
-    def test_speed_beyond_the_limits_of_a_real_arm_is_refused(self, bench: RealBench) -> None:
-        assert "speed_ratio must be in (0, 0.25], got 0.5" in bench.client.speed_ratio(0.5).result(1).reason
+    def test_speed_beyond_the_limits_of_a_real_arm_is_rejected(self, bench: RealBench) -> None:
         bench.arm.drive("velocity", [0.4, 0.3, 0.4, 0.4, 0.8, 0.8, 1.1])
         self.wait(bench, 0.1)  # the first cycle may be over already
         assert "the hand's speed must be in [0, 0.25] m/s" in bench.arm.problem()
@@ -324,7 +323,7 @@ class RealArmContract(ArmContract):
             bench.cycle()
         before = bench.truth()[0][0]
         self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.5)
-        assert "meanwhile" in bench.client.state().state.refusal
+        assert "meanwhile" in bench.client.state().state.rejection
         assert bench.truth()[0][0] == pytest.approx(before, abs=0.005)
         bench.arm.hold()
         self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.5)

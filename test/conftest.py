@@ -6,6 +6,8 @@ import importlib.util
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,7 +69,6 @@ class Retries:
         )
 
     def forbidden(self) -> list[str]:
-        """Tests that were retried and that are not marked `retry`."""
         return [name for name in self.used if name in self.once]
 
 
@@ -76,13 +77,7 @@ RETRY_BUDGET = Retries()
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marker
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the ROS tests where there is no ROS 2; give a second attempt to tests marked `retry`, to no others.
-
-    Raises
-    ------
-    pytest.UsageError
-        If a test asks for reruns by any other marker.
-    """
+    """Skip the ROS tests where there is no ROS 2; give a second attempt to tests marked `retry`, to no others."""
     for item in items:
         if item.get_closest_marker("flaky"):
             raise pytest.UsageError(
@@ -146,18 +141,30 @@ class RosCount:
 
 
 def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
-    """Return why a test was skipped."""
     longrepr = report.longrepr
     return str(longrepr[2] if isinstance(longrepr, tuple) else longrepr).removeprefix("Skipped: ")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start to count."""
     config.pluginmanager.register(RosCount(), "ros-count")
     config.pluginmanager.register(RETRY_BUDGET, "retry-budget")
 
 
 @pytest.fixture
-def ros_domain() -> Iterator[int]:
-    """The private ROS domain of this test run."""
-    yield int(os.environ["ROS_DOMAIN_ID"])
+def made(tmp_path: Path) -> Iterator[Any]:
+    """A bench for nodes that are processes, with its files in ``tmp_path``."""
+    from ros_bench import bench
+
+    with bench(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def commander(made: Any) -> Any:
+    """Supervisor and policy, played, of an arm that moves."""
+    from test_node_arm import Commander
+
+    made.start("arm")
+    player = Commander(made)
+    made.until(player.moves)
+    return player

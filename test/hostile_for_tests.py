@@ -9,7 +9,7 @@ import numpy as np
 
 from tdm_ros.envs.sawyer_sim import SawyerSim
 from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.capsules import BODY, LINKS, capsule_ends, least_gap_m
+from tdm_ros.robots.capsules import BODY, LINKS, capsule_ends, gaps
 from tdm_ros.robots.kinematics import forward, jacobian, link_frames
 from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
 from tdm_ros.robots.limits import CYCLE_S
@@ -38,7 +38,7 @@ def _links(q_rad: Array, limits: Limits) -> float:
 
 
 def _clearance(q_rad: Array, limits: Limits) -> float:
-    return least_gap_m(link_frames(q_rad)) - limits.clearance_m
+    return float(gaps(capsule_ends(link_frames(q_rad))).gap_m.min()) - limits.clearance_m
 
 
 MARGINS: dict[str, Callable[[Array, Limits], float]] = {
@@ -176,7 +176,6 @@ class Worst:
     moved_rad: float = 0.0
 
     def see(self, left: dict[str, float]) -> None:
-        """Keep the least."""
         for name, value in left.items():
             self.left[name] = min(self.left.get(name, np.inf), value)
 
@@ -188,7 +187,6 @@ class Integrator:
         self.rng, self.sticky = rng, sticky
 
     def reset(self, q_rad: Array) -> None:
-        """Stand."""
         self.q = q_rad
 
     def move(self, velocity: Array) -> Iterator[tuple[Array, Array]]:
@@ -206,7 +204,6 @@ class Physics:
         self.sim = SawyerSim(ACTUATIONS["velocity"])
 
     def reset(self, q_rad: Array) -> None:
-        """Stand."""
         self.sim.reset(q_rad)
 
     def move(self, velocity: Array) -> Iterator[tuple[Array, Array]]:

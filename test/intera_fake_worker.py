@@ -11,17 +11,15 @@ from contextlib import suppress
 
 from tdm_ros.drivers.intera import wire
 
-JOINTS = tuple(f"right_j{i}" for i in range(7))
-
 
 def state(seq: int, command_seq: int = 0) -> wire.State:
     """Return a state of a robot at rest."""
     zeros = (0.0,) * 7
     flags = {"enabled": True, "stopped": False, "error": False, "estop": False, "collided": False, "cuff": False}
     flags |= {"homed": True}
-    hand = {"p_base_hand_m": (0.5, 0.0, 0.3), "quat_wxyz": (1.0, 0.0, 0.0, 0.0), "hand_twist": (0.0,) * 6}
+    hand = {"p_base_hand_m": (0.5, 0.0, 0.3), "quat_wxyz": (1.0, 0.0, 0.0, 0.0)}
     joints = {"joints_age_s": 0.02, "q_rad": zeros, "qd_rad_s": zeros, "effort_n_m": zeros}
-    rest = {"buttons": {}, "problem": "", "phase": "idle", "command_seq": command_seq, "refused": 0, "refusal": ""}
+    rest = {"buttons": {}, "problem": "", "phase": "idle", "command_seq": command_seq, "rejected": 0, "rejection": ""}
     rest |= {"interruption": ""}
     return wire.State(seq=seq, stamp_s=time.monotonic(), **joints, **hand, **flags, **rest)
 
@@ -37,12 +35,12 @@ class Fake:
     def run(self) -> int:
         """Say hello and go on until the link ends."""
         if self.behaviour == "failure":
-            self.sender.send(wire.Failure("no ROS master at http://nowhere:11311", 4))
+            self.sender.send(wire.Failure("no ROS master at http://nowhere:11311"))
             return 4
         if self.behaviour == "mute":
             time.sleep(30)
         version = 99 if self.behaviour == "other version" else wire.VERSION
-        self.sender.send(wire.Hello(version, "stand-in", "5.3.0", "5.5.2", JOINTS, ("cuff: no config",)))
+        self.sender.send(wire.Hello(version, "stand-in", "5.3.0", "5.5.2", ("cuff: no config",)))
         if self.behaviour != "deaf":
             threading.Thread(target=self.read, daemon=True).start()
         start_s = time.monotonic()
@@ -55,19 +53,13 @@ class Fake:
 
     def misbehave(self) -> None:
         """Do what was asked for; nothing, if that is not here."""
+        sent = {"cut": b"", "truncated": b"\x00\x00\x01\x00abc", "garbage": b"GET / HTTP/1.1\r\n\r\n"}
         if self.behaviour == "die":
             os._exit(3)
-        if self.behaviour == "silent":
-            time.sleep(30)
-        if self.behaviour == "cut":
+        self.link.sendall(sent.get(self.behaviour, b""))
+        if self.behaviour in ("cut", "truncated"):
             self.link.shutdown(socket.SHUT_RDWR)
-            time.sleep(30)
-        if self.behaviour == "truncated":
-            self.link.sendall(b"\x00\x00\x01\x00abc")
-            self.link.shutdown(socket.SHUT_RDWR)
-            time.sleep(30)
-        if self.behaviour == "garbage":
-            self.link.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        if self.behaviour in ("silent", *sent):
             time.sleep(30)
 
     def read(self) -> None:
@@ -77,12 +69,10 @@ class Fake:
             for message in frames.feed(data):
                 if isinstance(message, wire.Command):
                     self.command_seq = message.seq
-                elif isinstance(message, wire.Alive):
-                    pass
-                elif message.action == "reset":
-                    pass  # it never answers
-                else:
-                    self.sender.send(wire.Answer(message.number, message.action != "enable", "the robot is stopped"))
+                elif isinstance(message, wire.Request) and message.action != "reset":  # which it never answers
+                    self.sender.send(
+                        wire.Answer(message.number, "the robot is stopped" if message.action == "enable" else "")
+                    )
         os._exit(0)
 
 

@@ -21,18 +21,11 @@ from websockets.sync.client import ClientConnection, connect
 
 
 class ConsolePage:
-    """The page of a console node that runs on a bench, and where it is.
-
-    Parameters
-    ----------
-    made : Bench
-    parameters
-        Of the node.
-    """
+    """The page of a console node that runs on a bench, and where it is."""
 
     def __init__(self, made: Bench, **parameters: object) -> None:
         self.bench = made
-        made.start("console", port=0, run_dir=made.folder, **parameters)
+        made.start("console", **parameters)
         made.until(lambda: "open http" in made.output("console"), 40)
         found = re.search(r"open (http://([^/\s]+)/\S*) in a browser", made.output("console"))
         assert found is not None
@@ -57,7 +50,7 @@ class ConsolePage:
     def rejected(self, why: str) -> int:
         """Number of rejections for this reason, after the next diagnostics."""
         self.bench.spin(1.5)
-        return self.bench.refused("console").get(why, 0)
+        return self.bench.rejected("console").get(why, 0)
 
     def drive(self, socket: ClientConnection, velocity: Any, seconds: float, held: Any = True) -> None:
         """Answer the ticks of a driving socket for a while."""
@@ -83,13 +76,7 @@ def console_page(folder: Path, **parameters: object) -> Iterator[ConsolePage]:
 
 
 class Cable:
-    """Between a browser and the page: forwards bytes until it is cut, and then nothing, while all stays open.
-
-    Parameters
-    ----------
-    host : str
-        HOST:PORT of the page.
-    """
+    """Between a browser and the page: forwards bytes until it is cut, and then nothing, while all stays open."""
 
     def __init__(self, host: str) -> None:
         name, _, port = host.rpartition(":")
@@ -101,7 +88,6 @@ class Cable:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Lose the network."""
         self._whole.clear()
 
     def mend(self) -> None:
@@ -109,7 +95,6 @@ class Cable:
         self._whole.set()
 
     def close(self) -> None:
-        """Accept no more."""
         self._server.close()
 
     def _accept(self) -> None:

@@ -19,11 +19,6 @@ class Disk:
 
     Two models of what the disk does with names by itself: it has each at once, so that a name may come without its
     content, or only when its folder is synced.
-
-    Parameters
-    ----------
-    monkeypatch : pytest.MonkeyPatch
-    folder : Path
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -17,7 +17,7 @@ from mcap_ros2.writer import Writer
 
 from tdm_ros.control.timeline import Source
 from tdm_ros.data.log import EPISODE_TOPIC, TRANSITION_TOPIC
-from tdm_ros.data.log_writer import LogChannel, McapWriter
+from tdm_ros.data.log_writer import McapWriter
 from tdm_ros.data.recording import Channel, Message, Recording
 from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.training.evaluation import rollout
@@ -51,7 +51,7 @@ def definition(name: str) -> str:
 
 DEFINITIONS = {TRANSITION_TOPIC: definition("Transition"), EPISODE_TOPIC: definition("Episode")}
 TYPES = {TRANSITION_TOPIC: "tdm_ros/msg/Transition", EPISODE_TOPIC: "tdm_ros/msg/Episode"}
-CHANNELS = [LogChannel(topic, TYPES[topic], DEFINITIONS[topic], QOS) for topic in TYPES]
+CHANNELS = [Channel.of_ros(topic, TYPES[topic], DEFINITIONS[topic], QOS) for topic in TYPES]
 
 
 def serialised(topic: str, messages: Iterable[dict[str, Any]], text: str = "") -> list[bytes]:
@@ -73,24 +73,13 @@ def with_garbage(data: bytes, rng: np.random.Generator) -> bytes:
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of a recording.
-
-    Parameters
-    ----------
-    episode : int
-        0 for a drive home.
-    sources : sequence of Source
-        One a step.
-    limited : bool
-    gap : int
-        Cycles that are missing before it.
-    evaluate : bool
-    """
+    """A piece of a recording, with the source of each step; episode 0 is a drive home."""
 
     episode: int
     sources: Sequence[Source] = (Source.POLICY,) * STEPS
     limited: bool = False
     gap: int = 5
+    """Cycles that are missing before it."""
     evaluate: bool = False
 
 
@@ -252,8 +241,3 @@ def changed(
     at = [i for i, (topic, _) in enumerate(found) if topic == TRANSITION_TOPIC][where]
     found[at] = (TRANSITION_TOPIC, {**found[at][1], **values})
     return found
-
-
-def of_task(made: Recording, name: str) -> Recording:
-    """Only renamed."""
-    return replace(made, name=name)

@@ -38,13 +38,7 @@ def resting_state(**fields: Any) -> Any:
 
 
 class Bench:
-    """Processes and one node of ours.
-
-    Parameters
-    ----------
-    folder : Path
-        Run directory; each process's output is in it as ``<node>.out``.
-    """
+    """Processes and one node of ours; the output of each process is in the folder as ``<node>.out``."""
 
     def __init__(self, folder: Path) -> None:
         import rclpy
@@ -71,9 +65,13 @@ class Bench:
     ) -> subprocess.Popen[bytes]:
         """Start a node as a process of its own; ``arm2/policy`` is one of an arm that shares our trainer.
 
-        Its output goes to a file, or to the descriptor ``out``.
+        It has our folder as its run folder. Its output goes to a file, or to the descriptor ``out``.
         """
+        from tdm_ros.nodes.parameters import NODES
+
         whole, (arm, _, name) = name, name.rpartition("/")
+        usual = {"run_dir": self.folder / arm, "port": 0}
+        parameters = {key: value for key, value in usual.items() if hasattr(NODES.get(name), key)} | parameters
         arguments = ["--ros-args", "-r", f"__ns:={self.namespace}/{arm}".removesuffix("/")]
         arguments += ["-r", f"policy_weights:={self.namespace}/policy_weights"] if arm else []
         for key, value in parameters.items():
@@ -104,7 +102,6 @@ class Bench:
         return status, time.monotonic() - begin_s
 
     def output(self, name: str) -> str:
-        """What a node has printed."""
         return (self.folder / f"{name}.out").read_text(errors="replace")
 
     def collect(self, kind: type[Any], topic: str, qos: Any = 100) -> list[Any]:
@@ -114,7 +111,6 @@ class Bench:
         return received
 
     def spin(self, seconds: float) -> None:
-        """Handle messages for a while."""
         self.until(lambda: False, seconds, must=False)
 
     def until(self, condition: Callable[[], bool], seconds: float = 20.0, must: bool = True) -> None:
@@ -129,10 +125,9 @@ class Bench:
             self._executor.spin_once(timeout_sec=0.02)
 
     def values(self, name: str) -> dict[str, str]:
-        """The newest diagnostics of a node."""
         return self.diagnostics.get(name, {})
 
-    def refused(self, name: str) -> dict[str, int]:
+    def rejected(self, name: str) -> dict[str, int]:
         """Rejected inputs of a node, per reason, from its diagnostics."""
         prefix = "rejected: "
         return {k.removeprefix(prefix): int(v) for k, v in self.values(name).items() if k.startswith(prefix)}
@@ -149,7 +144,6 @@ class Bench:
         self.node.create_subscription(DiagnosticArray, "/diagnostics", note, 100)
 
     def close(self) -> None:
-        """End every process and our node."""
         for process in self.processes.values():
             process.kill()
             process.wait()

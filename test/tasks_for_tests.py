@@ -69,13 +69,11 @@ class PointEnv(gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]):
         return {"observation": observation, "achieved_goal": self._at.copy(), "desired_goal": self._goal.copy()}
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
-        """Start anywhere, with a goal anywhere."""
         super().reset(seed=seed)
         self._at, self._goal = self.np_random.uniform(-1, 1, 1), self.np_random.uniform(-1, 1, 1)
         return self._see(), {}
 
     def step(self, action: NDArray[np.float32]):
-        """Move."""
         self._at = np.clip(self._at + action, -1, 1)
         return self._see(), -float(abs(self._at - self._goal)[0]), False, False, {}
 

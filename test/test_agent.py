@@ -112,10 +112,11 @@ def test_update_makes_the_steps_that_torch_optim_adam_makes():
 
 
 def test_update_the_actor_descends_the_distance_and_the_action_penalty():
-    """Its first Adam step goes against the gradient of distance plus pull, taken by plain autograd in one piece."""
+    """Its first Adam step goes against the gradient of distance, by the updated critic, plus pull."""
     agent = an_agent()
     before, batch = agent._state["actor"].clone(), a_batch(2)
     x = inputs_of(agent, batch)
+    agent.update(batch)
     flat = before.clone().requires_grad_()
     action = agent._update._mean_action(flat, x.inputs, None)
     gap = agent.critic.first(agent._state["critic"], torch.cat([x.inputs, action], -1)) - x.target
@@ -123,7 +124,6 @@ def test_update_the_actor_descends_the_distance_and_the_action_penalty():
     (slope,) = torch.autograd.grad(distance, action, retain_graph=True)
     pull = CONFIG.action_penalty * slope.norm(dim=-1).mean().detach() * 0.5 * action.square().sum()
     (distance + pull).backward()
-    agent.update(batch)
     moved = agent._state["actor"] - before
     clear = flat.grad.abs() > 1e-6
     assert clear.sum() > 100

@@ -78,7 +78,7 @@ def test_inputs_of_sb3_equal_those_of_the_tdm():
     assert found.shape[1] == 5 and len(set(found[:, 4])) == 1  # the horizon says nothing to an agent without one
 
 
-@pytest.mark.parametrize("kind", ["sac", "td3", "ddpg"])
+@pytest.mark.parametrize("kind", ["sac", "td3", "ddpg", "tqc"])
 def test_sb3_random_phase_is_that_of_the_tdm_of_the_same_seed(kind):
     env, task = make_goal_env(TASK)
     model = Baseline(kind, config=SMALL).algorithm(env, task, seed=3, steps=70)

@@ -25,10 +25,10 @@ def test_without_a_person_the_teleoperated_task_is_the_task_bit_for_bit() -> Non
     plain.reset(seed=1), with_arm.reset(seed=1)
     for _ in range(64):
         action = rng.uniform(-1, 1, 2).astype(np.float32)
-        (seen, *_, info), (also, *_, told) = plain.step(action), with_arm.step(action)
+        (seen, *_, info), (also, *_, as_executed) = plain.step(action), with_arm.step(action)
         for name in seen:
             np.testing.assert_array_equal(seen[name], also[name])
-        np.testing.assert_array_equal(info["executed_action"], told["executed_action"])
+        np.testing.assert_array_equal(info["executed_action"], as_executed["executed_action"])
         assert not with_arm.by_operator
 
 

@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -19,7 +20,7 @@ from benchmarks.cases import Run, marks
 from benchmarks.fan_out import Event, run_locally, run_on_ray
 from benchmarks.plots import _draw_ours, draw
 from benchmarks.progress import Progress
-from benchmarks.results import COLUMNS, read_result, spread, tidy, write_csv
+from benchmarks.results import COLUMNS, interquartile_mean, read_result, spread, tidy, write_csv
 from benchmarks.sample_efficiency import main
 from benchmarks.table import markdown
 from benchmarks.trial import RESULT, SCHEMA, write_json
@@ -55,12 +56,20 @@ def test_marks_hold_the_targets_and_the_last_step():
     assert marks(TASK, 100) == (25, 50, 75, 100)
 
 
-def test_spread_is_median_and_quartiles_over_seeds(reacher):
+def test_spread_is_the_mean_of_the_seeds_that_were_measured(reacher):
     out, runs = reacher
     found = spread(tidy(runs, out), "tdm", 10_000)
-    assert (found.median, found.seeds) == (pytest.approx(0.04), 3)
-    assert (found.low, found.high) == (pytest.approx(0.035), pytest.approx(0.055))
+    assert (found.iqm, found.seeds) == (pytest.approx(0.14 / 3), 3)
+    assert (found.low, found.high) == (pytest.approx(0.03), pytest.approx(0.07))
     assert spread(tidy(runs, out), "sac_her", 10_000) is None
+
+
+def test_interquartile_mean_leaves_out_the_ends_and_covers_the_truth():
+    assert interquartile_mean([9.0, 1.0, 2.0, 3.0, -50.0]).iqm == 2.0
+    assert interquartile_mean([0.7]) == (0.7, 0.7, 0.7, 1)
+    rng = np.random.default_rng(1)
+    covered = [low <= 3 <= high for _, low, high, _ in (interquartile_mean(rng.normal(3, 1, 10)) for _ in range(200))]
+    assert 0.8 < np.mean(covered) < 0.99, "a percentile bootstrap of ten values covers a little less than it says"
 
 
 def test_table_shows_scores_paper_targets_and_what_is_missing(reacher):
@@ -70,8 +79,8 @@ def test_table_shows_scores_paper_targets_and_what_is_missing(reacher):
         line.split(" | ")[0].strip("| "): [c.strip(" |") for c in line.split(" | ")] for line in lines if "|" in line
     }
     assert cells["agent"][2:5] == ["1k steps", "10k steps", "20k steps"]
-    assert cells["tdm"][1:5] == ["3", "0.3 (0.3 - 0.3)", "0.04 (0.035 - 0.055)", "0.03 (0.025 - 0.045)"]
-    assert cells["tdm"][5:] == ["50", "100000", "20.0", "10k: yes, 20k: yes"]
+    assert cells["tdm"][1:5] == ["3", "0.3 (0.3 - 0.3)", "0.0467 (0.03 - 0.07)", "0.0367 (0.02 - 0.06)"]
+    assert cells["tdm"][5:] == ["50", "100000", "20.0", "10k: yes, 20k: no"]
     assert cells["mpc"][1:6] == ["1 of 3", "0.4", "0.2", "-", "10"]
     assert cells["mpc"][8] == "10k: no, 20k: -"
     assert cells["sac_her"][1:] == ["0 of 3"] + ["-"] * 7
@@ -168,8 +177,8 @@ def test_report_holds_what_was_measured_before_beside_what_is_asked_for(reacher,
     assert main(["--tasks", "reacher", "--agents", "sac_her", "--seeds", "1", "--out", str(out), "--table"]) == 0
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if line.startswith("###")] == [
-        "### reacher, runs of 20k steps: mean final score [m], median over seeds (first to third quartile)",
-        "### cheetah, runs of 20k steps: mean final score [m], median over seeds (first to third quartile)",
+        "### reacher, runs of 20k steps: mean final score [m], interquartile mean over seeds (95 % interval)",
+        "### cheetah, runs of 20k steps: mean final score [m], interquartile mean over seeds (95 % interval)",
     ]
     assert "| tdm | 3 |" in text and "| mpc | 1 of 3 |" in text and "Not measured: sac_her seed 0." in text
     assert (out / "cheetah-20000.png").exists()

@@ -127,7 +127,9 @@ def test_reachability_after_calibration_holds_nine_of_ten_of_other_goals(agent):
 
 @pytest.mark.parametrize("steps", [0, 17, [1, 17]])
 def test_reachability_beyond_what_was_learned_is_rejected(agent, steps):
-    with pytest.raises(ValueError, match=r"steps must be 1 to 16, the longest horizon plus one, got"):
+    with pytest.raises(
+        ValueError, match=r"steps must be whole numbers from 1 to 16, the longest horizon plus one, got"
+    ):
         agent.reachability(SEEN, steps=steps)
 
 
@@ -165,6 +167,6 @@ def test_calibrate_command_writes_picture_and_numbers(agent, tmp_path, capsys):
     assert [one["steps_left"] for one in printed["horizons"]] == [0, 1, 3, 7, 15]
     assert (tmp_path / "calibration.png").read_bytes().startswith(b"\x89PNG")
     assert main(["calibrate", str(tmp_path), "--episodes", "1"]) == 2
-    assert "episodes must be >= 2" in capsys.readouterr().err
+    assert "episodes must be a whole number >= 2, got 1" in capsys.readouterr().err
     assert main(["calibrate", str(tmp_path), "--episodes", "4"]) == 0
     assert "coverage" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """Errors of the console program for wrong input: one sentence, status 2, no traceback."""
 
 import json
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -27,7 +28,6 @@ class Broken(PointEnv):
 
 
 def make_broken() -> gym.Env:
-    """For `--task`."""
     return gym.wrappers.TimeLimit(Broken(), 20)
 
 
@@ -36,11 +36,21 @@ def run(tmp_path: Path) -> Path:
     return TDM(NAME, SMALL).learn(60).save(tmp_path / "run")
 
 
+def test_task_module_is_found_in_the_current_directory(tmp_path, capsys, monkeypatch):
+    (tmp_path / "task_of_mine.py").write_text("make = None\n")
+    monkeypatch.setattr("sys.path", [entry for entry in sys.path if entry])
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--task", "task_of_mine:absent", "--out", "run"]) == 2
+    assert "module 'task_of_mine' has no attribute 'absent'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--task", "sawyer_rech"], "task must be one of .*got 'sawyer_rech' (did you mean sawyer_reach"),
-        (["--task", "gym:CartPole-v1"], "must have a dict observation"),
+        (["--task", "gym:CartPole-v1"], "must have a dict observation.*: a TDM needs a goal-conditioned environment"),
+        (["--task", "FetchReach-v4"], "got 'FetchReach-v4' (did you mean gym:FetchReach-v4?)"),
+        (["--task", NAME, "--device", "cuda:99"], 'device "cuda:99" cannot be used: PyTorch'),
         (["--task", "gym:NoSuch-v7"], "cannot be made"),
         (["--task", "no_such_module:factory"], "cannot be made"),
         (
@@ -98,6 +108,12 @@ def test_checkpoint_of_another_schema_is_rejected_by_every_verb(verb, run, capsy
 def test_folder_without_a_run_is_rejected_by_every_verb(verb, tmp_path, capsys):
     assert main([verb, str(tmp_path)]) == 2
     assert f"in {tmp_path}; give" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "calibrate"])
+def test_folder_that_does_not_exist_is_rejected_with_its_name(verb, tmp_path, capsys):
+    assert main([verb, str(tmp_path / "absent")]) == 2
+    assert f"the folder {tmp_path / 'absent'} does not exist; give a directory" in capsys.readouterr().err
 
 
 def test_calibrate_command_before_anything_was_learned_names_the_remedy(tmp_path, capsys):

@@ -23,11 +23,7 @@ from tdm_ros.data.recording import Channel, Message, Recording  # noqa: E402
 from tdm_ros.data.sources import read_mcap  # noqa: E402
 from tdm_ros.data.table import VECTORS, to_table  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.convert import (  # noqa: E402
-    definition,
-    floats,
-    to_transition,
-)
+from tdm_ros.nodes.convert import definition, floats, to_transition  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
@@ -39,15 +35,8 @@ def serialised_by_rclpy(folder: Path) -> Recording:
     made = recording()
     write_log(folder / "plain", made)
     transitions = iter(read_transitions(folder / "plain", TASK.fingerprint))
-    channels = tuple(
-        Channel(
-            c.topic,
-            c.type_name,
-            definition(c.type_name).encode(),
-            metadata=(("offered_qos_profiles", qos.offered(qos.TRANSITION)),),
-        )
-        for c in made.channels
-    )
+    offered = qos.offered(qos.TRANSITION)
+    channels = tuple(Channel.of_ros(c.topic, c.type_name, definition(c.type_name), offered) for c in made.channels)
     found = []
     for message in made.messages:
         kind = made.channels[message.channel].type_name

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from recording_for_tests import PARTS, STEPS, Part, changed, discarding, messages, recording, truncate, write_log
+from recording_for_tests import PARTS, STEPS, Part, changed, messages, older_recording, recording, truncate, write_log
 
 from tdm_ros import TDM
 from tdm_ros.cli import main
@@ -17,9 +20,11 @@ from tdm_ros.data.bag import write_bag
 from tdm_ros.data.edit import Selection, merge, trim
 from tdm_ros.data.export import export
 from tdm_ros.data.log import read_transitions
+from tdm_ros.data.pairing import chains
 from tdm_ros.data.recording import DataError, Recording
+from tdm_ros.data.sources import read
 from tdm_ros.data.summary import check, summarise
-from tdm_ros.data.table import to_table
+from tdm_ros.data.table import commanded_pieces, episodes, to_table
 from tdm_ros.live.learner import OnlineLearner
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.config import TdmConfig
@@ -51,21 +56,6 @@ def test_experience_is_what_the_live_trainer_makes_of_the_same_log(tmp_path: Pat
     for name in ("observation", "action", "desired", "next_achieved", "human"):  # the live one still waits for its last
         np.testing.assert_array_equal(seen[name][: len(kept[name])], kept[name])
     assert [last for _, last, _ in found.steps].count(True) == 5
-
-
-def test_experience_leaves_out_what_the_operator_discarded(tmp_path: Path) -> None:
-    content = messages(PARTS[:2])
-    cycles = [one["cycle"] for _, one in content if "action" in one]
-    first, last = cycles[2], cycles[6]
-    topic, announced = next(one for one in reversed(content) if "state" in one[1])
-    discards = (topic, {**announced, **discarding(first, last)})
-    path = log(tmp_path / "run", recording([*content, discards]))
-    found = read_experience([path], TASK)
-    everything = read_experience([log(tmp_path / "all", recording(content))], TASK)
-    assert found.discarded == 4 and len(found.steps) == len(everything.steps) - 4
-    assert next(i for i, (_, end, _) in enumerate(found.steps) if end) == 1, "no piece goes across the hole"
-    kept = [step.observation.tobytes() for step, _, _ in found.steps]
-    assert kept == [step.observation.tobytes() for step, _, _ in [*everything.steps[:2], *everything.steps[6:]]]
 
 
 def test_experience_takes_each_transition_once(tmp_path: Path) -> None:
@@ -159,7 +149,7 @@ def test_learn_from_warns_of_damage_and_rejects_too_few_transitions(tmp_path: Pa
     ):
         warnings.simplefilter("ignore")
         TDM("sawyer_reach").learn_from(tmp_path / "run")
-    with pytest.raises(ValueError, match=r"must be >= 0, got -1"):
+    with pytest.raises(ValueError, match=r"updates must be a whole number >= 0, got -1"):
         TDM("sawyer_reach", SMALL).learn_from(log(tmp_path / "good"), updates=-1)
 
 
@@ -216,3 +206,99 @@ def test_train_rejects_with_a_sentence(
     err = capsys.readouterr().err
     assert err.startswith("tdm_ros train: ") and sentence in err
     assert not (tmp_path / "out").exists()
+
+
+# Several arms, or several versions, in one recording: each trajectory has the steps of one
+
+
+PIECES = 5
+
+
+def arm(number: int, older: bool = False) -> Recording:
+    """What one arm recorded; the cycles, episodes and times of all are the same."""
+    content = messages(PARTS, seed=number)
+    named = [
+        (topic, one | {"run": f"run {number}", "arm": f"arm{number}"} if "action" in one else one)
+        for topic, one in content
+    ]
+    return older_recording(named) if older else recording(named)
+
+
+def in_turns(one: Recording, other: Recording) -> Recording:
+    """One message of each in turn, in one recording with the same topics."""
+    return merge([one, other], "both")[0]
+
+
+def on_topics(one: Recording, other: Recording) -> Recording:
+    """As `ros2 bag record` has two arms: each under its namespace."""
+    channels = tuple(
+        replace(c, topic=f"/arm{number}{c.topic}") for number, made in enumerate((one, other)) for c in made.channels
+    )
+    moved = [m._replace(channel=m.channel + len(one.channels)) for m in other.messages]
+    pairs = zip_longest(one.messages, moved)
+    return Recording("both", channels, [m for pair in pairs for m in pair if m is not None])
+
+
+def jumps(states: Sequence[Any], following: Sequence[Any]) -> int:
+    return sum((a != b).any() for a, b in zip(states, following, strict=True))
+
+
+JOINED = {"merged": in_turns, "two topics": on_topics}
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["with runs", "without runs"])
+@pytest.mark.parametrize("joined", JOINED.values(), ids=JOINED.keys())
+def test_two_arms_are_learned_from_as_each_alone(tmp_path: Path, joined: Any, older: bool) -> None:
+    alone = [arm(number, older) for number in (1, 2)]
+    write_bag(tmp_path / "both", joined(*alone))
+    found = read_experience([tmp_path / "both"], TASK)
+    assert len(found.steps) == 2 * COMMANDED and found.repeated == 0 and found.problems == []
+    inside = [i for i, (_, last, _) in enumerate(found.steps) if not last]
+    after = [found.steps[i + 1][0].observation for i in inside]
+    assert jumps([found.steps[i][0].next_observation for i in inside], after) == 0
+    assert sum(last for _, last, _ in found.steps) == 2 * PIECES
+    expected = set()
+    for number, made in enumerate(alone):
+        write_bag(tmp_path / str(number), made)
+        expected |= {s.observation.tobytes() for s, _, _ in read_experience([tmp_path / str(number)], TASK).steps}
+    assert {s.observation.tobytes() for s, _, _ in found.steps} == expected
+
+
+@pytest.mark.parametrize("older", [False, True], ids=["with runs", "without runs"])
+@pytest.mark.parametrize("joined", JOINED.values(), ids=JOINED.keys())
+def test_two_arms_are_exported_and_counted_as_each_alone(tmp_path: Path, joined: Any, older: bool) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    both = joined(arm(1, older), arm(2, older))
+    write_bag(tmp_path / "both", both)
+    back = read(tmp_path / "both")
+    table = to_table(back)
+    assert len(commanded_pieces(table)) == 2 * PIECES and len(episodes(table)) == 2 * 4
+    assert check(back, table) == []
+    found = summarise(back, table)
+    assert (found.pieces, found.episodes["count"], found.gaps) == (2 * PIECES, 2 * 4, 0)
+    assert export(back, "lerobot", tmp_path / "lerobot").transitions == 2 * COMMANDED
+    rows = parquet.read_table(tmp_path / "lerobot/data/chunk-000/file-000.parquet").to_pydict()
+    episode, state, after = (np.array(rows[name]) for name in ("episode_index", "observation.state", "next.state"))
+    assert episode.tolist() == sorted(episode) and episode[-1] == 2 * PIECES - 1
+    same = np.flatnonzero(np.diff(episode) == 0)
+    assert jumps(after[same], state[same + 1]) == 0
+
+
+def test_recording_of_two_versions_is_counted_whole(tmp_path: Path) -> None:
+    both = in_turns(arm(1, older=True), arm(2))
+    write_bag(tmp_path / "both", both)
+    back = read(tmp_path / "both")
+    found = summarise(back, to_table(back))
+    assert (found.damaged, found.pieces) == (0, 2 * PIECES)
+
+
+def test_chains_follow_whatever_the_order() -> None:
+    rng = np.random.default_rng(0)
+    items = [(arm, cycle) for arm in "abc" for cycle in (1, 2, 3, 4, 6, 7)]
+    order = rng.permutation(len(items))
+    mixed = [items[i] for i in order]
+    found = chains(mixed, [(arm, cycle + 1) for arm, cycle in mixed])
+    assert sorted([mixed[i] for i in chain] for chain in found) == sorted(
+        [[(arm, c) for c in part] for arm in "abc" for part in ((1, 2, 3, 4), (6, 7))]
+    )
+    assert chains([], []) == [] and chains([1, 1], [2, 2]) == [[0], [1]]

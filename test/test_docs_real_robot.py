@@ -42,11 +42,12 @@ def says_of_the_robot() -> Iterable[str]:
         yield sdk.robot_problem(well | {flag: value}, 0.0)
     yield sdk.robot_problem(well | {"homed": False}, 0.0)
     yield sdk.robot_problem(well, 0.5)
-    arrivals = sdk.Arrivals(0.3)
+    received = sdk.Received()
+    received._joints = sdk.Joints(0.0, (), (), ())
     for name in sdk.WATCHED:
         if name != "collision state":
-            arrivals.note(name)
-    yield arrivals.missing()
+            received._note(name)
+    yield received._never_received()
     for stopped, pressed, error in ((True, 1, False), (False, 0, True), (False, 0, False)):
         yield sdk.reset_problem(SimpleNamespace(stopped=stopped, estop_button=pressed, error=error))
     yield sdk.ERROR_PERSISTS
@@ -54,14 +55,14 @@ def says_of_the_robot() -> Iterable[str]:
 
 
 def says_of_commands() -> Iterable[str]:
-    caps = Caps((0.5,) * 7, (5.0,) * 7, (-3.0,) * 7, (3.0,) * 7)
+    caps = Caps((0.5,) * 7, (5.0,) * 7)
     watchdog = CommandWatchdog(caps)
     watchdog.state_sent(1, 0.0)
     yield "the worker rejected a command: " + watchdog.offer(Command(1, 1, "velocity", (1.0,) * 7), 0.0, "")
     watchdog.step(0.0, "the robot is stopped", True)
     yield watchdog.offer(Command(2, 1, "velocity", (0.1,) * 7), 0.0, "")
-    yield caps.overspeed("torque", (0.0,) * 7, (0.9,) * 7)
-    yield replace(caps, hand_speed_m_s=0.25).overspeed("position", (0.0,) * 7, (0.4,) * 7)
+    yield caps.overspeed((0.0,) * 7, (0.9,) * 7)
+    yield replace(caps, hand_speed_m_s=0.25).overspeed((0.0,) * 7, (0.4,) * 7)
 
 
 @pytest.mark.parametrize("text", [*says_of_the_robot(), *says_of_commands()])

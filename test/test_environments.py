@@ -48,7 +48,6 @@ class Asserting(PointEnv):
         self.acted: list[NDArray[Any]] = []
 
     def step(self, action: NDArray[Any]) -> Any:
-        """Move by the first number."""
         assert self.action_space.contains(action), f"{action!r} is not in {self.action_space}"
         self.acted.append(action)
         return super().step(0.1 * np.sign(action[:1].astype(float)))
@@ -60,12 +59,10 @@ class Truncating(PointEnv):
     _step = 0
 
     def reset(self, **keywords: Any) -> Any:
-        """Start."""
         self._step = 0
         return super().reset(**keywords)
 
     def step(self, action: NDArray[np.float32]) -> Any:
-        """Move."""
         self._step += 1
         seen, reward, _, _, info = super().step(action)
         return seen, reward, False, self._step >= 12, info
@@ -75,7 +72,6 @@ class Unseeded(PointEnv):
     """Ignores the seed of its resets."""
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        """Start anywhere."""
         return super().reset(seed=None, options=options)
 
 
@@ -85,7 +81,6 @@ class OwnUnits(PointEnv):
     executed: Any = None
 
     def step(self, action: NDArray[np.float32]) -> Any:
-        """Move."""
         seen, reward, terminated, truncated, _ = super().step(action / 2)
         executed = action / 2 if self.executed is None else self.executed
         return seen, reward, terminated, truncated, {"executed_action": executed}
@@ -104,6 +99,17 @@ class PickyRenderMode(PointEnv):
             raise ValueError(f"render mode {render_mode} is unknown")
 
 
+class Connecting(PointEnv):
+    """Counts how often it is made."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        Connecting.made += 1
+
+
+gym.register("tdm_ros_test/Connecting-v0", Connecting, max_episode_steps=20)
 gym.register("tdm_ros_test/NoRenderMode-v0", NoRenderMode, max_episode_steps=20)
 gym.register("tdm_ros_test/PickyRenderMode-v0", PickyRenderMode, max_episode_steps=20)
 
@@ -144,9 +150,10 @@ def test_env_with_any_box_is_learned_in_and_never_left(name: str) -> None:
     stored = agent.learner.store.column("action", np.arange(120))
     assert np.isfinite(stored).all() and np.abs(stored).max() <= 1
     seen = env.reset(seed=3)[0]
-    chosen = agent.predict(seen)
+    chosen, _ = agent.predict(seen)
     assert env.action_space.contains(chosen)
-    assert agent.predict({key: np.stack([value] * 3) for key, value in seen.items()}).shape == (3, 2)
+    assert agent.predict({key: np.stack([value] * 3) for key, value in seen.items()})[0].shape == (3, 2)
+    assert env.action_space.contains(agent.planner().act(seen))
 
 
 @given(st.data())
@@ -228,7 +235,7 @@ def test_run_whose_description_differs_in_the_last_bit_is_loaded(tmp_path: Any) 
 
 def test_run_trained_by_name_is_loaded_with_an_object_of_the_same_task(tmp_path: Any) -> None:
     TDM("tasks_for_tests:make_point", SMALL).learn(80).save(tmp_path)
-    assert TDM.load(tmp_path, make_point()).predict(make_point().reset(seed=0)[0]).shape == (1,)
+    assert TDM.load(tmp_path, make_point()).predict(make_point().reset(seed=0)[0])[0].shape == (1,)
 
 
 def test_run_of_one_registered_environment_is_rejected_with_another(tmp_path: Any) -> None:
@@ -244,7 +251,6 @@ class Evaluating(Callback):
         self.results: list[Evaluation] = []
 
     def on_step(self, agent: TDM) -> None:
-        """Evaluate once."""
         if agent.steps == 70:
             self.results.append(agent.evaluate(2))
 
@@ -258,18 +264,56 @@ def test_evaluate_in_a_callback_leaves_learning_as_it_is() -> None:
     assert given.learner.actor_bytes() == TDM(make_point(), SMALL).learn(120).learner.actor_bytes()
 
 
-def test_evaluate_in_a_callback_without_a_second_environment_is_rejected() -> None:
-    agent = TDM(make_point(), SMALL)
-    with pytest.raises(ValueError, match="give TDM a test_env"):
-        agent.learn(120, [Evaluating()])
-    assert len(agent.learn(20).evaluate(2).final_distance) == 2
+class Counting(PointEnv):
+    """Counts its resets, and knows whether it may be copied."""
+
+    resets = 0
+    copied = True
+
+    def reset(self, **keywords: Any) -> Any:
+        self.resets += 1
+        return super().reset(**keywords)
+
+    def __deepcopy__(self, memo: Any) -> Counting:
+        if not self.copied:
+            raise TypeError("cannot pickle a serial port")
+        return Counting()
+
+
+def test_evaluation_does_not_touch_the_environment_of_the_training() -> None:
+    env = Counting()
+    agent = TDM(limited(env), SMALL)
+    agent.learn(120, [Evaluating()])
+    before = env.resets
+    assert len(agent.evaluate(3).final_distance) == 3
+    assert env.resets == before == len(range(0, 120, 20)) + (before - 6), "the description alone resets it besides"
+    assert agent.learner.actor_bytes() == TDM(limited(Counting()), SMALL).learn(120).learner.actor_bytes()
+
+
+def test_registered_environment_is_copied_and_not_made_a_second_time() -> None:
+    """A constructor may connect to a robot; and a copy has what was changed after it."""
+    env = gym.make("tdm_ros_test/Connecting-v0")
+    agent = TDM(env, SMALL).learn(70)
+    before, made = env.unwrapped.np_random.bit_generator.state, Connecting.made
+    agent.evaluate(2)
+    assert env.unwrapped.np_random.bit_generator.state == before
+    assert Connecting.made == made
+
+
+def test_evaluation_in_an_environment_that_can_not_be_copied_names_the_remedy() -> None:
+    env = Counting()
+    env.copied = False
+    agent = TDM(limited(env), SMALL).learn(70)
+    with pytest.raises(ValueError, match=r"cannot pickle a serial port.*: give TDM a test_env"):
+        agent.evaluate(2)
+    same = TDM(limited(env), SMALL, test_env=limited(env)).learn(70)
+    assert len(same.evaluate(2).final_distance) == 2
 
 
 class Learning(Callback):
     """Starts to learn again."""
 
     def on_step(self, agent: TDM) -> None:
-        """Learn."""
         agent.learn(1)
 
 
@@ -295,8 +339,87 @@ def test_threads_of_the_process_stay_as_they_were() -> None:
         (gym.vector.SyncVectorEnv([make_point] * 3), "a vector of 3 environments: give one of them"),
         (None, "got None: give a name"),
         (7, "got 7: give a name"),
+        (make_point, "got the function make_point: call it, and give what it returns"),
     ],
 )
 def test_what_is_no_environment_is_rejected_with_the_remedy(env: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TDM(env, SMALL)
+
+
+class OldStep(PointEnv):
+    """Returns four values from a step."""
+
+    def step(self, action: NDArray[np.float32]) -> Any:
+        seen, reward, terminated, _, info = super().step(action)
+        return seen, reward, terminated, info
+
+
+class NoInfo(PointEnv):
+    """Returns the observation alone from a reset."""
+
+    def reset(self, **keywords: Any) -> Any:
+        return super().reset(**keywords)[0]
+
+
+class NoSeed(PointEnv):
+    """Takes no seed."""
+
+    def reset(self) -> Any:
+        return super().reset()
+
+
+class Returning(PointEnv):
+    """Returns something else than its observation space declares."""
+
+    def __init__(self, change: Any) -> None:
+        super().__init__()
+        self._change = change
+
+    def _see(self) -> Any:
+        return self._change(super()._see())
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (OldStep(), r"OldStep must return five values from step, .*expected 5, got 4\)\): return observation, reward"),
+        (NoInfo(), "NoInfo must return observation and info from reset, .*got a dict: return observation, {}"),
+        (
+            NoSeed(),
+            r"NoSeed must have a reset with seed .*'seed': write def reset\(self, \*, seed=None, options=None\)",
+        ),
+        (
+            Returning(lambda seen: {key: seen[key] for key in ("observation", "desired_goal")}),
+            "Returning must return an observation with .*, got a dict without achieved_goal: return what its obs",
+        ),
+        (Returning(lambda seen: np.zeros(2)), "Returning must return an observation with .*, got a ndarray without"),
+        (
+            Returning(lambda seen: seen | {"achieved_goal": np.zeros(3)}),
+            r"must return achieved_goal as numbers of shape \(1,\), got float64 of shape \(3,\): return what its obs",
+        ),
+        (
+            Returning(lambda seen: seen | {"observation": np.array(["a", "b"])}),
+            r"must return observation as numbers of shape \(2,\), got <U1 of shape \(2,\)",
+        ),
+    ],
+)
+def test_env_that_does_not_keep_to_the_interface_is_rejected_in_one_sentence(env: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TDM((limited(env), POINT), SMALL).learn(30)
+    if not isinstance(env, OldStep):  # its step is the first one to fail
+        with pytest.raises(ValueError, match=message):
+            TDM(limited(env), SMALL)
+
+
+class Unpacking(PointEnv):
+    """Has an error of its own in a step."""
+
+    def step(self, action: NDArray[np.float32]) -> Any:
+        one, two = action
+        return super().step(one + two)
+
+
+def test_error_of_an_environment_itself_is_not_hidden() -> None:
+    with pytest.raises(ValueError, match=r"^not enough values to unpack"):
+        TDM((limited(Unpacking()), POINT), SMALL).learn(30)

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("rclpy")
 
 from hosts_for_tests import IP, hosts  # noqa: F401
-from ros_bench import ROOT, Bench, bench
+from ros_bench import ROOT, Bench
 from tdm_ros.msg import Transition
 from test_live_learning import transition
 
@@ -30,7 +30,6 @@ NODES = ("arm", "policy", "planner", "collector", "supervisor")
 
 
 def start_arm(made: Bench, arm: str, seed: int) -> None:
-    """Start the nodes of one arm, as the table of the fleet says."""
     folder = made.folder / arm
     extra: dict[str, dict[str, object]] = {
         "policy": {"seed": seed},
@@ -43,11 +42,10 @@ def start_arm(made: Bench, arm: str, seed: int) -> None:
 
 
 def start_trainer(made: Bench) -> None:
-    made.start("trainer", run_dir=made.folder, fleet=True, arms=2, duration_min=".inf")
+    made.start("trainer", fleet=True, arms=2, duration_min=".inf")
 
 
 def taken(made: Bench, arm: str) -> int:
-    """Transitions of an arm that the trainer has taken in."""
     return int(made.values("trainer").get(f"transitions of {arm}", 0))
 
 
@@ -62,48 +60,48 @@ def recorded(folder: Path) -> int:
 
 @pytest.mark.ros
 @pytest.mark.timeout(240)
-def test_fleet_arm_joins_late_another_is_killed_and_nothing_that_was_recorded_is_lost(tmp_path: Path) -> None:
-    with bench(tmp_path) as made:
-        start_trainer(made)
-        start_arm(made, "arm1", 0)
-        made.until(lambda: taken(made, "arm1") > 100, 60)
-        assert count(made, "arms") == 1
-        start_arm(made, "arm2", 1)
-        made.until(lambda: taken(made, "arm2") > 100, 60)
-        assert count(made, "arms") == 2
-        made.until(lambda: all(int(made.values(f"arm{n}/policy").get("weights_version", 0)) for n in (1, 2)), 60)
+def test_fleet_arm_joins_late_another_is_killed_and_nothing_that_was_recorded_is_lost(
+    made: Bench, tmp_path: Path
+) -> None:
+    start_trainer(made)
+    start_arm(made, "arm1", 0)
+    made.until(lambda: taken(made, "arm1") > 100, 60)
+    assert count(made, "arms") == 1
+    start_arm(made, "arm2", 1)
+    made.until(lambda: taken(made, "arm2") > 100, 60)
+    assert count(made, "arms") == 2
+    made.until(lambda: all(int(made.values(f"arm{n}/policy").get("weights_version", 0)) for n in (1, 2)), 60)
 
-        for name in NODES:  # all of it, at once
-            made.processes[f"arm1/{name}"].kill()
-        made.until(lambda: count(made, "arms") == 1, 15)
-        updates, version = count(made, "updates"), int(made.values("arm2/policy")["weights_version"])
-        before = taken(made, "arm2")
-        made.until(lambda: count(made, "updates") > updates + 50 and taken(made, "arm2") > before + 40, 30)
-        made.until(lambda: int(made.values("arm2/policy")["weights_version"]) > version, 15)
-        assert made.processes["trainer"].poll() is None
-        left = recorded(tmp_path / "arm1")
-        assert left - 1 <= taken(made, "arm1") <= left, "the last waits for a successor that never comes"
+    for name in NODES:  # all of it, at once
+        made.processes[f"arm1/{name}"].kill()
+    made.until(lambda: count(made, "arms") == 1, 15)
+    updates, version = count(made, "updates"), int(made.values("arm2/policy")["weights_version"])
+    before = taken(made, "arm2")
+    made.until(lambda: count(made, "updates") > updates + 50 and taken(made, "arm2") > before + 40, 30)
+    made.until(lambda: int(made.values("arm2/policy")["weights_version"]) > version, 15)
+    assert made.processes["trainer"].poll() is None
+    left = recorded(tmp_path / "arm1")
+    assert left - 1 <= taken(made, "arm1") <= left, "the last waits for a successor that never comes"
 
-        made.stop("trainer", signal.SIGKILL)  # and comes back: both logs are there, that of the dead arm, too
-        made.diagnostics.pop("trainer")
-        start_trainer(made)
-        made.until(lambda: taken(made, "arm1") > 0 and taken(made, "arm2") > before + 40, 40)
-        assert left - 1 <= taken(made, "arm1") <= left
-        arms = set(made.values("trainer")) & {"transitions of arm1", "transitions of arm2"}
-        assert len(arms) == 2 and count(made, "transitions") >= taken(made, "arm1")
+    made.stop("trainer", signal.SIGKILL)  # and comes back: both logs are there, that of the dead arm, too
+    made.diagnostics.pop("trainer")
+    start_trainer(made)
+    made.until(lambda: taken(made, "arm1") > 0 and taken(made, "arm2") > before + 40, 40)
+    assert left - 1 <= taken(made, "arm1") <= left
+    arms = set(made.values("trainer")) & {"transitions of arm1", "transitions of arm2"}
+    assert len(arms) == 2 and count(made, "transitions") >= taken(made, "arm1")
 
 
 @pytest.mark.ros
 @pytest.mark.timeout(120)
-def test_fleet_trainer_that_is_behind_reads_all_its_mail_before_it_learns_on(tmp_path: Path) -> None:
-    with bench(tmp_path) as made:
-        start_trainer(made)
-        mail = made.node.create_publisher(Transition, "arm1/transition", qos.TRANSITION)
-        made.until(lambda: mail.get_subscription_count() > 0 and "transitions" in made.values("trainer"), 60)
-        for cycle in range(1, 801):
-            mail.publish(to_transition(transition(cycle), TASK))
-        made.until(lambda: taken(made, "arm1") == 799, 60)
-        assert count(made, "updates") < 600, "one message each 20 ms of learning would be some thousand updates"
+def test_fleet_trainer_that_is_behind_reads_all_its_mail_before_it_learns_on(made: Bench) -> None:
+    start_trainer(made)
+    mail = made.node.create_publisher(Transition, "arm1/transition", qos.TRANSITION)
+    made.until(lambda: mail.get_subscription_count() > 0 and "transitions" in made.values("trainer"), 60)
+    for cycle in range(1, 801):
+        mail.publish(to_transition(transition(cycle), TASK))
+    made.until(lambda: taken(made, "arm1") == 799, 60)
+    assert count(made, "updates") < 600, "one message each 20 ms of learning would be some thousand updates"
 
 
 def up(host: str, folder: Path, *arguments: str) -> subprocess.Popen[bytes]:

@@ -189,6 +189,9 @@ def test_experience_discards_cycles_of_their_run_alone(tmp_path: Path) -> None:
     write_log(tmp_path / "run" / LOG_FOLDER, recording([*content, *other, said]))
     found = read_experience([tmp_path / "run"], TASK)
     assert found.discarded == 4 and len(found.steps) == 4 * STEPS - 4
+    assert next(i for i, (_, end, _) in enumerate(found.steps) if end) == 1, "no piece goes across the hole"
+    kept = [one["observation"] for _, one in content if one.get("cycle", cycles[2]) not in cycles[2:6]]
+    np.testing.assert_array_equal([step.observation for step, _, _ in found.steps[: len(kept)]], np.float32(kept))
 
 
 def test_trim_by_time_counts_time_that_passed_where_the_clock_was_set_back() -> None:

@@ -17,20 +17,20 @@ from hypothesis import strategies as st
 from intera_fake_worker import state
 
 from tdm_ros.drivers.intera import wire
-from tdm_ros.drivers.intera.worker import HAND_SPEED_M_S, LOWER_RAD, UPPER_RAD, VELOCITY_RAD_S, VELOCITY_SCALE
+from tdm_ros.drivers.intera.worker import HAND_SPEED_M_S, VELOCITY_RAD_S, VELOCITY_SCALE
 from tdm_ros.robots.limits import REAL_LIMITS
-from tdm_ros.robots.sawyer import Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
+from tdm_ros.robots.sawyer import QD_MAX_RAD_S
 
 FOLDER = Path(wire.__file__).parent
 WORKER_FILES = ("wire", "command_watchdog", "sdk", "devices", "output", "listener", "worker")
 COMMAND = wire.Command(1, 2, "velocity", (0.1,) * 7)
 MESSAGES = [
-    wire.Hello(1, "genuine", "5.3.0", "5.5.2", tuple(f"right_j{i}" for i in range(7)), ("cuff: no config",)),
-    wire.Failure("no ROS master", 4),
+    wire.Hello(1, "genuine", "5.3.0", "5.5.2", ("cuff: no config",)),
+    wire.Failure("no ROS master"),
     replace(state(7), buttons={"right_button_ok": 2}),
     COMMAND,
-    wire.Request(3, "gripper", 0.02),
-    wire.Answer(3, False, "no gripper"),
+    wire.Request(3, "step", 0.02),
+    wire.Answer(3, "a reason"),
     wire.Alive(),
     wire.Challenge("a" * 64),
     wire.Proof("b" * 64, "c" * 64),
@@ -90,32 +90,32 @@ def test_a_number_that_is_not_finite_is_not_taken(text):
         ({"seq": 1.5}, "Command.seq must be a whole number"),
         ({"seq": None}, "Command.seq must be a whole number"),
         ({"mode": 3}, "Command.mode must be str"),
-        ({"extra": 1}, r"unknown fields \['extra'\]"),
+        ({"extra": 1}, "Command: .* unexpected keyword argument 'extra'"),
         ({"type": "order"}, "a message's type must be one of hello, failure, state"),
         ({"type": ["command"]}, "a message's type must be one of"),
     ],
 )
-def test_a_message_of_another_shape_is_refused(change, says):
+def test_a_message_of_another_shape_is_rejected(change, says):
     with pytest.raises(wire.WireError, match=says):
         wire.decode(json.dumps({"type": "command", **vars(COMMAND), **change}).encode())
 
 
 def test_a_missing_field_is_named():
-    with pytest.raises(wire.WireError, match=r"missing fields \['done', 'number'\]"):
+    with pytest.raises(wire.WireError, match=r"Answer: .* missing .* 'number'"):
         wire.decode(b'{"type": "answer"}')
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"null", b"{", b"\xff", b"[" * 10000])
-def test_a_frame_without_an_object_is_refused(body):
+def test_a_frame_without_an_object_is_rejected(body):
     with pytest.raises(wire.WireError):
         wire.decode(body)
 
 
-def test_a_frame_that_is_too_long_is_refused_before_it_has_come():
+def test_a_frame_that_is_too_long_is_rejected_before_it_has_come():
     with pytest.raises(wire.WireError, match="a frame may have 16384 bytes, got 1195725856"):
         list(wire.Frames().feed(b"GET / HTTP/1.1"))
     with pytest.raises(wire.WireError, match="shorten its texts"):
-        wire.encode(wire.Failure("x" * 20000, 1))
+        wire.encode(wire.Failure("x" * 20000))
 
 
 def test_an_end_within_a_frame_is_told():
@@ -129,21 +129,19 @@ def test_sender_never_waits_for_one_who_does_not_read_and_loses_no_frame():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         sender = wire.Sender(ours)
-        sent = [n for n in range(20000) if sender.send(wire.Answer(n, True))]
+        sent = [n for n in range(20000) if sender.send(wire.Answer(n))]
         assert 100 < len(sent) < 20000
-        assert not sender.send(wire.Answer(-1, True), droppable=True)
+        assert not sender.send(wire.Answer(-1), droppable=True)
         theirs.settimeout(0.2)
         frames, seen = wire.Frames(), []
         while len(seen) < len(sent):
             seen += [message.number for message in frames.feed(theirs.recv(1 << 20))]
-            sender.send(wire.Answer(-1, True), droppable=True)
+            sender.send(wire.Answer(-1), droppable=True)
         assert [number for number in seen if number >= 0] == sent
 
 
 def test_limits_of_the_worker_are_those_of_the_robot():
     np.testing.assert_allclose(VELOCITY_RAD_S, QD_MAX_RAD_S)
-    np.testing.assert_allclose(LOWER_RAD, Q_LOWER_RAD)
-    np.testing.assert_allclose(UPPER_RAD, Q_UPPER_RAD)
     assert REAL_LIMITS.velocity_scale == VELOCITY_SCALE
     assert REAL_LIMITS.hand_speed_m_s < HAND_SPEED_M_S <= 1.25 * REAL_LIMITS.hand_speed_m_s
 

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.any_speed, pytest.mark.timeout(180)]
 
-from ros_bench import ROOT, Bench, bench  # noqa: E402
+from ros_bench import ROOT, Bench  # noqa: E402
 
 from tdm_ros.nodes.parameters import NODES  # noqa: E402
 
@@ -65,26 +65,23 @@ def living(made: Bench, name: str) -> dict[tuple[str, str], str]:
     return found
 
 
-def test_every_topic_service_and_action_of_the_nodes_is_documented(tmp_path: Path) -> None:
+def test_every_topic_service_and_action_of_the_nodes_is_documented(made: Bench, tmp_path: Path) -> None:
     names = [name for name in NODES if name != "teleop_keyboard"]
-    with bench(tmp_path) as made:
+    for name in names:
+        folder = {"run_dir": tmp_path} if hasattr(NODES[name](), "run_dir") else {}
+        made.start(name, **folder, **MORE.get(name, {}))
+    made.until(lambda: all((name, made.namespace) in made.node.get_node_names_and_namespaces() for name in names), 60)
+    problems = {}
+
+    def agree() -> bool:
         for name in names:
-            folder = {"run_dir": tmp_path} if hasattr(NODES[name](), "run_dir") else {}
-            made.start(name, **folder, **MORE.get(name, {}))
-        made.until(
-            lambda: all((name, made.namespace) in made.node.get_node_names_and_namespaces() for name in names), 60
-        )
-        problems = {}
+            wanted, found = documented(name), living(made, name)
+            both = {key: (wanted.get(key), found.get(key)) for key in wanted.keys() | found.keys()}
+            problems[name] = {key: kinds for key, kinds in both.items() if kinds[0] != kinds[1]}
+        return not any(problems.values())
 
-        def agree() -> bool:
-            for name in names:
-                wanted, found = documented(name), living(made, name)
-                both = {key: (wanted.get(key), found.get(key)) for key in wanted.keys() | found.keys()}
-                problems[name] = {key: kinds for key, kinds in both.items() if kinds[0] != kinds[1]}
-            return not any(problems.values())
-
-        made.until(agree, 30, must=False)
-        assert agree(), {name: found for name, found in problems.items() if found}
+    made.until(agree, 30, must=False)
+    assert agree(), {name: found for name, found in problems.items() if found}
 
 
 def test_every_parameter_of_the_nodes_is_documented() -> None:

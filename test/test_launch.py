@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -23,6 +22,7 @@ launch_ros = pytest.importorskip("launch_ros", reason="ROS's launch_ros is not i
 from ament_index_python.packages import get_packages_with_prefixes  # noqa: E402
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription  # noqa: E402
 from launch_ros.actions import Node  # noqa: E402
+from test_launching import launch_file  # noqa: E402
 
 from tdm_ros.bringup.environment import LOOPBACK, PEERS, PROFILES, RANGE  # noqa: E402
 from tdm_ros.bringup.table import SystemTable, load_table  # noqa: E402
@@ -34,10 +34,7 @@ INSTALLED = set(get_packages_with_prefixes())
 
 def described(name: str, **given: str) -> tuple[dict[str, DeclareLaunchArgument], list[Any]]:
     """Arguments, and the actions that a launch file comes to with what is given."""
-    spec = importlib.util.spec_from_file_location(name.replace(".", "_"), FOLDER / name)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = launch_file(name.removesuffix(".launch.py"))
     context = launch.LaunchContext()
     context.launch_configurations.update(given)
     arguments: dict[str, DeclareLaunchArgument] = {}
@@ -90,16 +87,13 @@ def test_launch_file_has_the_arguments_of_the_table(table: SystemTable) -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.launch.py")), ids=lambda path: path.name)
 def test_every_launch_file_has_the_common_arguments(path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("some_launch", path)
-    assert spec is not None and spec.loader is not None
-    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
-    entities = module.generate_launch_description().entities
+    entities = launch_file(path.name.removesuffix(".launch.py")).generate_launch_description().entities
     declared = {entity.name for entity in entities if isinstance(entity, DeclareLaunchArgument)}
     assert {"namespace", "use_sim_time", "log_level"} <= declared
 
 
 @pytest.mark.usefixtures("bare")
-def test_namespace_argument_is_below_that_of_the_parent_launch_file(tmp_path: Path) -> None:
+def test_namespace_argument_is_below_that_of_the_parent_launch_file() -> None:
     arguments = {"namespace": "left", "ros_namespace": "/lab", "use_sim_time": "true", "log_level": "warn"}
     _, actions = described("fleet.launch.py", arms="1", **arguments)
     assert {name.rpartition("/")[0] for name in names(actions)} == {"lab/left", "lab/left/arm1"}
@@ -208,44 +202,39 @@ def test_two_inclusions_record_apart_and_the_end_of_one_ends_nothing_else(tmp_pa
     assert all(counts["logged"] == counts["published"] for counts in transitions)
 
 
-@pytest.mark.parametrize("text", ["policy: [", "policy:\n  seed: 3\n"])
-def test_parameters_that_ros_can_not_read_start_nothing(tmp_path: Path, text: str) -> None:
-    (tmp_path / "own.yaml").write_text(text)
-    with pytest.raises(ValueError, match=r"own\.yaml, line \d"):
-        described("sawyer_reach.launch.py", params=str(tmp_path / "own.yaml"))
-    assert not (tmp_path / "runs").exists()
+GZ = {"ros_gz_sim", "ros_gz_bridge", "ros_gz_interfaces"}
+OPTIONAL = [
+    (
+        "gazebo",
+        {"scene": scene, "actuation": by, "headless": quiet, "lock_step": step},
+        GZ,
+        "sim:=gazebo",
+        {"gz_bridge"},
+    )
+    for scene, by in (("open", "velocity"), ("wall", "torque"), ("push", "velocity"))
+    for quiet in ("true", "false")
+    for step in ("true", "false")
+]
+JOY, JOY_NODES = {"joy", "teleop_twist_joy"}, {"joy_node", "teleop_twist_joy_node"}
+OPTIONAL += [
+    ("rviz", {}, {"rviz2"}, "rviz:=true", {"rviz"}),
+    ("teleop", {"device": "joy"}, JOY, "device:=joy", JOY_NODES),
+    ("teleop", {"device": "spacenav"}, {"spacenav"}, "device:=spacenav", {"spacenav_node"}),
+]
 
 
-@pytest.mark.parametrize("lock_step", ["true", "false"])
-@pytest.mark.parametrize("headless", ["true", "false"])
-@pytest.mark.parametrize(("scene", "actuation"), [("open", "velocity"), ("wall", "torque"), ("push", "velocity")])
-def test_gazebo_is_started_or_it_is_said_what_to_install(
-    scene: str, actuation: str, headless: str, lock_step: str
+@pytest.mark.parametrize(("file", "given", "packages", "argument", "started"), OPTIONAL)
+def test_optional_part_is_started_or_it_is_said_what_to_install(
+    file: str, given: dict[str, str], packages: set[str], argument: str, started: set[str]
 ) -> None:
-    given = {"scene": scene, "actuation": actuation, "headless": headless, "lock_step": lock_step}
-    if not {"ros_gz_sim", "ros_gz_bridge", "ros_gz_interfaces"} <= INSTALLED:
-        with pytest.raises(RuntimeError, match=r"sim:=gazebo needs .* apt install .* or take sim:=mujoco"):
-            described("gazebo.launch.py", **given)
+    if not packages <= INSTALLED:
+        instead = " or take sim:=mujoco" if file == "gazebo" else ""
+        with pytest.raises(RuntimeError, match=f"{argument} needs the ROS packages .*: apt install .*{instead}"):
+            described(f"{file}.launch.py", **given)
         return
-    _, actions = described("gazebo.launch.py", **given)
-    assert names(actions) == {"gz_bridge"} and included(actions) == {"gz_sim.launch.py"}
-
-
-def test_rviz_is_started_or_it_is_said_what_to_install() -> None:
-    if not {"rviz2"} <= INSTALLED:
-        with pytest.raises(RuntimeError, match="rviz:=true needs the ROS packages"):
-            described("rviz.launch.py")
-        return
-    assert "rviz" in names(described("rviz.launch.py")[1])
-
-
-@pytest.mark.parametrize("device", ["joy", "spacenav"])
-def test_teleop_is_started_or_it_is_said_what_to_install(device: str) -> None:
-    if not {"joy", "teleop_twist_joy", "spacenav"} <= INSTALLED:
-        with pytest.raises(RuntimeError, match=f"device:={device} needs the ROS packages"):
-            described("teleop.launch.py", device=device)
-        return
-    assert names(described("teleop.launch.py", device=device)[1])
+    _, actions = described(f"{file}.launch.py", **given)
+    assert names(actions) == started
+    assert included(actions) == ({"gz_sim.launch.py"} if file == "gazebo" else set())
 
 
 @pytest.fixture

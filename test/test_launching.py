@@ -2,7 +2,7 @@
 
 The stand-in executes actions as ROS's own launch does, as far as they are used here: in order, each inclusion by
 itself, groups with an environment of their own, a process with the environment of the moment in which it is executed,
-and ShutdownProcess and Shutdown with what they reach. `test_launch.py` has the same on the real one, if that is
+and ShutdownProcess with what it reaches. `test_launch.py` has the same on the real one, if that is
 installed.
 """
 
@@ -27,7 +27,7 @@ from tdm_ros.bringup.terminal import LIVE_EVERY, LiveLine
 
 CONFIG = Path(__file__).parent.parent / "config"
 ACTIONS = ("DeclareLaunchArgument", "EmitEvent", "GroupAction", "IncludeLaunchDescription", "LogInfo")
-ACTIONS += ("OpaqueFunction", "RegisterEventHandler", "SetEnvironmentVariable", "Shutdown")
+ACTIONS += ("OpaqueFunction", "RegisterEventHandler", "SetEnvironmentVariable")
 
 
 class Kept(SimpleNamespace):
@@ -43,8 +43,6 @@ class Kept(SimpleNamespace):
 
 
 class Node(Kept):
-    """A process."""
-
     running = False
     process_details: dict[str, Any] | None = None
 
@@ -101,16 +99,12 @@ class Launch:
         process.running = False
         before = {other for other in self.processes if other.running}
         made = process.on_exit(object(), object()) if process.on_exit else None
-        if type(made).__name__ == "Shutdown":
-            ended = before
-        else:
-            ended = {other for other in before if made is not None and made.event.process_matcher(other)}
+        ended = {other for other in before if made is not None and made.event.process_matcher(other)}
         for other in ended:
             other.running = False
         return {other.full_name for other in ended}
 
     def prints(self, process: Node, text: str) -> None:
-        """Let a process print something."""
         for handler in self.handlers:
             if handler.target_action(process):
                 handler.on_stdout(SimpleNamespace(action=process, text=text.encode()))
@@ -178,11 +172,19 @@ def test_namespace_time_and_log_level_are_those_of_every_node_and_of_what_they_s
     assert policy.remappings == [("policy_weights", "/lab/left/policy_weights")]
 
 
-def test_line_for_another_terminal_is_printed(launched: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_for_another_terminal_is_printed_and_the_environment_of_the_including_launch_file_stays(
+    launched: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROS_DOMAIN_ID", "42")
-    launched.include("sawyer_reach")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    before = dict(os.environ)
+    node = by_name(launched.include("sawyer_reach", run_dir="~/mine"))
+    assert dict(os.environ) == before
     line = f"export ROS_DOMAIN_ID=42 {RANGE}={os.environ.get(RANGE, 'LOCALHOST')}"
     assert launched.said[1].splitlines()[1] == line
+    assert node("collector").parameters[-1]["run_dir"] == str(tmp_path / "home" / "mine")
+    times = {name: float(node(name).sigterm_timeout) + float(node(name).sigkill_timeout) for name in ("arm", "trainer")}
+    assert times["arm"] < 3 and times["trainer"] == 30, "one that writes files has the time for it"
 
 
 def test_arm_ends_with_its_required_nodes_and_the_system_with_its_last_arm(launched: Launch) -> None:
@@ -212,7 +214,6 @@ def test_two_inclusions_in_one_launch_file_are_two_runs_and_end_by_themselves(la
 
 
 def launch_file(name: str) -> ModuleType:
-    """A launch file as a module."""
     spec = importlib.util.spec_from_file_location(f"{name}_launch", CONFIG.parent / "launch" / f"{name}.launch.py")
     assert spec is not None and spec.loader is not None
     spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
@@ -285,26 +286,6 @@ def test_run_folder_has_what_the_documentation_names(launched: Launch, tmp_path:
     assert str(latest.resolve()) in launched.said[0]
 
 
-def test_environment_of_the_including_launch_file_stays(launched: Launch) -> None:
-    before = dict(os.environ)
-    launched.include("sawyer_reach")
-    assert dict(os.environ) == before
-
-
-def test_run_dir_with_a_tilde_is_in_the_home_folder(
-    launched: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    nodes = launched.include("sawyer_reach", run_dir="~/mine")
-    assert by_name(nodes)("collector").parameters[-1]["run_dir"] == str(tmp_path / "home" / "mine")
-
-
-def test_nodes_that_write_files_have_the_time_for_it(launched: Launch) -> None:
-    node = by_name(launched.include("sawyer_reach"))
-    times = {name: float(node(name).sigterm_timeout) + float(node(name).sigkill_timeout) for name in ("arm", "trainer")}
-    assert times["arm"] < 3 and times["trainer"] == 30
-
-
 def test_real_time_priority_is_that_of_arm_and_policy_alone(launched: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no node inherits that of `chrt -r 5 ros2 launch`."""
     if subprocess.run(["chrt", "--rr", "7", "true"], capture_output=True).returncode:
@@ -326,7 +307,7 @@ def test_another_checkout_that_is_sourced_is_rejected(launched: Launch, monkeypa
     ("text", "words"),
     [
         ("policy:\n  ros_parameters:\n    seed: 3\n", r"own\.yaml, line 3: .* ros__parameters"),
-        ("arm:\n  ros__parameters:\n    latch: true\n", r"own\.yaml: arm\.latch has a new name: fault\.latched"),
+        ("arm:\n  ros__parameters:\n    latch: true\n", r"own\.yaml: arm has no parameter latch"),
         ("/**/arm:\n  ros__parameters: {limits: {hand_spead_m_s: 0.2}}\n", r"own\.yaml: .* limits\.hand_speed_m_s\?"),
         ("/**/armm:\n  ros__parameters: {}\n", r"own\.yaml: no node is called armm; expected arm, "),
         ("/left/arm:\n  ros__parameters: {}\n", r"own\.yaml: /left/arm applies to none of /arm: write /\*\*/arm"),
@@ -347,24 +328,24 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("out", "environ"), [(io.StringIO(), {}), (Terminal(), {LIVE_LINES: "some"})])
-def test_live_line_in_a_pipe_or_under_launch_is_a_line_of_its_own_now_and_then(
-    out: io.StringIO, environ: dict[str, str]
+EACH = [f"\r{number} s\x1b[K" for number in range(LIVE_EVERY + 1)]
+
+
+@pytest.mark.parametrize(
+    ("out", "environ", "shown"),
+    [
+        (io.StringIO(), {}, f"0 s\n{LIVE_EVERY} s\n"),
+        # Launch shows what ends with a newline, from nodes with a terminal (emulate_tty), too.
+        (Terminal(), {LIVE_LINES: "some"}, f"0 s\n{LIVE_EVERY} s\n"),
+        (Terminal(), {}, "".join(EACH)),
+        (io.StringIO(), {LIVE_LINES: "each"}, "\n".join([*EACH, ""])),
+    ],
+    ids=["pipe", "launch", "terminal", "runner"],
+)
+def test_live_line_is_drawn_in_place_whole_for_the_runner_or_printed_now_and_then(
+    out: io.StringIO, environ: dict[str, str], shown: str
 ) -> None:
-    """Launch shows what ends with a newline, from nodes with a terminal (emulate_tty), too."""
     live = LiveLine(out, environ)
-    for number in range(LIVE_EVERY + 1):
-        live.show(f"\r{number} s\x1b[K")
-    assert out.getvalue() == f"0 s\n{LIVE_EVERY} s\n"
-
-
-def test_live_line_on_a_terminal_is_drawn_in_place() -> None:
-    out = Terminal()
-    LiveLine(out, {}).show("\r1 s\x1b[K")
-    assert out.getvalue() == "\r1 s\x1b[K"
-
-
-def test_live_line_for_the_runner_is_whole_at_once() -> None:
-    out = io.StringIO()
-    LiveLine(out, {LIVE_LINES: "each"}).show("\r1 s\x1b[K")
-    assert out.getvalue() == "\r1 s\x1b[K\n"
+    for line in EACH:
+        live.show(line)
+    assert out.getvalue() == shown

@@ -1,4 +1,4 @@
-"""The layers of the limiter, one by one; `test_limiter_in_motion.py` closes the loop."""
+"""The layers of the limiter, one by one; `test_limiter_hostile.py` closes the loop."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,13 @@ from hypothesis.extra.numpy import arrays
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.kinematics import forward, jacobian
 from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
+from tdm_ros.robots.limits import REAL_LIMITS
 from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 VELOCITY, TORQUE = Limiter(ACTUATIONS["velocity"]), Limiter(ACTUATIONS["torque"])
+REAL = Limiter(ACTUATIONS["velocity"], REAL_LIMITS)
 BOTH = pytest.mark.parametrize("limiter", [VELOCITY, TORQUE], ids=["velocity", "torque"])
+ALL = pytest.mark.parametrize("limiter", [VELOCITY, TORQUE, REAL], ids=["velocity", "torque", "real"])
 WIDE = Limits(box_low_m=(-2, -2, -2), box_high_m=(2, 2, 2))
 
 
@@ -30,7 +33,7 @@ def test_apply_gentle_command_passes_untouched(limiter: Limiter) -> None:
     assert (limited.layer, limited.rejected) == ("", False)
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_apply_not_finite_rejected_with_zero(limiter: Limiter, bad: float) -> None:
     limited = limiter.apply([0, 0, bad, 0, 0, 0, 0], reading())
@@ -38,7 +41,7 @@ def test_apply_not_finite_rejected_with_zero(limiter: Limiter, bad: float) -> No
     assert not limited.command.any()
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("bad", [[0.0] * 6, [[0.0] * 7], 1.0, ["x"] * 7, [[1.0], [1.0, 2.0]], None])
 def test_apply_wrong_shape_rejected_with_zero(limiter: Limiter, bad: object) -> None:
     limited = limiter.apply(bad, reading())  # type: ignore[arg-type]
@@ -185,20 +188,3 @@ def test_apply_leaves_its_arguments_alone() -> None:
     TORQUE.apply(command, here)
     np.testing.assert_array_equal(command, kept[0])
     np.testing.assert_array_equal(here.q_rad, kept[1])
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("box_low_m", (1.0, -0.6, 0.02)),
-        ("box_low_m", (np.nan, -0.6, 0.02)),
-        ("box_high_m", (1.0, 2.0)),
-        ("joint_margin_rad", -0.1),
-        ("velocity_scale", 0.0),
-        ("torque_scale", 1.5),
-        ("look_ahead_s", 0.01),
-    ],
-)
-def test_limits_senseless_value_rejected_by_name(field: str, value: object) -> None:
-    with pytest.raises(ValueError, match=f"Limits.{field}"):
-        Limits(**{field: value})  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import mujoco
 import numpy as np
 import pytest
 from hostile_for_tests import MARGINS, margins, roomy, starts
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.kinematics import forward, jacobian
+from tdm_ros.robots.capsules import BODY, CAPSULES, PAIRS, PEDESTAL, capsule_ends, gaps
+from tdm_ros.robots.kinematics import forward, jacobian, link_frames
 from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
 from tdm_ros.robots.limiter_layers import layers_of, posture
 from tdm_ros.robots.limits import CYCLE_S, REAL_LIMITS, STEADY, real_limits
+from tdm_ros.robots.mjcf import sawyer_xml
 from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S, QDD_MAX_RAD_S2
 
 VELOCITY = ACTUATIONS["velocity"]
@@ -57,14 +60,6 @@ def test_apply_stale_state_holds(age_s: float) -> None:
 
 def test_apply_state_just_in_time_passes() -> None:
     assert not REAL.apply(GENTLE, reading(age_s=0.1)).rejected
-
-
-@pytest.mark.parametrize("bad", [np.full(7, np.nan), np.inf * GENTLE, GENTLE[:6], GENTLE[None], None, "stop", [[1], 2]])
-def test_apply_unusable_command_holds(bad: object) -> None:
-    limited = REAL.apply(bad, reading())  # type: ignore[arg-type]
-    assert limited.rejected
-    assert limited.command.shape == (7,)
-    assert not limited.command.any()
 
 
 @pytest.mark.parametrize("commanded", [np.zeros(6), np.full(7, np.nan)])
@@ -204,6 +199,13 @@ def test_real_limits_table_and_tool_raise_the_floor() -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
+        ("box_low_m", (1.0, -0.6, 0.02)),
+        ("box_low_m", (np.nan, -0.6, 0.02)),
+        ("box_high_m", (1.0, 2.0)),
+        ("joint_margin_rad", -0.1),
+        ("velocity_scale", 0.0),
+        ("torque_scale", 1.5),
+        ("look_ahead_s", 0.01),
         ("age_max_s", 0.0),
         ("acceleration_scale", 2.0),
         ("hand_speed_m_s", np.inf),
@@ -216,7 +218,7 @@ def test_real_limits_table_and_tool_raise_the_floor() -> None:
         ("look_ahead_s", 0.5),
     ],
 )
-def test_limits_of_the_real_arm_senseless_value_rejected_by_name(field: str, value: object) -> None:
+def test_limits_senseless_value_rejected_by_name(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"Limits.*{field}"):
         replace(REAL_LIMITS, **{field: value})
 
@@ -228,3 +230,50 @@ def test_limits_look_ahead_is_what_the_delay_asks_for() -> None:
 def test_limiter_torques_within_limits_of_velocities_rejected() -> None:
     with pytest.raises(ValueError, match="need an actuation by velocity"):
         Limiter(ACTUATIONS["torque"], REAL_LIMITS)
+
+
+# Distances between parts of the arm, against MuJoCo and against a fine grid
+
+
+MODEL = mujoco.MjModel.from_xml_string(sawyer_xml())
+DATA = mujoco.MjData(MODEL)
+
+
+def geoms() -> list[int]:
+    """The simulated arm's capsules, in the order of ours: the pedestal first."""
+    bodies = [0] + [MODEL.body(link).id for link, shapes in CAPSULES.items() if link != "right_arm_base_link"]
+    rest = [g for b in bodies for g in range(MODEL.ngeom) if MODEL.geom_bodyid[g] == b and MODEL.geom_group[g] == 3]
+    base = next(g for g in rest if MODEL.geom_size[g][0] == CAPSULES["right_arm_base_link"][0].radius_m)
+    swinging = [g for g in rest if MODEL.geom_bodyid[g]]
+    return [MODEL.geom("pedestal").id, base, *swinging]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_least_gap_random_posture_equals_that_of_mujoco(seed: int) -> None:
+    q_rad = np.random.default_rng(seed).uniform(Q_LOWER_RAD, Q_UPPER_RAD)
+    DATA.qpos[:7] = q_rad
+    mujoco.mj_forward(MODEL, DATA)
+    order = {int(j): g for j, g in enumerate(geoms())}
+    far = [mujoco.mj_geomDistance(MODEL, DATA, order[a], order[b], 3.0, None) for a, b in PAIRS]
+    assert gaps(capsule_ends(link_frames(q_rad))).gap_m.min() == pytest.approx(min(far), abs=1e-6)
+
+
+def test_gaps_parallel_and_crossing_capsules_nearest_place_is_found() -> None:
+    ends, grid = capsule_ends(link_frames(NEUTRAL_RAD)), np.linspace(0, 1, 201)[:, None]
+    rng = np.random.default_rng(1)
+    for k in range(20):
+        ends = ends + 0.2 * rng.normal(size=ends.shape)
+        if k % 2:
+            ends[:, 1] = ends[:, 0] + rng.normal(size=3) * 0.3  # all side by side
+        assert np.abs(gaps(ends).place_m).max() < 10  # also where parallel axes cross nowhere
+        least = gaps(ends).gap_m.reshape(5, -1).min(axis=0)
+        for (a, b), gap in zip(PAIRS, least, strict=True):
+            on_a, on_b = (e[0] + grid * (e[1] - e[0]) for e in (ends[a], ends[b]))
+            apart = np.linalg.norm(on_a[:, None] - on_b[None], axis=2).min()
+            assert gap == pytest.approx(apart - BODY.radius_m[[a, b]].sum(), abs=5e-3)
+
+
+def test_pairs_neighbours_and_their_neighbours_left_out() -> None:
+    assert all(abs(BODY.joints[a] - BODY.joints[b]) >= 3 for a, b in PAIRS)
+    assert len(PAIRS) == 30
+    assert PEDESTAL.radius_m == BODY.radius_m[0]

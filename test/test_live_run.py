@@ -39,7 +39,7 @@ def test_end_of_a_long_run_reads_only_the_file_that_is_being_written(
     assert names == [], "an earlier run is not counted at the start"
     writer = LogWriter(tmp_path / LOG_FOLDER, CHANNELS)
     put(writer, range(len(TRANSITIONS)))
-    record.on_collector({"first_segment": writer.first, "alarm": ""})
+    record.on_values("collector", {"first_segment": writer.first, "alarm": ""})
     record.finish()
     assert json.loads((tmp_path / "summary.json").read_text())["transitions"]["logged"] == len(TRANSITIONS)
     assert names == [writer.path.name]
@@ -50,16 +50,16 @@ def test_run_without_a_collector_has_logged_nothing(tmp_path: Path) -> None:
     many(tmp_path / LOG_FOLDER, parts=1).close()
     record = record_in(tmp_path)
     assert record.summary()["transitions"]["logged"] == 0
-    record.on_collector({"first_segment": "0001.mcap"})
-    record.on_collector({"first_segment": "0003.mcap"})  # it was started again
+    record.on_values("collector", {"first_segment": "0001.mcap"})
+    record.on_values("collector", {"first_segment": "0003.mcap"})  # it was started again
     assert record._first_segment == "0001.mcap"
 
 
 def test_live_line_shows_the_collectors_alarm_until_it_ends(tmp_path: Path) -> None:
     record = record_in(tmp_path)
-    record.on_collector({"alarm": "NOT RECORDED: no room"})
+    record.on_values("collector", {"alarm": "NOT RECORDED: no room"})
     assert "NOT RECORDED: no room" in record.line(1.0)
-    record.on_collector({"alarm": ""})
+    record.on_values("collector", {"alarm": ""})
     assert "NOT RECORDED" not in record.line(2.0)
 
 
@@ -72,7 +72,7 @@ def test_live_line_has_time_state_distances_rates_and_remaining_time(tmp_path: P
     record = record_in(tmp_path)
     for episode in (1, 2):
         record.on_episode(result(episode))
-    record.arm_values = {"missed": "1"}
+    record.on_values("arm", {"missed": "1"})
     for second, updates in enumerate(("1", "100"), start=1):
         record.on_trainer({"updates": updates}, second)
     line = record.line(2.0)

@@ -162,6 +162,7 @@ def test_flip_of_any_bit_costs_one_record_at_most(form: str, share: float, bit: 
     junk=st.one_of(st.binary(min_size=1, max_size=3000), st.integers(1, 9000).map(bytes)),
 )
 @example(share=0.26073189786358314, junk=b"\0\0\0\0\0\0\x80R")  # a record of a foreign kind that is a byte too long
+@example(share=0.0, junk=b"#ROSBAG")  # the head of a file of another format
 def test_bytes_written_over_a_file_cost_the_overwritten_records_alone(form: str, share: float, junk: bytes) -> None:
     data = file_of(form)
     at = int(share * max(0, len(data) - len(junk)))

@@ -13,17 +13,30 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from mcap.reader import make_reader
+from mcap_ros2.decoder import DecoderFactory
 from power_cut_for_tests import Disk, room_for
-from recording_for_tests import CHANNELS, messages, recording, write_file, write_log
+from recording_for_tests import CHANNELS, DEFINITIONS, messages, recording, serialised, write_file, write_log
 
 from tdm_ros.data import log as log_module
-from tdm_ros.data.log import TRANSITION_TOPIC, TransitionLog, count_messages, mcap_files, read_transitions
-from tdm_ros.data.log_writer import LogLimits, LogWriter
+from tdm_ros.data.log import (
+    EPISODE_TOPIC,
+    TRANSITION_TOPIC,
+    TransitionLog,
+    count_messages,
+    mcap_files,
+    next_segment,
+    read_transitions,
+)
+from tdm_ros.data.log_writer import LogLimits, LogWriter, McapWriter
 from tdm_ros.data.mcap_layout import is_finished, read_summary
 from tdm_ros.data.mcap_records import RecordReader
+from tdm_ros.data.recording import Channel
 from tdm_ros.files import NAME, FolderInUseError, FolderLock
 from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.types import CycleRange
 
 TASK = SAWYER_REACH["velocity"].fingerprint
 RECORDING = recording()
@@ -62,14 +75,9 @@ def flipped(path: Path, at: int) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("chunked", [True, False])
-def test_recovery_does_not_change_a_finished_log_with_a_wrong_length(tmp_path: Path, chunked: bool) -> None:
-    """Once the reader for datasets found all but one, and recovery left 28 of 10,000."""
+def test_recovery_does_not_change_a_finished_log_with_a_wrong_length(tmp_path: Path) -> None:
     path = tmp_path / "0000.mcap"
-    if chunked:
-        write_log(tmp_path, RECORDING)
-    else:
-        write_file(path, RECORDING, use_chunking=False, enable_data_crcs=True)
+    write_file(path, RECORDING, use_chunking=False, enable_data_crcs=True)
     before = flipped(path, path.read_bytes().index(TRANSITIONS[2].data) - 30)
     LogWriter(tmp_path, CHANNELS).close()
     assert path.read_bytes() == before
@@ -362,12 +370,13 @@ def test_full_disk_at_the_end_is_an_error_and_the_next_writer_finishes_the_file(
 
 
 def test_segments_end_by_size_and_by_age(tmp_path: Path) -> None:
-    now = [0.0]
-    writer = LogWriter(tmp_path / "size", CHANNELS, LogLimits(segment_bytes=20_000))
+    now, finished = [0.0], []
+    limits = LogLimits(segment_bytes=20_000)
+    writer = LogWriter(tmp_path / "size", CHANNELS, limits, on_finished=finished.append)
     put(writer, range(200))
     writer.close()
     files = mcap_files(tmp_path / "size")
-    assert len(files) > 3 and all(map(is_finished, files))
+    assert len(files) > 3 and all(map(is_finished, files)) and finished == files
     assert all(path.stat().st_size < 30_000 for path in files)
     writer = LogWriter(tmp_path / "age", CHANNELS, LogLimits(segment_s=60.0), clock=lambda: now[0])
     for number in range(200):
@@ -379,19 +388,9 @@ def test_segments_end_by_size_and_by_age(tmp_path: Path) -> None:
         assert held(tmp_path / folder) == expected(200)
 
 
-def test_finished_segments_are_reported_in_their_order(tmp_path: Path) -> None:
-    finished: list[str] = []
-    limits = LogLimits(segment_bytes=20_000)
-    writer = LogWriter(tmp_path, CHANNELS, limits, on_finished=lambda path: finished.append(path.name))
-    put(writer, range(200))
-    writer.close()
-    assert finished == [path.name for path in mcap_files(tmp_path)]
-
-
 def test_file_that_is_full_while_the_thread_waits_for_the_disk_is_no_problem(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once the thread synced a file that it had just closed, and NOT RECORDED was shown for half a second."""
     failed: list[OSError] = []
     finished: list[Path] = []
     fsync = os.fsync
@@ -559,3 +558,80 @@ def test_writing_never_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.Mo
     go_on.set()
     writer.close()
     assert all(map(is_finished, mcap_files(tmp_path)))
+
+
+# What was written is read again, also by other readers of MCAP
+
+
+CONTENT = [one for topic, one in messages() if topic == TRANSITION_TOPIC]
+
+
+def write(path: Path, count: int) -> None:
+    writer = McapWriter(path, CHANNELS)
+    for number, data in enumerate(serialised(TRANSITION_TOPIC, CONTENT[:count])):
+        writer.write(TRANSITION_TOPIC, data, number)
+    writer.close()
+
+
+def test_log_round_trip_gives_the_same_numbers(tmp_path: Path) -> None:
+    write(tmp_path / "0000.mcap", 14)
+    found = list(read_transitions(tmp_path, TASK))
+    assert [t.cycle for t in found] == [one["cycle"] for one in CONTENT[:14]]
+    assert [t.last for t in found] == [False] * 11 + [True] + [False] * 2
+    stamp, third = CONTENT[13]["header"]["stamp"], found[13]
+    assert third.stamp_ns == stamp["sec"] * 10**9 + stamp["nanosec"] and third.limited and third.source == 1
+    np.testing.assert_array_equal(third.step.next_observation, np.float32(CONTENT[13]["next_observation"]))
+    assert third.step.action.dtype == np.float32 and not third.step.terminated
+
+
+def test_log_finished_file_is_read_by_the_mcap_reader_with_its_schema(tmp_path: Path) -> None:
+    write(tmp_path / "0000.mcap", 3)
+    with (tmp_path / "0000.mcap").open("rb") as file:
+        reader = make_reader(file, decoder_factories=[DecoderFactory()])
+        summary = reader.get_summary()
+        assert reader.get_header().profile == "ros2"
+        assert summary is not None and summary.statistics is not None
+        assert summary.statistics.message_count == 3
+        channel = next(one for one in summary.channels.values() if one.topic == TRANSITION_TOPIC)
+        schema = summary.schemas[channel.schema_id]
+        assert (schema.name, schema.encoding) == ("tdm_ros/msg/Transition", "ros2msg")
+        assert channel.message_encoding == "cdr" and "offered_qos_profiles" in channel.metadata
+        decoded = [message for _, _, _, message in reader.iter_decoded_messages()]
+    assert [m.cycle for m in decoded] == [one["cycle"] for one in CONTENT[:3]]
+    assert decoded[0].header.frame_id == "base"
+
+
+def test_log_next_segment_never_overwrites(tmp_path: Path) -> None:
+    assert next_segment(tmp_path).name == "0000.mcap"
+    write(tmp_path / "0000.mcap", 1)
+    write(tmp_path / "0007.mcap", 1)
+    assert next_segment(tmp_path).name == "0008.mcap"
+    with pytest.raises(FileExistsError):
+        McapWriter(tmp_path / "0007.mcap", CHANNELS)
+
+
+def test_log_of_another_task_is_rejected_with_a_remedy(tmp_path: Path) -> None:
+    write(tmp_path / "0000.mcap", 1)
+    with pytest.raises(ValueError, match=rf"recorded for task {TASK}.*another run directory"):
+        list(read_transitions(tmp_path, "another task"))
+
+
+def test_discarded_cycles_are_read_from_the_announcements(tmp_path: Path) -> None:
+    announced = next(one for topic, one in messages() if topic == EPISODE_TOPIC)
+    fields = ("discarded_run", "discarded_from_cycle", "discarded_to_cycle")
+    said = [
+        (TASK, []),
+        (TASK, [("a", 3, 5)]),
+        (TASK, [("a", 3, 5), ("b", 7, 9)]),
+        ("another", [("a", 1, 99)]),
+    ]
+    for number, (task, ranges) in enumerate(said):
+        columns = {name: [one[at] for one in ranges] for at, name in enumerate(fields)}
+        (data,) = serialised(EPISODE_TOPIC, [{**announced, **columns, "task": task}])
+        channel = Channel.of_ros(EPISODE_TOPIC, "tdm_ros/msg/Episode", DEFINITIONS[EPISODE_TOPIC])
+        writer = McapWriter(tmp_path / f"{number:04d}.mcap", [channel])
+        writer.write(EPISODE_TOPIC, data, number)
+        writer.close()
+    log = TransitionLog(tmp_path, TASK)
+    assert list(log.read()) == []
+    assert log.discarded == {CycleRange("a", 3, 5), CycleRange("b", 7, 9)}

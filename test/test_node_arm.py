@@ -1,10 +1,10 @@
-"""The arm node over real DDS: its clock, its holds, and what it refuses."""
+"""The arm node over real DDS: its clock, its holds, and what it rejects."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
 from builtin_interfaces.msg import Time  # noqa: E402
-from ros_bench import Bench, bench  # noqa: E402
+from ros_bench import Bench  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import JointState  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 
 from tdm_ros.bringup.table import sections_of  # noqa: E402
@@ -53,11 +54,11 @@ class Commander:
         self.commands = made.node.create_publisher(Command, "command", qos.COMMAND)
         self.episodes = made.node.create_publisher(Episode, "episode", qos.LATCHED)
         made.node.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE)
-        self.told = Announcement(State.RUNNING, episode=1, length=10**6, goal=np.full(3, 0.4, np.float32))
+        self.announced = Announcement(State.RUNNING, episode=1, length=10**6, goal=np.full(3, 0.4, np.float32))
         made.node.create_timer(0.2, self.announce)
 
     def announce(self) -> None:
-        self.episodes.publish(to_episode(self.told, TASK, self.now()))
+        self.episodes.publish(to_episode(self.announced, TASK, self.now()))
 
     def _on_state(self, state: ArmState) -> None:
         self.states.append(state)
@@ -77,20 +78,16 @@ class Commander:
             source=1,
         )
 
+    def moves(self) -> bool:
+        return bool(self.states) and self.states[-1].source == ArmState.SOURCE_POLICY
+
     def speed(self) -> float:
         return float(np.abs(self.states[-1].velocity).max())
 
 
-@pytest.fixture
-def commander(tmp_path: Path) -> Iterator[Commander]:
-    with bench(tmp_path) as made:
-        made.start("arm")
-        player = Commander(made)
-        made.until(lambda: bool(player.states) and player.states[-1].source == ArmState.SOURCE_POLICY)
-        yield player
-
-
-def test_arm_states_come_numbered_at_twenty_hertz_with_joint_states(commander: Commander) -> None:
+def test_arm_states_come_numbered_at_twenty_hertz_and_it_holds_within_150_ms_without_commands(
+    commander: Commander,
+) -> None:
     joints = commander.bench.collect(JointState, "joint_states")
     commander.bench.spin(2.0)
     cycles = [state.cycle for state in commander.states]
@@ -99,9 +96,6 @@ def test_arm_states_come_numbered_at_twenty_hertz_with_joint_states(commander: C
     assert np.median(np.diff(stamps)) == pytest.approx(0.05, abs=0.005)
     assert joints[-1].name == list(JOINT_NAMES)
     assert sum(s.answered for s in commander.states[5:]) >= 0.9 * len(commander.states[5:])
-
-
-def test_arm_commands_stop_holds_within_150_ms(commander: Commander) -> None:
     commander.answering = False
     last = commander.states[-1].header.stamp
     begin_s = last.sec + last.nanosec * 1e-9
@@ -125,18 +119,17 @@ sys.exit(arm.main())
 """
 
 
-def test_arm_whose_physics_is_slower_than_its_cycles_still_handles_messages(tmp_path: Path) -> None:
+def test_arm_whose_physics_is_slower_than_its_cycles_still_handles_messages(made: Bench) -> None:
     """62 ms for the physics of 50 ms: the deadline of the next cycle is past when that of the last one is done."""
-    with bench(tmp_path) as made:
-        made.start("arm", program=SLOW_PHYSICS)
-        player = Commander(made)
-        made.until(lambda: bool(player.states) and player.states[-1].episode == 1)
-        first = player.states[-1].cycle
-        made.until(lambda: player.states[-1].cycle > first + 40)
-        reasons = {state.hold_reason for state in player.states if state.cycle > first}
-        assert not [reason for reason in reasons if "supervisor" in reason]
-        player.told = Announcement(State.PAUSED, reason="enough")
-        made.until(lambda: "enough" in player.states[-1].hold_reason)
+    made.start("arm", program=SLOW_PHYSICS)
+    player = Commander(made)
+    made.until(lambda: bool(player.states) and player.states[-1].episode == 1)
+    first = player.states[-1].cycle
+    made.until(lambda: player.states[-1].cycle > first + 40)
+    reasons = {state.hold_reason for state in player.states if state.cycle > first}
+    assert not [reason for reason in reasons if "supervisor" in reason]
+    player.announced = Announcement(State.PAUSED, reason="enough")
+    made.until(lambda: "enough" in player.states[-1].hold_reason)
 
 
 class PlayedClock:
@@ -155,47 +148,39 @@ class PlayedClock:
         self._publisher.publish(Clock(clock=self.now()))
 
 
-def test_arm_in_simulated_time_stamps_with_it_and_is_held_by_the_walls(tmp_path: Path) -> None:
-    with bench(tmp_path) as made:
-        clock = PlayedClock(made)
-        made.start("arm", use_sim_time=True)
-        player = Commander(made, clock.now)
-        made.until(lambda: bool(player.states) and player.states[-1].source == ArmState.SOURCE_POLICY)
-        assert 1000 <= player.states[-1].header.stamp.sec < 1100
-        clock.stands = True
-        made.spin(1.0)
-        assert player.states[-1].source == ArmState.SOURCE_POLICY, "a world that pauses stops no heartbeat"
-        player.answering = False
-        begin_s = time.monotonic()
-        made.until(lambda: player.states[-1].source == ArmState.SOURCE_SAFETY, 5)
-        assert time.monotonic() - begin_s < 0.25
+def test_arm_in_simulated_time_stamps_with_it_and_is_held_by_the_walls(made: Bench) -> None:
+    clock = PlayedClock(made)
+    made.start("arm", use_sim_time=True)
+    player = Commander(made, clock.now)
+    made.until(lambda: bool(player.states) and player.states[-1].source == ArmState.SOURCE_POLICY)
+    assert 1000 <= player.states[-1].header.stamp.sec < 1100
+    clock.stands = True
+    made.spin(1.0)
+    assert player.states[-1].source == ArmState.SOURCE_POLICY, "a world that pauses stops no heartbeat"
+    player.answering = False
+    begin_s = time.monotonic()
+    made.until(lambda: player.states[-1].source == ArmState.SOURCE_SAFETY, 5)
+    assert time.monotonic() - begin_s < 0.25
 
 
-def _damage(kind: str, command: Command) -> Command:
-    if kind == "nan":
-        command.values = doubles([np.nan] * 7)
-    elif kind == "infinite":
-        command.values = doubles([np.inf] * 7)
-    elif kind == "sizes":
-        command.values = doubles([0.1] * 9)
-    elif kind == "names":
-        command.joint_names = [f"left_j{i}" for i in range(7)]
-    elif kind == "old":
-        now = command.header.stamp
-        command.header.stamp = to_stamp((now.sec - 10) * 10**9 + now.nanosec)
-    elif kind == "mode":
-        command.mode = Command.TORQUE
-    return command
+BAD: dict[str, Callable[[Command], object]] = {
+    "nan": lambda command: setattr(command, "values", doubles([np.nan] * 7)),
+    "infinite": lambda command: setattr(command, "values", doubles([np.inf] * 7)),
+    "sizes": lambda command: setattr(command, "values", doubles([0.1] * 9)),
+    "names": lambda command: setattr(command, "joint_names", [f"left_j{i}" for i in range(7)]),
+    "old": lambda command: setattr(command, "header", Header(stamp=to_stamp((command.header.stamp.sec - 10) * 10**9))),
+    "mode": lambda command: setattr(command, "mode", Command.TORQUE),
+}
 
 
-@pytest.mark.parametrize("kind", ["nan", "infinite", "sizes", "names", "old", "mode"])
-def test_arm_bad_commands_are_refused_counted_said_rarely_and_it_holds(commander: Commander, kind: str) -> None:
+@pytest.mark.parametrize("kind", BAD)
+def test_arm_bad_commands_are_rejected_counted_said_rarely_and_it_holds(commander: Commander, kind: str) -> None:
     made = commander.bench
-    commander.change = lambda command: _damage(kind, command)
+    commander.change = lambda command: (BAD[kind](command), command)[1]
     begin_s = time.monotonic()
     made.spin(1.6)
     assert commander.speed() < 0.01 and commander.states[-1].source == ArmState.SOURCE_SAFETY
-    made.until(lambda: sum(made.refused("arm").values()) >= 20, 5)
+    made.until(lambda: sum(made.rejected("arm").values()) >= 20, 5)
     said = made.output("arm").count("rejected (")
     assert 1 <= said <= time.monotonic() - begin_s + 2
     commander.change = lambda command: command
@@ -203,12 +188,11 @@ def test_arm_bad_commands_are_refused_counted_said_rarely_and_it_holds(commander
 
 
 @pytest.mark.parametrize("field", ["task", "goal", "stamp", "state"])
-def test_arm_foreign_or_broken_episode_is_refused_and_it_holds(commander: Commander, field: str) -> None:
+def test_arm_foreign_or_broken_episode_is_rejected_and_it_holds(commander: Commander, field: str) -> None:
     made = commander.bench
-    good = to_episode
 
     def announce() -> None:
-        message = good(commander.told, TASK, made.node.get_clock().now().to_msg())
+        message = to_episode(commander.announced, TASK, made.node.get_clock().now().to_msg())
         if field == "task":
             message.task = "another task"
         elif field == "goal":
@@ -224,12 +208,8 @@ def test_arm_foreign_or_broken_episode_is_refused_and_it_holds(commander: Comman
         made.node.destroy_timer(timer)
     made.node.create_timer(0.2, announce)
     made.until(lambda: "no message of the supervisor" in commander.states[-1].hold_reason, 5)
-    made.until(lambda: any(why.startswith("episode") for why in made.refused("arm")), 5)
+    made.until(lambda: any(why.startswith("episode") for why in made.rejected("arm")), 5)
     assert commander.speed() < 0.01
-
-
-def test_limits_of_the_parameters_are_the_limiters_own_by_default() -> None:
-    assert limits_of(LimitParameters()) == Limits()
 
 
 def real_parameters() -> ArmParameters:
@@ -238,15 +218,13 @@ def real_parameters() -> ArmParameters:
     return build(ArmParameters, {name: check("arm", name, specs[name], value) for name, value in values.items()})
 
 
-def test_limits_file_of_the_real_arm_holds_its_limits() -> None:
+def test_limits_are_the_limiters_own_by_default_and_those_of_the_real_arm_in_its_file() -> None:
+    assert limits_of(LimitParameters()) == Limits()
     assert limits_of(real_parameters().limits) == REAL_LIMITS
 
 
-def test_home_limits_of_the_simulation_are_those_that_were_tested() -> None:
+def test_home_limits_are_those_that_were_tested_and_keep_height_speed_and_clearance_of_a_real_arm() -> None:
     assert home_limits_of(Limits()) == HOME_LIMITS
-
-
-def test_home_limits_of_a_real_arm_keep_its_height_speed_and_clearance() -> None:
     home = home_limits_of(limits_of(real_parameters().limits))
     assert home.box_low_m[2] == REAL_LIMITS.box_low_m[2]
     for name in ("links_low_m", "hand_speed_m_s", "clearance_m", "velocity_scale", "acceleration_scale", "delay_s"):
@@ -254,12 +232,9 @@ def test_home_limits_of_a_real_arm_keep_its_height_speed_and_clearance() -> None
     assert home.singular_m is None
 
 
-def test_limits_of_a_delay_without_look_ahead_are_refused() -> None:
+def test_limits_of_a_delay_without_look_ahead_or_of_a_box_inside_out_are_rejected() -> None:
     with pytest.raises(ValueError, match="look_ahead_s"):
         limits_of(LimitParameters(command_delay_s=0.2))
-
-
-def test_limits_of_a_box_inside_out_are_refused() -> None:
     with pytest.raises(ValueError, match="must be below"):
         limits_of(LimitParameters(hand_box=HandBoxParameters(high_m=(0.1, 0.0, 0.1))))
 

@@ -53,8 +53,8 @@ class Stage:
 
     def announce(self, episode: int, length: int = 50) -> None:
         goal = np.full(3, 0.4, np.float32)
-        told = Announcement(State.RUNNING, episode=episode, start_cycle=self.cycle + 1, length=length, goal=goal)
-        self._episodes.publish(to_episode(told, TASK, self.bench.node.get_clock().now().to_msg()))
+        announced = Announcement(State.RUNNING, episode=episode, start_cycle=self.cycle + 1, length=length, goal=goal)
+        self._episodes.publish(to_episode(announced, TASK, self.bench.node.get_clock().now().to_msg()))
         # Another topic than that of the states: on a busy machine these would be there before it. A collector that
         # was killed acknowledges nothing, and is in ROS's graph for some time.
         self._episodes.wait_for_all_acked(Duration(seconds=2))
@@ -78,6 +78,13 @@ class Stage:
         self._states.publish(message)
         self.bench.spin(0.005)
 
+    def play(self, count: int, episode: int | None = 1, **changes: object) -> None:
+        """Announce an episode, unless it goes on (None), and play so many of its states."""
+        if episode is not None:
+            self.announce(episode)
+        for _ in range(count):
+            self.state(episode or 1, **changes)  # type: ignore[arg-type]
+
     def ready(self, segment: str = "0000.mcap") -> None:
         """Play an arm that holds until the collector that writes ``segment`` says that it hears and is heard.
 
@@ -97,16 +104,14 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with bench(tmp_path) as made:
-        made.start("collector", run_dir=tmp_path)
+        made.start("collector")
         player = Stage(made)
         player.ready()
         yield player
 
 
 def test_collector_published_equals_logged_and_the_file_is_complete(stage: Stage, tmp_path: Path) -> None:
-    stage.announce(1)
-    for _ in range(30):
-        stage.state(1)
+    stage.play(30)
     stage.bench.until(lambda: len(stage.transitions) == 28)
     status, _ = stage.bench.stop("collector")
     assert status == 0
@@ -123,42 +128,16 @@ def test_collector_published_equals_logged_and_the_file_is_complete(stage: Stage
     np.testing.assert_allclose(logged[0].step.observation[:7], NEUTRAL_RAD, rtol=1e-6)
 
 
-def test_collector_log_is_read_by_others_with_the_installed_definitions(stage: Stage, tmp_path: Path) -> None:
-    stage.announce(1)
-    for _ in range(5):
-        stage.state(1)
-    stage.bench.stop("collector")
-    (path,) = mcap_files(tmp_path / LOG_FOLDER)
-    with path.open("rb") as file:
-        reader = make_reader(file, decoder_factories=[DecoderFactory()])
-        found = [(c.topic, s.name, m) for s, c, _, m in reader.iter_decoded_messages()]
-    topics = [topic for topic, _, _ in found]
-    assert topics.count("/transition") == 4 and topics.count("/episode") >= 1
-    assert {name for _, name, _ in found} == {
-        "tdm_ros/msg/Transition",
-        "tdm_ros/msg/Episode",
-        "sensor_msgs/msg/JointState",
-        "tf2_msgs/msg/TFMessage",
-        "visualization_msgs/msg/MarkerArray",
-    }
-    episode = next(m for topic, _, m in found if topic == "/episode")
-    assert episode.task == TASK.fingerprint
-
-
 def test_collector_killed_loses_nothing_that_was_published(stage: Stage, tmp_path: Path) -> None:
-    stage.announce(1)
-    for _ in range(20):
-        stage.state(1)
+    stage.play(20)
     stage.bench.until(lambda: len(stage.transitions) == 18)
     stage.bench.stop("collector", signal.SIGKILL)
-    stage.bench.start("collector", run_dir=tmp_path)
+    stage.bench.start("collector")
     stage.ready("0001.mcap")
     assert len(mcap_files(tmp_path / LOG_FOLDER)) == 2
     assert not (tmp_path / LOG_FOLDER / METADATA).exists()  # a file is being added that it would not name
     assert count_messages(tmp_path / LOG_FOLDER) == 18
-    stage.announce(2)
-    for _ in range(10):
-        stage.state(2)
+    stage.play(10, 2)
     stage.bench.until(lambda: len(stage.transitions) == 18 + 8)
     assert count_messages(tmp_path / LOG_FOLDER) == 18 + 8
     assert count_messages(tmp_path / LOG_FOLDER, EPISODE_TOPIC) >= 2
@@ -175,35 +154,28 @@ def test_collector_killed_loses_nothing_that_was_published(stage: Stage, tmp_pat
     ],
     ids=["nan", "sizes", "infinite action", "names", "no run"],
 )
-def test_collector_bad_state_is_refused_and_nothing_is_glued(stage: Stage, changes: dict[str, object]) -> None:
-    stage.announce(1)
-    for _ in range(5):
-        stage.state(1)
+def test_collector_bad_state_is_rejected_and_nothing_is_glued(stage: Stage, changes: dict[str, object]) -> None:
+    stage.play(5)
     stage.state(1, **changes)
-    for _ in range(5):
-        stage.state(1)
+    stage.play(5, None)
     stage.bench.until(lambda: len(stage.transitions) == 7)
     cycles = [t.cycle for t in stage.transitions]
     hole = next(i for i in range(6) if cycles[i + 1] != cycles[i] + 1)
     assert cycles[hole + 1] == cycles[hole] + 3 and stage.transitions[hole].truncated
-    stage.bench.until(lambda: any("arm_state" in why for why in stage.bench.refused("collector")))
+    stage.bench.until(lambda: any("arm_state" in why for why in stage.bench.rejected("collector")))
 
 
 def test_collector_records_on_whatever_clock_the_states_are_stamped_with(stage: Stage, tmp_path: Path) -> None:
     hour_ns = 3600 * 10**9
-    stage.announce(1)
-    for _ in range(10):
-        stage.state(1)
+    stage.play(10)
     foreign = ArmState().header
     foreign.stamp.sec = to_stamp(stage._start_ns).sec + 10 * 365 * 24 * 3600
     cycle = stage.cycle
     stage.state(0, ArmState.SOURCE_NONE, header=foreign, run="foreign")
     stage.cycle = cycle  # the arm itself goes on
-    for _ in range(10):
-        stage.state(1)
+    stage.play(10, None)
     stage._start_ns -= hour_ns  # the wall clock is set back
-    for _ in range(10):
-        stage.state(1)
+    stage.play(10, None)
     stage.bench.until(lambda: len(stage.transitions) == 28)
     assert [t.cycle for t in stage.transitions] == list(range(stage.transitions[0].cycle, stage.cycle - 1))
     assert {t.run for t in stage.transitions} == {"test"}
@@ -211,16 +183,27 @@ def test_collector_records_on_whatever_clock_the_states_are_stamped_with(stage: 
     assert [t.cycle for t in logged] == [t.cycle for t in stage.transitions]
 
 
-def test_collector_records_what_draws_the_arm_and_how_each_topic_was_offered(stage: Stage, tmp_path: Path) -> None:
-    stage.announce(1)
-    for _ in range(5):
-        stage.state(1, hand=Pose(position=Point(x=0.5, y=-0.25, z=0.125), orientation=Quaternion(w=1.0)))
+def test_collector_log_with_what_draws_the_arm_is_read_by_others_with_the_installed_definitions(
+    stage: Stage, tmp_path: Path
+) -> None:
+    stage.play(5, hand=Pose(position=Point(x=0.5, y=-0.25, z=0.125), orientation=Quaternion(w=1.0)))
     stage.bench.until(lambda: len(stage.transitions) == 3)
     stage.bench.stop("collector")
     (path,) = mcap_files(tmp_path / LOG_FOLDER)
     with path.open("rb") as file:
         reader = make_reader(file, decoder_factories=[DecoderFactory()])
-        found = [(c.topic, m) for _, c, _, m in reader.iter_decoded_messages()]
+        decoded = [(c.topic, s.name, m) for s, c, _, m in reader.iter_decoded_messages()]
+    found = [(topic, m) for topic, _, m in decoded]
+    topics = [topic for topic, _ in found]
+    assert topics.count("/transition") == 4 and topics.count("/episode") >= 1
+    assert {name for _, name, _ in decoded} == {
+        "tdm_ros/msg/Transition",
+        "tdm_ros/msg/Episode",
+        "sensor_msgs/msg/JointState",
+        "tf2_msgs/msg/TFMessage",
+        "visualization_msgs/msg/MarkerArray",
+    }
+    assert next(m for topic, m in found if topic == "/episode").task == TASK.fingerprint
     joints = [m for topic, m in found if topic == "/joint_states"]
     assert len(joints) == 5 and joints[0].name == list(reversed(JOINT_NAMES))
     assert joints[0].position == list(NEUTRAL_RAD[::-1])
@@ -243,25 +226,20 @@ def test_collector_second_in_a_folder_ends_with_a_sentence_and_the_first_loses_n
     first = stage.bench.processes.pop("collector")
     stage.bench.processes["first"] = first
     (tmp_path / "first.out").write_text("")
-    second = stage.bench.start("collector", run_dir=tmp_path)
+    second = stage.bench.start("collector")
     assert second.wait(20) == IN_USE_STATUS
     said = stage.bench.output("collector")
     assert f"is being written by collector, pid {first.pid} on host" in said and "give another run_dir" in said
-    stage.announce(1)
-    for _ in range(10):
-        stage.state(1)
+    stage.play(10)
     stage.bench.until(lambda: len(stage.transitions) == 8)
     assert count_messages(tmp_path / LOG_FOLDER) == 8 and len(mcap_files(tmp_path / LOG_FOLDER)) == 1
 
 
 def test_collector_whose_folder_is_removed_says_so_at_once_and_records_on(stage: Stage, tmp_path: Path) -> None:
-    stage.announce(1)
-    for _ in range(5):
-        stage.state(1)
+    stage.play(5)
     stage.bench.until(lambda: len(stage.transitions) == 3)
     shutil.rmtree(tmp_path / LOG_FOLDER)
-    for _ in range(5):
-        stage.state(1)
+    stage.play(5, None)
     stage.bench.until(lambda: len(stage.transitions) == 8)
     logged = {t.cycle for t in read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint)}
     assert {t.cycle for t in stage.transitions} <= logged, "nothing is published that is not logged"
@@ -271,20 +249,16 @@ def test_collector_whose_folder_is_removed_says_so_at_once_and_records_on(stage:
 
 def test_collector_that_can_not_write_publishes_nothing_until_it_can(stage: Stage, tmp_path: Path) -> None:
     folder = tmp_path / LOG_FOLDER
-    stage.announce(1)
-    for _ in range(5):
-        stage.state(1)
+    stage.play(5)
     stage.bench.until(lambda: len(stage.transitions) == 3)
     shutil.rmtree(folder)
     folder.write_text("in the way")
-    for _ in range(5):
-        stage.state(1)
+    stage.play(5, None)
     stage.bench.until(lambda: "NOT RECORDED" in stage.bench.values("collector")["alarm"])
     assert stage.bench.values("collector")["ready"] == "False"
     assert len(stage.transitions) == 3
     folder.unlink()
-    for _ in range(5):
-        stage.state(1)
+    stage.play(5, None)
     stage.bench.until(lambda: len(stage.transitions) > 3 and stage.bench.values("collector")["ready"] == "True")
     logged = [t.cycle for t in read_transitions(folder, TASK.fingerprint)]
     assert len(logged) == 13 == len(set(logged)), "what was not published meanwhile is in the log, too"

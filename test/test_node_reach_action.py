@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,12 +15,12 @@ pytestmark = [pytest.mark.ros, pytest.mark.any_speed, pytest.mark.timeout(180)]
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
 from geometry_msgs.msg import PoseStamped, TransformStamped  # noqa: E402
 from rclpy.action import ActionClient  # noqa: E402
-from ros_bench import Bench, bench, resting_state  # noqa: E402
+from ros_bench import Bench, resting_state  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 from tdm_ros.action import ReachGoal  # noqa: E402
 from tdm_ros.msg import Episode, Subgoal  # noqa: E402
 from test_node_lifecycle import DEACTIVATE, Operator  # noqa: E402
-from test_node_planner import BEHIND, FAR, Stage, actor_bytes  # noqa: E402, F401
+from test_node_planner import BEHIND, FAR, Stage  # noqa: E402
 from tf2_msgs.msg import TFMessage  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Source, State, Timeline  # noqa: E402
@@ -39,8 +37,8 @@ PLANNER = {"planner": "graph", "scene": "wall", "max_state_age_s": 1.0}
 class Loop(Stage):
     """Plays arm, policy, trainer and collector for a real supervisor; the hand jumps to subgoals of requested goals."""
 
-    def __init__(self, made: Bench, actor: bytes) -> None:
-        super().__init__(made, actor)
+    def __init__(self, made: Bench) -> None:
+        super().__init__(made)
         self._timeline = Timeline()
         self.announced: list[Announcement] = []
         self.running = 0
@@ -63,12 +61,12 @@ class Loop(Stage):
             self.hand = np.array(message.goal, float)
 
     def _tick(self) -> None:
-        told = self._timeline.at(self.cycle)
-        self.running = told.episode
+        announced = self._timeline.at(self.cycle)
+        self.running = announced.episode
         self.cycle += 1
-        source = {State.RUNNING: Source.POLICY, State.RESETTING: Source.RESET}.get(told.state, Source.NONE)
+        source = {State.RUNNING: Source.POLICY, State.RESETTING: Source.RESET}.get(announced.state, Source.NONE)
         state = resting_state(cycle=self.cycle, source=int(source))
-        state.episode = told.episode if told.state == State.RUNNING else 0
+        state.episode = announced.episode if announced.state == State.RUNNING else 0
         state.header.stamp = self._stamp()
         point = state.hand.position
         point.x, point.y, point.z = map(float, self.hand)
@@ -81,11 +79,9 @@ class Loop(Stage):
             )
 
     def goal_id(self, episode: int) -> str:
-        """Identifier of the goal of an episode."""
         return next((a.goal_id for a in self.announced if a.episode == episode), "")
 
     def episodes(self, goal_id: str) -> list[int]:
-        """Episodes that were announced for a goal."""
         return [a.episode for a in self.announced if a.state == State.RUNNING and a.goal_id == goal_id]
 
     def request(self, goal: ArrayLike) -> None:
@@ -94,6 +90,12 @@ class Loop(Stage):
         at = message.pose.position
         at.x, at.y, at.z = map(float, np.asarray(goal))
         self._goals.publish(message)
+
+    def requested(self, goal: ArrayLike) -> int:
+        """Publish the first goal of the topic; return its episode."""
+        self.request(goal)
+        self.bench.until(lambda: bool(self.episodes("1")))
+        return self.episodes("1")[0]
 
     def held(self, episode: int) -> bool:
         """Whether the announcement after an episode was that the arm holds now."""
@@ -112,14 +114,12 @@ class Client:
         self.feedback: list[ReachGoal.Feedback] = []
 
     def send(self, goal: ArrayLike, **fields: Any) -> Any:
-        """Send a goal; return its handle, accepted or not."""
         request = ReachGoal.Goal(goal=floats(goal), **fields)
         sent = self._client.send_goal_async(request, lambda message: self.feedback.append(message.feedback))
         self.stage.bench.until(sent.done)
         return sent.result()
 
     def ask(self, goal: ArrayLike, **fields: Any) -> Any:
-        """Send a goal; return its handle, accepted."""
         handle = self.send(goal, **fields)
         assert handle.accepted
         return handle
@@ -134,43 +134,34 @@ class Client:
         return handle, episode
 
     def result(self, handle: Any) -> ReachGoal.Result:
-        """Result of a goal."""
         future = handle.get_result_async()
         self.stage.bench.until(future.done)
         return future.result().result
 
     def cancel(self, handle: Any) -> None:
-        """Cancel a goal, and wait until that is its result."""
         self.stage.bench.until(handle.cancel_goal_async().done)
         assert self.result(handle).status == Result.CANCELED
 
 
 def goal_id(handle: Any) -> str:
-    """The identifier under which the supervisor announces the goal of a handle."""
     return bytes(handle.goal_id.uuid).hex()
 
 
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path) as made:
-        yield made
-
-
-def start(made: Bench, actor: bytes, planner: bool = True, **supervisor: object) -> Client:
+def start(made: Bench, planner: bool = True, **supervisor: object) -> Client:
     """A client of a supervisor that runs endless training, in episodes of two seconds."""
     if planner:
-        made.start("planner", **PLANNER, run_dir=made.folder)
+        made.start("planner", **PLANNER)
     given = {"scene": "wall", "duration_min": ".inf", "run_dir": made.folder / "run"}
     given |= {"episode_length.enabled": True, "episode_length.steps": 40}
     made.start("supervisor", **given | supervisor)
-    stage = Loop(made, actor)
+    stage = Loop(made)
     made.until(lambda: "supervisor" in made.diagnostics and (not planner or "planner" in made.diagnostics), 60)
     return Client(stage)
 
 
 @pytest.fixture
-def client(made: Bench, actor_bytes: bytes) -> Client:  # noqa: F811
-    client = start(made, actor_bytes)
+def client(made: Bench) -> Client:
+    client = start(made)
     client.stage.teach()
     return client
 
@@ -201,15 +192,14 @@ MALFORMED: dict[str, tuple[ArrayLike, dict[str, Any]]] = {
 
 def test_action_goal_that_is_malformed_is_rejected_and_the_reason_is_logged(
     made: Bench,
-    actor_bytes: bytes,  # noqa: F811
 ) -> None:
     box = {"goal_box.enabled": True, "goal_box.low_m": [0.4, -0.4, 0.05], "goal_box.high_m": [0.7, 0.4, 0.5]}
-    client = start(made, actor_bytes, **box)
+    client = start(made, **box)
     client.stage.teach()
     pursued = client.ask(BEHIND)
     for number, (kind, (goal, fields)) in enumerate(MALFORMED.items()):
         assert not client.send(goal, **fields).accepted, kind
-        made.until(lambda number=number: made.refused("supervisor").get("reach_goal: rejected") == number + 1)
+        made.until(lambda number=number: made.rejected("supervisor").get("reach_goal: rejected") == number + 1)
     assert "reach_goal: rejected" in made.output("supervisor") and "within" in made.output("supervisor")
     assert client.result(pursued).status == Result.REACHED, "the goal before them is pursued on"
 
@@ -218,6 +208,13 @@ BAD: dict[str, tuple[ArrayLike, int, str, int]] = {
     "in the wall": ((0.5, 0.0, 0.3), Result.GOAL_IN_KEEP_OUT, "keep-out", Subgoal.GOAL_IN_KEEP_OUT),
     "no plan": (FAR, Result.UNREACHABLE, "miss", Subgoal.UNREACHABLE),
 }
+
+
+@pytest.fixture
+def waiting(client: Client) -> Client:
+    """Its hand does not follow the subgoals."""
+    client.stage.follows = False
+    return client
 
 
 def test_action_goal_that_can_not_be_reached_is_aborted_with_a_status_and_a_reason(client: Client) -> None:
@@ -232,14 +229,8 @@ def test_action_goal_that_can_not_be_reached_is_aborted_with_a_status_and_a_reas
         assert len(stage.wait_for(episode, subgoal).goal) == 0
 
 
-def test_action_without_experience_is_aborted_with_that_status(made: Bench, actor_bytes: bytes) -> None:  # noqa: F811
-    client = start(made, actor_bytes)
-    assert client.result(client.ask(BEHIND)).status == Result.NO_EXPERIENCE
-
-
-def test_action_preempted_canceled_or_out_of_time_the_arm_holds(client: Client) -> None:
-    stage, made = client.stage, client.stage.bench
-    stage.follows = False
+def test_action_preempted_canceled_out_of_time_or_of_an_inactive_supervisor_the_arm_holds(waiting: Client) -> None:
+    client, stage, made = waiting, waiting.stage, waiting.stage.bench
     first, episode = client.running(BEHIND)
     second = client.ask(OTHER)
     result = client.result(first)
@@ -253,19 +244,14 @@ def test_action_preempted_canceled_or_out_of_time_the_arm_holds(client: Client) 
     third, episode = client.running((0.45, -0.2, 0.3), time_budget_s=8.0)
     assert client.result(third).status == Result.OUT_OF_TIME
     made.until(lambda: stage.held(stage.episodes(goal_id(third))[-1]))
-
-
-def test_action_goal_of_a_supervisor_that_is_deactivated_is_aborted(client: Client) -> None:
-    client.stage.follows = False
-    handle, _ = client.running(BEHIND)
-    Operator(client.stage.bench, "supervisor")(DEACTIVATE)
-    result = client.result(handle)
+    last, _ = client.running(BEHIND)
+    Operator(made, "supervisor")(DEACTIVATE)
+    result = client.result(last)
     assert result.status == Result.CANCELED and "deactivated" in result.reason
 
 
-def test_goal_of_the_topic_that_waits_for_its_frame_does_not_preempt_a_later_action_goal(client: Client) -> None:
-    stage, made = client.stage, client.stage.bench
-    stage.follows = False
+def test_goal_of_the_topic_that_waits_for_its_frame_does_not_preempt_a_later_action_goal(waiting: Client) -> None:
+    client, stage, made = waiting, waiting.stage, waiting.stage.bench
     frames = made.node.create_publisher(TFMessage, "/tf_static", qos.STATIC_FRAMES)
     goal = PoseStamped()
     goal.header.frame_id, goal.pose.position.x = "kitchen", OTHER[0]
@@ -279,16 +265,13 @@ def test_goal_of_the_topic_that_waits_for_its_frame_does_not_preempt_a_later_act
     client.cancel(handle)  # it was still pursued
 
 
-def test_action_goal_canceled_or_out_of_time_does_not_affect_the_same_place_for_others(client: Client) -> None:
-    stage, made = client.stage, client.stage.bench
-    stage.follows = False
+def test_action_goal_canceled_or_out_of_time_does_not_affect_the_same_place_for_others(waiting: Client) -> None:
+    client, stage, made = waiting, waiting.stage, waiting.stage.bench
     canceled, _ = client.running(BEHIND)
     client.cancel(canceled)
     late = client.ask(BEHIND, time_budget_s=0.5)
     assert client.result(late).status == Result.OUT_OF_TIME
-    stage.request(BEHIND)
-    made.until(lambda: bool(stage.episodes("1")))
-    (episode,) = stage.episodes("1")
+    episode = stage.requested(BEHIND)
     stage.wait_for(episode, Subgoal.PLANNED)
     made.until(lambda: stage.announced[-1].episode > episode)
     whole = next(a for a in stage.announced if a.episode == episode)
@@ -299,12 +282,9 @@ def test_action_goal_canceled_or_out_of_time_does_not_affect_the_same_place_for_
     assert not ids & {goal_id(canceled), goal_id(late)}
 
 
-def test_action_goal_at_the_place_of_a_running_episode_waits_for_one_of_its_own(client: Client) -> None:
-    stage, made = client.stage, client.stage.bench
-    stage.follows = False
-    stage.request(BEHIND)
-    made.until(lambda: bool(stage.episodes("1")))
-    (other,) = stage.episodes("1")
+def test_action_goal_at_the_place_of_a_running_episode_waits_for_one_of_its_own(waiting: Client) -> None:
+    client, stage, made = waiting, waiting.stage, waiting.stage.bench
+    other = stage.requested(BEHIND)
     stage.wait_for(other, Subgoal.PLANNED)
     handle = client.ask(BEHIND)
     client.cancel(handle)
@@ -312,9 +292,8 @@ def test_action_goal_at_the_place_of_a_running_episode_waits_for_one_of_its_own(
     assert not stage.held(other), "that episode was for another goal"
 
 
-def test_goal_of_the_topic_in_mid_episode_preempts_the_action_and_is_not_overwritten(client: Client) -> None:
-    stage, made = client.stage, client.stage.bench
-    stage.follows = False
+def test_goal_of_the_topic_in_mid_episode_preempts_the_action_and_is_not_overwritten(waiting: Client) -> None:
+    client, stage, made = waiting, waiting.stage, waiting.stage.bench
     handle, episode = client.running(BEHIND)
     stage.request(OTHER)
     result = client.result(handle)
@@ -322,15 +301,14 @@ def test_goal_of_the_topic_in_mid_episode_preempts_the_action_and_is_not_overwri
     made.until(lambda: bool(stage.episodes("1")))
     (number,) = stage.episodes("1")
     assert not stage.held(episode) and stage.episodes(goal_id(handle)) == [episode]
-    told = next(a for a in stage.announced if a.episode == number)
-    np.testing.assert_allclose(told.goal, OTHER, atol=1e-6)
+    announced = next(a for a in stage.announced if a.episode == number)
+    np.testing.assert_allclose(announced.goal, OTHER, atol=1e-6)
     made.until(lambda: stage.announced[-1].episode > number)
     assert stage.announced[-1].goal_id == "", "the action goal does not return"
 
 
-def test_goal_of_the_topic_that_is_kept_outlives_an_action_goal_of_before(client: Client) -> None:
-    stage, made = client.stage, client.stage.bench
-    stage.follows = False
+def test_goal_of_the_topic_that_is_kept_outlives_an_action_goal_of_before(waiting: Client) -> None:
+    client, stage, made = waiting, waiting.stage, waiting.stage.bench
     keep = made.node.create_client(SetBool, "supervisor/keep_goal")
     made.until(keep.service_is_ready)
     made.until(keep.call_async(SetBool.Request(data=True)).done)
@@ -341,21 +319,26 @@ def test_goal_of_the_topic_that_is_kept_outlives_an_action_goal_of_before(client
     assert {a.goal_id for a in stage.announced if a.episode >= stage.episodes("1")[0]} <= {"1", ""}
 
 
-def test_action_is_served_on_when_the_planner_dies_and_after_it_was_restarted(client: Client) -> None:
-    stage, made = client.stage, client.stage.bench
-    stage.follows = False
+def test_action_is_served_on_when_the_planner_dies_and_after_it_was_restarted(waiting: Client) -> None:
+    client, stage, made = waiting, waiting.stage, waiting.stage.bench
     handle, _ = client.running(BEHIND)
     made.stop("planner", signal.SIGKILL)
     client.cancel(handle)
     made.diagnostics.pop("planner")
-    made.start("planner", **PLANNER, run_dir=made.folder)
+    made.start("planner", **PLANNER)
     made.until(lambda: "planner" in made.diagnostics, 60)
     stage.teach()
     stage.follows = True
     assert client.result(client.ask(BEHIND)).status == Result.REACHED
 
 
-def test_action_goal_without_a_planner_is_aborted_and_the_reason_names_it(made: Bench, actor_bytes: bytes) -> None:  # noqa: F811
-    client = start(made, actor_bytes, planner=False)
-    result = client.result(client.ask(BEHIND, time_budget_s=1.0))
-    assert result.status == Result.OUT_OF_TIME and "waiting for planner" in result.reason
+@pytest.mark.parametrize(
+    ("planner", "status", "words"),
+    [(True, Result.NO_EXPERIENCE, ""), (False, Result.OUT_OF_TIME, "waiting for planner")],
+)
+def test_action_goal_without_experience_or_planner_is_aborted_with_a_status_and_a_reason(
+    made: Bench, planner: bool, status: int, words: str
+) -> None:
+    client = start(made, planner)
+    result = client.result(client.ask(BEHIND, time_budget_s=0.0 if planner else 1.0))
+    assert result.status == status and words in result.reason

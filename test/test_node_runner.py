@@ -18,8 +18,9 @@ pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.any_speed]
 
 import rclpy  # noqa: E402
-from ros_bench import PROGRAM, bench  # noqa: E402
+from ros_bench import PROGRAM, Bench, bench  # noqa: E402
 
+from tdm_ros.nodes import node_runner  # noqa: E402
 from tdm_ros.nodes.parameters import NODES  # noqa: E402
 from tdm_ros.tdm.config import TdmConfig  # noqa: E402
 from tdm_ros.training.library import TDM  # noqa: E402
@@ -28,25 +29,46 @@ from tdm_ros.training.library import TDM  # noqa: E402
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 @pytest.mark.parametrize("name", [name for name in NODES if name != "teleop_keyboard"])  # which needs a terminal
 def test_node_signalled_while_it_runs_ends_with_zero_within_a_second(
-    tmp_path: Path, name: str, number: signal.Signals
+    made: Bench, name: str, number: signal.Signals
 ) -> None:
-    with bench(tmp_path) as made:
-        made.start(name, **({"run_dir": tmp_path} if name in ("supervisor", "collector", "trainer", "planner") else {}))
-        made.until(lambda: name in made.diagnostics, 40)
-        status, took_s = made.stop(name, number)
-        assert status == 0, made.output(name)
-        assert took_s < 1.0
-        assert "Traceback" not in made.output(name)
+    made.start(name)
+    made.until(lambda: name in made.diagnostics, 40)
+    status, took_s = made.stop(name, number)
+    assert status == 0, made.output(name)
+    assert took_s < 1.0
+    assert "Traceback" not in made.output(name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_node_signalled_while_it_looks_for_the_reader_ends(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """The check comes each second, as the diagnostics do; a signal within it was lost."""
+    kept = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        stop = node_runner.StopSignal()
+        stop.starting = False
+
+        def signalled() -> bool:
+            signal.raise_signal(number)
+            return False
+
+        monkeypatch.setattr(node_runner, "reader_has_ended", signalled)
+        stop.look_for_the_reader()
+        assert stop.requested
+    finally:
+        for n, handler in kept.items():
+            signal.signal(n, handler)
 
 
 @pytest.mark.parametrize("delay_s", [0.35, 0.5, 0.7])
-def test_trainer_signalled_while_it_starts_leaves_no_traceback(tmp_path: Path, delay_s: float) -> None:
-    with bench(tmp_path) as made:
-        made.start("trainer", run_dir=tmp_path)
-        time.sleep(delay_s)
-        _, took_s = made.stop("trainer", signal.SIGTERM)
-        assert took_s < 1.5
-        assert "RCLError" not in made.output("trainer")
+def test_trainer_signalled_while_it_starts_leaves_no_traceback(made: Bench, delay_s: float) -> None:
+    made.start("trainer")
+    time.sleep(delay_s)
+    _, took_s = made.stop("trainer", signal.SIGTERM)
+    assert took_s < 1.5
+    assert "RCLError" not in made.output("trainer")
 
 
 def test_trainer_does_not_save_over_the_experience_of_a_run_without_ros(tmp_path: Path) -> None:
@@ -54,15 +76,14 @@ def test_trainer_does_not_save_over_the_experience_of_a_run_without_ros(tmp_path
     TDM("sawyer_reach", config).learn(60).save(tmp_path)
     before = {path.name: path.read_bytes() for path in (tmp_path / "checkpoint").iterdir()}
     with bench(tmp_path) as made:
-        assert made.start("trainer", run_dir=tmp_path).wait(30) == 1
+        assert made.start("trainer").wait(30) == 1
         assert "is of a run without ROS, which keeps its experience there" in made.output("trainer")
     assert {path.name: path.read_bytes() for path in (tmp_path / "checkpoint").iterdir()} == before
 
 
-def test_node_whole_number_for_a_float_parameter_is_accepted(tmp_path: Path) -> None:
-    with bench(tmp_path) as made:
-        made.start("supervisor", run_dir=tmp_path, duration_min=2)
-        made.until(lambda: "supervisor" in made.diagnostics)
+def test_node_whole_number_for_a_float_parameter_is_accepted(made: Bench) -> None:
+    made.start("supervisor", duration_min=2)
+    made.until(lambda: "supervisor" in made.diagnostics)
 
 
 def humble(folder: Path) -> dict[str, str]:
@@ -89,14 +110,13 @@ def humble(folder: Path) -> dict[str, str]:
     ids=lambda value: "" if isinstance(value, str) else " ".join(f"{key}={text}" for key, text in value.items()),
 )
 def test_node_that_can_not_start_says_in_a_sentence_what_to_do(
-    tmp_path: Path, node: str, environment: dict[str, str], words: str
+    made: Bench, tmp_path: Path, node: str, environment: dict[str, str], words: str
 ) -> None:
     if environment.get("PYTHONPATH") == "humble":
         environment = humble(tmp_path)
-    with bench(tmp_path) as made:
-        assert made.start(node, environment).wait(40) == 1, made.output(node)
-        assert words in made.output(node)
-        assert "Traceback" not in made.output(node)
+    assert made.start(node, environment).wait(40) == 1, made.output(node)
+    assert words in made.output(node)
+    assert "Traceback" not in made.output(node)
 
 
 @pytest.mark.parametrize("module", ["rclpy", "torch", "mujoco", "tdm_ros.msg"])
@@ -129,39 +149,33 @@ def full_pipe() -> Iterator[int]:
 
 
 @pytest.mark.parametrize("name", [name for name in NODES if name != "teleop_keyboard"])
-def test_node_whose_output_nobody_reads_works_and_ends_on_a_signal(tmp_path: Path, full_pipe: int, name: str) -> None:
+def test_node_whose_output_nobody_reads_works_and_ends_on_a_signal(made: Bench, full_pipe: int, name: str) -> None:
     environment = {"ROS_DOMAIN_ID": os.environ["ROS_DOMAIN_ID"], "RCUTILS_LOGGING_BUFFERED_STREAM": "0"}
-    with bench(tmp_path) as made:
-        made.start(name, environment, full_pipe, **({"run_dir": tmp_path} if name not in NO_FOLDER else {}))
-        made.until(lambda: name in made.diagnostics, 40)
-        seen = made.diagnostics.pop(name)  # and again: what it prints each second did not stop it
-        made.until(lambda: name in made.diagnostics, 5)
-        assert seen
-        status, took_s = made.stop(name)
-        assert status == 0 and took_s < 1.0
+    made.start(name, environment, full_pipe)
+    made.until(lambda: name in made.diagnostics, 40)
+    seen = made.diagnostics.pop(name)  # and again: what it prints each second did not stop it
+    made.until(lambda: name in made.diagnostics, 5)
+    assert seen
+    status, took_s = made.stop(name)
+    assert status == 0 and took_s < 1.0
 
 
-NO_FOLDER = ("arm", "policy", "scene")
-
-
-def test_node_does_not_change_the_pipe_for_others(tmp_path: Path, full_pipe: int) -> None:
-    with bench(tmp_path) as made:
-        made.start("policy", out=full_pipe)
-        made.until(lambda: "policy" in made.diagnostics, 40)
-        assert os.get_blocking(full_pipe), "the shell that has the same terminal would read and write in another way"
+def test_node_does_not_change_the_pipe_for_others(made: Bench, full_pipe: int) -> None:
+    made.start("policy", out=full_pipe)
+    made.until(lambda: "policy" in made.diagnostics, 40)
+    assert os.get_blocking(full_pipe), "the shell that has the same terminal would read and write in another way"
 
 
 @pytest.mark.parametrize("name", ["supervisor", "arm"])
-def test_node_whose_reader_has_ended_ends_too(tmp_path: Path, name: str) -> None:
+def test_node_whose_reader_has_ended_ends_too(made: Bench, tmp_path: Path, name: str) -> None:
     """Be it one that prints each second, or never: nobody supervises it any more."""
     reader, writer = os.pipe()
-    with bench(tmp_path) as made:
-        process = made.start(name, out=writer, **({"run_dir": tmp_path} if name not in NO_FOLDER else {}))
-        os.close(writer)
-        made.until(lambda: name in made.diagnostics, 40)
-        os.close(reader)
-        made.until(lambda: process.poll() is not None, 10)
-        assert process.returncode == 0 and (name == "arm" or (tmp_path / "summary.json").exists())
+    process = made.start(name, out=writer)
+    os.close(writer)
+    made.until(lambda: name in made.diagnostics, 40)
+    os.close(reader)
+    made.until(lambda: process.poll() is not None, 10)
+    assert process.returncode == 0 and (name == "arm" or (tmp_path / "summary.json").exists())
 
 
 def test_node_under_nohup_does_not_end_with_its_terminal(tmp_path: Path) -> None:

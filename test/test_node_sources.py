@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,12 @@ pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
 import rclpy  # noqa: E402
+from actor_for_tests import TASK, WEIGHTS  # noqa: E402
 from geometry_msgs.msg import PoseStamped  # noqa: E402
 from rclpy.node import Node  # noqa: E402
-from ros_bench import Bench, bench  # noqa: E402
+from ros_bench import Bench  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal  # noqa: E402
-from test_hostile_messages import WEIGHTS  # noqa: E402
 from test_node_arm import Commander  # noqa: E402
 from test_node_policy import Stage  # noqa: E402
 from test_node_supervisor import Arm  # noqa: E402
@@ -28,23 +27,6 @@ from test_node_teleop import Stick  # noqa: E402
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import to_episode  # noqa: E402
-from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
-
-TASK = SAWYER_REACH["velocity"]
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path) as made:
-        yield made
-
-
-@pytest.fixture
-def commander(made: Bench) -> Commander:
-    made.start("arm")
-    player = Commander(made)
-    made.until(lambda: bool(player.states) and player.states[-1].source == ArmState.SOURCE_POLICY)
-    return player
 
 
 class Second:
@@ -79,10 +61,10 @@ def test_arm_with_two_supervisors_stops_for_good_and_names_both(commander: Comma
     assert all(name in commander.states[-1].fault for name in both(made, "episode")), commander.states[-1].fault
     made.until(lambda: commander.speed() < 0.01)
     second.end()
-    commander.told = Announcement(State.FAULT, reason="two supervisors")
+    commander.announced = Announcement(State.FAULT, reason="two supervisors")
     made.spin(1.0)
     assert commander.states[-1].fault, "until somebody clears it"
-    commander.told = Announcement(State.DISABLED, reason="cleared")
+    commander.announced = Announcement(State.DISABLED, reason="cleared")
     made.until(lambda: not commander.states[-1].fault)
 
 
@@ -100,17 +82,17 @@ def test_arm_follows_neither_of_two_who_drive(commander: Commander, profile: Any
     stick.push(0.0, 0.0, 0.08)
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN, 5)
     second = Second(made, type(stick.message()), "teleop/twist", profile, stick.message)
-    made.until(lambda: "teleop/twist: two publishers" in made.refused("arm"))
+    made.until(lambda: "teleop/twist: two publishers" in made.rejected("arm"))
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_SAFETY)
     begin = commander.states[-1].cycle
     made.spin(0.5)
     assert not [s for s in commander.states if s.cycle > begin and s.source == ArmState.SOURCE_HUMAN]
-    running = commander.told
-    for told in (
+    running = commander.announced
+    for announced in (
         Announcement(State.PAUSED, reason="two drive"),
         running,
     ):  # as a supervisor does that resumes by itself
-        commander.told = told
+        commander.announced = announced
         made.spin(0.5)
     assert commander.states[-1].source == ArmState.SOURCE_SAFETY, "nor is the policy followed"
     second.end()
@@ -120,11 +102,11 @@ def test_arm_follows_neither_of_two_who_drive(commander: Commander, profile: Any
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN)
 
 
-def test_arm_whose_supervisor_was_killed_and_started_again_sees_one(made: Bench, tmp_path: Path) -> None:
+def test_arm_whose_supervisor_was_killed_and_started_again_sees_one(made: Bench) -> None:
     made.start("arm")
     states = made.collect(ArmState, "arm_state", qos.STATE)
     for _ in range(2):  # for a while the graph has the one that was killed, too
-        made.start("supervisor", run_dir=tmp_path, auto_start=False)
+        made.start("supervisor", auto_start=False)
         made.until(lambda: "supervisor" in made.diagnostics)
         made.until(lambda: bool(states) and "waiting for ~/start" in states[-1].hold_reason)
         made.stop("supervisor", signal.SIGKILL)
@@ -140,10 +122,6 @@ def held(made: Bench) -> Commander:
     return Commander(made)
 
 
-def moves(player: Commander) -> bool:
-    return bool(player.states) and player.states[-1].source == ArmState.SOURCE_POLICY
-
-
 def deadman(made: Bench, name: str = "deadman", profile: Any = qos.COMMAND) -> Node:
     """A node of that name that publishes `deadman` as held, 20 times a second."""
     node = rclpy.create_node(name, namespace=made.namespace, context=made.context)
@@ -155,7 +133,7 @@ def deadman(made: Bench, name: str = "deadman", profile: Any = qos.COMMAND) -> N
 def test_deadman_of_another_node_than_the_named_one_moves_nothing(held: Commander) -> None:
     made = held.bench
     deadman(made, "somebody")
-    made.until(lambda: "deadman: not from the configured source" in made.refused("arm"))
+    made.until(lambda: "deadman: not from the configured source" in made.rejected("arm"))
     made.spin(1.0)
     assert not any(state.source == ArmState.SOURCE_POLICY for state in held.states)
     words = (f"{made.namespace}/somebody", f"expected {made.namespace}/deadman alone", "arm.deadman.source")
@@ -166,32 +144,32 @@ def test_deadman_of_another_node_than_the_named_one_moves_nothing(held: Commande
 def test_deadman_with_a_second_publisher_counts_as_let_go(held: Commander, profile: Any) -> None:
     made = held.bench
     deadman(made, profile=profile)
-    made.until(lambda: moves(held))
+    made.until(held.moves)
     second = Second(made, Bool, "deadman", profile, lambda: Bool(data=True))
     made.until(lambda: held.states[-1].hold_reason == "the deadman is not held")
     begin = held.states[-1].cycle
     made.spin(0.5)
     assert not [state for state in held.states if state.cycle > begin and state.source == ArmState.SOURCE_POLICY]
     second.end()
-    made.until(lambda: moves(held))
+    made.until(held.moves)
 
 
 def test_arm_receives_deadman_and_teleoperation_of_best_effort_senders(held: Commander) -> None:
     """A reliable subscription would receive nothing."""
     made = held.bench
     deadman(made, profile=qos.EXTERNAL)
-    made.until(lambda: moves(held))
+    made.until(held.moves)
     stick = Stick(made, qos.EXTERNAL)
     made.until(lambda: all(one.get_subscription_count() for one in (stick.twists, stick.engaged)))
     stick.push(0.0, 0.0, 0.06)
     made.until(lambda: held.states[-1].source == ArmState.SOURCE_HUMAN)
     stick.let_go()
-    made.until(lambda: moves(held))
+    made.until(held.moves)
     made.until(lambda: bool(stick.engaged.publish(Bool(data=True))) or held.states[-1].source == ArmState.SOURCE_HUMAN)
 
 
-def test_supervisor_receives_events_and_goals_of_best_effort_senders(made: Bench, tmp_path: Path) -> None:
-    made.start("supervisor", run_dir=tmp_path)
+def test_supervisor_receives_events_and_goals_of_best_effort_senders(made: Bench) -> None:
+    made.start("supervisor")
     Arm(made)
     events = made.node.create_publisher(String, "teleop/event", qos.EXTERNAL)
     goals = made.node.create_publisher(PoseStamped, "goal", qos.EXTERNAL)
@@ -199,27 +177,27 @@ def test_supervisor_receives_events_and_goals_of_best_effort_senders(made: Bench
     made.until(lambda: bool(events.publish(String(data="pause"))) or "PAUSED" in made.output("supervisor"))
     far = PoseStamped()
     far.pose.position.x = 9.0
-    made.until(lambda: bool(goals.publish(far)) or "goal" in made.refused("supervisor"))
+    made.until(lambda: bool(goals.publish(far)) or "goal" in made.rejected("supervisor"))
 
 
-def test_message_of_a_reliable_publisher_counts_once(made: Bench, tmp_path: Path) -> None:
+def test_message_of_a_reliable_publisher_counts_once(made: Bench) -> None:
     """Two subscriptions receive it."""
-    made.start("supervisor", run_dir=tmp_path)
+    made.start("supervisor")
     Arm(made)
     events = made.node.create_publisher(String, "teleop/event", qos.EVENT)
     made.until(lambda: events.get_subscription_count() == 2, 60)
     for _ in range(3):
         events.publish(String(data="nonsense"))
-    made.until(lambda: sum(made.refused("supervisor").values()) >= 3)
+    made.until(lambda: sum(made.rejected("supervisor").values()) >= 3)
     made.spin(2.0)
-    assert sum(made.refused("supervisor").values()) == 3, made.refused("supervisor")
+    assert sum(made.rejected("supervisor").values()) == 3, made.rejected("supervisor")
 
 
 def test_deadman_of_a_node_that_is_named_in_full_is_the_one(made: Bench) -> None:
     made.start("arm", **{"deadman.required": True, "deadman.source": f"{made.namespace}/pedal"})
     player = Commander(made)
     deadman(made, "pedal")
-    made.until(lambda: moves(player))
+    made.until(player.moves)
 
 
 @pytest.fixture
@@ -230,65 +208,57 @@ def stage(made: Bench) -> Stage:
     return player
 
 
-def test_policy_with_two_trainers_is_silent_until_there_is_one(stage: Stage) -> None:
-    made = stage.bench
+@pytest.mark.parametrize("topic", ["policy_weights", "subgoal"])
+def test_policy_with_two_trainers_or_planners_is_silent_until_there_is_one(stage: Stage, topic: str) -> None:
+    made, versions = stage.bench, itertools.count(1)
     stage.aim()
-    version = [0]
-
-    def publish() -> None:
-        version[0] += 1
-        stage.weights(WEIGHTS, version[0])
-
-    made.node.create_timer(0.1, publish)
-    message = PolicyWeights(version=1000, task=TASK.fingerprint, data=WEIGHTS)
-    second = Second(made, PolicyWeights, "policy_weights", qos.LATCHED, lambda: message, 10)
-    made.until(lambda: "policy_weights: two publishers" in made.refused("policy"))
-    made.until(lambda: any("more than one publisher" in why for why in made.refused("policy")))
-    assert stage.silent(0.5)
-    second.end()
-    made.until(lambda: bool(stage.commands))
-
-
-def test_policy_with_two_planners_is_silent_until_there_is_one(stage: Stage) -> None:
-    made = stage.bench
-    stage.weights(WEIGHTS, 1)
-    made.node.create_timer(0.1, stage.aim)
+    stage.weights(WEIGHTS, next(versions))
     made.until(lambda: stage.commands[-1].weights_version == 1)
+    again = stage.aim if topic == "subgoal" else lambda: stage.weights(WEIGHTS, next(versions))
+    made.node.create_timer(0.1, again)
 
-    def message() -> Subgoal:
+    def message() -> Any:
+        if topic == "policy_weights":
+            return PolicyWeights(version=1000, task=TASK.fingerprint, data=WEIGHTS)
         other = Subgoal(episode=1, status=1, last=True, steps_left=9, goal=[0.4] * 3, task=TASK.fingerprint)
         other.header.stamp = made.node.get_clock().now().to_msg()
         return other
 
-    second = Second(made, Subgoal, "subgoal", qos.LATCHED, message, 10)
-    made.until(lambda: "subgoal: two publishers" in made.refused("policy"))
+    second = Second(made, type(message()), topic, qos.LATCHED, message, 10)
+    made.until(lambda: f"{topic}: two publishers" in made.rejected("policy"))
+    if topic == "policy_weights":
+        made.until(lambda: any("more than one publisher" in why for why in made.rejected("policy")))
     assert stage.silent(0.5)
     second.end()
     made.until(lambda: bool(stage.commands))
 
 
-def test_supervisor_that_begins_beside_another_arm_ends_with_both_names(made: Bench, tmp_path: Path) -> None:
-    process = made.start("supervisor", run_dir=tmp_path)
+def second_arm(made: Bench) -> tuple[Node, Arm]:
+    """Another node, which publishes states of another arm."""
+    node = rclpy.create_node("second", namespace=made.namespace, context=made.context)
+    arm = Arm(made, "other")
+    arm.publish = node.create_publisher(ArmState, "arm_state", qos.STATE).publish
+    return node, arm
+
+
+def test_supervisor_that_begins_beside_another_arm_ends_with_both_names(made: Bench) -> None:
+    process = made.start("supervisor")
     Arm(made)
     made.until(lambda: "supervisor" in made.diagnostics)
-    other = rclpy.create_node("second", namespace=made.namespace, context=made.context)
-    states, first = other.create_publisher(ArmState, "arm_state", qos.STATE), Arm(made, "other")
-    first.publish = states.publish
+    other, _ = second_arm(made)
     made.until(lambda: process.poll() is not None, 30)
     assert process.returncode == 1
     said = made.output("supervisor")
     assert all(name in said for name in both(made, "arm_state")) and "more than one publisher" in said
-    assert "FAULT" in said
+    assert "FAULT" in said and other.handle
 
 
-def test_supervisor_that_was_there_before_another_arm_ends_when_it_stays(made: Bench, tmp_path: Path) -> None:
-    process = made.start("supervisor", program=OLDER, run_dir=tmp_path)
+def test_supervisor_that_was_there_before_another_arm_ends_when_it_stays(made: Bench) -> None:
+    process = made.start("supervisor", program=OLDER)
     Arm(made)
     made.until(lambda: "supervisor" in made.diagnostics)
     for lasts in (False, True):
-        other = rclpy.create_node("second", namespace=made.namespace, context=made.context)
-        states, second = other.create_publisher(ArmState, "arm_state", qos.STATE), Arm(made, "other")
-        second.publish = states.publish
+        other, second = second_arm(made)
         episodes = made.collect(Episode, "episode", qos.EPISODE)
         made.until(lambda episodes=episodes: any("more than one publisher" in e.reason for e in episodes))
         assert process.poll() is None

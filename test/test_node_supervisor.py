@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,7 @@ pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.any_speed]
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
-from ros_bench import Bench, bench, resting_state  # noqa: E402
+from ros_bench import Bench, resting_state  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState  # noqa: E402
 
@@ -29,7 +27,6 @@ class Arm:
         self._timer = made.node.create_timer(0.05, self._tick)
 
     def end(self) -> None:
-        """Fall silent."""
         self._timer.cancel()
 
     def _tick(self) -> None:
@@ -38,12 +35,6 @@ class Arm:
         state.header.stamp = self._node.get_clock().now().to_msg()
         if self.publish is not None:
             self.publish(state)
-
-
-@pytest.fixture
-def made(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path) as made:
-        yield made
 
 
 def statuses(made: Bench, name: str) -> list[Any]:
@@ -65,12 +56,14 @@ def call(made: Bench, name: str) -> None:
     assert called.result().success
 
 
-def test_supervisor_logs_each_change_of_state_and_its_diagnostics_say_fault(made: Bench, tmp_path: Path) -> None:
+def test_supervisor_logs_each_change_of_state_and_its_diagnostics_say_fault(made: Bench) -> None:
     found = statuses(made, "supervisor")
-    made.start("supervisor", run_dir=tmp_path, auto_start=False)
+    made.start("supervisor", auto_start=False)
     arm = Arm(made)
     made.until(lambda: bool(found) and found[-1].level == DiagnosticStatus.OK)
     assert "DISABLED: waiting for ~/start" in made.output("supervisor")
+    service = f"{made.namespace}/supervisor/start"
+    assert f"ros2 service call {service} std_srvs/srv/Trigger" in made.output("supervisor")
     call(made, "start")
     made.until(lambda: "HOLD: waiting for policy, planner, collector" in made.output("supervisor"))
     call(made, "pause")
@@ -89,10 +82,9 @@ def test_supervisor_logs_each_change_of_state_and_its_diagnostics_say_fault(made
 
 
 @pytest.mark.parametrize("name", ["arm", "supervisor", "policy"])
-def test_node_with_simulated_time_that_nobody_publishes_says_so(made: Bench, tmp_path: Path, name: str) -> None:
+def test_node_with_simulated_time_that_nobody_publishes_says_so(made: Bench, name: str) -> None:
     found = statuses(made, name)
-    folder = {"run_dir": tmp_path} if name == "supervisor" else {}
-    made.start(name, use_sim_time=True, **folder)
+    made.start(name, use_sim_time=True)
     made.until(lambda: bool(found) and found[-1].level == DiagnosticStatus.ERROR, 30)
     assert "nothing publishes /clock" in found[-1].message
     assert "nothing publishes /clock" in made.output(name)

@@ -7,7 +7,7 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
 from geometry_msgs.msg import TwistStamped  # noqa: E402
-from ros_bench import PROGRAM, ROOT, Bench, bench  # noqa: E402
+from ros_bench import PROGRAM, ROOT, Bench  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from tdm_ros.msg import ArmState, Command, Episode, Transition  # noqa: E402
 from test_node_arm import Commander  # noqa: E402
@@ -62,20 +62,13 @@ class Stick:
         self.pushed = False
 
 
-@pytest.fixture
-def commander(tmp_path: Path) -> Iterator[Commander]:
-    with bench(tmp_path) as made:
-        made.start("arm")
-        player = Commander(made)
-        made.until(lambda: bool(player.states) and player.states[-1].source == ArmState.SOURCE_POLICY)
-        yield player
-
-
 def stamp_s(state: ArmState) -> float:
     return state.header.stamp.sec + state.header.stamp.nanosec * 1e-9
 
 
-def test_device_takes_control_and_after_the_release_the_policy_continues(commander: Commander) -> None:
+def test_device_takes_control_and_after_it_the_policy_does_or_the_arm_holds_if_it_is_lost(
+    commander: Commander,
+) -> None:
     made, stick = commander.bench, Stick(commander.bench)
     start = commander.states[-1]
     stick.push(0.0, 0.0, 0.08)
@@ -87,11 +80,7 @@ def test_device_takes_control_and_after_the_release_the_policy_continues(command
     sources = [state.source for state in commander.states if state.cycle > start.cycle]
     runs = [source for i, source in enumerate(sources) if i == 0 or source != sources[i - 1]]
     assert runs[-2:] == [ArmState.SOURCE_HUMAN, ArmState.SOURCE_POLICY]
-
-
-def test_device_that_is_lost_makes_the_arm_hold_with_a_reason(commander: Commander) -> None:
-    made, stick = commander.bench, Stick(commander.bench)
-    stick.push(0.0, 0.0, 0.08)
+    stick.push(0.0, 0.0, -0.08)
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN, 5)
     stick.pushed = False
     made.until(lambda: "ended without a release of the control" in commander.states[-1].hold_reason, 5)
@@ -102,38 +91,34 @@ def test_device_that_is_lost_makes_the_arm_hold_with_a_reason(commander: Command
     assert commander.speed() < 0.01
 
 
-def _damage(kind: str, message: TwistStamped) -> TwistStamped:
-    if kind == "nan":
-        message.twist.linear.x = float("nan")
-    elif kind == "old":
-        message.header.stamp = to_stamp((message.header.stamp.sec - 10) * 10**9)
-    elif kind == "no stamp":
-        message.header.stamp = to_stamp(0)
-    elif kind == "frame":
-        message.header.frame_id = "right_hand"
-    return message
+INVALID: dict[str, Callable[[TwistStamped], object]] = {
+    "nan": lambda message: setattr(message.twist.linear, "x", float("nan")),
+    "old": lambda message: setattr(message.header, "stamp", to_stamp((message.header.stamp.sec - 10) * 10**9)),
+    "no stamp": lambda message: setattr(message.header, "stamp", to_stamp(0)),
+    "frame": lambda message: setattr(message.header, "frame_id", "right_hand"),
+}
 
 
-@pytest.mark.parametrize("kind", ["nan", "old", "no stamp", "frame"])
+@pytest.mark.parametrize("kind", INVALID)
 def test_device_with_invalid_twists_is_rejected_counted_and_moves_nothing(commander: Commander, kind: str) -> None:
     made, stick = commander.bench, Stick(commander.bench)
-    stick.change = lambda message: _damage(kind, message)
+    stick.change = lambda message: (INVALID[kind](message), message)[1]
     begin = commander.states[-1].cycle
     stick.push(0.1, 0.0, 0.0)
-    made.until(lambda: any(why.startswith("teleop/twist") for why in made.refused("arm")), 5)
+    made.until(lambda: any(why.startswith("teleop/twist") for why in made.rejected("arm")), 5)
     assert ArmState.SOURCE_HUMAN not in {state.source for state in commander.states if state.cycle > begin}
 
 
 def test_device_moves_a_paused_arm_but_none_that_is_disabled(commander: Commander) -> None:
     made, stick = commander.bench, Stick(commander.bench)
-    commander.told = Announcement(State.PAUSED, reason="test")
+    commander.announced = Announcement(State.PAUSED, reason="test")
     commander.announce()
     made.until(lambda: "paused" in commander.states[-1].hold_reason, 5)
     stick.push(0.0, 0.05, 0.0)
     made.until(lambda: commander.states[-1].source == ArmState.SOURCE_HUMAN, 5)
     made.spin(0.5)
     assert commander.speed() > 0.02 and commander.states[-1].hold_reason == ""
-    commander.told = Announcement(State.DISABLED, reason="test")
+    commander.announced = Announcement(State.DISABLED, reason="test")
     commander.announce()
     made.until(lambda: "disabled" in commander.states[-1].hold_reason, 5)
     made.spin(0.3)
@@ -179,21 +164,20 @@ class Terminal:
         os.write(self.keys, key.encode())
 
 
-def test_keyboard_whose_terminal_is_stopped_goes_on_and_ends_on_a_signal(tmp_path: Path) -> None:
+def test_keyboard_whose_terminal_is_stopped_goes_on_and_ends_on_a_signal(made: Bench) -> None:
     """Ctrl-S stops the output of a terminal: a write into it waits for ever."""
-    with bench(tmp_path) as made:
-        events = made.collect(String, "teleop/event", qos.EVENT)
-        terminal = Terminal(made, shown=True)
-        while not events:  # until it is discovered
-            terminal.press("y")
-            made.spin(0.2)
-        terminal.press("\x13")
-        for _ in range(2):
-            events.clear()
-            terminal.press("y")
-            made.until(lambda: bool(events), 5)
-        terminal.process.terminate()
-        assert terminal.process.wait(10) == 0
+    events = made.collect(String, "teleop/event", qos.EVENT)
+    terminal = Terminal(made, shown=True)
+    while not events:  # until it is discovered
+        terminal.press("y")
+        made.spin(0.2)
+    terminal.press("\x13")
+    for _ in range(2):
+        events.clear()
+        terminal.press("y")
+        made.until(lambda: bool(events), 5)
+    terminal.process.terminate()
+    assert terminal.process.wait(10) == 0
 
 
 def test_key_moves_the_arm_within_two_cycles_and_space_stops_it(commander: Commander) -> None:
@@ -219,52 +203,50 @@ def test_key_moves_the_arm_within_two_cycles_and_space_stops_it(commander: Comma
     assert terminal.process.wait(10) == 0
 
 
-def test_keyboard_without_a_terminal_says_so(tmp_path: Path) -> None:
-    with bench(tmp_path) as made:
-        process = made.start("teleop_keyboard")
-        assert process.wait(30) == 1
-        assert "needs a terminal on its standard input" in made.output("teleop_keyboard")
+def test_keyboard_without_a_terminal_says_so(made: Bench) -> None:
+    process = made.start("teleop_keyboard")
+    assert process.wait(30) == 1
+    assert "needs a terminal on its standard input" in made.output("teleop_keyboard")
 
 
-def test_system_records_the_operator_and_what_they_discard(tmp_path: Path) -> None:
+def test_system_records_the_operator_and_what_they_discard(made: Bench, tmp_path: Path) -> None:
     """All nodes live: operator transitions are in topic, log and replay; discarded ones are not learned from."""
-    with bench(tmp_path) as made:
-        transitions = made.collect(Transition, "transition", qos.TRANSITION)
-        states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
-        told = made.collect(Episode, "episode", qos.EPISODE)
-        events = made.node.create_publisher(String, "teleop/event", qos.EVENT)
-        made.node.create_publisher(Command, "command", qos.COMMAND)
-        stick = Stick(made)
-        for node in ("arm", "collector", "policy", "planner"):
-            made.start(node, **({"run_dir": tmp_path} if node in ("collector", "planner") else {}))
-        made.start("trainer", run_dir=tmp_path, duration_min=".inf")
-        made.start("supervisor", run_dir=tmp_path, duration_min=".inf", evaluate_goals=0, reset_every=1000)
-        made.until(lambda: any(t.source == ArmState.SOURCE_RANDOM for t in transitions), 60)
-        stick.push(0.02, 0.05, 0.03)
-        made.until(lambda: sum(t.source == ArmState.SOURCE_HUMAN for t in transitions) > 20, 30)
-        stick.let_go()
-        made.until(lambda: states[-1].source == ArmState.SOURCE_RANDOM, 10)
-        made.until(lambda: int(made.values("trainer").get("human", 0)) > 20, 60)
-        kept = int(made.values("trainer")["human"])
+    transitions = made.collect(Transition, "transition", qos.TRANSITION)
+    states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
+    announced = made.collect(Episode, "episode", qos.EPISODE)
+    events = made.node.create_publisher(String, "teleop/event", qos.EVENT)
+    made.node.create_publisher(Command, "command", qos.COMMAND)
+    stick = Stick(made)
+    for node in ("arm", "collector", "policy", "planner"):
+        made.start(node)
+    made.start("trainer", duration_min=".inf")
+    made.start("supervisor", duration_min=".inf", evaluate_goals=0, reset_every=1000)
+    made.until(lambda: any(t.source == ArmState.SOURCE_RANDOM for t in transitions), 60)
+    stick.push(0.02, 0.05, 0.03)
+    made.until(lambda: sum(t.source == ArmState.SOURCE_HUMAN for t in transitions) > 20, 30)
+    stick.let_go()
+    made.until(lambda: states[-1].source == ArmState.SOURCE_RANDOM, 10)
+    made.until(lambda: int(made.values("trainer").get("human", 0)) > 20, 60)
+    kept = int(made.values("trainer")["human"])
 
-        made.until(lambda: told[-1].state == Episode.RUNNING and states[-1].episode == told[-1].episode, 20)
-        episode = states[-1].episode
-        events.publish(String(data="discard"))
-        made.until(lambda: len(told[-1].discarded_run) == 1, 10)
-        events.publish(String(data="dance"))
-        made.until(lambda: made.refused("supervisor").get("teleop/event", 0) == 1, 10)
-        made.until(lambda: int(made.values("trainer").get("discarded", 0)) > 0, 30)
-        made.until(lambda: states[-1].episode > episode, 20)
-        for node in ("supervisor", "collector", "trainer"):
-            made.stop(node)
-        rows = (tmp_path / "metrics.csv").read_text()
-        assert f",{episode},train," in rows and ",discarded," in rows
-        logged = list(read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint))
-        by_cycle = {state.cycle - 1: state for state in states}
-        both = [t for t in logged if t.cycle in by_cycle]
-        assert len(both) > 20 and all(by_cycle[t.cycle].source == t.source for t in both)
-        assert all(np.array_equal(by_cycle[t.cycle].executed_action, t.step.action) for t in both)
-        heard = [t for t in transitions if t.cycle in by_cycle]
-        assert len(heard) > 20 and all(by_cycle[t.cycle].source == t.source for t in heard)
-        assert sum(t.source == ArmState.SOURCE_HUMAN for t in logged) >= kept
-        assert any(t.episode == episode for t in logged), "discarded transitions are still on disk"
+    made.until(lambda: announced[-1].state == Episode.RUNNING and states[-1].episode == announced[-1].episode, 20)
+    episode = states[-1].episode
+    events.publish(String(data="discard"))
+    made.until(lambda: len(announced[-1].discarded_run) == 1, 10)
+    events.publish(String(data="dance"))
+    made.until(lambda: made.rejected("supervisor").get("teleop/event", 0) == 1, 10)
+    made.until(lambda: int(made.values("trainer").get("discarded", 0)) > 0, 30)
+    made.until(lambda: states[-1].episode > episode, 20)
+    for node in ("supervisor", "collector", "trainer"):
+        made.stop(node)
+    rows = (tmp_path / "metrics.csv").read_text()
+    assert f",{episode},train," in rows and ",discarded," in rows
+    logged = list(read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint))
+    by_cycle = {state.cycle - 1: state for state in states}
+    both = [t for t in logged if t.cycle in by_cycle]
+    assert len(both) > 20 and all(by_cycle[t.cycle].source == t.source for t in both)
+    assert all(np.array_equal(by_cycle[t.cycle].executed_action, t.step.action) for t in both)
+    heard = [t for t in transitions if t.cycle in by_cycle]
+    assert len(heard) > 20 and all(by_cycle[t.cycle].source == t.source for t in heard)
+    assert sum(t.source == ArmState.SOURCE_HUMAN for t in logged) >= kept
+    assert any(t.episode == episode for t in logged), "discarded transitions are still on disk"

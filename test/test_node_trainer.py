@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import resource
 import signal
 from collections.abc import Iterator
@@ -47,8 +48,8 @@ class Experience:
         """Publish so many transitions of one episode, and that it runs."""
         now = self.bench.node.get_clock().now().to_msg()
         goal = np.full(3, 0.4, np.float32)
-        told = Announcement(State.RUNNING, episode=1, start_cycle=1, length=10**6, goal=goal)
-        self._episodes.publish(to_episode(told, TASK, now))
+        announced = Announcement(State.RUNNING, episode=1, start_cycle=1, length=10**6, goal=goal)
+        self._episodes.publish(to_episode(announced, TASK, now))
         for _ in range(count):
             self._cycle += 1
             state = self._rng.normal(0, 0.3, (2, TASK.observation.size)).astype(np.float32)
@@ -62,7 +63,6 @@ class Experience:
         self.bench.spin(0.1)
 
     def learn(self) -> None:
-        """Play until weights come."""
         seen = len(self.weights)
         self.bench.until(lambda: self._played() and len(self.weights) > seen, 60.0)
 
@@ -74,7 +74,7 @@ class Experience:
 @pytest.fixture
 def experience(tmp_path: Path) -> Iterator[Experience]:
     with bench(tmp_path) as made:
-        made.start("trainer", run_dir=tmp_path, **SETTINGS)
+        made.start("trainer", **SETTINGS)
         yield Experience(made)
 
 
@@ -96,51 +96,60 @@ def test_trainer_without_room_learns_on_and_saves_once_there_is(experience: Expe
     assert load_learner(folder, TASK).updates > updates
 
 
+def test_trainer_restarted_without_the_logs_of_its_arms_learns_from_what_comes(
+    experience: Experience, tmp_path: Path
+) -> None:
+    stage, folder = experience.bench, tmp_path / "checkpoint"
+    stage.until(lambda: experience._played() and int(stage.values("trainer").get("updates", 0)) > 900, 60.0)
+    stage.stop("trainer")  # the logs of arms on other hosts are not here
+    learned = load_learner(folder, TASK).updates
+    stage.diagnostics.clear()
+    stage.start("trainer", **SETTINGS)
+    stage.until(lambda: "trainer" in stage.diagnostics)
+    experience.play(150)
+    stage.until(lambda: int(stage.values("trainer").get("updates", 0)) > learned, 30.0)
+
+
 def test_trainer_second_in_a_folder_ends_with_a_sentence(experience: Experience, tmp_path: Path) -> None:
     experience.learn()
     stage = experience.bench
     first = stage.processes["first"] = stage.processes.pop("trainer")
     (tmp_path / "first.out").write_text("")
-    assert stage.start("trainer", run_dir=tmp_path).wait(30) == IN_USE_STATUS
+    assert stage.start("trainer").wait(30) == IN_USE_STATUS
     assert f"is being written by trainer, pid {first.pid} on host" in stage.output("trainer")
     assert first.poll() is None
     del stage.processes["trainer"]
 
 
-def test_trainer_goes_on_with_a_log_that_holds_a_transition_without_numbers(tmp_path: Path) -> None:
+def test_trainer_goes_on_with_a_log_that_holds_a_transition_without_numbers(made: Bench, tmp_path: Path) -> None:
     nothing = [float("nan")] * TASK.observation.size
     write_log(tmp_path / LOG_FOLDER, recording(changed(messages(), 5, observation=nothing)))
-    with bench(tmp_path) as made:
-        made.start("trainer", run_dir=tmp_path, **SETTINGS)
-        Experience(made).learn()
-        assert "a transition cannot be learned from and is left out; observation must be finite" in made.output(
-            "trainer"
-        )
-        assert made.stop("trainer")[0] == 0
+    made.start("trainer", **SETTINGS)
+    Experience(made).learn()
+    assert "a transition cannot be learned from and is left out; observation must be finite" in made.output("trainer")
+    assert made.stop("trainer")[0] == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"schema": 4}'], ids=["empty", "list", "without fields"])
-def test_trainer_with_damaged_checkpoints_keeps_them_and_begins_anew(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("version", "index"),
+    list(zip(VERSIONS, itertools.cycle([b"", b"[]", b'{"schema": 4}']), strict=False)),
+    ids=["empty", "text", "negative", "bytes", "long", "fraction", "largest"],
+)
+def test_trainer_with_damaged_files_keeps_the_checkpoint_begins_anew_and_counts_versions_from_one(
+    tmp_path: Path, version: bytes, index: bytes
+) -> None:
     folder = tmp_path / "checkpoint"
     folder.mkdir()
-    (folder / INDEX).write_bytes(content)
+    (folder / INDEX).write_bytes(index)
+    (tmp_path / "weights_version").write_bytes(version)
     with bench(tmp_path) as made:
-        made.start("trainer", run_dir=tmp_path, **SETTINGS)
-        Experience(made).learn()
-        assert "learning begins anew from the log" in made.output("trainer")
-        assert (folder / "damaged-0" / INDEX).read_bytes() == content
-        assert made.stop("trainer")[0] == 0
-    assert load_learner(folder, TASK).updates > 0
-
-
-@pytest.mark.parametrize("content", VERSIONS, ids=["empty", "text", "negative", "bytes", "long", "fraction", "largest"])
-def test_trainer_with_a_damaged_version_counts_from_one(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "weights_version").write_bytes(content)
-    with bench(tmp_path) as made:
-        made.start("trainer", run_dir=tmp_path, **SETTINGS)
+        made.start("trainer", **SETTINGS)
         experience = Experience(made)
         experience.learn()
         assert experience.weights[0].version == 1
         assert "weights_version is damaged" in made.output("trainer")
+        assert "learning begins anew from the log" in made.output("trainer")
+        assert (folder / "damaged-0" / INDEX).read_bytes() == index
         assert made.stop("trainer")[0] == 0
     assert int((tmp_path / "weights_version").read_text()) == experience.weights[-1].version
+    assert load_learner(folder, TASK).updates > 0

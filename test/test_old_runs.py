@@ -10,9 +10,10 @@ import pytest
 
 from tdm_ros import TDM, TdmConfig
 from tdm_ros.cli import main
-from tdm_ros.envs.wrappers import Noise
+from tdm_ros.envs.wrappers import KEYS, Noise
 from tdm_ros.tdm.config import REMOVED_SETTINGS, RENAMED_SETTINGS, renamed_index
 from tdm_ros.training.checkpoint import SCHEMA, load_actor
+from tdm_ros.training.environment import as_states
 
 RUNS = Path(__file__).parent / "old_runs"
 SCHEMA_4, SCHEMA_5 = RUNS / "schema_4", RUNS / "schema_5"
@@ -27,7 +28,10 @@ def run(tmp_path: Path) -> Path:
 
 
 def actions(agent: TDM, expected: dict = EXPECTED) -> np.ndarray:
-    return np.array([agent.predict(observation) for observation in expected["observations"]])
+    """Actions with the horizon that the policy selects, which is how these versions predicted."""
+    actor = agent.actor()
+    states, _ = as_states(agent.task, {key: [one[key] for one in expected["observations"]] for key in KEYS}, None, 0)
+    return np.array([actor.select_horizon(*state[:3], agent.task.horizon)[0] for state in zip(*states, strict=True)])
 
 
 def test_run_of_schema_4_has_its_settings_under_the_new_names(run: Path) -> None:

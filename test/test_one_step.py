@@ -14,8 +14,8 @@ from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.tdm.features import Features
-from tdm_ros.tdm.one_step import DAMPING, SATURATION, ClosedForm
-from tdm_ros.tdm.update import closed_form
+from tdm_ros.tdm.one_step import DAMPING, SATURATION, ClosedForm, split_motion
+from tdm_ros.tdm.update import ANCHOR, ANCHOR_UPDATES, anchor, closed_form
 from tdm_ros.training.learner import NORMALISE_UNTIL, Learner
 
 CONFIG = TdmConfig(hidden_size=32, batch_size=64, learning_starts=50, initial_gradient_steps=200)
@@ -95,6 +95,12 @@ def test_closed_form_of_any_size_raises_nothing(size: float) -> None:
                 assert (moved > 0).all(), "towards the goal"
 
 
+def test_motion_of_an_empty_batch_is_empty() -> None:
+    """A plan without candidates asks for one."""
+    jacobian, drift = split_motion(np.zeros((3, 0, 10), np.float32), 2)
+    assert (jacobian.shape, drift.shape) == ((3, 0, 2, 4), (3, 0, 2))
+
+
 def test_closed_form_in_numpy_and_torch_agrees_with_its_gradients() -> None:
     jacobian, drift, gap = a_model()
     found = ClosedForm(jacobian, drift, gap)
@@ -140,6 +146,22 @@ def test_an_untrained_actor_acts_by_the_base_action() -> None:
     at, goal = np.zeros(1, np.float32), np.full(1, 0.5, np.float32)
     action = actor.act(np.r_[at, np.ones(1, np.float32)], at, goal, 3)
     assert action == pytest.approx(SATURATION, abs=0.1)
+
+
+@pytest.mark.parametrize("reachable", [0.05, 0.5, 1.0])
+def test_pull_to_the_base_action_fades_but_for_the_last_steps_and_needs_trust(reachable: float) -> None:
+    jacobian, drift, gap = (torch.from_numpy(part) for part in a_model(size=0.1))
+    model = closed_form(jacobian[..., :1, :, :], drift[..., :1, :], gap[:1])
+
+    def factor(count: float, trust: float = 1.0, size: float = 1.0) -> float:
+        one_step = model._replace(trust=torch.tensor([[trust]]), size=torch.tensor([[size]]))
+        return anchor(one_step, torch.tensor([[reachable]]), torch.tensor(count)).item()
+
+    assert factor(0) == pytest.approx(1 + ANCHOR)
+    assert factor(2 * ANCHOR_UPDATES) == factor(ANCHOR_UPDATES) < factor(ANCHOR_UPDATES / 2) < factor(0)
+    assert (factor(ANCHOR_UPDATES) > 1 + ANCHOR / 2) == (reachable < 0.1)
+    assert factor(ANCHOR_UPDATES, size=9.0) < 1.1 < factor(0, size=9.0)
+    assert factor(0, trust=0.0) == factor(ANCHOR_UPDATES, trust=0.0) == 1
 
 
 def test_one_step_left_the_target_is_the_model_s_own_distance() -> None:

@@ -7,10 +7,13 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -95,7 +98,7 @@ def test_package_xml_has_the_rosdep_key_of_every_requirement() -> None:
 def test_colcon_build_installs_the_command(tmp_path: Path) -> None:
     """Configured as colcon does it, without the half minute of compiling."""
     source, build = tmp_path / "tdm_ros", tmp_path / "build"
-    source.mkdir()  # a copy: CMake refuses a .venv in the sources, whose headers it uses
+    source.mkdir()  # a copy: CMake rejects a .venv in the sources, whose headers it uses
     ours = ("msg", "action", "tdm_ros", "config", "launch", "urdf", "worlds")
     for name in ("CMakeLists.txt", "package.xml", "LICENSE", *ours):
         (source / name).symlink_to(ROOT / name)
@@ -108,8 +111,8 @@ def test_colcon_build_installs_the_command(tmp_path: Path) -> None:
     rules = (build / "cmake_install.cmake").read_text()
     installed = re.search(r'DESTINATION "\${CMAKE_INSTALL_PREFIX}/bin" TYPE PROGRAM FILES "(.*/tdm_ros)"', rules)
     assert installed is not None
-    told = subprocess.run([installed[1], "--version"], env=environ, capture_output=True, text=True)
-    assert told.stdout == f"tdm_ros {tdm_ros.__version__}\n"
+    printed = subprocess.run([installed[1], "--version"], env=environ, capture_output=True, text=True)
+    assert printed.stdout == f"tdm_ros {tdm_ros.__version__}\n"
     assert re.search(r'/share/tdm_ros" TYPE FILE FILES "[^"]*/LICENSE"', rules)
 
 
@@ -279,3 +282,24 @@ def test_parameters_on_the_command_line_reach_a_node_with_their_types() -> None:
     read = json.loads(output)
     assert read == values
     assert [type(value) for value in read.values()] == [float, int, bool, str, str]
+
+
+def test_wheel_and_source_distribution_pass_twine_and_have_license_and_types(tmp_path: Path) -> None:
+    source, dist = tmp_path / "source", tmp_path / "dist"
+    for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
+        if (ROOT / name).is_file() and not name.startswith(("docs/", "test/")):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, source / name)
+    python = [sys.executable, "-W", "ignore"]
+    wheel = [*python, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(dist), "."]
+    subprocess.run(wheel, cwd=source, check=True, timeout=300)
+    subprocess.run([*python, "setup.py", "-q", "sdist", "-d", str(dist)], cwd=source, check=True, timeout=300)
+    built = sorted(dist.iterdir())
+    assert [path.suffix for path in built] == [".whl", ".gz"]
+    checked = subprocess.run([*python, "-m", "twine", "check", "--strict", *built], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    names = zipfile.ZipFile(built[0]).namelist()
+    assert "tdm_ros/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    with tarfile.open(built[1]) as archive:
+        assert {"LICENSE", "pyproject.toml"} <= {Path(name).name for name in archive.getnames()}

@@ -1,4 +1,4 @@
-"""Between the page and ROS: orders, the last word of who drives, refusals; and what is drawn from the model."""
+"""Between the page and ROS: orders, the last word of who drives, rejections; and what is drawn from the model."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def test_console_state_of_driving_only_the_last_word_counts_and_once() -> None:
     assert console.take_drive() is None
 
 
-def test_console_state_refusals_with_ever_new_details_take_no_more_room() -> None:
+def test_console_state_rejections_with_ever_new_details_take_no_more_room() -> None:
     console = ConsoleState(LOW, HIGH)
     for number in range(1000):
         console.reject("page: flood", str(number))
-    told = console.take_rejections()
-    assert sum(count for _, _, count in told) == 1000 and len(told) <= QUEUED + 1
+    taken = console.take_rejections()
+    assert sum(count for _, _, count in taken) == 1000 and len(taken) <= QUEUED + 1
 
 
 def test_links_of_the_model_are_where_kinematics_says_at_any_posture() -> None:

@@ -9,10 +9,11 @@ import pytest
 from planning_for_tests import EXACT, SPACE, STEP_M, WALL, lattice, plane, problem
 
 from benchmarks.planning_geometric import shortest_path
+from tdm_ros.envs.maze_env import MazeEnv
 from tdm_ros.planning import OPTIMISERS, KeepOut, Objective, Problem, SeenStates
 from tdm_ros.planning.model import Model
 from tdm_ros.planning.optimiser import Proposal, coloured_noise, initial_plans, resample
-from tdm_ros.tasks.registry import FENCE_M, MAZE, RADIUS_M, WALLS_M
+from tdm_ros.tasks.registry import FENCE_M, MAZE, RADIUS_M, SPEED_M_S, WALLS_M
 
 MORE = {
     "cem": {"shrink": 1.0, "population": 256, "iterations": 24, "narrowing": 0.8},
@@ -245,3 +246,49 @@ def test_settings_that_make_no_sense_are_rejected(name, options):
 def test_cem_with_a_single_elite_still_draws_plans_when_its_population_has_shrunk():
     found = solved("cem", problem(), elites=1, kept=1, population=8, iterations=20)
     assert np.isfinite(found.cost)
+
+
+# The maze: its walls hold, its ball is as fast as it says, and its shortest ways are known exactly
+
+
+@pytest.fixture
+def env():
+    made = MazeEnv()
+    yield made
+    made.close()
+
+
+def test_ball_driven_along_a_corridor_gets_to_its_speed_and_not_beyond(env):
+    env.reset(seed=0)
+    env.data.qpos[:] = (-0.9, -0.7)
+    speeds = [env.step(np.array([1.0, 0.0]))[0]["observation"][2] for _ in range(12)]
+    assert 0.3 * SPEED_M_S < speeds[0] < 0.7 * SPEED_M_S, "it has inertia"
+    assert speeds[-1] == pytest.approx(SPEED_M_S, rel=0.02)
+
+
+def test_ball_driven_against_a_wall_stays_on_its_side_and_slides(env):
+    env.reset(seed=0)
+    env.data.qpos[:] = (-0.5, -0.7)
+    for _ in range(25):
+        seen, *_ = env.step(np.array([0.3, 1.0]))
+    x, y = seen["achieved_goal"]
+    assert y < WALLS_M[0, 0, 1] and x > -0.2
+
+
+def test_starts_and_goals_are_clear_of_the_walls(env):
+    for seed in range(50):
+        seen, _ = env.reset(seed=seed)
+        for key in ("achieved_goal", "desired_goal"):
+            inside = (seen[key] > WALLS_M[:, 0] - RADIUS_M) & (seen[key] < WALLS_M[:, 1] + RADIUS_M)
+            assert not inside.all(axis=1).any()
+            assert MAZE.goal.low[0] <= seen[key].min() and seen[key].max() <= MAZE.goal.high[0]
+
+
+def test_shortest_way_around_one_box_is_over_its_nearer_corner():
+    way = shortest_path((-1, 0), (1, 0), [[(-0.1, -1.0), (0.1, 0.5)]])
+    assert way.tolist() == [[-1, 0], [-0.1, 0.5], [0.1, 0.5], [1, 0]]
+
+
+def test_shortest_way_into_a_closed_box_is_none():
+    ring = [[(-1, -1), (1, -0.9)], [(-1, 0.9), (1, 1)], [(-1, -1), (-0.9, 1)], [(0.9, -1), (1, 1)]]
+    assert len(shortest_path((0, 0), (3, 0), ring)) == 0

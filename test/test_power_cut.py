@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from recording_for_tests import CHANNELS
 from test_checkpoint_durable import learned
-from test_log_writer import expected, held, put
+from test_log_writer import expected, held, put, until
 
 from tdm_ros.data.log_writer import LogLimits, LogWriter
 from tdm_ros.files import write_durably
@@ -28,12 +27,7 @@ def command(*words: object) -> bool:
 
 
 class Device:
-    """A file system in a file, mounted.
-
-    Parameters
-    ----------
-    folder : Path
-    """
+    """A file system in a file, mounted."""
 
     def __init__(self, folder: Path) -> None:
         self._image, self._copy = folder / "disk", folder / "copy"
@@ -67,12 +61,6 @@ def device(tmp_path: Path) -> Iterator[Device]:
     made = Device(tmp_path)
     yield made
     made.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def test_power_cut_of_a_real_file_system_leaves_what_was_written(device: Device) -> None:

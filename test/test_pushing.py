@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import sys
+from itertools import pairwise
+
 import gymnasium as gym
 import numpy as np
 import pytest
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.envs import TASKS
+from tdm_ros.envs.around_env import APART_M, SawyerAroundEnv, SawyerPushAroundEnv, ring_goal
 from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.envs.manipulation import LINKS_M, PusherEnv
-from tdm_ros.envs.sawyer_push_env import HAND_HEIGHT_M, POINTING_DOWN, SawyerPushEnv, posture
+from tdm_ros.envs.sawyer_push_env import POINTING_DOWN, SawyerPushEnv, posture
+from tdm_ros.robots.geometry import HAND_HEIGHT_M
 from tdm_ros.robots.kinematics import forward
-from tdm_ros.robots.sawyer import Q_LOWER_RAD, Q_UPPER_RAD
-from tdm_ros.tasks import prompt
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD
+from tdm_ros.tasks import SAWYER_REACH, SCENES, prompt, prompt_from_behind
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.training.evaluation import evaluate
 
@@ -195,3 +201,149 @@ def test_sawyer_push_at_the_edge_of_the_box_reports_what_was_executed() -> None:
             limited.append(info["executed_action"][1])
     assert limited and min(limited) < 0.5
     assert isinstance(env, SawyerPushEnv) and env.sim.reading().hand_m[1] < 0.61
+
+
+# Tasks whose straight way is barred: what bars it, and that there is another way
+
+
+def around() -> SawyerAroundEnv:
+    made = gym.make(TASKS["sawyer_around"]).unwrapped
+    assert isinstance(made, SawyerAroundEnv)
+    return made
+
+
+def pushing(beyond: bool) -> SawyerPushAroundEnv:
+    made = gym.make(TASKS["sawyer_push_around"]).unwrapped
+    assert isinstance(made, SawyerPushAroundEnv)
+    made.beyond = beyond
+    return made
+
+
+def test_around_starts_and_goals_lie_all_round_the_robot_and_in_the_box() -> None:
+    env, angles = around(), []
+    for seed in range(60):
+        seen, _ = env.reset(seed=seed)
+        goal = seen["desired_goal"]
+        assert (goal >= np.float32(env.task.goal.low)).all() and (goal <= np.float32(env.task.goal.high)).all()
+        angles.append([np.arctan2(p[2], p[1]) for p in (seen["achieved_goal"], goal)])
+    filled = [np.histogram(column, bins=8, range=(-np.pi, np.pi))[0] for column in np.transpose(angles)]
+    assert (np.array(filled) > 0).all()
+
+
+def test_around_the_hand_can_go_behind_the_robot_until_the_joint_stops() -> None:
+    env = around()
+    env.reset(seed=0, options={"q_rad": np.array([2.7, *NEUTRAL_RAD[1:]])})
+    turn = np.zeros(7, np.float32)
+    turn[0] = 1.0
+    for _ in range(30):
+        seen, *_, info = env.step(turn)
+    assert "joint limit" in info["limiter"]
+    assert seen["observation"][0] == pytest.approx(Q_UPPER_RAD[0] - 0.05, abs=0.02)
+    assert seen["achieved_goal"][1] < -0.3 and seen["achieved_goal"][0] == seen["observation"][0]
+
+
+def test_around_opposite_sides_of_the_stop_are_close_in_space_and_far_for_the_joint() -> None:
+    one, other = ring_goal(2.9, 0.5, 0.3), ring_goal(-2.9, 0.5, 0.3)
+    assert np.linalg.norm(one[1:] - other[1:]) < 0.3
+    assert around().task.distance(one, other) == pytest.approx(np.linalg.norm(one[1:] - other[1:]))
+    reached = [forward(np.array([q, *NEUTRAL_RAD[1:]])).position_m for q in (2.9, -2.9)]
+    assert np.linalg.norm(reached[0] - reached[1]) < 0.3
+
+
+def test_push_around_hand_starts_beyond_the_puck_if_so_wished() -> None:
+    for beyond in (False, True):
+        env = pushing(beyond)
+        ahead = []
+        for seed in range(40):
+            seen, _ = env.reset(seed=seed)
+            hand, puck = np.split(seen["achieved_goal"], 2)
+            assert np.linalg.norm(hand - puck) > APART_M - 0.05
+            ahead.append(hand[0] > puck[0] + 0.1)
+        assert all(ahead) == beyond and any(ahead)
+
+
+def test_push_around_learns_errands_that_leave_the_puck_and_pushes() -> None:
+    env = pushing(beyond=False)
+    stays = 0
+    for seed in range(40):
+        seen, _ = env.reset(seed=seed)
+        stays += bool((env.evaluation_goal[2:] == seen["achieved_goal"][2:]).all())
+        asked_m = np.linalg.norm(seen["desired_goal"][2:] - seen["achieved_goal"][2:])
+        assert asked_m < 1e-6, "until it is held, the puck is to stay"
+    assert 10 < stays < 30
+
+
+def test_push_around_straight_to_the_puck_pushes_it_off() -> None:
+    env = pushing(beyond=True)
+    moved = []
+    for seed in range(5):
+        seen, _ = env.reset(seed=seed)
+        start = seen["achieved_goal"][2:].copy()
+        for _ in range(30):
+            gap = seen["achieved_goal"][2:] - seen["achieved_goal"][:2]
+            seen = env.step(np.clip(gap / 0.015, -1, 1))[0]
+        moved.append(float(np.linalg.norm(seen["achieved_goal"][2:] - start)))
+    assert min(moved) > 0.05
+
+
+def test_wall_bars_every_straight_line_to_its_goals() -> None:
+    wall, start, task = SCENES["wall"], forward(NEUTRAL_RAD).position_m, SAWYER_REACH["velocity"]
+    rng = np.random.default_rng(0)
+    parts = np.linspace(0, 1, 200)[:, None]
+    for goal in (wall.sample_goal(task, rng, evaluation=True) for _ in range(200)):
+        assert not wall.inside(goal) and wall.inside(start + parts * (goal - start)).any()
+    over = np.array([[0.45, 0.16, 0.2], [0.45, 0.16, 0.5], [0.45, -0.3, 0.5], [0.45, -0.3, 0.2]])
+    assert not any(wall.inside(a + parts * (b - a)).any() for a, b in pairwise(over))
+
+
+# FetchPush
+
+
+def follow(seen: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Drive the hand straight to its goal, slower while it pushes; a step moves it by 3.3 cm at most."""
+    achieved, goal = seen["achieved_goal"], seen["desired_goal"]
+    ahead = np.clip((goal[:3] - achieved[:3]) / 0.033, -1, 1)
+    return np.array([*ahead * (0.5 if (goal[3:] != achieved[3:]).any() else 1.0), 0.0], np.float32)
+
+
+def test_fetch_push_is_fetch_push_and_its_rule_leads_to_the_target() -> None:
+    env = gym.make(TASKS["fetch_push"]).unwrapped
+    reached = []
+    for seed in range(20):
+        seen, _ = env.reset(seed=seed)
+        for _ in range(env.task.episode_steps):
+            seen, _, _, _, info = env.step(follow(seen))
+        reached.append(info["is_success"])
+        assert info["is_success"] == bool(env._fetch._is_success(env._seen["achieved_goal"], env._seen["desired_goal"]))
+    assert np.mean(reached) >= 0.85
+
+
+def test_copy_of_fetch_push_has_a_simulation_of_its_own() -> None:
+    made = gym.make(TASKS["fetch_push"]).unwrapped
+    other = copy.deepcopy(made)
+    other.reset(seed=0)
+    other.step(np.ones(4, np.float32))
+    assert other.data is other._fetch.data is not made.data
+
+
+@pytest.mark.parametrize(
+    ("hand", "goal"),
+    [
+        ((0.93, 0.0, 0.42), (1.15, 0.0, 0.42, 1.2, 0.0)),
+        ((0.93, 0.0, 0.5), (0.93, 0.0, 0.42, 1.0, 0.0)),
+        ((1.05, 0.0, 0.42), (1.05, 0.0, 0.5, 1.0, 0.0)),
+        ((1.05, 0.0, 0.5), (0.93, 0.0, 0.5, 1.0, 0.0)),
+        ((1.2, 0.3, 0.42), (0.93, 0.0, 0.5, 1.0, 0.0)),
+    ],
+    ids=["behind: push", "over it: down", "in the way: up", "up: over", "far: over"],
+)
+def test_rule_of_stages_leads_around_the_object(hand: tuple[float, ...], goal: tuple[float, ...]) -> None:
+    wanted = prompt_from_behind(hand, (1.0, 0.0, 0.42), (1.2, 0.0))
+    np.testing.assert_allclose(wanted, goal, atol=1e-6)
+    np.testing.assert_allclose(prompt_from_behind(hand, (1.0, 0.0, 0.42), (1.2, 0.0), False)[3:], (1.2, 0.0), atol=1e-6)
+
+
+def test_fetch_push_without_gymnasium_robotics_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
+    with pytest.raises(ValueError, match="pip install gymnasium-robotics"):
+        make_goal_env("fetch_push")

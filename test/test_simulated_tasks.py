@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -15,23 +13,9 @@ from gymnasium.utils.env_checker import check_env
 
 from tdm_ros.envs import TASKS
 from tdm_ros.envs.mujoco_env import MujocoGoalEnv
-from tdm_ros.tasks.seeds import reset_seed
-
-SHAPES = {
-    # observation, goal, action, steps
-    "sawyer_reach_velocity": (17, 3, 7, 50),
-    "sawyer_reach_torque": (17, 3, 7, 50),
-    "sawyer_reach_torque_low_damping": (17, 3, 7, 50),
-    "sawyer_around": (17, 4, 7, 50),
-    "reacher": (17, 3, 7, 100),
-    "pusher": (10, 4, 3, 100),
-    "sawyer_push": (19, 4, 2, 64),
-    "sawyer_push_around": (19, 4, 2, 64),
-    "maze": (4, 2, 2, 96),
-    "cheetah": (17, 1, 6, 99),
-    "ant_position": (30, 2, 8, 50),
-    "ant_position_velocity": (33, 4, 8, 99),
-}
+from tdm_ros.envs.sawyer_reach_env import SawyerReachEnv
+from tdm_ros.robots.kinematics import jacobian
+from tdm_ros.robots.sawyer import DAMPING_N_M_S_RAD, FRICTION_N_M, NEUTRAL_RAD
 
 
 @pytest.fixture(params=TASKS)
@@ -54,19 +38,12 @@ def test_env_gymnasium_checker_has_no_complaint(env: gym.Env) -> None:
         check_env(env.unwrapped, skip_render_check=True)
 
 
-def test_env_has_the_sizes_and_the_length_of_its_task(env: gym.Env) -> None:
-    task = env.unwrapped.task
-    sizes = task.observation.size, task.goal.size, task.action.size, task.episode_steps
-    assert sizes == SHAPES[task.name]
-    assert env.spec.max_episode_steps == task.episode_steps
-    assert task.rate_hz == 20.0
-
-
-def test_step_takes_fifty_milliseconds(env: gym.Env) -> None:
+def test_step_takes_one_cycle(env: gym.Env) -> None:
     made = env.unwrapped
     made.reset(seed=0)
+    begin_s = made.data.time
     made.step(np.zeros(made.task.action.size, np.float32))
-    assert made.data.time == pytest.approx(0.05)
+    assert made.data.time - begin_s == pytest.approx(1 / made.task.rate_hz)
 
 
 def test_step_reward_is_minus_the_score_and_recomputable(env: gym.Env) -> None:
@@ -79,13 +56,6 @@ def test_step_reward_is_minus_the_score_and_recomputable(env: gym.Env) -> None:
         assert env.unwrapped.compute_reward(achieved, desired, info) == reward
         batch = env.unwrapped.compute_reward(np.stack([achieved, desired]), np.stack([desired, desired]), {})
         assert batch.tolist() == [reward, 0.0]
-
-
-def test_reset_same_seed_same_start_and_goal(env: gym.Env) -> None:
-    first, second, other = (env.reset(seed=reset_seed("evaluate", 0, k))[0] for k in (3, 3, 4))
-    for key, value in first.items():
-        np.testing.assert_array_equal(value, second[key])
-    assert (first["desired_goal"] != other["desired_goal"]).any()
 
 
 def test_reset_same_seed_same_episode_whatever_came_before(env: gym.Env) -> None:
@@ -104,7 +74,7 @@ def test_reset_goals_lie_in_the_tasks_box(env: gym.Env) -> None:
     goal = env.unwrapped.task.goal
     drawn = np.array([(env.reset(seed=seed), env.unwrapped.evaluation_goal)[1] for seed in range(100)])
     assert (drawn >= np.float32(goal.low)).all() and (drawn <= np.float32(goal.high)).all()
-    assert (drawn.std(axis=0) > 0.05 * (np.array(goal.high) - goal.low)).all()
+    assert (drawn.std(axis=0) >= 0.05 * (np.array(goal.high) - goal.low)).all()
 
 
 def test_reset_option_replaces_the_goal(env: gym.Env) -> None:
@@ -208,30 +178,87 @@ def test_ant_position_velocity_is_judged_like_the_authors_and_cut_short_when_met
     assert (terminated, truncated, info["is_success"]) == (False, True, True)
 
 
-def test_contact_sheet_shows_every_task_and_its_goal(tmp_path: Path) -> None:
-    """In a process of its own, since MuJoCo chooses its OpenGL library when it is imported."""
+# Sawyer reaching: starts, options, goals in reach
+
+
+REACHING = pytest.mark.parametrize("env", [name for name in TASKS if name.startswith("sawyer_reach")], indirect=True)
+
+
+@REACHING
+def test_step_never_terminates_and_is_cut_after_fifty(env: gym.Env) -> None:
+    env.reset(seed=0)
+    ends = [env.step(env.action_space.sample())[2:4] for _ in range(50)]
+    assert ends == [(False, False)] * 49 + [(False, True)]
+
+
+@REACHING
+def test_reset_start_near_neutral(env: gym.Env) -> None:
+    for _ in range(20):
+        observation, _ = env.reset()
+        assert np.abs(observation["observation"][:7] - NEUTRAL_RAD).max() <= 0.1 + 1e-6
+
+
+@REACHING
+def test_reset_options_replace_goal_and_start(env: gym.Env) -> None:
+    chosen = {"goal": [0.5, 0.1, 0.3], "q_rad": NEUTRAL_RAD}
+    observation, info = env.reset(options=chosen)
+    np.testing.assert_array_equal(observation["desired_goal"], np.float32(chosen["goal"]))
+    np.testing.assert_array_equal(observation["observation"][:7], np.float32(NEUTRAL_RAD))
+    assert info["distance"] > 0
+
+
+@pytest.mark.parametrize("options", [{"gaol": [0.5, 0, 0.3]}, {"goal": [0.5]}, {"q_rad": [np.nan] * 7}])
+def test_reset_senseless_option_rejected(options: dict) -> None:
+    with pytest.raises(ValueError, match=r"goal|q_rad"):
+        SawyerReachEnv().reset(options=options)
+
+
+def test_env_unknown_actuation_rejected_with_choices() -> None:
+    with pytest.raises(ValueError, match=r"torque_low_damping.*got 'pneumatic'"):
+        SawyerReachEnv("pneumatic")
+
+
+GAINS = {
+    "torque": np.array([30, 30, 15, 10, 4, 3, 2.0]),
+    "torque_low_damping": np.array([10, 10, 5, 5, 1, 1, 0.5]),
+}
+
+
+def jacobian_controller(made: SawyerReachEnv, observation: dict) -> np.ndarray:
+    """Straight to the goal by damped least squares; under torque, with friction fed forward."""
+    q_rad, qd_rad_s = np.split(observation["observation"][:14].astype(float), 2)
+    linear = jacobian(q_rad)[:3]
+    gap_m = (observation["desired_goal"] - observation["achieved_goal"]).astype(float)
+    kind = made.actuation
+    gain_hz, damping = (6.0, 1e-3) if kind.mode == "velocity" else (4.0, 1e-2)
+    wanted = linear.T @ np.linalg.solve(linear @ linear.T + damping * np.eye(3), gain_hz * gap_m)
+    if kind.mode == "torque":
+        losses = DAMPING_N_M_S_RAD * kind.damping_factor * wanted
+        losses += FRICTION_N_M * kind.friction_factor * np.tanh(50 * wanted)
+        return np.clip((GAINS[kind.name] * (wanted - qd_rad_s) + losses) / kind.scale, -1, 1)
+    action = wanted / kind.scale
+    return action / max(1.0, np.abs(action).max())
+
+
+@REACHING
+def test_every_goal_is_within_reach_of_a_jacobian_controller(env: gym.Env) -> None:
+    made, within_1cm = env.unwrapped, []
+    corners = [[x, y, z] for x in (0.35, 0.8) for y in (-0.35, 0.35) for z in (0.05, 0.6)]
+    for seed, goal in enumerate([*corners, *([None] * 12)]):
+        observation, _ = env.reset(seed=seed, options=None if goal is None else {"goal": goal})
+        for _ in range(50):
+            action = jacobian_controller(made, observation).astype(np.float32)
+            observation, _, _, _, info = env.step(action)
+        within_1cm.append(info["distance"] < 0.01)
+    assert np.mean(within_1cm[len(corners) :]) >= 0.9
+    assert np.mean(within_1cm) >= 0.8
+
+
+def test_import_needs_no_gl_library() -> None:
+    """Without a display or a choice of GL, as on a bare server; pictures alone load the renderer."""
     code = (
-        "import sys, numpy as np\n"
-        "from pathlib import Path\n"
-        "from benchmarks.contact_sheet import SHOWN, draw, picture\n"
-        "for shown in SHOWN:\n"
-        "    red, green, blue = np.moveaxis(picture(*shown).astype(int), -1, 0)\n"
-        "    ball = (green > 1.8 * red) & (green > 1.5 * blue) & (green > 50)\n"
-        "    assert ball.sum() > 20, (shown, ball.sum())\n"
-        f"draw(Path({str(tmp_path / 'sheet.png')!r}))\n"
+        "import sys, tdm_ros.envs, gymnasium as gym;"
+        "env = gym.make('tdm_ros/SawyerReach-v0'); env.reset(seed=0); env.step(env.action_space.sample());"
+        "sys.exit('tdm_ros.envs.render' in sys.modules)"
     )
-    for gl in ("egl", "osmesa"):
-        env = {key: value for key, value in os.environ.items() if key != "DISPLAY"} | {"MUJOCO_GL": gl}
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", code],
-            cwd=Path(__file__).parents[1],
-            env=env,
-            capture_output=True,
-            text=True,
-        )
-        if "OpenGL library" not in done.stderr:
-            break
-    else:
-        pytest.skip(f"no OpenGL library: {done.stderr.strip().splitlines()[-1]}")
-    assert done.returncode == 0, done.stderr
-    assert 10_000 < (tmp_path / "sheet.png").stat().st_size < 200_000
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PATH": "/usr/bin", "PYTHONPATH": "."})

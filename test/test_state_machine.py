@@ -25,10 +25,25 @@ from tdm_ros.types import CycleRange
 TASK = SAWYER_REACH["velocity"]
 
 
-class Arm:
-    """An arm that follows the announcements, in whole cycles."""
+def sample_of(cycle: int, announced: Announcement, source: Source, **given: str) -> ArmSample:
+    """The state at the end of a cycle in which ``announced`` was in effect."""
+    return ArmSample(
+        cycle,
+        cycle * 50_000_000,
+        announced.episode if announced.state == State.RUNNING else 0,
+        NEUTRAL_RAD,
+        np.zeros(7),
+        np.array([0.5, 0.0, 0.3]),
+        np.zeros(7, np.float32),
+        int(source),
+        **given,  # type: ignore[arg-type]
+    )
 
-    def __init__(self, **schedule: object) -> None:
+
+class Arm:
+    """An arm that follows the announcements, in whole cycles, after ``cycles`` of them."""
+
+    def __init__(self, cycles: int = 0, **schedule: object) -> None:
         self.machine = EpisodeMachine(TASK, Schedule(**schedule), Goals(TASK, seed=3))  # type: ignore[arg-type]
         self.timeline = Timeline()
         self.cycle, self.arm_run = 0, ""
@@ -39,31 +54,36 @@ class Arm:
         self.skip = 0
         self.fault = ""
         self.by_person = False
+        self.run(cycles)
+
+    @property
+    def state(self) -> State:
+        return self.machine.announced.state
+
+    @property
+    def reason(self) -> str:
+        return self.machine.announced.reason
+
+    def until(self, is_so: Callable[[], object]) -> None:
+        while not is_so():
+            self.run(1)
+
+    def until_evaluation(self) -> None:
+        """Run until the first episode of the evaluation is announced."""
+        self.until(lambda: self.machine.announced.mode == Mode.EVALUATE and self.state == State.RUNNING)
 
     def run(self, cycles: int) -> None:
         for _ in range(cycles):
             self.timeline.announce(self.machine.announced, self.cycle)
             announced = self.timeline.at(self.cycle)
-            running = announced.state == State.RUNNING
             sources = {State.RUNNING: Source.POLICY, State.RESETTING: Source.RESET}
             source = sources.get(announced.state, Source.NONE)
             if announced.state in sources and not self.answers:
                 source = Source.SAFETY
             source = Source.HUMAN if self.by_person else source
             self.cycle += 1
-            sample = ArmSample(
-                self.cycle,
-                self.cycle * 50_000_000,
-                announced.episode if running else 0,
-                NEUTRAL_RAD,
-                np.zeros(7),
-                np.array([0.5, 0.0, 0.3]),
-                np.zeros(7, np.float32),
-                int(source),
-                hold_reason="no command for 0.1 s" if source == Source.SAFETY else "",
-                fault=self.fault,
-                run=self.arm_run,
-            )
+            why = "no command for 0.1 s" if source == Source.SAFETY else ""
+            sample = sample_of(self.cycle, announced, source, hold_reason=why, fault=self.fault, run=self.arm_run)
             if self.skip:
                 self.skip -= 1
                 continue
@@ -74,8 +94,7 @@ class Arm:
 
 
 def test_machine_undisturbed_run_trains_evaluates_and_is_done() -> None:
-    arm = Arm(duration=500, evaluations=4, reset_every=4)
-    arm.run(900)
+    arm = Arm(900, duration=500, evaluations=4, reset_every=4)
     assert arm.machine.done
     assert [r.mode for r in arm.results].count(Mode.EVALUATE) == 4
     assert all(r.end == "time_limit" for r in arm.results)
@@ -97,18 +116,17 @@ def test_machine_node_missing_waits_and_says_who() -> None:
     arm = Arm(duration=500)
     arm.missing = "policy"
     arm.run(30)
-    assert arm.machine.announced.state == State.HOLD and "policy" in arm.machine.announced.reason
+    assert arm.state == State.HOLD and "policy" in arm.reason
     arm.missing = ""
     arm.run(10)
-    assert arm.machine.announced.state == State.RUNNING
+    assert arm.state == State.RUNNING
 
 
 def test_machine_arm_holds_within_an_episode_it_is_not_scored_and_goes_on() -> None:
-    arm = Arm(duration=1000)
-    arm.run(30)
+    arm = Arm(30, duration=1000)
     arm.answers = False
     arm.run(5)
-    assert arm.machine.announced.state == State.PAUSED
+    assert arm.state == State.PAUSED
     assert arm.results[-1].end == "interrupted" and "no command" in arm.results[-1].why
     arm.answers = True
     arm.run(80)
@@ -119,13 +137,13 @@ def test_machine_arm_holds_on_the_way_home_it_pauses() -> None:
     arm = Arm(duration=1000, auto_resume=False)
     arm.at_home = False
     arm.run(10)
-    assert arm.machine.announced.state == State.RESETTING
+    assert arm.state == State.RESETTING
     arm.answers = False
     arm.run(3)
-    assert arm.machine.announced.state == State.PAUSED and "no command" in arm.machine.announced.reason
+    assert arm.state == State.PAUSED and "no command" in arm.reason
     arm.answers = True
     arm.run(100)
-    assert arm.machine.announced.state == State.PAUSED, "only a person goes on"
+    assert arm.state == State.PAUSED, "only a person goes on"
 
 
 @pytest.mark.parametrize("when", ["running", "on the way home"])
@@ -135,32 +153,30 @@ def test_machine_fault_of_the_arm_stays_until_it_is_cleared(when: str) -> None:
     arm.run(30)
     arm.fault = "the e-stop is pressed"
     arm.run(2)
-    assert arm.machine.announced.state == State.FAULT
-    assert arm.machine.announced.reason == "the arm: the e-stop is pressed"
+    assert arm.state == State.FAULT
+    assert arm.reason == "the arm: the e-stop is pressed"
     arm.fault = ""
     arm.run(200)
-    assert arm.machine.announced.state == State.FAULT
+    assert arm.state == State.FAULT
     assert arm.machine.clear_fault() == ""
     arm.run(200)
-    assert arm.machine.announced.state == State.DISABLED, "to clear it starts nothing"
+    assert arm.state == State.DISABLED, "to clear it starts nothing"
 
 
 def test_machine_cleared_fault_that_the_arm_still_reports_is_a_new_one_only_after_a_while() -> None:
-    arm = Arm(duration=1000)
-    arm.run(30)
+    arm = Arm(30, duration=1000)
     arm.fault = "a collision"
     arm.run(2)
     arm.machine.clear_fault()
     arm.run(3)  # on their way when the arm heard of it
-    assert arm.machine.announced.state == State.DISABLED
+    assert arm.state == State.DISABLED
     arm.run(20)
-    assert arm.machine.announced.state == State.FAULT, "it goes on"
+    assert arm.state == State.FAULT, "it goes on"
 
 
 def test_machine_interrupted_evaluation_goal_is_repeated() -> None:
     arm = Arm(duration=100, evaluations=3, reset_every=1000)
-    while arm.machine.announced.mode == Mode.TRAIN or arm.machine.announced.state != State.RUNNING:
-        arm.run(1)
+    arm.until_evaluation()
     arm.run(48)  # the next one is announced already
     arm.answers = False
     arm.run(2)
@@ -174,8 +190,7 @@ def test_machine_interrupted_evaluation_goal_is_repeated() -> None:
 
 def test_machine_lost_last_state_is_not_scored() -> None:
     arm = Arm(duration=1000, reset_every=1000)
-    while arm.machine.announced.state != State.RUNNING:
-        arm.run(1)
+    arm.until(lambda: arm.state == State.RUNNING)
     end = arm.machine.announced.start_cycle + 50
     arm.run(end - arm.cycle - 1)
     arm.skip = 1
@@ -187,14 +202,14 @@ def test_machine_no_weights_evaluation_is_skipped_with_a_reason() -> None:
     arm = Arm(duration=100, evaluations=5)
     arm.final_weights = arm.any_weights = False
     arm.run(700)
-    assert arm.machine.done and arm.machine.evaluated == 0 and "no weights" in arm.machine.announced.reason
+    assert arm.machine.done and arm.machine.evaluated == 0 and "no weights" in arm.reason
 
 
 def test_machine_final_weights_late_waits_for_them() -> None:
     arm = Arm(duration=100, evaluations=1)
     arm.final_weights = False
     arm.run(250)
-    assert arm.machine.announced.state == State.HOLD and "weights" in arm.machine.announced.reason
+    assert arm.state == State.HOLD and "weights" in arm.reason
     arm.final_weights = True
     arm.run(70)
     assert arm.machine.done
@@ -202,53 +217,25 @@ def test_machine_final_weights_late_waits_for_them() -> None:
 
 def test_machine_policy_gone_for_good_gives_up_evaluating() -> None:
     arm = Arm(duration=100, evaluations=5)
-    while arm.machine.mode == Mode.TRAIN:
-        arm.run(1)
+    arm.until(lambda: arm.machine.mode == Mode.EVALUATE)
     arm.answers = False
     arm.run(600)
-    assert arm.machine.done and "gave up" in arm.machine.announced.reason
-
-
-def test_machine_arm_restarted_is_a_fault_until_cleared() -> None:
-    arm = Arm(duration=1000)
-    arm.run(100)
-    arm.cycle, arm.arm_run = 3, "another"
-    arm.run(5)
-    assert arm.machine.announced.state == State.FAULT and "restarted" in arm.machine.announced.reason
-    assert "clear" not in arm.machine.announced.reason and arm.machine.start() != ""
-    assert arm.machine.clear_fault() == ""
-    arm.run(5)
-    assert arm.machine.announced.state == State.DISABLED
-    assert arm.machine.start() == ""
-    arm.run(20)
-    assert arm.machine.announced.state == State.RUNNING
-
-
-def test_machine_person_pauses_only_the_person_goes_on() -> None:
-    arm = Arm(duration=1000)
-    arm.run(30)
-    assert arm.machine.pause() == ""
-    arm.run(100)
-    assert arm.machine.announced.state == State.PAUSED
-    assert arm.machine.start() == ""
-    arm.run(20)
-    assert arm.machine.announced.state == State.RUNNING
+    assert arm.machine.done and "gave up" in arm.reason
 
 
 def test_machine_without_auto_start_waits_for_start() -> None:
-    arm = Arm(duration=1000, auto_start=False)
-    arm.run(50)
-    assert arm.machine.announced.state == State.DISABLED
+    arm = Arm(50, duration=1000, auto_start=False)
+    assert arm.state == State.DISABLED
     arm.machine.start()
     arm.run(20)
-    assert arm.machine.announced.state == State.RUNNING
+    assert arm.state == State.RUNNING
 
 
 def test_machine_not_home_in_time_is_a_fault() -> None:
     arm = Arm(duration=1000, reset_timeout=50)
     arm.at_home = False
     arm.run(80)
-    assert arm.machine.announced.state == State.FAULT and "home" in arm.machine.announced.reason
+    assert arm.state == State.FAULT and "home" in arm.reason
 
 
 def test_machine_exploration_fades_and_is_zero_in_evaluation() -> None:
@@ -256,53 +243,38 @@ def test_machine_exploration_fades_and_is_zero_in_evaluation() -> None:
     seen: dict[int, tuple[Mode, float]] = {}
     for _ in range(1300):
         arm.run(1)
-        if arm.machine.announced.state == State.RUNNING:
+        if arm.state == State.RUNNING:
             seen[arm.machine.announced.episode] = (arm.machine.announced.mode, arm.machine.announced.exploration)
     train = [noise for mode, noise in seen.values() if mode == Mode.TRAIN]
     assert train == sorted(train, reverse=True) and train[0] > 0.19 and train[-1] < 0.02
     assert {noise for mode, noise in seen.values() if mode == Mode.EVALUATE} == {0.0}
 
 
-def test_machine_refused_goal_ends_its_episode_with_a_hold_and_counts() -> None:
+def test_machine_rejected_goal_ends_its_episode_with_a_hold_and_counts() -> None:
     arm = Arm(duration=100, evaluations=3, reset_every=1000)
-    while arm.machine.announced.mode == Mode.TRAIN or arm.machine.announced.state != State.RUNNING:
-        arm.run(1)
+    arm.until_evaluation()
     arm.machine.give_up(arm.machine.announced.episode, "UNREACHABLE: too far")
     first = arm.machine.announced.goal
-    while not any(r.mode == Mode.EVALUATE for r in arm.results):
-        arm.run(1)
-    assert arm.machine.announced.state == State.HOLD and "UNREACHABLE" in arm.machine.announced.reason
-    assert arm.results[-1].end == "refused" and arm.machine.evaluated == 1
+    arm.until(lambda: any(r.mode == Mode.EVALUATE for r in arm.results))
+    assert arm.state == State.HOLD and "UNREACHABLE" in arm.reason
+    assert arm.results[-1].end == "rejected" and arm.machine.evaluated == 1
     arm.run(300)
     evaluated = [r for r in arm.results if r.mode == Mode.EVALUATE]
-    assert arm.machine.done and [r.end for r in evaluated] == ["refused", "time_limit", "time_limit"]
+    assert arm.machine.done and [r.end for r in evaluated] == ["rejected", "time_limit", "time_limit"]
     assert not np.allclose(evaluated[1].goal, first)
 
 
-def test_machine_refusal_of_an_episode_that_is_over_changes_nothing() -> None:
+def test_machine_rejection_of_an_episode_that_is_over_changes_nothing() -> None:
     arm = Arm(duration=0, reset_every=1000)
-    while len(arm.results) < 2:
-        arm.run(1)
+    arm.until(lambda: len(arm.results) == 2)
     arm.machine.give_up(arm.results[0].episode, "UNREACHABLE")
     arm.run(120)
     assert {r.end for r in arm.results} == {"time_limit"}
 
 
-def test_machine_asked_goal_is_pursued_without_exploration() -> None:
-    arm = Arm(duration=0, reset_every=1000)
-    while arm.machine.announced.state != State.RUNNING:
-        arm.run(1)
-    assert arm.machine.announced.exploration > 0
-    arm.machine.goals.request([0.5, 0.1, 0.3])
-    arm.run(50)
-    assert arm.machine.announced.exploration == 0
-    np.testing.assert_allclose(arm.machine.announced.goal, [0.5, 0.1, 0.3])
-
-
 def test_machine_evaluation_has_a_length_of_its_own() -> None:
     arm = Arm(duration=100, evaluations=1, reset_every=1000, evaluate_steps=80)
-    while arm.machine.announced.mode == Mode.TRAIN or arm.machine.announced.state != State.RUNNING:
-        arm.run(1)
+    arm.until_evaluation()
     assert arm.machine.announced.length == 80
 
 
@@ -322,7 +294,7 @@ def test_goals_of_a_smaller_box_lie_in_it_and_asked_ones_have_to() -> None:
     assert "goal must be within" in goals.request([0.78, 0.0, 0.3])
 
 
-def test_goals_of_a_box_that_holds_none_are_refused() -> None:
+def test_goals_of_a_box_that_holds_none_are_rejected() -> None:
     with pytest.raises(ValueError, match="choose a larger box"):
         Goals(TASK, 0, low=(0.9, 0, 0), high=(1, 1, 1))
 
@@ -340,7 +312,7 @@ def test_goals_asked_by_a_person_is_next_and_only_once() -> None:
     assert not np.allclose(goals.training(), [0.5, 0.1, 0.3])
 
 
-def test_goals_outside_the_box_or_not_finite_are_refused() -> None:
+def test_goals_outside_the_box_or_not_finite_are_rejected() -> None:
     goals = Goals(TASK, seed=0)
     for bad in ([2.0, 0, 0.3], [np.nan, 0, 0.3], [0.5, 0.1]):
         assert goals.request(bad)
@@ -355,8 +327,7 @@ def person(arm: Arm, cycles: int) -> None:
 
 @pytest.mark.parametrize("verdict", ["success", "failure", "discard"])
 def test_verdict_ends_the_episode_and_the_next_one_begins(verdict: str) -> None:
-    arm = Arm(duration=1000)
-    arm.run(30)
+    arm = Arm(30, duration=1000)
     running = arm.machine.episode
     assert arm.machine.event(verdict) == ""
     arm.run(3)
@@ -364,12 +335,11 @@ def test_verdict_ends_the_episode_and_the_next_one_begins(verdict: str) -> None:
     assert arm.results[-1].end == ("discarded" if verdict == "discard" else verdict)
     assert bool(arm.machine.discarded) == (verdict == "discard")
     arm.run(30)
-    assert arm.machine.episode > running and arm.machine.announced.state == State.RUNNING
+    assert arm.machine.episode > running and arm.state == State.RUNNING
 
 
 def test_discard_covers_the_whole_episode_and_none_beside_it() -> None:
-    arm = Arm(duration=1000, reset_every=1000)
-    arm.run(100)
+    arm = Arm(100, duration=1000, reset_every=1000)
     run = arm.machine.active
     assert run is not None
     arm.machine.event("discard")
@@ -381,8 +351,7 @@ def test_discard_covers_the_whole_episode_and_none_beside_it() -> None:
 
 
 def test_discard_between_episodes_means_the_newest_attempt_a_persons_too_and_only_once() -> None:
-    arm = Arm(duration=1000)
-    arm.run(30)
+    arm = Arm(30, duration=1000)
     arm.machine.pause()
     arm.run(10)
     begin = arm.cycle
@@ -393,36 +362,33 @@ def test_discard_between_episodes_means_the_newest_attempt_a_persons_too_and_onl
     assert "nothing was done" in arm.machine.event("discard")
 
 
-def test_verdict_without_an_episode_and_unknown_events_are_refused() -> None:
-    arm = Arm(duration=1000, auto_start=False)
-    arm.run(3)
+def test_verdict_without_an_episode_and_unknown_events_are_rejected() -> None:
+    arm = Arm(3, duration=1000, auto_start=False)
     assert arm.machine.event("success") == "no episode runs"
     assert "an event is one of success, failure, discard, pause, resume, got 'dance'" in arm.machine.event("dance")
     assert "nothing to resume" in arm.machine.event("resume")
 
 
-def test_pause_and_resume_as_events() -> None:
-    arm = Arm(duration=1000)
-    arm.run(30)
-    assert arm.machine.event("pause") == "" and arm.machine.announced.state == State.PAUSED
-    arm.run(50)
-    assert arm.machine.announced.state == State.PAUSED
-    assert arm.machine.event("resume") == ""
-    arm.run(30)
-    assert arm.machine.announced.state == State.RUNNING
+@pytest.mark.parametrize("by_event", [False, True])
+def test_pause_by_the_operator_only_the_operator_resumes(by_event: bool) -> None:
+    arm = Arm(30, duration=1000)
+    assert (arm.machine.event("pause") if by_event else arm.machine.pause()) == ""
+    arm.run(100)
+    assert arm.state == State.PAUSED
+    assert (arm.machine.event("resume") if by_event else arm.machine.start()) == ""
+    arm.run(20)
+    assert arm.state == State.RUNNING
 
 
 def test_person_in_an_evaluation_voids_it_and_its_goal_comes_again() -> None:
     arm = Arm(duration=100, evaluations=2, reset_every=1000)
-    while arm.machine.active is None or arm.machine.active.mode == Mode.TRAIN:
-        arm.run(1)
+    arm.until(lambda: arm.machine.active and arm.machine.mode == Mode.EVALUATE == arm.machine.active.mode)
+    assert arm.machine.active is not None
     goal = arm.machine.active.goal
     person(arm, 5)
-    while arm.results[-1].mode == Mode.TRAIN:
-        arm.run(1)
+    arm.until(lambda: arm.results[-1].mode == Mode.EVALUATE)
     assert arm.results[-1].end == "interrupted" and "the operator took part" in arm.results[-1].why
-    while arm.machine.active is None:
-        arm.run(1)
+    arm.until(lambda: arm.machine.active)
     np.testing.assert_array_equal(arm.machine.active.goal, goal)
 
 
@@ -430,19 +396,18 @@ def test_person_on_the_way_home_does_not_use_up_its_time() -> None:
     arm = Arm(duration=1000, reset_timeout=20)
     arm.at_home = False
     arm.run(8)
-    assert arm.machine.announced.state == State.RESETTING
+    assert arm.state == State.RESETTING
     person(arm, 60)
-    assert arm.machine.announced.state == State.RESETTING
+    assert arm.state == State.RESETTING
     arm.run(40)
-    assert arm.machine.announced.state == State.FAULT
+    assert arm.state == State.FAULT
 
 
 GOAL, OTHER = np.float32([0.6, 0.1, 0.3]), np.float32([0.5, -0.2, 0.4])
 
 
 def test_machine_goal_that_stays_is_that_of_every_episode_and_another_one_begins_at_once() -> None:
-    arm = Arm(duration=0, reset_every=4)
-    arm.run(60)
+    arm = Arm(60, duration=0, reset_every=4)
     assert arm.machine.keep_goal(True) == "" and arm.machine.goals.request(GOAL) == ""
     arm.run(1)
     first = arm.machine.announced
@@ -477,8 +442,7 @@ def test_machine_goal_that_stays_and_is_asked_for_again_is_the_same() -> None:
 
 
 def test_machine_goal_names_its_identifier_and_ends_for_good_when_it_is_withdrawn() -> None:
-    arm = Arm(duration=0, reset_every=1000)
-    arm.run(60)
+    arm = Arm(60, duration=0, reset_every=1000)
     assert arm.machine.announced.goal_id == "", "drawn"
     arm.machine.keep_goal(True)
     arm.machine.goals.request(GOAL, "f00d")
@@ -498,8 +462,7 @@ def test_machine_goal_names_its_identifier_and_ends_for_good_when_it_is_withdraw
 
 
 def test_machine_goals_asked_for_every_cycle_begin_one_after_the_other_and_lose_no_cycle() -> None:
-    arm = Arm(duration=0, reset_every=1000)
-    arm.run(60)
+    arm = Arm(60, duration=0, reset_every=1000)
     arm.machine.keep_goal(True)
     starts = {}
     for number in range(100):
@@ -532,23 +495,21 @@ def test_machine_goal_that_stays_puts_off_the_end_of_learning_and_is_not_evaluat
 
 
 def test_machine_reset_drives_home_at_once_and_goes_on() -> None:
-    arm = Arm(duration=0, reset_every=1000)
-    arm.run(60)
+    arm = Arm(60, duration=0, reset_every=1000)
     arm.at_home = False
     assert arm.machine.reset() == ""
     arm.run(8)
-    assert arm.machine.announced.state == State.RESETTING
+    assert arm.state == State.RESETTING
     arm.at_home = True
     arm.run(10)
-    assert arm.machine.announced.state == State.RUNNING
+    assert arm.state == State.RUNNING
     arm.machine.pause()
     arm.run(5)
     assert "start first" in arm.machine.reset()
 
 
 def test_machine_evaluation_asked_for_is_made_and_learning_goes_on() -> None:
-    arm = Arm(duration=0, evaluations=2, reset_every=1000)
-    arm.run(60)
+    arm = Arm(60, duration=0, evaluations=2, reset_every=1000)
     assert arm.machine.evaluate(True) == ""
     arm.run(160)
     assert arm.machine.mode == Mode.TRAIN and not arm.machine.done
@@ -561,48 +522,25 @@ def test_machine_evaluation_asked_for_is_made_and_learning_goes_on() -> None:
     assert arm.machine.mode == Mode.TRAIN and arm.machine.announced.mode == Mode.TRAIN
 
 
-def test_machine_switch_that_makes_no_sense_is_refused_in_a_sentence() -> None:
+def test_machine_switch_that_makes_no_sense_is_rejected_in_a_sentence() -> None:
     assert "evaluate_goals" in Arm(duration=0, evaluations=0).machine.evaluate(True)
-    arm = Arm(duration=100, evaluations=3)
-    arm.run(150)
+    arm = Arm(150, duration=100, evaluations=3)
     assert "time for learning is over" in arm.machine.evaluate(False)
     arm.run(400)
     assert arm.machine.done and "DONE" in arm.machine.evaluate(True)
 
 
-@pytest.mark.parametrize("before_end", [4, 3, 2, 1])
-def test_machine_goal_called_off_just_before_the_next_episode_for_it_holds_at_once(before_end: int) -> None:
-    arm = Arm(duration=0, reset_every=1000)
-    arm.machine.goals.keep(True)
-    arm.machine.goals.request(GOAL, "f00d")
-    while not arm.results or arm.machine.announced.goal_id != "f00d":
-        arm.run(1)
-    arm.run(10)
-    episode = arm.machine.episode
-    while arm.machine.episode == episode:
-        arm.run(1)
-    arm.run(4 - before_end)
-    arm.machine.goals.withdraw("f00d")
-    for number in (episode, episode + 1):
-        arm.machine.give_up(number, "CANCELED: by the client")
-    arm.run(1)
-    assert arm.machine.announced.state == State.HOLD and arm.machine.announced.start_cycle <= arm.cycle
-    arm.run(60)
-    assert arm.machine.announced.state == State.RUNNING and arm.machine.announced.goal_id == ""
-
-
 def test_machine_state_with_a_cycle_far_ahead_is_a_fault_and_not_believed_for_ever() -> None:
-    arm = Arm(duration=0, reset_every=1000)
-    arm.run(30)
+    arm = Arm(30, duration=0, reset_every=1000)
     now, arm.cycle = arm.cycle, 2**52
     arm.run(1)
     arm.cycle = now
     arm.run(30)
-    assert arm.machine.announced.state == State.FAULT and "far ahead" in arm.machine.announced.reason
+    assert arm.state == State.FAULT and "far ahead" in arm.reason
     arm.machine.clear_fault()
     arm.machine.start()
     arm.run(100)
-    assert arm.machine.announced.state == State.RUNNING and arm.machine.announced.start_cycle < 1000
+    assert arm.state == State.RUNNING and arm.machine.announced.start_cycle < 1000
 
 
 def test_machine_arm_restarted_waits_for_nothing_of_the_old_cycles_and_hears_faults_of_the_new_one() -> None:
@@ -615,20 +553,20 @@ def test_machine_arm_restarted_waits_for_nothing_of_the_old_cycles_and_hears_fau
     arm.machine.clear_fault()
     arm.cycle, arm.arm_run = 0, "another"
     arm.run(2)
-    assert "restarted" in arm.machine.announced.reason
-    arm.machine.clear_fault()
-    arm.machine.start()
+    assert arm.state == State.FAULT and "restarted" in arm.reason and arm.machine.start() != ""
+    assert arm.machine.clear_fault() == ""
+    arm.run(5)
+    assert arm.state == State.DISABLED and arm.machine.start() == ""
     arm.run(30)
-    assert arm.machine.announced.state == State.RUNNING
+    assert arm.state == State.RUNNING
     arm.fault = "the e-stop is pressed"
     arm.run(1)
-    assert arm.machine.announced.state == State.FAULT
+    assert arm.state == State.FAULT
 
 
 def running_for(goal_id: str, arm: Arm) -> None:
     """Run until an episode for a goal runs."""
-    while arm.machine.active is None or arm.machine.active.goal_id != goal_id:
-        arm.run(1)
+    arm.until(lambda: arm.machine.active and arm.machine.active.goal_id == goal_id)
 
 
 def test_machine_goal_with_an_identifier_stands_until_it_is_withdrawn_and_another_replaces_it() -> None:
@@ -655,8 +593,7 @@ def test_machine_withdrawn_goal_that_is_announced_does_not_begin_and_the_episode
     running_for("", arm)
     arm.machine.goals.request(GOAL, "f00d")
     drawn = arm.machine.episode
-    while arm.machine.announced.goal_id != "f00d":
-        arm.run(1)
+    arm.until(lambda: arm.machine.announced.goal_id == "f00d")
     arm.run(4 - before_end)
     arm.machine.withdraw("f00d", "canceled by the client", stop=True)
     seen = set()
@@ -665,20 +602,26 @@ def test_machine_withdrawn_goal_that_is_announced_does_not_begin_and_the_episode
         seen.add(arm.machine.active and arm.machine.active.goal_id)
     assert seen == {"", None}
     assert arm.results[0].episode == drawn and {r.end for r in arm.results} == {"time_limit"}
-    assert arm.machine.announced.state == State.RUNNING
+    assert arm.state == State.RUNNING
 
 
-@pytest.mark.parametrize("stop", [False, True])
-def test_machine_withdrawn_goal_its_episode_ends_at_once_only_with_stop(stop: bool) -> None:
+@pytest.mark.parametrize(("stop", "before_end"), [(False, 40), (True, 40), (True, 4), (True, 3), (True, 2), (True, 1)])
+def test_machine_withdrawn_goal_its_episode_ends_at_once_only_with_stop(stop: bool, before_end: int) -> None:
+    """Within the last 4 cycles the next episode for the goal is announced already."""
     arm = Arm(duration=0, reset_every=1000)
     arm.machine.goals.request(GOAL, "f00d")
     running_for("f00d", arm)
-    arm.run(10)
+    run = arm.machine.active
+    assert run is not None
+    arm.run(run.start_cycle + run.length - before_end - arm.cycle)
+    assert (arm.machine.announced.episode > run.episode) == (before_end <= 4)
     arm.machine.withdraw("f00d", "canceled by the client", stop)
     arm.run(1)
-    assert (arm.machine.announced.state == State.HOLD) == stop
+    assert (arm.state == State.HOLD) == stop
+    assert arm.machine.announced.start_cycle <= arm.cycle
     arm.run(60)
-    assert arm.results[0].end == ("refused" if stop else "time_limit") and arm.machine.announced.goal_id == ""
+    assert arm.state == State.RUNNING
+    assert arm.results[0].end == ("rejected" if stop else "time_limit") and arm.machine.announced.goal_id == ""
 
 
 class Watched(EpisodeMachine):
@@ -744,16 +687,8 @@ def explore(rng: np.random.Generator, cycles: int) -> Watched:
             continue  # the last state is lost
         moves = announced.state in (State.RUNNING, State.RESETTING)
         held = rng.random() < (0.3 if rough_now else holds)
-        sample = ArmSample(
-            cycle,
-            cycle * 50_000_000,
-            announced.episode if announced.state == State.RUNNING else 0,
-            NEUTRAL_RAD,
-            np.zeros(7),
-            np.array([0.5, 0.0, 0.3]),
-            np.zeros(7, np.float32),
-            int(Source.SAFETY if held and moves else Source.POLICY if moves else Source.NONE),
-        )
+        source = Source.SAFETY if held and moves else Source.POLICY if moves else Source.NONE
+        sample = sample_of(cycle, announced, source)
         machine.on_sample(sample, Surroundings(cycle * 0.05, bool(at_home), "", weights, weights))
         if machine.done:
             break

@@ -25,12 +25,6 @@ TASK = SAWYER_REACH["velocity"]
 WITHOUT_TRAINER = ("arm", "policy", "planner", "collector")
 
 
-def start(made: Bench, name: str) -> None:
-    """Start a node with the parameters that the runner would give it."""
-    extra = {"run_dir": made.folder} if name in ("collector", "trainer") else {}
-    made.start(name, **extra)
-
-
 def summary_of(folder: Path) -> dict[str, object]:
     return json.loads((folder / "summary.json").read_text())
 
@@ -48,8 +42,8 @@ def hold_time_s(states: list[ArmState], since: int) -> float:
 def test_system_short_run_learns_evaluates_and_writes_everything_down(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         for name in (*WITHOUT_TRAINER, "trainer"):
-            start(made, name)
-        process = made.start("supervisor", run_dir=tmp_path, duration_min=0.4, evaluate_goals=2, reset_every=4)
+            made.start(name)
+        process = made.start("supervisor", duration_min=0.4, evaluate_goals=2, reset_every=4)
         made.until(lambda: process.poll() is not None, 120)
         assert process.returncode == 0, made.output("supervisor")
         assert made.output("supervisor").count(" robot time | ") > 2
@@ -74,30 +68,22 @@ def test_system_short_run_learns_evaluates_and_writes_everything_down(tmp_path: 
 def test_system_in_which_nothing_learns_fails_and_says_so(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         for name in WITHOUT_TRAINER:
-            start(made, name)
-        process = made.start("supervisor", run_dir=tmp_path, duration_min=0.02, evaluate_goals=0)
+            made.start(name)
+        process = made.start("supervisor", duration_min=0.02, evaluate_goals=0)
         made.until(lambda: process.poll() is not None, 90)
         assert process.returncode == 1
         assert "nothing was learned" in made.output("supervisor") and "Traceback" not in made.output("supervisor")
     assert summary_of(tmp_path)["finished"] is True
 
 
-@pytest.mark.timeout(60)
-def test_supervisor_that_waits_for_a_start_says_how_to_give_it(tmp_path: Path) -> None:
-    with bench(tmp_path) as made:
-        made.start("supervisor", run_dir=tmp_path, auto_start=False)
-        service = f"{made.namespace}/supervisor/start"
-        made.until(lambda: f"ros2 service call {service} std_srvs/srv/Trigger" in made.output("supervisor"))
-
-
 @pytest.mark.timeout(180)
 def test_system_killed_nodes_the_arm_holds_and_restarted_ones_pick_up(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         for name in WITHOUT_TRAINER:
-            start(made, name)
-        made.start("supervisor", run_dir=tmp_path, duration_min=".inf")
+            made.start(name)
+        made.start("supervisor", duration_min=".inf")
         states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
-        told = made.collect(Episode, "episode", qos.EPISODE)
+        announced = made.collect(Episode, "episode", qos.EPISODE)
 
         def moving() -> bool:
             return bool(states) and states[-1].source == ArmState.SOURCE_RANDOM
@@ -110,12 +96,12 @@ def test_system_killed_nodes_the_arm_holds_and_restarted_ones_pick_up(tmp_path: 
             if name == "policy":
                 made.until(lambda: states[-1].source == ArmState.SOURCE_SAFETY, 5)
                 assert hold_time_s(states, since - 3) < 0.2  # 0.1 s, and told by the state after that cycle
-                made.until(lambda: told[-1].state in (Episode.PAUSED, Episode.HOLD), 5)
+                made.until(lambda: announced[-1].state in (Episode.PAUSED, Episode.HOLD), 5)
             if name == "collector":
                 made.until(lambda: "NOT RECORDED" in made.output("supervisor"), 10)
-            start(made, name)
-            begin = told[-1].episode
-            made.until(lambda begin=begin: told[-1].state == Episode.RUNNING and told[-1].episode > begin, 30)
+            made.start(name)
+            begin = announced[-1].episode
+            made.until(lambda begin=begin: announced[-1].state == Episode.RUNNING and announced[-1].episode > begin, 30)
         made.spin(3.0)
         status, _ = made.stop("supervisor")
         assert status == 0
@@ -127,19 +113,18 @@ def test_system_killed_nodes_the_arm_holds_and_restarted_ones_pick_up(tmp_path: 
 
 
 @pytest.mark.timeout(180)
-def test_system_trainer_killed_comes_back_from_its_log(tmp_path: Path) -> None:
-    with bench(tmp_path) as made:
-        for name in (*WITHOUT_TRAINER, "trainer"):
-            start(made, name)
-        made.start("supervisor", run_dir=tmp_path, duration_min=".inf")
-        made.until(lambda: int(made.values("trainer").get("updates", 0)) > 200, 60)
-        before = int(made.values("trainer")["transitions"])
-        version = int(made.values("trainer")["weights_version"])
-        made.stop("trainer", signal.SIGKILL)
-        made.diagnostics.pop("trainer")
-        made.spin(1.0)
-        start(made, "trainer")
-        made.until(lambda: int(made.values("trainer").get("transitions", 0)) > before, 40)
-        made.until(lambda: int(made.values("trainer")["weights_version"]) > version, 40)
-        assert "transitions from the log" in made.output("trainer")
-        made.until(lambda: int(made.values("policy")["weights_version"]) > version, 10)
+def test_system_trainer_killed_comes_back_from_its_log(made: Bench) -> None:
+    for name in (*WITHOUT_TRAINER, "trainer"):
+        made.start(name)
+    made.start("supervisor", duration_min=".inf")
+    made.until(lambda: int(made.values("trainer").get("updates", 0)) > 200, 60)
+    before = int(made.values("trainer")["transitions"])
+    version = int(made.values("trainer")["weights_version"])
+    made.stop("trainer", signal.SIGKILL)
+    made.diagnostics.pop("trainer")
+    made.spin(1.0)
+    made.start("trainer")
+    made.until(lambda: int(made.values("trainer").get("transitions", 0)) > before, 40)
+    made.until(lambda: int(made.values("trainer")["weights_version"]) > version, 40)
+    assert "transitions from the log" in made.output("trainer")
+    made.until(lambda: int(made.values("policy")["weights_version"]) > version, 10)

@@ -28,11 +28,15 @@ nodes:
 """
 
 
+def loaded(folder: Path, text: str) -> SystemTable:
+    path = folder / "small.system.yaml"
+    path.write_text(text)
+    return load_table(path)
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> SystemTable:
-    path = tmp_path / "small.system.yaml"
-    path.write_text(SMALL)
-    return load_table(path)
+    return loaded(tmp_path, SMALL)
 
 
 def test_values_none_given_are_the_defaults(small: SystemTable) -> None:
@@ -61,7 +65,7 @@ def test_values_given_keep_the_type_of_the_default(small: SystemTable) -> None:
         ("mode:=c", "mode must be one of a, b; got 'c'"),
     ],
 )
-def test_values_wrong_argument_is_refused_with_the_remedy(small: SystemTable, text: str, words: str) -> None:
+def test_values_wrong_argument_is_rejected_with_the_remedy(small: SystemTable, text: str, words: str) -> None:
     with pytest.raises(TableError, match=re.escape(words)):
         small.values([text])
 
@@ -72,9 +76,7 @@ VARIED = SMALL.replace(
 
 
 def test_variant_changes_defaults_and_adds_parameters_where_it_applies(tmp_path: Path) -> None:
-    path = tmp_path / "small.system.yaml"
-    path.write_text(VARIED)
-    table = load_table(path)
+    table = loaded(tmp_path, VARIED)
     usual, other = table.values([]), table.values(["mode:=b", "loud:=false"])
     assert (usual["speed"], usual["loud"]) == (1.0, False)
     assert (other["speed"], other["loud"]) == (0.1, False), "what is given wins"
@@ -83,10 +85,8 @@ def test_variant_changes_defaults_and_adds_parameters_where_it_applies(tmp_path:
 
 
 def test_params_is_a_file_of_ones_own_that_comes_last(tmp_path: Path) -> None:
-    path, own = tmp_path / "small.system.yaml", tmp_path / "own.yaml"
-    path.write_text(VARIED.replace("arguments:", "arguments:\n  params: {default: '', description: a file}"))
-    own.touch()
-    table = load_table(path)
+    table = loaded(tmp_path, VARIED.replace("arguments:", "arguments:\n  params: {default: '', description: a file}"))
+    (own := tmp_path / "own.yaml").touch()
     values = table.values(["mode:=b", f"params:={own}"])
     assert [file.name for file in table.params_files(values)] == ["none.yaml", "other.yaml", "own.yaml"]
     with pytest.raises(TableError, match=r"there is none at nowhere\.yaml"):
@@ -103,10 +103,8 @@ def test_params_is_a_file_of_ones_own_that_comes_last(tmp_path: Path) -> None:
     ],
 )
 def test_load_table_with_an_unknown_name_is_rejected(tmp_path: Path, old: str, new: str, words: str) -> None:
-    path = tmp_path / "wrong.system.yaml"
-    path.write_text(VARIED.replace(old, new))
     with pytest.raises(TableError, match=words):
-        load_table(path)
+        loaded(tmp_path, VARIED.replace(old, new))
 
 
 @pytest.mark.parametrize(
@@ -158,9 +156,7 @@ def test_table_of_the_package_fits_the_parameters_of_its_nodes(path: Path) -> No
 
 
 def test_node_with_a_condition_is_started_by_its_argument_alone(tmp_path: Path) -> None:
-    path = tmp_path / "small.system.yaml"
-    path.write_text(SMALL.replace("two: {executable: two}", "two: {executable: two, when: loud}"))
-    table = load_table(path)
+    table = loaded(tmp_path, SMALL.replace("two: {executable: two}", "two: {executable: two, when: loud}"))
     assert [node.name for node in table.started(table.values([]))] == ["one"]
     assert [node.name for node in table.started(table.values(["loud:=true"]))] == ["one", "two"]
 
@@ -181,9 +177,7 @@ nodes:
 
 
 def test_each_arm_has_its_nodes_in_its_namespace_and_its_own_seed_and_folder(tmp_path: Path) -> None:
-    path = tmp_path / "fleet.system.yaml"
-    path.write_text(FLEET)
-    table = load_table(path)
+    table = loaded(tmp_path, FLEET)
     values = table.values(["run_dir:=runs/x"])
     nodes = table.started(values)
     assert [node.full_name for node in nodes] == ["trainer", "arm1/arm", "arm1/policy", "arm2/arm", "arm2/policy"]
@@ -197,10 +191,8 @@ def test_each_arm_has_its_nodes_in_its_namespace_and_its_own_seed_and_folder(tmp
 
 
 def test_nodes_of_each_arm_need_to_know_how_many_arms_there_are(tmp_path: Path) -> None:
-    path = tmp_path / "fleet.system.yaml"
-    path.write_text(FLEET.replace("  first: {default: 1, description: which}\n", ""))
     with pytest.raises(TableError, match="nodes of each arm take first, which is no argument"):
-        load_table(path)
+        loaded(tmp_path, FLEET.replace("  first: {default: 1, description: which}\n", ""))
 
 
 def test_fleet_can_be_joined_without_a_second_trainer() -> None:

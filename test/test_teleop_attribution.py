@@ -19,8 +19,9 @@ from tdm_ros.control.arm_control import ArmControl, ArmTiming  # noqa: E402
 from tdm_ros.control.arm_io import ArmSample  # noqa: E402
 from tdm_ros.control.timeline import Announcement, Source, State  # noqa: E402
 from tdm_ros.data.log import TRANSITION_TOPIC, from_message, read_transitions  # noqa: E402
-from tdm_ros.data.log_writer import LogChannel, McapWriter  # noqa: E402
+from tdm_ros.data.log_writer import McapWriter  # noqa: E402
 from tdm_ros.data.pairing import TransitionBuilder  # noqa: E402
+from tdm_ros.data.recording import Channel  # noqa: E402
 from tdm_ros.envs.sawyer_sim import SawyerSim  # noqa: E402
 from tdm_ros.live.learner import OnlineLearner  # noqa: E402
 from tdm_ros.nodes.convert import definition, to_transition  # noqa: E402
@@ -102,16 +103,16 @@ class Play:
         start, length = self.control.cycle + 1, int(self.rng.integers(5, 60))
         number = len(self.episodes) + 1 if state == State.RUNNING else 0
         goal = np.full(3, 0.4, np.float32)
-        self.told = Announcement(state, episode=number, start_cycle=start, length=length, goal=goal)
+        self.announced = Announcement(state, episode=number, start_cycle=start, length=length, goal=goal)
         self.ends = start + length
         if number:
-            self.episodes[number] = self.told
+            self.episodes[number] = self.announced
 
     def cycle(self) -> None:
         rng, control, start_s = self.rng, self.control, self.now_s
         if control.cycle >= self.ends - 1:
             self.announce(State(rng.choice([State.RUNNING, State.RUNNING, State.RESETTING, State.PAUSED])))
-        control.announce(self.told, start_s)
+        control.announce(self.announced, start_s)
         events = [(rng.uniform(0.001, 0.02), self.policy)]
         if not self.operator and not self.silent:
             self.operator = int(rng.integers(1, 30)) if rng.random() < 0.06 and not self.pushed else 0
@@ -133,9 +134,9 @@ class Play:
 
     def policy(self, now_s: float) -> None:
         if not self.silent:
-            told = self.control.timeline.at(self.control.cycle)
+            announced = self.control.timeline.at(self.control.cycle)
             sign = 1 if (self.control.cycle // 20) % 2 else -1
-            given = replace(GOOD, cycle=self.control.cycle, episode=told.episode, values=sign * POLICY)
+            given = replace(GOOD, cycle=self.control.cycle, episode=announced.episode, values=sign * POLICY)
             self.control.receive(given, now_s)
 
     def push(self, now_s: float) -> None:
@@ -200,7 +201,7 @@ def test_every_cycle_says_whose_it_was_and_what_was_done(play: Play) -> None:
 
 
 def test_log_topic_and_replay_have_every_action_with_its_source(play: Play, tmp_path: Path) -> None:
-    channel = LogChannel(TRANSITION_TOPIC, "tdm_ros/msg/Transition", definition("tdm_ros/msg/Transition"))
+    channel = Channel.of_ros(TRANSITION_TOPIC, "tdm_ros/msg/Transition", definition("tdm_ros/msg/Transition"))
     writer, pairing = McapWriter(tmp_path / "0000.mcap", [channel]), TransitionBuilder(play.episodes.get)
     published = []
     for sample in play.samples:

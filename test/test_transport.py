@@ -63,11 +63,16 @@ def test_what_a_person_says_about_transports_stays(environ: dict[str, str], set_
     assert without_shared_memory(environ) == set_
 
 
-def test_this_machine_alone_is_said_in_other_words_and_to_fast_dds_alone() -> None:
-    found = without_shared_memory({RANGE: "LOCALHOST"})
+@pytest.mark.parametrize(("package", "names"), [("fastrtps", PROFILES), ("fastdds", PROFILES[:1])])
+def test_this_machine_alone_is_said_in_other_words_and_to_fast_dds_alone(
+    package: str, names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "share" / package).mkdir(parents=True)
+    monkeypatch.setattr("sys.prefix", "/nothing")
+    found = without_shared_memory({RANGE: "LOCALHOST", "AMENT_PREFIX_PATH": str(tmp_path)})
     assert found == {
         RANGE: "SUBNET",
-        **dict.fromkeys(PROFILES, str(LOOPBACK)),
+        **dict.fromkeys(names, str(LOOPBACK)),
         "RMW_IMPLEMENTATION": "rmw_fastrtps_cpp",
     }
     assert LOOPBACK.read_text().count("<address>127.0.0.1</address>") == 2

@@ -260,6 +260,7 @@ STARTS = {
     "sawyer_around": "the same, with the first joint anywhere within 2.9 rad",
     "sawyer_push": "hand above the table in front of the robot, puck ahead of the fork",
     "sawyer_push_around": "half of the episodes as `sawyer_push`, half with the hand anywhere (and the puck to stay)",
+    "fetch_push": "hand just above the table, object beside it, 10 to 21 cm away",
     "maze": "anywhere clear of the walls",
     "reacher": "straight arm",
     "pusher": "bent arm, fork open towards the puck; puck in a box of 0.5 m",
@@ -333,7 +334,7 @@ WHOLE_PARTS = {"ant_position": "T49", "ant_position_velocity": "T32"}
 
 
 def results() -> str:
-    """Mean final score at the end of each benchmark in docs/results: median over seeds, and how many."""
+    """Mean final score at the end of each benchmark in docs/results: interquartile mean over seeds, and how many."""
     from benchmarks.cases import CASES, paper_curves, short
 
     heads = ["task", "steps", *COLUMNS, "paper: TDM", "paper: model-based", "target"]
@@ -361,20 +362,23 @@ def _as_fixed(row: dict[str, str], task: str) -> dict[str, str]:
 
 
 def _best(rows: list[dict[str, str]], agent: str) -> str:
-    """The lowest median among the agents whose names match, with the number of seeds and, if it says more, the name."""
+    """The lowest interquartile mean of the agents whose names match, with the seeds and, for some, the name."""
+    from benchmarks.results import interquartile_mean
+
     scores: dict[str, list[float]] = {}
     for row in rows:
         if re.fullmatch(agent, row["agent"]):
             scores.setdefault(row["agent"], []).append(float(row["mean"]))
     if not scores:
         return "-"
-    name = min(scores, key=lambda key: float(np.median(scores[key])))
+    found = {name: interquartile_mean(values) for name, values in scores.items()}
+    name = min(found, key=lambda key: found[key].iqm)
     horizon = re.match(r"tdm_(?:paper_)?(T[1-9]\d*)(?:,horizon_schedule=(\w+))?", name)
     which = [*filter(None, horizon.groups())] if horizon else []
     label = f"{', '.join(which)}; " if which else ""
-    low, middle, high = np.percentile(scores[name], [25, 50, 75])
-    quartiles = f"{low:.3g} to {high:.3g}; " if len(scores[name]) > 1 else ""
-    return f"{middle:.3g} ({label}{quartiles}n = {len(scores[name])})"
+    middle, low, high, seeds = found[name]
+    interval = f"{low:.3g} to {high:.3g}; " if seeds > 1 else ""
+    return f"{middle:.3g} ({label}{interval}n = {seeds})"
 
 
 def modes() -> str:

@@ -74,7 +74,7 @@ def main() -> int:
         print("operate: it needs a terminal on its standard input", file=sys.stderr)
         return 1
     try:
-        os.environ.update(ros_environment(os.environ | domain_of(asked.run_dir, os.environ)))
+        os.environ.update(ros_environment(os.environ | domain_of(asked.run_dir)))
         os.environ.update(discovery(os.environ, asked.network))
         os.environ.update(without_shared_memory(os.environ))
     except (OSError, ValueError) as error:

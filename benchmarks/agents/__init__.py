@@ -10,8 +10,10 @@ from benchmarks.trial import Agent
 
 NAMES = """\
 tdm[_PRESET][_T<horizon>][_u<gradient steps>][,SETTING=VALUE]...   e.g. tdm, tdm_paper, tdm_T10_u1,critic=structured
-sac_her, td3_her, ddpg_her [_plain][_u<gradient steps>]   Stable-Baselines3, hindsight goals, the inputs of tdm
+sac_her, td3_her, ddpg_her, tqc_her [_plain][_u<gradient steps>]   Stable-Baselines3, hindsight goals, the inputs of tdm
 mpc   one-step model and random shooting"""
+
+BASELINES = ("sac", "td3", "ddpg", "tqc")
 
 
 def make_agent(name: str) -> Agent:
@@ -40,7 +42,7 @@ def make_agent(name: str) -> Agent:
         settings = dict(_setting(text) for text in assignments)
         settings |= {"gradient_steps": numbers["u"]} if "u" in numbers else {}
         return TemporalDifference(numbers.get("T"), preset, settings)
-    if not assignments and kind in ("sac", "td3", "ddpg") and "her" in parts and not preset and "T" not in numbers:
+    if kind in BASELINES and "her" in parts and not (assignments or preset or "T" in numbers):
         return Baseline(kind, plain, gradient_steps=numbers.get("u", 1))
     if name == "mpc":
         return ModelBased()

@@ -1,4 +1,4 @@
-"""Stable-Baselines3's SAC, TD3 and DDPG with hindsight replay, under the conditions of the TDM."""
+"""Stable-Baselines3's SAC, TD3, DDPG and TQC (contrib) with hindsight replay, under the conditions of the TDM."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from sb3_contrib import TQC
 from stable_baselines3 import DDPG, SAC, TD3, HerReplayBuffer
 from stable_baselines3.common.noise import NormalActionNoise
 
@@ -138,7 +139,11 @@ class HarnessedDdpg(_Harnessed, DDPG):  # type: ignore[misc]
     """DDPG under the conditions of the TDM."""
 
 
-ALGORITHMS = {"sac": HarnessedSac, "td3": HarnessedTd3, "ddpg": HarnessedDdpg}
+class HarnessedTqc(_Harnessed, TQC):  # type: ignore[misc]
+    """Truncated quantile critics under the conditions of the TDM."""
+
+
+ALGORITHMS = {"sac": HarnessedSac, "td3": HarnessedTd3, "ddpg": HarnessedDdpg, "tqc": HarnessedTqc}
 
 
 @dataclass(frozen=True)
@@ -148,7 +153,7 @@ class Baseline:
     Parameters
     ----------
     kind : str
-        "sac", "td3" or "ddpg".
+        "sac", "td3", "ddpg" or "tqc".
     plain : bool
         SB3's own concatenated raw inputs, instead of those that a TDM's networks have.
     gradient_steps : int
@@ -197,7 +202,7 @@ class Baseline:
             train_freq=1,
             gradient_steps=self.gradient_steps,
             action_noise=None
-            if self.kind == "sac"
+            if self.kind in ("sac", "tqc")
             else NormalActionNoise(np.zeros(actions), np.full(actions, config.action_noise_std)),
             policy_kwargs={"net_arch": [config.hidden_size, config.hidden_size], **shared},
             seed=seed,

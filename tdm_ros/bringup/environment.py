@@ -21,11 +21,9 @@ PATHS = ("AMENT_PREFIX_PATH", "PYTHONPATH", "LD_LIBRARY_PATH")
 INDEX = Path("share") / "ament_index" / "resource_index"
 PROFILES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")  # the second one for Fast DDS before 3
 LOOPBACK = Path(__file__).with_name("loopback.xml")
-ONLY = "ROS_LOCALHOST_ONLY"
-"""Deprecated: 1 overrides the range with LOCALHOST."""
+ONLY = "ROS_LOCALHOST_ONLY"  # deprecated: 1 overrides the range with LOCALHOST
 PEERS = "ROS_STATIC_PEERS"
-CLOSED = ("LOCALHOST", "OFF")
-"""Discovery ranges without other hosts."""
+CLOSED = ("LOCALHOST", "OFF")  # discovery ranges without other hosts
 NETWORKS = ("localhost", "subnet")
 """Values of the argument `network`: nodes are discovered on this machine only, or by every host of the network."""
 DOMAINS = range(1, 101)  # the ports of higher domains are in the range of the temporary ports of Linux
@@ -41,7 +39,7 @@ def ros_environment(environ: Mapping[str, str]) -> dict[str, str]:
     env = dict(environ)
     for prefix in foreign_prefixes(environ):
         for name in filter(env.__contains__, PATHS):
-            kept = [text for text in env[name].split(os.pathsep) if text and not _within(text, prefix)]
+            kept = [text for text in env[name].split(os.pathsep) if text and not Path(text).is_relative_to(prefix)]
             env[name] = os.pathsep.join(kept)
     prefixes = ament_prefixes(env)
     if prefixes:
@@ -67,23 +65,14 @@ def foreign_prefixes(environ: Mapping[str, str]) -> list[Path]:
     foreign = [
         place for place in places if (place / "rclpy").is_dir() and not [*(place / "rclpy").glob(f"_rclpy*{suffix}")]
     ]
-    return [prefix for prefix in ament_prefixes(environ) if any(_within(str(place), prefix) for place in foreign)]
-
-
-def _within(text: str, prefix: Path) -> bool:
-    return Path(text).is_relative_to(prefix)
+    return [prefix for prefix in ament_prefixes(environ) if any(place.is_relative_to(prefix) for place in foreign)]
 
 
 def discovery(environ: Mapping[str, str], network: str) -> dict[str, str]:
-    """Return the discovery range for a value of the argument `network`.
+    """Return the discovery range for a value of the argument `network`; a ValueError says how the two contradict.
 
     The nodes execute commands of every host that discovers them, so that the argument is needed besides the
     environment. A profile of Fast DDS that the environment names is kept.
-
-    Raises
-    ------
-    ValueError
-        If the environment and the argument contradict each other; the text has the remedy.
     """
     alone = environ.get(ONLY) == "1"
     asked = "LOCALHOST" if alone else environ.get(RANGE, "LOCALHOST")
@@ -110,11 +99,6 @@ def without_shared_memory(environ: Mapping[str, str]) -> dict[str, str]:
     With shared memory, a publisher waits for each new subscriber, 0.33 s and more, in which no command is executed. ROS
     always adds shared memory to the range LOCALHOST; a profile that has the loopback interface only replaces it.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the profile is not installed.
-
     Source: Fast DDS 2.14, `SharedMemGlobal::Port::healthy_check`; rmw_fastrtps 8.4, `participant.cpp`.
     """
     rmw = environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp")
@@ -128,7 +112,9 @@ def without_shared_memory(environ: Mapping[str, str]) -> dict[str, str]:
         bound = {"RMW_IMPLEMENTATION": rmw}  # the profile is for this one only
         if ONLY in environ:
             bound[ONLY] = ""  # 1 would add shared memory again
-        return {RANGE: "SUBNET", **dict.fromkeys(PROFILES, str(LOOPBACK)), **bound}
+        newer = any((prefix / "share" / "fastdds").is_dir() for prefix in ament_prefixes(environ))
+        names = PROFILES[:1] if newer else PROFILES  # Fast DDS 3 warns of the second one
+        return {RANGE: "SUBNET", **dict.fromkeys(names, str(LOOPBACK)), **bound}
     return {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4"}
 
 
@@ -142,13 +128,7 @@ def ament_prefixes(environ: Mapping[str, str]) -> list[Path]:
 
 
 def find_in_prefixes(relative: str, environ: Mapping[str, str]) -> Path:
-    """Return the first file of that relative path under an install prefix.
-
-    Raises
-    ------
-    FileNotFoundError
-        If no prefix has it; the text has the remedy.
-    """
+    """Return the first file of that relative path under an install prefix; a FileNotFoundError has the remedy."""
     prefixes = ament_prefixes(environ)
     for prefix in prefixes:
         if (prefix / relative).exists():
@@ -162,19 +142,10 @@ def find_in_prefixes(relative: str, environ: Mapping[str, str]) -> Path:
 
 
 def check_same_install(prefix: Path) -> None:
-    """Check that the running code is that of an install prefix, from which tables and nodes are taken.
-
-    Raises
-    ------
-    ValueError
-        If the install prefix is of another checkout or copy; the text names it and the remedy.
-    """
+    """Raise a ValueError if the running code is not that of an install prefix, of which tables and nodes are."""
     running = Path(__file__).resolve()
-    packages = [prefix / lib / "python*" / "*-packages" for lib in ("lib", "local/lib")]
-    folders = (running.parent.name, "system")
-    found = [
-        path for lib in packages for folder in folders for path in glob(str(lib / "tdm_ros" / folder / running.name))
-    ]
+    packages = [prefix / lib / "python*" / "*-packages" / "tdm_ros" for lib in ("lib", "local/lib")]
+    found = [path for package in packages for path in glob(str(package / running.parent.name / running.name))]
     installed = [Path(path).resolve() for path in found]
     if running in installed:
         return
@@ -199,19 +170,12 @@ def export_line(environ: Mapping[str, str]) -> str:
     return "export " + " ".join(f"{name}={value}" for name, value in given.items())
 
 
-def free_domain(candidates: Iterable[int] | None = None) -> int:
+def free_domain(candidates: Iterable[int] = ()) -> int:
     """Return a ROS domain without a DDS participant on this machine, judged by the port of the first participant.
 
     Source: DDS-RTPS 2.2, 9.6.1.1: the first participant of domain d listens on port 7410 + 250 d.
-
-    Raises
-    ------
-    OSError
-        If none of the candidates is free.
     """
-    domains = list(DOMAINS if candidates is None else candidates)
-    if candidates is None:
-        random.shuffle(domains)
+    domains = list(candidates) or random.sample(DOMAINS, len(DOMAINS))
     for domain in domains:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
@@ -223,20 +187,9 @@ def free_domain(candidates: Iterable[int] | None = None) -> int:
 
 
 def require(packages: Sequence[str], what: str, instead: str = "") -> None:
-    """Check that ROS finds packages.
+    """Raise a RuntimeError, with the command that installs them, if ROS does not find some packages.
 
-    Parameters
-    ----------
-    packages : sequence of str
-    what : str
-        Argument that needs them, as it was typed.
-    instead : str
-        Alternative, if there is one.
-
-    Raises
-    ------
-    RuntimeError
-        If some are missing; the text names them and the command that installs them.
+    ``what`` is the argument that needs them, as it was typed, ``instead`` an alternative.
     """
     from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 

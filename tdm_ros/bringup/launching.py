@@ -48,8 +48,7 @@ from tdm_ros.bringup.terminal import LogFiles
 
 RUN = "TDM_ROS_RUN"
 """Environment variable with the run folder, which marks all processes of one inclusion and of the files it includes."""
-TERM_BEFORE_KILL_S = 1.0
-"""Time between SIGTERM, which follows SIGINT, and SIGKILL [s]."""
+TERM_BEFORE_KILL_S = 1.0  # time between SIGTERM, which follows SIGINT, and SIGKILL [s]
 
 
 COMMON = {
@@ -79,13 +78,7 @@ def node_settings(context: LaunchContext) -> dict[str, Any]:
 
 
 def describe_system(path: Path) -> LaunchDescription:
-    """Return the arguments and the nodes of a table, as launch actions.
-
-    Raises
-    ------
-    TableError
-        If the file is not the table of a system.
-    """
+    """Return the arguments and the nodes of a table, as launch actions."""
     table = load_table(path)
     threads = [SetEnvironmentVariable(name, EnvironmentVariable(name, default_value="1")) for name in ONE_THREAD]
     arguments = [declare(argument, table) for argument in table.arguments.values()]
@@ -107,10 +100,7 @@ def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
 def start_all(context: LaunchContext, table: SystemTable) -> list[Action]:
     """Check the arguments, make the run folder, and start the nodes and the included launch files.
 
-    Raises
-    ------
-    ValueError, OSError
-        If nodes cannot start with these arguments; the text has the reason.
+    A ValueError or OSError has the reason why nodes cannot start with these arguments.
     """
     texts = {name: LaunchConfiguration(name).perform(context) for name in table.arguments}
     values = table.completed({n: table.arguments[n].parse(text) for n, text in texts.items() if text != "auto"})
@@ -151,15 +141,7 @@ def start_nodes(table: SystemTable, values: dict[str, Value], run: Prepared, par
 
 
 class Ends:
-    """End of an arm with its required nodes, and of the run with its last arm; no other inclusion is affected.
-
-    Parameters
-    ----------
-    lasting : set of str
-        Namespaces with required nodes.
-    run : Prepared
-        Its folder is unlocked at the end.
-    """
+    """End of an arm with its required nodes, and of the run with its last arm; no other inclusion is affected."""
 
     def __init__(self, lasting: set[str], run: Prepared) -> None:
         self._lasting = set(lasting)

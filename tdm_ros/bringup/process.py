@@ -23,13 +23,7 @@ def prefix_of(priority: int) -> list[str]:
 
 
 def check_priority(priority: int) -> None:
-    """Check that a process may have a real-time priority.
-
-    Raises
-    ------
-    OSError
-        If it may not; the text has the remedy.
-    """
+    """Raise an OSError, with the remedy, if a process may not have a real-time priority."""
     if not priority:
         return
     ran = subprocess.run([*prefix_of(priority), "true"], capture_output=True, text=True)
@@ -51,18 +45,6 @@ class Process:
 
     It leads a process group: Ctrl-C at the terminal does not reach it, and a signal of the runner also reaches its
     children. The kernel kills it at the end of the thread that made it, so that it has to be made in the main thread.
-
-    Parameters
-    ----------
-    name : str
-    command : sequence of str
-    env : mapping of str to str
-        Complete environment.
-
-    Raises
-    ------
-    OSError
-        If the program cannot be started.
     """
 
     def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:

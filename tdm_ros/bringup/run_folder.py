@@ -14,32 +14,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-LOGS = "log"
-"""Subfolder of a run folder with the output of the nodes."""
+LOGS = "log"  # subfolder of a run folder with the output of the nodes
 PACKAGES = ("tdm_ros", "gymnasium", "mcap", "mujoco", "mujoco-core", "numpy", "rclpy", "safetensors", "torch")
 """Distributions whose versions are recorded."""
 
 
 def new_run_folder(wish: str, now: time.struct_time | None = None) -> Path:
-    """Make the folder of a run and the link `runs/latest` to it.
+    """Make the folder of a run and the link `runs/latest` to it; return its absolute path.
 
-    Parameters
-    ----------
-    wish : str
-        Path of the folder, with `~`; an existing run continues. Empty: a new `runs/<date-time>`.
-    now : time.struct_time or None
-        Time for the name; None: the present local time.
-
-    Returns
-    -------
-    Path
-        Absolute.
-
-    Raises
-    ------
-    OSError
-        If it cannot be made, or `latest` is not a link. There is no link if the present folder is not writable (as that
-        of a system service) and ``wish`` is given.
+    ``wish`` is its path, with `~`; an existing run continues. If it is empty, a new `runs/<date-time>` is made, of the
+    local time, or of ``now``. There is no link if ``wish`` is given and the present folder is not writable (as that of
+    a system service); any other failure is an OSError.
     """
     runs = Path("runs").absolute()
     try:

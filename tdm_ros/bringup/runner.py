@@ -7,7 +7,7 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tdm_ros.bringup.process import Process, describe
@@ -18,24 +18,7 @@ from tdm_ros.files import IN_USE_STATUS
 RESTART_AFTER_S = 1.0
 RESTARTS = 5
 RESTARTS_WITHIN_S = 60.0
-TICK_S = 0.05
-"""Maximum time until an end or a signal is noticed [s]."""
-
-
-class _End:
-    """Signals that end a process: SIGTERM at once, SIGKILL after ``stop_s`` [s].
-
-    Not SIGINT, for which a Python that is still starting prints a traceback.
-    """
-
-    def __init__(self, stop_s: float) -> None:
-        self._begin_s = time.monotonic()
-        self._steps = deque([(0.0, signal.SIGTERM), (stop_s, signal.SIGKILL)])
-
-    def due(self) -> Iterator[signal.Signals]:
-        """Yield each signal once, at its time."""
-        while self._steps and time.monotonic() - self._begin_s >= self._steps[0][0]:
-            yield self._steps.popleft()[1]
+TICK_S = 0.05  # maximum time until an end or a signal is noticed [s]
 
 
 @dataclass
@@ -53,22 +36,19 @@ class Member:
     group: str = ""
     stop_s: float = STOP_S
     process: Process | None = None
-    end: _End | None = None
+    signals: deque[tuple[float, signal.Signals]] | None = None
+    """Signals that will end the process, and their steady times [s]; None while it shall run."""
     start_at_s: float = 0.0
     deaths_s: deque[float] = field(default_factory=lambda: deque(maxlen=RESTARTS + 1))
 
+    def stop(self, after_s: float) -> None:
+        """Send SIGTERM now and SIGKILL later; no SIGINT: a Python that is still starting would print a traceback."""
+        now_s = time.monotonic()
+        self.signals = deque([(now_s, signal.SIGTERM), (now_s + after_s, signal.SIGKILL)])
+
 
 class Runner:
-    """Run of a system until its end.
-
-    Parameters
-    ----------
-    members : sequence of Member
-    env : mapping of str to str
-        Environment of the members.
-    console : Console
-        Receives the output of the members and of the runner.
-    """
+    """Run of a system until its end; ``env`` is the environment of the members, ``console`` shows their output."""
 
     def __init__(self, members: Sequence[Member], env: Mapping[str, str], console: Console) -> None:
         self._members = members
@@ -85,11 +65,8 @@ class Runner:
     def run(self) -> int:
         """Run the system; return the exit status.
 
-        Returns
-        -------
-        int
-            0 if a required member of each group ended with status 0; 1 if one failed, or another one died too often;
-            128 + n after signal n.
+        It is 0 if a required member of each group ended with status 0; 1 if one failed, or another one died too often;
+        128 + n after signal n.
         """
         # Signals that are ignored stay ignored: SIGINT in the background of a shell, SIGHUP under nohup.
         ignored = [number for number in _IGNORABLE if signal.getsignal(number) is signal.SIG_IGN]
@@ -102,7 +79,9 @@ class Runner:
                 self._pump()
                 self._handle_ends()
                 self._end_groups()
-                self._handle_signals()
+                if self._caught and self._status is None:
+                    name = signal.Signals(self._caught[0]).name
+                    self._finish(128 + self._caught[0], f"interrupted ({name}): stopping")
             return self._status
         finally:
             self._stop()
@@ -144,17 +123,13 @@ class Runner:
         for member in self._members:
             process = member.process
             if process is not None and (status := process.status) is not None:
-                self._release(member, process)
+                self._show(process)
+                self._selector.unregister(process.output)
+                process.close()
+                member.process = None
                 self._after_end(member, status)
 
-    def _release(self, member: Member, process: Process) -> None:
-        self._show(process)
-        self._selector.unregister(process.output)
-        process.close()
-        member.process = None
-
     def _after_end(self, member: Member, status: int) -> None:
-        """React to the end of a member."""
         if self._status is not None or member.group in self._ending:
             return
         if member.required:
@@ -168,13 +143,12 @@ class Runner:
         member.deaths_s.append(now)
         if len(member.deaths_s) > RESTARTS and now - member.deaths_s[0] < RESTARTS_WITHIN_S:
             often = f"for the {RESTARTS + 1}th time within {RESTARTS_WITHIN_S:.0f} s"
-            if member.optional:
-                member.start_at_s = math.inf
-                self._console.report(
-                    f"{member.name} has died {often} ({describe(status)}): the others continue without it"
-                )
+            reason = f"{member.name} has died {often} ({describe(status)})"
+            if not member.optional:
+                self._end(member.group, 1, reason)
                 return
-            self._end(member.group, 1, f"{member.name} has died {often} ({describe(status)})")
+            member.start_at_s = math.inf
+            self._console.report(f"{reason}: the others continue without it")
             return
         member.start_at_s = now + RESTART_AFTER_S
         self._console.report(f"{member.name} has died ({describe(status)}): starting it again in {RESTART_AFTER_S:g} s")
@@ -188,23 +162,17 @@ class Runner:
             self._finish(self._failed, reason if silent else f"{reason}: the run is over")
             return
         self._ending.add(group)
-        others = ", ".join(sorted(self._lasting))
-        self._console.report(
-            f"{reason}: {group} is over, {others} {'continues' if len(self._lasting) == 1 else 'continue'}"
-        )
+        others, ends = ", ".join(sorted(self._lasting)), "s" if len(self._lasting) == 1 else ""
+        self._console.report(f"{reason}: {group} is over, {others} continue{ends}")
 
     def _end_groups(self) -> None:
         """Send the signals that are due to the members of ending groups."""
         for member in self._members:
             if member.process is not None and member.group in self._ending:
-                member.end = member.end or _End(member.stop_s)
-                for number in member.end.due():
-                    member.process.signal(number)
-
-    def _handle_signals(self) -> None:
-        if self._caught and self._status is None:
-            name = signal.Signals(self._caught[0]).name
-            self._finish(128 + self._caught[0], f"interrupted ({name}): stopping")
+                if member.signals is None:
+                    member.stop(member.stop_s)
+                while member.signals and time.monotonic() >= member.signals[0][0]:
+                    member.process.signal(member.signals.popleft()[1])
 
     def _finish(self, status: int, reason: str) -> None:
         self._status = status
@@ -217,7 +185,7 @@ class Runner:
         while running := [member for member in self._members if member.process is not None]:
             if len(self._caught) > max(caught, 1):
                 for member in running:
-                    member.end = _End(0.0)
+                    member.stop(0.0)
                 caught = len(self._caught)
             writing = [member for member in running if member.stop_s > STOP_S]
             if writing and not announced and time.monotonic() - begin_s > STOP_S:

@@ -45,13 +45,7 @@ DOMAINS = range(233)
 
 
 def start(node: str) -> int:
-    """Import a node and run it to its end; return the exit status.
-
-    Parameters
-    ----------
-    node : str
-        Name of a module of `tdm_ros.nodes`.
-    """
+    """Import a node, a module of `tdm_ros.nodes`, and run it to its end; return the exit status."""
     try:
         check_settings(os.environ)
         main = importlib.import_module(f"tdm_ros.nodes.{node}").main
@@ -73,28 +67,13 @@ def report(program: str, error: Exception) -> None:
 def check_start(environ: Mapping[str, str], nodes: Mapping[str, str], params_files: Sequence[Path]) -> None:
     """Let the Python of the nodes start ROS 2 with files of parameters, as each node will, and end.
 
-    Parameters
-    ----------
-    environ : mapping of str to str
-        The environment that the nodes are started in.
-    nodes : mapping of str to str
-        Executable by fully qualified name; empty for a node that is not started, or of another package.
-    params_files : sequence of Path
-
-    Raises
-    ------
-    ValueError
-        If that fails; the text has the reason and the remedy.
+    ``nodes`` has the executable of each by fully qualified name; it is empty for one that is not started, or of another
+    package. A ValueError has the reason of a failure and the remedy.
     """
     python = shutil.which("python3", path=environ.get("PATH")) or sys.executable
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            python,
-            "-m",
-            "tdm_ros.bringup.starting",
-            ",".join(f"{name}={executable}" for name, executable in nodes.items()),
-        ]
-        command += [str(path.absolute()) for path in params_files]
+        pairs = ",".join(f"{name}={executable}" for name, executable in nodes.items())
+        command = [python, "-m", "tdm_ros.bringup.starting", pairs, *(str(path.absolute()) for path in params_files)]
         env = {"ROS_LOG_DIR": folder, **environ}
         # Not in the present folder, from which Python would import modules.
         process = None
@@ -152,13 +131,7 @@ def check(nodes: Mapping[str, str], params_files: Sequence[str]) -> int:
 
 
 def check_parameters(nodes: Mapping[str, str], params_files: Sequence[str]) -> None:
-    """Check that each section and parameter of files is one of a node; ROS ignores others silently.
-
-    Raises
-    ------
-    ValueError
-        If there is another one, or one with the name of an earlier version; the text has the file and the remedy.
-    """
+    """Raise a ValueError if a section or parameter of files is of no node; ROS ignores these silently."""
     parameters = importlib.import_module("tdm_ros.nodes.parameters")
     known = {*parameters.NODES, *(name.rpartition("/")[2] for name in nodes)}
     for path in params_files:
@@ -184,13 +157,7 @@ _CHECK = "cannot start: "
 
 
 def check_settings(environ: Mapping[str, str]) -> None:
-    """Check settings that ROS accepts silently, or that end the process.
-
-    Raises
-    ------
-    ValueError
-        If ROS_DOMAIN_ID is no domain, or RMW_IMPLEMENTATION is not installed; the text has the remedy.
-    """
+    """Raise a ValueError, with the remedy, for settings that ROS accepts silently, or that end the process."""
     domain = environ.get("ROS_DOMAIN_ID", "")
     if domain and not (domain.isascii() and domain.isdecimal() and int(domain) in DOMAINS):
         raise ValueError(
@@ -273,21 +240,11 @@ if __name__ == "__main__":
 
 @dataclass(frozen=True)
 class Prepared:
-    """State of a run before its nodes are started.
+    """State of a run before its nodes are started."""
 
-    Attributes
-    ----------
-    folder : Path
-        Absolute.
-    settings : dict of str to str
-        Additional environment of the nodes.
-    lock : FolderLock
-        Excludes other systems from the folder until it is released or the process ends.
-    """
-
-    folder: Path
-    settings: dict[str, str]
-    lock: FolderLock
+    folder: Path  # absolute
+    settings: dict[str, str]  # additional environment of the nodes
+    lock: FolderLock  # excludes other systems from the folder until it is released or the process ends
 
 
 def prepare(
@@ -295,24 +252,9 @@ def prepare(
 ) -> Prepared:
     """Check that the nodes can start; then make the folder of the run.
 
-    Parameters
-    ----------
-    table : SystemTable
-    values : dict
-        Values of the arguments; ``run_dir`` becomes the path of the folder.
-    environ : mapping of str to str
-        The environment that the nodes are started in.
-    holder : str
-        Name of the program, for the error of a second one in the same folder.
-    parent : str
-        Namespace that the launch file is included in; empty: the root.
-
-    Raises
-    ------
-    OSError
-        If a real-time priority is rejected, the folder cannot be made or written, or another system writes it.
-    ValueError
-        If ROS 2 does not start with this environment and these parameters.
+    The environment is that of the nodes; the value of ``run_dir`` becomes the path of the folder. ``holder`` is the
+    name of the program, for the error of a second one in the same folder; ``parent`` the namespace that the launch file
+    is included in. An OSError or ValueError has the reason why the system cannot start.
     """
     nodes, files = table.started(values), table.params_files(values)
     check_settings(environ)
@@ -327,21 +269,16 @@ def prepare(
     if "run_dir" in values:
         values["run_dir"] = str(folder)
     lock = FolderLock(folder / LOGS, holder)
-    write_config(folder, configuration(table, values), environ)
+    record = {
+        "system": table.name,
+        "arguments": plain(values),
+        "nodes": {node.full_name: plain(table.given(node, values)) for node in nodes},
+        "params_files": {path.name: path.read_text() for path in files},
+    }
+    write_config(folder, record, environ)
     return Prepared(folder, {} if "ROS_LOG_DIR" in environ else {"ROS_LOG_DIR": str(folder / LOGS / "ros")}, lock)
 
 
 def plain(values: Mapping[str, Value]) -> dict[str, Value]:
     """Values as JSON has them: infinity, which it lacks, as the text of YAML."""
     return {name: as_ros_text(value) if value == math.inf else value for name, value in values.items()}
-
-
-def configuration(table: SystemTable, values: Mapping[str, Value]) -> dict[str, object]:
-    """Content of config.json: the arguments, and the parameters of each node."""
-    nodes = {node.full_name: plain(table.given(node, values)) for node in table.started(values)}
-    return {
-        "system": table.name,
-        "arguments": plain(values),
-        "nodes": nodes,
-        "params_files": {path.name: path.read_text() for path in table.params_files(values)},
-    }

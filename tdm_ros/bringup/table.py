@@ -19,12 +19,9 @@ Value = float | int | str | bool
 
 SUFFIX = ".system.yaml"
 PACKAGE = "tdm_ros"
-NAMESPACE = "arm"
-"""Prefix of the namespaces of several arms: arm1, arm2, ..."""
-COUNTED = ("seed", "port")
-"""Arguments that are n - 1 larger for arm n, so that no two arms have the same."""
-STOP_S = 2.2
-"""Default time between SIGTERM and SIGKILL of a node [s]."""
+NAMESPACE = "arm"  # prefix of the namespaces of several arms: arm1, arm2, ...
+COUNTED = ("seed", "port")  # arguments that are n - 1 larger for arm n, so that no two arms have the same
+STOP_S = 2.2  # default time between SIGTERM and SIGKILL of a node [s]
 WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -34,29 +31,15 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Argument:
-    """Argument of a system, given as `name:=value`, of the type of its default.
-
-    Attributes
-    ----------
-    default : float, int, str or bool
-        Default value.
-    description : str
-        Meaning, with the unit.
-    choices : tuple
-        Possible values; empty: any of the type.
-    minimum, maximum : float
-        Bounds of a number.
-    unlimited : bool
-        Whether `inf` is a value, too.
-    """
+    """Argument of a system, given as `name:=value`, of the type of its default."""
 
     name: str
     default: Value
-    description: str
-    choices: tuple[Value, ...] = ()
+    description: str  # with the unit
+    choices: tuple[Value, ...] = ()  # empty: any value of the type
     minimum: float = -math.inf
     maximum: float = math.inf
-    unlimited: bool = False
+    unlimited: bool = False  # inf is a value, too
 
     @property
     def kind(self) -> type:
@@ -64,13 +47,7 @@ class Argument:
         return type(self.default)
 
     def parse(self, text: str) -> Value:
-        """Convert text to a value.
-
-        Raises
-        ------
-        TableError
-            If the text is not of the type, not finite, out of bounds, or not one of the choices.
-        """
+        """Convert text to a value; a TableError says what is expected instead."""
         try:
             value = (
                 WORDS[text.lower()]
@@ -92,43 +69,19 @@ class Argument:
 
 @dataclass(frozen=True)
 class NodeEntry:
-    """Node of a system.
-
-    Attributes
-    ----------
-    executable : str
-        Name of the program in `lib/<package>` of the install prefix.
-    required : bool
-        Whether its end ends the system; another node is restarted.
-    parameters : tuple of str
-        Arguments of the system that are parameters of the node, by name.
-    when : str
-        Boolean argument of the system that starts the node; empty: it is always started. With one, the system continues
-        if the node dies too often.
-    per_arm : bool
-        Whether each arm has one. The arguments ``arms`` and ``first`` are the number of arms and that of the first one.
-        An arm ends with its required nodes, the system with the last arm.
-    priority : str
-        Argument of the system with the real-time priority of the node; empty: none.
-    stop_s : float
-        Time between SIGTERM and SIGKILL, in which the node writes its files [s].
-    remaps : mapping
-        New names of topics.
-    number : int
-        Number of its arm; 0: none.
-    """
+    """Node of a system."""
 
     name: str
-    executable: str
-    required: bool = False
-    parameters: tuple[str, ...] = ()
+    executable: str  # program in lib/<package> of the install prefix
+    required: bool = False  # its end ends the system, or its arm; another node is restarted
+    parameters: tuple[str, ...] = ()  # arguments of the system that are parameters of the node
     package: str = PACKAGE
-    when: str = ""
-    per_arm: bool = False
-    priority: str = ""
-    stop_s: float = STOP_S
-    remaps: Mapping[str, str] = field(default_factory=dict)
-    number: int = 0
+    when: str = ""  # boolean argument that starts the node; then the system continues if it dies too often
+    per_arm: bool = False  # each arm has one; the arguments `arms` and `first` are their number and the first one's
+    priority: str = ""  # argument with the real-time priority of the node
+    stop_s: float = STOP_S  # time between SIGTERM and SIGKILL, in which the node writes its files [s]
+    remaps: Mapping[str, str] = field(default_factory=dict)  # new names of topics
+    number: int = 0  # of its arm; 0: none
 
     def priority_of(self, values: Mapping[str, Value]) -> int:
         """Real-time priority; 0: the normal scheduler."""
@@ -147,41 +100,21 @@ class NodeEntry:
 
 @dataclass(frozen=True)
 class Variant:
-    """Changes for one value of an argument.
-
-    Attributes
-    ----------
-    argument : str
-    value : float, int, str or bool
-    params_file : Path
-        Parameters of the nodes, which override those of the system.
-    defaults : mapping
-        Defaults by argument.
-    """
+    """Changes for one value of an argument."""
 
     argument: str
     value: Value
-    params_file: Path
-    defaults: Mapping[str, Value]
+    params_file: Path  # parameters of the nodes, which override those of the system
+    defaults: Mapping[str, Value]  # by argument
 
 
 @dataclass(frozen=True)
 class Include:
-    """Launch file of the package that the launch file of the system includes; the runner cannot.
-
-    Attributes
-    ----------
-    launch_file : str
-        Name of the file.
-    when : mapping
-        Values of arguments with which it is included.
-    arguments : tuple of str
-        Arguments of the system that are passed on, by name.
-    """
+    """Launch file of the package that the launch file of the system includes; the runner cannot."""
 
     launch_file: str
-    when: Mapping[str, Value]
-    arguments: tuple[str, ...] = ()
+    when: Mapping[str, Value]  # values of arguments with which it is included
+    arguments: tuple[str, ...] = ()  # arguments that are passed on
 
 
 @dataclass(frozen=True)
@@ -197,13 +130,7 @@ class SystemTable:
     includes: Sequence[Include] = ()
 
     def params_files(self, values: Mapping[str, Value]) -> list[Path]:
-        """Files with parameters of the nodes; later ones override earlier ones, the argument ``params`` all.
-
-        Raises
-        ------
-        TableError
-            If the file of the argument does not exist.
-        """
+        """Files with parameters of the nodes; later ones override earlier ones, the argument ``params`` all."""
         files = [self.params_file, *(v.params_file for v in self.variants if values[v.argument] == v.value)]
         if given := values.get("params"):
             own = Path(str(given)).expanduser()
@@ -248,18 +175,7 @@ class SystemTable:
         return [part for part in self.includes if all(values[name] == value for name, value in part.when.items())]
 
     def values(self, given: Sequence[str]) -> dict[str, Value]:
-        """Return the value of every argument.
-
-        Parameters
-        ----------
-        given : sequence of str
-            Texts `name:=value`.
-
-        Raises
-        ------
-        TableError
-            If one is malformed, unknown or invalid.
-        """
+        """Return the value of every argument, some of them from texts `name:=value`; a TableError has the remedy."""
         values: dict[str, Value] = {}
         for text in given:
             name, assigned, value = text.partition(":=")
@@ -284,17 +200,12 @@ class SystemTable:
 
 
 def load_table(path: Path) -> SystemTable:
-    """Read the table of a system.
-
-    Raises
-    ------
-    TableError
-        If a key is unknown or missing, or a node names an unknown argument.
-    """
+    """Read the table of a system; a TableError names a key that is unknown or missing."""
     try:
         content = yaml.safe_load(path.read_text())
-        arguments = {name: _argument(name, entry) for name, entry in content["arguments"].items()}
-        nodes = tuple(_node(name, entry) for name, entry in content["nodes"].items())
+        arguments = {name: Argument(name, **_tuple(entry, "choices")) for name, entry in content["arguments"].items()}
+        nodes = tuple(NodeEntry(name, **_tuple(entry, "parameters")) for name, entry in content["nodes"].items())
+        includes = content.get("includes", {})
         table = SystemTable(
             name=path.name.removesuffix(SUFFIX),
             description=content["description"],
@@ -302,15 +213,13 @@ def load_table(path: Path) -> SystemTable:
             nodes=nodes,
             params_file=path.parent / content["params_file"],
             variants=tuple(_variants(content.get("variants", {}), path.parent)),
-            includes=tuple(_include(name, entry) for name, entry in content.get("includes", {}).items()),
+            includes=tuple(Include(name, **_tuple(entry, "arguments")) for name, entry in includes.items()),
         )
     except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
         raise TableError(f"{path} is not the table of a system: {error}") from error
+    taken = [name for node in nodes for name in (*node.parameters, *filter(None, [node.when, node.priority]))]
     for use, names in (
-        (
-            "nodes take",
-            [name for node in nodes for name in (*node.parameters, *filter(None, [node.when, node.priority]))],
-        ),
+        ("nodes take", taken),
         ("includes name", [name for part in table.includes for name in (*part.when, *part.arguments)]),
         ("nodes of each arm take", ["arms", "first"] if any(node.per_arm for node in nodes) else []),
         ("variants name", [name for v in table.variants for name in (v.argument, *v.defaults)]),
@@ -366,9 +275,9 @@ def flat(content: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _argument(name: str, entry: Mapping[str, Any]) -> Argument:
-    fields = dict(entry)
-    return Argument(name=name, choices=tuple(fields.pop("choices", ())), **fields)
+def _tuple(entry: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Fields of an entry, with a list as a tuple."""
+    return {**entry, name: tuple(entry.get(name, ()))}
 
 
 def _variants(content: Mapping[str, Mapping[Value, Mapping[str, Any]]], folder: Path) -> Iterator[Variant]:
@@ -376,15 +285,6 @@ def _variants(content: Mapping[str, Mapping[Value, Mapping[str, Any]]], folder: 
         for value, entry in entries.items():
             fields = {"defaults": {}, **entry}
             yield Variant(argument, value, folder / fields.pop("params_file"), **fields)
-
-
-def _include(name: str, entry: Mapping[str, Any]) -> Include:
-    return Include(name, entry["when"], tuple(entry.get("arguments", ())))
-
-
-def _node(name: str, entry: Mapping[str, Any]) -> NodeEntry:
-    fields = dict(entry)
-    return NodeEntry(name=name, parameters=tuple(fields.pop("parameters", ())), **fields)
 
 
 _NOUN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

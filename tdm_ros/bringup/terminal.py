@@ -12,8 +12,7 @@ from typing import TextIO
 
 from tdm_ros.bringup.environment import LIVE_LINES
 
-LIVE_EVERY = 10
-"""One live line in this many is printed where the output is not a terminal."""
+LIVE_EVERY = 10  # one live line in this many is printed where the output is not a terminal
 
 _ERASE = "\r\x1b[2K"
 _ERASE_ABOVE = "\x1b[1A\x1b[2K"
@@ -54,7 +53,6 @@ class LogFiles:
         self.problem = ""
 
     def write(self, name: str, text: str) -> None:
-        """Append text to the file of a node."""
         if self.problem:
             return
         try:
@@ -67,7 +65,6 @@ class LogFiles:
             self.problem = f"the output of the nodes is no longer written to {self._folder}: {error}"
 
     def close(self) -> None:
-        """Close the files."""
         for file in self._files.values():
             with suppress(OSError):
                 file.close()
@@ -75,17 +72,7 @@ class LogFiles:
 
 
 class Console:
-    """Output of all nodes on one terminal, and in one file per node.
-
-    Parameters
-    ----------
-    out : TextIO
-        Terminal, file or pipe.
-    folder : Path
-        Existing folder of the files, see `LogFiles`.
-    width : int
-        Width of the longest name.
-    """
+    """Output of all nodes on one terminal, and in one file per node; ``width`` is that of the longest name."""
 
     def __init__(self, out: TextIO, folder: Path, width: int) -> None:
         self._out = out

@@ -14,7 +14,6 @@ from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
     add = parser.add_argument
     add("run", type=Path, help="run folder")
     add("--episodes", type=int, default=100, help="(default: %(default)s)")
@@ -23,7 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Calibrate; return the exit status."""
     from tqdm import tqdm
 
     from tdm_ros.training.library import TDM

@@ -13,10 +13,9 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-MOST_GB = 1e9
 
 if TYPE_CHECKING:
     from tdm_ros.data.recording import Recording
@@ -24,50 +23,36 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the verbs and their options."""
     verbs = parser.add_subparsers(dest="action", metavar="verb", required=True)
 
-    def verb(name: str, text: str) -> argparse.ArgumentParser:
+    def verb(name: str, text: str, nargs: int | str = 1, out: str = "") -> argparse.ArgumentParser:
         made = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        made.add_argument(
-            "--unpack-limit",
-            type=_gigabytes,
-            metavar="GB",
-            help="memory that a recording may take when unpacked (default: 20 times its size, at least 1)",
-        )
+        limit = "memory that a recording may take when unpacked (default: 20 times its size, at least 1)"
+        made.add_argument("--unpack-limit", type=_bytes_of_gigabytes, metavar="GB", help=limit)
+        made.add_argument("paths", nargs=nargs, type=Path, default=[Path("runs")], metavar="PATH")
+        if out:
+            made.add_argument("--out", type=Path, required=True, help=out)
         return made
 
-    one = verb("list", "list the recordings below some folders")
-    one.add_argument("paths", nargs="*", type=Path, default=[Path("runs")], help="(default: runs)")
+    one = verb("list", "list the recordings below some folders (default: runs)", "*")
     one.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
-    one = verb("inspect", "count what recordings contain: sources, episodes, goals reached, interventions, gaps")
-    one.add_argument("paths", nargs="+", type=Path)
+    one = verb("inspect", "count what recordings contain: sources, episodes, goals reached, interventions, gaps", "+")
     one.add_argument("--json", action="store_true", help="print a JSON list instead of text")
-    one = verb("plot", "plot a recording: sources of commands, final distances, trajectory of the hand, actions")
-    one.add_argument("path", type=Path)
-    one.add_argument("--out", type=Path, required=True, help="image file, .png")
-    one = verb("merge", "join recordings of one task in the order of time; duplicate messages are kept once")
-    one.add_argument("paths", nargs="+", type=Path)
-    one.add_argument("--out", type=Path, required=True, help="a new folder")
-    one = verb("trim", "keep a part of a recording")
-    one.add_argument("path", type=Path)
-    one.add_argument("--out", type=Path, required=True, help="a new folder")
+    verb("plot", "plot a recording: sources of commands, final distances, trajectory, actions", out="image file, .png")
+    merged = "join recordings of one task in the order of time; duplicate messages are kept once"
+    verb("merge", merged, "+", out="a new folder")
+    one = verb("trim", "keep a part of a recording", out="a new folder")
     one.add_argument("--start", type=float, help="seconds after the first transition")
     one.add_argument("--end", type=float, help="seconds after the first transition")
     one.add_argument("--episodes", help="numbers and ranges, for example 3,5-8; 0: motions home")
-    one.add_argument(
-        "--sources", nargs="+", metavar="SOURCE", help="source of the command: policy, human, random, reset, safety"
-    )
-    one = verb("validate", "check that recordings are whole, in order, finite and of one known task")
-    one.add_argument("paths", nargs="+", type=Path)
-    one = verb("convert", "export a recording as a bag, NumPy arrays, or a Hugging Face or LeRobot dataset")
-    one.add_argument("path", type=Path, help="a log or bag; an exported dataset cannot be converted back")
+    one.add_argument("--sources", nargs="+", metavar="SOURCE", help="policy, human, random, reset, safety")
+    verb("validate", "check that recordings are whole, in order, finite and of one known task", "+")
+    exported = "export a log or bag as a bag, NumPy arrays, or a Hugging Face or LeRobot dataset"
+    one = verb("convert", exported, out="a new folder; for npz a file")
     one.add_argument("--to", required=True, choices=("mcap", "npz", "parquet", "lerobot"))
-    one.add_argument("--out", type=Path, required=True, help="a new folder; for npz a file")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run one of the verbs; return the exit status."""
     try:
         return int(globals()[f"_{arguments.action}"](arguments))
     except BrokenPipeError:
@@ -81,18 +66,18 @@ def _list(arguments: argparse.Namespace) -> int:
     from tdm_ros.data.sources import find
     from tdm_ros.data.summary import as_table, overview
 
-    rows = [overview(path, _limit(arguments)) for path in find(arguments.paths)]
+    rows = [overview(path, arguments.unpack_limit) for path in find(arguments.paths)]
     print(json.dumps(rows, indent=1) if arguments.json else as_table(rows))
     return _status([problem for row in rows for problem in row["problems"]])
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
     from tdm_ros.data.summary import as_text, summarise
 
     found = [summarise(recording, _table(recording)) for recording in _read(arguments.paths, arguments)]
-    print(
-        json.dumps([one.to_json() for one in found], indent=1) if arguments.json else "\n\n".join(map(as_text, found))
-    )
+    print(json.dumps(list(map(asdict, found)), indent=1) if arguments.json else "\n\n".join(map(as_text, found)))
     return _status([sentence for one in found for sentence in one.problems], [n for one in found for n in one.notes])
 
 
@@ -100,7 +85,7 @@ def _plot(arguments: argparse.Namespace) -> int:
     from tdm_ros.data.picture import draw
     from tdm_ros.data.summary import summarise
 
-    (recording,) = _read([arguments.path], arguments)
+    (recording,) = _read(arguments.paths, arguments)
     table = _table(recording)
     print(draw(arguments.out, recording, table, summarise(recording, table)))
     return _status(recording.problems)
@@ -126,7 +111,7 @@ def _trim(arguments: argparse.Namespace) -> int:
         None if arguments.episodes is None else numbers(arguments.episodes),
         None if arguments.sources is None else sources(arguments.sources),
     )
-    (recording,) = _read([arguments.path], arguments)
+    (recording,) = _read(arguments.paths, arguments)
     kept = trim(recording, selection)
     write_bag(arguments.out, kept)
     print(f"{arguments.out}: {len(kept.messages)} of {len(recording.messages)} messages")
@@ -141,7 +126,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     sound = True
     for path in arguments.paths:
         try:
-            recording = read_nonempty(path, True, _limit(arguments))
+            recording = read_nonempty(path, True, arguments.unpack_limit)
             sentences, notes = check(recording, _table(recording)), recording.notes
         except DataError as error:
             sentences, notes = [str(error)], ()
@@ -155,32 +140,25 @@ def _convert(arguments: argparse.Namespace) -> int:
 
     from tdm_ros.data.export import export
 
-    (recording,) = _read([arguments.path], arguments)
+    (recording,) = _read(arguments.paths, arguments)
     with tqdm(unit="transition", leave=False, disable=None) as bar:
         made = export(recording, arguments.to, arguments.out, bar.update)
     discarded = f", {made.discarded} that the operator discarded are left out" if made.discarded else ""
-    print(f"{made.path}: {made.transitions} transitions{discarded}")
+    print(f"{arguments.out}: {made.transitions} transitions{discarded}")
     return _status(recording.problems)
 
 
 def _read(paths: Sequence[Path], arguments: argparse.Namespace) -> list[Recording]:
     from tdm_ros.data.sources import read_nonempty
 
-    return [read_nonempty(path, True, _limit(arguments)) for path in paths]
+    return [read_nonempty(path, True, arguments.unpack_limit) for path in paths]
 
 
-def _limit(arguments: argparse.Namespace) -> int | None:
-    return None if arguments.unpack_limit is None else int(min(arguments.unpack_limit, MOST_GB) * 1e9)
-
-
-def _gigabytes(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of GB above 0, got {text!r}")
-    return value
+def _bytes_of_gigabytes(text: str) -> int:
+    with suppress(ValueError):
+        if 0 < (value := float(text)) < float("inf"):
+            return int(min(value, 1e9) * 1e9)
+    raise argparse.ArgumentTypeError(f"must be a number of GB above 0, got {text!r}")
 
 
 def _table(recording: Recording) -> Table:

@@ -15,7 +15,6 @@ SUCCESS = {"success_task": "success by the task", "success_env": "success by the
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
     add = parser.add_argument
     add("run", type=Path, help="run folder, or its checkpoint folder")
     add("--episodes", type=int, default=100, help="(default: %(default)s)")
@@ -24,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate; return the exit status."""
     from tqdm import tqdm
 
     from tdm_ros.training.evaluation import actor_policy, evaluate
@@ -44,17 +42,17 @@ def run(arguments: argparse.Namespace) -> int:
     except (ValueError, FileNotFoundError) as error:
         print(f"tdm_ros evaluate: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(result.to_json()) if arguments.json else _table(result.to_json(), task.goal.unit))
+    print(json.dumps(result.to_json()) if arguments.json else _table(result.to_json()))
     return 0
 
 
-def _table(result: dict[str, Any], unit: str) -> str:
-    final, steps = result["final_distance_m"], result["steps_to_2cm"]["median"]
+def _table(result: dict[str, Any]) -> str:
+    final, steps, unit = result["final_distance"], result["steps_to_success"]["median"], result["unit"]
     lines = [
         f"{result['episodes']} episodes, goals of seed {result['seed']}",
         f"final distance [{unit}]   mean {final['mean']:.4f}   median {final['median']:.4f}   p95 {final['p95']:.4f}",
-        *(f"within {radius} {unit}   {share:.0%}" for radius, share in result["success"].items()),
+        *(f"within {radius} {unit}   {share:.0%}" for radius, share in result.get("success", {}).items()),
         *(f"{words}   {result[key]:.0%}" for key, words in SUCCESS.items() if key in result),
-        f"steps to 0.02 {unit}, median   {'never' if steps is None else f'{steps:g}'}",
+        f"steps to success by the task, median   {'never' if steps is None else f'{steps:g}'}",
     ]
     return "\n".join(lines)

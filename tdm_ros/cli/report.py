@@ -8,12 +8,10 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
     parser.add_argument("run", type=Path, help="run folder")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Plot; return the exit status."""
     from tdm_ros.training.metrics import draw_curve
 
     try:

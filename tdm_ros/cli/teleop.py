@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from tdm_ros.bringup.environment import (
@@ -29,7 +30,6 @@ EXECUTABLE = "lib/tdm_ros/teleop_keyboard"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Define the verb's arguments."""
     parser.add_argument("run_dir", type=Path, nargs="?", default=Path("runs/latest"), help="run folder (runs/latest)")
     parser.add_argument("--speed", type=float, default=0.1, help="how fast a key moves the hand [m/s] (default 0.1)")
     parser.add_argument(
@@ -44,10 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Replace this process by the node of the keyboard; return the exit status if that fails."""
     try:
-        recorded = domain_of(arguments.run_dir, os.environ)
+        settings = domain_of(arguments.run_dir)
         namespace = arguments.namespace or namespace_of(arguments.run_dir)
-        environ = ros_environment(os.environ | recorded)
-        opened = recorded.get(RANGE, "LOCALHOST") not in CLOSED  # by the argument of the system
+        environ = ros_environment(os.environ | settings)
+        opened = settings.get(RANGE, "LOCALHOST") not in CLOSED  # by the argument of the system
         environ |= discovery(environ, "subnet" if opened else arguments.network)
         environ |= without_shared_memory(environ)
         check_settings(environ)
@@ -63,30 +63,24 @@ def run(arguments: argparse.Namespace) -> int:
     os.execve(program, [str(program), *words], environ)
 
 
-def domain_of(run_dir: Path, environ: os._Environ[str] | dict[str, str]) -> dict[str, str]:
-    """ROS settings of the system that recorded a run; none if the environment has a domain.
-
-    Raises
-    ------
-    ValueError
-        If the folder has no such record.
-    """
-    if "ROS_DOMAIN_ID" in environ:
-        return {}
-    path = run_dir / "config.json"
-    try:
-        found: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["ros"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError):
+def domain_of(run_dir: Path) -> dict[str, str]:
+    """ROS settings of the system that recorded a run, or a ValueError; none if the environment has a domain."""
+    found = {} if "ROS_DOMAIN_ID" in os.environ else _recorded(run_dir, "ros")
+    if not found and "ROS_DOMAIN_ID" not in os.environ:
         raise ValueError(
-            f"{path} does not have the ROS domain of the system: give the run folder, or set ROS_DOMAIN_ID"
-        ) from None
+            f"{run_dir / 'config.json'} does not have the ROS domain of the system: give the run folder, or set "
+            "ROS_DOMAIN_ID"
+        )
     return found
 
 
 def namespace_of(run_dir: Path) -> str:
     """Namespace of the system that recorded a run; / if it has no record."""
-    try:
-        arguments = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))["arguments"]
-        return f"/{arguments['namespace'].strip('/')}"
-    except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return "/"
+    return f"/{_recorded(run_dir, 'arguments').get('namespace', '').strip('/')}"
+
+
+def _recorded(run_dir: Path, part: str) -> dict[str, str]:
+    """A part of the record of the system of a run; empty if there is none."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads((run_dir / "config.json").read_text(encoding="utf-8"))[part])
+    return {}

@@ -15,7 +15,6 @@ from typing import Any, get_args, get_type_hints
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
     add = parser.add_argument
     add("--task", default="sawyer_reach", help="a name (docs/tasks.md), gym:ID or module:factory")
     add("--total-timesteps", "--steps", type=int, default=5000, metavar="N", help="environment steps (%(default)s)")
@@ -64,13 +63,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def configured(arguments: argparse.Namespace) -> Any:
-    """The `TdmConfig` of the preset, the learner settings and the number of steps.
-
-    Raises
-    ------
-    ValueError
-        If the preset is unknown, or a setting is out of range.
-    """
+    """The `TdmConfig` of the preset, the learner settings and the number of steps, or a ValueError."""
     from dataclasses import replace
 
     from tdm_ros.tdm.config import TdmConfig
@@ -87,7 +80,6 @@ def configured(arguments: argparse.Namespace) -> Any:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Train; return the exit status."""
     from tdm_ros.envs.wrappers import Noise
     from tdm_ros.files import FolderInUseError
     from tdm_ros.training.session import TrainingSession

@@ -33,7 +33,6 @@ from tdm_ros.drivers.intera.output import never_wait
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Define the verb's arguments."""
     parser.add_argument("system", help="name of a system (sawyer_reach, fleet), or a path to the table of your own")
     parser.add_argument("values", nargs="*", metavar="name:=value", help="arguments of the system")
     parser.add_argument("--show-args", action="store_true", help="list the arguments of the system, and end")
@@ -57,12 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 def start(table: SystemTable, values: dict[str, Value], environ: dict[str, str]) -> int:
     """Make the run folder, start every node, and wait for the end; return the exit status.
 
-    Raises
-    ------
-    OSError
-        If a node's executable does not exist, or the folder cannot be made or written, or another system writes it.
-    ValueError
-        If the nodes cannot start; the text has the reason.
+    An OSError or ValueError has the reason why the system cannot start.
     """
     never_wait()
     nodes = table.started(values)

@@ -9,11 +9,13 @@ import ipaddress
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import h11
+from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 ADDRESSES = 256
@@ -27,7 +29,6 @@ class Bucket:
         self._at_s = time.monotonic()
 
     def take(self) -> bool:
-        """Whether one more item may pass now."""
         self._fill()
         if self._left < 1:
             return False
@@ -47,13 +48,7 @@ class Bucket:
 
 
 class Buckets:
-    """Bucket per address. With more than `ADDRESSES` busy addresses, new ones share one bucket.
-
-    Parameters
-    ----------
-    rate, burst : float
-        See `Bucket`.
-    """
+    """`Bucket` per address. With more than `ADDRESSES` busy addresses, new ones share one bucket."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate, burst
@@ -61,7 +56,6 @@ class Buckets:
         self._buckets: dict[str, Bucket] = {}
 
     def take(self, address: str) -> bool:
-        """Whether one more item of this address may pass now."""
         key = network_of(address)
         if key not in self._buckets and len(self._buckets) >= ADDRESSES:
             self._buckets = {name: bucket for name, bucket in self._buckets.items() if not bucket.full}
@@ -89,15 +83,7 @@ SESSION_S = 12 * 3600
 
 
 class Sessions:
-    """Compares tokens, creates and checks cookies. Stateless, so that a restart ends no session.
-
-    Parameters
-    ----------
-    token : str
-        Not empty.
-    clock : callable
-        Wall clock [s].
-    """
+    """Compares tokens (not empty), creates and checks cookies. Stateless, so that a restart ends no session."""
 
     def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
         self._token, self._clock = token.encode(), clock
@@ -145,12 +131,7 @@ HEAD_BYTES = 65_536
 class BoundedHttp(H11Protocol):
     """HTTP connection with a bounded time per request, and a bounded number of connections.
 
-    Parameters
-    ----------
-    count : callable
-        Counts a rejection: reason, detail.
-    given
-        From uvicorn.
+    ``count`` counts a rejection (reason, detail); the other arguments are from uvicorn.
     """
 
     def __init__(self, count: Callable[[str, str], None], **given: Any) -> None:
@@ -168,7 +149,6 @@ class BoundedHttp(H11Protocol):
             min(others, key=lambda one: (one._answering, one._since_s))._drop("page: too many connections")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
         self._cancel()
         super().connection_lost(exc)
 
@@ -216,22 +196,15 @@ class BoundedHttp(H11Protocol):
             self._expiry = None
 
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 MESSAGE_BYTES = 16_384
 MESSAGES_S, MESSAGES_BURST = 80.0, 240.0
-REQUESTS_S, REQUESTS_BURST = 40.0, 400.0
-"""A page takes about 60 requests to load."""
+REQUESTS_S, REQUESTS_BURST = 40.0, 400.0  # A page takes about 60 requests to load
 SOCKETS = 32
 POLICY_VIOLATION = 1008
 TOO_LARGE = 1009
 SOCKET_PATH = "/_nicegui_ws/"
 PATHS = ("/", "/driving.js", "/drive", "/favicon.ico")
-FOLDERS = ("/_nicegui/", SOCKET_PATH)
-"""Existing paths; NiceGUI would build a page for any other path, too."""
+FOLDERS = ("/_nicegui/", SOCKET_PATH)  # existing paths; NiceGUI would build a page for any other path, too
 IGNORED = b"x-forwarded-"
 """Prefix of headers that only a proxy may set, and there is none: NiceGUI would put the prefix into the page."""
 SECURITY = [
@@ -256,26 +229,19 @@ def is_loopback(host: str) -> bool:
 
 
 class AccessControl:
-    """ASGI middleware that checks every request and socket of the application.
+    """ASGI middleware that checks every request and socket of the application ``app``.
 
-    Parameters
-    ----------
-    app : ASGI application
-    reject : callable
-        Counts a rejection: reason, detail.
-    token : str
-        Token required in the address; empty: none, and only host names of this machine are accepted, against DNS
-        rebinding.
+    ``reject`` counts a rejection (reason, detail). Without a ``token``, which is required in the address, only host
+    names of this machine are accepted, against DNS rebinding.
     """
 
-    def __init__(self, app: App, reject: Callable[[str, str], None], token: str) -> None:
+    def __init__(self, app: ASGIApp, reject: Callable[[str, str], None], token: str) -> None:
         self.app, self._reject = app, reject
         self._sessions = Sessions(token) if token else None
         self._sockets = 0
         self._requests = Buckets(REQUESTS_S, REQUESTS_BURST)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a connection."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -289,7 +255,8 @@ class AccessControl:
         if scope["type"] == "websocket":
             await self._watched(scope, receive, send)
         elif self._sessions and self._sessions.has_token(scope["query_string"]):
-            await _admit(send, self._sessions.new_cookie(heads.get("host", "")))
+            headers = {"set-cookie": self._sessions.new_cookie(heads.get("host", "")), "cache-control": "no-store"}
+            await RedirectResponse("/", 303, headers)(scope, receive, _secured(send))
         else:
             await self.app(scope, receive, _secured(send))
 
@@ -308,7 +275,9 @@ class AccessControl:
             return 403, "another origin"
         if heads.get("sec-fetch-site") == "cross-site" and heads.get("sec-fetch-mode") != "navigate":
             return 403, "another origin"
-        if self._sessions and not self._knows(scope, heads, host):
+        if (sessions := self._sessions) and not (
+            sessions.has_cookie(heads.get("cookie", ""), host) or sessions.has_token(scope["query_string"])
+        ):
             return 403, "wrong token, or none"
         if socket and self._sockets >= SOCKETS:
             return 429, "too many sockets"
@@ -320,18 +289,13 @@ class AccessControl:
             return 404, "no such path"
         return 200, ""
 
-    def _knows(self, scope: Scope, heads: dict[str, str], host: str) -> bool:
-        assert self._sessions is not None
-        cookies = heads.get("cookie", "")
-        return self._sessions.has_cookie(cookies, host) or self._sessions.has_token(scope["query_string"])
-
     async def _watched(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Forward messages that are small, well-formed and not too frequent."""
         bucket = Bucket(MESSAGES_S, MESSAGES_BURST)
         checked = scope["path"].startswith(SOCKET_PATH)
         closed = False
 
-        async def watched() -> MutableMapping[str, Any]:
+        async def watched() -> Message:
             nonlocal closed
             message = await receive()
             why = ""
@@ -352,7 +316,7 @@ class AccessControl:
             await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": why})
             return {"type": "websocket.disconnect", "code": POLICY_VIOLATION}
 
-        async def until_closed(message: MutableMapping[str, Any]) -> None:
+        async def until_closed(message: Message) -> None:
             if not closed:
                 await send(message)
 
@@ -396,7 +360,7 @@ def _name_of(host: str) -> str | None:
 def _secured(send: Send) -> Send:
     """``send`` that adds the security headers."""
 
-    async def secured(message: MutableMapping[str, Any]) -> None:
+    async def secured(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", []), *SECURITY]}
         await send(message)
@@ -404,18 +368,10 @@ def _secured(send: Send) -> Send:
     return secured
 
 
-async def _admit(send: Send, cookie: str) -> None:
-    """Open a session, and redirect to the address without the token."""
-    headers = [(b"location", b"/"), (b"set-cookie", cookie.encode()), (b"cache-control", b"no-store"), *SECURITY]
-    await send({"type": "http.response.start", "status": 303, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
-
-
 async def _deny(scope: Scope, receive: Receive, send: Send, status: int, why: str) -> None:
     if scope["type"] == "websocket":
         await receive()  # websocket.connect
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": why})
         return
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"connection", b"close"), *SECURITY]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": f"Rejected: {why}.\n".encode()})
+    answer = PlainTextResponse(f"Rejected: {why}.\n", status, {"connection": "close"})
+    await answer(scope, receive, _secured(send))

@@ -21,57 +21,34 @@ SWITCHES = ("evaluate", "keep_goal")
 EVENTS = ("success", "failure", "discard")
 """Requests of the operator besides goals and driving: services without and with a value, and events."""
 
-QUEUED = 64
-"""Largest number of pending requests."""
+QUEUED = 64  # largest number of pending requests
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """State of the system, replaced by ROS, read by the page.
+    """State of the system, replaced by ROS, read by the page."""
 
-    Parameters
-    ----------
-    received_s : float
-        Steady time of the last state of the arm [s].
-    q_rad, hand_m, trail_m
-        Joint positions [rad], position and past positions of the hand [m].
-    source, hold_reason, limiter, fault : str
-        Source of the last cycle's command, and why the arm holds, is limited or stopped.
-    state, mode, reason : str
-        From the supervisor.
-    episode, progress, goal_m
-        Episode, progress of learning in 0..1, goal [m] or None.
-    knots_m, knot_colours, boxes_m
-        Plan [m], its colours, and lower and upper corners of the keep-outs [m].
-    values : dict of str to dict of str to str
-        Diagnostics of each node.
-    curve : tuple of (robot time [min], final distance [cm], mode)
-    executed : dict of str to int
-        Number of recorded transitions per source.
-    log : tuple of (file name, bytes)
-    """
-
-    received_s: float = -math.inf
+    received_s: float = -math.inf  # steady time of the last state of the arm
     q_rad: tuple[float, ...] = tuple(map(float, NEUTRAL_RAD))
     hand_m: Point = ZERO
-    trail_m: tuple[Point, ...] = ()
-    source: str = "NONE"
+    trail_m: tuple[Point, ...] = ()  # past positions of the hand
+    source: str = "NONE"  # of the last cycle's command
     hold_reason: str = ""
     limiter: str = ""
     fault: str = ""
-    state: str = "DISABLED"
+    state: str = "DISABLED"  # of the supervisor, as mode and reason
     mode: str = "TRAIN"
     reason: str = "no message of the supervisor received"
     episode: int = 0
-    progress: float = 0.0
+    progress: float = 0.0  # of learning, in 0..1
     goal_m: Point | None = None
-    knots_m: tuple[Point, ...] = ()
+    knots_m: tuple[Point, ...] = ()  # plan
     knot_colours: tuple[str, ...] = ()
-    boxes_m: tuple[tuple[Point, Point], ...] = ()
-    values: dict[str, dict[str, str]] = field(default_factory=dict)
-    curve: tuple[tuple[float, float, str], ...] = ()
-    executed: dict[str, int] = field(default_factory=dict)
-    log: tuple[tuple[str, int], ...] = ()
+    boxes_m: tuple[tuple[Point, Point], ...] = ()  # lower and upper corners of the keep-outs
+    values: dict[str, dict[str, str]] = field(default_factory=dict)  # diagnostics of each node
+    curve: tuple[tuple[float, float, str], ...] = ()  # robot time [min], final distance [cm], mode
+    executed: dict[str, int] = field(default_factory=dict)  # number of recorded transitions per source
+    log: tuple[tuple[str, int], ...] = ()  # file name, bytes
 
 
 class OperatorRequest(NamedTuple):
@@ -91,51 +68,32 @@ class DriveCommand(NamedTuple):
 
 
 class ConsoleState:
-    """State shared by the page's thread and ROS.
-
-    Parameters
-    ----------
-    goal_low_m, goal_high_m : (3,) [m]
-        Box of goals.
-    """
+    """State shared by the page's thread and ROS; goals are in the box from ``goal_low_m`` to ``goal_high_m``."""
 
     def __init__(self, goal_low_m: Point, goal_high_m: Point) -> None:
         self.goal_low_m, self.goal_high_m = goal_low_m, goal_high_m
         self.snapshot = Snapshot()
-        self.keep_goal = False
-        """Whether the operator's goal stays, episode after episode."""
+        self.keep_goal = False  # whether the operator's goal stays, episode after episode
         self.requested_goal_m: Point | None = None
-        self.pages = 0
-        """Number of open pages."""
-        self.notes: deque[str] = deque(maxlen=6)
-        """Results of the last requests."""
-        self.wake: Callable[[], Any] = lambda: None
-        """Notifies ROS of a request."""
+        self.pages = 0  # number of open pages
+        self.notes: deque[str] = deque(maxlen=6)  # results of the last requests
+        self.wake: Callable[[], Any] = lambda: None  # notifies ROS of a request
         self._requests: queue.Queue[OperatorRequest] = queue.Queue(QUEUED)
         self._drive: DriveCommand | None = None
         self._rejected: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
     def show(self, **changes: Any) -> None:
-        """Replace fields of the snapshot."""
         self.snapshot = replace(self.snapshot, **changes)
 
     def note(self, text: str) -> None:
-        """Show a note to the operator."""
         self.notes.append(f"{time.strftime('%H:%M:%S')}  {text}")
 
     def request(self, name: str, on: bool = True) -> None:
-        """Request a service or an event."""
         self._put(OperatorRequest(name, on))
 
     def request_goal(self, x: float, y: float, z: float) -> None:
-        """Request a goal [m], clipped to the box of goals, that stays.
-
-        Raises
-        ------
-        ValueError
-            If it is not finite.
-        """
+        """Request a goal [m], clipped to the box of goals, that stays; a ValueError says that it is not finite."""
         if not all(map(math.isfinite, (x, y, z))):
             raise ValueError(f"a goal must be three finite numbers, got {x}, {y}, {z}")
         box = zip((x, y, z), self.goal_low_m, self.goal_high_m, strict=True)
@@ -149,7 +107,6 @@ class ConsoleState:
         self.wake()
 
     def reject(self, why: str, detail: str = "") -> None:
-        """Count a rejected input."""
         with self._lock:
             self._rejected[why, detail] += 1
             if len(self._rejected) > QUEUED:  # many different details: keep the count, drop the detail
@@ -185,10 +142,8 @@ class ConsoleState:
         self.wake()
 
 
-SHOWN = 600
-"""Largest number of episodes in the curve, the newest."""
-VALUES, TEXT = 256, 200
-"""Largest number of values per node, and of characters per value."""
+SHOWN = 600  # largest number of episodes in the curve, the newest
+VALUES, TEXT = 256, 200  # largest number of values per node, and of characters per value
 REMEDIES = (
     ("could not be moved meanwhile", "look what is in brackets, and who enabled the robot"),
     ("the e-stop is pressed", "release it, call arm/reset, then arm/enable"),
@@ -208,13 +163,7 @@ SERIES = (("train", "#1565c0"), ("validate", "#00796b"), ("evaluate", "#ef6c00")
 
 
 class NodeValues:
-    """Newest diagnostics of each node, bounded in size.
-
-    Parameters
-    ----------
-    names : collection of str
-        Names of the nodes.
-    """
+    """Newest diagnostics of each of the named nodes, bounded in size."""
 
     def __init__(self, names: Collection[str]) -> None:
         self._names = frozenset(names)
@@ -268,6 +217,12 @@ def recorded_rows(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Rows on recorded transitions per source, and on the log files."""
     rows = [(f"transitions by {source.lower()}", str(count)) for source, count in sorted(snapshot.executed.items())]
     return [*rows, *((name, f"{size / 1e6:.2f} MB") for name, size in snapshot.log[-4:])]
+
+
+def hex_of(parts: Iterable[float]) -> str:
+    """Colour #rrggbb of three components in 0..1; one that is not a number counts as zero."""
+    finite = (float(part) if math.isfinite(part) else 0.0 for part in parts)
+    return "#" + "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02x}" for part in finite)
 
 
 def _number(values: dict[str, str], key: str, digits: int = 0) -> str:

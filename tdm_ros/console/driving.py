@@ -15,8 +15,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from tdm_ros.console.console_state import ZERO, ConsoleState, Point
 
 TICK_S = 0.05
-FRESH_S = 0.15
-"""Largest age of a tick that a message may answer [s]."""
+FRESH_S = 0.15  # largest age of a tick that a message may answer [s]
 REMEMBERED = 20
 SPEED_MAX_M_S = 0.3
 MESSAGE_BYTES = 256
@@ -34,13 +33,7 @@ class DriveMessage(NamedTuple):
 
 
 def parse_message(text: str) -> DriveMessage:
-    """Parse a message of a page.
-
-    Raises
-    ------
-    ValueError
-        If it is malformed or out of range.
-    """
+    """Parse a message of a page; a ValueError says that it is malformed or out of range."""
     if len(text) > MESSAGE_BYTES:
         raise ValueError(f"a message must have at most {MESSAGE_BYTES} characters, got {len(text)}")
     fields = json.loads(text)
@@ -56,41 +49,12 @@ def parse_message(text: str) -> DriveMessage:
     return DriveMessage(tick, (float(velocity[0]), float(velocity[1]), float(velocity[2])), held)
 
 
-class DriveLock:
-    """Lock that lets one page drive at a time, until it releases the control."""
-
-    def __init__(self) -> None:
-        self._holder = 0
-
-    def acquire(self, page: int) -> bool:
-        """Whether ``page`` holds the lock from now on."""
-        if self._holder not in (0, page):
-            return False
-        self._holder = page
-        return True
-
-    def release(self, page: int) -> bool:
-        """Release the lock; whether this page held it."""
-        held = self._holder == page
-        self._holder = 0 if held else self._holder
-        return held
-
-    def driver(self, page: int) -> str:
-        """Driving page as seen from ``page``: you, other or none."""
-        return {0: "none", page: "you"}.get(self._holder, "other")
-
-
 class Driving:
-    """Socket through which pages drive.
-
-    Parameters
-    ----------
-    state : ConsoleState
-    """
+    """Socket through which pages drive, one at a time, until it releases the control."""
 
     def __init__(self, state: ConsoleState) -> None:
         self._state = state
-        self._lock = DriveLock()
+        self._driver = 0  # number of the page that drives; 0: none
         self._lost: set[int] = set()
         self._timeout: asyncio.TimerHandle | None = None
         self._numbers = itertools.count(1)
@@ -118,7 +82,7 @@ class Driving:
         for tick in itertools.count(1):
             ticks.append((tick, time.monotonic()))
             try:
-                driver = "lost" if page in self._lost else self._lock.driver(page)
+                driver = "lost" if page in self._lost else {0: "none", page: "you"}.get(self._driver, "other")
                 await socket.send_json({"tick": tick, "driver": driver})
             except (WebSocketDisconnect, RuntimeError):  # disconnected or closing
                 return
@@ -135,9 +99,10 @@ class Driving:
         age_s = time.monotonic() - ticks.get(message.tick, -math.inf)
         if not age_s <= FRESH_S:
             self._state.reject("driving: late answer", f"{age_s * 1e3:.0f} ms")
-        elif not self._lock.acquire(page):
+        elif self._driver not in (0, page):
             self._state.reject("driving: another page drives")
         else:
+            self._driver = page
             self._state.drive(message.velocity_m_s, True)
             self._restart_timeout(page)
 
@@ -158,9 +123,10 @@ class Driving:
             self._state.request("lost")
 
     def _release(self, page: int, engaged: bool) -> bool:
-        """Release the lock of a page and stop the hand; whether the page held it."""
-        had = self._lock.release(page)
-        if had:
-            self._restart_timeout(None)
-            self._state.drive(ZERO, engaged)
-        return had
+        """End the driving of a page and stop the hand; return whether the page drove."""
+        if self._driver != page:
+            return False
+        self._driver = 0
+        self._restart_timeout(None)
+        self._state.drive(ZERO, engaged)
+        return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from html import escape
+from pathlib import Path
 
 from nicegui import Client, ui
 
@@ -20,13 +21,14 @@ from tdm_ros.console.console_state import (
 from tdm_ros.console.driving import SPEED_MAX_M_S
 from tdm_ros.console.view import DRAGS, ArmView
 
+STYLE = Path(__file__).with_name("page.css")
+DRIVE = Path(__file__).with_name("drive.html").read_text().replace("SPEED_MAX", str(SPEED_MAX_M_S))
 UPDATE_S = 0.1
 SLOW_S = 1.0
 WAITING_PAGES = 100
 """Largest number of pages without a socket; each takes 0.4 MB until NiceGUI drops it after 60 s."""
 TEXT_SHOWN = 500
-SILENT_S = 1.0
-"""Time without a state of the arm after which the page shows it as silent [s]."""
+SILENT_S = 1.0  # time without a state of the arm after which the page shows it as silent [s]
 
 SOURCES = {
     "POLICY": ("policy drives", "#2e7d32"),
@@ -49,51 +51,6 @@ BUTTONS = (
 )
 EVENTS = (("success", "thumb_up"), ("failure", "thumb_down"), ("discard", "delete"))
 
-STYLE = """
-body, .nicegui-content { margin: 0; padding: 0; }
-.page { display: grid; grid-template-columns: minmax(0, 1fr) 390px; height: 100vh; width: 100vw; }
-.page > .left { position: relative; min-width: 0; overflow: hidden; }
-.page > .right { overflow-y: auto; padding: 8px; background: #f3f5f8; display: flex; flex-direction: column; gap: 8px; }
-.page .q-card { padding: 8px 12px; gap: 4px; width: 100%; box-shadow: none; border: 1px solid #d6dbe2; }
-.page h3 { font-size: 12px; line-height: 1.2; margin: 0; letter-spacing: .06em; color: #667; }
-.page h3 { text-transform: uppercase; }
-.page table { width: 100%; font-size: 12px; border-collapse: collapse; }
-.page td { padding: 1px 4px; } .page td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
-.overlay { position: absolute; left: 12px; top: 12px; right: 12px; pointer-events: none; display: flex;
-  flex-direction: column; align-items: flex-start; }
-.overlay .who { font-size: 22px; font-weight: 600; padding: 4px 14px; border-radius: 8px; color: white; }
-.overlay .why { margin-top: 6px; background: rgba(255,255,255,.85); border-radius: 6px; padding: 2px 10px; }
-.overlay .remedy { margin-top: 6px; background: #b71c1c; color: white; font-weight: 600; border-radius: 6px;
-  padding: 4px 14px; } .overlay .remedy:empty { display: none; }
-.lost .overlay > * { display: none; } .lost .right { opacity: .4; }
-.lost .overlay::before { content: "Not connected: what is shown is old"; background: black; color: white;
-  font-size: 22px; font-weight: 600; padding: 4px 14px; border-radius: 8px; }
-#drive { width: 100%; font-size: 13px; touch-action: none; user-select: none; }
-#drive-take { width: 100%; padding: 10px; border: 0; border-radius: 6px; background: #5e35b1; color: white;
-  font-weight: 600; cursor: pointer; } #drive-take:active { background: #311b92; }
-#drive .row { display: grid; grid-template-columns: 76px 1fr 76px; align-items: center; gap: 4px; margin-top: 6px; }
-#drive .row span:last-child { text-align: right; } #drive input[type=range] { width: 100%; }
-#drive-who[data-driver=you] { color: #5e35b1; font-weight: 700; }
-#drive-who[data-driver=disconnected] { color: #c62828; }
-@media (max-width: 800px) { .page { grid-template-columns: 1fr; grid-template-rows: 45vh 1fr; } }
-"""
-
-PAD = f"""
-<div id="drive">
-<button id="drive-take" type="button">Hold to take over (space)</button>
-<div class="row"><span>back S</span><input class="drive-pad" data-axis="0" type="range" min="-1" max="1" step="0.05"
- value="0"><span>forward W</span></div>
-<div class="row"><span>right D</span><input class="drive-pad" data-axis="1" type="range" min="-1" max="1" step="0.05"
- value="0"><span>left A</span></div>
-<div class="row"><span>down F</span><input class="drive-pad" data-axis="2" type="range" min="-1" max="1" step="0.05"
- value="0"><span>up R</span></div>
-<div class="row"><span>speed</span><input id="drive-speed" type="range" min="0.02" max="{SPEED_MAX_M_S}" step="0.01"
- value="0.2"><span id="drive-speed-text"></span></div>
-<div style="display:flex;justify-content:space-between;margin-top:6px">
-<label><input id="drive-keys" type="checkbox" checked> keys drive</label>
-<span id="drive-who" data-driver="disconnected">not connected</span></div>
-</div>"""
-
 
 def make_page(console: ConsoleState) -> Callable[[], None]:
     """Return the function that builds the page for each browser."""
@@ -108,20 +65,13 @@ def make_page(console: ConsoleState) -> Callable[[], None]:
 
 
 class Page:
-    """One open page.
-
-    Parameters
-    ----------
-    console : ConsoleState
-    """
-
     def __init__(self, console: ConsoleState) -> None:
         self._console = console
         self._curve: object = None
         ui.add_css(STYLE)
         with ui.element("div").classes("page"):
             with ui.element("div").classes("left"):
-                self._view = ArmView(console, console.request_goal)
+                self._view = ArmView(console)
                 with ui.element("div").classes("overlay"):
                     self._who = ui.label("").classes("who")
                     self._why = ui.label("").classes("why")
@@ -131,7 +81,6 @@ class Page:
                 self._driving()
                 self._goal()
                 self._learning()
-                self._notes_card()
         ui.add_body_html('<script src="/driving.js" defer></script>')
         ui.timer(UPDATE_S, self._update)
         ui.timer(SLOW_S, self._update_slowly)
@@ -160,7 +109,7 @@ class Page:
     def _driving(self) -> None:
         with ui.card():
             ui.html("<h3>Take over</h3>", sanitize=False)
-            ui.html(PAD, sanitize=False).style("width:100%")
+            ui.html(DRIVE, sanitize=False).style("width:100%")
             with ui.row().style("gap:4px"):
                 for name, icon in EVENTS:
                     button = ui.button(name, icon=icon, on_click=self._asks(name))
@@ -190,8 +139,6 @@ class Page:
         with ui.card():
             ui.html("<h3>Recorded</h3>", sanitize=False)
             self._recorded = ui.html("", sanitize=False).style("width:100%").classes("recorded")
-
-    def _notes_card(self) -> None:
         with ui.card():
             ui.html("<h3>Requests</h3>", sanitize=False)
             self._notes = ui.label("").style("white-space:pre-line; font-size:12px").classes("notes")

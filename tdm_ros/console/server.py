@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import secrets
 import socket
@@ -31,20 +32,8 @@ MALFORMED = "page: malformed event"
 class Server:
     """Web server of the page.
 
-    Parameters
-    ----------
-    state : ConsoleState
-    host : str
-        Address to listen on.
-    port : int
-        Port; if it is in use, any other.
-    token : str
-        Token required in the address; empty: a random one, or none on a loopback address.
-
-    Raises
-    ------
-    OSError
-        If the address cannot be bound.
+    If ``port`` is in use, it takes any other. If ``token``, which is required in the address, is empty, it takes a
+    random one, or none on a loopback address. An OSError says that it cannot listen on ``host``.
     """
 
     def __init__(self, state: ConsoleState, host: str, port: int, token: str = "") -> None:
@@ -63,9 +52,7 @@ class Server:
         def script() -> FileResponse:
             return FileResponse(SCRIPT, media_type="text/javascript", headers={"cache-control": "no-cache"})
 
-        pages.on_exception(
-            lambda error: state.reject("page: malformed event", f"{type(error).__name__}: {error}"[:DETAIL])
-        )
+        pages.on_exception(lambda error: state.reject(MALFORMED, f"{type(error).__name__}: {error}"[:DETAIL]))
         for name in ("engineio.server", "socketio.server", "asyncio"):  # a traceback for each malformed event
             logger = logging.getLogger(name)
             logger.handlers, logger.propagate = [Counting(state)], False
@@ -90,29 +77,21 @@ class Server:
 
     @property
     def address(self) -> str:
-        """Address for the browser."""
         host = socket.gethostname() if self._host in ("0.0.0.0", "::", "") else self._host
         shown = f"[{host}]" if ":" in host else host
         return f"http://{shown}:{self.port}/" + (f"?token={quote(self.token, safe='')}" if self.token else "")
 
     @property
     def alive(self) -> bool:
-        """Whether the server runs."""
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Close all pages and stop."""
         self._server.should_exit = True
         self._thread.join(START_S)
 
 
 class Counting(logging.Handler):
-    """Counts log records of a library as rejections: a page could cause any number of them.
-
-    Parameters
-    ----------
-    state : ConsoleState
-    """
+    """Counts log records of a library as rejections: a page could cause any number of them."""
 
     def __init__(self, state: ConsoleState) -> None:
         super().__init__()
@@ -137,6 +116,6 @@ def _listen(host: str, port: int) -> socket.socket:
             return made
         except OSError as error:
             made.close()
-            if number == 0 or not isinstance(error, OSError) or error.errno != 98:
+            if number == 0 or error.errno != errno.EADDRINUSE:
                 raise
     raise AssertionError("unreachable")

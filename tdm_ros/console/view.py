@@ -14,13 +14,12 @@ from nicegui.elements.scene.scene_object3d import Object3D
 from nicegui.events import GenericEventArguments, SceneDragEventArguments
 from numpy.typing import NDArray
 
-from tdm_ros.console.console_state import ConsoleState, Point, Snapshot
-from tdm_ros.robots.kinematics import rotation_of
+from tdm_ros.console.console_state import ConsoleState, Point, Snapshot, hex_of
+from tdm_ros.robots.kinematics import rotation_from_rpy, rotation_of
 from tdm_ros.robots.mjcf import sawyer_xml
 from tdm_ros.robots.sawyer import JOINT_NAMES
 
-SEEN_GROUP = 2
-"""Group of the visible geoms."""
+SEEN_GROUP = 2  # group of the visible geoms
 _KINDS = {
     mujoco.mjtGeom.mjGEOM_SPHERE: "sphere",
     mujoco.mjtGeom.mjGEOM_CAPSULE: "capsule",
@@ -32,56 +31,32 @@ Array = NDArray[np.float64]
 
 
 class VisualShape(NamedTuple):
-    """Visible shape of a link.
+    """Visible shape of a link, in the frame of that link."""
 
-    Parameters
-    ----------
-    kind : str
-        sphere, capsule, cylinder, ellipsoid or box; the long axis is z.
-    size_m : (3,)
-        MuJoCo's convention: radius, half length; half axes; half sides [m].
-    position_m, rotation : (3,) [m], (3, 3)
-        In the frame of its link.
-    colour : str
-        #rrggbb
-    """
-
-    kind: str
-    size_m: Array
+    kind: str  # sphere, capsule, cylinder, ellipsoid or box; the long axis is z
+    size_m: Array  # (3,) MuJoCo's convention: radius, half length; half axes; half sides
     position_m: Array
     rotation: Array
-    colour: str
+    colour: str  # #rrggbb
 
 
 class Link(NamedTuple):
-    """Rigid part of the arm, in the order of the chain, the world first.
-
-    Parameters
-    ----------
-    name : str
-    parent : int
-        Index of the parent link; -1 for the world.
-    position_m, rotation : (3,) [m], (3, 3)
-        In the frame of its parent, at joint angle 0.
-    joint : int
-        Index of the joint that turns it about its z; -1: none.
-    shapes : list of VisualShape
-    """
+    """Rigid part of the arm, in the order of the chain, the world first."""
 
     name: str
-    parent: int
-    position_m: Array
-    rotation: Array
-    joint: int
+    parent: int  # index of the parent link; -1 for the world
+    position_m: Array  # (3,) in the frame of its parent
+    rotation: Array  # (3, 3) at joint angle 0
+    joint: int  # index of the joint that turns it about its z; -1: none
     shapes: list[VisualShape]
 
 
 def turned(link: Link, q_rad: float) -> Array:
     """Rotation of a link in the frame of its parent, (3, 3), at a joint angle [rad]."""
-    c, s = np.cos(q_rad), np.sin(q_rad)
-    return link.rotation @ np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
+    return link.rotation @ rotation_from_rpy([0.0, 0.0, q_rad])
 
 
+@cache
 def arm_links() -> list[Link]:
     """Links of the arm and of its surroundings."""
     model = mujoco.MjModel.from_xml_string(sawyer_xml())
@@ -104,15 +79,10 @@ def arm_links() -> list[Link]:
         material = model.geom_matid[i]
         rgba = model.mat_rgba[material] if material >= 0 else model.geom_rgba[i]
         shape = VisualShape(
-            kind, model.geom_size[i].copy(), model.geom_pos[i].copy(), rotation_of(model.geom_quat[i]), hex_of(rgba)
+            kind, model.geom_size[i].copy(), model.geom_pos[i].copy(), rotation_of(model.geom_quat[i]), hex_of(rgba[:3])
         )
         links[int(model.geom_bodyid[i])].shapes.append(shape)
     return links
-
-
-def hex_of(rgba: Array) -> str:
-    """Colour #rrggbb of components in 0..1."""
-    return "#" + "".join(f"{round(255 * float(np.clip(part, 0, 1))):02x}" for part in rgba[:3])
 
 
 GOAL_RADIUS_M, KNOT_RADIUS_M, TRAIL_M = 0.03, 0.015, 0.016
@@ -128,27 +98,14 @@ _ALONG_Z = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """Cylinders are along y in three.js, along z in MuJoCo."""
 
 
-@cache
-def links() -> list[Link]:
-    """Links, cached."""
-    return arm_links()
-
-
 class ArmView:
-    """3-D view of one page.
+    """3-D view of one page."""
 
-    Parameters
-    ----------
-    console : ConsoleState
-    on_goal : callable
-        Called with the position of a dragged goal [m].
-    """
-
-    def __init__(self, console: ConsoleState, on_goal: Callable[[float, float, float], None]) -> None:
-        self._console, self._on_goal = console, on_goal
+    def __init__(self, console: ConsoleState) -> None:
+        self._console = console
         self._dragging = False
         self._drag = "free"
-        self._q = np.full(len(links()), np.nan)
+        self._q = np.full(len(arm_links()), np.nan)
         self._shown: dict[str, object] = {}
         self._made: dict[str, list[Object3D]] = {}
         self.scene = ui.scene(
@@ -165,8 +122,8 @@ class ArmView:
         self.scene.on("drag", self._on_drag, throttle=DRAG_S)
         with self.scene as scene:
             scene.box(4, 4, 0.01).move(0, 0, FLOOR_M).material("#aeb4bd")
-            self._groups = [self._draw_link(link) for link in links()]
-            for link, group in zip(links(), self._groups, strict=True):
+            self._groups = [self._draw_link(link) for link in arm_links()]
+            for link, group in zip(arm_links(), self._groups, strict=True):
                 if link.parent >= 0:
                     group.attach(self._groups[link.parent])
                     group.move(*map(float, link.position_m)).rotate_R(link.rotation.tolist())
@@ -204,7 +161,7 @@ class ArmView:
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw a snapshot."""
-        for index, link in enumerate(links()):
+        for index, link in enumerate(arm_links()):
             if link.joint >= 0 and not abs(snapshot.q_rad[link.joint] - self._q[index]) < UNCHANGED_RAD:
                 self._q[index] = snapshot.q_rad[link.joint]
                 self._groups[index].rotate_R(turned(link, self._q[index]).tolist())
@@ -255,10 +212,10 @@ class ArmView:
 
     def _on_drag(self, event: GenericEventArguments) -> None:
         if self._dragging:
-            self._on_goal(*(float(event.args[axis]) for axis in "xyz"))
+            self._console.request_goal(*(float(event.args[axis]) for axis in "xyz"))
 
     def _on_end(self, event: SceneDragEventArguments) -> None:
         if self._dragging:
             self._dragging = False
-            self._on_goal(float(event.x), float(event.y), float(event.z))
+            self._console.request_goal(float(event.x), float(event.y), float(event.z))
             self._shown.pop("goal", None)

@@ -9,14 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.control.arm_io import CommandCheck, ReceivedCommand
-from tdm_ros.control.arm_modes import (
-    COMMANDED,
-    OPERATED,
-    ArmMode,
-    Event,
-    ModeChange,
-    transition,
-)
+from tdm_ros.control.arm_modes import COMMANDED, OPERATED, ArmMode, Event, ModeChange, transition
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import TeleopInput, TeleopSettings
 from tdm_ros.control.timeline import Announcement, Source, State, Timeline
@@ -27,19 +20,7 @@ from tdm_ros.robots.limiter import ArmReading
 
 @dataclass(frozen=True)
 class ArmTiming:
-    """Times of the arm's loop.
-
-    Parameters
-    ----------
-    period_s : float
-        One control cycle [s].
-    substeps : int
-        Physics steps per cycle.
-    command_timeout_s : float
-        Age of the last command after which the arm holds [s].
-    supervisor_timeout_s : float
-        Time without a message of the supervisor after which the arm holds [s].
-    """
+    """Period and physics steps of a cycle, and silence of commands and of the supervisor after which the arm holds."""
 
     period_s: float = 0.05
     substeps: int = 25
@@ -49,29 +30,19 @@ class ArmTiming:
 
 @dataclass(frozen=True)
 class CycleReport:
-    """Result of one cycle.
-
-    Parameters
-    ----------
-    executed : CycleResult
-    episode : int
-        0 for none, and for a cycle in which the announcement changed.
-    source : Source
-    answered, expected : bool
-        A valid command for this cycle arrived within it; one was expected.
-    hold_reason : str
-        Reason for which the arm stands; empty while it moves.
-    fault : str
-        Reason of the fault; empty without one. Only an operator clears it.
-    """
+    """Result of one cycle."""
 
     executed: CycleResult
     episode: int
+    """0 for none, and for a cycle in which the announcement changed."""
     source: Source
     answered: bool
+    """A valid command for this cycle arrived within it."""
     expected: bool
     hold_reason: str
-    fault: str = ""
+    """Empty while the arm moves."""
+    fault: str
+    """Empty without one. Only an operator clears it."""
 
 
 SUPERVISOR_SILENT = "no message of the supervisor"
@@ -110,13 +81,11 @@ class _Homing:
 
 @dataclass
 class _Cycle:
-    """Record of the running cycle."""
+    """Record of the running cycle, whose ``drive`` executes; its executed action is reported."""
 
     start_s: float
     start_rad: NDArray[np.float64]
-    """Joint positions at the start, (J,)."""
     drive: ArmCycle
-    """It executes; its executed action is reported."""
     source: Source = Source.NONE
     guided: bool = False
     """The arm was guided by hand in a part of the cycle."""
@@ -131,27 +100,14 @@ class _Cycle:
 class ArmControl:
     """State machine of the arm: modes and transitions are those of `arm_modes`; every other input changes no mode.
 
-    Priority: fault, released deadman, operator, drive home, policy. The operator may move the arm in all states of
-    the supervisor but DISABLED and FAULT, while its messages arrive. A zero twist, or `engaged` false, releases the
-    control, and the policy continues. If messages end without a release, the device may be lost, and the arm holds.
-    An operator who was stopped, or who sent twists while that was not allowed, must release the control first.
-    The source of a cycle is the operator if they moved the arm in any part of it.
+    Priority: fault, guided by hand, released deadman, operator, drive home, policy. The operator may move the arm in
+    all states of the supervisor but DISABLED and FAULT, while its messages arrive. A zero twist, or `engaged` false,
+    releases the control, and the policy continues. If messages end without a release, the device may be lost, and the
+    arm holds. An operator who was stopped, or who sent twists while that was not allowed, must release the control
+    first. The source of a cycle is the operator if they moved the arm in any part of it.
 
-    Parameters
-    ----------
-    drives : pair of ArmCycle
-        For commands of the policy and of the operator, and for the drive home (joint velocities); of the same arm.
-    check : CommandCheck
-    timing : ArmTiming
-    home_rad : (J,) float64 [rad]
-        Home posture.
-    now_s : float
-        Present steady time [s]; cycle 1 starts now.
-    safeguards : Safeguards, optional
-        Those of a real arm; default: none.
-    teleop : TeleopSettings, optional
-    on_change : callable, optional
-        Called with each `ModeChange`.
+    ``drives`` are for commands of the policy and of the operator, and for the drive home (joint velocities) to
+    ``home_rad`` (J,); both of the same arm. Cycle 1 starts at the steady time ``now_s``.
     """
 
     def __init__(

@@ -9,18 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.control.timeline import COMMANDED
-from tdm_ros.control.validation import check_vector
+from tdm_ros.control.validation import LARGEST, check_vector
+
+UNKNOWN_JOINTS = "unknown, missing or duplicate joint names"
 
 
 @dataclass(frozen=True)
 class JointOrder:
-    """Reorders joint arrays by name.
-
-    Parameters
-    ----------
-    names : tuple of str, length J
-        Joints in the order of this package.
-    """
+    """Reorders joint arrays by name; ``names`` are the joints, J, in the order of this package."""
 
     names: tuple[str, ...]
 
@@ -31,6 +27,23 @@ class JointOrder:
         if len(received) != len(self.names) or set(received) != set(self.names):
             return None
         return np.array([list(received).index(name) for name in self.names])
+
+    def of_state(
+        self, names: Sequence[str], q_rad: ArrayLike, qd_rad_s: ArrayLike, hand_m: ArrayLike, action: ArrayLike
+    ) -> tuple[NDArray[np.intp] | None, str]:
+        """Return the index that reorders the joints of a state and "", or None and why its arrays cannot be used."""
+        index, joints = self.index(names), len(self.names)
+        if index is None:
+            return None, UNKNOWN_JOINTS
+        for key, values, size, largest in (
+            ("position", q_rad, joints, LARGEST),
+            ("velocity", qd_rad_s, joints, LARGEST),
+            ("hand", hand_m, 3, LARGEST),
+            ("executed action", action, joints, 1.0),
+        ):
+            if problem := check_vector(values, size, largest):
+                return None, f"{key}: {problem}"
+        return index, ""
 
 
 @dataclass(frozen=True)
@@ -49,17 +62,10 @@ class ReceivedCommand:
 
 @dataclass(frozen=True)
 class CommandCheck:
-    """Validation of a command.
+    """Validation of a command for one run of the arm.
 
-    Parameters
-    ----------
-    joints : JointOrder
-    mode : int
-        Number of the arm's mode in `Command.msg`.
-    max_age_s : float
-        Maximum age of the stamp, which is that of the answered state [s]; also its maximum lead.
-    run : str
-        Run of the arm; a command for another one is rejected.
+    `mode` is the number of the arm's mode in `Command.msg`; `max_age_s` the maximum age of the stamp, which is that of
+    the answered state [s], and its maximum lead.
     """
 
     joints: JointOrder
@@ -81,7 +87,7 @@ class CommandCheck:
             return None, "cycle neither current nor previous"
         order = self.joints.index(command.joint_names)
         if order is None:
-            return None, "unknown, missing or duplicate joint names"
+            return None, UNKNOWN_JOINTS
         values = np.asarray(command.values, np.float64)
         if values.shape != (len(self.joints.names),):
             return None, "wrong number of values"
@@ -92,27 +98,9 @@ class CommandCheck:
 
 @dataclass(frozen=True)
 class ArmSample:
-    """Validated `ArmState`; episode, action, source and limited describe the cycle before ``cycle``.
+    """Validated `ArmState.msg`; episode, action, source and limited describe the cycle before ``cycle``.
 
-    Parameters
-    ----------
-    cycle, stamp_ns : int
-        Number and time of sampling [ns, ROS time]; the time identifies nothing.
-    episode : int
-        Episode of the last cycle; 0 for none.
-    q_rad, qd_rad_s : (J,) float64 [rad], [rad/s]
-    hand_m : (3,) float64 [m], frame base
-    action : (A,) float32 in [-1, 1]
-        Executed action of the last cycle.
-    source : int
-        Source of the last cycle, a `Source`.
-    limited : bool
-    hold_reason : str
-        Reason for which the arm holds; empty while it moves.
-    fault : str
-        Reason of its fault; empty without one.
-    run, arm : str
-        Run of the node `arm`, which identifies the state together with the cycle; name of the arm.
+    Joints are in the order of this package; run and cycle identify the state, ``stamp_ns`` [ns, ROS time] nothing.
     """
 
     cycle: int
@@ -128,34 +116,3 @@ class ArmSample:
     fault: str = ""
     run: str = ""
     arm: str = ""
-
-
-@dataclass(frozen=True)
-class SampleCheck:
-    """Validation of the arrays of a state, and the order of its joints.
-
-    Parameters
-    ----------
-    joints : JointOrder
-    actions : int
-        Length A of the executed action.
-    """
-
-    joints: JointOrder
-    actions: int
-
-    def order(
-        self, names: Sequence[str], arrays: dict[str, ArrayLike], hand: ArrayLike, action: ArrayLike
-    ) -> tuple[NDArray[np.intp] | None, str]:
-        """Return the index that reorders the joints and "", or None and the reason."""
-        index = self.joints.index(names)
-        if index is None:
-            return None, "unknown, missing or duplicate joint names"
-        sized = {key: (values, len(self.joints.names)) for key, values in arrays.items()}
-        sized |= {"hand": (hand, 3)}
-        for key, (values, size) in sized.items():
-            if problem := check_vector(values, size):
-                return None, f"{key}: {problem}"
-        if problem := check_vector(action, self.actions, largest=1.0):
-            return None, f"executed action: {problem}"
-        return index, ""

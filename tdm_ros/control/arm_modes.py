@@ -51,21 +51,15 @@ RESUMED = {
 
 @dataclass(frozen=True)
 class Transition:
-    """One change of mode: from any of ``sources``, on ``event``, to ``target``, under the guards.
-
-    Parameters
-    ----------
-    resumes : bool
-        Guard: the condition of ``target`` in `RESUMED` holds.
-    latched : bool, optional
-        Guard: whether failed inputs are faults (parameter `fault.latched`).
-    """
+    """One change of mode: from any of ``sources``, on ``event``, to ``target``, under the guards."""
 
     sources: tuple[ArmMode, ...]
     event: Event
     target: ArmMode
     resumes: bool = False
+    """Guard: the condition of ``target`` in `RESUMED` holds."""
     latched: bool | None = None
+    """Guard: whether failed inputs are faults (parameter `fault.latched`)."""
 
     @property
     def condition(self) -> str:

@@ -66,29 +66,17 @@ class OperatorRequest(Enum):
 
 @dataclass(frozen=True)
 class StateTransition:
-    """Row of the table of transitions.
-
-    Parameters
-    ----------
-    sources : tuple of State
-        States that the row applies to.
-    event : StateEvent
-    target : State
-        The next state.
-    reason : str
-        Reason that is announced; ``{}`` stands for that of the event.
-    guard : callable, optional
-        The row applies only if it returns true; its docstring describes it.
-    effect : callable, optional
-        Called before the announcement.
-    """
+    """Row of the table of transitions: from any of ``sources``, on ``event``, to ``target``."""
 
     sources: tuple[State, ...]
     event: StateEvent
     target: State
     reason: str = "{}"
+    """Reason that is announced; ``{}`` stands for that of the event."""
     guard: Callable[[EpisodeMachine], bool] | None = None
+    """The row applies only if it returns true; its docstring describes it."""
     effect: Callable[[EpisodeMachine], None] | None = None
+    """Called before the announcement."""
 
     @property
     def condition(self) -> str:
@@ -115,23 +103,7 @@ class _Running:
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """Result of an episode.
-
-    Parameters
-    ----------
-    episode : int
-    mode : Mode
-    goal, last_hand_m : (G,) array [m]
-    final_distance_m : float
-        From the hand in the last state to the goal [m].
-    end : str
-        "time_limit", "refused" (the goal was given up; scored with the present distance), "success" or "failure"
-        (verdict of the operator), "interrupted" or "discarded" (not scored).
-    why : str
-        Reason of the interruption, or for which the goal was given up.
-    robot_cycles : int
-        Cycles of learning in which the arm moved, until then.
-    """
+    """Result of an episode; goal and hand, in the last state, are (G,) [m]."""
 
     episode: int
     mode: Mode
@@ -139,43 +111,33 @@ class EpisodeResult:
     last_hand_m: NDArray[np.float64]
     final_distance_m: float
     end: str
+    """"time_limit", "rejected" (the goal was given up; scored with the present distance), "success" or "failure"
+    (verdict of the operator), "interrupted" or "discarded" (not scored)."""
     why: str
+    """Reason of the interruption, or for which the goal was given up."""
     robot_cycles: int
+    """Cycles of learning in which the arm moved, until then."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Inputs of the episode machine besides the state of the arm.
-
-    Parameters
-    ----------
-    now_s : float
-        Steady time [s].
-    at_home : bool
-        Whether the arm is at rest in the home posture.
-    missing : str
-        Names of the nodes that are not ready.
-    any_weights, final_weights : bool
-        Whether the trainer has published weights, and its last ones.
-    """
+    """Inputs of the episode machine besides the state of the arm."""
 
     now_s: float
     at_home: bool = False
+    """The arm is at rest in the home posture."""
     missing: str = ""
+    """Names of the nodes that are not ready."""
     any_weights: bool = False
+    """The trainer has published weights."""
     final_weights: bool = False
+    """It has published its last ones."""
 
 
 class EpisodeMachine:
     """State machine of the supervisor: `STATE_TRANSITIONS` has all of its transitions.
 
     A state is announced up to `AHEAD` cycles before it begins. Until then it may be replaced, also after DONE.
-
-    Parameters
-    ----------
-    task : TaskSpec
-    schedule : Schedule
-    goals : Goals
     """
 
     def __init__(self, task: TaskSpec, schedule: Schedule, goals: Goals) -> None:
@@ -254,14 +216,11 @@ class EpisodeMachine:
         """
         if name not in EVENTS:
             return f"an event is one of {', '.join(EVENTS)}, got {name!r}"
+        state = self.announced.state
         if name == PAUSE:
             return self.pause()
         if name == RESUME:
-            return (
-                self.start()
-                if self.announced.state == PAUSED
-                else f"nothing to resume, it is {self.announced.state.name}"
-            )
+            return self.start() if state == PAUSED else f"nothing to resume, it is {state.name}"
         if self._running is None and name in (SUCCESS, FAILURE):
             return "no episode runs"
         if name == DISCARD and (problem := self._attempts.discard(self._running is not None)):
@@ -319,9 +278,8 @@ class EpisodeMachine:
 
     def goal_id(self, episode: int) -> str:
         """Identifier of the goal of an episode that runs or is announced; "" if there is none."""
-        return next(
-            (e.goal_id for e in (self.active, self.announced) if e is not None and e.episode == episode > 0), ""
-        )
+        found = (e for e in (self.active, self.announced) if e is not None and e.episode == episode > 0)
+        return next((e.goal_id for e in found), "")
 
     def withdraw(self, goal_id: str, why: str, stop: bool) -> None:
         """Let no further episode begin for a goal; with ``stop``, end one that runs for it, and hold the arm."""
@@ -378,9 +336,9 @@ class EpisodeMachine:
             return None
         (end, why), announced, evaluation = ending, run.announced, run.announced.mode == Mode.EVALUATE
         requested = bool(announced.goal_id)
-        if evaluation and (run.operator_drove or run.verdict or requested) and end != "refused":
+        if evaluation and (run.operator_drove or run.verdict or requested) and end != "rejected":
             why = why or "the operator took part: not an evaluation of the policy"
-        interrupted = bool(why) and end != "refused"
+        interrupted = bool(why) and end != "rejected"
         if interrupted and end != "discarded":
             end = "interrupted"
         self._running = None
@@ -404,7 +362,7 @@ class EpisodeMachine:
             return discarded or run.verdict, ""
         if (why := self._given_up.get(run.announced.episode)) is not None:
             self._enter(StateEvent.GIVEN_UP, why)
-            return "refused", why
+            return "rejected", why
         if sample.source == Source.SAFETY and sample.episode == run.announced.episode:
             why = sample.hold_reason or "the arm held"
             self._enter(StateEvent.ARM_HELD, why)
@@ -483,8 +441,7 @@ class EpisodeMachine:
     def _pending(self) -> int:
         """Number of goals of the evaluation that run now and will count."""
         run = self._running
-        counts = run is not None and run.announced.mode == Mode.EVALUATE and not run.cut and not run.announced.goal_id
-        return int(counts)
+        return int(bool(run and run.announced.mode == Mode.EVALUATE and not run.cut and not run.announced.goal_id))
 
     def _may_resume(self) -> bool:
         """The operator did not pause."""
@@ -584,7 +541,7 @@ class EpisodeMachine:
 _STOPPABLE = (DISABLED, HOLD, RESETTING, RUNNING, PAUSED)
 _EPISODE = (RUNNING, RESETTING, HOLD, DONE)
 """States that may be announced while an episode still runs."""
-_M, _E, _T = EpisodeMachine, StateEvent, StateTransition
+_M, _E, _T, _REQUESTED = EpisodeMachine, StateEvent, StateTransition, OperatorRequest.EVALUATION.value
 STATE_TRANSITIONS = (
     _T((DISABLED, PAUSED), _E.START, HOLD, "starting"),
     _T(_STOPPABLE[1:], _E.PAUSE, PAUSED),
@@ -604,12 +561,7 @@ STATE_TRANSITIONS = (
     *(
         _T((HOLD, RUNNING), _E.NEXT, *row)
         for row in (
-            (
-                RESETTING,
-                f"{OperatorRequest.EVALUATION.value}, driving home",
-                _M._evaluation_requested,
-                _M._begin_evaluation,
-            ),
+            (RESETTING, f"{_REQUESTED}, driving home", _M._evaluation_requested, _M._begin_evaluation),
             (RESETTING, "learning is over, driving home", _M._learning_ends, _M._begin_evaluation),
             (RUNNING, "", _M._learning_resumes, _M._resume_learning),
             (DONE, "all done", _M._evaluation_ends),

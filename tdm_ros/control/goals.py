@@ -20,20 +20,15 @@ KEPT = 100
 """Number of newest discarded ranges that are announced; the log has all of them."""
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """An episode, or consecutive cycles of the operator between two episodes."""
-
-    episode: int
-    cycles: CycleRange
-    """Cycles of the first states of its transitions."""
-
-
 class Attempts:
-    """Determines from the states of the arm when the newest attempt began and ended."""
+    """Determines from the states of the arm when the newest attempt began and ended.
+
+    An attempt is an episode, or consecutive cycles of the operator between two episodes.
+    """
 
     def __init__(self) -> None:
-        self._newest: Attempt | None = None
+        self._newest: tuple[int, CycleRange] | None = None
+        """Episode, and cycles of the first states of its transitions."""
         self._before: tuple[str, int] | None = None
         self.discarded: tuple[CycleRange, ...] = ()
         """Newest ranges that were discarded, `KEPT` at most."""
@@ -45,19 +40,17 @@ class Attempts:
         acted = sample.episode > 0 or sample.source == Source.HUMAN
         if not known or not acted:
             return
-        newest = self._newest
+        episode, cycles = self._newest or (0, CycleRange("", 0, 0))
         # Cycles of the operator just before an episode, or in the cycle in which one is cut, are a separate attempt.
-        begin = ended
-        if newest and newest.cycles.run == sample.run and newest.episode == sample.episode:
-            begin = newest.cycles.begin if sample.episode or newest.cycles.end == ended else ended
-        self._newest = Attempt(sample.episode, CycleRange(sample.run, begin, sample.cycle))
+        goes_on = (cycles.run, episode) == (sample.run, sample.episode) and (episode > 0 or cycles.end == ended)
+        self._newest = sample.episode, CycleRange(sample.run, cycles.begin if goes_on else ended, sample.cycle)
 
     def discard(self, running: bool) -> str:
         """Discard the newest attempt, which may still be ``running``; return "" or why there is none."""
         newest, self._newest = self._newest, None
         if newest is None:
             return "nothing was done since the last attempt was discarded"
-        run, begin, end = newest.cycles
+        run, begin, end = newest[1]
         cycles = CycleRange(run, begin, end + (MORE_CYCLES if running else 0))
         self.discarded = (*self.discarded, cycles)[-KEPT:]
         return ""
@@ -65,33 +58,10 @@ class Attempts:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Schedule of a run; times are in cycles of the arm.
-
-    Parameters
-    ----------
-    duration : int
-        Cycles of learning; 0: unlimited.
-    evaluations : int
-        Number of goals of the evaluation after learning.
-    reset_every : int
-        Episodes between two drives home.
-    evaluate_reset_every : int
-        The same during the evaluation.
-    exploration : float
-        Initial standard deviation of the action noise, in action units; it decays to zero.
-    episode_steps, evaluate_steps : int
-        Cycles of an episode, of learning and of the evaluation.
-    auto_start, auto_resume : bool
-        Start, and resume after an interruption, without the operator.
-    pause : int
-        Cycles to wait before an interrupted run is resumed, and after a goal that was given up.
-    reset_timeout : int
-        Maximum number of cycles of a drive home.
-    weights_timeout_s : float
-        Longest wait for the trainer's last weights before the evaluation [s].
-    """
+    """Schedule of a run, from the parameters of `supervisor`; times are in cycles of the arm."""
 
     duration: int = 3600
+    """Of learning; 0: unlimited."""
     evaluations: int = 40
     reset_every: int = 10
     evaluate_reset_every: int = 1
@@ -101,6 +71,7 @@ class Schedule:
     auto_start: bool = True
     auto_resume: bool = True
     pause: int = 10
+    """Before an interrupted run is resumed, and after a goal that was given up."""
     reset_timeout: int = 300
     weights_timeout_s: float = 20.0
 
@@ -110,21 +81,10 @@ class Schedule:
 
 
 class Goals:
-    """Goals of training and of evaluation, from separate streams of random numbers.
+    """Goals of training and of evaluation, from separate streams of random numbers, outside the scene's keep-outs.
 
-    Parameters
-    ----------
-    task : TaskSpec
-    seed : int
-    scene : Scene
-        No goal is drawn inside its keep-outs.
-    low, high : (G,) sequence of float, optional
-        Corners of the goal box, which is intersected with that of the task [goal unit].
-
-    Raises
-    ------
-    ValueError
-        If hardly any goal of the scene lies within the box.
+    ``low`` and ``high``, (G,), are corners of the goal box, which is intersected with that of the task [goal unit].
+    Raises ValueError if hardly any goal of the scene lies within it.
     """
 
     def __init__(

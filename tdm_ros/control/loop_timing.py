@@ -9,41 +9,21 @@ from numpy.typing import NDArray
 
 
 class Pacer:
-    """Deadlines, one period apart, on a steady clock that the caller reads.
-
-    Parameters
-    ----------
-    period_s : float
-        Time between two deadlines [s].
-    now_s : float
-        Present time of the steady clock [s]; the first deadline is one period later.
-
-    Raises
-    ------
-    ValueError
-        If the period is not positive.
-    """
+    """Deadlines, one period apart, on a steady clock that the caller reads; the first one is a period from now."""
 
     def __init__(self, period_s: float, now_s: float) -> None:
-        if not period_s > 0:
-            raise ValueError(f"Pacer period_s must be positive, got {period_s}")
         self.period_s = period_s
         self.deadline_s = now_s + period_s
-        self.overruns = 0
-        """Number of deadlines that were missed by more than half a period."""
 
-    def advance(self, now_s: float) -> float:
-        """Move to the next deadline and return the lateness of the last one [s].
+    def advance(self, now_s: float) -> bool:
+        """Move to the next deadline and return whether the last one was missed by more than half a period.
 
-        A lateness of up to half a period keeps the grid. A larger one starts a new grid from now; otherwise the next
-        cycle would be too short for an answer.
+        A smaller lateness keeps the grid. A larger one starts a new grid from now; otherwise the next cycle would be
+        too short for an answer.
         """
-        late_s = now_s - self.deadline_s
-        if late_s > 0.5 * self.period_s:
-            self.overruns += 1
-            self.deadline_s = now_s
-        self.deadline_s += self.period_s
-        return late_s
+        late = now_s - self.deadline_s > 0.5 * self.period_s
+        self.deadline_s = (now_s if late else self.deadline_s) + self.period_s
+        return late
 
     def postpone(self, now_s: float, least_s: float) -> None:
         """Move the next deadline to at least ``least_s`` after now [s].
@@ -99,23 +79,10 @@ class CycleStatistics:
     period: Durations = field(default_factory=Durations)
     latency: Durations = field(default_factory=Durations)
 
-    @property
-    def missed(self) -> int:
-        """Cycles without a command of their own."""
-        return self.total - self.answered
-
     def end_cycle(self, period_s: float, expected: bool, answered: bool, late: bool = False) -> None:
         """Count one finished cycle.
 
-        Parameters
-        ----------
-        period_s : float
-            Duration [s].
-        expected, answered : bool
-            Whether a command was expected in it, and arrived.
-        late : bool
-            Whether the loop itself was late. A missing command is then not the sender's: the cycle counts as an
-            overrun, not as a miss.
+        If the loop itself was late, a missing command is not the sender's: the cycle counts as an overrun, not a miss.
         """
         if not expected:
             return
@@ -130,7 +97,7 @@ class CycleStatistics:
         return {
             "total": self.total,
             "answered": self.answered,
-            "missed": self.missed,
+            "missed": self.total - self.answered,
             "answered_fraction": self.answered / self.total if self.total else 1.0,
             "overruns": self.overruns,
             **self.period.summary_ms("period_ms"),
@@ -142,10 +109,7 @@ class CycleStatistics:
 class HostSteal:
     """Fraction of the processor time that the host of a virtual machine used otherwise since the construction.
 
-    Parameters
-    ----------
-    proc_stat : str
-        Text of ``/proc/stat``.
+    ``proc_stat`` is the text of ``/proc/stat``.
     """
 
     def __init__(self, proc_stat: str) -> None:

@@ -10,28 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class SafeguardSettings:
-    """Settings of the safeguards; by default all are off, as for a simulated arm.
-
-    Parameters
-    ----------
-    ramp_s : float
-        Duration of the speed ramp after each start and each change of control [s].
-    slow_start_scale : float
-        Maximum fraction of the speed in the first motion after an operator started the arm, in (0, 1].
-    slow_start_s : float
-        Duration of the first motion [s].
-    deadman_required : bool
-        Whether the arm moves only while an operator holds the deadman.
-    deadman_timeout_s : float
-        Time without a message after which the deadman counts as released [s].
-    fault_latched : bool
-        Whether a command that is late, missing or rejected is a fault, and a hold for a released deadman lasts until
-        another announcement takes effect.
-    lift_m : float
-        Height by which the hand is raised first on the drive home, as far as the limits allow [m].
-    stop_hz : float
-        Rate of commands that arrive within their own cycle below which there is a fault; 0: no fault [Hz].
-    """
+    """Parameters of `arm`, whose ranges the node checks (docs/nodes/arm.md); by default all safeguards are off."""
 
     ramp_s: float = 0.0
     slow_start_scale: float = 1.0
@@ -39,28 +18,13 @@ class SafeguardSettings:
     deadman_required: bool = False
     deadman_timeout_s: float = 0.2
     fault_latched: bool = False
+    """A hold for a released deadman then lasts until another announcement takes effect, too."""
     stop_hz: float = 0.0
     lift_m: float = 0.0
 
-    def __post_init__(self) -> None:
-        if not 0 < self.slow_start_scale <= 1:
-            raise ValueError(f"slow_start_scale must be in (0, 1], got {self.slow_start_scale}")
-        for name in ("ramp_s", "slow_start_s", "stop_hz", "lift_m"):
-            if not (np.isfinite(getattr(self, name)) and getattr(self, name) >= 0):
-                raise ValueError(f"{name} must be finite and >= 0, got {getattr(self, name)}")
-        if not self.deadman_timeout_s > 0:
-            raise ValueError(f"deadman_timeout_s must be positive, got {self.deadman_timeout_s}")
-
 
 class Safeguards:
-    """Fraction of the speed that is allowed, and reasons to stop. Times are steady [s].
-
-    Parameters
-    ----------
-    settings : SafeguardSettings
-    rate_hz : float
-        Rate of the control cycles [Hz].
-    """
+    """Fraction of the speed that is allowed, and reasons to stop; of cycles at ``rate_hz``. Times are steady [s]."""
 
     WINDOW_S = 2.0
     """Time over which the rate of commands is averaged [s]."""
@@ -86,7 +50,6 @@ class Safeguards:
         self._start_s, self._ramp_s = now_s, max(self.settings.ramp_s, least_s)
 
     def set_deadman(self, held: bool, now_s: float) -> None:
-        """Store the state of the deadman."""
         self._deadman_s = now_s if held else -np.inf
 
     def block(self, why: str, until_s: float) -> None:

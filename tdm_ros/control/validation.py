@@ -35,27 +35,12 @@ def printable(text: str, letters: int = LETTERS) -> str:
 
 
 class Rejections:
-    """Counter of rejected inputs with a throttled log.
-
-    Parameters
-    ----------
-    log : callable
-        Logs one line of text; a node gives the ``warning`` of its logger.
-    clock : callable
-        Steady time [s].
-    interval_s : float
-        Minimum time between two lines about the same reason [s].
-    """
+    """Counter of rejected inputs; ``log`` gets one line about the same reason per ``interval_s`` of a steady clock."""
 
     def __init__(
-        self,
-        log: Callable[[str], object],
-        clock: Callable[[], float] = time.monotonic,
-        interval_s: float = 1.0,
+        self, log: Callable[[str], object], clock: Callable[[], float] = time.monotonic, interval_s: float = 1.0
     ) -> None:
-        self._log = log
-        self._clock = clock
-        self._interval_s = interval_s
+        self._log, self._clock, self._interval_s = log, clock, interval_s
         self._last_s: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         """Number of rejections per reason."""

@@ -22,40 +22,33 @@ METADATA = "metadata.yaml"
 VERSION = 9
 """Version of rosbag2's metadata, as in Jazzy."""
 FIRST = "0000.mcap"
+LIBRARY = "tdm_ros"
 
 
 def write_bag(folder: Path, recording: Recording) -> Path:
     """Write the messages in their order into a new folder; a crash leaves no folder.
 
-    Raises
-    ------
-    FileExistsError
-        If the folder exists: a recording is never overwritten.
+    Raises FileExistsError if the folder exists: a recording is never overwritten.
     """
     if folder.exists():
         raise FileExistsError(f"{folder} exists, and a recording is never overwritten: give another --out")
     part = folder.with_name(f"{folder.name}.part-{os.getpid()}")
     part.mkdir(parents=True)
-    _write_mcap(part / FIRST, recording)
+    write_mcap(part / FIRST, recording)
     write_metadata(part, [bag_file_of(FIRST, recording)])
     part.rename(folder)
     sync_folder(folder.parent)
     return folder
 
 
-def _write_mcap(path: Path, recording: Recording) -> None:
-    with path.open("xb") as file:
-        writer = Writer(file, compression=CompressionType.ZSTD, enable_data_crcs=True)
-        writer.start(profile="ros2", library="tdm_ros")
-        schemas: dict[tuple[str, str, bytes], int] = {}
-        channels = []
-        for channel in recording.channels:
-            kind = (channel.type_name, channel.schema_encoding, channel.schema)
-            if kind not in schemas:
-                schemas[kind] = writer.register_schema(*kind) if any(kind) else 0
-            channels.append(
-                writer.register_channel(channel.topic, channel.encoding, schemas[kind], dict(channel.metadata))
-            )
+def write_mcap(
+    path: Path, recording: Recording, compression: CompressionType = CompressionType.ZSTD, chunk_bytes: int = 1 << 20
+) -> None:
+    """Write a recording into a finished file, and wait until it is on the disk."""
+    with path.open("wb") as file:
+        writer = Writer(file, chunk_bytes, compression, enable_data_crcs=True)
+        writer.start(profile="ros2", library=LIBRARY)
+        channels = register(writer, recording.channels)
         for message in recording.messages:
             writer.add_message(
                 channels[message.channel], message.log_time, message.data, message.publish_time, message.sequence
@@ -68,27 +61,31 @@ def _write_mcap(path: Path, recording: Recording) -> None:
         os.fsync(file.fileno())
 
 
+def register(writer: Writer, channels: Sequence[Channel]) -> list[int]:
+    """Declare channels, and each of their types once; return their numbers in the file."""
+    schemas: dict[tuple[str, str, bytes], int] = {}
+    numbers = []
+    for channel in channels:
+        kind = (channel.type_name, channel.schema_encoding, channel.schema)
+        if kind not in schemas:
+            schemas[kind] = writer.register_schema(*kind) if any(kind) else 0
+        numbers.append(writer.register_channel(channel.topic, channel.encoding, schemas[kind], dict(channel.metadata)))
+    return numbers
+
+
 @dataclass(frozen=True)
 class BagFile:
-    """Entry of a file in metadata.yaml.
-
-    Parameters
-    ----------
-    name : str
-    start_ns, end_ns : int
-        Times of its first and last message; 0 without messages.
-    topics : tuple of (Channel, int)
-        Each with its number of messages.
-    """
+    """Entry of a file in metadata.yaml."""
 
     name: str
     start_ns: int
     end_ns: int
+    """Times of its first and last message; 0 without messages."""
     topics: tuple[tuple[Channel, int], ...]
+    """Each with its number of messages."""
 
     @property
     def count(self) -> int:
-        """Number of messages."""
         return sum(count for _, count in self.topics)
 
 
@@ -118,11 +115,7 @@ def read_bag_file(path: Path) -> BagFile | None:
 def write_log_metadata(folder: Path, known: Mapping[str, BagFile | None] | None = None) -> Path:
     """Write metadata.yaml beside the files of a log, so that `ros2 bag` plays the folder; return its path.
 
-    Parameters
-    ----------
-    folder : Path
-    known : mapping of str to BagFile or None
-        Results of `read_bag_file` by file name, where it was called already.
+    ``known`` has results of `read_bag_file` by file name, where it was called already.
     """
     known = known or {}
     files = [known[path.name] if path.name in known else read_bag_file(path) for path in mcap_files(folder)]

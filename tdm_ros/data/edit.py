@@ -7,7 +7,8 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
+from typing import Any
 
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Message, Recording, joined, tasks_in
 from tdm_ros.data.table import SOURCES, check_original
@@ -16,30 +17,16 @@ SET_BACK_NS = 1_000_000_000
 """Messages are out of order by less than this; a larger step back means that the clock was set back [ns]."""
 
 
-def tasks_of(recording: Recording) -> list[str]:
-    """Fingerprints of the tasks of its transitions."""
-    return sorted(tasks_in(Counter(message.task for _, message in recording.of_type(TRANSITION_TYPE))))
-
-
 def merge(parts: Sequence[Recording], name: str) -> tuple[Recording, int]:
-    """Join recordings of one task in the order of their times.
+    """Join recordings of one task in the order of their times; return also the number of duplicates that were left out.
 
-    The order within each recording is kept. A message that several recordings contain is in the result once.
-
-    Returns
-    -------
-    Recording
-    int
-        Number of duplicates that were left out.
-
-    Raises
-    ------
-    DataError
-        If they are of different tasks, or one is a dataset.
+    The order within each recording is kept. A message that several recordings contain is in the result once. Raises
+    DataError if they are of different tasks, or one is a dataset.
     """
     for part in parts:
         check_original(part)
-    tasks = {task: part.name for part in parts for task in tasks_of(part)}
+    transitions = ((part, Counter(message.task for _, message in part.of_type(TRANSITION_TYPE))) for part in parts)
+    tasks = {task: part.name for part, counts in transitions for task in sorted(tasks_in(counts))}
     if len(tasks) > 1:
         listed = "; ".join(f"{where} has task {task}" for task, where in tasks.items())
         raise DataError(f"only recordings of one task can be merged, and {listed}: merge those of each task alone")
@@ -67,32 +54,19 @@ def _clocked(stream: Iterable[Message], number: int) -> Iterator[tuple[int, int,
 
 @dataclass(frozen=True)
 class Selection:
-    """Conditions on the transitions to keep; None is no condition.
-
-    Parameters
-    ----------
-    start_s, end_s : float or None
-        Counted from the first transition [s].
-    episodes : frozenset of int or None
-        By number; 0: motions home.
-    sources : frozenset of str or None
-        Sources of commands, by their names in `SOURCES`.
-    """
+    """Conditions on the transitions to keep; None is no condition."""
 
     start_s: float | None = None
     end_s: float | None = None
+    """Counted from the first transition [s]."""
     episodes: frozenset[int] | None = None
+    """By number; 0: motions home."""
     sources: frozenset[str] | None = None
+    """Sources of commands, by their names in `SOURCES`."""
 
 
 def numbers(text: str) -> frozenset[int]:
-    """Parse numbers of episodes, for example ``3,5-8``.
-
-    Raises
-    ------
-    DataError
-        If the text has another form.
-    """
+    """Parse numbers of episodes, for example ``3,5-8``. Raises DataError if the text has another form."""
     found: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
@@ -103,13 +77,7 @@ def numbers(text: str) -> frozenset[int]:
 
 
 def sources(names: Iterable[str]) -> frozenset[str]:
-    """Check names of sources.
-
-    Raises
-    ------
-    DataError
-        If one is unknown.
-    """
+    """Check names of sources. Raises DataError if one is unknown."""
     found = frozenset(names)
     if unknown := sorted(found - set(SOURCES.values())):
         raise DataError(f"a source is one of {', '.join(SOURCES.values())}, got {', '.join(unknown)}")
@@ -119,10 +87,7 @@ def sources(names: Iterable[str]) -> frozenset[str]:
 def trim(recording: Recording, selection: Selection) -> Recording:
     """Keep the transitions that fulfil the conditions, their episodes' announcements, and other messages between them.
 
-    Raises
-    ------
-    DataError
-        If nothing is left, or the recording is a dataset.
+    Raises DataError if nothing is left, or the recording is a dataset.
     """
     check_original(recording)
     transitions = list(recording.of_type(TRANSITION_TYPE))
@@ -153,13 +118,12 @@ def trim(recording: Recording, selection: Selection) -> Recording:
     return recording.with_messages([m for at, m in enumerate(recording.messages) if stays(at, m)])
 
 
-def _fulfils(selection: Selection, transition: object, after_ns: int) -> bool:
-    episode, source = getattr(transition, "episode", 0), SOURCES.get(getattr(transition, "source", -1), "")
+def _fulfils(selection: Selection, transition: Any, after_ns: int) -> bool:
     return (
         (selection.start_s is None or after_ns >= selection.start_s * 1e9)
         and (selection.end_s is None or after_ns <= selection.end_s * 1e9)
-        and (selection.episodes is None or episode in selection.episodes)
-        and (selection.sources is None or source in selection.sources)
+        and (selection.episodes is None or transition.episode in selection.episodes)
+        and (selection.sources is None or SOURCES.get(transition.source) in selection.sources)
     )
 
 
@@ -171,15 +135,7 @@ def _passed_ns(recording: Recording, first: int) -> list[int]:
     return [time - passed[first] for time in passed]
 
 
-def _spans(kept: Sequence[tuple[int, object]]) -> list[tuple[int, int]]:
+def _spans(kept: Sequence[tuple[int, Any]]) -> list[tuple[int, int]]:
     """Positions of the first and the last transition of each sequence of kept transitions of one episode."""
-    spans: list[list[int]] = []
-    before = None
-    for at, one in kept:
-        episode = getattr(one, "episode", 0)
-        if spans and episode == before:
-            spans[-1][1] = at
-        else:
-            spans.append([at, at])
-        before = episode
-    return [(start, end) for start, end in spans]
+    groups = (list(group) for _, group in groupby(kept, key=lambda one: one[1].episode))
+    return [(group[0][0], group[-1][0]) for group in groups]

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,20 +20,9 @@ from tdm_ros.files import sync_folder
 FORMATS = ("mcap", "npz", "parquet", "lerobot")
 
 
-@dataclass(frozen=True)
-class Exported:
-    """Result of an export.
+class Exported(NamedTuple):
+    """Numbers of exported transitions, and of those that the operator discarded: datasets do not contain these."""
 
-    Parameters
-    ----------
-    path : Path
-    transitions : int
-        Number of exported transitions.
-    discarded : int
-        Transitions that the operator discarded; datasets are made to learn from, so they do not contain these.
-    """
-
-    path: Path
     transitions: int
     discarded: int = 0
 
@@ -42,12 +30,8 @@ class Exported:
 def export(recording: Recording, form: str, out: Path, advance: Callable[[int], Any] = lambda count: None) -> Exported:
     """Write a recording in one of `FORMATS`; a crash leaves nothing.
 
-    Raises
-    ------
-    FileExistsError
-        If ``out`` exists: nothing is ever overwritten.
-    DataError
-        If the format cannot represent it, pyarrow is missing, or the recording is a dataset itself.
+    Raises FileExistsError if ``out`` exists: nothing is ever overwritten. Raises DataError if the format cannot
+    represent it, pyarrow is missing, or the recording is a dataset itself.
     """
     check_original(recording)
     if out.exists():
@@ -55,7 +39,8 @@ def export(recording: Recording, form: str, out: Path, advance: Callable[[int], 
     if form == "npz" and out.suffix != ".npz":
         raise DataError(f"the name of an npz file ends in .npz, got {out}")
     if form == "mcap":
-        return Exported(write_bag(out, recording), recording.count(TRANSITION_TYPE))
+        write_bag(out, recording)
+        return Exported(recording.count(TRANSITION_TYPE))
     table = to_table(recording, advance)
     if not len(table):
         topics = ", ".join(sorted({channel.topic for channel in recording.channels})) or "none"
@@ -73,7 +58,7 @@ def export(recording: Recording, form: str, out: Path, advance: Callable[[int], 
         sync_folder(out.parent)
     finally:
         shutil.rmtree(part, ignore_errors=True) if part.is_dir() else part.unlink(missing_ok=True)
-    return Exported(out, len(table), int(discarded.sum()))
+    return Exported(len(table), int(discarded.sum()))
 
 
 def _write_npz(path: Path, table: Table) -> None:

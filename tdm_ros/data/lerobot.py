@@ -43,10 +43,7 @@ def is_lerobot(path: Path) -> bool:
 def write_lerobot(folder: Path, table: Table) -> None:
     """Write the table, whose rows must be those of `commanded_pieces` in their order, into a new folder.
 
-    Raises
-    ------
-    DataError
-        If there is no frame, or frames of several tasks.
+    Raises DataError if there is no frame, or frames of several tasks.
     """
     tasks = sorted(set(table.columns["task"]))
     if len(tasks) != 1:
@@ -173,12 +170,7 @@ def _statistics(values: NDArray[Any]) -> dict[str, list[float] | list[int]]:
 def read_lerobot(folder: Path, budget: Budget) -> Dataset:
     """Read the columns that `write_lerobot` writes.
 
-    Raises
-    ------
-    DataError
-        If another program made it, it is damaged, or pyarrow is missing.
-    UnpacksTooFarError
-        If the budget does not allow it.
+    Raises DataError if another program made it, it is damaged, pyarrow is missing, or the budget does not allow it.
     """
     pyarrow()
     if not (folder / TEXT_ROWS).is_file():

@@ -45,14 +45,7 @@ EPISODE_TOPIC = "/episode"
 
 
 class TransitionLog:
-    """Log of one arm; of damaged files, every whole message.
-
-    Parameters
-    ----------
-    folder : Path
-        May not exist yet.
-    task_fingerprint : str
-    """
+    """Log of one arm; of damaged files, every whole message. The folder may not exist yet."""
 
     def __init__(self, folder: Path, task_fingerprint: str) -> None:
         self._folder, self._task = folder, task_fingerprint
@@ -66,10 +59,7 @@ class TransitionLog:
     def read(self, newest: int | None = None) -> Iterator[LoggedTransition]:
         """Read every transition, oldest first; or only those of the last files, which contain at least ``newest``.
 
-        Raises
-        ------
-        ValueError
-            If they have another task, or an encoding that is not ROS 2's.
+        Raises ValueError if they have another task, or an encoding that is not ROS 2's.
         """
         matched = False
         for path in self._last_files(newest):
@@ -95,17 +85,9 @@ class TransitionLog:
         return paths[first:]
 
     def read_after(self, known: Callable[[LoggedTransition], bool]) -> Iterator[LoggedTransition]:
-        """Read the transitions after the known ones, without reading all of the latter.
+        """Read the transitions after the known ones, without reading all of the latter. Raises ValueError as `read`.
 
-        Parameters
-        ----------
-        known : callable
-            Whether a transition is known; all before a known one are assumed to be known.
-
-        Raises
-        ------
-        ValueError
-            As `read`.
+        All before one that is ``known`` are assumed to be known.
         """
         later: list[list[tuple[str, Schema, Message]]] = []
         for path in reversed(mcap_files(self._folder)):
@@ -165,16 +147,9 @@ def _wanted(path: Path, *topics: str) -> Iterator[tuple[str, Schema, Message]]:
 
 
 def count_messages(folder: Path, topic: str = TRANSITION_TOPIC, since: str = "") -> int:
-    """Number of whole messages of a topic in a log.
+    """Number of whole messages of a topic in a log, from the file named ``since`` on.
 
     Finished files contain their counts, so only unfinished files are read.
-
-    Parameters
-    ----------
-    folder : Path
-    topic : str
-    since : str
-        Name of the first file to count.
     """
     first = number_of(Path(since))
     return sum(_count(path, topic) for path in mcap_files(folder) if number_of(path) >= first)

@@ -12,40 +12,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from mcap.records import Channel, Message
+from mcap.records import Message
 from mcap.writer import CompressionType, Writer
 
+from tdm_ros.data.bag import LIBRARY, register, write_mcap
 from tdm_ros.data.log import mcap_files, next_segment, number_of
 from tdm_ros.data.mcap_layout import is_finished
-from tdm_ros.data.mcap_records import RecordReader, UnpacksTooFarError
+from tdm_ros.data.mcap_records import RecordReader
+from tdm_ros.data.recording import Channel, DataError
+from tdm_ros.data.sources import collect
 from tdm_ros.files import FolderLock, put_in_place, sync_folder
 
-LIBRARY = "tdm_ros"
 _NEVER = 1 << 62
 _COPIED_CHUNK = 1 << 14
-
-
-@dataclass(frozen=True)
-class LogChannel:
-    """Topic of the log.
-
-    Parameters
-    ----------
-    topic, type_name : str
-        For example ``/transition`` and ``tdm_ros/msg/Transition``.
-    definition : str
-        Text of the message definition, dependencies included (``ros2msg`` encoding).
-    qos : str
-        Offered QoS profiles as YAML, for replay.
-    """
-
-    topic: str
-    type_name: str
-    definition: str
-    qos: str = ""
 
 
 class _Stream:
@@ -73,28 +56,16 @@ class _Stream:
 class McapWriter:
     """Appends serialised messages to one new MCAP file.
 
-    Parameters
-    ----------
-    path : Path
-        Must not exist yet.
-    channels : list of LogChannel
-
-    Raises
-    ------
-    FileExistsError
-        If the file exists: a log is never overwritten.
+    Raises FileExistsError if the file exists: a log is never overwritten.
     """
 
-    def __init__(self, path: Path, channels: list[LogChannel]) -> None:
+    def __init__(self, path: Path, channels: list[Channel]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._stream = _Stream(_create(path))
-        self._writer = _start(self._stream, _NEVER)
-        self._ids = {}
-        for channel in channels:
-            schema = self._writer.register_schema(channel.type_name, "ros2msg", channel.definition.encode())
-            qos = {"offered_qos_profiles": channel.qos}
-            self._ids[channel.topic] = self._writer.register_channel(channel.topic, "cdr", schema, qos)
+        self._writer = Writer(self._stream, _NEVER, CompressionType.NONE, enable_data_crcs=True)  # type: ignore[arg-type]
+        self._writer.start(profile="ros2", library=LIBRARY)
+        self._ids = dict(zip((one.topic for one in channels), register(self._writer, channels), strict=True))
         self.count = self._newest_ns = self._buffered = 0
         self._closed = self._finished = False
         try:
@@ -118,14 +89,9 @@ class McapWriter:
         """Append one CDR message and, with ``flush``, write it and all pending messages to the operating system.
 
         Its publish time is ``stamp_ns``. Its log time is the same, or that of the message before it if that is later: a
-        transition is known one cycle late, and players require log times that never decrease.
-
-        Raises
-        ------
-        KeyError
-            If the topic is not among the channels.
-        OSError
-            If the disk is full or was removed. The message is kept, and written with the next successful write.
+        transition is known one cycle late, and players require log times that never decrease. Raises KeyError if the
+        topic is not among the channels, OSError if the disk is full or was removed: the message is kept, and written
+        with the next successful write.
         """
         self._newest_ns = max(self._newest_ns, stamp_ns)
         self._writer.add_message(self._ids[topic], self._newest_ns, data, stamp_ns, self.count)
@@ -135,13 +101,7 @@ class McapWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write pending messages to the operating system.
-
-        Raises
-        ------
-        OSError
-            If the disk rejects them. They are kept.
-        """
+        """Write pending messages to the operating system. Raises OSError if the disk rejects them; they are kept."""
         self._buffered = 0
         self._writer.flush()
 
@@ -162,10 +122,7 @@ class McapWriter:
     def move(self, path: Path) -> None:
         """Write the content again under a new name, since the old name was removed, and continue there.
 
-        Raises
-        ------
-        OSError
-            If that fails; then nothing is changed.
+        Raises OSError if that fails; then nothing is changed.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
         old, new = self._stream.fd, _create(path)
@@ -189,16 +146,14 @@ class McapWriter:
     def close(self) -> None:
         """Write the summary, which completes the file, and wait until it is on the disk.
 
-        Raises
-        ------
-        OSError
-            If the disk rejects it; then it may be called again.
+        Raises OSError if the disk rejects it; then it may be called again.
         """
         if self._closed:
             return
         if not self._finished:
             self._finished = True
-            _finish(self._writer)
+            self._writer.flush()  # the library leaves pending data out of the checksum
+            self._writer.finish()
         self._stream.flush()
         self.sync()
         os.close(self._stream.fd)
@@ -209,46 +164,6 @@ def _create(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
 
-def _start(stream: object, chunk_bytes: int) -> Writer:
-    writer = Writer(stream, chunk_size=chunk_bytes, compression=CompressionType.NONE, enable_data_crcs=True)  # type: ignore[arg-type]
-    writer.start(profile="ros2", library=LIBRARY)
-    return writer
-
-
-def _finish(writer: Writer) -> None:
-    """Write the summary, after a flush: the library leaves pending data out of the checksum."""
-    writer.flush()
-    writer.finish()
-
-
-def write_copy(path: Path, reader: RecordReader) -> int:
-    """Write all records of a reader into a finished file; return the number of messages."""
-    schemas: dict[int, int] = {}
-    channels: dict[int, int] = {}
-    count = 0
-    with path.open("wb") as file:
-        writer = _start(file, _COPIED_CHUNK)
-        for record in reader:
-            if isinstance(record, Message):
-                writer.add_message(
-                    channels[record.channel_id], record.log_time, record.data, record.publish_time, record.sequence
-                )
-                count += 1
-            elif isinstance(record, Channel):
-                schema = reader.definitions.schemas.get(record.schema_id)
-                if schema and schema.id not in schemas:
-                    schemas[schema.id] = writer.register_schema(schema.name, schema.encoding, schema.data)
-                channels[record.id] = writer.register_channel(
-                    record.topic, record.message_encoding, schemas[schema.id] if schema else 0, record.metadata
-                )
-            else:
-                writer.add_metadata(record.name, record.metadata)
-        _finish(writer)
-        file.flush()
-        os.fsync(file.fileno())
-    return count
-
-
 KEPT = ".torn"
 """Suffix of an original file; readers look for .mcap."""
 
@@ -256,17 +171,14 @@ KEPT = ".torn"
 def recover(path: Path) -> str:
     """Replace a file by a copy of its whole records, keep the original beside it, and return a report.
 
-    A file without MCAP records is not changed.
-
-    Raises
-    ------
-    OSError
-        If there is no room for it; then nothing is changed.
+    A file without MCAP records is not changed. Raises OSError if there is no room for it; then nothing is changed.
     """
     reader = RecordReader(path)
     part = path.with_name(f"{path.name}.part")
     try:
-        count = write_copy(part, reader)
+        whole = collect(reader)
+        count = len(whole.messages)
+        write_mcap(part, whole, CompressionType.NONE, _COPIED_CHUNK)
         if not reader.is_mcap and path.stat().st_size:
             return f"{'; '.join(reader.problems)}: left as it is"
         check = RecordReader(part)
@@ -308,60 +220,35 @@ def recover_all(folder: Path) -> list[str]:
         try:
             if not is_finished(path):
                 found.append(recover(path))
-        except (OSError, UnpacksTooFarError) as error:
+        except (OSError, DataError) as error:
             found.append(f"{path} cannot be recovered now: {error}")
     return found
 
 
 @dataclass(frozen=True)
 class LogLimits:
-    """Limits of a file of the log and of the memory for pending messages.
-
-    Parameters
-    ----------
-    segment_bytes : int
-    segment_s : float
-        Approximate largest size [bytes] and age [s] of a file; small files make reading the newest messages fast.
-    sync_s : float
-        Time between two syncs [s]; a message is on the disk after this time and the duration of a sync.
-    waiting_bytes : int
-        Memory for messages that a full disk rejects [bytes]; further messages are lost.
-    """
+    """Limits of a file of the log and of the memory for pending messages."""
 
     segment_bytes: int = 8 << 20
     segment_s: float = 600.0
+    """Approximate largest size [bytes] and age [s] of a file; small files make reading the newest messages fast."""
     sync_s: float = 0.5
+    """Time between two syncs [s]; a message is on the disk after this time and the duration of a sync."""
     waiting_bytes: int = 64 << 20
+    """Memory for messages that a full disk rejects [bytes]; further messages are lost."""
 
 
 class LogWriter:
     """Writer of a folder: locks it, recovers the files of a killed writer, and appends messages.
 
-    A thread waits for the disk, so that no call to `write` does.
-
-    Parameters
-    ----------
-    folder : Path
-        Created if necessary.
-    channels : list of LogChannel
-    limits : LogLimits
-    clock : callable
-        Steady time [s].
-    on_finished : callable
-        Called in the thread with each file that is complete.
-
-    Raises
-    ------
-    FolderInUseError
-        If another process writes the folder.
-    OSError
-        If it cannot be written.
+    A thread waits for the disk, so that no call to `write` does; it calls ``on_finished`` with each file that is
+    complete. Raises FolderInUseError if another process writes the folder, OSError if it cannot be written.
     """
 
     def __init__(
         self,
         folder: Path,
-        channels: list[LogChannel],
+        channels: list[Channel],
         limits: LogLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_finished: Callable[[Path], object] = lambda path: None,
@@ -369,25 +256,22 @@ class LogWriter:
         self._folder, self._channels, self._clock = folder, channels, clock
         self._limits, self._on_finished = limits or LogLimits(), on_finished
         self._lock = FolderLock(folder, "collector")
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._lock.release)
             self.recovered = recover_all(folder)
-        except BaseException:
-            self._lock.release()
-            raise
-        """One sentence per recovered file."""
+            """One sentence per recovered file."""
+            path = next_segment(folder)
+            try:
+                self._file = McapWriter(path, channels)
+            except OSError as error:
+                why = f"{path} cannot be created: {error.strerror or error}; make room, or give another run_dir"
+                raise OSError(error.errno, why) from error
+            undo.pop_all()
         self.reports: deque[str] = deque()
         """Sentences on events since then, oldest first; the caller removes them."""
         self.lost = 0
         """Number of messages that neither disk nor memory had room for."""
         self._problem = self._sync_problem = ""
-        path = next_segment(folder)
-        try:
-            self._file = McapWriter(path, channels)
-        except OSError as error:
-            self._lock.release()
-            raise OSError(
-                error.errno, f"{path} cannot be created: {error.strerror or error}; make room, or give another run_dir"
-            ) from error
         self.first = self._file.path.name
         """Name of the first file of this writer."""
         self._begun_s = clock()
@@ -410,12 +294,8 @@ class LogWriter:
     def write(self, topic: str, data: bytes, stamp_ns: int, flush: bool = True) -> None:
         """Append one message; with ``flush``, write it and all pending messages to the operating system.
 
-        Raises
-        ------
-        KeyError
-            If the topic is not among the channels.
-        OSError
-            If that fails. The message is kept for the next call, as long as there is memory for it.
+        Raises KeyError if the topic is not among the channels, OSError if that fails. The message is kept for the next
+        call, as long as there is memory for it.
         """
         if self._file.waiting > self._limits.waiting_bytes:
             try:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
@@ -58,23 +58,8 @@ _PARSED: dict[int, Any] = {
 }
 
 
-class Source(Protocol):
-    """Bytes that contain records."""
-
-    size: int
-
-    def get(self, at: int, count: int) -> bytes:
-        """Bytes from an offset on; fewer at the end."""
-
-
 class Window:
-    """File with the size that it had when it was opened; only a part is in memory.
-
-    Parameters
-    ----------
-    fd : int
-        Open for reading.
-    """
+    """File, open for reading, with the size that it had when it was opened; only a part is in memory."""
 
     def __init__(self, fd: int) -> None:
         self._fd, self.size = fd, os.fstat(fd).st_size
@@ -99,6 +84,9 @@ class Memory:
     def get(self, at: int, count: int) -> bytes:
         """Bytes from an offset on; fewer at the end."""
         return self._data[at : at + count]
+
+
+Source = Window | Memory
 
 
 @dataclass
@@ -192,14 +180,7 @@ _FOOTER_BYTES = 37
 
 @dataclass(frozen=True)
 class Summary:
-    """Summary at the end of a file.
-
-    Parameters
-    ----------
-    definitions : Definitions
-    statistics : Statistics or None
-        Number of messages by channel, first and last time.
-    """
+    """Summary at the end of a file; its statistics are the number of messages by channel, first and last time."""
 
     definitions: Definitions
     statistics: Statistics | None

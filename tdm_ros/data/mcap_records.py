@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from tdm_ros.data.mcap_layout import (
     records_in,
     summary_of,
 )
+from tdm_ros.data.recording import DataError
 
 LEAST_BUDGET = 1 << 30
 UNPACKS_BY = 20
@@ -45,36 +46,18 @@ UNPACKS_BY = 20
 _PORTION = 1 << 20
 
 
-class UnpacksTooFarError(ValueError):
-    """A file unpacks to more than its budget; the text names the remedy."""
-
-
 class Budget:
-    """Memory left for unpacking; the files of one recording share it.
-
-    Parameters
-    ----------
-    size : int
-        Size of the files [bytes].
-    limit : int, optional
-        Largest size of the unpacked data [bytes].
-    """
+    """Memory left for unpacking; the files of one recording, of ``size`` bytes, share it."""
 
     def __init__(self, size: int, limit: int | None = None) -> None:
         self.limit = max(LEAST_BUDGET, UNPACKS_BY * size) if limit is None else limit
         self._left = self.limit
 
     def take(self, count: int, name: object) -> None:
-        """Subtract a number of bytes.
-
-        Raises
-        ------
-        UnpacksTooFarError
-            If fewer are left.
-        """
+        """Subtract a number of bytes. Raises DataError with the remedy if fewer are left."""
         self._left -= count
         if self._left < 0:
-            raise UnpacksTooFarError(
+            raise DataError(
                 f"{name} unpacks to more than {self.limit / 1e9:.3g} GB, expected at most {UNPACKS_BY} times its size "
                 "or 1 GB: it is damaged, or made to fill the memory; if you trust it, give a larger --unpack-limit"
             )
@@ -88,10 +71,7 @@ def is_zstd(data: bytes) -> bool:
 def unpack(compression: str, data: bytes, budget: Budget, name: object) -> tuple[bytes, str]:
     """Decompress as far as possible; return the data, and "" or the error in the rest.
 
-    Raises
-    ------
-    UnpacksTooFarError
-        If it is more than the budget has left.
+    Raises DataError if it is more than the budget has left.
     """
     portions = {"zstd": _zstd, "lz4": _lz4}.get(compression)
     if portions is None:
@@ -140,24 +120,11 @@ _SPOT = re.compile(rb"(?=[\x01-\x0f].{4}\x00{4})", re.DOTALL)
 
 
 class RecordReader:
-    """Iterator over the channels, messages and metadata of one file, each channel before its messages; for one use.
+    """Iterator over the channels, messages and metadata of one file, each channel before its messages; for one use."""
 
-    Parameters
-    ----------
-    path : Path
-    advance : callable
-        Called with the number of bytes that were read, for a progress bar.
-    budget : Budget, optional
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        advance: Callable[[int], Any] = lambda count: None,
-        budget: Budget | None = None,
-    ) -> None:
-        self.path, self._advance, self._given = path, advance, budget
-        self.budget = budget or Budget(0)
+    def __init__(self, path: Path, budget: Budget | None = None) -> None:
+        self.path = path
+        self.budget = budget or Budget(path.stat().st_size)
         self.definitions = Definitions()
         self.is_mcap = False
         """Whether the file contains any record."""
@@ -171,7 +138,6 @@ class RecordReader:
     def __iter__(self) -> Iterator[Channel | Message | Metadata]:
         with self.path.open("rb") as file:
             source = Window(file.fileno())
-            self.budget = self._given or Budget(source.size)
             if summary := summary_of(source):
                 self.definitions = summary.definitions
             start = self._begin(source)
@@ -179,22 +145,21 @@ class RecordReader:
                 self.is_mcap = True
                 yield from _Scan(self, source, start).records()
                 self.problems += [f"{self.path}: {n} {what} are left out" for what, n in self.left_out.items()]
-            self._advance(source.size)
 
     def _begin(self, source: Window) -> int | None:
         """Offset of the first record; None if this is no MCAP file."""
         head = source.get(0, 16)
         if head.startswith(MCAP0_MAGIC):
             return len(MCAP0_MAGIC)
-        if head.startswith(b"SQLite format 3"):
-            sentence = "is a rosbag2 in SQLite: `ros2 bag convert` makes MCAP of it (storage_id: mcap)"
-        elif head.startswith(b"#ROSBAG"):
-            sentence = "is a bag of ROS 1: `rosbags-convert` makes MCAP of it"
-        elif is_zstd(head):
+        if is_zstd(head):
             sentence = f"is compressed as a whole, as rosbag2 does on request: unpack it with `zstd -d {self.path}`"
         elif (first := _Scan(self, source, 0).resume(0, -1)) < source.size:
             self.problems.append(f"{self.path} is damaged: its first {first} bytes cannot be read")
             return first
+        elif head.startswith(b"SQLite format 3"):
+            sentence = "is a rosbag2 in SQLite: `ros2 bag convert` makes MCAP of it (storage_id: mcap)"
+        elif head.startswith(b"#ROSBAG"):
+            sentence = "is a bag of ROS 1: `rosbags-convert` makes MCAP of it"
         elif not head:
             sentence = "is empty: its writer was killed before the first message, or it was not copied"
         else:

@@ -18,10 +18,7 @@ from tdm_ros.types import CycleRange, CycleSet, LoggedTransition, RunNames, Step
 def chains(begins: Sequence[Hashable], ends: Sequence[Hashable]) -> list[list[int]]:
     """Positions of the items of each unbroken chain, chains in the order of their first items.
 
-    Parameters
-    ----------
-    begins, ends : sequence of hashable, of one length
-        Key of each item, and the key of the item that continues it.
+    From the key of each item, and the key of the item that continues it.
     """
     waiting: defaultdict[Hashable, deque[int]] = defaultdict(deque)
     for position, begin in enumerate(begins):
@@ -48,15 +45,8 @@ PATIENCE = 200
 class TrajectoryQueue:
     """Queue that writes whole trajectories of several arms one after the other.
 
-    Steps of one arm are written as they arrive, those of others wait until its trajectory has ended, about the length
-    of an episode. With a single arm no step waits.
-
-    Parameters
-    ----------
-    write : callable
-        Called with an arm's name and its next step.
-    close : callable
-        Ends the open trajectory.
+    Steps of one arm are written as they arrive, by ``write``, those of others wait until its trajectory has ended,
+    about the length of an episode; ``close`` ends the open trajectory. With a single arm no step waits.
     """
 
     def __init__(self, write: Callable[[str, LoggedTransition], None], close: Callable[[], None]) -> None:
@@ -119,10 +109,7 @@ RUNS = 4
 class TransitionBuilder:
     """Pairs states into transitions, one cycle late, since the next cycle determines whether one is the last.
 
-    Parameters
-    ----------
-    find : callable
-        Returns the announcement of an episode by number, or None if it is unknown.
+    ``find`` returns the announcement of an episode by number, or None if it is unknown.
     """
 
     def __init__(self, find: Callable[[int], Announcement | None]) -> None:

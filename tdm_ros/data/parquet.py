@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.data.mcap_records import Budget, UnpacksTooFarError
+from tdm_ros.data.mcap_records import Budget
 from tdm_ros.data.recording import DataError
 from tdm_ros.data.table import ROW_COST, Columns, Dataset, Table, dataset
 
@@ -32,13 +32,7 @@ tags: [tdm_ros]
 
 
 def pyarrow() -> tuple[Any, Any]:
-    """Modules pyarrow and pyarrow.parquet.
-
-    Raises
-    ------
-    DataError
-        If it is not installed.
-    """
+    """Modules pyarrow and pyarrow.parquet. Raises DataError if it is not installed."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -70,10 +64,7 @@ def _array(column: NDArray[Any]) -> Any:
 def read_columns(path: Path, budget: Budget) -> Columns:
     """Read a Parquet file within a bound, since a few bytes can represent any number of equal values.
 
-    Raises
-    ------
-    UnpacksTooFarError
-        If the budget does not allow it.
+    Raises DataError if the budget does not allow it.
     """
     pa, parquet = pyarrow()
     schema = parquet.read_schema(path)
@@ -119,7 +110,7 @@ def damage_as_data_error(folder: Path) -> Iterator[None]:
     pa, _ = pyarrow()
     try:
         yield
-    except (DataError, UnpacksTooFarError):
+    except DataError:
         raise
     except (OSError, ValueError, LookupError, pa.ArrowException) as error:
         raise DataError(f"{folder} is damaged: {error}; convert the log again") from error
@@ -140,12 +131,7 @@ def write_parquet(folder: Path, table: Table) -> None:
 def read_parquet(folder: Path, budget: Budget) -> Dataset:
     """Read a folder with the columns that `write_parquet` writes.
 
-    Raises
-    ------
-    DataError
-        If a column is missing, it is damaged, or pyarrow is missing.
-    UnpacksTooFarError
-        If the budget does not allow it.
+    Raises DataError if a column is missing, it is damaged, pyarrow is missing, or the budget does not allow it.
     """
     with damage_as_data_error(folder):
         parts = [read_columns(path, budget) for path in sorted((folder / "data").glob("*.parquet"))]

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tdm_ros.control.timeline import Source
 from tdm_ros.data.recording import DataError, Recording
 from tdm_ros.data.summary import Summary, distances, modes_of
-from tdm_ros.data.table import SOURCES, Columns, Table, commanded_pieces, episodes, is_commanded, known_tasks
+from tdm_ros.data.table import SOURCES, Table, commanded_pieces, episodes, is_commanded, known_tasks
+from tdm_ros.tasks import TaskSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,18 +30,9 @@ OTHER = "tab:purple"
 
 
 def draw(path: Path, recording: Recording, table: Table, summary: Summary) -> Path:
-    """Draw a PNG.
-
-    Raises
-    ------
-    DataError
-        If there is no transition to draw, or the suffix of the name is no image format.
-    """
+    """Draw a PNG. Raises DataError if there is no transition to draw, or the suffix of the name is no image format."""
     if not len(table):
         raise DataError(f"{recording.name} has no transition of tdm_ros: there is nothing to draw")
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     columns = table.columns
@@ -50,11 +42,12 @@ def draw(path: Path, recording: Recording, table: Table, summary: Summary) -> Pa
     strip = figure.add_subplot(grid[0, :])
     ends = figure.add_subplot(grid[1, :], sharex=strip)
     _draw_strip(strip, table, time_s)
-    _draw_ends(ends, recording, table, time_s, summary.unit)
-    names, unit = _goal_axes(columns, summary.unit)
-    for place, pair in zip((0, 1), ((0, 1), (0, 2)), strict=True):
-        _draw_path(figure.add_subplot(grid[2, place]), table, pair, names, unit)
-    _draw_actions(figure.add_subplot(grid[2, 2]), table)
+    task = known_tasks().get(str(columns["task"][0]))
+    _draw_ends(ends, table, time_s, modes_of(recording), task)
+    names = task.goal.names if task else tuple(f"goal {i}" for i in range(columns["next_achieved_goal"].shape[1]))
+    for place, pair in enumerate(((0, 1), (0, 2))):
+        _draw_path(figure.add_subplot(grid[2, place]), table, pair, names, summary.unit)
+    _draw_actions(figure.add_subplot(grid[2, 2]), table, task)
     title = f"{recording.name}: {summary.transitions} transitions of {', '.join(summary.tasks)}, {summary.start}"
     figure.suptitle(textwrap.shorten(title, 130), fontsize="medium")
     try:
@@ -66,11 +59,9 @@ def draw(path: Path, recording: Recording, table: Table, summary: Summary) -> Pa
 
 def _draw_strip(axes: Axes, table: Table, time_s: NDArray[np.float64]) -> None:
     """Sources of commands over time, one row each; the limiter's interventions and missing cycles below."""
-    columns = table.columns
-    present = [name for number, name in SOURCES.items() if (columns["source"] == number).any()]
-    numbers = {name: number for number, name in SOURCES.items()}
+    columns, source = table.columns, table.columns["source"]
     width = float(np.median(np.diff(time_s))) if len(time_s) > 1 else 0.05
-    rows = [(name, columns["source"] == numbers[name], COLOURS.get(name, OTHER)) for name in present]
+    rows = [(name, source == number, COLOURS.get(name, OTHER)) for number, name in SOURCES.items() if number in source]
     rows.append(("limited", columns["limited"].astype(bool), "0.25"))
     missing = _gaps(table)
     if missing.any():
@@ -101,11 +92,15 @@ def _runs(time_s: NDArray[np.float64], mask: NDArray[np.bool_], width: float) ->
     return [(float(time_s[run[0]]), float(time_s[run[-1]] - time_s[run[0]]) + width) for run in np.split(rows, breaks)]
 
 
-def _draw_ends(axes: Axes, recording: Recording, table: Table, time_s: NDArray[np.float64], unit: str) -> None:
+def _draw_ends(
+    axes: Axes, table: Table, time_s: NDArray[np.float64], modes: dict[int, str], task: TaskSpec | None
+) -> None:
     """Distance to the goal during each episode, and final distance."""
     columns = table.columns
-    scale, shown = (100, "cm") if unit == "m" else (1, unit or "unit of the goal")
-    distance, modes = scale * distances(columns), modes_of(recording)
+    scale, shown = (
+        (100, "cm") if task and task.goal.unit == "m" else (1, task.goal.unit if task else "unit of the goal")
+    )
+    distance = scale * distances(columns)
     labelled = set()
     for rows in episodes(table):
         if not np.isfinite(distance[rows]).any():
@@ -118,7 +113,6 @@ def _draw_ends(axes: Axes, recording: Recording, table: Table, time_s: NDArray[n
         label = None if kind in labelled else f"end of an episode: {kind}"
         labelled.add(kind)
         axes.plot(time_s[rows[-1]], distance[rows[-1]], "o", ms=4, color=colour, label=label, zorder=2)
-    task = known_tasks().get(str(columns["task"][0]))
     if task is not None:
         axes.axhline(
             scale * task.success, color="0.3", lw=0.8, ls="--", label=f"reached: {scale * task.success:g} {shown}"
@@ -129,12 +123,6 @@ def _draw_ends(axes: Axes, recording: Recording, table: Table, time_s: NDArray[n
         axes.legend(loc="upper right", fontsize="small", ncols=4, framealpha=0.9)
     axes.set(xlabel="time [s]", ylabel=f"distance to the goal [{shown}]")
     axes.set_xlim(0, 1.01 * max(float(time_s.max()), 1e-3))
-
-
-def _goal_axes(columns: Columns, unit: str) -> tuple[tuple[str, ...], str]:
-    task = known_tasks().get(str(columns["task"][0]))
-    size = columns["next_achieved_goal"].shape[1]
-    return (task.goal.names if task else tuple(f"goal {i}" for i in range(size))), unit
 
 
 def _draw_path(axes: Axes, table: Table, pair: tuple[int, int], names: tuple[str, ...], unit: str) -> None:
@@ -157,12 +145,11 @@ def _draw_path(axes: Axes, table: Table, pair: tuple[int, int], names: tuple[str
     axes.set_title("positions by source, coloured as above", fontsize="small", loc="left")
 
 
-def _draw_actions(axes: Axes, table: Table) -> None:
+def _draw_actions(axes: Axes, table: Table, task: TaskSpec | None) -> None:
     """Distribution of the executed actions of each dimension."""
     columns = table.columns
     rows = is_commanded(columns["source"])
     action = columns["action"][rows]
-    task = known_tasks().get(str(columns["task"][0]))
     names = task.action.names if task and task.action.size == action.shape[1] else range(action.shape[1])
     pieces = len(commanded_pieces(table))
     if len(action):

@@ -20,26 +20,23 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Channel:
-    """Topic as declared in a file.
-
-    Parameters
-    ----------
-    topic, type_name : str
-        For example ``/transition`` and ``tdm_ros/msg/Transition``.
-    schema : bytes
-        Text of the message definition.
-    schema_encoding, encoding : str
-        ``ros2msg`` and ``cdr`` in recordings of ROS 2.
-    metadata : tuple of (str, str)
-        In the order of the file; contains ``offered_qos_profiles``.
-    """
+    """Topic as declared in a file."""
 
     topic: str
     type_name: str
+    """For example ``/transition`` and ``tdm_ros/msg/Transition``."""
     schema: bytes
+    """Text of the message definition."""
     schema_encoding: str = "ros2msg"
     encoding: str = "cdr"
+    """``ros2msg`` and ``cdr`` in recordings of ROS 2."""
     metadata: tuple[tuple[str, str], ...] = ()
+    """In the order of the file; contains ``offered_qos_profiles``."""
+
+    @classmethod
+    def of_ros(cls, topic: str, type_name: str, definition: str, qos: str = "") -> Channel:
+        """Channel with the text of a message definition, dependencies included, and the offered QoS profiles (YAML)."""
+        return cls(topic, type_name, definition.encode(), metadata=(("offered_qos_profiles", qos),))
 
 
 class Message(NamedTuple):
@@ -57,29 +54,19 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True)
 class Recording:
-    """Readable content of some files.
-
-    Parameters
-    ----------
-    name : str
-        Its path, for error messages.
-    channels : tuple of Channel
-    messages : list of Message
-        In the order of the files.
-    metadata : tuple of (str, dict)
-        MCAP's own metadata records: name, content.
-    problems : tuple of str
-        One sentence per loss or omission.
-    notes : tuple of str
-        One sentence per unusual property without a loss.
-    """
+    """Readable content of some files."""
 
     name: str
+    """Its path, for error messages."""
     channels: tuple[Channel, ...] = ()
     messages: list[Message] = field(default_factory=list)
+    """In the order of the files."""
     metadata: tuple[tuple[str, dict[str, str]], ...] = ()
+    """MCAP's own metadata records: name, content."""
     problems: tuple[str, ...] = ()
+    """One sentence per loss or omission."""
     notes: tuple[str, ...] = ()
+    """One sentence per unusual property without a loss."""
 
     def with_messages(self, messages: list[Message]) -> Recording:
         """Copy of the recording with these messages only."""

@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from mcap.records import Channel, Message, Schema
 
 from tdm_ros.data import recording as data
 from tdm_ros.data.lerobot import is_lerobot, read_lerobot
 from tdm_ros.data.log import LOG_FOLDER, mcap_files
-from tdm_ros.data.mcap_records import Budget, RecordReader, UnpacksTooFarError
+from tdm_ros.data.mcap_records import Budget, RecordReader
 from tdm_ros.data.parquet import is_parquet, read_parquet
 from tdm_ros.data.recording import DataError, Recording, joined
 
 _NONE = Schema(id=0, data=b"", encoding="", name="")
 
 
-def read_mcap(
-    path: Path, advance: Callable[[int], Any] = lambda count: None, budget: Budget | None = None
-) -> data.Recording:
-    """Read an MCAP file by `RecordReader`.
+def read_mcap(path: Path, budget: Budget | None = None) -> data.Recording:
+    """Read an MCAP file. Raises DataError if the budget does not allow it."""
+    return collect(RecordReader(path, budget))
 
-    Parameters
-    ----------
-    path : Path
-    advance : callable
-        Called with the number of bytes that were read, for a progress bar.
-    budget : Budget, optional
 
-    Raises
-    ------
-    UnpacksTooFarError
-        If the budget does not allow it.
-    """
-    reader = RecordReader(path, advance, budget)
+def collect(reader: RecordReader) -> data.Recording:
+    """Recording of what a reader finds."""
     channels: dict[int, int] = {}
     found: list[data.Channel] = []
     messages: list[data.Message] = []
@@ -55,8 +43,10 @@ def read_mcap(
             )
         else:
             metadata.append((one.name, dict(one.metadata)))
-    problems = [*reader.problems, *_undecodable(path, found, messages)]
-    return data.Recording(str(path), tuple(found), messages, tuple(metadata), tuple(problems), tuple(reader.notes))
+    problems = [*reader.problems, *_undecodable(reader.path, found, messages)]
+    return data.Recording(
+        str(reader.path), tuple(found), messages, tuple(metadata), tuple(problems), tuple(reader.notes)
+    )
 
 
 def _undecodable(path: Path, channels: list[data.Channel], messages: list[data.Message]) -> Iterator[str]:
@@ -93,36 +83,26 @@ def is_recording(path: Path) -> bool:
 def read(path: Path, progress: bool = False, unpack_limit: int | None = None) -> Recording:
     """Read an MCAP file, a folder of them, a run folder, or a Parquet or LeRobot dataset of `tdm_ros data convert`.
 
-    Parameters
-    ----------
-    path : Path
-    progress : bool
-        Show a progress bar.
-    unpack_limit : int, optional
-        Largest size of the unpacked data [bytes]; default: that of `Budget`.
-
-    Raises
-    ------
-    DataError
-        If there is no recording, or it unpacks to more.
+    Unpacked data may take ``unpack_limit`` bytes, by default as `Budget`. Raises DataError if there is no recording, or
+    it unpacks to more.
     """
-    try:
-        for has_layout, reader in DATASETS.items():
-            if has_layout(path):
-                return reader(path, Budget(_size(path), unpack_limit))
-        if path.suffix == ".npz" and path.is_file():
-            raise DataError(f"{path} is an exported npz file, which is not read back: use the original log")
-        files = [path] if path.is_file() else mcap_files(log_folder(path)) if path.is_dir() else []
-        if not files:
-            raise DataError(_why_nothing(path))
-        from tqdm import tqdm
+    for has_layout, reader in DATASETS.items():
+        if has_layout(path):
+            return reader(path, Budget(_size(path), unpack_limit))
+    if path.suffix == ".npz" and path.is_file():
+        raise DataError(f"{path} is an exported npz file, which is not read back: use the original log")
+    files = [path] if path.is_file() else mcap_files(log_folder(path)) if path.is_dir() else []
+    if not files:
+        raise DataError(_why_nothing(path))
+    from tqdm import tqdm
 
-        total = sum(map(_size, files))
-        budget = Budget(total, unpack_limit)
-        with tqdm(total=total, unit="B", unit_scale=True, leave=False, disable=None if progress else True) as bar:
-            return joined(str(path), [read_mcap(file, bar.update, budget) for file in files])
-    except UnpacksTooFarError as error:
-        raise DataError(str(error)) from error
+    total = sum(map(_size, files))
+    budget, parts = Budget(total, unpack_limit), []
+    with tqdm(total=total, unit="B", unit_scale=True, leave=False, disable=None if progress else True) as bar:
+        for file in files:
+            parts.append(read_mcap(file, budget))
+            bar.update(_size(file))
+    return joined(str(path), parts)
 
 
 def _size(path: Path) -> int:
@@ -133,10 +113,7 @@ def _size(path: Path) -> int:
 def read_nonempty(path: Path, progress: bool = False, unpack_limit: int | None = None) -> Recording:
     """Read as `read` does a recording with at least one message.
 
-    Raises
-    ------
-    DataError
-        If it has none; the sentence has the reason.
+    Raises DataError if it has none; the sentence has the reason.
     """
     found = read(path, progress, unpack_limit)
     if not found.messages:

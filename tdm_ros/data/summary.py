@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,36 +36,10 @@ NEAR = (0.01, 0.02, 0.05)
 
 @dataclass(frozen=True)
 class Summary:
-    """Output of `tdm_ros data inspect`.
+    """Output of `tdm_ros data inspect`; a number without a unit in its name is a count.
 
-    Parameters
-    ----------
-    name : str
-    tasks : list of str
-        Fingerprints.
-    unit : str
-        Unit of the distances; "" for a task that is not in this package.
-    start : str
-        Local time of the first transition.
-    duration_s, robot_s : float
-        From the first message to the last; total time of the transitions [s].
-    topics : dict
-        Topic -> number of messages.
-    transitions, damaged : int
-        Number of transitions; of messages of that type that cannot be decoded.
-    sources : dict
-        Source of the command -> number of transitions.
-    pieces : int
-        Unbroken sequences of commanded transitions, from which hindsight goals are drawn.
-    episodes : dict
-        Number, length, and per mode: number, final distances, number of goals reached.
-    takeovers : int
-        Number of times that the operator took control.
-    limited, limited_share
-        Number and fraction of transitions whose command the limiter changed.
-    gaps, lost_cycles : int
-        Inside episodes.
-    problems, notes : list of str
+    `sources` has transitions by the source of the command, `pieces` are unbroken sequences of commanded transitions,
+    `gaps` and `lost_cycles` are those inside episodes, and `damaged` are transitions that cannot be decoded.
     """
 
     name: str
@@ -87,10 +61,6 @@ class Summary:
     lost_cycles: int = 0
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
 
 
 def distances(columns: Columns) -> NDArray[np.float64]:
@@ -190,7 +160,6 @@ def modes_of(recording: Recording) -> dict[int, str]:
 
 
 def as_text(summary: Summary) -> str:
-    """Summary as text."""
     lines = [summary.name, f"  {'task':<20}{', '.join(summary.tasks) or 'no transition of tdm_ros'}"]
 
     def add(name: str, text: str) -> None:
@@ -269,7 +238,6 @@ def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
 
 
 def as_table(rows: Sequence[dict[str, Any]]) -> str:
-    """List as text."""
     lines = [COLUMNS, *map(_line, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]

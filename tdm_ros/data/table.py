@@ -49,16 +49,11 @@ SOURCES = {int(source): source.name.lower() for source in Source}
 
 @dataclass(frozen=True)
 class Table:
-    """Transitions as columns.
-
-    Parameters
-    ----------
-    columns : dict
-        Field -> (N,) or (N, D): `VECTORS` float32, `NUMBERS`, ``stamp_ns`` int64 and `TEXTS`. A vector without elements
-        is a row of NaN. ``arm`` is the namespace of the topic where the message does not name its arm.
-    """
+    """Transitions as columns."""
 
     columns: Columns
+    """Field -> (N,) or (N, D): `VECTORS` float32, `NUMBERS`, ``stamp_ns`` int64 and `TEXTS`. A vector without elements
+    is a row of NaN. ``arm`` is the namespace of the topic where the message does not name its arm."""
 
     def __len__(self) -> int:
         return len(self.columns["cycle"])
@@ -96,10 +91,7 @@ class Dataset(Recording):
 def dataset(name: str, columns: Mapping[str, NDArray[Any]]) -> Dataset:
     """Recording of the transitions that a dataset has as columns; further columns are ignored.
 
-    Raises
-    ------
-    DataError
-        If a column is missing, or has another type or length than a transition's field.
+    Raises DataError if a column is missing, or has another type or length than a transition's field.
     """
     count = len(next(iter(columns.values()), ()))
     kinds: dict[str, Any] = dict.fromkeys(VECTORS, np.float32) | NUMBERS | {"stamp_ns": np.int64}
@@ -126,13 +118,7 @@ def dataset(name: str, columns: Mapping[str, NDArray[Any]]) -> Dataset:
 
 
 def check_original(recording: Recording) -> None:
-    """Check that a recording has its original messages.
-
-    Raises
-    ------
-    DataError
-        If it is a dataset.
-    """
+    """Check that a recording has its original messages. Raises DataError if it is a dataset."""
     if isinstance(recording, Dataset):
         raise DataError(
             f"{recording.name} is an exported dataset, which has columns but no messages, so neither a bag nor another "
@@ -143,11 +129,7 @@ def check_original(recording: Recording) -> None:
 def to_table(recording: Recording, advance: Callable[[int], Any] = lambda count: None) -> Table:
     """Table of the transitions of a recording; those of another shape or task than the others are left out.
 
-    Parameters
-    ----------
-    recording : Recording
-    advance : callable
-        Called with the number of further transitions that were read, for a progress bar.
+    ``advance`` is called with the number of further transitions that were read, for a progress bar.
     """
     if isinstance(recording, Dataset):
         return recording.table

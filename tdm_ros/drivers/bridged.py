@@ -18,22 +18,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty, Float64
 
-from tdm_ros.drivers.intera.sdk import (
-    COMMAND_TIMEOUT_S,
-    ERROR_PERSISTS,
-    FOUND_S,
-    JOINT_NAMES,
-    LIMB,
-    NO_ROS,
-    WATCHED,
-    Arrivals,
-    ComingUpError,
-    flags_of,
-    hand_of,
-    joints_of,
-    reset_problem,
-    robot_problem,
-)
+from tdm_ros.drivers.intera import sdk
 from tdm_ros.drivers.intera.worker import exit_now
 from tdm_ros.drivers.watchdog import NEWEST, ArmTopics, serve
 
@@ -46,95 +31,64 @@ KEPT = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class BridgedTopics(ArmTopics):
-    """Topics of the robot, connected but not enabled.
+    """Topics of the robot, connected but not enabled; `sdk.Robot` describes the parameters.
 
-    Parameters
-    ----------
-    node : Node
-    speed_ratio : float
-        For position mode, in (0, 1].
-    silent_s : float
-        Largest age of the topics that `WATCHED` names [s].
-
-    Raises
-    ------
-    ComingUpError
-        If intera_core_msgs has not been built for ROS 2, or the robot's topics are not there.
+    A ComingUpError is raised if intera_core_msgs has not been built for ROS 2, or the robot's topics are not there.
     """
 
-    missing = ("cuff, navigator, gripper, lights: not reached through topics; whether the cuff is held is unknown",)
+    missing = ("cuff, navigator: not reached through topics; whether the cuff is held is unknown",)
 
     def __init__(self, node: Node, speed_ratio: float, silent_s: float) -> None:
         self._msgs = _messages()
-        super().__init__(node)
+        super().__init__(node, silent_s)
         self._state: Any = None
         self._state_s = -math.inf
-        self._arrivals = Arrivals(silent_s)
         self._collided = False
-        self._stamp: tuple[int, int] = (0, 0)
-        self._pose: tuple[Any, ...] | None = None
         make = node.create_publisher
-        self._commands = make(self._msgs.JointCommand, LIMB + "joint_command", 1)
-        self._timeout = make(Float64, LIMB + "joint_command_timeout", KEPT)
-        self._ratio = make(Float64, LIMB + "set_speed_ratio", KEPT)
+        self._commands = make(self._msgs.JointCommand, sdk.LIMB + "joint_command", 1)
+        self._timeout = make(Float64, sdk.LIMB + "joint_command_timeout", KEPT)
+        self._ratio = make(Float64, sdk.LIMB + "set_speed_ratio", KEPT)
         self._supers = {
             name: make(kind, f"/robot/set_super_{name}", 10)
             for name, kind in (("enable", Bool), ("reset", Empty), ("stop", Empty))
         }
         subscribe = self.subscriptions.subscribe
         subscribe(JointState, "/robot/joint_states", self._on_joints, NEWEST)
-        subscribe(self._msgs.RobotAssemblyState, WATCHED["state of the robot"], self._on_state, NEWEST)
-        subscribe(self._msgs.EndpointState, WATCHED["pose of the hand"], self._on_hand, NEWEST)
-        subscribe(self._msgs.CollisionDetectionState, WATCHED["collision state"], self._on_collision, NEWEST)
-        domain = os.environ.get("ROS_DOMAIN_ID", "0")
-        self._wait_for_all(
-            FOUND_S,
-            "does the bridge run, with this topic and with intera_core_msgs, in "
-            f"ROS_DOMAIN_ID {domain}, and is the robot on?",
-        )
+        subscribe(self._msgs.RobotAssemblyState, sdk.WATCHED["state of the robot"], self._on_state, NEWEST)
+        subscribe(self._msgs.EndpointState, sdk.WATCHED["pose of the hand"], self._on_hand, NEWEST)
+        subscribe(self._msgs.CollisionDetectionState, sdk.WATCHED["collision state"], self._on_collision, NEWEST)
+        self._wait_for_all(sdk.FOUND_S, self.poll)
         self.motors = BridgedMotors(self._supers, lambda: (self._state, self._state_s))
-        self.set_speed_ratio(speed_ratio)
+        self._ratio.publish(Float64(data=float(speed_ratio)))
         self._timeout_due_s = 0.0
 
     def send(self, kind: str, values: tuple[float, ...]) -> None:
         """Publish one order of the command watchdog, and each second the time-out: a restarted bridge forgets it."""
         if time.monotonic() >= self._timeout_due_s:
             self._timeout_due_s = time.monotonic() + 1.0
-            self._timeout.publish(Float64(data=COMMAND_TIMEOUT_S))
+            self._timeout.publish(Float64(data=sdk.COMMAND_TIMEOUT_S))
         if kind == "exit":  # as intera_interface does: one command to stay where the joints are
             assert self._joints is not None
             kind, values = "position", self._joints.q_rad
         if not kind:
             return
         mode = {"position": POSITION, "velocity": VELOCITY, "torque": TORQUE}[kind]
-        message = self._msgs.JointCommand(mode=mode, names=list(JOINT_NAMES))
+        message = self._msgs.JointCommand(mode=mode, names=list(sdk.JOINT_NAMES))
         message.header.stamp = self.node.get_clock().now().to_msg()
         setattr(message, "effort" if kind == "torque" else kind, list(values))
         self._commands.publish(message)
 
-    def hand(self) -> tuple[Any, ...]:
-        """Return the last finite position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand."""
-        assert self._pose is not None, "the constructor waits for it"
-        return self._pose
-
     def flags(self) -> dict[str, bool]:
-        """Return enabled, stopped, error, homed, estop and collided."""
-        return flags_of(self._state, self._collided)
+        return sdk.flags_of(self._state, self._collided)
 
     def problem(self, now_s: float) -> str:
-        """Return why the arm cannot be moved now; empty if it can."""
-        return (
-            robot_problem(self.flags(), self.joints_age_s(now_s)) or self._arrivals.problem(now_s) or self._unmatched()
+        return sdk.robot_problem(self.flags(), self.joints_age_s(now_s)) or self._silent(now_s) or self._unmatched()
+
+    def _missing(self) -> tuple[str, str]:
+        remedy = (
+            "does the bridge run, with this topic and with intera_core_msgs, in ROS_DOMAIN_ID {}, and is the robot on?"
         )
-
-    def set_speed_ratio(self, ratio: float) -> None:
-        """Set the speed of position mode, in (0, 1] of the joints' limits."""
-        self._ratio.publish(Float64(data=float(ratio)))
-
-    def _missing(self) -> str:
-        if self._joints is None:
-            return "/robot/joint_states published nothing complete and finite"
-        return self._arrivals.missing() or self._unmatched()
+        return self._never_received() or self._unmatched(), remedy.format(os.environ.get("ROS_DOMAIN_ID", "0"))
 
     def _unmatched(self) -> str:
         """Return a topic of ours without a subscriber, or ""."""
@@ -143,36 +97,19 @@ class BridgedTopics(ArmTopics):
                 return f"no subscriber of {publisher.topic_name}"
         return ""
 
-    def _on_joints(self, message: JointState) -> None:
-        stamp = (message.header.stamp.sec, message.header.stamp.nanosec)
-        joints = None if stamp == self._stamp and stamp != (0, 0) else joints_of(message)
-        if joints is not None:
-            self._stamp, self._joints = stamp, joints
-
     def _on_state(self, message: Any) -> None:
         self._state, self._state_s = message, time.monotonic()
-        self._arrivals.note("state of the robot")
+        self._note("state of the robot")
 
     def _on_collision(self, message: Any) -> None:
         self._collided = bool(message.collision_state)
-        self._arrivals.note("collision state")
-
-    def _on_hand(self, message: Any) -> None:
-        hand = hand_of(message)
-        if hand is not None:
-            self._pose = hand
-            self._arrivals.note("pose of the hand")
+        self._note("collision state")
 
 
 class BridgedMotors:
     """Enable, reset and stop of intera_interface through topics; they return "" or the reason, after 5 s at most.
 
-    Parameters
-    ----------
-    supers : dict of str to publisher
-        Publishers of "enable", "reset" and "stop".
-    state : callable
-        Returns the newest RobotAssemblyState, and its time of arrival [s].
+    `state` returns the newest RobotAssemblyState, and its time of arrival [s].
     """
 
     def __init__(self, supers: dict[str, Any], state: Callable[[], tuple[Any, float]]) -> None:
@@ -190,11 +127,11 @@ class BridgedMotors:
     def reset(self) -> str:
         """Clear a stop; the motors stay off."""
         with self._lock:
-            if why := reset_problem(self._state()[0]):
+            if why := sdk.reset_problem(self._state()[0]):
                 return why
             why = self._until("reset", Empty(), lambda state: not state.stopped and not state.error)
             state, _ = self._state()
-            return ERROR_PERSISTS if why and state.error and not state.stopped else why
+            return sdk.ERROR_PERSISTS if why and state.error and not state.stopped else why
 
     def stop(self) -> str:
         """Switch the motors off and apply the brakes: a software e-stop. It ends a pending enable or reset."""
@@ -219,14 +156,11 @@ class BridgedMotors:
 
 def _messages() -> Any:
     try:
-        import intera_core_msgs.msg as found
+        import intera_core_msgs.msg
     except ImportError as error:
-        raise ComingUpError(
-            f"intera_core_msgs cannot be imported ({error}): build it for ROS 2, as the bridge needs it, too, and "
-            "source its install folder before starting",
-            NO_ROS,
-        ) from None
-    return found
+        remedy = "build it for ROS 2, as the bridge needs it, too, and source its install folder before starting"
+        raise sdk.ComingUpError(f"intera_core_msgs cannot be imported ({error}): {remedy}", sdk.NO_ROS) from None
+    return intera_core_msgs.msg
 
 
 def main(argv: list[str]) -> int:

@@ -30,7 +30,7 @@ from tdm_ros.drivers.intera.worker import exit_now
 from tdm_ros.drivers.watchdog import NEWEST, POLL_S, ArmTopics, serve
 from tdm_ros.drivers.worker_arm import SawyerArm
 from tdm_ros.robots.arm import Mode
-from tdm_ros.robots.kinematics import forward, jacobian, quaternion_wxyz
+from tdm_ros.robots.kinematics import forward, quaternion_wxyz
 from tdm_ros.robots.limits import ArmReading, Array
 from tdm_ros.robots.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M
 
@@ -60,14 +60,7 @@ SERVO_N_M_S_RAD = np.array([40.0, 40.0, 20.0, 20.0, 3.0, 2.0, 2.0])
 
 
 class JointCommands:
-    """A publisher for each joint.
-
-    Parameters
-    ----------
-    node : Node
-    by_torque : bool
-        The world takes forces [N m] instead of velocities [rad/s].
-    """
+    """A publisher for each joint, of velocities [rad/s] or, in a world by torque, of forces [N m]."""
 
     def __init__(self, node: Node, by_torque: bool) -> None:
         end = "cmd_force" if by_torque else "cmd_vel"
@@ -86,20 +79,9 @@ class JointCommands:
 
 
 class GazeboTopics(ArmTopics):
-    """Topics of the arm in a world that runs, or waits for steps.
+    """Topics of the arm in a world that runs, or in lock-step is paused, so that time passes by `step` alone.
 
-    Parameters
-    ----------
-    node : Node
-    lock_step : bool
-        The world is paused, and time passes by `step` alone.
-    by_torque : bool
-        The world's joints take forces, not velocities.
-
-    Raises
-    ------
-    ComingUpError
-        If ros_gz_interfaces is missing where it is needed, or the bridge's topics are not there.
+    A ComingUpError is raised if ros_gz_interfaces is missing where it is needed, or the bridge's topics are not there.
     """
 
     interface = "gazebo"
@@ -120,7 +102,7 @@ class GazeboTopics(ArmTopics):
         self._commands = JointCommands(node, by_torque)
         self.subscriptions.subscribe(JointState, JOINT_STATES, self._receive, NEWEST, raw=True)
         self._world = node.create_client(self._control_world, WORLD_CONTROL) if lock_step else None
-        self._wait_for_all(FOUND_S, REMEDY, self._publish_zero)
+        self._wait_for_all(FOUND_S, self._prepare)
         self._due_ns = None  # a world that ran until now has made more steps than were requested
 
     def shut_down(self) -> None:
@@ -137,23 +119,15 @@ class GazeboTopics(ArmTopics):
         return super().joints_age_s(now_s)
 
     def hand(self) -> tuple[Any, ...]:
-        """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand, from the joints."""
         assert self._joints is not None, "the constructor waits for them"
-        q_rad = self._joints.q_rad
-        pose, twist = forward(q_rad), jacobian(q_rad) @ np.array(self._joints.qd_rad_s)
-        parts = (pose.position_m, quaternion_wxyz(pose.rotation), twist)
-        return tuple(tuple(map(float, part)) for part in parts)
+        pose = forward(self._joints.q_rad)
+        return tuple(pose.position_m.tolist()), tuple(quaternion_wxyz(pose.rotation).tolist())
 
     def flags(self) -> dict[str, bool]:
-        """Return enabled, stopped, error, homed, estop and collided."""
-        motors = self.motors
-        return {"error": False, "estop": False, "collided": False, "homed": True} | {
-            "enabled": not motors.off,
-            "stopped": bool(motors.stopped),
-        }
+        flags = {"error": False, "estop": False, "collided": False, "homed": True}
+        return flags | {"enabled": not self.motors.off, "stopped": bool(self.motors.stopped)}
 
     def problem(self, now_s: float) -> str:
-        """Return why the arm cannot be moved now; empty if it can."""
         age_s = self.joints_age_s(now_s)
         return self.motors.stopped or robot_problem(self.flags(), 0.0 if age_s <= STALE_S else age_s)
 
@@ -166,15 +140,14 @@ class GazeboTopics(ArmTopics):
         if self._stepping:
             return
         self._order, now_s = (kind, values), time.monotonic()
-        moves = kind in ("velocity", "torque")
-        if moves or self._by_torque or now_s - self._published_s >= REPEAT_S:
+        if values or self._by_torque or now_s - self._published_s >= REPEAT_S:
             self._published_s = now_s
             self._publish()
 
     def _publish(self) -> None:
         """Publish the velocities or torques of the order; by torques, a velocity as a servo's torque."""
         kind, values = self._order
-        wanted = np.array(values if kind in ("velocity", "torque") else np.zeros(len(JOINT_NAMES)))
+        wanted = np.array(values or np.zeros(len(JOINT_NAMES)))
         if self._by_torque and kind != "torque":
             assert self._joints is not None
             losses = DAMPING_N_M_S_RAD * wanted + FRICTION_N_M * np.sign(wanted)
@@ -252,8 +225,9 @@ class GazeboTopics(ArmTopics):
         more, self._due_ns = (self._stamp_ns - self._due_ns) // STEP_NS, self._stamp_ns
         return f"the world made {more} steps that this worker did not ask for: nothing else may run or step it"
 
-    def _publish_zero(self) -> None:
+    def _prepare(self) -> None:
         """Publish zero from the start: a running world may follow the last command of an earlier watchdog."""
+        self.poll()
         self._commands.publish(np.zeros(len(JOINT_NAMES)))
         if self._world is None or self._joints is not None or not self._world.service_is_ready():
             return
@@ -263,12 +237,12 @@ class GazeboTopics(ArmTopics):
             self._first_step_s = time.monotonic()
             self.step(STEP_S)
 
-    def _missing(self) -> str:
+    def _missing(self) -> tuple[str, str]:
         if self._world is not None and not self._world.service_is_ready():
-            return f"{WORLD_CONTROL} was not offered"
+            return f"{WORLD_CONTROL} was not offered", REMEDY
         if self._joints is None:
-            return f"{JOINT_STATES} published nothing complete and finite"
-        return self._commands.unmatched()
+            return f"{JOINT_STATES} published nothing complete and finite", REMEDY
+        return self._commands.unmatched(), REMEDY
 
     def _receive(self, data: bytes) -> None:
         """Read one sample. Of one that a paused world repeats, only the stamp is read, which is first."""
@@ -293,14 +267,12 @@ class GazeboMotors:
         self.stopped = ""
 
     def enable(self) -> str:
-        """Switch the motors on, unless the robot is stopped."""
         if self.stopped:
             return "the robot is stopped: ask for a reset first"
         self.off = False
         return ""
 
     def reset(self) -> str:
-        """Clear a stop; the motors stay off."""
         if not self.stopped:
             return "the robot is not stopped"
         self.stopped = ""
@@ -316,11 +288,8 @@ def _control_world() -> Any:
     try:
         from ros_gz_interfaces.srv import ControlWorld
     except ImportError as error:
-        raise ComingUpError(
-            f"ros_gz_interfaces cannot be imported ({error}): install ros_gz (Jazzy: apt install ros-jazzy-ros-gz), "
-            "or take lock_step:=false",
-            NO_ROS,
-        ) from None
+        remedy = "install ros_gz (Jazzy: apt install ros-jazzy-ros-gz), or take lock_step:=false"
+        raise ComingUpError(f"ros_gz_interfaces cannot be imported ({error}): {remedy}", NO_ROS) from None
     return ControlWorld
 
 
@@ -335,16 +304,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 class GazeboArm(SawyerArm):
-    """An `Arm` in a Gazebo world.
+    """An `Arm` in a Gazebo world. In lock-step, time passes by `advance` alone, which waits for it.
 
-    Parameters
-    ----------
-    client : ArmClient
-        Its watchdog has started.
-    commands : JointCommands
-        Of this process, for zero velocities after the end of the watchdog: Gazebo follows its last command.
-    lock_step : bool
-        Time passes in the world by `advance` alone, which waits for it; otherwise by itself.
+    ``commands`` are publishers of this process, for zero velocities after the end of the watchdog: Gazebo follows its
+    last command.
     """
 
     max_age_s = STALE_S
@@ -365,12 +328,10 @@ class GazeboArm(SawyerArm):
         return time.monotonic() - self._stepped_s
 
     def drive(self, mode: Mode, values: ArrayLike) -> None:
-        """Follow (7,) velocities [rad/s] or torques [N m]."""
         self._order = mode, np.array(values, np.float64)
         super().drive(mode, values)
 
     def hold(self) -> None:
-        """Stop, and hold."""
         self._order = None
         super().hold()
 
@@ -382,7 +343,7 @@ class GazeboArm(SawyerArm):
         if self._order is not None:
             super().drive(*self._order)
         try:
-            answer = self.client.step(substeps * SUBSTEP_S).result(ANSWER_S)
+            answer = self.client.request("step", substeps * SUBSTEP_S).result(ANSWER_S)
             self._step_problem = answer.reason
         except concurrent.futures.TimeoutError:
             self._step_problem = f"the worker did not answer for {ANSWER_S:g} s"

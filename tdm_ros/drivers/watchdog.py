@@ -16,6 +16,7 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
+from array import array
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -34,7 +35,7 @@ from tdm_ros.drivers.intera import wire, worker
 from tdm_ros.drivers.intera.client import ArmClient, InteraError
 from tdm_ros.drivers.intera.command_watchdog import CommandWatchdog
 from tdm_ros.drivers.intera.output import never_wait
-from tdm_ros.drivers.intera.sdk import JOINT_NAMES, NO_ROBOT, UNUSABLE, ComingUpError, Joints
+from tdm_ros.drivers.intera.sdk import STATE_SILENT_S, UNUSABLE, Received
 from tdm_ros.msg import WatchdogCommand, WatchdogState
 
 POLL_S = 0.002
@@ -60,12 +61,7 @@ class _NoExecutor(CallbackGroup):
 
 
 class Polled:
-    """Subscriptions of one node that are read by `poll`, from any thread. An error in one never ends the others.
-
-    Parameters
-    ----------
-    node : Node
-    """
+    """Subscriptions of one node that are read by `poll`, from any thread. An error in one never ends the others."""
 
     def __init__(self, node: Node) -> None:
         self._node, self._group = node, _NoExecutor()
@@ -95,16 +91,13 @@ class Polled:
                         self.rejections.failed(made.topic_name, error)
 
 
-class ArmTopics(ABC):
+class ArmTopics(Received, ABC):
     """Topics of one kind of arm: the interface through which the watchdog reads and drives it.
 
-    Parameters
-    ----------
-    node : Node
-        Has no executor: `poll` reads its subscriptions.
+    The node has no executor: `poll` reads its subscriptions.
     """
 
-    names, interface = JOINT_NAMES, "topics"
+    interface = "topics"
     prompt = False
     """Publish a command when it arrives, and not only at the watchdog's next period."""
     motors: Any
@@ -112,34 +105,20 @@ class ArmTopics(ABC):
     missing: tuple[str, ...] = ()
     """Devices that the arm lacks, each with a reason, for the operator."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, silent_s: float = STATE_SILENT_S) -> None:
+        super().__init__(silent_s)
         self.node = node
         self.subscriptions = Polled(node)
         self.poll = self.subscriptions.poll
-        self._joints: Joints | None = None
 
     def versions(self) -> tuple[str, str]:
-        """Return the versions of SDK and robot, both unknown here."""
         return "none", "unknown"
 
-    def on_shutdown(self, call: Callable[[], None]) -> None:  # noqa: B027
+    def on_shutdown(self, call: Callable[[], None]) -> None:
         """Nothing but the watchdog ends this node."""
 
     def shut_down(self) -> None:
-        """Leave the ROS graph."""
         rclpy.try_shutdown()
-
-    def joints(self) -> Joints | None:
-        """Return the newest sample."""
-        return self._joints
-
-    def joints_age_s(self, now_s: float) -> float:
-        """Return the age of the newest sample [s]."""
-        return now_s - self._joints.arrived_s if self._joints else 1e6
-
-    @abstractmethod
-    def hand(self) -> tuple[Any, ...]:
-        """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand."""
 
     @abstractmethod
     def flags(self) -> dict[str, bool]:
@@ -151,30 +130,7 @@ class ArmTopics(ABC):
 
     @abstractmethod
     def send(self, kind: str, values: tuple[float, ...]) -> None:
-        """Publish an output of the command watchdog: velocity, torque, position, exit, or "" (no command)."""
-
-    @abstractmethod
-    def _missing(self) -> str:
-        """Return a topic without messages or without a subscriber, or ""."""
-
-    def set_speed_ratio(self, ratio: float) -> None:  # noqa: B027
-        """Set the speed of position mode, in (0, 1] of the joints' limits."""
-
-    def _wait_for_all(self, found_s: float, remedy: str, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Wait until nothing is missing.
-
-        Raises
-        ------
-        ComingUpError
-            If something is still missing after ``found_s`` [s]; the text names it and the remedy.
-        """
-        deadline_s = time.monotonic() + found_s
-        while missing := self._missing():
-            if time.monotonic() > deadline_s:
-                raise ComingUpError(f"{missing} for {found_s:g} s: {remedy}", NO_ROBOT)
-            meanwhile()
-            self.poll()
-            time.sleep(0.01)
+        """Publish an output of the command watchdog: velocity, torque, exit, or "" (no command)."""
 
 
 class _Link:
@@ -198,7 +154,7 @@ class _Link:
                     values = {name: getattr(message, name) for name in _STATE_FIELDS}
                     self._state = WatchdogState(session=self._session, **values)
                 else:
-                    self._answers.append((message.number, "" if message.done else message.reason or "rejected"))
+                    self._answers.append((message.number, message.reason))
                 self._state.answered = [number for number, _ in self._answers]
                 self._state.reasons = [reason for _, reason in self._answers]
                 self._states.publish(self._state)
@@ -212,30 +168,20 @@ class _Link:
         if message.session != self._session:
             return
         values, seq = tuple(message.values), int(message.seq)
-        if message.action in wire.MODES:
+        if message.action in ("velocity", "torque"):
             command = wire.Command(seq, int(message.state_seq), message.action, values, message.valid_s)
             self.worker.receive(command)
-        elif message.action in ("gripper", "light"):
-            self.send(wire.Answer(seq, False, f"the {message.action} is not reached through topics"))
         else:
             self.worker.receive(wire.Request(seq, message.action, values[0] if values else 0.0))
 
 
 _STATE_FIELDS = [field.name for field in fields(wire.State) if field.name in WatchdogState.get_fields_and_field_types()]
 
-_ARRAYS = [name for name, kind in WatchdogState.get_fields_and_field_types().items() if kind == "sequence<double>"]
-
 
 def serve(argv: Sequence[str], connect: Callable[[Node, argparse.Namespace], ArmTopics], own: Any = None) -> int:
     """Run the node until the client ends; return the exit status.
 
-    Parameters
-    ----------
-    argv : sequence of str
-    connect : callable
-        Makes the arm's topics, or raises `ComingUpError`.
-    own : argparse.ArgumentParser, optional
-        More arguments.
+    `connect` makes the arm's topics, or raises `ComingUpError`; ``own`` parses more arguments.
     """
     never_wait()
     words = argparse.ArgumentParser(parents=[worker.bounds_parser(), *([own] if own else [])])
@@ -281,21 +227,9 @@ def _end_with_parent(served: worker.Worker) -> None:
 
 
 class WatchdogClient(ArmClient):
-    """Client of a watchdog node that it starts. No call waits but `wait_ready`.
+    """Client of a watchdog node, which it starts by its program and arguments; an InteraError if it cannot.
 
-    Parameters
-    ----------
-    node : Node
-        Of this process; its executor is not needed.
-    command : sequence of str
-        Program and arguments of the watchdog.
-    env : mapping of str to str, optional
-        Its environment; ours by default.
-
-    Raises
-    ------
-    InteraError
-        If the program cannot be started.
+    The executor of ``node`` is not needed.
     """
 
     def __init__(self, node: Node, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
@@ -316,24 +250,17 @@ class WatchdogClient(ArmClient):
             reader.start()
 
     def wait_ready(self, timeout_s: float = wire.UP_S + 5.0) -> wire.Hello:
-        """Wait until the watchdog drives the arm, and both processes have discovered each other's topics.
-
-        Raises
-        ------
-        InteraError
-            If it fails, ends, or publishes nothing for that long.
-        """
+        """Wait until the watchdog drives the arm, and both processes have discovered each other's topics."""
         hello = super().wait_ready(timeout_s)
         until_s = time.monotonic() + FOUND_S
         while time.monotonic() < until_s and not self._why_lost():
-            answer = self.hold()  # the first ones may be lost
+            answer = self.request("hold")  # the first ones may be lost
             with suppress(concurrent.futures.TimeoutError):
                 if answer.result(0.2).done and self.state().state is not None:
                     return hello
         raise InteraError(self._why_lost() or f"topics of the worker were not discovered for {FOUND_S:g} s")
 
     def close(self) -> int | None:
-        """Let the watchdog stop the arm and end; return its exit status. May be called twice."""
         self._lose("closed")
         assert self._process is not None and self._process.stdin is not None
         self._process.stdin.close()
@@ -364,7 +291,7 @@ class WatchdogClient(ArmClient):
             state, _, missing = line.decode(errors="replace").strip().partition(": ")
             if state.startswith("up "):
                 devices = tuple(filter(None, missing.split("; ")))
-                self._take(wire.Hello(wire.VERSION, state[3:], "none", "unknown", JOINT_NAMES, devices))
+                self._take(wire.Hello(wire.VERSION, state[3:], "none", "unknown", devices))
             elif state:
                 self._lose(f"{state}: {missing}" if missing else state)
         self._lose("the worker closed its output")
@@ -373,11 +300,11 @@ class WatchdogClient(ArmClient):
         if message.session != self._session:
             return
         for number, reason in zip(message.answered, message.reasons, strict=True):
-            self._take(wire.Answer(int(number), not reason, reason))
+            self._take(wire.Answer(int(number), reason))
         if self._newest is not None and message.seq <= self._newest[0].seq:
             return  # sent again for an answer
         values = {name: getattr(message, name) for name in _STATE_FIELDS}
-        arrays = {name: tuple(value) for name, value in values.items() if name in _ARRAYS}
-        state = wire.State(**{**values, **arrays}, cuff=False, buttons={})
+        values = {name: tuple(value) if isinstance(value, array) else value for name, value in values.items()}
+        state = wire.State(**values, cuff=False, buttons={})
         wire.check(state)
         self._take(state)

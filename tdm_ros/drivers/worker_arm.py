@@ -21,20 +21,7 @@ its samples are at most 10 ms older than those of the joints, and the calibratio
 
 
 class SawyerArm:
-    """An `Arm`.
-
-    Parameters
-    ----------
-    client : ArmClient
-        Its worker has started.
-    clock : callable returning float [s]
-        Steady.
-
-    Raises
-    ------
-    InteraError
-        If no state arrives.
-    """
+    """An `Arm` behind a worker that has started; without any state it raises an InteraError."""
 
     max_age_s = 0.1
     """Largest age of joint states while the arm moves [s]."""
@@ -49,11 +36,10 @@ class SawyerArm:
         newest = client.state()
         if newest.state is None:
             raise InteraError(f"the worker has started, and sent no state for {FIRST_STATE_S:g} s: {newest.problem}")
-        self._refused = newest.state.refused
+        self._rejected = newest.state.rejected
         self._tip_m = _tip(newest.state)
 
     def reading(self) -> ArmReading:
-        """Newest joint states, and their age."""
         state, age_s, _ = self.client.state()
         assert state is not None, "it came once"
         return ArmReading(np.array(state.q_rad), np.array(state.qd_rad_s), np.array(state.p_base_hand_m), age_s)
@@ -64,7 +50,6 @@ class SawyerArm:
         return HandPose(np.array(state.p_base_hand_m), rotation_of(np.array(state.quat_wxyz)))
 
     def effort(self) -> Array:
-        """Torque of the joints, (7,) [N m]."""
         return np.array(self._state().effort_n_m)
 
     def drive(self, mode: Mode, values: ArrayLike) -> None:
@@ -77,7 +62,7 @@ class SawyerArm:
         state = self.client.state().state
         if self._moving or (state is not None and state.interruption):  # the hold acknowledges the interruption
             self._moving = False
-            self.client.hold()
+            self.client.request("hold")
 
     def advance(self, substeps: int) -> None:
         """Do nothing: time passes by itself."""
@@ -94,14 +79,13 @@ class SawyerArm:
         off_m = float(np.linalg.norm(_tip(state) - self._tip_m))
         if off_m > HAND_OFF_M:
             return f"the hand that the robot reports is {off_m:.2f} m from the position computed from its joints"
-        if state.refused > self._refused:
-            self._refused = state.refused
-            return f"the worker rejected a command: {state.refusal or 'see its log; a later one was accepted'}"
+        if state.rejected > self._rejected:
+            self._rejected = state.rejected
+            return f"the worker rejected a command: {state.rejection or 'see its log; a later one was accepted'}"
         failure, self._failure = self._failure, ""
         return failure
 
     def guided(self) -> bool:
-        """Whether the cuff is held: the robot is then moved by hand, and follows no command."""
         return self._state().cuff
 
     def buttons(self) -> dict[str, int]:
@@ -109,7 +93,6 @@ class SawyerArm:
         return self._state().buttons
 
     def close(self) -> None:
-        """Let the worker stop the arm and end."""
         self.client.close()
 
     def _state(self) -> State:

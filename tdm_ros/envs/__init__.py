@@ -14,6 +14,7 @@ _ENVIRONMENTS: dict[str, tuple[str, TaskSpec]] = {
     "sawyer_push_around": ("around_env:SawyerPushAroundEnv", tasks.SAWYER_PUSH_AROUND),
     "reacher": ("manipulation:ReacherEnv", tasks.REACHER),
     "pusher": ("manipulation:PusherEnv", tasks.PUSHER),
+    "fetch_push": ("fetch_env:FetchPushEnv", tasks.FETCH_PUSH),
     "maze": ("maze_env:MazeEnv", tasks.MAZE),
     "cheetah": ("locomotion:CheetahEnv", tasks.CHEETAH),
     "ant_position": ("locomotion:AntPositionEnv", tasks.ANT_POSITION),

@@ -9,10 +9,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from tdm_ros.robots import geometry
 from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.geometry import TABLE_GEOMS, Shape, text, to_shape
+from tdm_ros.robots.geometry import TABLE_GEOMS, Shape, text
 from tdm_ros.robots.sawyer import JOINT_NAMES
 from tdm_ros.robots.sdf import JOINT_STATES, SDF_VERSION, coloured, command_topic, sawyer_model, shapes, system
 from tdm_ros.robots.urdf import WRITTEN_BY, laid_out, sawyer_urdf
@@ -33,21 +34,9 @@ _PUCK_BIT, _TABLE_BIT = 2, 1
 
 
 def world_sdf(scene: str = "open", actuation: str = "velocity") -> str:
-    """SDF 1.9 text of a world. Its frame is the robot's frame base; the floor is below.
+    """SDF 1.9 text of a world of `GAZEBO_SCENES`. Its frame is the robot's frame base; the floor is below.
 
-    Parameters
-    ----------
-    scene : str
-        One of `GAZEBO_SCENES`.
-    actuation : str
-        Name in `ACTUATIONS`.
-
-    Raises
-    ------
-    ValueError
-        If the scene is unknown.
-    KeyError
-        If the actuation is unknown.
+    Raises ValueError if the scene is unknown, KeyError if the actuation is.
     """
     if scene not in GAZEBO_SCENES:
         raise ValueError(f"scene must be one of {', '.join(GAZEBO_SCENES)}, got {scene!r}")
@@ -88,7 +77,7 @@ def _floor() -> str:
 def _table() -> str:
     near, far, half_width = geometry.TABLE_NEAR_M, geometry.TABLE_FAR_M, geometry.TABLE_HALF_WIDTH_M
     top = Shape("box", (far - near, 2 * half_width, 0.2), ((near + far) / 2, 0.0, -0.1))
-    return _static("table", shapes("table", [top], map(to_shape, TABLE_GEOMS), _touching(_TABLE_BIT)))
+    return _static("table", shapes("table", [top], TABLE_GEOMS, _touching(_TABLE_BIT)))
 
 
 def _touching(bit: int, rough: bool = True) -> str:
@@ -144,6 +133,7 @@ def _target() -> str:
     return f'<model name="target"><static>true</static>{where}{link}</model>'
 
 
+_KEYS = ("ros_topic_name", "gz_topic_name", "ros_type_name", "gz_type_name", "direction")
 _STATES = ("sensor_msgs/msg/JointState", "gz.msgs.Model", "GZ_TO_ROS")
 _NUMBER = ("std_msgs/msg/Float64", "gz.msgs.Double", "ROS_TO_GZ")
 
@@ -151,28 +141,18 @@ _NUMBER = ("std_msgs/msg/Float64", "gz.msgs.Double", "ROS_TO_GZ")
 def bridge_yaml(actuation: str = "velocity") -> str:
     """`config_file` of ros_gz_bridge for the worlds of an actuation.
 
-    All names are relative except that of the clock, which is fixed in ROS 2.
-
-    Raises
-    ------
-    KeyError
-        If the actuation is unknown.
+    All names are relative except that of the clock, which is fixed in ROS 2. Raises KeyError if the actuation is
+    unknown.
     """
     command = "cmd_vel" if ACTUATIONS[actuation].mode == "velocity" else "cmd_force"
     entries = [
-        _entry("/clock", "/clock", "rosgraph_msgs/msg/Clock", "gz.msgs.Clock", "GZ_TO_ROS"),
-        _entry("gz/joint_states", JOINT_STATES, *_STATES),
-        _entry("gz/puck/joint_states", PUCK_STATES, *_STATES),
-        *(_entry(f"gz/{name}/{command}", command_topic(name, actuation), *_NUMBER) for name in JOINT_NAMES),
+        ("/clock", "/clock", "rosgraph_msgs/msg/Clock", "gz.msgs.Clock", "GZ_TO_ROS"),
+        ("gz/joint_states", JOINT_STATES, *_STATES),
+        ("gz/puck/joint_states", PUCK_STATES, *_STATES),
+        *((f"gz/{name}/{command}", command_topic(name, actuation), *_NUMBER) for name in JOINT_NAMES),
     ]
-    return f"# {WRITTEN_BY}\n" + "".join(entries)
-
-
-def _entry(ros_topic: str, gz_topic: str, ros_type: str, gz_type: str, direction: str) -> str:
-    return (
-        f"- ros_topic_name: {ros_topic}\n  gz_topic_name: {gz_topic}\n"
-        f"  ros_type_name: {ros_type}\n  gz_type_name: {gz_type}\n  direction: {direction}\n"
-    )
+    named = [dict(zip(_KEYS, one, strict=True)) for one in entries]
+    return f"# {WRITTEN_BY}\n" + yaml.safe_dump(named, sort_keys=False)
 
 
 _WORLDS = (("open", "velocity"), ("open", "torque"), ("wall", "velocity"), ("wall", "torque"), ("push", "velocity"))

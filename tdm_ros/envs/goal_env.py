@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -32,10 +34,7 @@ _UNIT = "environment units"
 def describe(name: str, env: GoalEnv) -> TaskSpec:
     """Describe an environment without a `TaskSpec`: sizes from its spaces, goals from `SURVEY_RESETS` resets.
 
-    Raises
-    ------
-    ValueError
-        If no episode ends within `LONGEST_STEPS`.
+    Raises ValueError if no episode ends within `LONGEST_STEPS`.
     """
     seen = [env.reset(seed=seed)[0] for seed in range(SURVEY_RESETS)]
     goals = np.array([s["desired_goal"] for s in seen], np.float64)
@@ -98,26 +97,12 @@ def make_goal_env(
     render_mode: str | None = None,
     task: TaskSpec | None = None,
 ) -> tuple[GoalEnv, TaskSpec]:
-    """Make the environment of a task, and its description.
+    """Make the environment of a task, and its description; ``horizon``, ``noise`` and ``task`` as for `wrap_env`.
 
-    Parameters
-    ----------
-    name : str
-        ``sawyer_reach`` (or another of `TASKS`), ``gym:ID`` for a registered goal-conditioned environment
-        (``gym:module:ID`` imports ``module`` first), or ``module:factory`` for a callable that returns one.
-    horizon : int, optional
-        Longest ``steps_left`` [steps]; by default the task's own.
-    noise : Noise, optional
-        Noise on actions and observations.
-    render_mode : str, optional
-        As Gymnasium takes it, for example "rgb_array". A factory chooses its own.
-    task : TaskSpec, optional
-        Description of the environment; default: see `wrap_env`.
-
-    Raises
-    ------
-    ValueError
-        If there is no such task, or it is not goal-conditioned with a finite box of actions.
+    ``name`` is ``sawyer_reach`` (or another of `TASKS`), ``gym:ID`` for a registered goal-conditioned environment
+    (``gym:module:ID`` imports ``module`` first), or ``module:factory`` for a callable that returns one. ``render_mode``
+    as Gymnasium takes it, for example "rgb_array"; a factory chooses its own. Raises ValueError if there is no such
+    task, or it is not goal-conditioned with a finite box of actions.
     """
     return wrap_env(make_env(name, render_mode), name, horizon, task, noise)
 
@@ -127,23 +112,10 @@ def wrap_env(
 ) -> tuple[GoalEnv, TaskSpec]:
     """Check an environment, convert its actions to [-1, 1], and describe it.
 
-    Parameters
-    ----------
-    env : GoalEnv
-    name : str
-        Name in messages and in the description.
-    horizon : int, optional
-        Longest ``steps_left`` [steps]; by default the task's own.
-    task : TaskSpec, optional
-        Its description; default: the attribute ``task`` of the environment or of a wrapper, or generated from the
-        environment's spaces and goals.
-    noise : Noise, optional
-        Noise on actions and observations.
-
-    Raises
-    ------
-    ValueError
-        If it is not goal-conditioned with a finite box of actions, or the description does not fit.
+    ``name`` is for messages and the description, ``horizon`` the longest ``steps_left``, by default the task's own
+    [steps]. The description is ``task``, else the attribute ``task`` of the environment or of a wrapper, else generated
+    from the environment's spaces and goals. Raises ValueError if it is not goal-conditioned with a finite box of
+    actions, or the description does not fit.
     """
     check_goal_env(name, env)
     if not isinstance(task, TaskSpec):
@@ -162,10 +134,7 @@ def wrap_env(
 def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
     """Make an environment by its name, as for `make_goal_env`, without wrappers.
 
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or the constructor fails.
+    Raises ValueError if the name is unknown, or the constructor fails.
     """
     kind, _, rest = name.partition(":")
     try:
@@ -176,11 +145,15 @@ def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
         if kind == "gym" and rest:
             return _registered(rest, mode)
         if rest:
+            if "" not in sys.path:  # a console script has not; the last, so that it hides nothing
+                sys.path.append("")
             made: GoalEnv = getattr(importlib.import_module(kind), rest)()
             return made
     except (gym.error.Error, ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"task {name!r} cannot be made: {error}") from error
     close = difflib.get_close_matches(name, TASKS, n=2)
+    if re.fullmatch(r"([\w.-]+/)?[\w.-]+-v\d+", name):
+        close = [f"gym:{name}"]
     meant = f" (did you mean {' or '.join(close)}?)" if close else ""
     raise ValueError(f"task must be one of {', '.join(TASKS)}, gym:ID or module:factory, got {name!r}{meant}")
 

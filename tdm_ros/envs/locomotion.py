@@ -35,11 +35,10 @@ def ant_model() -> mujoco.MjModel:
 class AntPositionEnv(MujocoGoalEnv):
     """Walk to a point within 6 m along each axis.
 
-    Observation (30,): the torso's height [m] and attitude (quaternion wxyz), eight joints [rad], their velocities,
-    and the torso's position [m]. Goal (2,): its x and y [m]. Actions (8,): torques. It terminates when the torso is too
-    low or too high.
-
-    Source: rlkit's GoalXYPosAnt, where the torso's position is 10 ms old; here it is that of the same instant.
+    Observation (30,): the torso's height [m] and attitude (quaternion wxyz), eight joints [rad], their velocities, and
+    the torso's position [m]. Goal (2,): its x and y [m]. Actions (8,): torques. It terminates when the torso is too low
+    or too high. Source: rlkit's GoalXYPosAnt, where the torso's position is 10 ms old; here it is that of the same
+    instant.
     """
 
     def __init__(self, render_mode: str | None = None, task: TaskSpec = ANT_POSITION) -> None:
@@ -72,11 +71,10 @@ class AntPositionEnv(MujocoGoalEnv):
 class AntPositionVelocityEnv(AntPositionEnv):
     """Be at a point within 1 m with a velocity of up to 1 m/s along each axis.
 
-    Observation (33,): that of `AntPositionEnv` and the torso's displacement in the last step [m]. Goal (4,): x and
-    y [m], and their displacements per step [m]. It is truncated when the score falls below `TaskSpec.success`.
-
-    Source: rlkit's GoalXYPosAndVelAnt, where an achieved goal terminates; here it truncates, as it does not end the
-    episode for relabelled goals.
+    Observation (33,): that of `AntPositionEnv` and the torso's displacement in the last step [m]. Goal (4,): x and y
+    [m], and their displacements per step [m]. It is truncated when the score falls below `TaskSpec.success`. Source:
+    rlkit's GoalXYPosAndVelAnt, where an achieved goal terminates; here it truncates, as it does not end the episode for
+    relabelled goals.
     """
 
     def __init__(self, render_mode: str | None = None) -> None:
@@ -118,10 +116,9 @@ def cheetah_model() -> mujoco.MjModel:
 class CheetahEnv(MujocoGoalEnv):
     """Run at a speed of -6 to 6 m/s.
 
-    Observation (17,): height [m], pitch and six joints [rad], and their velocities with that along x, which is the
-    goal (1,) [m/s]. Actions (6,): torques. It never terminates.
-
-    Source: the start and the goals are those of rlkit's GoalXVelHalfCheetah.
+    Observation (17,): height [m], pitch and six joints [rad], and their velocities with that along x, which is the goal
+    (1,) [m/s]. Actions (6,): torques. It never terminates. Source: the start and the goals are those of rlkit's
+    GoalXVelHalfCheetah.
     """
 
     def __init__(self, render_mode: str | None = None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -13,7 +12,6 @@ from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv, gymnasium_model
 from tdm_ros.envs.view import Marker, View
 from tdm_ros.tasks import PUSHER, REACHER, prompt
 
-REACHER_TORQUE_N_M = 2.0
 START_RAD_S = 0.005
 """Bound of the initial joint velocities; the arm starts straight."""
 
@@ -33,14 +31,13 @@ def reacher_model() -> mujoco.MjModel:
 class ReacherEnv(MujocoGoalEnv):
     """Move the tip to its position in a random posture.
 
-    Observation (17,): seven joints [rad], their velocities [rad/s], the tip [m]. Goal (3,): the tip [m]. Actions
-    (7,): torques up to 2 N m. It never terminates.
-
-    Source: rlkit's Reacher7Dof; postures in which the hand touches the table are drawn again here, as they are
-    unreachable.
+    Observation (17,): seven joints [rad], their velocities [rad/s], the tip [m]. Goal (3,): the tip [m]. Actions (7,):
+    torques up to 2 N m. It never terminates. Source: rlkit's Reacher7Dof; postures in which the hand touches the table
+    are drawn again here, as they are unreachable.
     """
 
     view = View((0.1, -0.55, -0.05), 2.7, 160.0, -28.0)
+    strength = 2.0
 
     def __init__(self, render_mode: str | None = None) -> None:
         super().__init__(REACHER, reacher_model(), render_mode)
@@ -58,14 +55,6 @@ class ReacherEnv(MujocoGoalEnv):
             if self._posture.ncon == 0:
                 return self._posture.xpos[self._tip]
 
-    @property
-    def _strength(self) -> float:
-        return REACHER_TORQUE_N_M
-
-    def _act(self, action: NDArray[np.floating[Any]]) -> None:
-        super()._act(action)
-        mujoco.mj_kinematics(self.model, self.data)  # a step leaves the poses of the state before it
-
     def _observation(self) -> Array:
         return np.concatenate((self.data.qpos, self.data.qvel, self.data.xpos[self._tip]))
 
@@ -76,7 +65,6 @@ class ReacherEnv(MujocoGoalEnv):
         return [Marker(self._goal, 0.05)]
 
 
-PUSHER_TORQUE_N_M = 3.0
 LINKS_M = (0.6, 0.5, 0.3)
 """Lengths of upper arm and forearm, and from the wrist to the middle of the fork, which is the hand."""
 
@@ -93,13 +81,14 @@ REACH_M = 1.3
 """Largest distance of targets from the shoulder; the fork reaches 10 cm further."""
 
 
-def pusher_xml() -> str:
-    """MJCF text of the model: the links pass above the puck, only the fork touches it."""
+@cache
+def pusher_model() -> mujoco.MjModel:
+    """The compiled model: the links pass above the puck, only the fork touches it."""
     upper, fore, hand = LINKS_M
     wide, back, front = FORK_HALF_WIDTH_M, hand - FORK_BACK_M, hand + FORK_FRONT_M
     paint = 'contype="0" conaffinity="0" mass="0"'
     touch = f'type="capsule" size="{FORK_RADIUS_M}" material="fork" mass=".04"'
-    return f"""<mujoco model="pusher">
+    xml = f"""<mujoco model="pusher">
 <compiler angle="radian" autolimits="true"/>
 <option timestep="0.01" gravity="0 0 0" integrator="implicitfast" iterations="20"/>
 <default><geom condim="1"/><joint axis="0 0 1" armature=".04" damping="1"/></default>
@@ -127,12 +116,7 @@ def pusher_xml() -> str:
 </worldbody>
 <actuator><motor joint="shoulder"/><motor joint="elbow"/><motor joint="wrist"/></actuator>
 </mujoco>"""
-
-
-@cache
-def pusher_model() -> mujoco.MjModel:
-    """The compiled model."""
-    return mujoco.MjModel.from_xml_string(pusher_xml())
+    return mujoco.MjModel.from_xml_string(xml)
 
 
 HELD_M = 0.1
@@ -143,13 +127,12 @@ class PusherEnv(MujocoGoalEnv):
     """Push a puck to a target.
 
     Observation (10,): three joints [rad], their velocities [rad/s], hand x, y and puck x, y [m]. Goal (4,): hand and
-    puck [m], see `prompt`: hand to the puck, then the puck to the target. Actions (3,): torques up to 3 N m. It never
-    terminates.
-
-    Source: starts and targets are those of the paper's TDM runs; unreachable targets are drawn again.
+    puck [m], see `prompt`. Actions (3,): torques up to 3 N m. It never terminates. Source: starts and targets are those
+    of the paper's TDM runs; unreachable targets are drawn again.
     """
 
     view = View((-0.05, -0.05, 0.0), 3.0, 90.0, -75.0)
+    strength = 3.0
     puck_stays = True
     """See `prompt`."""
 
@@ -166,14 +149,6 @@ class PusherEnv(MujocoGoalEnv):
             target = rng.uniform(self.task.goal.low[2:], self.task.goal.high[2:])
             if np.linalg.norm(target) < REACH_M:
                 return np.tile(target, 2)
-
-    @property
-    def _strength(self) -> float:
-        return PUSHER_TORQUE_N_M
-
-    def _act(self, action: NDArray[np.floating[Any]]) -> None:
-        super()._act(action)
-        mujoco.mj_kinematics(self.model, self.data)  # a step leaves the poses of the state before it
 
     def _observation(self) -> Array:
         data = self.data

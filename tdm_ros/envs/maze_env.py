@@ -20,15 +20,16 @@ _CLEAR_M = 0.02
 """Smallest distance of the ball's surface from a wall at starts and goals."""
 
 
-def maze_xml() -> str:
-    """MJCF text of the model."""
+@cache
+def maze_model() -> mujoco.MjModel:
+    """The compiled model."""
     damping = MASS_KG / LAG_S
     boxes = [(*(low + high) / 2, *(high - low) / 2) for low, high in (*FENCE_M, *WALLS_M)]
     walls = "".join(
         f'<geom type="box" pos="{x:g} {y:g} .06" size="{dx:g} {dy:g} .06" material="wall"/>' for x, y, dx, dy in boxes
     )
     outside = FENCE_M.max()
-    return f"""<mujoco model="maze">
+    xml = f"""<mujoco model="maze">
 <compiler autolimits="true"/>
 <option timestep="0.01" gravity="0 0 0" integrator="implicitfast"/>
 <default><geom condim="1"/><joint type="slide" damping="{damping:g}"/></default>
@@ -43,12 +44,7 @@ def maze_xml() -> str:
 </worldbody>
 <actuator><motor joint="x" gear="{damping * SPEED_M_S:g}"/><motor joint="y" gear="{damping * SPEED_M_S:g}"/></actuator>
 </mujoco>"""
-
-
-@cache
-def maze_model() -> mujoco.MjModel:
-    """The compiled model."""
-    return mujoco.MjModel.from_xml_string(maze_xml())
+    return mujoco.MjModel.from_xml_string(xml)
 
 
 class MazeEnv(MujocoGoalEnv):
@@ -56,10 +52,6 @@ class MazeEnv(MujocoGoalEnv):
 
     Observation (4,): x, y [m] and their velocities [m/s]. Goal (2,): x, y [m]. Actions (2,): commanded velocity of the
     ball, up to 1.2 m/s along each axis; most of it is reached within two steps. It never terminates.
-
-    Parameters
-    ----------
-    render_mode : "rgb_array" or None
     """
 
     view = View((0.0, 0.0, 0.0), 3.0, 90.0, -89.0)

@@ -45,27 +45,15 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     """Goal-conditioned task in one MuJoCo model, at 20 Hz.
 
     Observations are dictionaries of float32: ``observation`` (O,), ``achieved_goal`` (G,) and ``desired_goal`` (G,).
-    Actions are (A,) in [-1, 1]. The reward is minus `TaskSpec.distance`. Subclasses define start, observation, achieved
-    goal, drawn goals and early ends of an episode.
-
-    Parameters
-    ----------
-    task : TaskSpec
-    model : mujoco.MjModel
-        With one actuator per action, in its order.
-    render_mode : str or None
-        One of ``metadata["render_modes"]``.
-    data : mujoco.MjData, optional
-        State of the model, if it is shared.
-
-    Raises
-    ------
-    ValueError
-        If the render mode is unknown.
+    Actions are (A,) in [-1, 1], one per actuator of the model, in its order. The reward is minus `TaskSpec.distance`.
+    Subclasses define start, observation, achieved goal, drawn goals and early ends of an episode. ``data`` is given if
+    the state of the model is shared. Raises ValueError if the render mode is unknown.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 - declared so by Gymnasium
     view = View((0.0, 0.0, 0.0), 4.0, 90.0, -30.0)
+    strength = 1.0
+    """Control for an action of 1, in units of the model."""
     reset_options: tuple[str, ...] = ("goal",)
     """Options of `reset`."""
 
@@ -133,18 +121,9 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start a new episode.
+        """Start a new episode; the option ``"goal"``, (G,) [goal unit], replaces the drawn goal.
 
-        Parameters
-        ----------
-        seed : int or None
-        options : dict or None
-            ``"goal"``, (G,) [goal unit], replaces the drawn goal.
-
-        Raises
-        ------
-        ValueError
-            If an option is unknown, or the goal has a wrong shape or values that are not finite.
+        Raises ValueError if an option is unknown, or the goal has a wrong shape or values that are not finite.
         """
         super().reset(seed=seed)
         chosen = options or {}
@@ -157,19 +136,10 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         return seen, self._score(seen)
 
     def step(self, action: ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Simulate 50 ms.
+        """Simulate 50 ms. Raises ValueError if the action has a wrong shape or values that are not finite.
 
-        Returns
-        -------
-        tuple
-            Observation, reward (minus the distance to the present goal), terminated, truncated, and info with
-            ``distance`` (the score) and ``is_success`` (score below `TaskSpec.success`); with a limiter also
-            ``executed_action``, ``limited`` and ``limiter``.
-
-        Raises
-        ------
-        ValueError
-            If the action has a wrong shape or values that are not finite.
+        The reward is minus the distance to the present goal. Info has ``distance`` (the score) and ``is_success``
+        (score below `TaskSpec.success`); with a limiter also ``executed_action``, ``limited`` and ``limiter``.
         """
         self._act(np.clip(self.task.action.checked(action, "action"), -1.0, 1.0))
         seen = self._observe()
@@ -181,13 +151,9 @@ class MujocoGoalEnv(gym.Env[Observation, NDArray[np.float32]]):
         return seen, reward, terminated, truncated, info | self._info
 
     def _act(self, action: NDArray[np.floating[Any]]) -> None:
-        self.data.ctrl[:] = action * self._strength
+        self.data.ctrl[:] = action * self.strength
         mujoco.mj_step(self.model, self.data, SUBSTEPS)
-
-    @property
-    def _strength(self) -> float:
-        """Control for an action of 1, in units of the model."""
-        return 1.0
+        mujoco.mj_kinematics(self.model, self.data)  # a step leaves the poses of the state before it
 
     def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any) -> NDArray[np.float64]:
         """Minus the distance: (..., G), (..., G) [goal unit] -> (...); ``info`` is ignored."""

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import mujoco
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from tdm_ros.envs.sawyer_sim import SawyerSim
 from tdm_ros.envs.view import ARM_VIEW, GOAL_RADIUS_M, Block, Marker, View
 from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
 NO_GL = (
     "cannot render: no OpenGL library works here ({cause}). "
@@ -25,20 +24,9 @@ NO_GL = (
 
 
 class Camera:
-    """Off-screen camera for any model.
+    """Off-screen camera for any model; at most as large as the model's off-screen buffer [pixels].
 
-    Parameters
-    ----------
-    model : mujoco.MjModel
-    data : mujoco.MjData
-        State to draw.
-    width, height : int
-        Size [pixels], at most that of the model's off-screen buffer.
-
-    Raises
-    ------
-    RuntimeError
-        If no OpenGL library can be used; the message names the remedy.
+    Raises RuntimeError if no OpenGL library can be used; the message names the remedy.
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, width: int = 640, height: int = 480) -> None:
@@ -60,24 +48,13 @@ class Camera:
         return image
 
     def close(self) -> None:
-        """Free the GL context."""
         self._renderer.close()
 
 
 class Window:
     """Window that shows a model in real time; needs a display.
 
-    Parameters
-    ----------
-    model : mujoco.MjModel
-    data : mujoco.MjData
-    rate_hz : float
-        Images per second.
-
-    Raises
-    ------
-    RuntimeError
-        If no window can be opened; the message names the remedy.
+    Raises RuntimeError if no window can be opened; the message names the remedy.
     """
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, rate_hz: float = 20.0) -> None:
@@ -102,7 +79,6 @@ class Window:
         time.sleep(max(self._due - time.monotonic(), 0.0))
 
     def close(self) -> None:
-        """Close the window."""
         self._viewer.close()
 
 
@@ -121,57 +97,23 @@ def _add_marker(scene: mujoco.MjvScene, marker: Marker | Block) -> None:
     scene.ngeom += 1
 
 
-def render_arm(
-    path: str | Path, q_rad: ArrayLike, goal_m: ArrayLike | None = None, width: int = 960, height: int = 720
-) -> Path:
-    """Write a PNG of the arm.
-
-    Parameters
-    ----------
-    path : path
-        File to write; parent directories are created.
-    q_rad : (7,) [rad]
-    goal_m : (3,) [m] or None
-        Position of the goal marker.
-    width, height : int
-        Size [pixels].
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    RuntimeError
-        If no OpenGL library can be used; the message names the remedy.
-    ValueError
-        If ``q_rad`` is not seven finite values.
-    """
+def main(argv: list[str] | None = None) -> int:
+    """Draw the arm in its neutral posture and a goal: ``python -m tdm_ros.envs.render docs/images/sawyer.png``."""
     from matplotlib.image import imsave
 
-    sim = SawyerSim(ACTUATIONS["velocity"])
-    sim.reset(q_rad)
-    camera = Camera(sim.model, sim.data, width, height)
-    try:
-        image = camera.show(ARM_VIEW, [] if goal_m is None else [Marker(goal_m, GOAL_RADIUS_M)])
-    finally:
-        camera.close()
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    imsave(target, image)
-    return target
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Draw the arm in its neutral posture: ``python -m tdm_ros.envs.render docs/images/sawyer.png``."""
     parser = argparse.ArgumentParser(description="Draw the simulated Sawyer in its neutral posture.")
-    parser.add_argument("path", nargs="?", default="sawyer.png", help="PNG to write (default: %(default)s)")
+    parser.add_argument("path", nargs="?", type=Path, default="sawyer.png", help="PNG to write (default: %(default)s)")
     path = parser.parse_args(argv).path
+    sim = SawyerSim(ACTUATIONS["velocity"])
     try:
-        render_arm(path, NEUTRAL_RAD, goal_m=(0.65, -0.22, 0.2))
+        camera = Camera(sim.model, sim.data, 960, 720)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
+    image = camera.show(ARM_VIEW, [Marker((0.65, -0.22, 0.2), GOAL_RADIUS_M)])
+    camera.close()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    imsave(path, image)
     return 0
 
 

@@ -12,19 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv
 from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
 from tdm_ros.envs.view import Marker, View
+from tdm_ros.robots import geometry
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
-from tdm_ros.robots.geometry import (
-    FORK_RADIUS_M,
-    HAND_HEIGHT_M,
-    PUCK_DAMPING_N_S_M,
-    PUCK_FRICTION_N,
-    PUCK_HALF_HEIGHT_M,
-    PUCK_MASS_KG,
-    PUCK_RADIUS_M,
-    PUCK_RGBA,
-    fork_bars_m,
-)
 from tdm_ros.robots.kinematics import forward, jacobian, joint_velocity
 from tdm_ros.robots.limiter import Limiter, Limits
 from tdm_ros.robots.mjcf import sawyer_xml
@@ -43,10 +33,10 @@ def sawyer_push_model() -> mujoco.MjModel:
 
 def _add_fork(spec: mujoco.MjSpec) -> None:
     """Add a massless fork to the hand that opens away from the robot while the hand points down."""
-    for ends in fork_bars_m():
+    for ends in geometry.fork_bars_m():
         spec.body("right_l6").add_geom(
             type=mujoco.mjtGeom.mjGEOM_CAPSULE,
-            size=[FORK_RADIUS_M, 0, 0],
+            size=[geometry.FORK_RADIUS_M, 0, 0],
             fromto=ends,
             material="steel",
             mass=0,
@@ -59,16 +49,16 @@ def _add_fork(spec: mujoco.MjSpec) -> None:
 
 def _add_puck(spec: mujoco.MjSpec) -> None:
     """Add a puck that slides on the table and cannot tip; dry friction stops it within one or two centimetres."""
-    puck = spec.worldbody.add_body(name="puck", pos=[0, 0, PUCK_HALF_HEIGHT_M])
-    dry = {"damping": [PUCK_DAMPING_N_S_M, 0, 0], "frictionloss": PUCK_FRICTION_N}
+    puck = spec.worldbody.add_body(name="puck", pos=[0, 0, geometry.PUCK_HALF_HEIGHT_M])
+    dry = {"damping": [geometry.PUCK_DAMPING_N_S_M, 0, 0], "frictionloss": geometry.PUCK_FRICTION_N}
     for name, axis in (("puck_x", [1, 0, 0]), ("puck_y", [0, 1, 0])):
         puck.add_joint(name=name, type=mujoco.mjtJoint.mjJNT_SLIDE, axis=axis, **dry)
     puck.add_geom(
         name="puck",
         type=mujoco.mjtGeom.mjGEOM_CYLINDER,
-        size=[PUCK_RADIUS_M, PUCK_HALF_HEIGHT_M, 0],
-        mass=PUCK_MASS_KG,
-        rgba=PUCK_RGBA,
+        size=[geometry.PUCK_RADIUS_M, geometry.PUCK_HALF_HEIGHT_M, 0],
+        mass=geometry.PUCK_MASS_KG,
+        rgba=geometry.PUCK_RGBA,
         condim=1,
         contype=1,  # touches the moving links, not the table under it
         conaffinity=0,
@@ -98,16 +88,9 @@ class SawyerPushEnv(MujocoGoalEnv):
     """Push a puck to a target.
 
     Observation (19,): seven joints [rad], their velocities [rad/s], the hand [m], the puck's x and y [m]. Goal (4,):
-    hand and puck x and y [m], see `prompt`: hand to the puck, then the puck to the target. Actions (2,): velocity of
-    the hand along x and y, up to 0.3 m/s. A controller holds height and attitude of the hand; its joint velocities pass
-    the limiter like those of a policy. It never terminates.
-
-    Parameters
-    ----------
-    render_mode : "rgb_array" or None
-    limits : Limits or None
-    task : TaskSpec, optional
-        Description for a subclass with other starts and goals.
+    hand and puck x and y [m], see `prompt`. Actions (2,): velocity of the hand along x and y, up to 0.3 m/s. A
+    controller holds height and attitude of the hand; its joint velocities pass the limiter like those of a policy. It
+    never terminates.
     """
 
     view = View((0.5, 0.0, 0.08), 1.6, 140.0, -30.0)
@@ -160,21 +143,14 @@ class SawyerPushEnv(MujocoGoalEnv):
         return prompt(achieved, self._goal[2:], HELD_M, self.puck_stays)
 
     def _markers(self) -> list[Marker]:
-        return [Marker((*self._goal[2:].tolist(), PUCK_HALF_HEIGHT_M), 0.025)]
+        return [Marker((*self._goal[2:].tolist(), geometry.PUCK_HALF_HEIGHT_M), 0.025)]
 
 
 def steer(q_rad: ArrayLike, velocity_m_s: ArrayLike) -> Array:
     """Joint velocities, (7,) [rad/s], that move the hand in the plane and hold its height and attitude.
 
-    Parameters
-    ----------
-    q_rad : (7,) [rad]
-    velocity_m_s : (2,)
-        Along x and y of frame base [m/s].
-
-    Notes
-    -----
-    Damped least squares; the null-space motion returns towards the neutral posture.
+    At (7,) [rad], for a velocity along x and y of frame base, (2,) [m/s]. Damped least squares; the null-space motion
+    returns towards the neutral posture.
     """
     q = np.asarray(q_rad, np.float64)
     return joint_velocity(q, level(q, velocity_m_s), _SINGULAR, _POSTURE_HZ * (NEUTRAL_RAD - q))
@@ -185,7 +161,7 @@ def level(q_rad: ArrayLike, velocity_m_s: ArrayLike) -> Array:
     hand = forward(q_rad)
     # Small rotation from the present to the commanded attitude, as a vector.
     tilt = 0.5 * np.cross(hand.rotation, POINTING_DOWN, axis=0).sum(axis=1)
-    lift = HAND_HEIGHT_M - hand.position_m[2]
+    lift = geometry.HAND_HEIGHT_M - hand.position_m[2]
     return np.concatenate((np.asarray(velocity_m_s, np.float64), [_SERVO_HZ * lift], _SERVO_HZ * tilt))
 
 

@@ -24,22 +24,10 @@ class SawyerReachEnv(MujocoGoalEnv):
     """Move Sawyer's hand to a point.
 
     Observation (17,): joint positions [rad], velocities [rad/s] and hand [m]. Goal (3,): hand [m]. Actions (7,): joint
-    velocities or torques, which pass the limiter. It never terminates. The options of `reset` are ``"goal"``, (3,) [m],
-    and ``"q_rad"``, (7,) [rad], the start.
-
-    Parameters
-    ----------
-    actuation : str
-        "velocity", "torque" or "torque_low_damping".
-    render_mode : "rgb_array", "human" or None
-    limits : Limits or None
-    task : TaskSpec, optional
-        Description for a subclass with other starts and goals.
-
-    Raises
-    ------
-    ValueError
-        If the actuation or the render mode is unknown.
+    velocities or torques (``actuation``: "velocity", "torque" or "torque_low_damping"), which pass the limiter. It
+    never terminates. The options of `reset` are ``"goal"``, (3,) [m], and ``"q_rad"``, (7,) [rad], the start. A
+    subclass with other starts and goals gives its ``task``. Raises ValueError if the actuation or the render mode is
+    unknown.
     """
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 20}  # noqa: RUF012 - declared so by Gymnasium

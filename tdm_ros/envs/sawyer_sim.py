@@ -21,12 +21,8 @@ Array = NDArray[np.float64]
 class SawyerSim:
     """Simulated arm, initially at rest in the neutral posture.
 
-    Parameters
-    ----------
-    actuation : Actuation
-        Only its damping and friction factors are used here.
-    model : mujoco.MjModel, optional
-        Model of the arm and other objects, whose joints follow those of the arm.
+    Of the actuation only damping and friction factors are used here. A given ``model`` may contain other objects, whose
+    joints follow those of the arm.
     """
 
     joints = len(JOINT_NAMES)
@@ -41,10 +37,7 @@ class SawyerSim:
     def reset(self, q_rad: ArrayLike) -> None:
         """Set the arm at rest at (J,) [rad], holding.
 
-        Raises
-        ------
-        ValueError
-            If the shape is wrong or a value is not finite.
+        Raises ValueError if the shape is wrong or a value is not finite.
         """
         q = self._checked(q_rad, "q_rad")
         mujoco.mj_resetData(self.model, self.data)
@@ -55,10 +48,7 @@ class SawyerSim:
     def drive(self, mode: Mode, values: ArrayLike) -> None:
         """Follow (J,) velocities [rad/s] or torques [N m] from now on.
 
-        Raises
-        ------
-        ValueError
-            If the mode is unknown, the shape is wrong or a value is not finite.
+        Raises ValueError if the mode is unknown, the shape is wrong or a value is not finite.
         """
         if mode not in ("velocity", "torque"):
             raise ValueError(f'mode must be "velocity" or "torque", got {mode!r}')
@@ -73,13 +63,7 @@ class SawyerSim:
         self.drive("velocity", np.zeros(self.joints))
 
     def advance(self, substeps: int) -> None:
-        """Simulate ``substeps`` x 2 ms.
-
-        Raises
-        ------
-        ValueError
-            If ``substeps`` is negative.
-        """
+        """Simulate ``substeps`` x 2 ms. Raises ValueError if ``substeps`` is negative."""
         if substeps < 0:
             raise ValueError(f"substeps must be >= 0, got {substeps}")
         if substeps:
@@ -96,7 +80,6 @@ class SawyerSim:
         return self.data.qfrc_actuator[: self.joints].copy()
 
     def hand_pose(self) -> HandPose:
-        """Pose of right_hand in frame base."""
         return HandPose(self.data.site_xpos[self._hand].copy(), self.data.site_xmat[self._hand].reshape(3, 3).copy())
 
     def problem(self) -> str:
@@ -108,7 +91,6 @@ class SawyerSim:
         return False
 
     def close(self) -> None:
-        """Hold."""
         self.hold()
 
     def _checked(self, values: ArrayLike, what: str) -> Array:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
@@ -14,56 +17,66 @@ from tdm_ros.tasks import TaskSpec
 
 KEYS = ("observation", "achieved_goal", "desired_goal")
 
-GoalEnv = gym.Env[dict[str, NDArray[Any]], NDArray[np.float32]]
+Seen = dict[str, NDArray[Any]]
+GoalEnv = gym.Env[Seen, NDArray[np.float32]]
+GoalWrapper = gym.Wrapper[Seen, NDArray[np.float32], Any, Any]
+Stepped = tuple[Seen, SupportsFloat, bool, bool, dict[str, Any]]
 
 
-class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
-    """Returns copies of an environment's observations after checking that they are finite.
+class CheckedGoalEnv(GoalWrapper):
+    """Returns copies of an environment's observations after checking that they are as declared, and finite.
 
-    Copies, because an environment may return the same arrays at every step and write into them.
-
-    Parameters
-    ----------
-    env : GoalEnv
-    name : str
-        Name in messages.
+    Copies, because an environment may return the same arrays at every step and write into them. Messages contain
+    ``name``.
     """
 
     def __init__(self, env: GoalEnv, name: str) -> None:
         super().__init__(env)
         self._name, self._step = name, 0
+        space: Any = env.observation_space
+        self._shapes = {key: space[key].shape for key in KEYS}
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """As `gymnasium.Env.reset`.
-
-        Raises
-        ------
-        ValueError
-            If a value is not finite.
-        """
-        seen, info = self.env.reset(seed=seed, options=options)
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Seen, dict[str, Any]]:
+        """As `gymnasium.Env.reset`. Raises ValueError if the result is not as declared, or a value is not finite."""
+        try:
+            result = self.env.reset(seed=seed, options=options)
+        except TypeError as error:
+            if not _NO_KEYWORD.search(str(error)):
+                raise
+            raise ValueError(
+                f"{self._name} must have a reset with seed and options, as Gymnasium has, got the error {error}: "
+                "write def reset(self, *, seed=None, options=None)"
+            ) from error
+        pair = isinstance(result, (tuple, list))
+        if not pair or len(result) != 2:
+            got = f"{len(result)} values" if pair else f"a {type(result).__name__}"
+            raise ValueError(
+                f"{self._name} must return observation and info from reset, as Gymnasium does, got {got}: "
+                "return observation, {}"
+            )
         self._step = 0
-        return self._checked(seen), info
+        return self._checked(result[0]), result[1]
 
-    def step(
-        self, action: NDArray[np.float32]
-    ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:
-        """As `gymnasium.Env.step`.
-
-        Raises
-        ------
-        ValueError
-            If a value is not finite.
-        """
+    def step(self, action: NDArray[np.float32]) -> Stepped:
+        """As `gymnasium.Env.step`. Raises ValueError if the result is not as declared, or a value is not finite."""
         seen, reward, terminated, truncated, info = self.env.step(action)
         self._step += 1
         return self._checked(seen), reward, terminated, truncated, info
 
-    def _checked(self, seen: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _checked(self, seen: Seen) -> Seen:
+        missing = [key for key in KEYS if key not in seen] if isinstance(seen, Mapping) else list(KEYS)
+        if missing:
+            raise ValueError(
+                f"{self._name} must return an observation with {', '.join(KEYS)}, got a {type(seen).__name__} without "
+                f"{', '.join(missing)}: return what its observation_space declares"
+            )
         copies = {key: np.array(seen[key]) for key in KEYS}
         for key, values in copies.items():
+            if values.shape != self._shapes[key] or values.dtype.kind not in "biuf":
+                raise ValueError(
+                    f"{self._name} must return {key} as numbers of shape {self._shapes[key]}, got {values.dtype} of "
+                    f"shape {values.shape}: return what its observation_space declares"
+                )
             # The sum of finite numbers is finite, and cheap.
             if not math.isfinite(np.add.reduce(values)) and not np.isfinite(values).all():
                 which = np.flatnonzero(~np.isfinite(values)).tolist()
@@ -75,17 +88,36 @@ class CheckedGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], A
         return {**seen, **copies}
 
 
+_NO_KEYWORD = re.compile(r"reset\(\) got an unexpected keyword argument '(seed|options)'")
+
+
+def _stepped(name: str, env: GoalEnv, action: NDArray[Any]) -> Stepped:
+    """Step, and raise ValueError if there are not five values, as before Gymnasium."""
+    try:
+        seen, reward, terminated, truncated, info = env.step(action)
+    except (TypeError, ValueError) as error:
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        # A wrapper of Gymnasium unpacks the values before this function does.
+        if "unpack" not in str(error) or not frame.f_globals.get("__name__", "").startswith(("gymnasium.", __name__)):
+            raise
+        raise ValueError(
+            f"{name} must return five values from step, as Gymnasium does, got another number of them ({error}): "
+            "return observation, reward, terminated, truncated, info"
+        ) from error
+    return seen, reward, terminated, truncated, info
+
+
 def check_goal_env(name: str, env: GoalEnv) -> None:
     """Check that an environment is goal-conditioned with flat vectors and a finite box of actions.
 
-    Raises
-    ------
-    ValueError
-        If it is not; the message has ``name``, what was found and what was expected.
+    Raises ValueError if it is not; the message has ``name``, what was found and what was expected.
     """
     space, actions = env.observation_space, env.action_space
     if not isinstance(space, gym.spaces.Dict) or not set(KEYS) <= set(space.spaces):
-        raise ValueError(f"{name} must have a dict observation with {', '.join(sorted(KEYS))}, got {space}")
+        raise ValueError(
+            f"{name} must have a dict observation with {', '.join(sorted(KEYS))}, got {space}: "
+            "a TDM needs a goal-conditioned environment"
+        )
     if any(len(space[key].shape or (0, 0)) != 1 for key in KEYS):
         raise ValueError(f"{name} must have flat vectors as observation and goals, got {space}")
     achieved, desired = _size(env, "achieved_goal"), _size(env, "desired_goal")
@@ -103,10 +135,7 @@ def check_goal_env(name: str, env: GoalEnv) -> None:
 def check_sizes(name: str, env: GoalEnv, task: TaskSpec) -> None:
     """Check that a description fits its environment.
 
-    Raises
-    ------
-    ValueError
-        If a size differs; the message has both sizes and the field to change.
+    Raises ValueError if a size differs; the message has both sizes and the field to change.
     """
     for field, channels, size in (
         ("observation", task.observation, _size(env, "observation")),
@@ -132,24 +161,13 @@ _STREAM = 0x6E6F6973
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise levels.
-
-    Parameters
-    ----------
-    action : float
-        Standard deviation of the noise on each action, in action units: the whole range is 2.
-    observation : float
-        Standard deviation of the noise on each number of the observation, in parts of that number's own standard
-        deviation under random actions; on each number of the achieved goal, in parts of `Channels.scale` of the goal.
-
-    Raises
-    ------
-    ValueError
-        If one is negative or not finite.
-    """
+    """Noise levels. Raises ValueError if one is negative or not finite."""
 
     action: float = 0.0
+    """Standard deviation of the noise on each action, in action units: the whole range is 2."""
     observation: float = 0.0
+    """Standard deviation of the noise on each number of the observation, in parts of that number's own standard
+    deviation under random actions; on each number of the achieved goal, in parts of `Channels.scale` of the goal."""
 
     def __post_init__(self) -> None:
         for name, value in (("action", self.action), ("observation", self.observation)):
@@ -161,18 +179,11 @@ class Noise:
         return bool(self.action or self.observation)
 
 
-class NoisyGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
+class NoisyGoalEnv(GoalWrapper):
     """Adds Gaussian noise to actions and observations; desired goal, reward and ``info`` are exact.
 
-    The learner receives the action that it chose, not the disturbed one. A number of the observation that *is* an
-    achieved goal (the hand, say) gets the noise of that goal: one sensor, one reading.
-
-    Parameters
-    ----------
-    env : GoalEnv
-        With actions in [-1, 1].
-    task : TaskSpec
-    noise : Noise
+    The learner receives the action that it chose, in [-1, 1], not the disturbed one. A number of the observation that
+    *is* an achieved goal (the hand, say) gets the noise of that goal: one sensor, one reading.
     """
 
     def __init__(self, env: GoalEnv, task: TaskSpec, noise: Noise) -> None:
@@ -187,19 +198,14 @@ class NoisyGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any
         self.true_achieved = np.zeros(task.goal.size, np.float32)
         """Achieved goal without noise, (G,) [goal unit], for evaluation."""
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Seen, dict[str, Any]]:
         """Reset the environment; a seed also determines the noise of the episode."""
         seen, info = self.env.reset(seed=seed, options=options)
         if seed is not None:
             self._rng = np.random.default_rng(np.random.SeedSequence([_STREAM, seed]))
         return self._sense(seen), info
 
-    def step(
-        self, action: NDArray[np.float32]
-    ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step with noise on the action."""
+    def step(self, action: NDArray[np.float32]) -> Stepped:
         wanted = np.clip(np.asarray(action, np.float32), -1.0, 1.0)
         acted = wanted
         if self.noise.action:
@@ -211,7 +217,7 @@ class NoisyGoalEnv(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any
             info = info | {"executed_action": np.clip(undisturbed, -1.0, 1.0)}
         return self._sense(seen), reward, terminated, truncated, info
 
-    def _sense(self, seen: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _sense(self, seen: Seen) -> Seen:
         observation, achieved = seen["observation"], seen["achieved_goal"]
         self.true_achieved = np.array(achieved, np.float32)
         if not self.noise.observation:
@@ -247,17 +253,9 @@ TOLERANCE = 1e-3
 
 
 def to_box(space: gym.spaces.Box, action: ArrayLike) -> NDArray[Any]:
-    """Convert actions in [-1, 1] to the units of ``space``.
+    """Convert actions in [-1, 1], (..., A), to those of a finite box: its dtype, and its bounds to the last bit.
 
-    Parameters
-    ----------
-    space : Box
-        Finite bounds, shape (A,). A dtype of integers rounds; an axis with ``low == high`` keeps its value.
-    action : (..., A)
-
-    Returns
-    -------
-    (..., A) of the dtype of ``space``, within its bounds to the last bit.
+    A dtype of integers rounds; an axis with ``low == high`` keeps its value.
     """
     if _is_unit(space):
         return np.clip(np.asarray(action, space.dtype), space.low, space.high)
@@ -283,18 +281,11 @@ def _is_unit(space: gym.spaces.Box) -> bool:
     return np.issubdtype(space.dtype, np.floating) and bool((space.low == -1).all() and (space.high == 1).all())
 
 
-class UnitActions(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any, Any]):
-    """Converts the actions of an environment to [-1, 1], including reported executed ones.
+class UnitActions(GoalWrapper):
+    """Converts the actions of an environment with a finite box to [-1, 1], including reported executed ones.
 
     Where the box cannot represent an action exactly (integers, locked axes), ``info["executed_action"]`` has what was
     executed.
-
-    Parameters
-    ----------
-    env : GoalEnv
-        With a finite box of actions.
-    name : str
-        Name in messages.
     """
 
     def __init__(self, env: GoalEnv, name: str) -> None:
@@ -305,19 +296,11 @@ class UnitActions(gym.Wrapper[dict[str, NDArray[Any]], NDArray[np.float32], Any,
         self._coarse = bool(np.issubdtype(space.dtype, np.integer) or (space.low == space.high).any())
         self.action_space = gym.spaces.Box(-1.0, 1.0, space.shape, np.float32)
 
-    def step(
-        self, action: NDArray[np.float32]
-    ) -> tuple[dict[str, NDArray[Any]], SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step.
-
-        Raises
-        ------
-        ValueError
-            If the environment reports an executed action that is not in its own action space.
-        """
+    def step(self, action: NDArray[np.float32]) -> Stepped:
+        """Step. Raises ValueError if there are not five values, or the executed action is not in the action space."""
         sent = to_box(self._box, action)
         # A copy, because an environment may write into the array.
-        seen, reward, terminated, truncated, info = self.env.step(sent.copy())
+        seen, reward, terminated, truncated, info = _stepped(self._name, self.env, sent.copy())
         if EXECUTED in info:
             info = info | {EXECUTED: from_box(self._box, self._reported(info[EXECUTED]))}
         elif self._coarse:

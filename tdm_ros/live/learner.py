@@ -16,8 +16,7 @@ from tdm_ros.replay.store import check_step
 from tdm_ros.training.learner import Learner
 from tdm_ros.types import Discarded, DiscardedSet, LoggedTransition, TimeSpan, check_identity
 
-PORTION = 2
-"""Updates between two checks of the clock; one takes about 8 ms."""
+PORTION = 2  # updates between two checks of the clock; one takes about 8 ms
 
 
 @dataclass
@@ -30,13 +29,7 @@ class _Arm:
 
 
 class _Identities:
-    """Identity of each transition in a store, by its number there, in bounded memory.
-
-    Parameters
-    ----------
-    capacity : int
-        Of the store.
-    """
+    """Identity of each transition in a store, by its number there, in bounded memory."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -54,9 +47,8 @@ class _Identities:
     def find(self, arm: str, discarded: Discarded) -> NDArray[np.int64]:
         """Numbers of an arm's transitions in a range, (N,)."""
         rows = self._rows[: min(self._total, self._capacity)]
-        older = isinstance(discarded, TimeSpan)
         run, begin, end = ("", *discarded) if isinstance(discarded, TimeSpan) else discarded
-        values = rows["stamp_ns" if older else "cycle"]
+        values = rows["stamp_ns" if isinstance(discarded, TimeSpan) else "cycle"]
         slots = np.flatnonzero((rows["run"] == hash((arm, run))) & (values >= begin) & (values < end))
         newest = self._total - 1
         return np.asarray(newest - (newest - slots) % self._capacity, np.int64)
@@ -67,12 +59,6 @@ class OnlineLearner:
 
     An arm is identified by its name; a single one needs none. Cycles, episodes and discarded ranges belong to one arm,
     and no trajectory contains steps of two.
-
-    Parameters
-    ----------
-    learner : Learner
-    clock : callable
-        Steady time [s].
     """
 
     def __init__(self, learner: Learner, clock: Callable[[], float] = time.monotonic) -> None:
@@ -108,10 +94,7 @@ class OnlineLearner:
     def add(self, transition: LoggedTransition, arm: str = "") -> None:
         """Add a transition, from the log or live; duplicates are left out.
 
-        Raises
-        ------
-        ValueError
-            If a vector has another size than the task's, or is not finite or plausible, or the identity is invalid.
+        A ValueError says that a vector has a wrong size, or is not finite or plausible, or that the identity is wrong.
         """
         if problem := check_identity(transition.run or "of a log without runs", transition.cycle):
             raise ValueError(problem)

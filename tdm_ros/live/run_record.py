@@ -22,19 +22,12 @@ from tdm_ros.tasks import SCENES, Scene, TaskSpec
 from tdm_ros.training.metrics import UNSCORED, EpisodeRow, MetricsFile, summarise
 from tdm_ros.types import CycleRange, CycleSet
 
-NEAR_M = 0.03
-"""Final distance that counts as reached in a scene with keep-outs [m]."""
-POINTS = np.linspace(0.0, 1.0, 5)
-"""Points that are checked between two states, as fractions."""
+NEAR_M = 0.03  # final distance that counts as reached in a scene with keep-outs [m]
+POINTS = np.linspace(0.0, 1.0, 5)  # points that are checked between two states, as fractions
 
 
 class KeepOutStatistics:
-    """Counts of episodes in which the hand entered a keep-out of the scene.
-
-    Parameters
-    ----------
-    scene : Scene
-    """
+    """Counts of episodes in which the hand entered a keep-out of the scene."""
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
@@ -83,22 +76,20 @@ PERCENTILES = ("p50", "p99", "worst")
 
 
 def clock_text(seconds: float) -> str:
-    """Minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def end_table(summary: dict[str, Any]) -> str:
-    """Results of a run as text."""
     lines = [f"Run of {clock_text(summary['robot_time_s'])} robot time, {summary['episodes']} episodes"]
     distance, success = summary["final_distance_m"], summary["success"]
     if distance:
-        lines.append(f"  evaluation        {summary['evaluated']} fresh goals, without noise")
-        lines.append(
-            "  final distance    "
-            + ", ".join(f"{key} {100 * distance[key]:.2f} cm" for key in ("median", "mean", "p95"))
-        )
+        finals = ", ".join(f"{key} {100 * distance[key]:.2f} cm" for key in ("median", "mean", "p95"))
         reached = ", ".join(f"{100 * share:.1f} % within {100 * float(r):g} cm" for r, share in success.items())
-        lines.append(f"  reached           {reached}")
+        lines += [
+            f"  evaluation        {summary['evaluated']} fresh goals, without noise",
+            f"  final distance    {finals}",
+            f"  reached           {reached}",
+        ]
     else:
         lines.append("  evaluation        none")
     if kept := summary.get("kept_out"):
@@ -146,16 +137,8 @@ def cycles_of(values: dict[str, str]) -> dict[str, Any]:
     found = defaultdict(float, numbers_of(values))
     counts = {key: int(found[key]) for key in ("total", "answered", "missed", "overruns")}
     fractions = {key: found[key] for key in ("answered_fraction", "steal_fraction")}
-    return {
-        **counts,
-        **fractions,
-        **{name: {part: found[f"{name}.{part}"] for part in PERCENTILES} for name in ("period_ms", "latency_ms")},
-    }
-
-
-def write_summary(run_dir: Path, summary: dict[str, Any]) -> None:
-    """Write summary.json; a crash leaves the old or the new file."""
-    write_durably(run_dir / SUMMARY, json.dumps(summary, indent=1) + "\n")
+    spreads = {name: {part: found[f"{name}.{part}"] for part in PERCENTILES} for name in ("period_ms", "latency_ms")}
+    return {**counts, **fractions, **spreads}
 
 
 SILENT_CYCLES = 20
@@ -163,17 +146,7 @@ SILENT_CYCLES = 20
 
 
 class RunRecord:
-    """Record of a live run: metrics, live line, summary.
-
-    Parameters
-    ----------
-    run_dir : Path
-    task : TaskSpec
-    seed : int
-    machine : EpisodeMachine
-    scene : Scene
-        Episodes in which the hand enters one of its keep-outs are counted.
-    """
+    """Record of a live run: metrics, live line, summary."""
 
     def __init__(
         self, run_dir: Path, task: TaskSpec, seed: int, machine: EpisodeMachine, scene: Scene = SCENES["open"]
@@ -187,8 +160,7 @@ class RunRecord:
             self._lock.release()
             raise
         self._unwritten = ""
-        self._first_segment = ""
-        """First file of the log of this run's collector."""
+        self._first_segment = ""  # first file of the log of this run's collector
         self._last: deque[float] = deque(maxlen=10)
         self._evaluated: list[float] = []
         self._scored = self._interrupted = self._rejected = self._published = self._unrecorded = 0
@@ -198,9 +170,7 @@ class RunRecord:
         self._line_s = time.monotonic()
         self._trainer = (0.0, 0, 0.0)
         self.updates = 0
-        self.arm_values: dict[str, str] = {}
-        self.planner_values: dict[str, str] = {}
-        self._alarm = ""
+        self._values: defaultdict[str, dict[str, str]] = defaultdict(dict)  # newest diagnostics of each node
 
     @property
     def robot_s(self) -> float:
@@ -231,16 +201,16 @@ class RunRecord:
         self._trainer = (now_s, updates, rate)
         self.updates = max(self.updates, updates)
 
-    def on_collector(self, values: dict[str, str]) -> None:
-        """Record the first file of the collector, and its alarm for the operator."""
+    def on_values(self, name: str, values: dict[str, str]) -> None:
+        """Record the diagnostics of a node, and the first file of the collector."""
+        self._values[name] = values
         self._first_segment = self._first_segment or values.get("first_segment", "")
-        self._alarm = values.get("alarm", "")
 
     def on_episode(self, result: EpisodeResult) -> None:
         """Write an episode's row; those that were interrupted or discarded are not scored."""
         scored = result.end not in UNSCORED
         self._scored += scored
-        self._rejected += result.end == "refused"
+        self._rejected += result.end == "rejected"
         self._kept_out.on_episode(result)
         self._interrupted += not scored
         if result.mode == Mode.TRAIN:
@@ -270,7 +240,7 @@ class RunRecord:
     def alarm(self) -> str:
         """Reason why a part of the run is not recorded, or ""."""
         silent = "collector silent: NOT RECORDED" if self._cycles_silent > SILENT_CYCLES else ""
-        return self._alarm or silent or self._unwritten
+        return self._values["collector"].get("alarm", "") or silent or self._unwritten
 
     def line(self, now_s: float) -> str:
         """Live line of this second, which begins with a carriage return."""
@@ -279,7 +249,7 @@ class RunRecord:
         self._cycles_before, self._line_s = self._cycles, now_s
         schedule, announced = machine.schedule, machine.announced
         state = announced.state.name.lower() if announced.state != State.RUNNING else announced.mode.name.lower()
-        cycles = cycles_of(self.arm_values)
+        cycles = cycles_of(self._values["arm"])
         if announced.mode == Mode.EVALUATE:
             left = f"{schedule.evaluations - len(self._evaluated)} of {schedule.evaluations} goals left"
         elif schedule.duration:
@@ -311,7 +281,6 @@ class RunRecord:
         return ""
 
     def summary(self) -> dict[str, Any]:
-        """Summary of the run so far."""
         machine = self._machine
         logged = count_messages(self._run_dir / LOG_FOLDER, since=self._first_segment) if self._first_segment else 0
         return {
@@ -327,8 +296,8 @@ class RunRecord:
             "updates": self.updates,
             **summarise(self._evaluated),
             "kept_out": self._kept_out.summary(),
-            "planning": numbers_of(self.planner_values),
-            "cycles": cycles_of(self.arm_values),
+            "planning": numbers_of(self._values["planner"]),
+            "cycles": cycles_of(self._values["arm"]),
             "transitions": {
                 "published": self._published,
                 "logged": logged,
@@ -341,7 +310,7 @@ class RunRecord:
         """Write the summary, print the table, and draw the curve last, since that may take a second."""
         summary = self.summary()
         try:
-            write_summary(self._run_dir, summary)
+            write_durably(self._run_dir / SUMMARY, json.dumps(summary, indent=1) + "\n")
             self._metrics.close()
         except OSError as error:
             print(f"\n{self._run_dir}: summary or metrics cannot be written: {error}", flush=True)

@@ -6,6 +6,7 @@ import concurrent.futures
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,9 @@ from tdm_ros.envs.sawyer_sim import SUBSTEPS
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
-from tdm_ros.nodes.convert import BASE_FRAME, age_s, doubles, floats, to_announcement, twist_of
+from tdm_ros.nodes.convert import BASE_FRAME, age_s, announcements, doubles, floats, joints_of, twist_of
 from tdm_ros.nodes.node_runner import ManagedNode, run
-from tdm_ros.nodes.parameters import ArmParameters, TeleopParameters
+from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.nodes.subscriptions import listen, listen_external, other_publisher
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
@@ -55,8 +56,7 @@ def proc_stat() -> str:
 class ArmNode(ManagedNode):
     """One single-threaded loop: handle messages until the deadline, then end the cycle."""
 
-    def __init__(self) -> None:
-        super().__init__("arm", ArmParameters)
+    PARAMETERS = ArmParameters
 
     def configure(self) -> None:
         """Connect to the arm, which holds, and create publishers, subscriptions and services."""
@@ -80,7 +80,8 @@ class ArmNode(ManagedNode):
         self._states = self.create_publisher(ArmState, "arm_state", qos.STATE_HISTORY)
         self._joints = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
         listen(self, Command, "command", self._on_command, qos.COMMAND, on_two=self._control.fault)
-        listen(self, Episode, "episode", self._on_episode, qos.EPISODE, on_two=self._control.fault)
+        heard = announcements(self, lambda announced, _: self._control.announce(announced, self._now_s()))
+        listen(self, Episode, "episode", heard, qos.EPISODE, on_two=self._control.fault)
         listen_external(self, Bool, "deadman", self._on_deadman, qos.TELEOP, on_two=self._on_two_deadmen)
         listen_external(self, TwistStamped, "teleop/twist", self._on_twist, qos.TELEOP, on_two=self._on_two_drivers)
         listen_external(self, Bool, "teleop/engaged", self._on_engaged, qos.TELEOP, on_two=self._on_two_drivers)
@@ -89,7 +90,7 @@ class ArmNode(ManagedNode):
             self._presses = Presses()
             self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
             for name in ("enable", "reset", "stop"):
-                self.create_service(Trigger, f"~/{name}", self._service(getattr(self._arm.client, name)))
+                self.create_service(Trigger, f"~/{name}", self._service(partial(self._arm.client.request, name)))
 
     def activate(self) -> None:
         """Let the arm be moved."""
@@ -122,8 +123,19 @@ class ArmNode(ManagedNode):
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)
         check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s, run=self._run)
-        safeguards = Safeguards(_safeguards_of(given), self.task.rate_hz)
-        teleop = _teleop_of(given.teleop)
+        settings = SafeguardSettings(
+            ramp_s=given.slow_start.ramp_s,
+            slow_start_scale=given.slow_start.velocity_scale,
+            slow_start_s=given.slow_start.duration_s,
+            deadman_required=given.deadman.required,
+            deadman_timeout_s=given.deadman.timeout_s,
+            fault_latched=given.fault.latched,
+            stop_hz=given.rate.stop_hz,
+            lift_m=given.home.lift_m,
+        )
+        safeguards = Safeguards(settings, self.task.rate_hz)
+        held = given.teleop
+        teleop = TeleopSettings(held.timeout_s, held.threshold_m_s, held.max_speed_m_s, held.ramp_s)
         return ArmControl(drives, check, timing, NEUTRAL_RAD, self._now_s(), safeguards, teleop, self._log_change)
 
     def _log_change(self, change: ModeChange) -> None:
@@ -159,7 +171,6 @@ class ArmNode(ManagedNode):
         return handle
 
     def on_callback_error(self, why: str) -> None:
-        """Enter FAULT: the callback may have been executed in part."""
         self._control.fault(why)
 
     def step(self, executor: SingleThreadedExecutor) -> None:
@@ -176,11 +187,9 @@ class ArmNode(ManagedNode):
             self._control.pass_time(now_s)
 
     def _tick(self, now_s: float) -> None:
-        overruns = self._pacer.overruns
-        self._pacer.advance(now_s)
+        late = self._pacer.advance(now_s)
         self._watch_wall_clock()
         report = self._control.tick(now_s)
-        late = self._pacer.overruns > overruns
         self.statistics.end_cycle(now_s - self._started_s, report.expected, report.answered, late)
         self._started_s = now_s
         self._publish(report)
@@ -227,11 +236,7 @@ class ArmNode(ManagedNode):
         point.x, point.y, point.z = pose.position_m.tolist()
         turn.w, turn.x, turn.y, turn.z = quaternion_wxyz(pose.rotation).tolist()
         self._states.publish(state)
-        joints = JointState(
-            name=state.joint_names, position=state.position, velocity=state.velocity, effort=state.effort
-        )
-        joints.header = state.header
-        self._joints.publish(joints)
+        self._joints.publish(joints_of(state))
 
     def _on_command(self, message: Command) -> None:
         now_s = self._now_s()
@@ -251,13 +256,6 @@ class ArmNode(ManagedNode):
             self.rejections.reject(f"command: {problem}", f"cycle {command.cycle}, age {old_s * 1e3:.0f} ms")
         elif command.cycle == self._control.cycle:
             self.statistics.latency.add(now_s - self._started_s)
-
-    def _on_episode(self, message: Episode) -> None:
-        announcement, problem = to_announcement(self, message, self.task)
-        if announcement is None:
-            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
-            return
-        self._control.announce(announcement, self._now_s())
 
     def _on_deadman(self, message: Bool) -> None:
         """Receive the deadman of the one publisher that is configured; any other counts as a release."""
@@ -291,7 +289,6 @@ class ArmNode(ManagedNode):
             self.rejections.reject(f"teleop/engaged: {problem}")
 
     def values(self) -> dict[str, object]:
-        """Return the statistics of the cycle."""
         control = self._control
         return {
             "cycle": control.cycle,
@@ -303,23 +300,4 @@ class ArmNode(ManagedNode):
         }
 
 
-def _safeguards_of(given: ArmParameters) -> SafeguardSettings:
-    return SafeguardSettings(
-        ramp_s=given.slow_start.ramp_s,
-        slow_start_scale=given.slow_start.velocity_scale,
-        slow_start_s=given.slow_start.duration_s,
-        deadman_required=given.deadman.required,
-        deadman_timeout_s=given.deadman.timeout_s,
-        fault_latched=given.fault.latched,
-        stop_hz=given.rate.stop_hz,
-        lift_m=given.home.lift_m,
-    )
-
-
-def _teleop_of(given: TeleopParameters) -> TeleopSettings:
-    return TeleopSettings(given.timeout_s, given.threshold_m_s, given.max_speed_m_s, given.ramp_s)
-
-
-def main() -> int:
-    """Run the node until a signal."""
-    return run(ArmNode)
+main = partial(run, ArmNode)

@@ -23,13 +23,7 @@ from tdm_ros.robots.limits import Limits
 
 
 def limits_of(given: LimitParameters) -> Limits:
-    """Limits of the arm, from the parameters.
-
-    Raises
-    ------
-    ValueError
-        If corners make no box, or bounds do not go together.
-    """
+    """Limits of the arm; a ValueError says that corners make no box, or that bounds do not go together."""
     hand, links, parts = given.hand_box, given.link_box, given.self_collision
     try:
         return Limits(
@@ -65,46 +59,30 @@ def home_limits_of(limits: Limits) -> Limits:
 
 
 def make_arm(given: ArmParameters, node: Node) -> Arm:
-    """Arm of the node, from the parameters.
-
-    Raises
-    ------
-    ValueError
-        If it is not available, with the reason.
-    """
-    if given.robot == "simulated":
-        return make_gazebo(given, node) if given.sim == "gazebo" else SawyerSim(ACTUATIONS[given.actuation])
-    return make_sawyer(given) if given.robot == "sawyer" else make_bridged(given, node)
+    """Arm of the node; a ValueError has the reason why it is not available."""
+    if given.robot == "sawyer":
+        return make_sawyer(given)
+    if given.robot == "bridged":  # a bridge repeats the ROS 1 topics of a Sawyer
+        return _through("bridged", lambda: _watchdog(given, node, "bridged"))
+    return make_gazebo(given, node) if given.sim == "gazebo" else SawyerSim(ACTUATIONS[given.actuation])
 
 
 def make_gazebo(given: ArmParameters, node: Node) -> Arm:
-    """The arm of a Gazebo world that runs already, through the watchdog of its topics.
-
-    Raises
-    ------
-    ValueError
-        If it is not available, with the reason.
-    """
+    """The arm of a Gazebo world that runs already, through the watchdog of its topics."""
     by_torque = ACTUATIONS[given.actuation].mode == "torque"
     if by_torque and given.lock_step:
         raise ValueError("lock_step needs actuation velocity: torques that hold the arm have to change within a cycle")
     words = ["--lock-step"] * given.lock_step + ["--by-torque"] * by_torque
     commands = JointCommands(node, by_torque)
-
-    def arm(client: ArmClient) -> Arm:
-        return GazeboArm(client, commands, given.lock_step)
-
-    return _through("gazebo", lambda: _watchdog(given, node, "gazebo", *words), arm)
+    return _through(
+        "gazebo",
+        lambda: _watchdog(given, node, "gazebo", *words),
+        lambda client: GazeboArm(client, commands, given.lock_step),
+    )
 
 
 def make_sawyer(given: ArmParameters) -> Arm:
-    """A Sawyer, through a worker with intera_interface.
-
-    Raises
-    ------
-    ValueError
-        If it is not available, with the reason.
-    """
+    """A Sawyer, through a worker with intera_interface."""
 
     def start() -> InteraClient:
         if given.worker.address != "none":
@@ -117,17 +95,6 @@ def make_sawyer(given: ArmParameters) -> Arm:
         )
 
     return _through("sawyer", start)
-
-
-def make_bridged(given: ArmParameters, node: Node) -> Arm:
-    """A Sawyer whose ROS 1 topics a bridge repeats in ROS 2, through the watchdog of its topics.
-
-    Raises
-    ------
-    ValueError
-        If it is not available, with the reason.
-    """
-    return _through("bridged", lambda: _watchdog(given, node, "bridged"))
 
 
 def _watchdog(given: ArmParameters, node: Node, module: str, *words: str) -> WatchdogClient:

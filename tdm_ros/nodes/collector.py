@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import struct
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Pose
+from geometry_msgs.msg import Pose, TransformStamped
 from numpy.typing import NDArray
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import JointState
+from tf2_msgs.msg import TFMessage
 from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.data.bag import BagFile, read_bag_file, remove_metadata, write_log_metadata
 from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC
-from tdm_ros.data.log_writer import LogChannel, LogWriter
+from tdm_ros.data.log_writer import LogWriter
 from tdm_ros.data.pairing import TransitionBuilder
+from tdm_ros.data.recording import Channel
 from tdm_ros.files import FolderInUseError
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import (
-    BASE_FRAME,
-    SEPARATOR,
-    StateReader,
-    definition,
-    nanoseconds,
-    to_announcement,
-    to_transition,
-)
-from tdm_ros.nodes.markers import point, shape
+from tdm_ros.nodes.convert import BASE_FRAME, announcements, definition, joints_of, nanoseconds, states, to_transition
+from tdm_ros.nodes.markers import shape
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.parameters import CollectorParameters
 from tdm_ros.nodes.subscriptions import listen
@@ -45,69 +38,45 @@ HAND_FRAME = "hand"
 """Not the name of the link: that frame has its parent in /tf already, and a frame has one parent."""
 GOAL_M = 0.03
 GREEN = (0.1, 0.8, 0.2, 0.9)
-_FRAMES_TYPE = "tf2_msgs/msg/TFMessage"
-_TRANSFORM = "geometry_msgs/msg/TransformStamped"
-
-
-def drawn_channels() -> list[LogChannel]:
-    """Return the channels for playback in RViz or Foxglove. TFMessage is written out: PyPI has no tf2_msgs."""
-    frames = SEPARATOR.join(
-        (
-            "geometry_msgs/TransformStamped[] transforms\n",
-            f"MSG: geometry_msgs/TransformStamped\n{definition(_TRANSFORM)}",
-        )
-    )
-    joints, markers = "sensor_msgs/msg/JointState", "visualization_msgs/msg/MarkerArray"
-    return [
-        LogChannel(JOINTS_TOPIC, joints, definition(joints), qos.offered(qos.JOINT_STATES)),
-        LogChannel(FRAMES_TOPIC, _FRAMES_TYPE, frames, qos.offered(qos.JOINT_STATES)),
-        LogChannel(GOAL_TOPIC, markers, definition(markers), qos.offered(qos.LATCHED)),
-    ]
-
-
-def joints_of(state: ArmState) -> bytes:
-    """Return a serialised `JointState`."""
-    message = JointState(name=state.joint_names, position=state.position, velocity=state.velocity, effort=state.effort)
-    message.header = state.header
-    return bytes(serialize_message(message))
+CHANNELS = (
+    (TRANSITION_TOPIC, "tdm_ros/msg/Transition", qos.TRANSITION),
+    (EPISODE_TOPIC, "tdm_ros/msg/Episode", qos.LATCHED),
+    # For playback in RViz or Foxglove:
+    (JOINTS_TOPIC, "sensor_msgs/msg/JointState", qos.JOINT_STATES),
+    (FRAMES_TOPIC, "tf2_msgs/msg/TFMessage", qos.JOINT_STATES),
+    (GOAL_TOPIC, "visualization_msgs/msg/MarkerArray", qos.LATCHED),
+)
+"""Topic, type and profile of each channel of the log."""
 
 
 def frames_of(stamp: Time, hand: Pose) -> bytes:
     """Return a serialised `TFMessage`: the hand in the frame of the base."""
-    at, turn = hand.position, hand.orientation
-    parent, child = (name.encode() + b"\0" for name in (BASE_FRAME, HAND_FRAME))
-    head = b"\x00\x01\x00\x00"
-    body = struct.pack("<IiI", 1, stamp.sec, stamp.nanosec)
-    for name in (parent, child):
-        body += bytes(-len(body) % 4) + struct.pack("<I", len(name)) + name
-    body += bytes(-len(body) % 8)
-    return head + body + struct.pack("<7d", at.x, at.y, at.z, turn.x, turn.y, turn.z, turn.w)
+    frame = TransformStamped(child_frame_id=HAND_FRAME)
+    frame.header.stamp, frame.header.frame_id = stamp, BASE_FRAME
+    at, offset = hand.position, frame.transform.translation
+    offset.x, offset.y, offset.z = at.x, at.y, at.z
+    frame.transform.rotation = hand.orientation
+    return bytes(serialize_message(TFMessage(transforms=[frame])))
 
 
 def goal_of(stamp: Time, goal_m: NDArray[np.float32]) -> bytes:
     """Return a serialised `MarkerArray`: a ball at the goal, (3,) [m]."""
-    ball = shape(stamp, "goal", 0, Marker.SPHERE, (GOAL_M,) * 3, GREEN)
-    ball.pose.position = point(goal_m.astype(np.float64))
+    ball = shape(stamp, "goal", 0, Marker.SPHERE, (GOAL_M,) * 3, GREEN, goal_m)
     return bytes(serialize_message(MarkerArray(markers=[ball])))
 
 
-REMEMBERED = 8
-"""Number of episodes whose goals are kept; at most two overlap."""
-ALARM_S = 30.0
-"""Time for which a past error is reported [s]."""
+REMEMBERED = 8  # number of episodes whose goals are kept; at most two overlap
+ALARM_S = 30.0  # time for which a past error is reported [s]
 
 
 class CollectorNode(ManagedNode):
     """Writes a transition to disk, then publishes it: what was published is never lost."""
 
-    def __init__(self) -> None:
-        super().__init__("collector", CollectorParameters)
+    PARAMETERS = CollectorParameters
 
     def configure(self) -> None:
-        """Open the log, and create publisher and subscriptions."""
         given: CollectorParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self._reader = StateReader(self.task)
         self._episodes: dict[int, Announcement] = {}
         self._any_state = False
         self._announced_key: tuple[object, ...] = ()
@@ -120,19 +89,15 @@ class CollectorNode(ManagedNode):
         self.resources.callback(self._close_log)
         self._logged = self._published = self._human = 0
         self._transitions = self.create_publisher(Transition, "transition", qos.TRANSITION)
-        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
-        listen(self, ArmState, "arm_state", self._on_state, qos.STATE_HISTORY)
+        listen(self, Episode, "episode", announcements(self, self._on_episode), qos.EPISODE)
+        listen(self, ArmState, "arm_state", states(self, self._on_state), qos.STATE_HISTORY)
 
     def _open_log(self, folder: Path) -> LogWriter:
         channels = [
-            LogChannel(topic, kind, definition(kind), qos.offered(profile))
-            for topic, kind, profile in (
-                (TRANSITION_TOPIC, "tdm_ros/msg/Transition", qos.TRANSITION),
-                (EPISODE_TOPIC, "tdm_ros/msg/Episode", qos.LATCHED),
-            )
+            Channel.of_ros(topic, kind, definition(kind), qos.offered(profile)) for topic, kind, profile in CHANNELS
         ]
         remove_metadata(folder)
-        log = LogWriter(folder, channels + drawn_channels(), on_finished=self._describe)
+        log = LogWriter(folder, channels, on_finished=self._describe)
         for sentence in log.recovered:
             self.get_logger().warning(sentence)
         return log
@@ -141,11 +106,7 @@ class CollectorNode(ManagedNode):
         """Store the description of a file, in the log's thread: at the end there is no time to read all of them."""
         self._described[path.name] = read_bag_file(path)
 
-    def _on_episode(self, message: Episode) -> None:
-        announced, problem = to_announcement(self, message, self.task)
-        if announced is None:
-            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
-            return
+    def _on_episode(self, announced: Announcement, message: Episode) -> None:
         key = (*announced.key(), announced.discarded[-1:])
         if key == self._announced_key:
             return
@@ -160,17 +121,18 @@ class CollectorNode(ManagedNode):
         self._write(EPISODE_TOPIC, serialize_message(message), stamp_ns)
         self._log.sync_soon()
 
-    def _on_state(self, message: ArmState) -> None:
-        sample, problem = self._reader.read(message)
-        if sample is None:
-            self.rejections.reject(f"arm_state: {problem}")
-            return
+    def _on_state(self, sample: ArmSample, message: ArmState) -> None:
         self._any_state = True
+        moves = sample.source not in (Source.NONE, Source.SAFETY)
         if not self.active:
-            self._count_not_recorded(sample)
+            self._not_recorded += moves
+            if moves and self._not_recorded == 1:
+                self.get_logger().error(self.problem())
+                self._diagnostics.publish()
             return
-        if sample.source not in (Source.NONE, Source.SAFETY):
-            self._log.write(JOINTS_TOPIC, joints_of(message), sample.stamp_ns, flush=False)
+        if moves:
+            joints = serialize_message(joints_of(message))
+            self._log.write(JOINTS_TOPIC, joints, sample.stamp_ns, flush=False)
             self._log.write(FRAMES_TOPIC, frames_of(message.header.stamp, message.hand), sample.stamp_ns, flush=False)
         orphans = self._pairing.orphans
         self._record(self._pairing.add(sample))
@@ -180,7 +142,6 @@ class CollectorNode(ManagedNode):
             )
 
     def activate(self) -> None:
-        """Begin to record."""
         self._not_recorded = 0
 
     def deactivate(self) -> None:
@@ -194,14 +155,6 @@ class CollectorNode(ManagedNode):
             self.get_logger().error(f"the log cannot be closed: {self._log.problem}; make room, then clean up again")
             return TransitionCallbackReturn.FAILURE
         return super().on_cleanup(state)
-
-    def _count_not_recorded(self, sample: ArmSample) -> None:
-        if sample.source in (Source.NONE, Source.SAFETY):
-            return
-        self._not_recorded += 1
-        if self._not_recorded == 1:
-            self.get_logger().error(self.problem())
-            self._diagnostics.publish()
 
     def _record(self, transition: LoggedTransition | None) -> None:
         if transition is None:
@@ -247,7 +200,6 @@ class CollectorNode(ManagedNode):
         return sentence if time.monotonic() < until_s else ""
 
     def values(self) -> dict[str, object]:
-        """Return whether the collector can record, and its counts."""
         received_all = self._any_state and bool(self._announced_key)
         ready = (
             self.active and received_all and self._transitions.get_subscription_count() > 0 and not self._log.problem
@@ -273,6 +225,4 @@ class CollectorNode(ManagedNode):
             write_log_metadata(self._log.path.parent, self._described)
 
 
-def main() -> int:
-    """Run the node until a signal."""
-    return run(CollectorNode)
+main = partial(run, CollectorNode)

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import time
 from collections import Counter, deque
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
 from geometry_msgs.msg import PoseStamped, TwistStamped
-from std_msgs.msg import Bool, ColorRGBA, String
+from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
-from tdm_ros.console.console_state import EVENTS, SWITCHES, TRIGGERS, ConsoleState, NodeValues, OperatorRequest, Point
+from tdm_ros.console.console_state import (
+    EVENTS,
+    SWITCHES,
+    TRIGGERS,
+    ConsoleState,
+    NodeValues,
+    OperatorRequest,
+    Point,
+    hex_of,
+)
+from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.teleop import PAUSE
-from tdm_ros.control.timeline import Source
+from tdm_ros.control.timeline import Announcement, Source
 from tdm_ros.control.validation import check_vector, printable
 from tdm_ros.data.log import LOG_FOLDER
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, StateReader, to_announcement
+from tdm_ros.nodes.convert import BASE_FRAME, announcements, states
 from tdm_ros.nodes.diagnostics import TOPIC
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.parameters import NODES, ConsoleParameters
@@ -34,29 +44,22 @@ if TYPE_CHECKING:
     from tdm_ros.console.server import Server
 
 MISSING = "there is no page, the rest goes on: nicegui is not installed (pip install 'tdm_ros[console]')"
-STOPS = ("stop", "pause", "lost")
-"""Requests that stop the arm: they are passed on by an inactive node, too."""
-DRIVE_FRESH_S = 0.1
-"""Maximum age of a drive command of the page [s]."""
+STOPS = ("stop", "pause", "lost")  # requests that stop the arm: they are passed on by an inactive node, too
+DRIVE_FRESH_S = 0.1  # maximum age of a drive command of the page [s]
 TRAIL_STATES = 120
-MARKERS = 1000
-"""Largest number of markers of a plan and its keep-outs that the page takes."""
-ALONE_S = 5.0
-"""A goal that stays is given up when no page has been open for so long [s]."""
+MARKERS = 1000  # largest number of markers of a plan and its keep-outs that the page takes
+ALONE_S = 5.0  # A goal that stays is given up when no page has been open for so long [s]
 
 
 class ConsoleNode(ManagedNode):
     """Passes received messages to the page, and requests of the operator to the other nodes."""
 
-    def __init__(self) -> None:
-        super().__init__("console", ConsoleParameters)
+    PARAMETERS = ConsoleParameters
 
     def configure(self) -> None:
-        """Start the web server, and create publishers, subscriptions and clients."""
         given: ConsoleParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
         self._run_dir = Path(given.run_dir)
-        self._reader = StateReader(self.task)
         low, high = ([float(v) for v in corner] for corner in (self.task.goal.low, self.task.goal.high))
         self.console = ConsoleState((low[0], low[1], low[2]), (high[0], high[1], high[2]))
         self._trail: deque[Point] = deque(maxlen=TRAIL_STATES)
@@ -67,8 +70,18 @@ class ConsoleNode(ManagedNode):
         self._engaged = False
         self._driven = 0
         self._server = self._serve(given)
-        self._subscribe()
-        self._advertise()
+        listen(self, ArmState, "arm_state", states(self, self._on_state), qos.STATE)
+        listen(self, Episode, "episode", announcements(self, self._on_episode), qos.EPISODE)
+        listen(self, MarkerArray, "plan_markers", self._on_markers, qos.LATCHED)
+        listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
+        listen(self, DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
+        self._goals = self.create_publisher(PoseStamped, "goal", qos.GOAL)
+        self._twists = self.create_publisher(TwistStamped, "teleop/twist", qos.TELEOP)
+        self._engagements = self.create_publisher(Bool, "teleop/engaged", qos.TELEOP)
+        self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
+        self._triggers = {name: self.create_client(Trigger, f"supervisor/{name}") for name in TRIGGERS}
+        self._switches = {name: self.create_client(SetBool, f"supervisor/{name}") for name in SWITCHES}
+        self.console.wake = self.create_guard_condition(self._carry_out).trigger
 
     def _serve(self, given: ConsoleParameters) -> Server | None:
         if importlib.util.find_spec("nicegui") is None:
@@ -84,22 +97,6 @@ class ConsoleNode(ManagedNode):
         self.resources.callback(server.close)
         print(f"open {server.address} in a browser", flush=True)
         return server
-
-    def _subscribe(self) -> None:
-        listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
-        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
-        listen(self, MarkerArray, "plan_markers", self._on_markers, qos.LATCHED)
-        listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
-        listen(self, DiagnosticArray, TOPIC, self._on_diagnostics, qos.DIAGNOSTICS)
-
-    def _advertise(self) -> None:
-        self._goals = self.create_publisher(PoseStamped, "goal", qos.GOAL)
-        self._twists = self.create_publisher(TwistStamped, "teleop/twist", qos.TELEOP)
-        self._engagements = self.create_publisher(Bool, "teleop/engaged", qos.TELEOP)
-        self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
-        self._triggers = {name: self.create_client(Trigger, f"supervisor/{name}") for name in TRIGGERS}
-        self._switches = {name: self.create_client(SetBool, f"supervisor/{name}") for name in SWITCHES}
-        self.console.wake = self.create_guard_condition(self._carry_out).trigger
 
     # From the page.
 
@@ -182,11 +179,7 @@ class ConsoleNode(ManagedNode):
 
     # To the page.
 
-    def _on_state(self, message: ArmState) -> None:
-        sample, problem = self._reader.read(message)
-        if sample is None:
-            self.rejections.reject(f"arm_state: {problem}")
-            return
+    def _on_state(self, sample: ArmSample, message: ArmState) -> None:
         hand = (float(sample.hand_m[0]), float(sample.hand_m[1]), float(sample.hand_m[2]))
         self._trail.append(hand)
         source = Source(sample.source).name if sample.source in set(Source) else "NONE"
@@ -201,11 +194,7 @@ class ConsoleNode(ManagedNode):
             fault=sample.fault,
         )
 
-    def _on_episode(self, message: Episode) -> None:
-        announced, problem = to_announcement(self, message, self.task)
-        if announced is None:
-            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
-            return
+    def _on_episode(self, announced: Announcement, message: Episode) -> None:
         goal = tuple(map(float, announced.goal)) if len(announced.goal) == 3 else self.console.snapshot.goal_m
         episode = announced.episode or self.console.snapshot.episode
         self.console.show(
@@ -229,7 +218,7 @@ class ConsoleNode(ManagedNode):
                 continue
             if marker.ns == "subgoal" and marker.action == Marker.ADD:
                 knots.append((at.x, at.y, at.z))
-                colours.append(colour_of(marker.color))
+                colours.append(hex_of((marker.color.r, marker.color.g, marker.color.b)))
             elif marker.ns == "keep_out" and marker.action == Marker.ADD:
                 half = (size.x / 2, size.y / 2, size.z / 2)
                 low = (at.x - half[0], at.y - half[1], at.z - half[2])
@@ -264,15 +253,13 @@ class ConsoleNode(ManagedNode):
             self._open_s = now_s
         elif self.console.keep_goal and now_s - self._open_s > ALONE_S:
             self._switch("keep_goal", False)
-        self.console.show(executed=dict(self._executed), values=dict(self._node_values.by_node), log=self._files())
+        files = sorted((self._run_dir / LOG_FOLDER).glob("*.mcap*"))
+        log = tuple((path.name, path.stat().st_size) for path in files)
+        self.console.show(executed=dict(self._executed), values=dict(self._node_values.by_node), log=log)
         self._read_curve()
         ended = self._server is not None and not self._server.alive
         without = MISSING if self._server is None else "the web server has ended" if ended else ""
         self._diagnostics.publish(self.not_active() or without)
-
-    def _files(self) -> tuple[tuple[str, int], ...]:
-        folder = self._run_dir / LOG_FOLDER
-        return tuple((path.name, path.stat().st_size) for path in sorted(folder.glob("*.mcap*")))
 
     def _read_curve(self) -> None:
         try:
@@ -286,7 +273,6 @@ class ConsoleNode(ManagedNode):
         self.console.show(curve=tuple((row.robot_time_s / 60, 100 * row.final_distance, row.mode) for row in rows))
 
     def values(self) -> dict[str, object]:
-        """Return the numbers of pages and of driven messages."""
         return {
             "pages": self.console.pages,
             "engaged": self._engaged,
@@ -296,12 +282,4 @@ class ConsoleNode(ManagedNode):
         }
 
 
-def colour_of(colour: ColorRGBA) -> str:
-    """A colour as the page has it, ``#rrggbb``; a part that is not a number counts as zero."""
-    parts = (part if math.isfinite(part) else 0.0 for part in (colour.r, colour.g, colour.b))
-    return "#" + "".join(f"{round(255 * min(max(part, 0.0), 1.0)):02x}" for part in parts)
-
-
-def main() -> int:
-    """Run the node until a signal."""
-    return run(ConsoleNode)
+main = partial(run, ConsoleNode)

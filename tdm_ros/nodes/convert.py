@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from ament_index_python.packages import get_package_share_directory
 from builtin_interfaces.msg import Time
 from numpy.typing import ArrayLike
 from rclpy.node import Node
+from sensor_msgs.msg import JointState
 
-from tdm_ros.control.arm_io import ArmSample, JointOrder, SampleCheck
+from tdm_ros.control.arm_io import ArmSample, JointOrder
 from tdm_ros.control.goals import KEPT
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, check_announcement
 from tdm_ros.control.validation import LARGEST, printable
@@ -32,13 +34,7 @@ def _text(package: str, name: str) -> str:
 
 
 def definition(type_name: str) -> str:
-    """Return the text of ``package/msg/Name`` and of all types that it uses.
-
-    Raises
-    ------
-    FileNotFoundError, LookupError
-        If a definition is not installed.
-    """
+    """Return the text of ``package/msg/Name`` and of all types that it uses; they must be installed."""
     package, _, name = type_name.split("/")
     parts = [_text(package, name)]
     known = [(package, name)]
@@ -57,8 +53,7 @@ def definition(type_name: str) -> str:
 BASE_FRAME = "base"
 SOURCES = frozenset(int(source) for source in Source)
 GOAL_MAX_AGE_S = 5.0
-EPISODE_MAX_AGE_S = 2.0
-"""The supervisor publishes four times per second: an older announcement is not current."""
+EPISODE_MAX_AGE_S = 2.0  # the supervisor publishes four times per second: an older announcement is not current
 
 
 def floats(values: ArrayLike) -> array.array[float]:
@@ -81,46 +76,61 @@ def to_stamp(ns: int) -> Time:
     return Time(sec=int(ns // 1_000_000_000), nanosec=int(ns % 1_000_000_000))
 
 
-class StateReader:
-    """Converts `ArmState` messages into checked samples with the joints in the order of the task.
+def states(node: Any, call: Callable[[ArmSample, ArmState], object]) -> Callable[[ArmState], None]:
+    """Return a callback that passes on each valid state, with the joints in the order of the task, and its message."""
+    joints = JointOrder(node.task.action.names)
+    return _valid(node, "arm_state", lambda message: _to_sample(joints, message), call)
 
-    Parameters
-    ----------
-    task : TaskSpec
-    """
 
-    def __init__(self, task: TaskSpec) -> None:
-        self._check = SampleCheck(JointOrder(task.action.names), task.action.size)
+def _valid(node: Any, topic: str, convert: Callable[[Any], tuple[Any, str]], call: Callable[..., object]) -> Any:
+    def receive(message: Any) -> None:
+        converted, problem = convert(message)
+        if converted is None:
+            node.rejections.reject(f"{topic}: {problem}")
+        else:
+            call(converted, message)
 
-    def read(self, message: ArmState) -> tuple[ArmSample | None, str]:
-        """Return the sample and "", or None and the reason why the state cannot be used."""
-        hand = message.hand.position
-        point = np.array([hand.x, hand.y, hand.z])
-        action = np.array(message.executed_action, np.float32)
-        q, qd = np.array(message.position), np.array(message.velocity)
-        order, problem = self._check.order(message.joint_names, {"position": q, "velocity": qd}, point, action)
-        if order is None:
-            return None, problem
-        if problem := check_identity(message.run, int(message.cycle)):
-            return None, problem
-        if message.source not in SOURCES:
-            return None, "unknown source"
-        sample = ArmSample(
-            cycle=int(message.cycle),
-            stamp_ns=nanoseconds(message.header.stamp),
-            episode=int(message.episode),
-            q_rad=q[order],
-            qd_rad_s=qd[order],
-            hand_m=point,
-            action=action[order],
-            source=int(message.source),
-            limited=bool(message.limited),
-            hold_reason=printable(message.hold_reason),
-            fault=printable(message.fault),
-            run=message.run,
-            arm=printable(message.arm),
-        )
-        return sample, ""
+    return receive
+
+
+def _to_sample(joints: JointOrder, message: ArmState) -> tuple[ArmSample | None, str]:
+    """Return the sample and "", or None and the reason why the state cannot be used."""
+    hand = message.hand.position
+    point = np.array([hand.x, hand.y, hand.z])
+    action = np.array(message.executed_action, np.float32)
+    q, qd = np.array(message.position), np.array(message.velocity)
+    order, problem = joints.of_state(message.joint_names, q, qd, point, action)
+    if order is None:
+        return None, problem
+    if problem := check_identity(message.run, int(message.cycle)):
+        return None, problem
+    if message.source not in SOURCES:
+        return None, "unknown source"
+    sample = ArmSample(
+        cycle=int(message.cycle),
+        stamp_ns=nanoseconds(message.header.stamp),
+        episode=int(message.episode),
+        q_rad=q[order],
+        qd_rad_s=qd[order],
+        hand_m=point,
+        action=action[order],
+        source=int(message.source),
+        limited=bool(message.limited),
+        hold_reason=printable(message.hold_reason),
+        fault=printable(message.fault),
+        run=message.run,
+        arm=printable(message.arm),
+    )
+    return sample, ""
+
+
+def is_current(node: Any, message: Any, max_age_s: float) -> bool:
+    """Whether a state is at most so old [s], and not of the future; otherwise it is rejected."""
+    old_s = age_s(node, message.header.stamp)
+    if not abs(old_s) <= max_age_s:
+        node.rejections.reject("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
+        return False
+    return True
 
 
 def age_s(node: Node, stamp: Time) -> float:
@@ -128,10 +138,19 @@ def age_s(node: Node, stamp: Time) -> float:
     return float(node.get_clock().now().nanoseconds - nanoseconds(stamp)) * 1e-9
 
 
+def announcements(node: Any, call: Callable[[Announcement, Episode], object]) -> Callable[[Episode], None]:
+    """Return a callback that passes on each valid announcement of the supervisor, and its message."""
+    return _valid(node, "episode", lambda message: to_announcement(node, message, node.task), call)
+
+
+def joints_of(state: ArmState) -> JointState:
+    """Return the joints of a state as tools of ROS have them."""
+    names = {"name": state.joint_names, "position": state.position, "velocity": state.velocity, "effort": state.effort}
+    return JointState(header=state.header, **names)
+
+
 def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Announcement | None, str]:
     """Return the announcement of the supervisor and "", or None and the reason why it cannot be used."""
-    if message.task != task.fingerprint:
-        return None, "another task"
     if len(message.discarded_run) > KEPT:
         return None, "too many discarded ranges"
     if not abs(age_s(node, message.header.stamp)) <= EPISODE_MAX_AGE_S:
@@ -158,7 +177,6 @@ def to_announcement(node: Node, message: Episode, task: TaskSpec) -> tuple[Annou
 
 
 def to_episode(announced: Announcement, task: TaskSpec, stamp: Time) -> Episode:
-    """Return the message of an announcement."""
     message = Episode(
         state=int(announced.state),
         mode=int(announced.mode),
@@ -181,7 +199,6 @@ def to_episode(announced: Announcement, task: TaskSpec, stamp: Time) -> Episode:
 
 
 def to_transition(logged: LoggedTransition, task: TaskSpec) -> Transition:
-    """Return the message of a transition."""
     step = logged.step
     message = Transition(
         cycle=int(logged.cycle),
@@ -206,25 +223,12 @@ def to_transition(logged: LoggedTransition, task: TaskSpec) -> Transition:
     return message
 
 
-SUBGOAL_STATUS = {
-    int(getattr(Subgoal, name)): name
-    for name in (
-        "PLANNED",
-        "DIRECT",
-        "UNREACHABLE",
-        "GOAL_IN_KEEP_OUT",
-        "NO_EXPERIENCE",
-        "BAD_GOAL",
-        "BAD_STATE",
-        "OUT_OF_TIME",
-        "CANCELED",
-    )
-}
+_STATUS = "PLANNED DIRECT UNREACHABLE GOAL_IN_KEEP_OUT NO_EXPERIENCE BAD_GOAL BAD_STATE OUT_OF_TIME CANCELED"
+SUBGOAL_STATUS = {int(getattr(Subgoal, name)): name for name in _STATUS.split()}
 """Name of each value of `Subgoal.status`."""
 
 
-BOXES = 100
-"""Largest number of boxes in a `KeepOut`."""
+BOXES = 100  # largest number of boxes in a `KeepOut`
 
 
 def boxes_of(message: KeepOut) -> tuple[Any, str]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # type: ignore[import-untyped]
-from rclpy.node import Node
 
-from tdm_ros.control.validation import Rejections
 from tdm_ros.nodes import qos
 
 TOPIC = "/diagnostics"
@@ -17,32 +14,21 @@ PATIENCE = 3
 
 
 class Diagnostics:
-    """Publisher of a node's values and of the counts of its rejected inputs.
+    """Publisher of a `ManagedNode`'s values and problem, and of the counts of its rejected inputs."""
 
-    Parameters
-    ----------
-    node : Node
-    rejections : Rejections
-    values : callable
-        Returns the present values: flat, key -> number or text.
-    problem : callable
-        Returns the present problem of the node, for the level ERROR; "" without one.
-    """
-
-    def __init__(
-        self, node: Node, rejections: Rejections, values: Callable[[], Mapping[str, Any]], problem: Callable[[], str]
-    ) -> None:
-        self._node, self._rejections, self._values, self._problem = node, rejections, values, problem
+    def __init__(self, node: Any) -> None:
+        self._node = node
         self._publisher = node.create_publisher(DiagnosticArray, TOPIC, qos.DIAGNOSTICS)
         self._rejected_before = 0
         self._without_clock = 0
 
     def publish(self, warning: str = "", error: str = "") -> None:
         """Publish now; the level is ERROR with an error, WARN with a warning or rejected inputs since the last time."""
-        error = error or self._problem() or self._without_time()
-        rejected = self._rejections.total
+        error = error or self._node.problem() or self._without_time()
+        rejections = self._node.rejections
+        rejected = rejections.total
         fresh, self._rejected_before = rejected > self._rejected_before, rejected
-        values = dict(self._values()) | {f"rejected: {why}": n for why, n in sorted(self._rejections.counts.items())}
+        values = self._node.all_values() | {f"rejected: {why}": n for why, n in sorted(rejections.counts.items())}
         level = DiagnosticStatus.WARN if warning or fresh else DiagnosticStatus.OK
         status = DiagnosticStatus(
             level=DiagnosticStatus.ERROR if error else level,
@@ -70,7 +56,5 @@ class Diagnostics:
 
 def values_of(array: DiagnosticArray, name: str) -> dict[str, str] | None:
     """Return the values of the node with the fully qualified ``name``; None if the message has none of it."""
-    for status in array.status:
-        if status.name == name:
-            return {pair.key: pair.value for pair in status.values}
-    return None
+    found = ({pair.key: pair.value for pair in status.values} for status in array.status if status.name == name)
+    return next(found, None)

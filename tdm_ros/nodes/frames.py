@@ -27,23 +27,14 @@ from tdm_ros.robots.sawyer import JOINT_NAMES, facts
 from tdm_ros.robots.urdf import sawyer_urdf
 
 Array = NDArray[np.float64]
-WAIT_S, LOOK_S = 2.0, 0.05
-"""Longest wait for the transforms of a goal, and time between two looks for them [s]."""
-MAX_AGE_S = 1.0
-"""Age of a transform of /tf above which it is not used [s]; those of /tf_static hold for ever."""
+WAIT_S, LOOK_S = 2.0, 0.05  # longest wait for the transforms of a goal, and time between two looks for them [s]
+MAX_AGE_S = 1.0  # age of a transform of /tf above which it is not used [s]; those of /tf_static hold for ever
 MAX_OFFSET_S = 0.1
 """Difference of the stamps of a point and of a transform of /tf above which the two are not combined [s]."""
 
 
 class ArmFrames:
-    """Publisher of the frames of the arm, as robot_state_publisher has them, and of its description.
-
-    Parameters
-    ----------
-    node : Node
-    prefix : str
-        Of the names of frames.
-    """
+    """Publisher of the frames of the arm, as robot_state_publisher has them, and of its description."""
 
     def __init__(self, node: Node, prefix: str) -> None:
         self._frames = node.create_publisher(TFMessage, "/tf", qos.FRAMES)
@@ -115,17 +106,12 @@ class FrameBuffer:
         (above, top), (above_target, top_target) = self._chain(source), self._chain(target)
         if top != top_target:
             known = ", ".join(sorted(map(printable, {*self._links} | {link.parent for link in self._links.values()})))
-            return (
-                None,
-                f"there is no transform between it and {target} (frames on /tf and /tf_static: {known or 'none'})",
-            )
+            problem = f"there is no transform between it and {target} (frames on /tf and /tf_static: {known or 'none'})"
+            return None, problem
         for link in [*above, *above_target]:
             if link.stamp_ns is not None and not abs(now_ns - link.stamp_ns) * 1e-9 <= MAX_AGE_S:
-                age_s = (now_ns - link.stamp_ns) * 1e-9
-                return (
-                    None,
-                    f"a transform into {printable(link.parent)} is {age_s:.1f} s old, allowed are {MAX_AGE_S:g} s",
-                )
+                age = f"{(now_ns - link.stamp_ns) * 1e-9:.1f} s old, allowed are {MAX_AGE_S:g} s"
+                return None, f"a transform into {printable(link.parent)} is {age}"
             offset_s = (stamp_ns - link.stamp_ns) * 1e-9 if stamp_ns and link.stamp_ns is not None else 0.0
             if abs(offset_s) > MAX_OFFSET_S:
                 return (
@@ -152,16 +138,10 @@ class FrameBuffer:
 
 
 class PointLookup:
-    """Transforms a point into a frame with what /tf and /tf_static publish from the request on.
+    """Transforms a point into the frame ``target`` with what /tf and /tf_static publish from the request on.
 
     It subscribes for the time of a request only: all transforms of a system, in Python, would be a load for a node that
     seldom needs one.
-
-    Parameters
-    ----------
-    node : Node
-    target : str
-        Frame of the results.
     """
 
     def __init__(self, node: Any, target: str) -> None:

@@ -34,10 +34,12 @@ from tdm_ros.nodes.node_runner import every
 from tdm_ros.nodes.subscriptions import listen
 
 KNOT_M, PATH_M = 0.03, 0.008
+Colour = tuple[float, float, float, float]
+ORIGIN = (0.0, 0.0, 0.0)
 RED, WHITE = (0.8, 0.2, 0.2, 0.35), (0.9, 0.9, 0.9, 0.8)
 
 
-def colour_of(miss: float, acceptable: float) -> tuple[float, float, float, float]:
+def colour_of(miss: float, acceptable: float) -> Colour:
     """Colour of a predicted miss: green for 0, yellow, then red from ``acceptable`` on."""
     part = float(np.clip(miss / acceptable, 0.0, 1.0)) if np.isfinite(miss) else 1.0
     return (min(2 * part, 1.0), min(2 - 2 * part, 1.0), 0.1, 1.0)
@@ -48,31 +50,17 @@ def markers(
 ) -> MarkerArray:
     """Return a plan and its keep-outs as markers; each array replaces all earlier ones.
 
-    Parameters
-    ----------
-    hand_m : (3,) [m]
-        Start of the plan.
-    knots_m : (n, 3) [m]
-        Its subgoals; n = 0 without a plan.
-    miss_m : (n,) [m]
-        Predicted distance from each subgoal.
-    acceptable_m : float
-        Largest distance of an acceptable plan [m].
-    boxes_m : (K, 2, 3) [m]
-        Lower and upper corners of the keep-outs; infinite ones are clipped.
-    stamp : Time
+    ``hand_m`` (3,) is the start of the plan, ``knots_m`` (n, 3) are its subgoals (n = 0 without a plan), ``miss_m``
+    (n,) the predicted distances from these, and ``acceptable_m`` the largest one of an acceptable plan. ``boxes_m`` (K,
+    2, 3) are lower and upper corners; infinite ones are clipped.
     """
     made = [shape(stamp, "clear", 0, Marker.CUBE, (1, 1, 1), WHITE)]
     made[0].action = Marker.DELETEALL
     for number, (low, high) in enumerate(np.clip(np.asarray(boxes_m, np.float64).reshape(-1, 2, 3), -2.0, 2.0)):
-        box = shape(stamp, "keep_out", number, Marker.CUBE, high - low, RED)
-        box.pose.position = point((low + high) / 2)
-        made.append(box)
+        made.append(shape(stamp, "keep_out", number, Marker.CUBE, high - low, RED, (low + high) / 2))
     knots = np.asarray(knots_m, np.float64).reshape(-1, 3)
     for number, (knot, miss) in enumerate(zip(knots, miss_m, strict=True)):
-        ball = shape(stamp, "subgoal", number, Marker.SPHERE, (KNOT_M,) * 3, colour_of(miss, acceptable_m))
-        ball.pose.position = point(knot)
-        made.append(ball)
+        made.append(shape(stamp, "subgoal", number, Marker.SPHERE, (KNOT_M,) * 3, colour_of(miss, acceptable_m), knot))
     if len(knots):
         path = shape(stamp, "path", 0, Marker.LINE_STRIP, (PATH_M, 0, 0), WHITE)
         path.points = [point(at) for at in [np.asarray(hand_m, np.float64), *knots]]
@@ -80,9 +68,12 @@ def markers(
     return MarkerArray(markers=made)
 
 
-def shape(stamp: Time, space: str, number: int, kind: int, size: ArrayLike, colour: tuple[float, ...]) -> Marker:
-    """Return a marker in frame base, with size (3,) [m] and colour (r, g, b, opacity), each in [0, 1]."""
+def shape(
+    stamp: Time, space: str, number: int, kind: int, size: ArrayLike, colour: Colour, at_m: ArrayLike = ORIGIN
+) -> Marker:
+    """Return a marker in frame base, with size (3,) [m], colour (r, g, b, opacity) in [0, 1] and position (3,) [m]."""
     marker = Marker(ns=space, id=number, type=kind, action=Marker.ADD)
+    marker.pose.position = point(np.asarray(at_m, np.float64))
     marker.header.stamp = stamp
     marker.header.frame_id = BASE_FRAME
     marker.pose.orientation.w = 1.0
@@ -104,8 +95,7 @@ def point(values: NDArray[np.float64]) -> Point:
 
 
 CELLS = 24
-RED_M = 0.2
-"""Predicted distance from which a square is red [m]; 0 is green."""
+RED_M = 0.2  # predicted distance from which a square is red [m]; 0 is green
 THICK_M, OPACITY = 0.002, 0.5
 
 
@@ -122,8 +112,7 @@ def reach_markers(goals_m: NDArray[np.float64], distance_m: NDArray[np.float64],
 
 NAME = "goal"
 KEEP_ALIVE_S = 0.5
-HELD_S = 5.0
-"""Time without feedback after which the marker counts as released: RViz may have been closed [s]."""
+HELD_S = 5.0  # time without feedback after which the marker counts as released: RViz may have been closed [s]
 SCALE_M, BALL_M = 0.15, 0.04
 YELLOW = (1.0, 0.8, 0.1, 0.9)
 HALF = float(np.sqrt(0.5))
@@ -132,15 +121,7 @@ AXES = {"x": (1.0, 0.0, 0.0), "y": (0.0, 0.0, 1.0), "z": (0.0, 1.0, 0.0)}
 
 
 class GoalMarker:
-    """Interactive marker of the goal.
-
-    Parameters
-    ----------
-    node : Node
-        Publishes ``goal`` when the operator releases the marker.
-    frame : str
-        Frame of the marker.
-    """
+    """Interactive marker of the goal; the node publishes ``goal`` when the operator releases it."""
 
     def __init__(self, node: Node, frame: str) -> None:
         self._node, self._frame = node, frame
@@ -201,13 +182,10 @@ class GoalMarker:
             name="anywhere", interaction_mode=InteractiveMarkerControl.MOVE_3D, always_visible=True, markers=[ball]
         )
         anywhere.orientation.w = 1.0
-        marker.controls = [anywhere, *(self._along(axis) for axis in AXES)]
+        marker.controls = [anywhere]
+        for axis, direction in AXES.items():
+            control = InteractiveMarkerControl(name=axis, interaction_mode=InteractiveMarkerControl.MOVE_AXIS)
+            turn = control.orientation
+            turn.w, turn.x, turn.y, turn.z = HALF, *(HALF * part for part in direction)
+            marker.controls.append(control)
         return marker
-
-    @staticmethod
-    def _along(axis: str) -> InteractiveMarkerControl:
-        control = InteractiveMarkerControl(name=axis, interaction_mode=InteractiveMarkerControl.MOVE_AXIS)
-        turn = control.orientation
-        turn.w = HALF
-        turn.x, turn.y, turn.z = (HALF * part for part in AXES[axis])
-        return control

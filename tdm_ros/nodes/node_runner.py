@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
@@ -27,81 +27,58 @@ from tdm_ros.control.validation import Rejections
 from tdm_ros.drivers.intera.output import never_wait, reader_has_ended
 from tdm_ros.files import IN_USE_STATUS, FolderInUseError
 from tdm_ros.nodes.diagnostics import Diagnostics
-from tdm_ros.nodes.parameters import Declared
+from tdm_ros.nodes.parameters import NODES, Declared
 
 STUCK_S, QUIET_S = 5.0, 1.0
 """An error of the node's own loop or timer that repeats for this long, at intervals below QUIET_S, is raised [s]."""
 
 
-class Guard:
-    """Reports errors to a node; one that repeats without end is raised.
+class GuardedExecutor(SingleThreadedExecutor):
+    """Executor of one node that continues after an error in a callback; an error that repeats without end is raised.
 
-    Parameters
-    ----------
-    node : Node
-        Its ``rejections`` count the errors. With ``on_callback_error(why)`` it holds what it moves.
-    clock : callable
-        Steady time [s].
+    The node's ``rejections`` count the errors; in ``on_callback_error`` it holds what it moves. ``clock`` is steady.
     """
 
-    def __init__(self, node: Node, clock: Callable[[], float] = time.monotonic) -> None:
-        self._node, self._clock = node, clock
-        self._rejections = getattr(node, "rejections", None) or Rejections(node.get_logger().error)
+    def __init__(self, node: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(context=node.context)
+        self._node, self._now_s = node, clock
         self._failing_s: dict[str, tuple[float, float]] = {}
+        self.add_node(node)
+
+    def spin_once(self, timeout_sec: float | None = None) -> bool:
+        """Wait for one callback and execute it; return whether there was one."""
+        try:
+            handler, entity, _ = self.wait_for_ready_callbacks(timeout_sec)
+        except (ShutdownException, TimeoutException):
+            return False
+        handler()
+        error = handler.exception()
+        if error is None:
+            return True
+        if isinstance(error, ExternalShutdownException) or not isinstance(error, Exception):
+            raise error
+        _release(entity)
+        self.failed(place_of(entity), error, own=_is_own(entity, error), by_itself=isinstance(entity, Timer))
+        return True
 
     def failed(self, place: str, error: Exception, own: bool = True, by_itself: bool = False) -> None:
         """Count and log an error and, if it is in an own callback of the node, let the node hold.
 
-        ``by_itself``: no message is the cause; the error comes from a timer or the node's loop.
-
-        Raises
-        ------
-        Exception
-            The error, if it came by itself and repeats for `STUCK_S`, another process writes our folder, or ROS is shut
-            down.
+        ``by_itself``: no message is the cause; the error comes from a timer or the node's loop. It is raised if it
+        repeats for `STUCK_S`; any error is, if another process writes our folder or ROS is shut down.
         """
         if isinstance(error, FolderInUseError) or not rclpy.ok(context=self._node.context):
             raise error
         if by_itself:
-            now_s = self._clock()
+            now_s = self._now_s()
             begin_s, last_s = self._failing_s.get(place, (now_s, now_s))
             begin_s = now_s if now_s - last_s > QUIET_S else begin_s
             self._failing_s[place] = begin_s, now_s
             if now_s - begin_s > STUCK_S:
                 raise error
-        self._rejections.failed(place, error)
-        hold = getattr(self._node, "on_callback_error", None)
-        if own and hold is not None and getattr(self._node, "configured", True):
-            hold(f"an error in {place}: {type(error).__name__}: {error}")
-
-
-class GuardedExecutor(SingleThreadedExecutor):
-    """Executor of one node that continues after an error in a callback.
-
-    Parameters
-    ----------
-    node : Node
-    """
-
-    def __init__(self, node: Node) -> None:
-        super().__init__(context=node.context)
-        self.guard = Guard(node)
-        self.add_node(node)
-
-    def spin_once(self, timeout_sec: float | None = None) -> None:
-        """Wait for one callback and execute it."""
-        try:
-            handler, entity, _ = self.wait_for_ready_callbacks(timeout_sec)
-        except (ShutdownException, TimeoutException):
-            return
-        handler()
-        error = handler.exception()
-        if error is None:
-            return
-        if isinstance(error, ExternalShutdownException) or not isinstance(error, Exception):
-            raise error
-        _release(entity)
-        self.guard.failed(place_of(entity), error, own=_is_own(entity, error), by_itself=isinstance(entity, Timer))
+        self._node.rejections.failed(place, error)
+        if own and self._node.configured:
+            self._node.on_callback_error(f"an error in {place}: {type(error).__name__}: {error}")
 
 
 def _is_own(entity: Any, error: Exception) -> bool:
@@ -121,11 +98,9 @@ def _release(entity: Any) -> None:
 
 def place_of(entity: Any) -> str:
     """Topic or service of a callback, else its name."""
-    for name in ("topic_name", "service_name", "srv_name"):
-        if found := getattr(entity, name, ""):
-            return str(found)
-    callback = getattr(entity, "callback", None)
-    return str(getattr(callback, "__qualname__", type(entity).__name__))
+    names = [getattr(entity, name, "") for name in ("topic_name", "service_name", "srv_name")]
+    names.append(getattr(getattr(entity, "callback", None), "__qualname__", type(entity).__name__))
+    return str(next(filter(None, names)))
 
 
 try:
@@ -133,8 +108,7 @@ try:
 except ImportError:  # its place is not part of rclpy's public interface
     RCLError = RuntimeError
 
-IDLE_S = 0.1
-"""Longest time in one wait, and so the time after which a signal is noticed."""
+IDLE_S = 0.1  # longest time in one wait, and so the time after which a signal is noticed
 READER_S = 1.0
 """Time between two checks that a process reads the output of the node: its parent may have been killed."""
 
@@ -148,22 +122,19 @@ class StopSignal:
 
     def __init__(self) -> None:
         self.requested = False
-        self._starting = True
+        self.starting = True
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._on_signal)
 
     def look_for_the_reader(self) -> None:
-        """Request the end when no process is left that reads the output."""
-        self.requested |= reader_has_ended()
-
-    def started(self) -> None:
-        """From now on signals only set the flag."""
-        self._starting = False
+        """Request the end when no process is left that reads the output; a signal in between stays requested."""
+        if reader_has_ended():
+            self.requested = True
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-        if self._starting:
+        if self.starting:
             raise KeyboardInterrupt
 
 
@@ -184,24 +155,21 @@ class ManagedNode(LifecycleNode):
     """Lifecycle node that configures and activates itself, unless the parameter `autostart` is false.
 
     A subclass creates its publishers, subscriptions, timers and services in `configure`; cleanup, shutdown and an error
-    destroy them. Other resources it adds to ``resources`` when it acquires them. It acts only while ``active``.
-
-    Parameters
-    ----------
-    name : str
-    parameters : type
-        Dataclass of `tdm_ros.nodes.parameters`.
+    destroy them. Other resources it adds to ``resources`` when it acquires them. It acts only while ``active``. It may
+    have ``done``, true when nothing is left to do, and ``failure``, why it did not do what it was started for.
     """
 
-    def __init__(self, name: str, parameters: type[Any]) -> None:
-        super().__init__(name)
-        self._declared: Declared[Any] = Declared(self, parameters)
+    PARAMETERS: type[Any]  # one of the classes in `parameters.NODES`, whose key is the name of the node
+
+    def __init__(self) -> None:
+        super().__init__(next(name for name, kind in NODES.items() if kind is self.PARAMETERS))
+        self._declared: Declared[Any] = Declared(self, self.PARAMETERS)
         self.rejections = Rejections(self.get_logger().warning)
         self.active = self.configured = False
         self.resources = ExitStack()
         self._error: Exception | None = None
         self._brings_up = False
-        self._diagnostics = Diagnostics(self, self.rejections, self._all_values, self.problem)
+        self._diagnostics = Diagnostics(self)
         every(self, 1.0, self.publish_diagnostics)
         self._permanent: set[Any] | None = None
         """Publishers and so on that are not `configure`'s; None while it has made none."""
@@ -215,6 +183,13 @@ class ManagedNode(LifecycleNode):
 
     def deactivate(self) -> None:
         """Stop to act, and keep what the node has; ``active`` is false already."""
+
+    def step(self, executor: GuardedExecutor) -> None:
+        """Execute the loop body of a configured node: one callback."""
+        spin_idle(executor)
+
+    def on_callback_error(self, why: str) -> None:
+        """Hold what the node moves: a callback may have been executed in part."""
 
     def problem(self) -> str:
         """Return the present problem of the node, for its diagnostics; "" without one."""
@@ -230,13 +205,7 @@ class ManagedNode(LifecycleNode):
         return (f"{namespace}/" if namespace else "") + name if prefix == "auto" else prefix + name
 
     def bring_up(self) -> None:
-        """Configure and activate, unless `autostart` is false.
-
-        Raises
-        ------
-        Exception
-            The error of the transition that failed.
-        """
+        """Configure and activate, unless `autostart` is false; raise the error of a transition that failed."""
         if not self._declared.values.autostart:
             self.get_logger().info(
                 f"autostart is false: ros2 lifecycle set {self.get_fully_qualified_name()} configure"
@@ -249,7 +218,6 @@ class ManagedNode(LifecycleNode):
             self._brings_up = False
 
     def publish_diagnostics(self) -> None:
-        """Publish the diagnostics, once per second."""
         self._diagnostics.publish(self.not_active())
 
     def not_active(self) -> str:
@@ -259,19 +227,18 @@ class ManagedNode(LifecycleNode):
         command = f": ros2 lifecycle set {self.get_fully_qualified_name()} {remedy}" if remedy else ""
         return "" if self.active else f"the node is {state}{command}"
 
-    def _all_values(self) -> dict[str, object]:
+    def all_values(self) -> dict[str, object]:
+        """Return the values for the diagnostics, with the state of the lifecycle."""
         lifecycle = {"active": self.active, "lifecycle": self._state_machine.current_state[1]}
         return {**lifecycle, **(self.values() if self.configured else {})}
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Create and acquire what the node needs."""
         self._permanent = self._entities()
         self._attempt(self.configure)
         self.configured = True
         return self._changed("inactive", self._attempt(super().on_configure, state))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Begin to act, once everything is ready."""
         result = self._attempt(super().on_activate, state)
         self.active = result == TransitionCallbackReturn.SUCCESS
         if self.active:
@@ -279,7 +246,6 @@ class ManagedNode(LifecycleNode):
         return self._changed("active", result)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Stop to act."""
         self.active = False
         self._attempt(self.deactivate)
         return self._changed("inactive", self._attempt(super().on_deactivate, state))
@@ -365,44 +331,33 @@ class ManagedNode(LifecycleNode):
         service.callback = handle
 
 
-def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int:
-    """Make a node, bring it up, spin it until a signal or its own end, and close it.
+def run(make_node: Callable[[], ManagedNode]) -> int:
+    """Make a node, bring it up, spin it until a signal or its own end, and close it; return the exit status.
 
-    A node may have ``step(executor)``, its own loop body; ``done``, true when it has nothing left to do; ``close()``,
-    called once at the end, when publishing may no longer be possible; and ``failure``, after that, the reason why it
-    did not do what it was started for.
-
-    Returns
-    -------
-    int
-        Exit status: 0, or 1 after an error or failure, which is printed; `IN_USE_STATUS` if another process writes its
-        folder.
+    It is 1 after an error or failure, which is printed, `IN_USE_STATUS` if another process writes the node's folder.
     """
     stop = StopSignal()
     never_wait()
-    node: Any = None
+    node: ManagedNode | None = None
     failure: Exception | None = None
-    running = False
     try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         every(node, READER_S, stop.look_for_the_reader)
-        if isinstance(node, ManagedNode):
-            node.bring_up()
+        node.bring_up()
         executor = GuardedExecutor(node)
-        stop.started()
+        stop.starting = False
         gc.collect()
         gc.freeze()
-        running = True
         _spin(node, executor, stop)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception as error:
         # What an interruption breaks while the node starts, or a shutdown while it spins, is no failure.
-        if not (stop.requested if not running else isinstance(error, RCLError) and not rclpy.ok()):
+        if not (stop.requested if stop.starting else isinstance(error, RCLError) and not rclpy.ok()):
             failure = error
     finally:
-        stop.started()
+        stop.starting = False
     if failure is not None:
         report(node.get_name() if node else Path(sys.argv[0]).name, failure)
     _end(node)
@@ -413,23 +368,20 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None) -> int
     return 1 if failure is not None or sentence else 0
 
 
-def _spin(node: Any, executor: GuardedExecutor, stop: StopSignal) -> None:
+def _spin(node: ManagedNode, executor: GuardedExecutor, stop: StopSignal) -> None:
     """Execute the node's loop body until a signal, or its own end; a node that is not configured only reacts."""
-    step = getattr(node, "step", spin_idle)
     while not stop.requested and rclpy.ok() and not getattr(node, "done", False):
         try:
-            (step if getattr(node, "configured", True) else spin_idle)(executor)
-        except (KeyboardInterrupt, ExternalShutdownException):
+            (node.step if node.configured else spin_idle)(executor)
+        except ExternalShutdownException:
             raise
         except Exception as error:
-            executor.guard.failed("the loop", error, by_itself=True)
+            executor.failed("the loop", error, by_itself=True)
 
 
-def _end(node: Any) -> None:
+def _end(node: ManagedNode | None) -> None:
     """Close, destroy and shut down; an error in one must not keep the others from happening."""
-    for action in (getattr(node, "close", None), getattr(node, "destroy_node", None), rclpy.try_shutdown):
-        if action is None:
-            continue
+    for action in (*((node.close, node.destroy_node) if node else ()), rclpy.try_shutdown):
         try:
             action()
         except (RCLError, ExternalShutdownException):

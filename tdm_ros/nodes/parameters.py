@@ -6,7 +6,7 @@ import itertools
 import math
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
@@ -25,8 +25,7 @@ P = TypeVar("P")
 
 PLANNERS = ("direct", "graph", "cem", "mppi", "gradient")
 """Names of planning methods; direct, and those of `planning.OPTIMISERS`."""
-UNLIMITED = math.inf
-"""Value of a maximum that does not apply; `.inf` in YAML."""
+UNLIMITED = math.inf  # value of a maximum that does not apply; `.inf` in YAML
 Value = bool | int | float | str | tuple[float, ...]
 NOUN = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "an array of numbers"}
 FOREIGN = re.compile(r"use_sim_time|start_type_description_service|qos_overrides\..*")
@@ -47,25 +46,15 @@ def parameter(
 
     With ``unlimited``, infinity is a value, too. ``check`` raises a ValueError for a value that is invalid.
     """
-    metadata = {
-        "description": description,
-        "unit": unit,
-        "bounds": bounds,
-        "choices": choices,
-        "read_only": read_only,
-        "unlimited": unlimited,
-        "check": check,
-    }
-    return field(default=default, metadata=metadata)
+    metadata = dict(description=description, unit=unit, bounds=bounds, choices=choices)
+    return field(default=default, metadata=metadata | dict(read_only=read_only, unlimited=unlimited, check=check))
 
 
 def corner(x_m: float, y_m: float, z_m: float, description: str) -> Any:
-    """Define the corner of a box."""
     return parameter((x_m, y_m, z_m), description, "m", check=vector)
 
 
 def maximum(description: str, unit: str, bounds: tuple[float, float], default: float = UNLIMITED) -> Any:
-    """Define a maximum, which may be unlimited."""
     return parameter(default, description, unit, bounds, unlimited=True)
 
 
@@ -76,7 +65,6 @@ def vector(value: tuple[float, ...]) -> None:
 
 
 def not_empty(value: str) -> None:
-    """Raise a ValueError for an empty text."""
     if not value:
         raise ValueError("expected a text that is not empty")
 
@@ -105,18 +93,14 @@ def build(kind: type[P], values: Mapping[str, Value], prefix: str = "") -> P:
 
 
 def check(owner: str, name: str, spec: Any, value: Any) -> Value:
-    """Return ``value`` as the type of the parameter ``spec`` (a dataclass field).
-
-    Raises
-    ------
-    ValueError
-        If the type is another or the value is out of range; the message names what is expected.
-    """
+    """Return ``value`` as the type of the parameter ``spec``; a ValueError names what is expected instead."""
     kind = type(spec.default)
     if kind is float and type(value) is int:
         value = float(value)
-    if kind is tuple and not isinstance(value, str) and _numbers(value):
-        value = tuple(map(float, () if value is None else value))
+    numbers = () if value is None else value
+    several = isinstance(numbers, Iterable) and not isinstance(numbers, str)
+    if kind is tuple and several and all(type(number) in (int, float) for number in numbers):
+        value = tuple(map(float, numbers))
     if type(value) is not kind:
         remedy = ""
         if kind is str:
@@ -127,12 +111,8 @@ def check(owner: str, name: str, spec: Any, value: Any) -> Value:
     bounds, choices, unit = (spec.metadata[key] for key in ("bounds", "choices", "unit"))
     unlimited = spec.metadata["unlimited"]
     if bounds and not (bounds[0] <= value <= bounds[1] or (unlimited and value == UNLIMITED)):
-        alternative = " or .inf (unlimited)" if unlimited else ""
-        raise ValueError(
-            f"{owner}.{name} must be in [{bounds[0]:g}, {bounds[1]:g}] {unit}{alternative}, got {value}".replace(
-                " ,", ","
-            )
-        )
+        span = f"[{bounds[0]:g}, {bounds[1]:g}] {unit}".strip() + " or .inf (unlimited)" * unlimited
+        raise ValueError(f"{owner}.{name} must be in {span}, got {value}")
     if choices and value not in choices:
         raise ValueError(f"{owner}.{name} must be one of {', '.join(choices)}, got {value!r}")
     if further := spec.metadata["check"]:
@@ -143,21 +123,12 @@ def check(owner: str, name: str, spec: Any, value: Any) -> Value:
     return value
 
 
-def _numbers(value: Any) -> bool:
-    try:
-        return value is None or all(type(number) in (int, float) for number in value)
-    except TypeError:
-        return False
-
-
 @dataclass(frozen=True)
 class NodeParameters:
     """Parameters of every node."""
 
     autostart: bool = parameter(True, "Configure and activate itself; false: wait for a lifecycle manager.")
-    frame_prefix: str = parameter(
-        "auto", "Prefix of the arm's frames in /tf, markers and goals; auto: the namespace and a slash."
-    )
+    frame_prefix: str = parameter("auto", "Prefix of the names of the arm's frames; auto: the namespace and a slash.")
 
 
 @dataclass(frozen=True)
@@ -169,8 +140,6 @@ class TaskParameters(NodeParameters):
 
 @dataclass(frozen=True)
 class Ros1Parameters:
-    """Network of the Sawyer."""
-
     master_uri: str = parameter("http://localhost:11311", "URI of the Sawyer's ROS 1 master.")
     host_ip: str = parameter("auto", "Address of this machine in that network; auto: its host name.", check=not_empty)
 
@@ -188,16 +157,12 @@ class WorkerParameters:
 
 @dataclass(frozen=True)
 class HandBoxParameters:
-    """Box of the hand."""
-
     low_m: tuple[float, float, float] = corner(0.15, -0.6, 0.02, "Lower corner of the box of the hand.")
     high_m: tuple[float, float, float] = corner(0.95, 0.6, 0.85, "Upper corner of the box of the hand.")
 
 
 @dataclass(frozen=True)
 class LinkBoxParameters:
-    """Box of elbow and links."""
-
     enabled: bool = parameter(False, "Keep elbow and links in a box.")
     low_m: tuple[float, float, float] = corner(-0.25, -0.65, 0.02, "Lower corner of that box.")
     high_m: tuple[float, float, float] = corner(0.95, 0.75, 1.1, "Upper corner of that box.")
@@ -205,8 +170,6 @@ class LinkBoxParameters:
 
 @dataclass(frozen=True)
 class SelfCollisionParameters:
-    """Distance between parts of the arm."""
-
     enabled: bool = parameter(False, "Check the distance between parts of the arm.")
     clearance_m: float = parameter(0.02, "Minimum distance between parts of the arm.", "m", (0.001, 0.5))
 
@@ -230,19 +193,13 @@ class LimitParameters:
 
 @dataclass(frozen=True)
 class SlowStartParameters:
-    """Speed after a start."""
-
-    ramp_s: float = parameter(
-        0.0, "Duration of the speed ramp after a start and a change of control.", "s", (0.0, 10.0)
-    )
+    ramp_s: float = parameter(0.0, "Speed ramp after a start and after a change of control.", "s", (0.0, 10.0))
     duration_s: float = parameter(0.0, "Duration of the first motion after a start.", "s", (0.0, 3600.0))
     velocity_scale: float = parameter(1.0, "Maximum fraction of the speed in the first motion.", "1", (0.01, 1.0))
 
 
 @dataclass(frozen=True)
 class DeadmanParameters:
-    """Deadman of the operator."""
-
     required: bool = parameter(False, "Move only while `deadman` is true.")
     source: str = parameter("deadman", "Name of the only node that may publish `deadman`.")
     timeout_s: float = parameter(0.2, "Silence after which the deadman counts as released.", "s", (0.05, 1.0))
@@ -250,8 +207,6 @@ class DeadmanParameters:
 
 @dataclass(frozen=True)
 class TeleopParameters:
-    """Teleoperation."""
-
     timeout_s: float = parameter(0.15, "Silence after which the device is not followed.", "s", (0.05, 0.15))
     threshold_m_s: float = parameter(
         0.005,
@@ -267,15 +222,11 @@ class TeleopParameters:
 
 @dataclass(frozen=True)
 class FaultParameters:
-    """Faults of the arm."""
-
     latched: bool = parameter(False, "Enter FAULT when a command is late, missing or rejected.")
 
 
 @dataclass(frozen=True)
 class HomeParameters:
-    """Drive home."""
-
     lift_m: float = parameter(0.0, "Height by which the hand is raised first on the drive home.", "m", (0.0, 0.5))
 
 
@@ -289,8 +240,6 @@ class RateParameters:
 
 @dataclass(frozen=True)
 class ArmParameters(TaskParameters):
-    """Parameters of `arm`."""
-
     robot: str = parameter(
         "simulated",
         "Arm: simulated, or a Sawyer through intera_interface or through bridged topics.",
@@ -299,9 +248,7 @@ class ArmParameters(TaskParameters):
     sim: str = parameter("mujoco", "Simulator of a simulated arm.", choices=("mujoco", "gazebo"))
     lock_step: bool = parameter(False, "Gazebo is paused and makes exactly the steps of each cycle.")
     command_timeout_s: float = parameter(0.1, "Age of the last command after which the arm holds.", "s", (0.05, 0.5))
-    supervisor_timeout_s: float = parameter(
-        1.0, "Silence of the supervisor after which the arm holds.", "s", (0.3, 10.0)
-    )
+    supervisor_timeout_s: float = parameter(1.0, "Silence of `supervisor` until the arm holds.", "s", (0.3, 10.0))
     limits: LimitParameters = field(default_factory=LimitParameters)
     slow_start: SlowStartParameters = field(default_factory=SlowStartParameters)
     home: HomeParameters = field(default_factory=HomeParameters)
@@ -315,16 +262,12 @@ class ArmParameters(TaskParameters):
 
 @dataclass(frozen=True)
 class PolicyParameters(TaskParameters):
-    """Parameters of `policy`."""
-
     seed: int = parameter(0, "Seed of the exploration noise.", bounds=(0, 2**31 - 1))
     max_state_age_s: float = parameter(0.1, "Maximum age of a state that is answered.", "s", (0.02, 1.0))
 
 
 @dataclass(frozen=True)
 class KeepOutParameters:
-    """Boxes that the hand keeps out of."""
-
     boxes_m: tuple[float, ...] = parameter(
         (),
         "Additional keep-out boxes: six numbers per box, its lower and its upper corner.",
@@ -337,8 +280,6 @@ class KeepOutParameters:
 
 @dataclass(frozen=True)
 class PlannerParameters(TaskParameters):
-    """Parameters of `planner`."""
-
     planner: str = parameter("direct", "Planning method; direct: the goal is passed on.", choices=PLANNERS)
     scene: str = parameter("open", "Scene with its keep-outs.", choices=tuple(SCENES))
     keep_out: KeepOutParameters = field(default_factory=KeepOutParameters)
@@ -352,8 +293,6 @@ class PlannerParameters(TaskParameters):
 
 @dataclass(frozen=True)
 class GoalBoxParameters:
-    """Box that goals are drawn from."""
-
     enabled: bool = parameter(False, "Draw goals from this box; false: from that of the task.")
     low_m: tuple[float, float, float] = corner(0.42, -0.28, 0.08, "Lower corner of the goal box.")
     high_m: tuple[float, float, float] = corner(0.73, 0.35, 0.48, "Upper corner of the goal box.")
@@ -361,16 +300,12 @@ class GoalBoxParameters:
 
 @dataclass(frozen=True)
 class EpisodeLengthParameters:
-    """Length of an episode."""
-
     enabled: bool = parameter(False, "Use this length; false: that of the task or the scene.")
     steps: int = parameter(100, "Length of an episode.", "cycles", (1, 10000))
 
 
 @dataclass(frozen=True)
 class SupervisorParameters(TaskParameters):
-    """Parameters of `supervisor`."""
-
     run_dir: str = parameter("runs/latest", "Folder of the run: metrics, summary, curve, log, checkpoint.")
     scene: str = parameter("open", "Scene; goals are drawn outside its keep-outs.", choices=tuple(SCENES))
     goal_box: GoalBoxParameters = field(default_factory=GoalBoxParameters)
@@ -384,24 +319,18 @@ class SupervisorParameters(TaskParameters):
     action_noise_std: float = parameter(
         0.2, "Initial standard deviation of the action noise; decays to 0.", "1", (0.0, 1.0), read_only=False
     )
-    action_budget_s: float = parameter(
-        20.0, "Time budget of a goal of `reach_goal` that gives none.", "s", (0.5, 3600.0)
-    )
+    action_budget_s: float = parameter(20.0, "Default time budget of `reach_goal`.", "s", (0.5, 3600.0))
     auto_start: bool = parameter(True, "Start automatically; false: wait for ~/start.")
     auto_resume: bool = parameter(True, "Resume automatically after a lost node or a late command.", read_only=False)
 
 
 @dataclass(frozen=True)
 class CollectorParameters(TaskParameters):
-    """Parameters of `collector`."""
-
     run_dir: str = parameter("runs/latest", "Run folder; the log is in its log_mcap/.")
 
 
 @dataclass(frozen=True)
 class TrainerParameters(TaskParameters):
-    """Parameters of `trainer`."""
-
     run_dir: str = parameter("runs/latest", "Run folder; the log is read, checkpoint/ is written.")
     seed: int = parameter(0, "Seed of initial weights and sampling.", bounds=(0, 2**31 - 1))
     fleet: bool = parameter(False, "Learn from the arms in all namespaces below; false: from the arm in the same one.")
@@ -413,17 +342,13 @@ class TrainerParameters(TaskParameters):
     publish_every_s: float = parameter(1.0, "Time between two publications of weights.", "s", (0.1, 60.0))
     checkpoint_every_s: float = parameter(10.0, "Time between two checkpoints.", "s", (1.0, 3600.0))
     drain_every_ms: float = parameter(20.0, "Maximum time between two reads of messages.", "ms", (1.0, 1000.0))
-    operator_fraction: float = parameter(
-        0.25, "Fraction of each batch that is drawn from the operator's transitions.", "1", (0.0, 0.5)
-    )
+    operator_fraction: float = parameter(0.25, "Part of each batch from the operator's transitions.", "1", (0.0, 0.5))
     finish_s: float = parameter(10.0, "Time limit of the remaining updates when learning ends.", "s", (0.0, 600.0))
     map_steps: int = parameter(15, "Horizon of the reachability map.", "steps", (1, 1000))
 
 
 @dataclass(frozen=True)
 class ConsoleParameters(TaskParameters):
-    """Parameters of `console`."""
-
     host: str = parameter("127.0.0.1", "Address to listen on; 0.0.0.0: all, with the token.")
     port: int = parameter(8765, "Port of the page; if it is taken, another one.", bounds=(0, 65535))
     token: str = parameter("auto", "Token in the address; auto: a random one, or none on 127.0.0.1.", check=not_empty)
@@ -432,8 +357,6 @@ class ConsoleParameters(TaskParameters):
 
 @dataclass(frozen=True)
 class SceneParameters(TaskParameters):
-    """Parameters of `scene`."""
-
     rate_hz: float = parameter(5.0, "Rate of the markers.", "Hz", (0.5, 20.0))
     publish_tf: bool = parameter(
         True, "Publish /tf, /tf_static and robot_description; false: robot_state_publisher does."
@@ -443,8 +366,6 @@ class SceneParameters(TaskParameters):
 
 @dataclass(frozen=True)
 class TeleopKeyboardParameters(NodeParameters):
-    """Parameters of `teleop_keyboard`."""
-
     speed_m_s: float = parameter(0.1, "Initial speed of the hand.", "m/s", (0.01, 0.3))
 
 
@@ -462,83 +383,16 @@ NODES: dict[str, type[Any]] = {
 """Parameter class of each node."""
 
 
-RENAMED: dict[str, dict[str, str]] = {
-    "arm": {
-        "master_uri": "ros1.master_uri",
-        "host_ip": "ros1.host_ip",
-        "worker_command": "worker.command",
-        "worker_path": "worker.python_path",
-        "worker_arguments": "worker.arguments",
-        "worker_address": "worker.address",
-        "worker_secret": "worker.secret_file",
-        "box_low_m": "limits.hand_box.low_m",
-        "box_high_m": "limits.hand_box.high_m",
-        "links_low_m": "limits.link_box.low_m, with limits.link_box.enabled",
-        "links_high_m": "limits.link_box.high_m, with limits.link_box.enabled",
-        "joint_margin_rad": "limits.joint_margin_rad",
-        "velocity_scale": "limits.velocity_scale",
-        "look_ahead_s": "limits.look_ahead_s",
-        "acceleration_scale": "limits.acceleration_scale",
-        "hand_speed_m_s": "limits.hand_speed_m_s",
-        "singular_m": "limits.min_singular_value_m",
-        "clearance_m": "limits.self_collision.clearance_m, with limits.self_collision.enabled",
-        "age_max_s": "limits.state_age_s",
-        "delay_s": "limits.command_delay_s",
-        "ramp_s": "slow_start.ramp_s",
-        "first_scale": "slow_start.velocity_scale",
-        "first_s": "slow_start.duration_s",
-        "require_deadman": "deadman.required",
-        "deadman_source": "deadman.source",
-        "deadman_timeout_s": "deadman.timeout_s",
-        "teleop_timeout_s": "teleop.timeout_s",
-        "teleop_threshold_m_s": "teleop.threshold_m_s",
-        "teleop_speed_m_s": "teleop.max_speed_m_s",
-        "hand_back_s": "teleop.ramp_s",
-        "latch": "fault.latched",
-        "raise_m": "home.lift_m",
-        "warn_hz": "rate.warn_hz",
-        "stop_hz": "rate.stop_hz",
-    },
-    "planner": {
-        "keep_out": "keep_out.boxes_m",
-        "margin_m": "keep_out.margin_m",
-        "action_budget_s": "action_budget_s of supervisor",
-    },
-    "supervisor": {
-        "goal_low_m": "goal_box.low_m, with goal_box.enabled",
-        "goal_high_m": "goal_box.high_m, with goal_box.enabled",
-        "episode_steps": "episode_length.steps, with episode_length.enabled",
-        "exploration": "action_noise_std",
-    },
-    "trainer": {"human_share": "operator_fraction"},
-}
-"""New names of parameters of earlier versions, by node."""
-
-
 def check_names(node: str, given: Collection[str], shared: Collection[str] = ()) -> None:
-    """Check the names of the parameters that a node is given.
+    """Raise a ValueError if a parameter is unknown, or of a group that is configured without its `enabled`.
 
-    Parameters
-    ----------
-    node : str
-        Name of the node's executable, a key of `NODES`.
-    given : collection of str
-    shared : collection of str
-        Those of ``given`` that are for several nodes (`/**` in a file): one that another node has is no error.
-
-    Raises
-    ------
-    ValueError
-        If a name is an old one or unknown, or if a group is configured without its `enabled`.
+    ``node`` is a key of `NODES`. Those of ``given`` that are ``shared`` are for several nodes (`/**` in a file): one of
+    another node is no error.
     """
-    own, renamed = specs_of(NODES[node]), RENAMED.get(node, {})
+    own = specs_of(NODES[node])
     others = {name for kind in NODES.values() for name in specs_of(kind)}
     for name in given:
         if name in own or FOREIGN.fullmatch(name) or (name in shared and name in others):
-            continue
-        if name in renamed:
-            raise ValueError(f"{node}.{name} has a new name: {renamed[name]} (docs/changelog.md has all of them)")
-        if name in shared and any(name in names for names in RENAMED.values()):
             continue
         close = get_close_matches(name, [*own], 1)
         hint = f"; did you mean {close[0]}?" if close else ""
@@ -550,18 +404,9 @@ def check_names(node: str, given: Collection[str], shared: Collection[str] = ())
 
 
 class Declared(Generic[P]):
-    """The parameters of a node; ``values`` is always the valid, present set.
+    """The parameters of a node, of a class in `NODES`; ``values`` is always the valid, present set.
 
-    Parameters
-    ----------
-    node : Node
-    kind : type
-        A dataclass of `tdm_ros.nodes.parameters`.
-
-    Raises
-    ------
-    ValueError
-        If a parameter that the node is given is unknown, has another type or is out of range.
+    A ValueError says that one that the node is given is unknown, has another type or is out of range.
     """
 
     def __init__(self, node: Node, kind: type[P]) -> None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.executors import SingleThreadedExecutor
 from visualization_msgs.msg import MarkerArray
 
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.timeline import Announcement
 from tdm_ros.data.log import LOG_FOLDER, TransitionLog, from_message
 from tdm_ros.msg import ArmState, Episode, KeepOut, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, StateReader, age_s, boxes_of, floats, to_announcement
+from tdm_ros.nodes.convert import BASE_FRAME, announcements, boxes_of, floats, is_current, states
 from tdm_ros.nodes.markers import in_frame, markers
-from tdm_ros.nodes.node_runner import ManagedNode, run, spin_idle
+from tdm_ros.nodes.node_runner import GuardedExecutor, ManagedNode, run, spin_idle
 from tdm_ros.nodes.parameters import PlannerParameters
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.planning import KeepOut as Regions
@@ -34,16 +35,12 @@ QUEUE_S = 0.05
 class PlannerNode(ManagedNode):
     """Handles queued messages, then plans from the newest state."""
 
-    def __init__(self) -> None:
-        super().__init__("planner", PlannerParameters)
+    PARAMETERS = PlannerParameters
 
     def configure(self) -> None:
-        """Create publishers and subscriptions, and read the log."""
         given: PlannerParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self._reader = StateReader(self.task)
-        self._received = 0
-        self._state: ArmState | None = None
+        self._state: tuple[ArmSample, ArmState] | None = None
         self._hand_m = np.zeros(3)
         self._inputs: set[str] = set()
         self._plans = given.planner != "direct"
@@ -57,37 +54,29 @@ class PlannerNode(ManagedNode):
         self._boxes = self._topic_boxes
         self._parameter_boxes = given.keep_out.boxes_m
         self._set_boxes(self._topic_boxes)
-        self._subscribe()
+        listen(self, Episode, "episode", announcements(self, self._on_episode), qos.EPISODE)
+        listen(self, ArmState, "arm_state", states(self, self._on_state), qos.STATE)
+        listen(self, KeepOut, "keep_out", self._on_keep_out, qos.LATCHED)
         if self._plans:
-            self._read_log(Path(given.run_dir) / LOG_FOLDER)
+            listen(self, PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED, LARGEST_WEIGHTS)
+            listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
+            log = TransitionLog(Path(given.run_dir) / LOG_FOLDER, self.task.fingerprint)
+            for logged in deque(log.read(newest=REMEMBERED), maxlen=REMEMBERED):  # what was seen before a restart
+                self._experience.add(logged.step, logged.last)
+            if len(self._experience):
+                self.get_logger().info(f"{len(self._experience)} transitions from the log")
 
     def _make_planner(self) -> SubgoalPlanner:
         given = self._declared.values
         objective = Objective.for_task(self.task, margin=given.keep_out.margin_m)
         return SubgoalPlanner(self.task, PlannerSettings(given.planner, objective, seed=given.seed))
 
-    def _subscribe(self) -> None:
-        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
-        listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
-        listen(self, KeepOut, "keep_out", self._on_keep_out, qos.LATCHED)
-        if self._plans:
-            listen(self, PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED, LARGEST_WEIGHTS)
-            listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
-
-    def _read_log(self, log: Path) -> None:
-        """Read the transitions of before a restart."""
-        for logged in deque(TransitionLog(log, self.task.fingerprint).read(newest=REMEMBERED), maxlen=REMEMBERED):
-            self._experience.add(logged.step, logged.last)
-        if len(self._experience):
-            self.get_logger().info(f"{len(self._experience)} transitions from the log")
-
-    def step(self, executor: SingleThreadedExecutor) -> None:
+    def step(self, executor: GuardedExecutor) -> None:
         """Handle queued messages, plan from the newest state, and use what was learned meanwhile."""
         spin_idle(executor)
-        before, end_s = -1, time.monotonic() + QUEUE_S
-        while before != self._received and time.monotonic() < end_s:
-            before = self._received
-            executor.spin_once(timeout_sec=0.0)
+        end_s = time.monotonic() + QUEUE_S
+        while executor.spin_once(timeout_sec=0.0) and time.monotonic() < end_s:
+            pass
         self.plan()
 
     def plan(self) -> None:
@@ -95,10 +84,14 @@ class PlannerNode(ManagedNode):
         state, self._state = self._state, None
         if not self.active:
             return
-        sample = None if state is None else self._read(state)
-        if sample is not None:
+        if state is not None and is_current(self, state[1], self._declared.values.max_state_age_s):
+            sample = state[0]
+            self._inputs.add("arm_state")
             self._hand_m = sample.hand_m
-            self._refresh_boxes()
+            own = self._declared.values.keep_out.boxes_m
+            if own != self._parameter_boxes:
+                self._parameter_boxes = own
+                self._set_boxes(self._topic_boxes)
             for update in self._live.update(sample):
                 self._publish(update)
         if (learned := self._experience.poll(time.monotonic())) is not None:
@@ -109,9 +102,8 @@ class PlannerNode(ManagedNode):
         self.on_callback_error("the node planner is inactive")
 
     def on_callback_error(self, why: str) -> None:
-        """Hold for the rest of the episode: the plan may be based on a wrong state."""
-        update = self._live.cancel(self._live.running.episode, why)
-        if update is not None:
+        """Hold for the rest of the episode, and in the announced one: a plan may be based on a wrong state."""
+        for update in self._live.cancel(why):
             self._publish(update)
 
     def _publish(self, update: SubgoalUpdate) -> None:
@@ -155,62 +147,30 @@ class PlannerNode(ManagedNode):
             self._live.planner.keep_out = Regions(self._boxes, (0, 1, 2))
         self._draw(None)
 
-    def _refresh_boxes(self) -> None:
-        own = self._declared.values.keep_out.boxes_m
-        if own != self._parameter_boxes:
-            self._parameter_boxes = own
-            self._set_boxes(self._topic_boxes)
-
     def _on_keep_out(self, message: KeepOut) -> None:
-        self._received += 1
         boxes, problem = boxes_of(message)
         if boxes is None:
             self.rejections.reject(f"keep_out: {problem}")
             return
         self._set_boxes(boxes)
 
-    def _on_episode(self, message: Episode) -> None:
-        self._received += 1
-        announced, problem = to_announcement(self, message, self.task)
-        if announced is None:
-            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
-            return
+    def _on_episode(self, announced: Announcement, message: Episode) -> None:
         self._inputs.add("episode")
         self._live.announce(announced)
 
-    def _on_state(self, message: ArmState) -> None:
-        self._received += 1
-        self._state = message  # only the newest counts: states that arrived during a plan are old
-
-    def _read(self, message: ArmState) -> ArmSample | None:
-        sample, problem = self._reader.read(message)
-        old_s = age_s(self, message.header.stamp)
-        if sample is None:
-            self.rejections.reject(f"arm_state: {problem}")
-        elif not abs(old_s) <= self._declared.values.max_state_age_s:
-            self.rejections.reject("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
-        else:
-            self._inputs.add("arm_state")
-            return sample
-        return None
+    def _on_state(self, sample: ArmSample, message: ArmState) -> None:
+        self._state = sample, message  # only the newest counts: states that arrived during a plan are old
 
     def _on_weights(self, message: PolicyWeights) -> None:
-        self._received += 1
-        problem = "another task" if message.task != self.task.fingerprint else ""
-        if not problem:
-            try:
-                actor = NumpyActor.from_bytes(bytes(message.data))
-                problem = self._experience.set_weights(actor, int(message.version), bool(message.final))
-            except ValueError as error:
-                problem = str(error)
+        try:
+            actor = NumpyActor.from_bytes(bytes(message.data))
+            problem = self._experience.set_weights(actor, int(message.version), bool(message.final))
+        except ValueError as error:
+            problem = str(error)
         if problem:
             self.rejections.reject("policy_weights", f"version {message.version}: {problem}")
 
     def _on_transition(self, message: Transition) -> None:
-        self._received += 1
-        if message.task != self.task.fingerprint:
-            self.rejections.reject("transition: another task", message.task or "none")
-            return
         try:
             logged = from_message(message)
             self._experience.add(logged.step, logged.last)
@@ -218,13 +178,10 @@ class PlannerNode(ManagedNode):
             self.rejections.reject("transition: wrong size, not finite or not physical", str(error))
 
     def values(self) -> dict[str, object]:
-        """Return whether the node can plan, and its counts."""
         ready_inputs = {"arm_state", "episode"} <= self._inputs
         ready = self.active and ready_inputs and self._subgoals.get_subscription_count() > 0
         seen = {"weights_version": self._experience.version, "seen": len(self._experience), "boxes": len(self._boxes)}
         return {"ready": ready, **self._live.statistics.values(), **seen}
 
 
-def main() -> int:
-    """Run the node until a signal."""
-    return run(PlannerNode)
+main = partial(run, PlannerNode)

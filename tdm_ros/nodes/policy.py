@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.timeline import Announcement
 from tdm_ros.control.validation import check_vector
 from tdm_ros.msg import ArmState, Command, Episode, PolicyWeights, Subgoal
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import SUBGOAL_STATUS, StateReader, age_s, doubles, to_announcement
+from tdm_ros.nodes.convert import SUBGOAL_STATUS, age_s, announcements, doubles, is_current, states
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.parameters import PolicyParameters
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
@@ -17,43 +20,33 @@ from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.decision import Decision, Exploration, PolicyController, PolicySubgoal
 
-SUBGOAL_MAX_AGE_S = 10.0
-"""Maximum age of a subgoal [s]; an episode lasts 2.5 or 5 s."""
+SUBGOAL_MAX_AGE_S = 10.0  # maximum age of a subgoal [s]; an episode lasts 2.5 or 5 s
 
 
 class PolicyNode(ManagedNode):
     """Publishes commands while it is active; without them the arm holds."""
 
-    def __init__(self) -> None:
-        super().__init__("policy", PolicyParameters)
+    PARAMETERS = PolicyParameters
 
     def configure(self) -> None:
-        """Create publisher and subscriptions."""
         self.given: PolicyParameters = self._declared.values
         self.task = SAWYER_REACH[self.given.actuation]
         self._actuation = ACTUATIONS[self.given.actuation]
         self._mode = Command.VELOCITY if self._actuation.mode == "velocity" else Command.TORQUE
         self._names = list(self.task.action.names)
-        self._reader = StateReader(self.task)
         rng = np.random.default_rng([4, self.given.seed])
         self._controller = PolicyController(self.task, Exploration(self.task.action.size, rng))
         self._answers = 0
         self._received: set[str] = set()
         self._commands = self.create_lifecycle_publisher(Command, "command", qos.COMMAND)
-        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
+        listen(self, Episode, "episode", announcements(self, self._on_episode), qos.EPISODE)
         listen(self, Subgoal, "subgoal", self._on_subgoal, qos.EPISODE, on_two=self._on_two_planners)
         reject = self._controller.reject_weights
         listen(self, PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED, LARGEST_WEIGHTS, reject)
-        listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
+        listen(self, ArmState, "arm_state", states(self, self._on_state), qos.STATE)
 
-    def _on_state(self, message: ArmState) -> None:
-        sample, problem = self._reader.read(message)
-        if sample is None:
-            self.rejections.reject(f"arm_state: {problem}")
-            return
-        old_s = age_s(self, message.header.stamp)
-        if not abs(old_s) <= self.given.max_state_age_s:
-            self.rejections.reject("arm_state: stamp too old or in the future", f"age {old_s * 1e3:.0f} ms")
+    def _on_state(self, sample: ArmSample, message: ArmState) -> None:
+        if not is_current(self, message, self.given.max_state_age_s):
             return
         self._received.add("arm_state")
         if not self.active:
@@ -78,20 +71,14 @@ class PolicyNode(ManagedNode):
             weights_version=decision.weights_version,
         )
 
-    def _on_episode(self, message: Episode) -> None:
-        announcement, problem = to_announcement(self, message, self.task)
-        if announcement is None:
-            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
-            return
+    def _on_episode(self, announced: Announcement, message: Episode) -> None:
         self._received.add("episode")
-        self._controller.set_episode(announcement)
+        self._controller.set_episode(announced)
 
     def _on_subgoal(self, message: Subgoal) -> None:
         subgoal = to_subgoal(message)
         problem = "" if subgoal.hold else check_vector(subgoal.goal, self.task.goal.size)
-        if message.task != self.task.fingerprint:
-            problem = "another task"
-        elif not abs(age_s(self, message.header.stamp)) <= SUBGOAL_MAX_AGE_S:
+        if not abs(age_s(self, message.header.stamp)) <= SUBGOAL_MAX_AGE_S:
             problem = "stamp too old or in the future"
         if problem:
             self.rejections.reject(f"subgoal: {problem}", f"episode {message.episode}")
@@ -99,13 +86,11 @@ class PolicyNode(ManagedNode):
         self._controller.set_subgoal(subgoal)
 
     def _on_weights(self, message: PolicyWeights) -> None:
-        problem = "another task" if message.task != self.task.fingerprint else ""
-        if not problem:
-            try:
-                problem = self._controller.set_actor(NumpyActor.from_bytes(bytes(message.data)), int(message.version))
-            except ValueError as error:
-                problem = str(error)
-                self._controller.reject_weights(problem)
+        try:
+            problem = self._controller.set_actor(NumpyActor.from_bytes(bytes(message.data)), int(message.version))
+        except ValueError as error:
+            problem = str(error)
+            self._controller.reject_weights(problem)
         if problem:
             self.rejections.reject("policy_weights", f"version {message.version}: {problem}")
 
@@ -118,7 +103,6 @@ class PolicyNode(ManagedNode):
         self._controller.clear_subgoals()
 
     def values(self) -> dict[str, object]:
-        """Return whether the policy can answer, and the counts of its answers."""
         received_all = {"arm_state", "episode"} <= self._received
         ready = self.active and received_all and self._commands.get_subscription_count() > 0
         return {"ready": ready, "answers": self._answers, "weights_version": self._controller.version}
@@ -138,6 +122,4 @@ def to_subgoal(message: Subgoal) -> PolicySubgoal:
     )
 
 
-def main() -> int:
-    """Run the node until a signal."""
-    return run(PolicyNode)
+main = partial(run, PolicyNode)

@@ -14,15 +14,13 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from tdm_ros.action import ReachGoal
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine
-from tdm_ros.control.validation import Rejections, check_vector, printable
+from tdm_ros.control.validation import check_vector, printable
 from tdm_ros.msg import Subgoal
 from tdm_ros.nodes.convert import floats
 from tdm_ros.nodes.node_runner import ManagedNode, every
 
-WATCH_S = 0.1
-"""Period at which the time budget is checked [s]."""
-LONGEST_S = 1e6
-"""Longest time budget [s]."""
+WATCH_S = 0.1  # period at which the time budget is checked [s]
+LONGEST_S = 1e6  # longest time budget [s]
 Result = ReachGoal.Result
 PURSUED = (Subgoal.PLANNED, Subgoal.DIRECT)
 GIVEN_UP = (Subgoal.UNREACHABLE, Subgoal.GOAL_IN_KEEP_OUT, Subgoal.NO_EXPERIENCE, Subgoal.BAD_GOAL, Subgoal.CANCELED)
@@ -33,8 +31,6 @@ ABORTED = (*GIVEN_UP, Subgoal.BAD_STATE)
 
 @dataclass
 class _Pursued:
-    """The goal that is pursued."""
-
     handle: Any
     goal_id: str
     goal: NDArray[np.float32]
@@ -43,29 +39,14 @@ class _Pursued:
     distance: float = float("nan")
     begun: bool = False
     plans: set[int] = field(default_factory=set)
-    segments: dict[int, int] = field(default_factory=dict)
-    """Number of subgoals that have ended, per episode."""
-
-
-def _settled(handle: Any) -> Any:
-    """Stand in for rclpy's callback of all goals: each goal is settled with its own."""
-    raise AssertionError("a goal is settled with a callback of its own")
+    segments: dict[int, int] = field(default_factory=dict)  # number of subgoals that have ended, per episode
 
 
 class ReachAction:
     """Pursues the newest goal of the action's clients, unless another goal was requested after it.
 
-    Parameters
-    ----------
-    node : ManagedNode
-    machine : EpisodeMachine
-        Runs the episodes. An episode is recognised by the goal's identifier.
-    budget_s : float
-        Time for a goal that gives none [s].
-    rejections : Rejections
-        Counts and logs rejected goals: the response of an action has no field for a reason.
-    on_accepted : callable
-        Called when a goal is accepted.
+    An episode is recognised by the goal's identifier. A goal that gives no time has ``budget_s``. Rejected goals are
+    counted and logged: the response of an action has no field for a reason.
     """
 
     def __init__(
@@ -73,17 +54,15 @@ class ReachAction:
         node: ManagedNode,
         machine: EpisodeMachine,
         budget_s: float,
-        rejections: Rejections,
         on_accepted: Callable[[], object],
     ) -> None:
-        self._accepted = on_accepted
-        self._node, self._machine, self._budget_s, self._rejections = node, machine, budget_s, rejections
+        self._node, self._machine, self._budget_s, self._accepted = node, machine, budget_s, on_accepted
         self._pursued: _Pursued | None = None
         self._server = ActionServer(
             node,
             ReachGoal,
             "reach_goal",
-            _settled,
+            ReachGoal.Result,  # not called: each goal is settled with a callback of its own
             goal_callback=self._on_goal,
             handle_accepted_callback=self._on_accepted,
             cancel_callback=self._on_cancel,
@@ -93,12 +72,11 @@ class ReachAction:
     def _on_goal(self, request: ReachGoal.Goal) -> GoalResponse:
         """Reject a goal that is malformed, or that no episode can be run for."""
         if problem := self._problem(request):
-            self._rejections.reject("reach_goal: rejected", problem)
+            self._node.rejections.reject("reach_goal: rejected", problem)
             return GoalResponse.REJECT
         return GoalResponse.ACCEPT
 
     def _problem(self, request: ReachGoal.Goal) -> str:
-        """Return why a goal is rejected, or ""."""
         if problem := self._node.not_active():
             return problem
         task = self._machine.task

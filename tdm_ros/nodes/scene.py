@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 
 import numpy as np
 from geometry_msgs.msg import Point
@@ -11,10 +12,11 @@ from rcl_interfaces.srv import GetParameters
 from rclpy.task import Future
 from visualization_msgs.msg import Marker, MarkerArray
 
-from tdm_ros.control.timeline import State
+from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.timeline import Announcement, State
 from tdm_ros.msg import ArmState, Episode
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, StateReader, to_announcement
+from tdm_ros.nodes.convert import BASE_FRAME, announcements, states
 from tdm_ros.nodes.frames import ArmFrames
 from tdm_ros.nodes.markers import GoalMarker, in_frame, point, shape
 from tdm_ros.nodes.node_runner import ManagedNode, every, run
@@ -32,11 +34,9 @@ EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5),
 class SceneNode(ManagedNode):
     """Publishes frames with each state, and markers at a few hertz; no other node depends on it."""
 
-    def __init__(self) -> None:
-        super().__init__("scene", SceneParameters)
+    PARAMETERS = SceneParameters
 
     def configure(self) -> None:
-        """Create publishers and subscriptions."""
         given: SceneParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
         self._trail: deque[NDArray[np.float64]] = deque(maxlen=max(1, round(given.trail_s * given.rate_hz)))
@@ -44,30 +44,22 @@ class SceneNode(ManagedNode):
         self._goal_m: NDArray[np.float64] | None = None
         self._box_m: NDArray[np.float64] | None = None
         self._requested: Future | None = None
-        self._reader = StateReader(self.task)
         self._frames = ArmFrames(self, self.frame("")) if given.publish_tf else None
         self._marker = GoalMarker(self, self.frame(BASE_FRAME))
         self._markers = self.create_publisher(MarkerArray, "scene_markers", qos.LATCHED)
         self._arm_parameters = self.create_client(GetParameters, "arm/get_parameters")
-        listen(self, ArmState, "arm_state", self._on_state, qos.STATE)
-        listen(self, Episode, "episode", self._on_episode, qos.EPISODE)
+        listen(self, ArmState, "arm_state", states(self, self._on_state), qos.STATE)
+        listen(self, Episode, "episode", announcements(self, self._on_episode), qos.EPISODE)
         every(self, 1.0 / given.rate_hz, self._draw)
         every(self, 1.0, self._request_box)
 
-    def _on_state(self, message: ArmState) -> None:
-        sample, problem = self._reader.read(message)
-        if sample is None:
-            self.rejections.reject(f"arm_state: {problem}")
-            return
+    def _on_state(self, sample: ArmSample, message: ArmState) -> None:
         self._hand_m = sample.hand_m
         if self._frames is not None and self.active:
             self._frames.publish(sample.q_rad, message.header.stamp)
 
-    def _on_episode(self, message: Episode) -> None:
-        announced, problem = to_announcement(self, message, self.task)
-        if announced is None:
-            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
-        elif announced.state == State.RUNNING and len(announced.goal) == 3:
+    def _on_episode(self, announced: Announcement, message: Episode) -> None:
+        if announced.state == State.RUNNING and len(announced.goal) == 3:
             self._goal_m = np.asarray(announced.goal, np.float64)
             self._marker.move(self._goal_m)
 
@@ -98,9 +90,7 @@ class SceneNode(ManagedNode):
             trail.points = [point(at) for at in self._trail]
             made += [trail] if len(self._trail) > 1 else []
         if self._goal_m is not None:
-            ball = shape(stamp, "goal", 0, Marker.SPHERE, (GOAL_M,) * 3, GREEN)
-            ball.pose.position = point(self._goal_m)
-            made.append(ball)
+            made.append(shape(stamp, "goal", 0, Marker.SPHERE, (GOAL_M,) * 3, GREEN, self._goal_m))
         if self._box_m is not None:
             box = shape(stamp, "safety_box", 0, Marker.LINE_LIST, (LINE_M, 0, 0), ORANGE)
             box.points = edges(self._box_m)
@@ -109,7 +99,6 @@ class SceneNode(ManagedNode):
             self._markers.publish(in_frame(MarkerArray(markers=made), self.frame(BASE_FRAME)))
 
     def values(self) -> dict[str, object]:
-        """Return what is drawn."""
         return {"goal": self._goal_m is not None, "box": self._box_m is not None, "trail": len(self._trail)}
 
 
@@ -119,6 +108,4 @@ def edges(box_m: NDArray[np.float64]) -> list[Point]:
     return [point(corners[k]) for edge in EDGES for k in edge]
 
 
-def main() -> int:
-    """Run the node until a signal."""
-    return run(SceneNode)
+main = partial(run, SceneNode)

@@ -6,6 +6,8 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rclpy.node import Node
@@ -45,15 +47,12 @@ class OneSource:
         return falls or now_s - self._leapt_s < WINDOW_S
 
 
-REMEMBERED = 64
-"""Number of messages of a topic by which the same one of the other subscription is recognised."""
+REMEMBERED = 64  # number of messages of a topic by which the same one of the other subscription is recognised
 OVERTAKEN_NS = 1_000_000_000
 """Age relative to the newest message below which an older one was overtaken by it; above, a clock was set back [ns]."""
 
-LARGEST_BYTES = 1_000_000
-"""Limit for all messages but weights."""
-LARGEST_WEIGHTS = 65_000_000
-"""Limit for `policy_weights`: the largest actor, and the rest of the message."""
+LARGEST_BYTES = 1_000_000  # limit for all messages but weights
+LARGEST_WEIGHTS = 65_000_000  # limit for `policy_weights`: the largest actor, and the rest of the message
 
 
 def listen(
@@ -64,105 +63,87 @@ def listen(
     profile: QoSProfile,
     largest_bytes: int = LARGEST_BYTES,
     on_two: Callable[[str], object] | None = None,
+    external: bool = False,
 ) -> Subscription:
-    """Subscribe to messages whose size is checked before they are deserialised: a Python message takes ten times that.
+    """Subscribe to messages; those that are too large, unreadable or of another task than the node's are rejected.
 
-    Parameters
-    ----------
-    node : Node
-        Its ``rejections`` count rejected messages.
-    kind : type
-        Type of the messages.
-    topic : str
-    call : callable
-        Called with each message.
-    profile : QoSProfile
-    largest_bytes : int
-        Larger messages are rejected.
-    on_two : callable, optional
-        Called with a sentence that names the publishers, in place of ``call``, while there are two or more.
+    The size is checked before a message is deserialised: a Python message takes ten times that. While there are two or
+    more publishers, ``on_two`` is called with a sentence that names them, in place of ``call``.
     """
-    taken = _Input(node, kind, topic, call, largest_bytes, on_two).take
+    taken = _Input(node, kind, topic, call, largest_bytes, on_two, twice=external).take
+    if external:
+        node.create_subscription(kind, topic, taken, qos.EXTERNAL, raw=True)
     return node.create_subscription(kind, topic, taken, profile, raw=True)
 
 
-def listen_external(
-    node: Any,
-    kind: type[Any],
-    topic: str,
-    call: Callable[[Any], object],
-    profile: QoSProfile,
-    on_two: Callable[[str], object] | None = None,
-) -> None:
-    """Subscribe to reliable and to best-effort publishers, as `listen` does, and pass on each message once.
+listen_external = partial(listen, external=True)
+"""Subscribe to reliable and to best-effort publishers, as `listen` does, and pass on each message once.
 
-    A best-effort subscription matches both kinds, and may lose messages of a reliable publisher; a reliable one does
-    not match best-effort publishers.
-    """
-    taken = _Input(node, kind, topic, call, LARGEST_BYTES, on_two, twice=True).take
-    for one in (profile, qos.EXTERNAL):
-        node.create_subscription(kind, topic, taken, one, raw=True)
+A best-effort subscription matches both kinds, and may lose messages of a reliable publisher; a reliable one does not
+match best-effort publishers.
+"""
 
 
+@dataclass
 class _Input:
-    """Callback of a subscription to serialised messages."""
+    """Callback of a subscription to serialised messages, or with ``twice`` of two that receive the same ones."""
 
-    def __init__(
-        self,
-        node: Any,
-        kind: type[Any],
-        topic: str,
-        call: Callable[[Any], object],
-        largest_bytes: int,
-        on_two: Callable[[str], object] | None,
-        twice: bool = False,
-    ) -> None:
-        self._taken: deque[tuple[Any, Any]] | None = deque(maxlen=REMEMBERED) if twice else None
-        self._newest_ns = 0
-        self._node, self._kind, self._topic, self._call = node, kind, topic, call
-        self._largest, self._on_two, self._source = largest_bytes, on_two, OneSource()
-        self._full = node.resolve_topic_name(topic)
+    node: Any
+    kind: type[Any]
+    topic: str
+    call: Callable[[Any], object]
+    largest_bytes: int
+    on_two: Callable[[str], object] | None
+    twice: bool = False
+
+    def __post_init__(self) -> None:
+        self._source, self._newest_ns = OneSource(), 0
+        self._taken: deque[tuple[Any, Any]] = deque(maxlen=REMEMBERED)
+        self._full = self.node.resolve_topic_name(self.topic)
 
     def take(self, data: bytes, info: Any) -> None:
         """Check, deserialise and pass on a message."""
-        if self._is_received(info):
+        if self.twice and self._is_received(info):
             return
-        if self._on_two is not None and self._two(info):
-            sentence = two_publishers(self._node, self._full)
-            self._node.rejections.reject(f"{self._topic}: two publishers", sentence)
-            self._on_two(sentence)
-            return
-        if self._is_overtaken(info):
-            return
-        if len(data) > self._largest:
-            self._node.rejections.reject(
-                f"{self._topic}: too large", f"{len(data)} bytes, expected at most {self._largest}"
+        if self.on_two is not None and self._two(info):
+            names, domain = publishers_of(self.node, self._full), os.environ.get("ROS_DOMAIN_ID", "0")
+            sentence = (
+                f"{self._full} has more than one publisher: {' and '.join(names)}. Where two systems run in "
+                f"ROS_DOMAIN_ID {domain}, end one, or give it another domain or a namespace"
             )
+            self._reject("two publishers", sentence)
+            self.on_two(sentence)
+            return
+        if self.twice and self.on_two is not None and self._is_overtaken(info):
+            return
+        if len(data) > self.largest_bytes:
+            self._reject("too large", f"{len(data)} bytes, expected at most {self.largest_bytes}")
             return
         try:
-            message = deserialize_message(data, self._kind)
+            message = deserialize_message(data, self.kind)
         except Exception as error:  # rclpy has its own kinds of it
-            self._node.rejections.reject(f"{self._topic}: cannot be read", f"{type(error).__name__}: {error}")
+            self._reject("cannot be read", f"{type(error).__name__}: {error}")
             return
-        self._call(message)
+        if hasattr(message, "task") and message.task != self.node.task.fingerprint:
+            self._reject("another task", message.task or "none")
+        else:
+            self.call(message)
+
+    def _reject(self, why: str, detail: str) -> None:
+        self.node.rejections.reject(f"{self.topic}: {why}", detail)
 
     def _is_received(self, info: Any) -> bool:
         """Return whether the other subscription of an external topic has received this message."""
         key = info.get("source_timestamp"), info.get("publication_sequence_number")
-        if self._taken is None or None in key:
-            return False
         if key in self._taken:
-            return True
+            return None not in key
         self._taken.append(key)
         return False
 
     def _is_overtaken(self, info: Any) -> bool:
         """Return whether a newer message of the only publisher arrived before, by the other subscription."""
-        sent_ns = info.get("source_timestamp")
-        if self._taken is None or self._on_two is None or sent_ns is None:
-            return False
-        behind_ns = self._newest_ns - sent_ns
-        if 0 < behind_ns < OVERTAKEN_NS:
+        sent_ns = info.get("source_timestamp") or self._newest_ns
+        if 0 < self._newest_ns - sent_ns < OVERTAKEN_NS:
             return True
         self._newest_ns = sent_ns
         return False
@@ -171,7 +152,7 @@ class _Input:
         """Return whether there are two publishers; the graph lists a killed one for a while: the numbers count, too."""
         number = info.get("publication_sequence_number")
         falls = self._source.take(number, time.monotonic()) if number is not None else True
-        return falls and self._node.count_publishers(self._full) > 1
+        return falls and self.node.count_publishers(self._full) > 1
 
 
 def publishers_of(node: Node, topic: str) -> list[str]:
@@ -180,24 +161,10 @@ def publishers_of(node: Node, topic: str) -> list[str]:
     return sorted(f"{one.node_namespace.rstrip('/')}/{one.node_name}" for one in found)
 
 
-def two_publishers(node: Node, topic: str) -> str:
-    """Return the sentence that a topic has several publishers, with the remedy."""
-    return (
-        f"{topic} has more than one publisher: {' and '.join(publishers_of(node, topic))}. Where two systems run in "
-        f"ROS_DOMAIN_ID {os.environ.get('ROS_DOMAIN_ID', '0')}, end one, or give it another domain or a namespace"
-    )
-
-
 def other_publisher(node: Any, topic: str, wanted: str) -> str:
     """Return that a topic has another publisher than the expected node, or several; "" if it has that one alone.
 
-    Parameters
-    ----------
-    node : Node
-    topic : str
-        Full name.
-    wanted : str
-        Name of the expected node, in full or relative to the namespace of ``node``.
+    ``topic`` is the full name, ``wanted`` a name in full or relative to the namespace of ``node``.
     """
     full = wanted if wanted.startswith("/") else f"{node.get_namespace().rstrip('/')}/{wanted}"
     found = sorted(set(publishers_of(node, topic)))  # one that was killed and restarted is listed twice for a while

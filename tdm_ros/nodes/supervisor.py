@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray  # type: ignore[import-untyped]
 from geometry_msgs.msg import PoseStamped
@@ -16,6 +17,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 from tdm_ros.bringup.terminal import LiveLine
+from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, Surroundings
 from tdm_ros.control.goals import Goals, Schedule
 from tdm_ros.control.timeline import State
@@ -23,8 +25,9 @@ from tdm_ros.control.validation import printable
 from tdm_ros.live.run_record import RunRecord
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, SUBGOAL_STATUS, StateReader, age_s, goal_of, nanoseconds, to_episode
+from tdm_ros.nodes.convert import BASE_FRAME, SUBGOAL_STATUS, goal_of, is_current, nanoseconds, states, to_episode
 from tdm_ros.nodes.diagnostics import TOPIC, values_of
+from tdm_ros.nodes.frames import PointLookup
 from tdm_ros.nodes.node_runner import ManagedNode, every, run
 from tdm_ros.nodes.parameters import UNLIMITED, SupervisorParameters
 from tdm_ros.nodes.reach_action import GIVEN_UP, ReachAction
@@ -34,15 +37,11 @@ from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.types import check_identity
 
-if TYPE_CHECKING:
-    from tdm_ros.nodes.frames import PointLookup
-
 HEARTBEAT_S = 0.25
 NEEDED = ("policy", "planner", "collector")
 READY_S = 2.5
 """Nodes publish once per second that they are ready; silence after which a node counts as missing [s]."""
-FAREWELL_S = 1.5
-"""Time for the last transitions and counts to arrive after the last episode [s]."""
+FAREWELL_S = 1.5  # time for the last transitions and counts to arrive after the last episode [s]
 MAX_STATE_AGE_S = 1.0
 ALARM_EVERY_S = 1.0
 MOVING = (State.RUNNING, State.RESETTING)
@@ -53,16 +52,12 @@ YOUNG_S, TWO_ARMS_S = 10.0, 5.0
 class SupervisorNode(ManagedNode):
     """Passes each state of the arm to the episode machine and publishes its announcements."""
 
-    def __init__(self) -> None:
-        super().__init__("supervisor", SupervisorParameters)
-        self._done_s = float("inf")
-        self._two_arms = ""
+    PARAMETERS = SupervisorParameters
+    _done_s, _two_arms = float("inf"), ""
 
     def configure(self) -> None:
-        """Open the record, and create publishers, subscriptions and services."""
         given: SupervisorParameters = self._declared.values
         self.task = SAWYER_REACH[given.actuation]
-        self._reader = StateReader(self.task)
         self._scene = SCENES[given.scene]
         box = (given.goal_box.low_m, given.goal_box.high_m) if given.goal_box.enabled else ()
         goals = Goals(self.task, given.seed, self._scene, *box)
@@ -73,11 +68,11 @@ class SupervisorNode(ManagedNode):
         self._ready_s: dict[str, float] = {}
         self._begun_s, self._done_s = time.monotonic(), float("inf")
         self._two_since_s: float | None = None
-        self._lookup: PointLookup | None = None
+        self._lookup = PointLookup(self, self.frame(BASE_FRAME))
         self._published: tuple[object, ...] = ()
         self._logged: tuple[object, ...] = ()
         self._alarm, self._alarm_s = "", -float("inf")
-        self._action = ReachAction(self, self._machine, given.action_budget_s, self.rejections, self._cancel_lookup)
+        self._action = ReachAction(self, self._machine, given.action_budget_s, self._lookup.cancel)
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
         every(self, HEARTBEAT_S, self._heartbeat)
@@ -97,7 +92,7 @@ class SupervisorNode(ManagedNode):
         self._heartbeat()
 
     def _subscribe(self) -> None:
-        listen(self, ArmState, "arm_state", self._on_state, qos.STATE, on_two=self._on_two_arms)
+        listen(self, ArmState, "arm_state", states(self, self._on_state), qos.STATE, on_two=self._on_two_arms)
         weights = listen(self, PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED, LARGEST_WEIGHTS)
         self._trainer = weights.topic_name.rpartition("/")[0] + "/trainer"
         listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
@@ -106,16 +101,10 @@ class SupervisorNode(ManagedNode):
         listen_external(self, PoseStamped, "goal", self._on_goal, qos.GOAL)
         listen_external(self, String, "teleop/event", self._on_event, qos.EVENT)
         machine = self._machine
-        for name, action in (
-            ("start", machine.start),
-            ("pause", machine.pause),
-            ("stop", machine.stop),
-            ("reset", machine.reset),
-            ("clear_fault", machine.clear_fault),
-        ):
-            self.create_service(Trigger, f"~/{name}", self._service(action))
-        for name, switch in (("evaluate", machine.evaluate), ("keep_goal", machine.keep_goal)):
-            self.create_service(SetBool, f"~/{name}", self._service(switch))
+        for action in (machine.start, machine.pause, machine.stop, machine.reset, machine.clear_fault):
+            self.create_service(Trigger, f"~/{action.__name__}", self._service(action))
+        for switch in (machine.evaluate, machine.keep_goal):
+            self.create_service(SetBool, f"~/{switch.__name__}", self._service(switch))
 
     @property
     def failure(self) -> str:
@@ -154,29 +143,16 @@ class SupervisorNode(ManagedNode):
         if now_s - self._begun_s < YOUNG_S or now_s - self._two_since_s > TWO_ARMS_S:
             self._two_arms, self._done_s = why, min(self._done_s, now_s)
 
-    def _on_state(self, message: ArmState) -> None:
+    def _on_state(self, sample: ArmSample, message: ArmState) -> None:
         self._two_since_s = None
-        if not self.active:
-            return
-        sample, problem = self._reader.read(message)
-        if sample is None:
-            self.rejections.reject(f"arm_state: {problem}")
-            return
-        if not abs(age_s(self, message.header.stamp)) <= MAX_STATE_AGE_S:
-            self.rejections.reject("arm_state: stamp too old or in the future", f"cycle {message.cycle}")
+        if not (self.active and is_current(self, message, MAX_STATE_AGE_S)):
             return
         now_s = time.monotonic()
         self._machine.schedule = self._schedule()
-        result = self._machine.on_sample(
-            sample,
-            Surroundings(
-                now_s,
-                at_home(sample.q_rad, sample.qd_rad_s, NEUTRAL_RAD),
-                self._missing(now_s) if self._machine.announced.state == State.HOLD else "",
-                self._any_weights,
-                self._final_weights,
-            ),
-        )
+        home = at_home(sample.q_rad, sample.qd_rad_s, NEUTRAL_RAD)
+        missing = self._missing(now_s) if self._machine.announced.state == State.HOLD else ""
+        around = Surroundings(now_s, home, missing, self._any_weights, self._final_weights)
+        result = self._machine.on_sample(sample, around)
         self._record.on_cycle(sample)
         if result is not None:
             self._record.on_episode(result)
@@ -234,66 +210,42 @@ class SupervisorNode(ManagedNode):
         return f"FAULT: {announced.reason}" if announced.state == State.FAULT else ""
 
     def _on_weights(self, message: PolicyWeights) -> None:
-        if message.task != self.task.fingerprint:
-            self.rejections.reject("policy_weights: another task", message.task or "none")
-            return
         self._any_weights = True
         self._final_weights = bool(message.final)
         self._record.updates = int(message.updates)
 
     def _on_transition(self, message: Transition) -> None:
-        if message.task != self.task.fingerprint:
-            self.rejections.reject("transition: another task", message.task or "none")
-            return
         if message.run and (problem := check_identity(message.run, int(message.cycle))):
             self.rejections.reject(f"transition: {problem}")
             return
         self._record.on_transition(message.run, int(message.cycle))
 
     def _on_subgoal(self, message: Subgoal) -> None:
-        if message.task != self.task.fingerprint:
-            self.rejections.reject("subgoal: another task", message.task or "none")
-            return
         if message.status in GIVEN_UP:
             why = f"{SUBGOAL_STATUS[int(message.status)]}: {printable(message.reason)}"
             self._machine.give_up(int(message.episode), why)
         self._action.on_subgoal(message)
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        space = self.get_namespace().rstrip("/")
-        if (values := values_of(message, f"{space}/arm")) is not None:
-            self._record.arm_values = values
-        if (values := values_of(message, f"{space}/planner")) is not None:
-            self._record.planner_values = values
-        if (values := values_of(message, f"{space}/collector")) is not None:
-            self._record.on_collector(values)
-        for name in NEEDED:
-            if (values_of(message, f"{space}/{name}") or {}).get("ready") == "True":
-                self._ready_s[name] = time.monotonic()
+        space, now_s = self.get_namespace().rstrip("/"), time.monotonic()
+        for name in ("arm", *NEEDED):
+            if (values := values_of(message, f"{space}/{name}")) is not None:
+                self._record.on_values(name, values)
+                if values.get("ready") == "True":
+                    self._ready_s[name] = now_s
         if (values := values_of(message, self._trainer)) is not None:
-            self._record.on_trainer(values, time.monotonic())
+            self._record.on_trainer(values, now_s)
 
     def _on_goal(self, message: PoseStamped) -> None:
         """Take a goal in any frame of /tf and /tf_static; a newer goal replaces one that waits for its transforms."""
         goal, problem = goal_of(self, message)
         frame, own = message.header.frame_id.lstrip("/"), self.frame(BASE_FRAME)
         if not problem:
-            self._cancel_lookup()
+            self._lookup.cancel()
         if problem or frame in ("", BASE_FRAME, own):
             self._request(goal, problem)
             return
-        try:
-            from tdm_ros.nodes.frames import PointLookup
-        except ModuleNotFoundError as error:
-            self._request(None, f"its frame is {printable(frame)}, and {error}: install tf2_msgs, or use frame {own}")
-            return
-        self._lookup = PointLookup(self, own)
         self._lookup.request(frame, goal, nanoseconds(message.header.stamp), self._request)
-
-    def _cancel_lookup(self) -> None:
-        """Forget the goal that waits for its transforms: another one was accepted after it."""
-        if self._lookup is not None:
-            self._lookup.cancel()
 
     def _request(self, goal: Any, problem: str) -> None:
         if problem := problem or self.not_active() or self._machine.goals.request(goal):
@@ -321,7 +273,6 @@ class SupervisorNode(ManagedNode):
         return handle
 
     def values(self) -> dict[str, object]:
-        """Return state, episode and robot time."""
         announced = self._machine.announced
         return {
             "state": announced.state.name,
@@ -332,10 +283,7 @@ class SupervisorNode(ManagedNode):
         }
 
     def on_callback_error(self, why: str) -> None:
-        """Enter FAULT: the callback may have been executed in part."""
         self._machine.fault(why)
 
 
-def main() -> int:
-    """Run the node until the run is over, or a signal."""
-    return run(SupervisorNode)
+main = partial(run, SupervisorNode)

@@ -8,6 +8,7 @@ import sys
 import termios
 import time
 import tty
+from functools import partial
 
 from geometry_msgs.msg import TwistStamped
 from rclpy.executors import SingleThreadedExecutor
@@ -25,11 +26,9 @@ PERIOD_S = 0.05
 class TeleopKeyboardNode(ManagedNode):
     """Publishes the twist of a key at once, then 20 times per second while a key is held or the operator is engaged."""
 
-    def __init__(self) -> None:
-        super().__init__("teleop_keyboard", TeleopKeyboardParameters)
+    PARAMETERS = TeleopKeyboardParameters
 
     def configure(self) -> None:
-        """Take the terminal, and create the publishers."""
         given: TeleopKeyboardParameters = self._declared.values
         if not sys.stdin.isatty():
             raise ValueError(
@@ -50,7 +49,6 @@ class TeleopKeyboardNode(ManagedNode):
 
     @property
     def done(self) -> bool:
-        """Whether the operator wants to leave."""
         return self.configured and self._keyboard.over
 
     def step(self, executor: SingleThreadedExecutor) -> None:
@@ -109,12 +107,9 @@ class TeleopKeyboardNode(ManagedNode):
         return len({(one.node_namespace, one.node_name) for one in found})
 
     def values(self) -> dict[str, object]:
-        """Return the state of the controls."""
         keyboard = self._keyboard
         values = {"engaged": keyboard.engaged, "speed_m_s": keyboard.speed_m_s}
         return {**values, "sent": self._sent, "arms": self._arms()}
 
 
-def main() -> int:
-    """Run the node until q or a signal."""
-    return run(TeleopKeyboardNode)
+main = partial(run, TeleopKeyboardNode)

@@ -11,17 +11,16 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from rclpy.executors import SingleThreadedExecutor
 from visualization_msgs.msg import MarkerArray
 
-from tdm_ros.control.timeline import COMMANDED, Mode
+from tdm_ros.control.timeline import COMMANDED, Announcement, Mode
 from tdm_ros.data.log import LOG_FOLDER, TransitionLog, from_message
 from tdm_ros.files import FolderLock, write_durably
 from tdm_ros.msg import Episode, PolicyWeights, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import to_announcement
+from tdm_ros.nodes.convert import announcements
 from tdm_ros.nodes.markers import CELLS, reach_markers
-from tdm_ros.nodes.node_runner import ManagedNode, every, run, spin_idle
+from tdm_ros.nodes.node_runner import GuardedExecutor, ManagedNode, every, run, spin_idle
 from tdm_ros.nodes.parameters import UNLIMITED, TrainerParameters
 from tdm_ros.nodes.subscriptions import listen
 from tdm_ros.tasks import SAWYER_REACH
@@ -34,8 +33,7 @@ CHECKPOINT_FOLDER = "checkpoint"
 VERSION_FILE = "weights_version"
 LARGEST_VERSION = 2**31
 COMPILERS = ("g++", "clang++")
-DISCOVERY_S = 0.25
-"""Time between two searches for new arms [s]."""
+DISCOVERY_S = 0.25  # time between two searches for new arms [s]
 MAP_EVERY_S = 1.0
 ABSENT_S = 3.0
 """Time without a message of its supervisor, which sends four per second, after which an arm counts as absent [s]."""
@@ -52,8 +50,7 @@ class TrainerNode(ManagedNode):
     the same namespace has the empty name.
     """
 
-    def __init__(self) -> None:
-        super().__init__("trainer", TrainerParameters)
+    PARAMETERS = TrainerParameters
 
     def configure(self) -> None:
         """Subscribe, load the checkpoint or make a new learner, and read the logs."""
@@ -66,7 +63,6 @@ class TrainerNode(ManagedNode):
         self._run_dir = Path(self.given.run_dir)
         self._lock = FolderLock(self._run_dir / CHECKPOINT_FOLDER, "trainer")
         self.resources.callback(self._lock.release)
-        self._received = 0
         self._modes: dict[str, tuple[Mode, float]] = {}
         """Mode in the last message of each arm's supervisor, and its time [s]."""
         self._learning_over_s: float | None = None
@@ -85,7 +81,7 @@ class TrainerNode(ManagedNode):
         self._map = self.create_publisher(MarkerArray, "reachability_markers", qos.LATCHED)
         every(self, MAP_EVERY_S, self._draw)
         self._unsaved = ""
-        self.resources.callback(self._save_at_end)
+        self.resources.callback(self.deactivate)
         if self.given.fleet:
             every(self, DISCOVERY_S, self._discover_arms)
 
@@ -103,7 +99,7 @@ class TrainerNode(ManagedNode):
         self._arms.add(arm)
         space = f"{arm}/" if arm else ""
         listen(self, Transition, f"{space}transition", partial(self._on_transition, arm), qos.TRANSITION)
-        listen(self, Episode, f"{space}episode", partial(self._on_episode, arm), qos.EPISODE)
+        listen(self, Episode, f"{space}episode", announcements(self, partial(self._on_episode, arm)), qos.EPISODE)
         if arm:
             self.get_logger().info(f"{arm} joined")
 
@@ -153,7 +149,8 @@ class TrainerNode(ManagedNode):
             if log.unreadable:
                 self.get_logger().warning(f"log: {log.unreadable} messages cannot be decoded and are left out")
         live.settle()
-        if known := live.learner.transitions:
+        learner.skip_updates_of_missing()
+        if known := learner.transitions:
             self.get_logger().info(f"{known} transitions from the log")
         return live
 
@@ -168,15 +165,12 @@ class TrainerNode(ManagedNode):
             return 0
         return version
 
-    def step(self, executor: SingleThreadedExecutor) -> None:
+    def step(self, executor: GuardedExecutor) -> None:
         """Receive messages, learn for a while, publish and save when due."""
         silent, end_s = 0, time.monotonic() + RECEIVE_S
-        while (
-            silent < 2 and time.monotonic() < end_s
-        ):  # after one turn without a message others may still wait: each turn takes one per topic
-            before = self._received
-            executor.spin_once(timeout_sec=0.0)
-            silent = silent + 1 if before == self._received else 0
+        # After one turn without a message others may still wait: each turn takes one per topic.
+        while silent < 2 and time.monotonic() < end_s:
+            silent = 0 if executor.spin_once(timeout_sec=0.0) else silent + 1
         learned = self._live.learn(self.given.drain_every_ms * 1e-3) if self._may_learn() else 0
         if self.active:
             self._publish_and_save(time.monotonic())
@@ -193,14 +187,10 @@ class TrainerNode(ManagedNode):
             self._save(now_s)
         if learner.agent is None or self._final:
             return
-        over_s = self._learning_over_s
-        if over_s is not None and now_s - over_s > LAST_TRANSITIONS_S:
+        over = self._learning_over_s is not None and now_s - self._learning_over_s > LAST_TRANSITIONS_S
+        if over:
             self._live.settle()
-        finished = (
-            over_s is not None
-            and now_s - over_s > LAST_TRANSITIONS_S
-            and (learner.updates_due() == 0 or not self._may_learn())
-        )
+        finished = over and (learner.updates_due() == 0 or not self._may_learn())
         fresh = learner.updates > self._published_updates
         if finished or (fresh and now_s - self._published_s >= self.given.publish_every_s):
             self._publish(finished, now_s)
@@ -247,10 +237,6 @@ class TrainerNode(ManagedNode):
             self.get_logger().info(f"{name} is saved again")
 
     def _on_transition(self, arm: str, message: Transition) -> None:
-        self._received += 1
-        if message.task != self.task.fingerprint:
-            self.rejections.reject("transition: another task", message.task or "none")
-            return
         if self._final:
             return
         try:
@@ -276,12 +262,7 @@ class TrainerNode(ManagedNode):
         except ValueError as error:
             self.rejections.reject("log: what was missed cannot be read", str(error))
 
-    def _on_episode(self, arm: str, message: Episode) -> None:
-        self._received += 1
-        announced, problem = to_announcement(self, message, self.task)
-        if announced is None:
-            self.rejections.reject(f"episode: {problem}", f"task {message.task or 'none'}")
-            return
+    def _on_episode(self, arm: str, announced: Announcement, message: Episode) -> None:
         if dropped := self._live.discard(announced.discarded, arm):
             self.get_logger().info(f"{dropped} transitions discarded by the operator")
         now_s = time.monotonic()
@@ -304,10 +285,9 @@ class TrainerNode(ManagedNode):
 
         step = newest.step
         height_m, steps = float(step.desired[2]), self.given.map_steps
+        begin = step.next_observation, step.next_achieved
         try:  # a failure must not end the training
-            found = reachability_map(
-                agent, self.task, step.next_observation, step.next_achieved, height_m, steps, CELLS
-            )
+            found = reachability_map(agent, self.task, *begin, height_m, steps, CELLS)
         except ValueError as error:
             self.rejections.reject("reachability map", str(error))
             return
@@ -318,7 +298,6 @@ class TrainerNode(ManagedNode):
         return self._unsaved if self.configured else ""
 
     def values(self) -> dict[str, object]:
-        """Return the counts of updates, transitions and weights."""
         learner = self._live.learner
         return {
             "updates": learner.updates,
@@ -335,15 +314,8 @@ class TrainerNode(ManagedNode):
 
     def deactivate(self) -> None:
         """Stop to learn, and save; transitions are still stored, to be learned from when the node is active again."""
-        if self._live.learner.agent is not None:
-            self._save(time.monotonic())
-
-    def _save_at_end(self) -> None:
-        """Save what was learned since the last checkpoint."""
         if self._live.learner.agent is not None and (self._unsaved or not self._final):
             self._save(time.monotonic())
 
 
-def main() -> int:
-    """Run the node until a signal."""
-    return run(TrainerNode)
+main = partial(run, TrainerNode)

@@ -1,14 +1,13 @@
 """Subgoal planning: problem, optimisers, graph search, execution. Independent of torch, ROS and the simulator."""
 
 from tdm_ros.planning.model import Model, ReachModel
-from tdm_ros.planning.plan import Plan, Pursuer, PursuitSettings, Segment, Status, Target
+from tdm_ros.planning.plan import Plan, Pursuer, PursuitSettings, Status
 from tdm_ros.planning.planner import OPTIMISERS, PlannerSettings, SubgoalPlanner
-from tdm_ros.planning.problem import FORMULATIONS, Objective, Problem
+from tdm_ros.planning.problem import Objective, Problem
 from tdm_ros.planning.space import GoalSpace, KeepOut
 from tdm_ros.planning.states import SeenStates
 
 __all__ = [
-    "FORMULATIONS",
     "OPTIMISERS",
     "GoalSpace",
     "KeepOut",
@@ -21,8 +20,6 @@ __all__ = [
     "PursuitSettings",
     "ReachModel",
     "SeenStates",
-    "Segment",
     "Status",
     "SubgoalPlanner",
-    "Target",
 ]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tdm_ros.planning.optimiser import Optimiser, Proposal, TimeOver, end_at_goal, initial_plans, no_limit, propose
-from tdm_ros.planning.problem import Problem, Rollout, roll_out
-from tdm_ros.planning.space import Array, GoalSpace, Mask
+from tdm_ros.planning.problem import Problem, Rollout
+from tdm_ros.planning.space import Array, GoalSpace, Mask, norm
 
 _STEP = 1e-3
 """Step of the finite differences of the keep-out depth [parts of the goal scale]."""
@@ -20,17 +20,14 @@ def slope(problem: Problem, knots: Array) -> tuple[Array, Array]:
     The seen states assigned to the knots are held constant; only goal points move.
     """
     by = problem.objective
-    chained = by.formulation == "explicit"
-    rollout = roll_out(
-        problem.model, problem.states, problem.observation, problem.achieved, knots, problem.steps, chained, True
-    )
+    rollout = problem.roll_out(knots, slopes=True)
     terms = problem.evaluate(rollout)
     space = problem.model.space
     points = np.zeros_like(rollout.points)
     share = np.full(knots.shape[1], by.on_the_way, np.float32)
     share[-1] = 1.0
     start, end = _keep_out(problem, rollout)
-    if chained:
+    if rollout.chained:
         _put_worst(
             points, rollout.points, problem.goal, space, np.broadcast_to(share, terms.miss.shape), problem.counted
         )
@@ -46,8 +43,7 @@ def slope(problem: Problem, knots: Array) -> tuple[Array, Array]:
 def _direction(space: GoalSpace, point: Array, other: Array, dims: Mask | None = None) -> Array:
     """Gradient of the distance between two points with respect to the first: (..., G)."""
     gap = space.gap(point, other, dims)
-    length = np.sqrt(np.einsum("...g,...g->...", gap, gap))[..., None]
-    direction: Array = gap * space.weight / np.maximum(length, 1e-9)
+    direction: Array = gap * space.weight / np.maximum(norm(gap)[..., None], 1e-9)
     return direction
 
 
@@ -94,23 +90,16 @@ _DECAY = (0.8, 0.95)
 class Gradient(Optimiser):
     """Adam on the knots of the best initial plans.
 
-    Parameters
-    ----------
-    population : int
-        Initial plans that are evaluated.
-    particles : int
-        Number of the best of them that are refined.
-    iterations : int
-    rate : float
-        Initial step of a knot per iteration [parts of the goal scale]; it falls to a tenth.
-
     Source: the authors' code also refines particles with Adam (`GradientCMC`), over states and actions.
     """
 
     population: int = 64
+    """Initial plans that are evaluated."""
     particles: int = 3
+    """Number of the best initial plans that are refined."""
     iterations: int = 12
     rate: float = 0.12
+    """Initial step of a knot per iteration [parts of the goal scale]; it falls to a tenth."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.particles <= self.population or self.iterations < 0 or not self.rate > 0:

@@ -33,12 +33,8 @@ class Edges(NamedTuple):
     """(E,) posture distance of the two ends [goal unit]"""
 
 
-class CheckedEdges(NamedTuple):
-    """Edges from the start or to the goal, checked against the keep-outs."""
-
-    edges: Edges
-    crossed: NDArray[np.bool_]
-    """(E,) whether the edge crosses a keep-out"""
+CheckedEdges = tuple[Edges, NDArray[np.bool_]]
+"""Edges from the start or to the goal, and whether each crosses a keep-out, (E,)."""
 
 
 @dataclass
@@ -50,26 +46,19 @@ class Graph(Optimiser):
     beyond the tolerance, plus a penalty for a change of posture. Edges between seen states are computed once per
     model; each plan adds those from the start and to the goal.
 
-    Parameters
-    ----------
-    nodes : int
-        Number of seen states.
-    neighbours : int
-        Candidate edges per node.
-    entries : int
-        Candidate edges from the start, and to the goal.
-    strict : float
-        Edges with a predicted miss above this part of the acceptable miss are used only if there is no other path: the
-        predicted miss through a thin wall is nearly acceptable.
-
     Source: Eysenbach, Salakhutdinov, Levine, "Search on the replay buffer", arXiv 1906.05253; here edges are evaluated
     by the predicted miss within a horizon, not by a distance in steps.
     """
 
     nodes: int = 250
+    """Number of seen states."""
     neighbours: int = 40
+    """Candidate edges per node."""
     entries: int = 80
+    """Candidate edges from the start, and to the goal."""
     strict: float = 0.6
+    """Edges with a predicted miss above this part of the acceptable miss are used only if there is no other path: the
+    predicted miss through a thin wall is nearly acceptable."""
     _edges: Edges | None = field(default=None, repr=False)
     _known: tuple[object, ...] = field(default=(), repr=False)
     _priced: tuple[tuple[object, ...], csr_matrix] | None = field(default=None, repr=False)
@@ -127,20 +116,20 @@ class Graph(Optimiser):
         graph = csr_matrix(
             (
                 np.concatenate([base.data, first[going]]),
-                np.concatenate([base.indices, entry.edges.target[going]]),
+                np.concatenate([base.indices, entry[0].target[going]]),
                 np.append(base.indptr, len(base.data) + going.sum()),
             ),
             shape=(count + 1, count + 1),
         )
         far, before = dijkstra(graph, indices=count, return_predecessors=True)
-        total = far[exit_.edges.source] + last
+        total = far[exit_[0].source] + last
         if not np.isfinite(total).any():
             return None
         final = int(total.argmin())
-        nodes = [int(exit_.edges.source[final])]
+        nodes = [int(exit_[0].source[final])]
         while nodes[0] != count:
             nodes.insert(0, int(before[nodes[0]]))
-        return np.array(nodes[1:], np.intp), int(exit_.edges.target[final])
+        return np.array(nodes[1:], np.intp), int(exit_[0].target[final])
 
     def _proposal(self, problem: Problem, nodes: Index, goal: Array) -> Proposal:
         """Proposal for the path over ``nodes`` to a goal, (G,), with the time of each knot."""
@@ -199,9 +188,7 @@ class Graph(Optimiser):
         source = np.zeros(len(near), np.intp)
         edges = self._judge(model, problem.observation[None], problem.achieved[None], source, near)
         margin, may_leave = problem.margins(2)
-        return CheckedEdges(
-            edges, problem.keep_out.crosses(problem.achieved, states.achieved[near], margin[0], may_leave[0])
-        )
+        return edges, problem.keep_out.crosses(problem.achieved, states.achieved[near], margin[0], may_leave[0])
 
     def _exit(self, problem: Problem, goals: Array) -> CheckedEdges:
         """Edges to the goal points, (C, G), from seen states and from the start (node N)."""
@@ -223,7 +210,7 @@ class Graph(Optimiser):
         crossed = problem.keep_out.crosses(
             place[source], goals[target], np.where(from_start, alone[0], margin[1]), may_leave[0] & from_start
         )
-        return CheckedEdges(edges, crossed)
+        return edges, crossed
 
 
 def _spread(count: int, wanted: int) -> Index:

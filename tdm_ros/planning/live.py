@@ -16,7 +16,7 @@ from tdm_ros.planning.model import ReachModel
 from tdm_ros.planning.plan import Plan, Pursuer, PursuitSettings, Segment, Status
 from tdm_ros.planning.planner import SubgoalPlanner
 from tdm_ros.planning.space import Array, GoalSpace
-from tdm_ros.planning.states import CANDIDATES, SeenStates
+from tdm_ros.planning.states import SeenStates, candidates
 from tdm_ros.replay import Step, TrajectoryStore
 from tdm_ros.replay.store import check_step
 from tdm_ros.tasks import TaskSpec, observe
@@ -25,28 +25,7 @@ from tdm_ros.tdm.actor import NumpyActor
 
 @dataclass(frozen=True)
 class SubgoalUpdate:
-    """New subgoal for the policy, or a hold.
-
-    Parameters
-    ----------
-    episode, number : int
-        Numbers of the episode and of the plan.
-    status : str
-        Name of a `Status`, or CANCELED.
-    reason : str
-    start_cycle, steps_left : int
-        ``steps_left`` [steps] applies at ``start_cycle``.
-    goal : (G,) float32 [goal unit]
-        Empty: hold.
-    plan : Plan
-        Plan that the subgoal belongs to.
-    knot : int
-        Its index in the plan, from 0.
-    ended : int
-        Number of segments of the episode that have ended.
-    reached : float
-        Final distance of the last one [goal unit]; NaN if there is none.
-    """
+    """New subgoal for the policy, or a hold; the fields are those of the message `Subgoal`."""
 
     episode: int
     number: int
@@ -55,10 +34,13 @@ class SubgoalUpdate:
     start_cycle: int
     steps_left: int
     goal: Array
+    """(G,) [goal unit]; empty: hold."""
     plan: Plan
     knot: int
+    """Its index in ``plan``, from 0."""
     ended: int
     reached: float
+    """Number of segments of the episode that have ended, and final distance of the last one [goal unit], or NaN."""
 
     @property
     def predicted(self) -> float:
@@ -82,7 +64,6 @@ class PlanStatistics:
     reached: float = 0.0
 
     def count(self, plan: Plan) -> None:
-        """Count a plan."""
         self.plans[plan.status.value] += 1
         self.cpu.add(plan.cpu_s)
 
@@ -111,15 +92,8 @@ REMEMBERED = 50_000
 class PlannerBuilder:
     """Builds planners from transitions and weights in a background thread: a build takes some hundred milliseconds.
 
-    Parameters
-    ----------
-    task : TaskSpec
-    make : callable
-        Makes a planner without model and states.
-    rng : numpy.random.Generator
-        Draws the seen states.
-    every_s : float
-        Minimum time between two builds [s]; final weights are used at once.
+    ``make`` makes a planner without model and states, and ``every_s`` is the least time between two builds; final
+    weights are used at once.
     """
 
     def __init__(
@@ -132,6 +106,7 @@ class PlannerBuilder:
         self._built_s = -np.inf
         self._thread: Thread | None = None
         self._built: tuple[SubgoalPlanner, int] | None = None
+        self._error: Exception | None = None
         self.version = 0
         """Version of the weights of the newest planner."""
 
@@ -141,10 +116,7 @@ class PlannerBuilder:
     def add(self, step: Step, last: bool) -> None:
         """Store a transition; one without a desired goal (a drive home) gets its next achieved goal.
 
-        Raises
-        ------
-        ValueError
-            If a size differs, or a value is not finite or not physical.
+        Raises ValueError if a size differs, or a value is not finite or not physical.
         """
         whole = step if step.desired.size else step._replace(desired=step.next_achieved)
         check_step(whole, self._task)
@@ -162,26 +134,31 @@ class PlannerBuilder:
         return ""
 
     def poll(self, now_s: float) -> SubgoalPlanner | None:
-        """Return a planner that was finished since the last call, else None; start the next build when it is due."""
+        """Return a planner that was finished since the last call, else None; start the next build when it is due.
+
+        Raises the error of a build that failed.
+        """
         if self._thread is not None:
             if self._thread.is_alive():
                 return None
             self._thread = None
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error
             if self._built is not None:
                 (planner, self.version), self._built = self._built, None
                 return planner
         if self._weights is not None and len(self) and (self._final or now_s - self._built_s >= self._every_s):
             (model, version), self._weights, self._final, self._built_s = self._weights, None, False, now_s
-            total, kept = self._store.total, len(self._store)
-            index = self._rng.integers(total - kept, total, CANDIDATES)
-            if kept <= CANDIDATES:
-                index = np.arange(total - kept, total)
-            seen, achieved = self._store.column("observation", index), self._store.column("achieved", index)
+            seen = candidates(self._store, self._rng)
 
             def build() -> None:
-                planner = self._make()
-                planner.learn(model, SeenStates.thinned(seen, achieved, GoalSpace.of(self._task), STATES))
-                self._built = planner, version
+                try:
+                    planner = self._make()
+                    planner.learn(model, SeenStates.thinned(*seen, GoalSpace.of(self._task), STATES))
+                    self._built = planner, version
+                except Exception as error:
+                    self._error = error
 
             self._thread = Thread(target=build, daemon=True)
             self._thread.start()
@@ -214,15 +191,8 @@ class _EpisodePlan:
 class LivePlanner:
     """Plans for the supervisor's episodes, one state of the arm at a time.
 
-    Parameters
-    ----------
-    task : TaskSpec
-    planner : SubgoalPlanner or None
-        None: the goal itself is the only subgoal.
-    budget_s : float
-        Longest time for a plan [s].
-    replan_steps : int
-        Steps between two plans [steps].
+    Without a planner the goal itself is the only subgoal. A plan takes at most ``budget_s``; there are ``replan_steps``
+    between two plans.
     """
 
     def __init__(self, task: TaskSpec, planner: SubgoalPlanner | None, budget_s: float, replan_steps: int) -> None:
@@ -256,15 +226,17 @@ class LivePlanner:
             updates.append(self._update(self._episodes[episode], sample, max(sample.cycle, announcement.start_cycle)))
         return [update for update in updates if update is not None]
 
-    def cancel(self, episode: int, reason: str) -> SubgoalUpdate | None:
-        """Hold for the rest of an episode; None if it is neither running nor announced."""
-        planned = self._episodes.get(episode)
-        if planned is None or planned.canceled:
-            return None
-        planned.canceled = True
-        planned.plan, planned.published = Plan.none(Status.UNREACHABLE, reason, self.task.goal.size), (0, 0)
-        planned.pursuer.begin(planned.plan, self._cycle, planned.announcement.goal)
-        return self._subgoal(planned, self._cycle)
+    def cancel(self, reason: str) -> list[SubgoalUpdate]:
+        """Hold for the rest of the running and of the announced episode."""
+        updates = []
+        for planned in self._episodes.values():
+            if planned.canceled:
+                continue
+            step, planned.canceled = max(self._cycle, planned.announcement.start_cycle), True
+            planned.plan, planned.published = Plan.none(Status.UNREACHABLE, reason, self.task.goal.size), (0, 0)
+            planned.pursuer.begin(planned.plan, step, planned.announcement.goal)
+            updates.append(self._subgoal(planned, step))
+        return [update for update in updates if update is not None]
 
     def set_planner(self, planner: SubgoalPlanner) -> None:
         """Replace the planner; keep-outs and multiplier are kept."""

@@ -16,17 +16,11 @@ Pull = Callable[[Array], tuple[Array, Array]]
 
 
 class Model(ABC):
-    """Predicts where the policy arrives: a learned model, or an exact one.
-
-    Attributes
-    ----------
-    space : GoalSpace
-    horizon : int
-        Largest ``steps_left`` [steps].
-    """
+    """Predicts where the policy arrives: a learned model, or an exact one."""
 
     space: GoalSpace
     horizon: int
+    """Largest ``steps_left`` [steps]."""
 
     @abstractmethod
     def predict(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> Array:
@@ -39,33 +33,14 @@ class Model(ABC):
     def miss(
         self, observation: Array, achieved: Array, goal: Array, steps_left: Array, dims: Mask | None = None
     ) -> Array:
-        """Predicted distance to ``goal`` at the end, of the worst member: (B,) [goal unit].
-
-        Parameters
-        ----------
-        observation, achieved, goal, steps_left
-            As `predict`.
-        dims : (G,) bool, optional
-            Dimensions that count; default all.
-        """
+        """Predicted distance to ``goal`` at the end, of the worst member, over all dimensions or ``dims``: (B,)."""
         points = self.predict(observation, achieved, goal, steps_left)
         worst: Array = self.space.distance(points, goal, dims).max(axis=0)
         return worst
 
 
 class ReachModel(Model):
-    """Model of a learned TDM: its critics, evaluated at the actor's own action.
-
-    Parameters
-    ----------
-    actor : NumpyActor
-        Weights with critics.
-
-    Raises
-    ------
-    ValueError
-        If they have no critics.
-    """
+    """Model of a learned TDM: its critics, at the actor's own action. Raises ValueError for weights without critics."""
 
     def __init__(self, actor: NumpyActor) -> None:
         if actor.critic is None:
@@ -87,17 +62,7 @@ class ReachModel(Model):
 def predicted_misses(
     model: Model, observation: Array, achieved: Array, goal: Array, horizons: Array, dims: Mask | None = None
 ) -> Array:
-    """Predicted misses of E segments for each of H horizons, of the worst member: (E, H) [goal unit].
-
-    Parameters
-    ----------
-    model : Model
-    observation : (E, O)
-    achieved, goal : (E, G) [goal unit]
-    horizons : (H,) [steps]
-    dims : (G,) bool, optional
-        As `Model.miss`.
-    """
+    """Predicted misses of E segments for each of H horizons [steps], as `Model.miss`: (E, H) [goal unit]."""
     count = len(horizons)
     rows = [np.repeat(part, count, axis=0) for part in (observation, achieved, goal)]
     return model.miss(rows[0], rows[1], rows[2], np.tile(horizons, len(goal)), dims).reshape(-1, count)
@@ -108,23 +73,8 @@ def shortest_times(
 ) -> tuple[NDArray[np.int64], Array]:
     """Shortest time per segment in which its predicted miss is at most ``slack`` above the smallest one.
 
-    With more time than it needs, a policy may make a detour; with little time it moves straight.
-
-    Parameters
-    ----------
-    model, observation, achieved, goal, dims
-        As `predicted_misses`.
-    most : int
-        Largest number of steps, at least 1 [steps].
-    slack : float
-        [goal unit]
-
-    Returns
-    -------
-    steps : (E,) int
-        From 1 to ``most`` [steps].
-    miss : (E,) float32
-        Predicted miss at that time [goal unit].
+    With more time than it needs, a policy may make a detour; with little time it moves straight. Returns the times,
+    (E,) int from 1 to ``most`` [steps], and the predicted misses at them, (E,) [goal unit].
     """
     miss = predicted_misses(model, observation, achieved, goal, np.arange(most, dtype=np.float32), dims)
     chosen = np.argmax(miss <= miss.min(axis=1, keepdims=True) + slack, axis=1)

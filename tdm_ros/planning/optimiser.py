@@ -37,7 +37,8 @@ def initial_plans(problem: Problem, rng: np.random.Generator, count: int, warm: 
     size = problem.objective.knots
     first = [resample(np.stack([problem.achieved, goals[0]])[None], size)[0]]
     if warm is not None and len(warm):
-        first += [_fit(warm, size), _fit(warm[1:] if len(warm) > 1 else warm, size)]
+        rows = np.arange(size)  # truncated, or with the last knot repeated
+        first += [warm[np.minimum(rows + skipped, len(warm) - 1)] for skipped in (0, 1)]
     rest = max(count - len(first), 0)
     via = problem.states.achieved[rng.integers(len(problem.states), size=(rest, 2))]
     via[: rest // 2, 1] = via[: rest // 2, 0]
@@ -50,10 +51,7 @@ def initial_plans(problem: Problem, rng: np.random.Generator, count: int, warm: 
 
 
 def resample(corners: Array, count: int, part: ArrayLike = 1.0) -> Array:
-    """Points evenly spaced along polylines, or along a ``part`` of each, without the start.
-
-    (B, C, G), float or (B,) -> (B, count, G)
-    """
+    """Points evenly spaced along (a ``part`` of) polylines, without the start: (B, C, G), (B,) -> (B, count, G)."""
     lengths = np.linalg.norm(np.diff(corners, axis=1), axis=-1)
     far = np.concatenate([np.zeros((len(corners), 1)), np.cumsum(lengths, axis=1)], axis=1)
     share = np.broadcast_to(np.asarray(part, np.float64), len(corners))
@@ -92,11 +90,6 @@ def end_at_goal(problem: Problem, knots: Array) -> Array:
     return there
 
 
-def _fit(knots: Array, count: int) -> Array:
-    """Plan with ``count`` knots: truncated, or with its last knot repeated."""
-    return knots[np.minimum(np.arange(count), len(knots) - 1)]
-
-
 TimeOver = Callable[[], bool]
 """Function that returns whether the time for planning is over."""
 
@@ -106,7 +99,6 @@ SLACK = 0.25
 
 def no_limit() -> bool:
     """Time limit that never expires."""
-    return False
     return False
 
 
@@ -139,22 +131,10 @@ class Optimiser(ABC):
     def solve(
         self, problem: Problem, rng: np.random.Generator, warm: Array | None = None, late: TimeOver = no_limit
     ) -> Proposal | None:
-        """Find the knots of least cost.
+        """Find the knots of least cost; None if there is no candidate at all. Equal seeds give equal results.
 
-        Parameters
-        ----------
-        problem : Problem
-        rng : numpy.random.Generator
-            Equal seeds give equal results.
-        warm : (m, G), optional
-            Remaining knots of the last plan [goal unit].
-        late : callable
-            Polled between iterations; once it returns true, the best plan so far is returned.
-
-        Returns
-        -------
-        Proposal or None
-            None if there is no candidate at all.
+        ``warm`` are the remaining knots of the last plan, (m, G) [goal unit]. ``late`` is polled between iterations;
+        once it returns true, the best plan so far is returned.
         """
 
 
@@ -172,13 +152,6 @@ def propose(problem: Problem, knots: Array, timed_out: bool = False) -> Proposal
         before = np.concatenate([problem.observation[None], rollout.observation[0, :-1]])
         slack = SLACK * problem.objective.tolerance
         steps, miss = shortest_times(problem.model, before, rollout.start[0], knots, problem.steps, slack)
-    crosses = problem.keep_out.crosses(rollout.start[0], rollout.end[0], margin, may_leave)
-    return Proposal(
-        knots[:count].copy(),
-        steps[:count],
-        miss[:count],
-        away[:count],
-        not crosses[:count].any(),
-        float(problem.weigh(terms)[0]),
-        timed_out,
-    )
+    free = not problem.keep_out.crosses(rollout.start[0], rollout.end[0], margin, may_leave)[:count].any()
+    cost = float(problem.weigh(terms)[0])
+    return Proposal(knots[:count].copy(), steps[:count], miss[:count], away[:count], free, cost, timed_out)

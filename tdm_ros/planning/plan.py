@@ -36,49 +36,28 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Plan:
-    """Subgoals to pursue one after the other.
-
-    Parameters
-    ----------
-    status : Status
-    knots : (n, G) float32
-        Goals for the policy [goal unit]; n is 0 unless the plan is usable.
-    steps : (n,) int
-        Time of each segment [steps].
-    predicted_miss : (n,) float32
-        Predicted distance to each knot at its time, of the worst critic [goal unit].
-    cost : float
-        `Problem.cost`; smaller is better.
-    reason : str
-        Explanation for the operator.
-    optimiser : str
-    cpu_s : float
-        CPU time of planning [s].
-    """
+    """Subgoals to pursue one after the other."""
 
     status: Status
     knots: Array
+    """(n, G): goals for the policy [goal unit]; n is 0 unless the plan is usable."""
     steps: np.ndarray
+    """(n,): time of each segment [steps]."""
     predicted_miss: Array
+    """(n,): predicted distance to each knot at its time, of the worst critic [goal unit]."""
     cost: float = float("inf")
+    """`Problem.cost`; smaller is better."""
     reason: str = ""
+    """Explanation for the operator."""
     optimiser: str = ""
     cpu_s: float = 0.0
+    """CPU time of the calling thread [s]; that of `TDM.plan` includes the graph, if it is computed anew."""
 
     @classmethod
-    def none(cls, status: Status, reason: str, goal_size: int, optimiser: str = "", cpu_s: float = 0.0) -> Plan:
+    def none(cls, status: Status, reason: str, goal_size: int) -> Plan:
         """Empty plan: hold, for this reason."""
-        empty = np.zeros(0, np.float32)
-        return cls(
-            status,
-            np.zeros((0, goal_size), np.float32),
-            np.zeros(0, np.int64),
-            empty,
-            float("inf"),
-            reason,
-            optimiser,
-            cpu_s,
-        )
+        knots, steps, misses = np.zeros((0, goal_size), np.float32), np.zeros(0, np.int64), np.zeros(0, np.float32)
+        return cls(status, knots, steps, misses, reason=reason)
 
     @property
     def usable(self) -> bool:
@@ -88,28 +67,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class PursuitSettings:
-    """Conditions for the next knot and for replanning.
-
-    Parameters
-    ----------
-    replan_steps : int
-        Longest time between two plans [steps].
-    passed : float
-        A knot before the last one counts as passed within this distance [goal unit]; the next one follows at once.
-    off_plan : float
-        Distance from the straight line to the knot at which a new plan is made [goal unit].
-    """
+    """Conditions for the next knot and for replanning."""
 
     replan_steps: int = 10
+    """Longest time between two plans [steps]."""
     passed: float = 0.04
+    """A knot before the last one counts as passed within this distance [goal unit]; the next one follows at once."""
     off_plan: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.replan_steps < 1 or not (self.passed >= 0 and self.off_plan > 0):
-            raise ValueError(
-                "replan_steps >= 1, passed >= 0 and off_plan > 0 are needed, "
-                f"got {self.replan_steps}, {self.passed} and {self.off_plan}"
-            )
+    """Distance from the straight line to the knot at which a new plan is made [goal unit]."""
 
     @classmethod
     def for_task(cls, task: TaskSpec, replan_steps: int = 10) -> PursuitSettings:
@@ -149,12 +114,8 @@ class Segment(NamedTuple):
 class Pursuer:
     """Executes plans. The caller counts the steps: cycles of an arm, or steps of an episode.
 
-    Parameters
-    ----------
-    space : GoalSpace
-    settings : PursuitSettings
-    free : callable
-        Whether the straight line between two points, (G,) each, is free; otherwise a knot is not left early.
+    ``free`` returns whether the straight line between two points, (G,) each, is free; otherwise a knot is not left
+    early.
     """
 
     def __init__(
@@ -194,7 +155,11 @@ class Pursuer:
         """Process the achieved goal of one step; return the finished segments."""
         here = np.asarray(achieved, np.float32)
         done: list[Segment] = []
-        while self.plan is not None and self._number < len(self.plan.knots) and self._over(step, here):
+        while (
+            self.plan is not None
+            and self._number < len(self.plan.knots)
+            and (step >= self._until or self._passed(here))
+        ):
             plan, number = self.plan, self._number
             knot = plan.knots[number]
             miss = float(self.space.distance(here, knot))
@@ -234,10 +199,6 @@ class Pursuer:
         length = float(line @ line)
         part = min(max(float(offset @ line) / length, 0.0), 1.0) if length > 0 else 0.0
         return float(np.linalg.norm(offset - part * line))
-
-    def _over(self, step: int, here: Array) -> bool:
-        assert self.plan is not None
-        return step >= self._until or self._passed(here)
 
     def _passed(self, here: Array) -> bool:
         """Whether the present knot is near, is not the last, and the line to the next one is free."""

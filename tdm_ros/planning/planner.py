@@ -34,32 +34,18 @@ class Multiplier:
     weight. It settles where the allowed part of the segments misses. A constraint on the mean miss would allow a
     segment through a wall after a row of good ones.
 
-    Parameters
-    ----------
-    value : float
-        Initial value; 0 stays 0 (the constraint is left out).
-    tolerance : float
-        Tolerated miss [goal unit].
-    rate : float
-        Largest increase of the logarithm per segment.
-    allowed : float
-        Part of the segments that may miss; an arrival lowers the logarithm by at most that part of the rate.
-
     Source: arXiv 1802.09081, section 5, relaxes the constraint by a Lagrange multiplier. The authors' code doubles or
     halves it; here the change is proportional to the violation, and slow downwards.
     """
 
     value: float
+    """Initial value; 0 stays 0 (the constraint is left out)."""
     tolerance: float
+    """Tolerated miss [goal unit]."""
     rate: float = 0.5
+    """Largest increase of the logarithm per segment."""
     allowed: float = 0.05
-
-    def __post_init__(self) -> None:
-        if not (self.value >= 0 and self.tolerance > 0 and self.rate >= 0):
-            raise ValueError(
-                "Multiplier needs value >= 0, tolerance > 0 and rate >= 0, "
-                f"got {self.value}, {self.tolerance} and {self.rate}"
-            )
+    """Part of the segments that may miss; an arrival lowers the logarithm by at most that part of the rate."""
 
     def executed(self, miss: float) -> float:
         """Update with the miss of an executed segment [goal unit]; return the new value. NaN is ignored."""
@@ -85,26 +71,17 @@ PASSED = 2.0
 
 @dataclass(frozen=True)
 class PlannerSettings:
-    """Settings of a `SubgoalPlanner`.
-
-    Parameters
-    ----------
-    optimiser : str
-        One of `OPTIMISERS`.
-    objective : Objective, optional
-        Default: `Objective.for_task`.
-    options : mapping
-        Parameters of the optimiser by name.
-    seed : int
-    all_dimensions : bool
-        Whether all goal dimensions count, also those that the task's score does not name: for goals of a stage.
-    """
+    """Settings of a `SubgoalPlanner`."""
 
     optimiser: str = "graph"
+    """One of `OPTIMISERS`."""
     objective: Objective | None = None
+    """Default: `Objective.for_task`."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the optimiser by name."""
     seed: int = 0
     all_dimensions: bool = False
+    """Whether all goal dimensions count, also those that the task's score does not name: for goals of a stage."""
 
     def __post_init__(self) -> None:
         if self.optimiser not in OPTIMISERS:
@@ -112,15 +89,7 @@ class PlannerSettings:
 
 
 class SubgoalPlanner:
-    """Plans subgoals with a model of what is reachable.
-
-    Parameters
-    ----------
-    task : TaskSpec
-    settings : PlannerSettings
-    clock : callable
-        Clock for time budgets [s].
-    """
+    """Plans subgoals with a model of what is reachable. ``clock`` is that of time budgets [s]."""
 
     def __init__(
         self, task: TaskSpec, settings: PlannerSettings | None = None, clock: Callable[[], float] = time.monotonic
@@ -131,11 +100,15 @@ class SubgoalPlanner:
         self.optimiser = OPTIMISERS[self.settings.optimiser](**self.settings.options)
         self.keep_out = KeepOut()
         """Keep-out boxes; may be replaced at any time."""
-        self.multiplier = Multiplier(self.objective.multiplier, PASSED * self.objective.tolerance)
         self._clock = clock
         self._space = GoalSpace.of(task)
         self._model: Model | None = None
         self._states: SeenStates | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Plan as a new planner would: without the last plan and executed segments, with the first random numbers."""
+        self.multiplier = Multiplier(self.objective.multiplier, PASSED * self.objective.tolerance)
         self._rng = np.random.default_rng(self.settings.seed)
         self._last: tuple[Array, Array] | None = None
         self._status: Status | None = None
@@ -175,12 +148,7 @@ class SubgoalPlanner:
     ) -> Plan:
         """Plan subgoals to a goal. Never raises for invalid arguments: the status names the error.
 
-        Parameters
-        ----------
-        observation : (O,)
-        achieved, goal : (G,) [goal unit]
-        budget_s : float
-            Time after which the best plan so far is returned [s].
+        (O,), (G,) and (G,) [goal unit]; after ``budget_s`` the best plan so far is returned.
         """
         began, cpu = self._clock(), time.thread_time()
         plan = self._plan(observation, achieved, goal, lambda: self._clock() - began >= budget_s)

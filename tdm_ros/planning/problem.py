@@ -18,51 +18,35 @@ FORMULATIONS = ("k_step", "final_state", "explicit", "direct")
 
 @dataclass(frozen=True)
 class Objective:
-    """Structure of a plan and weights of its cost.
-
-    Parameters
-    ----------
-    formulation : str
-        The paper's, section 5: ``k_step`` (a knot every K steps, each reachable from the one before), ``final_state``
-        (a single knot), ``explicit`` (as k_step, with the task's cost at the points that the critics predict, so that
-        no constraint is needed) or ``direct`` (the goal itself).
-    segments : int
-        Number of knots n.
-    segment_steps : int
-        Steps between two knots, K [steps].
-    tolerance : float
-        Predicted miss up to which a segment counts as feasible [goal unit].
-    acceptable : float
-        A plan with a larger predicted miss is rejected [goal unit]; infinite: none is.
-    margin : float
-        Distance by which keep-out boxes are grown [goal unit].
-    multiplier : float
-        Initial price of a predicted miss beyond the tolerance, relative to a distance to the goal; 0 drops the
-        constraint. `Multiplier` adapts it to executed segments.
-    on_the_way : float
-        Weight of the distance to the goal at the knots before the last one; 1: the paper's sum over the knots.
-    keep_out : float
-        Weight of the depth inside a keep-out box.
-    limits : float
-        Weight of a joint beyond its range [goal unit per range].
-    limit_margin : float
-        Part of the range at each end that counts as beyond it.
-    rarity : float
-        Weight of the distance to the nearest seen state beyond the spacing of the seen states.
-    """
+    """Structure of a plan and weights of its cost."""
 
     formulation: str = "k_step"
+    """The paper's, section 5: ``k_step`` (a knot every K steps, each reachable from the one before), ``final_state`` (a
+    single knot), ``explicit`` (as k_step, with the task's cost at the points that the critics predict, so that no
+    constraint is needed) or ``direct`` (the goal itself)."""
     segments: int = 5
+    """Number of knots n."""
     segment_steps: int = 12
+    """Steps between two knots, K [steps]."""
     tolerance: float = 0.02
+    """Predicted miss up to which a segment counts as feasible [goal unit]."""
     acceptable: float = 0.1
+    """A plan with a larger predicted miss is rejected [goal unit]; infinite: none is."""
     margin: float = 0.0
+    """Distance by which keep-out boxes are grown [goal unit]."""
     multiplier: float = 10.0
+    """Initial price of a predicted miss beyond the tolerance, relative to a distance to the goal; 0 drops the
+    constraint. `Multiplier` adapts it to executed segments."""
     on_the_way: float = 0.1
+    """Weight of the distance to the goal at the knots before the last one; 1: the paper's sum over the knots."""
     keep_out: float = 20.0
+    """Weight of the depth inside a keep-out box."""
     limits: float = 1.0
+    """Weight of a joint beyond its range [goal unit per range]."""
     limit_margin: float = 0.02
+    """Part of the range at each end that counts as beyond it."""
     rarity: float = 0.5
+    """Weight of the distance to the nearest seen state beyond the spacing of the seen states."""
 
     def __post_init__(self) -> None:
         if self.formulation not in FORMULATIONS:
@@ -102,31 +86,22 @@ class Objective:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Predicted rollout of B candidate plans with n segments.
-
-    Parameters
-    ----------
-    start, end : (B, n, G)
-        Start and end of each segment: knots or, if chained, means of the predicted points [goal unit].
-    points : (M, B, n, G)
-        Point after each segment predicted by each member [goal unit].
-    observation : (B, n, O)
-        Seen states assigned to the ends.
-    seen : (B, n, G)
-        Achieved goals of these states [goal unit].
-    chained : bool
-        Whether each segment starts at the predicted end of the one before, and not at its knot.
-    pulls : list of Pull
-        One for all segments or, if chained, one per segment; empty without gradients.
-    """
+    """Predicted rollout of B candidate plans with n segments."""
 
     start: Array
     end: Array
+    """(B, n, G) each: start and end of each segment: knots or, if chained, means of the predicted points [goal
+    unit]."""
     points: Array
+    """(M, B, n, G): point after each segment predicted by each member [goal unit]."""
     observation: Array
+    """(B, n, O): seen states assigned to the ends."""
     seen: Array
+    """(B, n, G): achieved goals of these states [goal unit]."""
     chained: bool
+    """Whether each segment starts at the predicted end of the one before, and not at its knot."""
     pulls: list[Pull] = field(default_factory=list)
+    """One for all segments or, if chained, one per segment; empty without gradients."""
 
     def pull(self, start: Array, end: Array, points: Array) -> Array:
         """Gradient with respect to the knots, from those with respect to the parts of the rollout: (B, n, G)."""
@@ -143,83 +118,6 @@ class Rollout:
             here, knots[:, segment] = self.pulls[segment](slope)
             later = start[:, segment] + here
         return knots
-
-
-def roll_out(
-    model: Model,
-    states: SeenStates,
-    observation: Array,
-    achieved: Array,
-    knots: Array,
-    steps: int,
-    chained: bool = False,
-    slopes: bool = False,
-) -> Rollout:
-    """Predicted rollout of candidate plans, (B, n, G), from one state.
-
-    Parameters
-    ----------
-    model : Model
-    states : SeenStates
-    observation : (O,)
-    achieved : (G,) [goal unit]
-    knots : (B, n, G) [goal unit]
-    steps : int
-        Steps per segment [steps].
-    chained : bool
-        See `Rollout`.
-    slopes : bool
-        Whether `Rollout.pull` is needed.
-    """
-    batch, segments, _ = knots.shape
-    first = np.broadcast_to(achieved, knots[:, :1].shape)
-    now = np.broadcast_to(observation, (batch, len(observation)))
-    if chained:
-        return _chain(model, states, now, first[:, 0], knots, steps, slopes)
-    start = np.concatenate([first, knots[:, :-1]], axis=1)
-    at = [now]
-    seen = []
-    for segment in range(segments):
-        whole, place = states.complete(knots[:, segment], at[-1])
-        at.append(whole)
-        seen.append(place)
-    observed = np.stack(at, axis=1)
-    rows = batch * segments
-    asked = (
-        observed[:, :-1].reshape(rows, -1),
-        start.reshape(rows, -1),
-        knots.reshape(rows, -1),
-        np.full(rows, steps - 1, np.float32),
-    )
-    points, pulls = _ask(model, asked, slopes)
-    points = points.reshape(-1, *knots.shape)
-    return Rollout(start, knots, points, observed[:, 1:], np.stack(seen, axis=1), False, pulls)
-
-
-def _chain(
-    model: Model, states: SeenStates, now: Array, here: Array, knots: Array, steps: int, slopes: bool
-) -> Rollout:
-    left = np.full(len(knots), steps - 1, np.float32)
-    starts: list[Array] = []
-    parts: list[tuple[Array, Array, Array, Array]] = []
-    pulls: list[Pull] = []
-    for segment in range(knots.shape[1]):
-        starts.append(here)
-        points, pull = _ask(model, (now, here, knots[:, segment], left), slopes)
-        here = points.mean(axis=0)
-        now, place = states.complete(here, now)
-        parts.append((here, points, now, place))
-        pulls += pull
-    ends, members, observed, places = zip(*parts, strict=True)
-    start, end, observation, seen = (np.stack(part, axis=1) for part in (starts, ends, observed, places))
-    return Rollout(start, end, np.stack(members, axis=2), observation, seen, True, pulls)
-
-
-def _ask(model: Model, asked: tuple[Array, Array, Array, Array], slopes: bool) -> tuple[Array, list[Pull]]:
-    if not slopes:
-        return model.predict(*asked), []
-    points, pull = model.linearise(*asked)
-    return points, [pull]
 
 
 _ENTERING = 0.01
@@ -247,36 +145,23 @@ class Terms(NamedTuple):
 class Problem:
     """Problem of finding knots from a state to a goal.
 
-    Parameters
-    ----------
-    task : TaskSpec
-    model : Model
-    states : SeenStates
-    observation : (O,) float32
-    achieved, goal : (G,) float32 [goal unit]
-    objective : Objective
-    keep_out : KeepOut
-    free : (G,) bool, optional
-        Goal dimensions that do not count; default: those that the task's score does not name.
-    multiplier : float, optional
-        Price of infeasibility; default: that of the objective.
-
-    Raises
-    ------
-    ValueError
-        If state or goal have a wrong size or are not finite.
+    Raises ValueError if state or goal have a wrong size or are not finite.
     """
 
     task: TaskSpec
     model: Model
     states: SeenStates
     observation: Array
+    """(O,)"""
     achieved: Array
     goal: Array
+    """(G,) [goal unit] each"""
     objective: Objective
     keep_out: KeepOut = field(default_factory=KeepOut)
     free: Mask | None = None
+    """(G,): goal dimensions that do not count; default: those that the task's score does not name."""
     multiplier: float | None = None
+    """Price of infeasibility; default: that of the objective."""
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -355,10 +240,46 @@ class Problem:
         )
         return total
 
-    def roll_out(self, knots: Array) -> Rollout:
-        """Predicted rollout of candidate plans, (B, n, G) [goal unit]."""
-        chained = self.objective.formulation == "explicit"
-        return roll_out(self.model, self.states, self.observation, self.achieved, knots, self.steps, chained)
+    def roll_out(self, knots: Array, slopes: bool = False) -> Rollout:
+        """Predicted rollout of candidate plans, (B, n, G) [goal unit]; `Rollout.pull` needs ``slopes``."""
+        first = np.broadcast_to(self.achieved, knots[:, :1].shape)
+        now = np.broadcast_to(self.observation, (len(knots), len(self.observation)))
+        if self.objective.formulation == "explicit":
+            return self._chain(now, first[:, 0], knots, slopes)
+        start = np.concatenate([first, knots[:, :-1]], axis=1)
+        at, seen = [now], []
+        for segment in range(knots.shape[1]):
+            whole, place = self.states.complete(knots[:, segment], at[-1])
+            at.append(whole)
+            seen.append(place)
+        observed = np.stack(at, axis=1)
+        rows = len(knots) * knots.shape[1]
+        now, here, there = (part.reshape(rows, -1) for part in (observed[:, :-1], start, knots))
+        points, pulls = self._ask(now, here, there, slopes)
+        points = points.reshape(-1, *knots.shape)
+        return Rollout(start, knots, points, observed[:, 1:], np.stack(seen, axis=1), False, pulls)
+
+    def _chain(self, now: Array, here: Array, knots: Array, slopes: bool) -> Rollout:
+        starts: list[Array] = []
+        parts: list[tuple[Array, Array, Array, Array]] = []
+        pulls: list[Pull] = []
+        for segment in range(knots.shape[1]):
+            starts.append(here)
+            points, pull = self._ask(now, here, knots[:, segment], slopes)
+            here = points.mean(axis=0)
+            now, place = self.states.complete(here, now)
+            parts.append((here, points, now, place))
+            pulls += pull
+        ends, members, observed, places = zip(*parts, strict=True)
+        start, end, observation, seen = (np.stack(part, axis=1) for part in (starts, ends, observed, places))
+        return Rollout(start, end, np.stack(members, axis=2), observation, seen, True, pulls)
+
+    def _ask(self, observation: Array, achieved: Array, goal: Array, slopes: bool) -> tuple[Array, list[Pull]]:
+        left = np.full(len(goal), self.steps - 1, np.float32)
+        if not slopes:
+            return self.model.predict(observation, achieved, goal, left), []
+        points, pull = self.model.linearise(observation, achieved, goal, left)
+        return points, [pull]
 
     def terms(self, knots: Array) -> Terms:
         """Terms of the cost of candidate plans, (B, n, G) [goal unit]."""

@@ -26,21 +26,6 @@ class Cem(Optimiser):
 
     The mean starts at the best initial plan: paths around two sides of an obstacle have no useful mean.
 
-    Parameters
-    ----------
-    population, iterations, elites : int
-    shrink : float
-        Factor by which each population is smaller than the one before, down to twice the elites.
-    kept : int
-        Elites that stay in the next population.
-    spread : float
-        Standard deviation of the second population [parts of the goal scale].
-    colour : float
-        Exponent of the noise along the knots; 0: white.
-    narrowing : float
-        Lower bound of the ratio of consecutive deviations: along a binding constraint the elites are nearly collinear
-        and would converge too early.
-
     Source: Pinneri et al., arXiv 2008.06389 (iCEM), where the variables are actions, and a part of the old mean and
     deviation is kept.
     """
@@ -49,10 +34,16 @@ class Cem(Optimiser):
     iterations: int = 14
     elites: int = 10
     shrink: float = 1.15
+    """Factor by which each population is smaller than the one before, down to twice the elites."""
     kept: int = 3
+    """Elites that stay in the next population."""
     spread: float = 0.4
+    """Standard deviation of the second population [parts of the goal scale]."""
     colour: float = 1.0
+    """Exponent of the noise along the knots; 0: white."""
     narrowing: float = 0.75
+    """Lower bound of the ratio of consecutive deviations: along a binding constraint the elites are nearly collinear
+    and would converge too early."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.kept <= self.elites <= self.population or min(self.iterations, self.elites, self.shrink) < 1:
@@ -93,18 +84,6 @@ class Cem(Optimiser):
 class Mppi(Optimiser):
     """Information-theoretic averaging over plans drawn around a mean, with noise that narrows.
 
-    Parameters
-    ----------
-    population, iterations : int
-    temperature : float
-        Temperature of the weights, relative to the difference between median and smallest cost.
-    spread : float
-        Initial standard deviation [parts of the goal scale].
-    narrowing : float
-        Factor of the deviation per iteration.
-    colour : float
-        Exponent of the noise along the knots.
-
     Source: Williams et al., "Information theoretic MPC", ICRA 2017, where the variables are actions; here they are
     knots, and the temperature scales with the costs.
     """
@@ -112,9 +91,13 @@ class Mppi(Optimiser):
     population: int = 128
     iterations: int = 14
     temperature: float = 0.03
+    """Temperature of the weights, relative to the difference between median and smallest cost."""
     spread: float = 0.4
+    """Initial standard deviation [parts of the goal scale]."""
     narrowing: float = 0.75
+    """Factor of the deviation per iteration."""
     colour: float = 1.0
+    """Exponent of the noise along the knots."""
 
     def __post_init__(self) -> None:
         if self.population < 4 or self.iterations < 1 or not self.temperature > 0:

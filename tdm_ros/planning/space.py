@@ -18,15 +18,9 @@ FULL_TURN = np.float32(2 * np.pi)
 class GoalSpace:
     """Metric of the goal space.
 
-    Each dimension is weighted by the largest scale over its own; a distance is in the unit of the dimension with the
-    largest scale. With equal scales it is the Euclidean distance.
-
-    Parameters
-    ----------
-    scale : (G,) float
-        Typical distance per dimension [goal unit].
-    wrap : (G,) bool
-        Dimensions that are compared modulo one turn.
+    ``scale`` is the typical distance per dimension, ``wrap`` whether it is compared modulo one turn, (G,) each. Each
+    dimension is weighted by the largest scale over its own; a distance is in the unit of the dimension with the largest
+    scale. With equal scales it is the Euclidean distance.
     """
 
     def __init__(self, scale: ArrayLike, wrap: ArrayLike) -> None:
@@ -73,21 +67,13 @@ _GRAZE = 1e-6
 class KeepOut:
     """K axis-aligned boxes.
 
-    Parameters
-    ----------
-    boxes : (K, 2, D) float
-        Lower and upper corner of each [goal unit].
-    dims : tuple of int, length D
-        Goal dimensions of the boxes.
-
-    Raises
-    ------
-    ValueError
-        If the shape is wrong, a corner is NaN, or a lower corner is above its upper one.
+    Raises ValueError if the shape is wrong, a corner is NaN, or a lower corner is above its upper one.
     """
 
     boxes: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2, 1)))
+    """(K, 2, D): lower and upper corner of each [goal unit]."""
     dims: tuple[int, ...] = (0,)
+    """D goal dimensions of the boxes."""
 
     def __post_init__(self) -> None:
         boxes = np.array(self.boxes, np.float64)
@@ -102,9 +88,7 @@ class KeepOut:
 
     def contains(self, point: ArrayLike, margin: float = 0.0) -> NDArray[np.bool_]:
         """Whether points are inside a box grown by ``margin``: (..., G) [goal unit] -> (...)."""
-        p = np.asarray(point, np.float64)[..., None, self.dims]
-        inside = ((p > self.boxes[:, 0] - margin) & (p < self.boxes[:, 1] + margin)).all(axis=-1)
-        found: NDArray[np.bool_] = np.any(inside, axis=-1)
+        found: NDArray[np.bool_] = self.clearance(point) < margin
         return found
 
     def clearance(self, point: ArrayLike) -> Floats:
@@ -118,12 +102,8 @@ class KeepOut:
     ) -> NDArray[np.bool_]:
         """Whether straight segments enter a box grown by ``margin``; touching is not entering.
 
-        Parameters
-        ----------
-        start, end : (..., G) [goal unit]
-        margin : float or (...) [goal unit]
-        may_leave : bool or (...)
-            Whether a segment may start inside a box, if it ends outside.
+        (..., G), (..., G) [goal unit], float or (...) [goal unit], bool or (...) -> (...). A segment that ``may_leave``
+        may start inside a box, if it ends outside.
         """
         enter, leave = self._inside(start, end, margin)
         found: NDArray[np.bool_] = np.any(_crossed(enter, leave, may_leave), axis=-1)
@@ -132,14 +112,7 @@ class KeepOut:
     def depth(self, start: ArrayLike, end: ArrayLike, margin: ArrayLike = 0.0, may_leave: ArrayLike = False) -> Floats:
         """Distance by which segments must be moved, sideways or back, to be free of the boxes; summed over boxes.
 
-        Parameters
-        ----------
-        start, end, margin, may_leave
-            As `crosses`.
-
-        Returns
-        -------
-        (...) [goal unit], positive exactly where `crosses` is true.
+        As `crosses` -> (...) [goal unit], positive exactly where `crosses` is true.
         """
         enter, leave = self._inside(start, end, margin)
         crossed = _crossed(enter, leave, may_leave)

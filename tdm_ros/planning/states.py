@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.planning.space import Array, GoalSpace
+from tdm_ros.planning.space import Array, GoalSpace, norm
 from tdm_ros.replay import TrajectoryStore
 
 CANDIDATES = 4000
@@ -17,18 +17,8 @@ POSTURE = 0.2
 class SeenStates:
     """N seen states in farthest-point order: the first n of them are spread as well.
 
-    Parameters
-    ----------
-    observation : (N, O) float32
-    achieved : (N, G) float32 [goal unit]
-    space : GoalSpace
-    posture : float
-        Weight of the rest of the state, see `POSTURE`.
-
-    Raises
-    ------
-    ValueError
-        If the sizes differ, or there is no state.
+    Observations (N, O) and achieved goals (N, G) [goal unit]; for ``posture`` see `POSTURE`. Raises ValueError if the
+    sizes differ, or there is no state.
     """
 
     def __init__(self, observation: Array, achieved: Array, space: GoalSpace, posture: float = POSTURE) -> None:
@@ -47,7 +37,6 @@ class SeenStates:
         self._posture = self.observation * self._posture_weight
         both = np.concatenate([self._place, self._posture], axis=1)
         self._table = -2 * np.ascontiguousarray(both.T), np.einsum("nd,nd->n", both, both)
-        self._places = -2 * np.ascontiguousarray(self._place.T), np.einsum("nd,nd->n", self._place, self._place)
         self.spacing = self._spacing()
         """Median distance between nearest neighbours [goal unit]."""
 
@@ -70,21 +59,9 @@ class SeenStates:
         return cls(every.observation[keep], every.achieved[keep], space, posture)
 
     @classmethod
-    def from_store(
-        cls, store: TrajectoryStore, count: int, rng: np.random.Generator, posture: float = POSTURE
-    ) -> SeenStates:
-        """Select ``count`` spread states of a replay store.
-
-        Raises
-        ------
-        ValueError
-            If it is empty.
-        """
-        draw = store.draw(rng, (CANDIDATES,))
-        if 0 < len(store) <= CANDIDATES:
-            draw = np.arange(store.total - len(store), store.total)
-        observation, achieved = store.column("observation", draw), store.column("achieved", draw)
-        return cls.thinned(observation, achieved, GoalSpace.of(store.task), count, posture)
+    def from_store(cls, store: TrajectoryStore, count: int, rng: np.random.Generator) -> SeenStates:
+        """Select ``count`` spread states of a replay store. Raises ValueError if it is empty."""
+        return cls.thinned(*candidates(store, rng), GoalSpace.of(store.task), count)
 
     def first(self, count: int) -> SeenStates:
         """First ``count`` states."""
@@ -93,32 +70,18 @@ class SeenStates:
         return SeenStates(self.observation[:count], self.achieved[:count], self.space, self.posture)
 
     def complete(self, knots: Array, like: Array) -> tuple[Array, Array]:
-        """Nearest seen states to goal-space points, near in posture to the state before.
+        """Observations (B, O) and achieved goals (B, G) of the nearest seen states to points, (B, G) [goal unit].
 
-        Parameters
-        ----------
-        knots : (B, G) float32 [goal unit]
-        like : (B, O) float32
-
-        Returns
-        -------
-        observation (B, O), achieved (B, G) [goal unit] of these states.
+        Near also in posture to the states before, ``like``, (B, O).
         """
         query = np.concatenate([self._place_of(knots), like * self._posture_weight], axis=1)
-        index = _nearest(query, *self._table)
+        table, squares = self._table
+        index = (query @ table + squares).argmin(axis=1)
         return self.observation[index], self.achieved[index]
-
-    def rarity(self, knots: Array) -> Array:
-        """Distance to the nearest seen point: (B, G) -> (B,) [goal unit]."""
-        index = _nearest(self._place_of(knots), *self._places)
-        away: Array = self.space.distance(knots, self.achieved[index])
-        return away
 
     def posture_distance(self, one: Array, other: Array) -> Array:
         """Distance of states apart from goal space, (..., O), (..., O) -> (...) [goal unit]."""
-        gap = (one - other) * self._posture_weight
-        apart: Array = np.sqrt(np.einsum("...o,...o->...", gap, gap))
-        return apart
+        return norm((one - other) * self._posture_weight)
 
     def _place_of(self, knots: Array) -> Array:
         """Coordinates with Euclidean distances: an angle becomes a chord."""
@@ -133,9 +96,18 @@ class SeenStates:
     def _spacing(self) -> float:
         if len(self) < 2:
             return self.space.unit
-        apart = _square_distances(self._place, *self._places)
+        squares = np.einsum("nd,nd->n", self._place, self._place)
+        apart = self._place @ (-2 * np.ascontiguousarray(self._place.T)) + squares + squares[:, None]
         np.fill_diagonal(apart, np.inf)
         return float(np.sqrt(np.median(np.maximum(apart.min(axis=1), 0))))
+
+
+def candidates(store: TrajectoryStore, rng: np.random.Generator) -> tuple[Array, Array]:
+    """Observations and achieved goals of at most `CANDIDATES` states of a store, drawn if it has more."""
+    draw = store.draw(rng, (CANDIDATES,))
+    if len(store) <= CANDIDATES:
+        draw = np.arange(store.total - len(store), store.total)
+    return store.column("observation", draw), store.column("achieved", draw)
 
 
 def farthest(points: Array, count: int) -> NDArray[np.intp]:
@@ -149,11 +121,3 @@ def farthest(points: Array, count: int) -> NDArray[np.intp]:
         away = np.minimum(away, np.einsum("nd,nd->n", gap, gap))
         newest = int(away.argmax())
     return chosen
-
-
-def _square_distances(query: Array, table: Array, squares: Array) -> Array:
-    return query @ table + squares + np.einsum("bd,bd->b", query, query)[:, None]
-
-
-def _nearest(query: Array, table: Array, squares: Array) -> NDArray[np.intp]:
-    return (query @ table + squares).argmin(axis=1)

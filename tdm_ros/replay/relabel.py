@@ -13,33 +13,22 @@ from tdm_ros.replay.store import TrajectoryStore
 
 @dataclass(frozen=True)
 class GoalMix:
-    """Fractions of the goals of a batch by their origin; they sum to one.
-
-    Parameters
-    ----------
-    future : float
-        A later achieved goal of the same trajectory.
-    buffer : float
-        An achieved goal of any stored step.
-    box : float
-        A point drawn uniformly from the task's goal box.
-    near : float
-        The next achieved goal of the same step, plus Gaussian noise.
-    rollout : float
-        The desired goal of the step.
-    near_std : float
-        Standard deviation of that noise [fraction of the task's goal scale].
-    span : float
-        Range of ``future`` in horizons (``horizon + 1`` steps); 0: to the end of the trajectory.
-    """
+    """Fractions of the goals of a batch by their origin; they sum to one."""
 
     future: float = 0.4
+    """A later achieved goal of the same trajectory."""
     buffer: float = 0.1
+    """An achieved goal of any stored step."""
     box: float = 0.3
+    """A point drawn uniformly from the task's goal box."""
     near: float = 0.2
+    """The next achieved goal of the same step, plus Gaussian noise."""
     rollout: float = 0.0
+    """The desired goal of the step."""
     near_std: float = 0.15
+    """Standard deviation of that noise [fraction of the task's goal scale]."""
     span: float = 2.0
+    """Range of ``future`` in horizons (``horizon + 1`` steps); 0: to the end of the trajectory."""
 
     def __post_init__(self) -> None:
         shares = (self.future, self.buffer, self.box, self.near, self.rollout)
@@ -77,14 +66,9 @@ def sample_batches(
 ) -> Batch:
     """Draw ``shape = (N, B)`` transitions and relabel their goals and horizons.
 
-    Several batches are drawn at once because the cost is mostly per call. A fraction of ``operator_fraction``, in
-    [0, 1], is drawn from the operator's transitions, if there are any, and the rest from all. ``horizon`` is the
-    longest ``steps_left``, by default the task's [steps].
-
-    Raises
-    ------
-    ValueError
-        If the store is empty.
+    Several batches are drawn at once because the cost is mostly per call. A fraction of ``operator_fraction``, in [0,
+    1], is drawn from the operator's transitions, if there are any, and the rest from all. ``horizon`` is the longest
+    ``steps_left``, by default the task's [steps]. Raises ValueError if the store is empty.
 
     Source: hindsight goals and uniform horizons as in Pong et al. 2018, section 4; the "box" and "near" goals are ours.
     """

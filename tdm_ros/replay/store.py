@@ -7,19 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.tasks import TaskSpec
+from tdm_ros.tasks import Channels, TaskSpec
 from tdm_ros.types import Step
 
 
 class TrajectoryStore:
     """Ring buffer of transitions with the end of each trajectory; the operator's and discarded ones are marked.
 
-    Parameters
-    ----------
-    task : TaskSpec
-        Determines the sizes; every step is checked against it and copied.
-    capacity : int
-        Largest number of transitions; after that the oldest are overwritten.
+    Every step is checked against the task's sizes and copied. After ``capacity`` transitions the oldest are
+    overwritten.
     """
 
     def __init__(self, task: TaskSpec, capacity: int = 1_000_000) -> None:
@@ -31,14 +27,11 @@ class TrajectoryStore:
         """Number of added transitions; transition ``i`` (counted from the first) is in slot ``i % capacity``."""
         self._open_since = 0
         rows = min(capacity, 4096)
-        sizes = {"observation": task.observation.size, "action": task.action.size, "achieved": task.goal.size}
+        self._vectors = vectors_of(task)
         self._columns: dict[str, NDArray[Any]] = {
-            name: np.zeros((rows, sizes[name.removeprefix("next_")]), np.float32)
-            for name in ("observation", "next_observation", "action", "achieved", "next_achieved")
+            name: np.zeros((rows, channels.size), np.float32) for name, channels in self._vectors.items()
         }
-        self._columns["desired"] = np.zeros((rows, task.goal.size), np.float32)
-        for name in ("terminated", "human", "discarded"):
-            self._columns[name] = np.zeros(rows, np.bool_)
+        self._columns |= {name: np.zeros(rows, np.bool_) for name in ("terminated", "human", "discarded")}
         self._end = np.zeros(rows, np.int64)
         self._discarded = 0
 
@@ -48,25 +41,11 @@ class TrajectoryStore:
     def add(self, step: Step, last: bool, human: bool = False) -> None:
         """Append one step; ``last`` ends its trajectory, so that no goal of the next one is used for relabelling.
 
-        Steps of the operator, ``human``, can be drawn separately (see `human`).
-
-        Raises
-        ------
-        ValueError
-            If a vector has another size than the task's, or is not finite.
+        Steps of the operator, ``human``, can be drawn separately (see `human`). Raises ValueError if a vector has
+        another size than the task's, or is not finite.
         """
-        task = self.task
-        checked: dict[str, Any] = {
-            "observation": task.observation.checked(step.observation, "observation"),
-            "next_observation": task.observation.checked(step.next_observation, "next_observation"),
-            "action": task.action.checked(step.action, "action"),
-            "achieved": task.goal.checked(step.achieved, "achieved"),
-            "next_achieved": task.goal.checked(step.next_achieved, "next_achieved"),
-            "desired": task.goal.checked(step.desired, "desired"),
-            "terminated": step.terminated,
-            "human": human,
-            "discarded": False,
-        }
+        vectors = {name: channels.checked(getattr(step, name), name) for name, channels in self._vectors.items()}
+        checked = vectors | {"terminated": step.terminated, "human": human, "discarded": False}
         self._grow()
         slot = self.total % self.capacity
         self._discarded -= int(len(self) == self.capacity and self._columns["discarded"][slot])
@@ -107,13 +86,7 @@ class TrajectoryStore:
         return len(self) - self._discarded
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.int64]:
-        """Draw absolute transition numbers uniformly.
-
-        Raises
-        ------
-        ValueError
-            If the store is empty, or everything in it was discarded.
-        """
+        """Draw absolute transition numbers uniformly. Raises ValueError if nothing is stored, or all is discarded."""
         if self.usable == 0:
             raise ValueError("cannot sample from an empty TrajectoryStore; add steps first")
         index = rng.integers(max(0, self.total - self.capacity), self.total, shape)
@@ -136,30 +109,22 @@ class TrajectoryStore:
     def restore(self, data: dict[str, NDArray[Any]]) -> None:
         """Fill an empty store with `dump` data; the trajectory that was open is ended.
 
-        Raises
-        ------
-        ValueError
-            If the store is not empty, or the data have the sizes of another task.
+        Raises ValueError if the store is not empty, or the data have the sizes of another task.
         """
         if self.total:
             raise ValueError(f"restore needs an empty TrajectoryStore, this one has {self.total} transitions")
         total, end = int(data["total"][0]), data["end"]
-        if data["observation"].shape[1:] != (self.task.observation.size,):
-            raise ValueError(
-                f"stored observations have shape {data['observation'].shape[1:]}, task is {self.task.name}"
-            )
-        self.total = total - len(end)
-        self._open_since = self.total
+        if (found := data["observation"].shape[1:]) != (self.task.observation.size,):
+            raise ValueError(f"stored observations have shape {found}, task is {self.task.name}")
+        self.total = self._open_since = total
+        while len(self._end) < min(total, self.capacity):
+            self._grow()
+        slots = np.arange(total - len(end), total) % self.capacity
         later = {name: np.zeros(len(end), np.bool_) for name in ("human", "discarded")}  # added since the first version
         rows = later | data
-        for row in range(len(end)):
-            self._grow()
-            slot = self.total % self.capacity
-            for name, column in self._columns.items():
-                column[slot] = rows[name][row]
-            self._end[slot] = end[row]
-            self.total += 1
-        self._open_since = self.total
+        for name, column in self._columns.items():
+            column[slots] = rows[name]
+        self._end[slots] = end
         self._discarded = int(rows["discarded"].sum())
 
     def _grow(self) -> None:
@@ -172,22 +137,22 @@ class TrajectoryStore:
         self._end = np.resize(self._end, more)
 
 
+def vectors_of(task: TaskSpec) -> dict[str, Channels]:
+    """Descriptions of the vectors of a step."""
+    seen, goal = task.observation, task.goal
+    vectors = {"observation": seen, "next_observation": seen, "action": task.action}
+    return vectors | dict.fromkeys(("achieved", "next_achieved", "desired"), goal)
+
+
 ACTION_SLACK = 1e-3
 """Rounding error by which an executed action may exceed [-1, 1]."""
 
 
 def check_step(step: Step, task: TaskSpec) -> None:
-    """Check every vector of a step before it is stored.
-
-    Raises
-    ------
-    ValueError
-        If a vector has another size than the task's, is not finite, or has implausible values.
-    """
-    kinds = {"observation": task.observation, "next_observation": task.observation}
-    kinds |= {"achieved": task.goal, "next_achieved": task.goal, "desired": task.goal}
-    for name, channels in kinds.items():
-        channels.plausible(getattr(step, name), name)
+    """Check every vector of a step. Raises ValueError if one has a wrong size, or values not finite or implausible."""
+    for name, channels in vectors_of(task).items():
+        if name != "action":
+            channels.plausible(getattr(step, name), name)
     action = task.action.checked(step.action, "action")
     if (abs(action) > 1 + ACTION_SLACK).any():
         raise ValueError(f"action must be in [-1, 1], got {action.tolist()}")

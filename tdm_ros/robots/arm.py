@@ -17,23 +17,15 @@ Mode = Literal["velocity", "torque"]
 
 @dataclass(frozen=True)
 class Actuation:
-    """Actuation of the joints: command mode and scale of the actions.
-
-    Parameters
-    ----------
-    name : str
-    mode : "velocity" or "torque"
-    scale : (J,) float64
-        Command for an action of 1 [rad/s or N m].
-    damping_factor, friction_factor : float
-        Factors of the simulated arm's joint damping and dry friction.
-    """
+    """Actuation of the joints: command mode and scale of the actions."""
 
     name: str
     mode: Mode
     scale: NDArray[np.float64]
+    """(J,): command for an action of 1 [rad/s or N m]."""
     damping_factor: float = 1.0
     friction_factor: float = 1.0
+    """Factors of the simulated arm's joint damping and dry friction."""
 
     @property
     def unit(self) -> str:

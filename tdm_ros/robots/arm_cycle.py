@@ -16,43 +16,25 @@ HOME_LIMITS = Limits(box_low_m=(0.15, -1.0, 0.02), box_high_m=(1.1, 1.0, 1.2))
 """Wider than the box of a policy: the straight line home does not end in one of its corners. Table and robot body stay
 outside."""
 
+SPEED = 0.4
+"""Largest velocity, as a fraction of each joint's limit."""
+GAIN_HZ = 4.0
+"""Ratio of velocity to remaining distance near the target [1/s]."""
+
 TOLERANCE_RAD = 0.03
 STILL_RAD_S = 0.05
 
 
-def home_velocity(
-    q_rad: ArrayLike, target_rad: ArrayLike, speed: float = 0.4, gain_hz: float = 4.0
-) -> NDArray[np.float64]:
-    """Joint velocities towards a posture.
+def home_velocity(q_rad: ArrayLike, target_rad: ArrayLike) -> NDArray[np.float64]:
+    """Joint velocities, (7,) [rad/s], towards a posture: (7,) [rad] each.
 
-    Parameters
-    ----------
-    q_rad, target_rad : (J,) [rad]
-    speed : float
-        Largest velocity as a fraction of each joint's limit, in (0, 1].
-    gain_hz : float
-        Ratio of velocity to remaining distance near the target [1/s].
-
-    Returns
-    -------
-    (J,) float64 [rad/s]
-        Along the straight line to the target, so that the joints arrive together.
-
-    Raises
-    ------
-    ValueError
-        If the speed or the gain is out of range, or the shapes differ.
+    Along the straight line to the target, so that the joints arrive together. Raises ValueError if the shapes differ.
     """
-    if not 0 < speed <= 1:
-        raise ValueError(f"speed must be in (0, 1], got {speed}")
-    if not 0 < gain_hz <= 10:
-        raise ValueError(f"gain_hz must be in (0, 10] 1/s to be stable at 20 Hz, got {gain_hz}")
     left = np.asarray(target_rad, np.float64) - np.asarray(q_rad, np.float64)
     if left.shape != QD_MAX_RAD_S.shape:
         raise ValueError(f"q_rad and target_rad must be {len(QD_MAX_RAD_S)} angles each, got {left.shape}")
-    velocity = gain_hz * left
-    slow_down = max(1.0, float(np.max(np.abs(velocity) / (speed * QD_MAX_RAD_S))))
-    return velocity / slow_down
+    velocity = GAIN_HZ * left
+    return velocity / max(1.0, float(np.max(np.abs(velocity) / (SPEED * QD_MAX_RAD_S))))
 
 
 def at_home(q_rad: ArrayLike, qd_rad_s: ArrayLike, target_rad: ArrayLike) -> bool:
@@ -63,33 +45,18 @@ def at_home(q_rad: ArrayLike, qd_rad_s: ArrayLike, target_rad: ArrayLike) -> boo
 
 @dataclass(frozen=True)
 class CycleResult:
-    """Motion that was executed during one cycle.
-
-    Parameters
-    ----------
-    action : (J,) float32, in [-1, 1]
-        Mean over the cycle, weighted by time; zero while holding.
-    limited : bool
-        Whether the limiter changed a command of this cycle.
-    layer : str
-        Its layer that acted last, empty if none.
-    """
+    """Motion that was executed during one cycle."""
 
     action: NDArray[np.float32]
+    """(J,), in [-1, 1]: mean over the cycle, weighted by time; zero while holding."""
     limited: bool
+    """Whether the limiter changed a command of this cycle."""
     layer: str
+    """Layer of the limiter that acted last; empty if none."""
 
 
 class ArmCycle:
-    """Control cycle of an arm: limits commands and measures the executed action. Shared by environment and arm node.
-
-    Parameters
-    ----------
-    arm : Arm
-    limiter : Limiter
-    actuation : Actuation
-        Unit of the commands.
-    """
+    """Control cycle of an arm: limits commands and measures the executed action. Shared by environment and arm node."""
 
     def __init__(self, arm: Arm, limiter: Limiter, actuation: Actuation) -> None:
         self.arm = arm
@@ -140,10 +107,7 @@ class ArmCycle:
     def advance(self, substeps: int) -> None:
         """Advance by ``substeps`` x 2 ms. A command kept from the previous cycle is limited again first.
 
-        Raises
-        ------
-        ValueError
-            If ``substeps`` is negative.
+        Raises ValueError if ``substeps`` is negative.
         """
         if substeps and self._continued and self._wanted is not None:
             self.command(self._wanted)

@@ -48,20 +48,15 @@ FREE = 3
 
 
 class Body(NamedTuple):
-    """All capsules as arrays, S of them.
-
-    Parameters
-    ----------
-    joints : (S,) int
-        Number of joints that move the capsule: 0 for base and pedestal, 1 for right_l0 and head, 7 for right_l6.
-    ends_m : (S, 2, 3) float64 [m]
-        End points in the frame of the last of these joints (of the base for 0).
-    radius_m : (S,) float64 [m]
-    """
+    """All capsules as arrays, S of them."""
 
     joints: Indices
+    """(S,): number of joints that move the capsule: 0 for base and pedestal, 1 for right_l0 and head, 7 for
+    right_l6."""
     ends_m: Array
+    """(S, 2, 3) [m]: end points in the frame of the last of these joints (of the base for 0)."""
     radius_m: Array
+    """(S,) [m]"""
 
 
 def _body() -> Body:
@@ -106,33 +101,27 @@ class Gaps(NamedTuple):
 
     Four places are the ends of a pair with the nearest point of the other capsule (with parallel capsules the nearest
     point alone would jump from end to end); the fifth is the place where the two cross, if they do.
-
-    Parameters
-    ----------
-    gap_m : (5 P,) float64 [m]
-        Distance of the surfaces; negative where they overlap, about FAR_M without a crossing.
-    place_m : (5 P, 3) float64 [m]
-        Point on the axis of one of them.
-    normal : (5 P, 3) float64
-        Unit vector from the capsule nearer to the base to the other one.
     """
 
     gap_m: Array
+    """(5 P,) [m]: distance of the surfaces; negative where they overlap, about FAR_M without a crossing."""
     place_m: Array
+    """(5 P, 3) [m]: point on the axis of one of them."""
     normal: Array
+    """(5 P, 3): unit vector from the capsule nearer to the base to the other one."""
 
 
 def gaps(ends_m: Array) -> Gaps:
     """Distances between all checked pairs of capsules: end points, (S, 2, 3) [m], in frame base."""
     start, along = ends_m[:, 0], ends_m[:, 1] - ends_m[:, 0]
-    length2 = _dot(along, along)
+    length2 = dot(along, along)
     point = ends_m[_POINT]
     offset = point - start[_SEGMENT]
-    part = np.minimum(np.maximum(_dot(offset, along[_SEGMENT]) / length2[_SEGMENT], 0.0), 1.0)
+    part = np.minimum(np.maximum(dot(offset, along[_SEGMENT]) / length2[_SEGMENT], 0.0), 1.0)
     apart = (offset - part[:, None] * along[_SEGMENT]) * _SIGN
     cross_m, cross_apart = _crossing(start[_NEAR], along[_NEAR], start[_FAR], along[_FAR])
     place, apart = np.concatenate([point, cross_m]), np.concatenate([apart, cross_apart])
-    distance = np.sqrt(_dot(apart, apart))
+    distance = np.sqrt(dot(apart, apart))
     normal = apart / np.maximum(distance, 1e-9)[:, None]
     return Gaps(distance - _RADII_M, place, normal)
 
@@ -143,7 +132,7 @@ def _crossing(a: Array, u: Array, b: Array, v: Array) -> tuple[Array, Array]:
     Otherwise an end is nearest, and the vector is FAR_M long.
     """
     apart = b - a
-    uu, vv, uv, ua, va = _dot(u, u), _dot(v, v), _dot(u, v), _dot(u, apart), _dot(v, apart)
+    uu, vv, uv, ua, va = dot(u, u), dot(v, v), dot(u, v), dot(u, apart), dot(v, apart)
     down = np.maximum(uu * vv - uv * uv, 1e-12)
     s, t = (vv * ua - uv * va) / down, (uv * ua - uu * va) / down
     within = (s > 0) & (s < 1) & (t > 0) & (t < 1)
@@ -151,11 +140,7 @@ def _crossing(a: Array, u: Array, b: Array, v: Array) -> tuple[Array, Array]:
     return place, np.where(within[:, None], place - a - s[:, None] * u, FAR_M)
 
 
-def _dot(a: Array, b: Array) -> Array:
+def dot(a: Array, b: Array) -> Array:
+    """Scalar products of N vectors, (N, 3), (N, 3) -> (N,)."""
     product: Array = np.einsum("nx,nx->n", a, b)
     return product
-
-
-def least_gap_m(frames: Array) -> float:
-    """Smallest distance [m] of all checked pairs, at link frames (8, 4, 4); negative if they overlap."""
-    return float(gaps(capsule_ends(frames)).gap_m.min())

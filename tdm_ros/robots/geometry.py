@@ -35,8 +35,8 @@ _FRONT_M = 0.065
 _DROP_M = HAND_HEIGHT_M - PUCK_HALF_HEIGHT_M
 _LEFT_M, _RIGHT_M = (_HALF_WIDTH_M, -_BACK_M, _DROP_M), (-_HALF_WIDTH_M, -_BACK_M, _DROP_M)
 
-Point = tuple[float, float, float]
-FORK_BARS_M: tuple[tuple[Point, Point], ...] = (
+Triple = tuple[float, float, float]
+FORK_BARS_M: tuple[tuple[Triple, Triple], ...] = (
     ((0.0, 0.0, 0.0), (0.0, -_BACK_M, 0.0)),
     ((0.0, -_BACK_M, 0.0), (0.0, -_BACK_M, _DROP_M)),
     (_LEFT_M, _RIGHT_M),
@@ -44,28 +44,6 @@ FORK_BARS_M: tuple[tuple[Point, Point], ...] = (
     (_RIGHT_M, (-_HALF_WIDTH_M, _FRONT_M, _DROP_M)),
 )
 """End points of the fork's bars in the frame of the hand: x to the robot's left, y ahead, z down."""
-
-
-class VisualGeom(NamedTuple):
-    """Visible shape in the frame of its link, in MuJoCo's convention: half sizes, or radius and end points.
-
-    Parameters
-    ----------
-    shape, material : str
-    size : str
-        Half sides; radius, half length; or radius alone with ``ends`` [m].
-    pos, euler : str
-        Centre [m], and roll, pitch, yaw [rad] if rotated.
-    ends : str
-        End points of the axis, instead of ``pos`` [m].
-    """
-
-    shape: str
-    material: str
-    size: str
-    pos: str = ""
-    euler: str = ""
-    ends: str = ""
 
 
 MATERIALS: dict[str, dict[str, str]] = {
@@ -79,29 +57,65 @@ MATERIALS: dict[str, dict[str, str]] = {
 }
 
 
-def _tube(material: str, radius_m: float, ends: str, shape: str = "capsule") -> VisualGeom:
-    return VisualGeom(shape, material, str(radius_m), ends=ends)
+class Shape(NamedTuple):
+    """Primitive shape; the long axis of a capsule or a cylinder is z."""
+
+    kind: str
+    """One of sphere, capsule, cylinder, ellipsoid and box."""
+    size_m: tuple[float, ...]
+    """(radius); (radius, length of the straight part); half axes (3,); sides (3,) [m]."""
+    position_m: Triple = (0.0, 0.0, 0.0)
+    rpy_rad: Triple = (0.0, 0.0, 0.0)
+    """(3,) each: in the frame of its link; rpy about fixed x, y, z as in URDF."""
+    material: str = ""
+    """Key of `MATERIALS`; empty if not visible."""
 
 
-def _disc(material: str, radius_m: float, low_m: float, high_m: float) -> VisualGeom:
+def between(kind: str, radius_m: float, ends_m: tuple[float, ...], material: str = "") -> Shape:
+    """Capsule or cylinder between two points, (6,) [m]."""
+    start, end = np.reshape(ends_m, (2, 3)).astype(float)
+    along = end - start
+    pitch, yaw = np.arctan2(np.hypot(along[0], along[1]), along[2]), np.arctan2(along[1], along[0])
+    x, y, z = map(float, (start + end) / 2)
+    return Shape(kind, (radius_m, float(np.linalg.norm(along))), (x, y, z), (0.0, float(pitch), float(yaw)), material)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """Numbers of a space-separated text."""
+    return tuple(float(word) for word in text.split())
+
+
+def text(values: tuple[float, ...]) -> str:
+    """Space-separated text of numbers, rounded to a micrometre or a microradian."""
+    return " ".join(f"{round(value, 6) + 0.0:g}" for value in values)
+
+
+def _tube(material: str, radius_m: float, ends: str, kind: str = "capsule") -> Shape:
+    return between(kind, radius_m, numbers(ends), material)
+
+
+def _disc(material: str, radius_m: float, low_m: float, high_m: float) -> Shape:
     """Flat cylinder around z of its link, for the caps and rings of the joints."""
     return _tube(material, radius_m, f"0 0 {low_m} 0 0 {high_m}", "cylinder")
 
 
-def _box(material: str, half_sizes: str, pos: str) -> VisualGeom:
-    return VisualGeom("box", material, half_sizes, pos)
+def _box(material: str, half_sizes: str, pos: str) -> Shape:
+    return _shape("box", material, tuple(2 * half for half in numbers(half_sizes)), pos)
 
 
-def _eyes() -> list[VisualGeom]:
-    sides = (-0.052, 0.052)
-    white, dark = ("cylinder", "white", ".034 .002"), ("cylinder", "dark", ".017 .002")
-    both = [(VisualGeom(*white, f".055 {y} .115", _AHEAD), VisualGeom(*dark, f".057 {y} .110", _AHEAD)) for y in sides]
-    return [geom for eye in both for geom in eye]
+def _shape(kind: str, material: str, size_m: tuple[float, ...], pos: str, rpy: str = "0 0 0") -> Shape:
+    (x, y, z), (roll, pitch, yaw) = numbers(pos), numbers(rpy)
+    return Shape(kind, size_m, (x, y, z), (roll, pitch, yaw), material)
+
+
+def _eye(y_m: float) -> list[Shape]:
+    white = _shape("cylinder", "white", (0.034, 0.004), f".055 {y_m} .115", _AHEAD)
+    return [white, _shape("cylinder", "dark", (0.017, 0.004), f".057 {y_m} .110", _AHEAD)]
 
 
 _AHEAD = "0 1.5708 0"
 
-VISUAL_GEOMS: dict[str, list[VisualGeom]] = {
+VISUAL_GEOMS: dict[str, list[Shape]] = {
     "right_arm_base_link": [_disc("grey", 0.105, -0.005, 0.03), _disc("dark", 0.088, 0.03, 0.075)],
     "right_l0": [
         _disc("red", 0.082, 0.0, 0.06),
@@ -111,11 +125,12 @@ VISUAL_GEOMS: dict[str, list[VisualGeom]] = {
     ],
     "head": [
         _disc("grey", 0.045, -0.01, 0.05),
-        VisualGeom("ellipsoid", "red", ".05 .135 .10", "0 0 .11"),
+        _shape("ellipsoid", "red", (0.05, 0.135, 0.10), "0 0 .11"),
         _box("dark", ".016 .142 .096", "0.036 0 .11"),
         _box("screen", ".002 .126 .080", "0.052 0 .11"),
-        *_eyes(),
-        VisualGeom("cylinder", "dark", ".014 .02", ".025 0 .216", _AHEAD),
+        *_eye(-0.052),
+        *_eye(0.052),
+        _shape("cylinder", "dark", (0.014, 0.04), ".025 0 .216", _AHEAD),
     ],
     "right_l1": [
         _tube("dark", 0.07, "0 0 -.045 0 0 .10"),
@@ -164,34 +179,9 @@ PEDESTAL_GEOMS = [
     _box("red", ".102 .172 .02", "-.285 0 -.2"),
     _box("grey", ".36 .32 .05", "-.12 0 -.80"),
     _box("dark", ".20 .22 .09", "-.10 0 -.67"),
-    *(VisualGeom("sphere", "dark", ".045", f"{x} {y} -.868") for x, y in _WHEELS),
+    *(_shape("sphere", "dark", (0.045,), f"{x} {y} -.868") for x, y in _WHEELS),
 ]
 """Both in frame base."""
-
-
-Triple = tuple[float, float, float]
-
-
-class Shape(NamedTuple):
-    """Primitive shape; the long axis of a capsule or a cylinder is z.
-
-    Parameters
-    ----------
-    kind : str
-        sphere, capsule, cylinder, ellipsoid or box.
-    size_m : tuple of float
-        (radius); (radius, length of the straight part); half axes (3,); sides (3,) [m].
-    position_m, rpy_rad : (3,)
-        In the frame of its link; rpy about fixed x, y, z as in URDF.
-    material : str
-        Key of `MATERIALS`; empty if not visible.
-    """
-
-    kind: str
-    size_m: tuple[float, ...]
-    position_m: Triple = (0.0, 0.0, 0.0)
-    rpy_rad: Triple = (0.0, 0.0, 0.0)
-    material: str = ""
 
 
 def collisions(name: str) -> list[Shape]:
@@ -205,30 +195,7 @@ def collisions(name: str) -> list[Shape]:
 
 def visuals(name: str) -> list[Shape]:
     """Visible shapes of a link."""
-    return [to_shape(geom) for geom in (PEDESTAL_GEOMS if name == "pedestal" else VISUAL_GEOMS.get(name, ()))]
-
-
-def to_shape(geom: VisualGeom) -> Shape:
-    """Convert from MuJoCo's convention."""
-    size = numbers(geom.size)
-    if geom.ends:
-        return between(geom.shape, size[0], numbers(geom.ends), geom.material)
-    if geom.shape == "box":
-        size = tuple(2 * half for half in size)
-    elif geom.shape == "cylinder":
-        size = (size[0], 2 * size[1])
-    x, y, z = numbers(geom.pos)
-    roll, pitch, yaw = numbers(geom.euler or "0 0 0")
-    return Shape(geom.shape, size, (x, y, z), (roll, pitch, yaw), geom.material)
-
-
-def between(kind: str, radius_m: float, ends_m: tuple[float, ...], material: str = "") -> Shape:
-    """Capsule or cylinder between two points, (6,) [m]."""
-    start, end = np.reshape(ends_m, (2, 3)).astype(float)
-    along = end - start
-    pitch, yaw = np.arctan2(np.hypot(along[0], along[1]), along[2]), np.arctan2(along[1], along[0])
-    x, y, z = map(float, (start + end) / 2)
-    return Shape(kind, (radius_m, float(np.linalg.norm(along))), (x, y, z), (0.0, float(pitch), float(yaw)), material)
+    return PEDESTAL_GEOMS if name == "pedestal" else VISUAL_GEOMS.get(name, [])
 
 
 def fork_bars_m() -> list[tuple[float, ...]]:
@@ -238,19 +205,8 @@ def fork_bars_m() -> list[tuple[float, ...]]:
     return [(*(origin + turn @ start), *(origin + turn @ end)) for start, end in FORK_BARS_M]
 
 
-def numbers(text: str) -> tuple[float, ...]:
-    """Numbers of a space-separated text."""
-    return tuple(float(word) for word in text.split())
-
-
-def text(values: tuple[float, ...]) -> str:
-    """Space-separated text of numbers, rounded to a micrometre or a microradian."""
-    return " ".join(f"{round(value, 6) + 0.0:g}" for value in values)
-
-
 def _vendor(entry: dict) -> Shape:
     """Collision primitive from the vendor's table."""
-    dims, position, rpy = entry["dims"], numbers(entry["xyz"]), numbers(entry["rpy"])
     sizes = {"box": ("size",), "cylinder": ("radius", "length"), "sphere": ("radius",)}[entry["shape"]]
-    size = tuple(number for key in sizes for number in numbers(dims[key]))
-    return Shape(entry["shape"], size, (position[0], position[1], position[2]), (rpy[0], rpy[1], rpy[2]))
+    size_m = tuple(number for key in sizes for number in numbers(entry["dims"][key]))
+    return _shape(entry["shape"], "", size_m, entry["xyz"], entry["rpy"])

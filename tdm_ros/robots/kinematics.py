@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,14 +13,7 @@ Array = NDArray[np.float64]
 
 
 class HandPose(NamedTuple):
-    """Pose of frame right_hand in frame base.
-
-    Parameters
-    ----------
-    position_m : (3,) float64 [m]
-    rotation : (3, 3) float64
-        Columns are the axes of the hand.
-    """
+    """Pose of frame right_hand in frame base: (3,) [m], and (3, 3) whose columns are the axes of the hand."""
 
     position_m: Array
     rotation: Array
@@ -38,19 +31,17 @@ def rotation_from_rpy(rpy_rad: ArrayLike) -> Array:
     )
 
 
-def _origin(joint: str) -> Array:
+def _origin(entry: dict[str, Any]) -> Array:
     """Fixed part of a joint's transform, (4, 4)."""
-    entry = next(j for j in facts()["joints"] if j["name"] == joint)
     transform = np.eye(4)
     transform[:3, :3] = rotation_from_rpy([float(x) for x in entry["rpy"].split()])
     transform[:3, 3] = [float(x) for x in entry["xyz"].split()]
     return transform
 
 
-_ORIGINS = np.stack([_origin(name) for name in JOINT_NAMES])
-_HAND = _origin("right_hand")
-_ALL = {joint["name"]: _origin(joint["name"]) for joint in facts()["joints"]}
-HEAD_LIFT_M = float(_origin("head_pan")[2, 3])
+_ALL = {joint["name"]: _origin(joint) for joint in facts()["joints"]}
+_ORIGINS, _HAND = np.stack([_ALL[name] for name in JOINT_NAMES]), _ALL["right_hand"]
+HEAD_LIFT_M = float(_ALL["head_pan"][2, 3])
 """Height of the head above the frame of right_l0."""
 
 
@@ -64,10 +55,7 @@ def _checked(q_rad: ArrayLike) -> Array:
 def link_frames(q_rad: ArrayLike) -> Array:
     """Transforms of right_l0..right_l6 and right_hand in frame base: (7,) [rad] -> (8, 4, 4).
 
-    Raises
-    ------
-    ValueError
-        If the shape is wrong.
+    Raises ValueError if the shape is wrong.
     """
     q = _checked(q_rad)
     turns = np.zeros((len(q), 4, 4))
@@ -87,10 +75,7 @@ def link_frames(q_rad: ArrayLike) -> Array:
 def joint_frames(q_rad: ArrayLike) -> dict[str, Array]:
     """Transform of each joint's child link into its parent link, (4, 4), at (7,) [rad]; the head is fixed.
 
-    Raises
-    ------
-    ValueError
-        If the shape is another.
+    Raises ValueError if the shape is another.
     """
     q = _checked(q_rad)
     turned = {name: _ALL[name].copy() for name in JOINT_NAMES}
@@ -100,33 +85,18 @@ def joint_frames(q_rad: ArrayLike) -> dict[str, Array]:
 
 
 def forward(q_rad: ArrayLike) -> HandPose:
-    """Pose of the hand at joint positions ``q_rad``, (7,) [rad].
+    """Pose of the hand at joint positions, (7,) [rad]. Raises ValueError if the shape is wrong.
 
-    Raises
-    ------
-    ValueError
-        If the shape is wrong.
-
-    Notes
-    -----
     A real arm deviates from this nominal model by about 1 mm and a few mrad: use the hand pose that it reports.
     """
     hand = link_frames(q_rad)[-1]
     return HandPose(hand[:3, 3].copy(), hand[:3, :3].copy())
 
 
-def link_positions(q_rad: ArrayLike) -> Array:
-    """Origins of right_l0..right_l6 and right_hand in frame base: (7,) [rad] -> (8, 3) [m]."""
-    return link_frames(q_rad)[:, :3, 3].copy()
-
-
 def jacobian(q_rad: ArrayLike) -> Array:
     """Jacobian of the hand in frame base: (7,) [rad] -> (6, 7), three linear rows [m/rad] before angular.
 
-    Raises
-    ------
-    ValueError
-        If the shape is wrong.
+    Raises ValueError if the shape is wrong.
     """
     frames = link_frames(q_rad)
     axes = frames[:-1, :3, 2]
@@ -138,8 +108,8 @@ def jacobian(q_rad: ArrayLike) -> Array:
 def quaternion_wxyz(rotation: ArrayLike) -> NDArray[np.float64]:
     """Unit quaternion (w, x, y, z) with w >= 0 of a rotation matrix, (3, 3).
 
-    Source: the largest eigenvector of Bar-Itzhack's symmetric 4 x 4 matrix (2000); no case distinction, and accurate
-    for matrices that are slightly off.
+    Source: the largest eigenvector of Bar-Itzhack's matrix (2000); without cases, and accurate for matrices slightly
+    off.
     """
     r = np.asarray(rotation, np.float64)
     off = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]])
@@ -173,20 +143,9 @@ def joint_velocity(
 ) -> Array:
     """Joint velocities, (7,) [rad/s], for a velocity of the hand, by damped least squares.
 
-    Parameters
-    ----------
-    q_rad : (7,) [rad]
-    twist : (6,)
-        Velocity [m/s], then angular velocity [rad/s], of right_hand in frame base.
-    damping_m2 : float
-        A larger value makes the joints slower, and the hand less exact, near singular postures.
-    toward_rad_s : (7,) [rad/s], optional
-        Joint velocities to approach within the null space; default: the smallest ones.
-
-    Raises
-    ------
-    ValueError
-        If a shape is wrong or a number is not finite.
+    At (7,) [rad], for the velocity [m/s], then angular velocity [rad/s], of right_hand in frame base, (6,). A larger
+    damping makes the joints slower, and the hand less exact, near singular postures. In the null space they approach
+    ``toward_rad_s``, (7,), by default zero. Raises ValueError if a shape is wrong or a number is not finite.
     """
     wanted = np.asarray(twist, np.float64)
     if wanted.shape != (6,) or not np.isfinite(wanted).all():

@@ -7,19 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.robots import sawyer
 from tdm_ros.robots.arm import Actuation
 from tdm_ros.robots.kinematics import forward, jacobian
 from tdm_ros.robots.limiter_layers import ROUNDING, layers_of, posture
 from tdm_ros.robots.limits import CYCLE_S, ArmReading, HandBox, Limits
-from tdm_ros.robots.sawyer import (
-    INERTIA_LEAST_KG_M2,
-    INERTIA_MOST_KG_M2,
-    JOINT_NAMES,
-    Q_LOWER_RAD,
-    Q_UPPER_RAD,
-    QD_MAX_RAD_S,
-    QDD_MAX_RAD_S2,
-)
 
 Array = NDArray[np.float64]
 
@@ -33,19 +25,16 @@ AT_REST_M = 1e-3
 class TorqueLimiter:
     """Layers for joint torques; `Limiter` has checked shapes, numbers and age before.
 
-    Raises
-    ------
-    ValueError
-        If a limit is set that applies to velocities alone.
+    Raises ValueError if a limit is set that applies to velocities alone.
     """
 
     def __init__(self, actuation: Actuation, limits: Limits) -> None:
         if limits.acceleration_scale is not None or layers_of(limits):
             raise ValueError(f"these limits need an actuation by velocity, got torques and {limits}")
         self._box = HandBox(np.asarray(limits.box_low_m), np.asarray(limits.box_high_m))
-        self._q_low = Q_LOWER_RAD + limits.joint_margin_rad
-        self._q_high = Q_UPPER_RAD - limits.joint_margin_rad
-        self._qd_max = limits.velocity_scale * QD_MAX_RAD_S
+        self._q_low = sawyer.Q_LOWER_RAD + limits.joint_margin_rad
+        self._q_high = sawyer.Q_UPPER_RAD - limits.joint_margin_rad
+        self._qd_max = limits.velocity_scale * sawyer.QD_MAX_RAD_S
         self._torque_max = limits.torque_scale * actuation.scale
 
     def limited(self, wanted: Array, reading: ArmReading) -> tuple[Array, list[str]]:
@@ -56,7 +45,7 @@ class TorqueLimiter:
             layers.append("torque")
         qd = reading.qd_rad_s
         # Gain: the momentum of one cycle, so that braking never reverses a joint.
-        brake = np.clip(-qd * INERTIA_LEAST_KG_M2 / CYCLE_S, -self._torque_max, self._torque_max)
+        brake = np.clip(-qd * sawyer.INERTIA_LEAST_KG_M2 / CYCLE_S, -self._torque_max, self._torque_max)
         soon = _velocity_after(command, qd)
         stop = reading.q_rad + self._stopping_travel(soon)
         leaving = ((stop > self._q_high) & (soon > 0)) | ((stop < self._q_low) & (soon < 0))
@@ -72,7 +61,7 @@ class TorqueLimiter:
 
     def _stopping_travel(self, qd_rad_s: Array) -> Array:
         """Travel of the joints, (J,) [rad], if all brake after one more cycle."""
-        stop_s = SHOVE * np.abs(qd_rad_s) * INERTIA_MOST_KG_M2 / self._torque_max
+        stop_s = SHOVE * np.abs(qd_rad_s) * sawyer.INERTIA_MOST_KG_M2 / self._torque_max
         return qd_rad_s * (CYCLE_S + stop_s / 2)
 
     def _leads_out(self, reading: ArmReading, velocities: tuple[Array, ...]) -> bool:
@@ -89,7 +78,7 @@ class TorqueLimiter:
 
 def _velocity_after(torque: Array, qd_rad_s: Array) -> Array:
     """Upper bound of the joint velocities, (J,) [rad/s], after one cycle of a torque, (J,) [N m]."""
-    return qd_rad_s + torque / INERTIA_LEAST_KG_M2 * CYCLE_S
+    return qd_rad_s + torque / sawyer.INERTIA_LEAST_KG_M2 * CYCLE_S
 
 
 TURN_M = 0.01
@@ -108,11 +97,11 @@ class VelocityLimiter:
     def __init__(self, actuation: Actuation, limits: Limits) -> None:
         self.limits = limits
         self._box = HandBox(np.asarray(limits.box_low_m) + TURN_M, np.asarray(limits.box_high_m) - TURN_M)
-        self._q_low = Q_LOWER_RAD + limits.joint_margin_rad
-        self._q_high = Q_UPPER_RAD - limits.joint_margin_rad
-        self._most = np.minimum(actuation.scale, limits.velocity_scale * QD_MAX_RAD_S)
+        self._q_low = sawyer.Q_LOWER_RAD + limits.joint_margin_rad
+        self._q_high = sawyer.Q_UPPER_RAD - limits.joint_margin_rad
+        self._most = np.minimum(actuation.scale, limits.velocity_scale * sawyer.QD_MAX_RAD_S)
         gain = limits.acceleration_scale
-        self._gain_rad_s = None if gain is None else gain * QDD_MAX_RAD_S2 * CYCLE_S
+        self._gain_rad_s = None if gain is None else gain * sawyer.QDD_MAX_RAD_S2 * CYCLE_S
         self._layers = layers_of(limits)
         self._inside = 1.0 - ROUNDING if self._layers else 1.0
 
@@ -179,34 +168,20 @@ __all__ = ["ArmReading", "Limited", "Limiter", "Limits"]
 
 @dataclass(frozen=True)
 class Limited:
-    """Command that may be sent to the motors.
-
-    Parameters
-    ----------
-    command : (J,) float64 [rad/s or N m]
-    layer : str
-        Layers that acted, joined by " + "; empty if the command is unchanged.
-    rejected : bool
-        Whether the command or the reading was unusable; ``command`` is zero and the arm should hold.
-    """
+    """Command that may be sent to the motors."""
 
     command: Array
+    """(J,) [rad/s or N m]"""
     layer: str = ""
+    """Names of the layers that acted, joined by " + "; empty if the command is unchanged."""
     rejected: bool = False
+    """Whether the command or the reading was unusable; ``command`` is zero and the arm should hold."""
 
 
 class Limiter:
     """Keeps commands within the limits. Pure: no clock, no state.
 
-    Parameters
-    ----------
-    actuation : Actuation
-    limits : Limits
-
-    Raises
-    ------
-    ValueError
-        If a limit is set that applies to velocities alone, and the actuation is by torques.
+    Raises ValueError if a limit is set that applies to velocities alone, and the actuation is by torques.
 
     Notes
     -----
@@ -224,19 +199,7 @@ class Limiter:
         self._drive: VelocityLimiter | TorqueLimiter = drive(actuation, self.limits)
 
     def apply(self, command: ArrayLike, reading: ArmReading) -> Limited:
-        """Return the nearest command within the limits.
-
-        Parameters
-        ----------
-        command : (J,) [rad/s or N m]
-        reading : ArmReading
-            Present reading.
-
-        Returns
-        -------
-        Limited
-            Always within ``actuation.scale``, so that it is an action in [-1, 1].
-        """
+        """Return the nearest command to (J,) [rad/s or N m] within the limits and ``actuation.scale``."""
         try:
             wanted = np.asarray(command, np.float64)
         except (TypeError, ValueError):
@@ -257,7 +220,7 @@ class Limiter:
 
 
 def _usable(reading: ArmReading) -> bool:
-    joints = (len(JOINT_NAMES),)
+    joints = (len(sawyer.JOINT_NAMES),)
     given = [reading.q_rad, reading.qd_rad_s, *([] if reading.commanded_rad_s is None else [reading.commanded_rad_s])]
     shapes = all(x.shape == joints for x in given) and reading.hand_m.shape == (3,)
     return shapes and all(np.isfinite(x).all() for x in (*given, reading.hand_m))

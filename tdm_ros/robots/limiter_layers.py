@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.robots.capsules import BETWEEN, BODY, LINKS, capsule_ends, gaps
+from tdm_ros.robots.capsules import BETWEEN, BODY, LINKS, capsule_ends, dot, gaps
 from tdm_ros.robots.kinematics import link_frames
 from tdm_ros.robots.limits import ArmReading, Limits
 
@@ -42,25 +42,17 @@ ROUNDING = 1e-9
 
 
 class Posture(NamedTuple):
-    """State of the arm as the layers need it, computed once.
-
-    Parameters
-    ----------
-    axes, origins_m : (7, 3) float64
-        Axes and origins of the joints, in frame base.
-    hand_m : (3,) float64 [m]
-        As reported.
-    reach_m : (3, 7) float64 [m/rad]
-        Linear Jacobian of the hand.
-    ends_m : (S, 2, 3) float64 [m]
-        End points of the capsules.
-    """
+    """State of the arm as the layers need it, computed once."""
 
     axes: Array
     origins_m: Array
+    """(7, 3) each: axes and origins of the joints, in frame base."""
     hand_m: Array
+    """(3,) [m]: as reported."""
     reach_m: Array
+    """(3, 7) [m/rad]: linear Jacobian of the hand."""
     ends_m: Array
+    """(S, 2, 3) [m]: end points of the capsules."""
 
 
 def posture(reading: ArmReading) -> Posture:
@@ -102,7 +94,7 @@ def hand_speed(command: Array, arm: Posture, limits: Limits) -> float:
     """Limit the speed of the hand, also after the arm has turned, and if joints move less than commanded."""
     assert limits.hand_speed_m_s is not None
     velocities = (_SUBSETS * command) @ arm.reach_m.T
-    speed = np.sqrt(_dot(velocities, velocities).max())
+    speed = np.sqrt(dot(velocities, velocities).max())
     turn = _turn(command, _lengths(arm.reach_m.T[None]), limits.horizon_s)
     return _share(np.atleast_1d(speed), turn, np.atleast_1d(limits.hand_speed_m_s))
 
@@ -126,9 +118,9 @@ def clearance(command: Array, arm: Posture, limits: Limits) -> float:
     found = gaps(arm.ends_m)
     # normal . axis x (place - origin), and the length of that product, without the product itself, which is large.
     closing = found.normal @ _cross(arm.axes, arm.origins_m).T - _cross(found.place_m, found.normal) @ arm.axes.T
-    along = found.place_m @ arm.axes.T - _dot(arm.axes, arm.origins_m)
-    square = _dot(found.place_m, found.place_m)[:, None] - 2 * found.place_m @ arm.origins_m.T
-    square += _dot(arm.origins_m, arm.origins_m) - along * along
+    along = found.place_m @ arm.axes.T - dot(arm.axes, arm.origins_m)
+    square = dot(found.place_m, found.place_m)[:, None] - 2 * found.place_m @ arm.origins_m.T
+    square += dot(arm.origins_m, arm.origins_m) - along * along
     arms_m = np.sqrt(np.maximum(square, 0.0)) * BETWEEN
     turn = _turn(command, arms_m, limits.horizon_s)
     return _share_before(closing * (command * BETWEEN), turn, found.gap_m - limits.clearance_m, limits)
@@ -181,11 +173,6 @@ def _turn(command: Array, arms_m: Array, horizon_s: float) -> Array:
     rates = np.abs(command)
     change: Array = np.einsum("ni,ni,i->n", arms_m, (rates * (arms_m > 0)) @ _INWARD, rates) * horizon_s
     return change
-
-
-def _dot(a: Array, b: Array) -> Array:
-    product: Array = np.einsum("nx,nx->n", a, b)
-    return product
 
 
 def _cross(a: Array, b: Array) -> Array:

@@ -13,15 +13,11 @@ Array = NDArray[np.float64]
 
 
 class HandBox(NamedTuple):
-    """Axis-aligned box in frame base.
-
-    Parameters
-    ----------
-    low_m, high_m : (3,) float64 [m]
-    """
+    """Axis-aligned box in frame base."""
 
     low_m: Array
     high_m: Array
+    """(3,) [m] each"""
 
     def share(self, hand_m: Array, travel_m: Array) -> float:
         """Largest fraction in [0, 1] of a travel of the hand, (3,) [m], that does not lead further out."""
@@ -50,74 +46,50 @@ OPTIONAL = {
 
 @dataclass(frozen=True)
 class ArmReading:
-    """Reading of an arm's sensors at one instant.
-
-    Parameters
-    ----------
-    q_rad, qd_rad_s : (J,) float64
-        Joint positions [rad] and velocities [rad/s].
-    hand_m : (3,) float64 [m]
-        Position of the hand in frame base.
-    age_s : float
-        Age of the reading [s].
-    commanded_rad_s : (J,) float64 or None
-        Joint velocities commanded in the previous cycle [rad/s]; None if unknown: ``qd_rad_s`` is used instead.
-    """
+    """Reading of an arm's sensors at one instant."""
 
     q_rad: Array
     qd_rad_s: Array
+    """(J,) each: joint positions [rad] and velocities [rad/s]."""
     hand_m: Array
+    """(3,) [m]: position of the hand in frame base."""
     age_s: float = 0.0
+    """Age of the reading [s]."""
     commanded_rad_s: Array | None = None
+    """(J,): joint velocities commanded in the previous cycle [rad/s]; None if unknown: ``qd_rad_s`` is used instead."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of an arm; the defaults are for the simulated arm, `real_limits` for a real one.
-
-    Parameters
-    ----------
-    box_low_m, box_high_m : (3,) tuple of float [m]
-        Corners of the box of the hand, frame base.
-    joint_margin_rad : float
-        Distance kept from each joint limit.
-    velocity_scale : float
-        Largest joint velocity, as a fraction of the vendor's limits, in (0, 1].
-    torque_scale : float
-        Largest torque, as a fraction of the actuation's scale, in (0, 1].
-    look_ahead_s : float
-        Time over which a commanded velocity is extrapolated. (With torques the arm is extrapolated until it could have
-        stopped.)
-    age_max_s : float or None
-        Largest age of a reading. This limit and those below are off if None.
-    delay_s : float
-        Largest time for which a command stays in force after the cycle that follows its reading.
-    acceleration_scale : float or None
-        Largest increase of joint speed per cycle, as a fraction of the vendor's accelerations, in (0, 1].
-    links_low_m, links_high_m : (3,) tuple of float [m], or None
-        Corners of the box of the elbow and all moving links; its lower side is their minimum height.
-    hand_speed_m_s : float or None
-        Largest speed of the hand.
-    singular_m : float or None
-        Smallest singular value of the hand's linear Jacobian [m/rad].
-    clearance_m : float or None
-        Smallest distance between parts of the arm.
-    """
+    """Limits of an arm; the defaults are for the simulated arm, `real_limits` for a real one."""
 
     box_low_m: Point = (0.15, -0.60, 0.02)
     box_high_m: Point = (0.95, 0.60, 0.85)
+    """(3,) [m] each: corners of the box of the hand, frame base."""
     joint_margin_rad: float = 0.05
+    """Distance kept from each joint limit."""
     velocity_scale: float = 1.0
+    """Largest joint velocity, as a fraction of the vendor's limits, in (0, 1]."""
     torque_scale: float = 1.0
+    """Largest torque, as a fraction of the actuation's scale, in (0, 1]."""
     look_ahead_s: float = 0.15
+    """Time over which a commanded velocity is extrapolated. (With torques the arm is extrapolated until it could have
+    stopped.)"""
     age_max_s: float | None = None
+    """Largest age of a reading. This limit and those below are off if None."""
     delay_s: float = 0.0
+    """Largest time for which a command stays in force after the cycle that follows its reading."""
     acceleration_scale: float | None = None
+    """Largest increase of joint speed per cycle, as a fraction of the vendor's accelerations, in (0, 1]."""
     links_low_m: Point | None = None
     links_high_m: Point | None = None
+    """(3,) [m] each: corners of the box of the elbow and all moving links; its lower side is their minimum height."""
     hand_speed_m_s: float | None = None
+    """Largest speed of the hand."""
     singular_m: float | None = None
+    """Smallest singular value of the hand's linear Jacobian [m/rad]."""
     clearance_m: float | None = None
+    """Smallest distance between parts of the arm."""
 
     @property
     def horizon_s(self) -> float:
@@ -125,10 +97,6 @@ class Limits:
         return CYCLE_S + self.delay_s
 
     def __post_init__(self) -> None:
-        self.check()
-
-    def check(self) -> None:
-        """Raise ValueError with the field and its allowed values if a limit is invalid."""
         self._check_box("box_low_m", "box_high_m")
         if (self.links_low_m is None) != (self.links_high_m is None):
             raise ValueError("Limits.links_low_m and links_high_m must both be given, or neither")
@@ -162,20 +130,11 @@ class Limits:
 
 
 def real_limits(table_height_m: float = 0.0, tool_length_m: float = 0.0) -> Limits:
-    """Conservative limits for a Sawyer at a table.
+    """Conservative limits for a Sawyer at a table. Raises ValueError if no space is left above the table.
 
-    Parameters
-    ----------
-    table_height_m : float
-        Height of the table top, or of the highest object in front of the arm, in frame base [m].
-    tool_length_m : float
-        Length of a tool beyond frame right_hand [m]. It is kept above the table while it points down; other directions,
-        and its width, are not modelled.
-
-    Raises
-    ------
-    ValueError
-        If no space is left above the table.
+    The table's height is that of its top, or of the highest object in front of the arm, in frame base [m]. A tool's
+    length is that beyond frame right_hand [m]: it is kept above the table while it points down; other directions, and
+    its width, are not modelled.
     """
     return Limits(
         box_low_m=(0.39, -0.31, 0.05 + table_height_m + tool_length_m),

@@ -5,20 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tdm_ros.robots import geometry
+from tdm_ros.robots import geometry, sawyer
 from tdm_ros.robots.capsules import CAPSULES
-from tdm_ros.robots.geometry import TABLE_FAR_M, TABLE_HALF_WIDTH_M, TABLE_NEAR_M, VisualGeom
-from tdm_ros.robots.sawyer import (
-    DAMPING_N_M_S_RAD,
-    EFFORT_MAX_N_M,
-    FRICTION_N_M,
-    JOINT_NAMES,
-    Q_LOWER_RAD,
-    Q_UPPER_RAD,
-    ROTOR_INERTIA_KG_M2,
-    joint_above,
-    link,
-)
+from tdm_ros.robots.geometry import TABLE_FAR_M, TABLE_HALF_WIDTH_M, TABLE_NEAR_M, Shape, text
 
 MATERIALS = """
 <texture type="skybox" builtin="gradient" rgb1=".95 .96 .98" rgb2=".66 .72 .79" width="64" height="64"/>
@@ -29,25 +18,26 @@ MATERIALS = """
 )
 
 
-def _geoms(geoms: Iterable[VisualGeom]) -> str:
+def _geoms(shapes: Iterable[Shape]) -> str:
     """Visible geoms without contacts."""
-    return "".join(map(_geom, geoms))
+    return "".join(f'\n<geom {_placed(shape)} contype="0" conaffinity="0" group="2"/>' for shape in shapes)
 
 
-def _geom(geom: VisualGeom) -> str:
-    where = f'fromto="{geom.ends}"' if geom.ends else f'pos="{geom.pos}"'
-    turned = f' euler="{geom.euler}"' if geom.euler else ""
-    drawn = f'type="{geom.shape}" material="{geom.material}" size="{geom.size}" {where}{turned}'
-    return f'\n<geom {drawn} contype="0" conaffinity="0" group="2"/>'
+def _placed(shape: Shape) -> str:
+    """Attributes of a geom; MuJoCo has half sides and half lengths."""
+    half = {"box": (0.5,) * 3, "cylinder": (1, 0.5), "capsule": (1, 0.5)}.get(shape.kind, (1,) * 3)
+    size = text(tuple(part * size for part, size in zip(half, shape.size_m, strict=False)))
+    where = f'pos="{text(shape.position_m)}" euler="{text(shape.rpy_rad)}"'
+    return f'type="{shape.kind}" material="{shape.material}" size="{size}" {where}'
 
 
-VISUALS: dict[str, str] = {link: _geoms(geoms) for link, geoms in geometry.VISUAL_GEOMS.items()}
+VISUALS = {link: _geoms(geoms) for link, geoms in geometry.VISUAL_GEOMS.items()}
 """Visible geoms of each link, in its frame."""
 
 SURROUNDINGS = (
     '<light type="directional" pos="1 -1 3" dir="-.35 .35 -1" diffuse=".5 .5 .5" specular=".3 .3 .3"/>'
     + '<light type="directional" dir="-.6 -.7 -.6" diffuse=".25 .25 .27" castshadow="false"/>'
-    + _geom(VisualGeom("plane", "tiles", "5 5 .1", "0 0 -.912"))
+    + _geoms([Shape("plane", (5, 5, 0.1), (0, 0, -0.912), material="tiles")])
     + _geoms(geometry.TABLE_GEOMS + geometry.PEDESTAL_GEOMS)
 )
 
@@ -63,22 +53,8 @@ _OVERLAPPING = (("right_l1", "right_l3"),)
 
 
 def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str:
-    """MJCF text of the model.
-
-    Parameters
-    ----------
-    damping_factor, friction_factor : float
-        Factors of the vendor's joint damping and dry friction.
-
-    Raises
-    ------
-    ValueError
-        If a factor is negative.
-    """
-    for name, factor in (("damping_factor", damping_factor), ("friction_factor", friction_factor)):
-        if not factor >= 0:
-            raise ValueError(f"{name} must be >= 0, got {factor}")
-    chain = _body("right_l6", _site(joint_above("right_hand")), damping_factor, friction_factor)
+    """MJCF text of the model, with factors of the vendor's joint damping and dry friction."""
+    chain = _body("right_l6", _site(sawyer.joint_above("right_hand")), damping_factor, friction_factor)
     for i in reversed(range(6)):
         inner = chain + (_body("head", "", 0, 0) if i == 0 else "")
         chain = _body(f"right_l{i}", inner, damping_factor, friction_factor)
@@ -98,21 +74,21 @@ def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str
 
 def _body(name: str, inner: str, damping_factor: float, friction_factor: float) -> str:
     """Link with its joint, inertia, shapes and children."""
-    joint, facts = joint_above(name), link(name)
+    joint, facts = sawyer.joint_above(name), sawyer.link(name)
     inertia = " ".join(facts["inertia"][k] for k in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
-    hinge = _hinge(joint["name"], damping_factor, friction_factor) if joint["name"] in JOINT_NAMES else ""
+    hinge = _hinge(joint["name"], damping_factor, friction_factor) if joint["name"] in sawyer.JOINT_NAMES else ""
     return f"""
 <body name="{name}" pos="{joint["xyz"]}" euler="{joint["rpy"]}" gravcomp="1">{hinge}
 <inertial pos="{facts["com"]}" mass="{facts["mass"]}" fullinertia="{inertia}"/>{_shapes(name)}{inner}</body>"""
 
 
 def _hinge(name: str, damping_factor: float, friction_factor: float) -> str:
-    i = JOINT_NAMES.index(name)
+    i = sawyer.JOINT_NAMES.index(name)
     return (
-        f'<joint name="{name}" axis="0 0 1" range="{Q_LOWER_RAD[i]} {Q_UPPER_RAD[i]}"'
-        f' damping="{DAMPING_N_M_S_RAD[i] * damping_factor:g}"'
-        f' frictionloss="{FRICTION_N_M[i] * friction_factor:g}"'
-        f' armature="{ROTOR_INERTIA_KG_M2[i]:g}"/>'
+        f'<joint name="{name}" axis="0 0 1" range="{sawyer.Q_LOWER_RAD[i]} {sawyer.Q_UPPER_RAD[i]}"'
+        f' damping="{sawyer.DAMPING_N_M_S_RAD[i] * damping_factor:g}"'
+        f' frictionloss="{sawyer.FRICTION_N_M[i] * friction_factor:g}"'
+        f' armature="{sawyer.ROTOR_INERTIA_KG_M2[i]:g}"/>'
     )
 
 
@@ -152,10 +128,10 @@ def _actuators() -> str:
     """Velocity servo and motor of each joint; a servo reaches its full effort at an error of 0.5 rad/s."""
     servos = (
         f'<velocity name="{n}_velocity" joint="{n}" group="{VELOCITY_GROUP}" kv="{2 * e:g}" forcerange="{-e:g} {e:g}"/>'
-        for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)
+        for n, e in zip(sawyer.JOINT_NAMES, sawyer.EFFORT_MAX_N_M, strict=True)
     )
     motors = (
         f'<motor name="{n}_torque" joint="{n}" group="{TORQUE_GROUP}" forcerange="{-e:g} {e:g}"/>'
-        for n, e in zip(JOINT_NAMES, EFFORT_MAX_N_M, strict=True)
+        for n, e in zip(sawyer.JOINT_NAMES, sawyer.EFFORT_MAX_N_M, strict=True)
     )
     return "".join(servos) + "".join(motors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tdm_ros.robots import sawyer
 from tdm_ros.robots.arm import ACTUATIONS, Actuation
 from tdm_ros.robots.geometry import (
     FORK_RADIUS_M,
@@ -16,17 +17,6 @@ from tdm_ros.robots.geometry import (
     numbers,
     text,
     visuals,
-)
-from tdm_ros.robots.sawyer import (
-    DAMPING_N_M_S_RAD,
-    EFFORT_MAX_N_M,
-    FRICTION_N_M,
-    JOINT_NAMES,
-    Q_LOWER_RAD,
-    Q_UPPER_RAD,
-    QD_MAX_RAD_S,
-    ROTOR_INERTIA_KG_M2,
-    facts,
 )
 from tdm_ros.robots.urdf import INERTIA, laid_out, pose
 
@@ -40,8 +30,7 @@ _ON_BASE = ("base", "controller_box", "pedestal_feet")
 def command_topic(joint: str, actuation: str) -> str:
     """Gazebo topic of a joint's velocity [rad/s] or torque [N m].
 
-    Source: gz-sim's systems JointController and ApplyJointForce. The latter has a fixed topic name (versions 8 to 11),
-    which contains the model's name.
+    Source: gz-sim's JointController, and ApplyJointForce, whose topic (versions 8 to 11) contains the model's name.
     """
     if ACTUATIONS[actuation].mode == "velocity":
         return f"/sawyer/{joint}/cmd_vel"
@@ -49,19 +38,9 @@ def command_topic(joint: str, actuation: str) -> str:
 
 
 def sawyer_sdf(actuation: str = "velocity", fork: bool = False) -> str:
-    """SDF 1.9 text of the model alone.
+    """SDF 1.9 text of the model alone, with the fork of the task `sawyer_push` on request.
 
-    Parameters
-    ----------
-    actuation : str
-        Name in `ACTUATIONS`.
-    fork : bool
-        Whether it holds the fork of the task `sawyer_push`.
-
-    Raises
-    ------
-    KeyError
-        If the actuation is unknown.
+    Raises KeyError if the actuation is unknown.
     """
     return laid_out(f'<sdf version="{SDF_VERSION}">{sawyer_model(actuation, fork)}</sdf>')
 
@@ -69,16 +48,14 @@ def sawyer_sdf(actuation: str = "velocity", fork: bool = False) -> str:
 def sawyer_model(actuation: str = "velocity", fork: bool = False) -> str:
     """Element `model` of `sawyer_sdf`.
 
-    Notes
-    -----
     Links with a mass are links, the others frames: SDF assumes 1 kg for a link without a mass. Gravity is off, as with
     the robot's compensation. Unlike in MuJoCo there is no self-collision, pedestal included; the limiter prevents it.
     SDF has no field for the inertia of rotors; see `_rotor`.
     """
     rotors = ACTUATIONS[actuation].mode == "torque"
-    heavy = (entry for entry in facts()["links"] if "mass" in entry or entry["name"] == "base")
+    heavy = (entry for entry in sawyer.facts()["links"] if "mass" in entry or entry["name"] == "base")
     links = "".join(_link(entry, fork, rotors) for entry in heavy)
-    joints = "".join(_joint(entry, ACTUATIONS[actuation]) for entry in facts()["joints"])
+    joints = "".join(_joint(entry, ACTUATIONS[actuation]) for entry in sawyer.facts()["joints"])
     world = '<joint name="world_to_base" type="fixed"><parent>world</parent><child>base</child></joint>'
     inner = f"<self_collide>false</self_collide>{links}{world}{joints}{_systems(actuation)}"
     return f'<model name="sawyer">{inner}</model>'
@@ -86,7 +63,7 @@ def sawyer_model(actuation: str = "velocity", fork: bool = False) -> str:
 
 def _link(entry: dict[str, Any], fork: bool, rotors: bool) -> str:
     name = entry["name"]
-    above = next((joint for joint in facts()["joints"] if joint["child"] == name), None)
+    above = next((joint for joint in sawyer.facts()["joints"] if joint["child"] == name), None)
     inner = f'<pose relative_to="{above["parent"]}">{above["xyz"]} {above["rpy"]}</pose>' if above else ""
     if "mass" in entry:
         moments = {**entry["inertia"], **(_rotor(entry) if rotors else {})}
@@ -112,7 +89,7 @@ def _rotor(entry: dict[str, Any]) -> dict[str, str]:
     """
     if not entry["name"].startswith("right_l"):
         return {}
-    disc = ROTOR_INERTIA_KG_M2[int(entry["name"][-1])]
+    disc = sawyer.ROTOR_INERTIA_KG_M2[int(entry["name"][-1])]
     about = {"ixx": disc / 2, "iyy": disc / 2, "izz": disc}
     return {key: f"{float(entry['inertia'][key]) + more:.9g}" for key, more in about.items()}
 
@@ -120,15 +97,18 @@ def _rotor(entry: dict[str, Any]) -> dict[str, str]:
 def _joint(entry: dict[str, Any], actuation: Actuation) -> str:
     """Revolute joint of the arm; fixed joint for other links with mass, such as the head; frame otherwise."""
     name, parent, child = entry["name"], entry["parent"], entry["child"]
-    if not any("mass" in link for link in facts()["links"] if link["name"] == child):
+    if not any("mass" in link for link in sawyer.facts()["links"] if link["name"] == child):
         return f'<frame name="{child}" attached_to="{parent}"><pose>{entry["xyz"]} {entry["rpy"]}</pose></frame>'
     ends = f"<parent>{parent}</parent><child>{child}</child>"
-    if name not in JOINT_NAMES:
+    if name not in sawyer.JOINT_NAMES:
         return f'<joint name="{name}" type="fixed">{ends}</joint>'
-    i = JOINT_NAMES.index(name)
-    limit = f"<lower>{Q_LOWER_RAD[i]:g}</lower><upper>{Q_UPPER_RAD[i]:g}</upper>"
-    limit += f"<effort>{EFFORT_MAX_N_M[i]:g}</effort><velocity>{QD_MAX_RAD_S[i]:g}</velocity>"
-    damping, friction = DAMPING_N_M_S_RAD[i] * actuation.damping_factor, FRICTION_N_M[i] * actuation.friction_factor
+    i = sawyer.JOINT_NAMES.index(name)
+    limit = f"<lower>{sawyer.Q_LOWER_RAD[i]:g}</lower><upper>{sawyer.Q_UPPER_RAD[i]:g}</upper>"
+    limit += f"<effort>{sawyer.EFFORT_MAX_N_M[i]:g}</effort><velocity>{sawyer.QD_MAX_RAD_S[i]:g}</velocity>"
+    damping, friction = (
+        sawyer.DAMPING_N_M_S_RAD[i] * actuation.damping_factor,
+        sawyer.FRICTION_N_M[i] * actuation.friction_factor,
+    )
     dynamics = f"<damping>{damping:g}</damping><friction>{friction:g}</friction>"
     axis = f"<axis><xyz>0 0 1</xyz><limit>{limit}</limit><dynamics>{dynamics}</dynamics></axis>"
     return f'<joint name="{name}" type="revolute">{ends}{axis}</joint>'
@@ -136,9 +116,9 @@ def _joint(entry: dict[str, Any], actuation: Actuation) -> str:
 
 def _systems(actuation: str) -> str:
     """Gazebo systems that publish the joint states and drive the joints. Commands never time out there."""
-    names = "".join(f"<joint_name>{name}</joint_name>" for name in JOINT_NAMES)
+    names = "".join(f"<joint_name>{name}</joint_name>" for name in sawyer.JOINT_NAMES)
     systems = [system("joint-state-publisher", "JointStatePublisher", f"<topic>{JOINT_STATES}</topic>{names}")]
-    for name in JOINT_NAMES:
+    for name in sawyer.JOINT_NAMES:
         joint = f"<joint_name>{name}</joint_name>"
         if ACTUATIONS[actuation].mode == "velocity":
             joint += f"<topic>{command_topic(name, actuation)}</topic><initial_velocity>0</initial_velocity>"

@@ -7,18 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tdm_ros.robots import sawyer
 from tdm_ros.robots.geometry import MATERIALS, Shape, Triple, collisions, numbers, text, visuals
 from tdm_ros.robots.kinematics import rotation_from_rpy
-from tdm_ros.robots.sawyer import (
-    DAMPING_N_M_S_RAD,
-    EFFORT_MAX_N_M,
-    FRICTION_N_M,
-    JOINT_NAMES,
-    Q_LOWER_RAD,
-    Q_UPPER_RAD,
-    QD_MAX_RAD_S,
-    facts,
-)
 
 WRITTEN_BY = (
     "Written by `python -m tdm_ros.envs.description` from tdm_ros/robots/sawyer_facts.json: change that, not this."
@@ -32,35 +23,22 @@ def pose(shape: Shape) -> tuple[str, str]:
 
 
 def laid_out(xml: str) -> str:
-    """Indented XML with a comment on its origin.
-
-    Raises
-    ------
-    xml.etree.ElementTree.ParseError
-        If it is not well-formed.
-    """
+    """Indented XML with a comment on its origin. Raises xml.etree.ElementTree.ParseError if it is not well-formed."""
     root = ElementTree.fromstring(xml)
     ElementTree.indent(root)
     return f'<?xml version="1.0"?>\n<!-- {WRITTEN_BY} -->\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
 def sawyer_urdf() -> str:
-    """URDF text of all links of the vendor's table, with frame base as the root.
+    """URDF text of all links of the vendor's table, with frame base as the root, and the seven joints of the arm.
 
-    Returns
-    -------
-    str
-        URDF with the seven joints of the arm. The head is fixed as in simulation: no node publishes its
-        angle, and RViz needs one for each joint.
+    The head is fixed as in simulation: no node publishes its angle, and RViz needs one for each joint.
     """
-    materials = (f'<material name="{n}"><color rgba="{_rgba(n)}"/></material>' for n in MATERIALS)
-    links = (_link(entry) for entry in facts()["links"])
-    joints = (_joint(entry) for entry in facts()["joints"])
+    colours = {name: text(numbers(looks["rgba"])) for name, looks in MATERIALS.items()}
+    materials = (f'<material name="{name}"><color rgba="{rgba}"/></material>' for name, rgba in colours.items())
+    links = (_link(entry) for entry in sawyer.facts()["links"])
+    joints = (_joint(entry) for entry in sawyer.facts()["joints"])
     return laid_out(f'<robot name="sawyer">{"".join([*materials, *links, *joints])}</robot>')
-
-
-def _rgba(material: str) -> str:
-    return text(numbers(MATERIALS[material]["rgba"]))
 
 
 def _link(entry: dict[str, Any]) -> str:
@@ -79,12 +57,12 @@ def _joint(entry: dict[str, Any]) -> str:
     name = entry["name"]
     inner = f'<parent link="{entry["parent"]}"/><child link="{entry["child"]}"/>'
     inner += f'<origin xyz="{entry["xyz"]}" rpy="{entry["rpy"]}"/>'
-    if name not in JOINT_NAMES:
+    if name not in sawyer.JOINT_NAMES:
         return f'<joint name="{name}" type="fixed">{inner}</joint>'
-    i = JOINT_NAMES.index(name)
-    limits = f'lower="{Q_LOWER_RAD[i]:g}" upper="{Q_UPPER_RAD[i]:g}"'
-    limits += f' effort="{EFFORT_MAX_N_M[i]:g}" velocity="{QD_MAX_RAD_S[i]:g}"'
-    dynamics = f'damping="{DAMPING_N_M_S_RAD[i]:g}" friction="{FRICTION_N_M[i]:g}"'
+    i = sawyer.JOINT_NAMES.index(name)
+    limits = f'lower="{sawyer.Q_LOWER_RAD[i]:g}" upper="{sawyer.Q_UPPER_RAD[i]:g}"'
+    limits += f' effort="{sawyer.EFFORT_MAX_N_M[i]:g}" velocity="{sawyer.QD_MAX_RAD_S[i]:g}"'
+    dynamics = f'damping="{sawyer.DAMPING_N_M_S_RAD[i]:g}" friction="{sawyer.FRICTION_N_M[i]:g}"'
     inner += f'<axis xyz="0 0 1"/><limit {limits}/><dynamics {dynamics}/>'
     return f'<joint name="{name}" type="revolute">{inner}</joint>'
 

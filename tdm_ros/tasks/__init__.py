@@ -4,6 +4,7 @@ from tdm_ros.tasks.registry import (
     ANT_POSITION,
     ANT_POSITION_VELOCITY,
     CHEETAH,
+    FETCH_PUSH,
     MAZE,
     PUSHER,
     REACHER,
@@ -13,6 +14,7 @@ from tdm_ros.tasks.registry import (
     SAWYER_REACH,
     observe,
     prompt,
+    prompt_from_behind,
 )
 from tdm_ros.tasks.scenes import SCENES, Scene
 from tdm_ros.tasks.spec import Channels, TaskSpec
@@ -21,6 +23,7 @@ __all__ = [
     "ANT_POSITION",
     "ANT_POSITION_VELOCITY",
     "CHEETAH",
+    "FETCH_PUSH",
     "MAZE",
     "PUSHER",
     "REACHER",
@@ -34,4 +37,5 @@ __all__ = [
     "TaskSpec",
     "observe",
     "prompt",
+    "prompt_from_behind",
 ]

@@ -19,6 +19,11 @@ _ANT_JOINTS = tuple(f"{part}_{leg}" for leg in (1, 2, 3, 4) for part in ("hip", 
 _ANT_MOTORS = tuple(f"{part}_{leg}" for leg in (4, 1, 2, 3) for part in ("hip", "ankle"))
 
 
+def with_velocities(joints: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of joints, then of their velocities."""
+    return (*joints, *(f"{joint}_velocity" for joint in joints))
+
+
 def free(names: tuple[str, ...], unit: str) -> Channels:
     """Channels without bounds, with values of the order of one."""
     size = len(names)
@@ -45,7 +50,6 @@ CHEETAH = TaskSpec(
     goal=Channels(("x_velocity",), "m/s", (-6.0,), (6.0,), (2.0,)),
     horizon=HORIZON,
     episode_steps=99,
-    rate_hz=20.0,
     success=0.5,
 )
 """Run at a commanded speed, forwards or backwards. 99 steps are 9 times the horizon's 11."""
@@ -66,7 +70,6 @@ ANT_POSITION = TaskSpec(
     goal=Channels(("x", "y"), "m", (-6.0,) * 2, (6.0,) * 2, (2.0,) * 2),
     horizon=49,
     episode_steps=50,
-    rate_hz=20.0,
     success=0.5,
 )
 """Walk to a point up to 6 m away along each axis, with a fifth of Gymnasium's torque. The horizon is the paper's: the
@@ -85,7 +88,6 @@ ANT_POSITION_VELOCITY = TaskSpec(
     ),
     horizon=32,
     episode_steps=99,
-    rate_hz=20.0,
     score=((0.1, (0, 1, 2)), (0.9, (3,))),
     success=0.005,
 )
@@ -101,14 +103,11 @@ _REACHER_JOINTS = (
 
 REACHER = TaskSpec(
     name="reacher",
-    observation=free(
-        (*_REACHER_JOINTS, *(f"{joint}_velocity" for joint in _REACHER_JOINTS), "x", "y", "z"), "rad, rad/s, m"
-    ),
+    observation=free((*with_velocities(_REACHER_JOINTS), "x", "y", "z"), "rad, rad/s, m"),
     action=motors(_REACHER_JOINTS, "N m", (2.0,) * 7),
     goal=Channels(("x", "y", "z"), "m", (-0.65, -1.45, -0.3), (0.85, 0.25, 0.55), (0.3,) * 3),
     horizon=HORIZON,
     episode_steps=100,
-    rate_hz=20.0,
     success=0.05,
     angles=tuple(range(len(_REACHER_JOINTS))),
 )
@@ -150,7 +149,6 @@ MAZE = TaskSpec(
     goal=Channels(("x", "y"), "m", (-_REACH_M,) * 2, (_REACH_M,) * 2, (0.4,) * 2),
     horizon=HORIZON,
     episode_steps=96,
-    rate_hz=20.0,
     success=0.05,
 )
 """Roll to a point. 96 steps are six times the horizon's 16, in which the ball moves at most 0.9 m; the longest paths
@@ -162,12 +160,11 @@ _PLACES = ("hand_x", "hand_y", "puck_x", "puck_y")
 
 PUSHER = TaskSpec(
     name="pusher",
-    observation=free((*_PUSHER_JOINTS, *(f"{joint}_velocity" for joint in _PUSHER_JOINTS), *_PLACES), "rad, rad/s, m"),
+    observation=free((*with_velocities(_PUSHER_JOINTS), *_PLACES), "rad, rad/s, m"),
     action=motors(_PUSHER_JOINTS, "N m", (3.0,) * 3),
     goal=Channels(_PLACES, "m", (-1.0, -1.0, -1.0, -1.0), (0.8, 1.0, 0.0, 1.0), (0.4,) * 4),
     horizon=HORIZON,
     episode_steps=100,
-    rate_hz=20.0,
     score=((1.0, (2, 3)),),
     success=0.1,
     angles=tuple(range(len(_PUSHER_JOINTS))),
@@ -179,15 +176,11 @@ Source: arXiv 1802.09081 (observation, torques, starts, targets); the arm is our
 
 SAWYER_PUSH = TaskSpec(
     name="sawyer_push",
-    observation=free(
-        (*JOINT_NAMES, *(f"{joint}_velocity" for joint in JOINT_NAMES), "hand_x", "hand_y", "hand_z", *_PLACES[2:]),
-        "rad, rad/s, m",
-    ),
+    observation=free((*with_velocities(JOINT_NAMES), "hand_x", "hand_y", "hand_z", *_PLACES[2:]), "rad, rad/s, m"),
     action=motors(("hand_x_velocity", "hand_y_velocity"), "m/s", (0.3, 0.3)),
     goal=Channels(_PLACES, "m", (0.54, -0.25, 0.60, -0.25), (0.80, 0.25, 0.80, 0.25), (0.1,) * 4),
     horizon=HORIZON,
     episode_steps=64,
-    rate_hz=20.0,
     score=((1.0, (2, 3)),),
     success=0.05,
     angles=tuple(range(len(JOINT_NAMES))),
@@ -203,28 +196,48 @@ SAWYER_PUSH_AROUND = replace(
 """`SAWYER_PUSH` from anywhere: the hand may start beyond the puck, and must move around it before it can push."""
 
 
+FETCH_PUSH = TaskSpec(
+    name="fetch_push",
+    observation=free(
+        (
+            *("hand_x", "hand_y", "hand_z", "object_x", "object_y", "object_z"),
+            *("object_x_ahead", "object_y_ahead", "object_z_ahead", "right_finger", "left_finger"),
+            *("object_roll", "object_pitch", "object_yaw"),
+            *("object_x_velocity", "object_y_velocity", "object_z_velocity"),
+            *("object_roll_velocity", "object_pitch_velocity", "object_yaw_velocity"),
+            *("hand_x_velocity", "hand_y_velocity", "hand_z_velocity"),
+            *("right_finger_velocity", "left_finger_velocity"),
+        ),
+        "m, rad, m and rad per step",
+    ),
+    action=motors(
+        ("hand_x", "hand_y", "hand_z", "fingers"), "m per step (the fingers stay closed)", (0.05, 0.05, 0.05, 1.0)
+    ),
+    goal=Channels(
+        ("hand_x", "hand_y", "hand_z", "object_x", "object_y"),
+        "m",
+        (1.21, 0.59, 0.425, 1.21, 0.59),
+        (1.52, 0.91, 0.425, 1.52, 0.91),
+        (0.1,) * 5,
+    ),
+    horizon=HORIZON,
+    episode_steps=50,
+    rate_hz=25.0,
+    score=((1.0, (3, 4)),),
+    success=0.05,
+)
+"""Gymnasium-Robotics' FetchPush-v4 with a goal of hand and object; `prompt_from_behind` sets the goal of the hand.
+Scored by the object alone, as FetchPush is: on its table, object and target have the same height."""
+
+
 def prompt(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays: bool = True) -> Array:
     """Present goal of hand and puck: the hand to the puck and, once the fork holds it, the puck to the target.
 
-    Parameters
-    ----------
-    achieved_m : (4,) [m]
-        Hand and puck, x and y.
-    target_m : (2,) [m]
-        Target of the puck.
-    held_m : float
-        Distance between hand and puck below which the fork holds it.
-    puck_stays : bool
-        Whether the puck's goal is its present position until then. For learners that sum rewards it is the target from
-        the start: otherwise holding the puck would reduce the return.
+    Hand and puck, x and y, (4,) [m], and the target of the puck, (2,) [m] -> (4,) float32 [m]. The fork holds the puck
+    below the distance ``held_m``. Until then the puck's goal is its present position if ``puck_stays``; for learners
+    that sum rewards it is the target from the start: otherwise holding the puck would reduce the return. The score
+    refers to the target.
 
-    Returns
-    -------
-    (4,) float32 [m]
-        Present goal; the score refers to the target.
-
-    Notes
-    -----
     Source: the paper's rule of two stages for its TDM. The hand's goal is the puck's present position in both, so that
     it does not move ahead of a puck that it pushes.
     """
@@ -234,26 +247,57 @@ def prompt(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays
     return np.concatenate((puck, puck if puck_stays and not held else target))
 
 
+BEHIND_M, OVER_M, CONTACT_M = 0.07, 0.08, 0.05
+"""Horizontal distance of the hand from the object before a push, its height above the object while it moves around, and
+its distance while it pushes [m]. The cube has half edges of 2.5 cm."""
+ALIGNED_M, LOW_M, ARRIVED_M = 0.02, 0.02, 0.015
+"""Distances within which the hand is in line behind the object, is at its height, and the object is at its target."""
+
+
+def prompt_from_behind(hand_m: ArrayLike, object_m: ArrayLike, target_m: ArrayLike, object_stays: bool = True) -> Array:
+    """Present goal of a hand that moves over the object to its far side from the target, and pushes it from there.
+
+    Hand (3,), object (3,) and target of the object (2,) [m] -> hand and object x and y, (5,) float32 [m]. Until the
+    hand pushes, the object's goal is its present position if ``object_stays``, else the target, as for `prompt`.
+
+    Source: the paper's rule of two stages, as in `prompt`, with a path around the object.
+    """
+    hand, object_ = np.asarray(hand_m, np.float64), np.asarray(object_m, np.float64)
+    target = np.asarray(target_m, np.float64)
+    gap, over = target - object_[:2], object_[2] + OVER_M
+    distance = float(np.linalg.norm(gap))
+    ahead = gap / max(distance, ARRIVED_M)
+    behind, offset = object_[:2] - BEHIND_M * ahead, hand[:2] - object_[:2]
+    along = float(offset @ ahead)
+    aside = float(np.linalg.norm(offset - along * ahead))
+    pushes = along < 0 and aside < ALIGNED_M and hand[2] < object_[2] + LOW_M
+    if distance < ARRIVED_M:
+        place = (*hand,)
+    elif pushes:
+        place = (*(target - CONTACT_M * ahead), object_[2])
+    elif np.linalg.norm(hand[:2] - behind) < ALIGNED_M:
+        place = (*behind, object_[2])
+    elif hand[2] < over - LOW_M and np.linalg.norm(offset) < BEHIND_M + ALIGNED_M:
+        place = (*hand[:2], over)  # up first: the object is in the way
+    else:
+        place = (*behind, over)
+    stays = object_stays and (distance < ARRIVED_M or not pushes)
+    return np.concatenate((place, object_[:2] if stays else target)).astype(np.float32)
+
+
 GOAL_LOW_M = (0.35, -0.35, 0.05)
 GOAL_HIGH_M = (0.80, 0.35, 0.60)
 """Box of hand goals in frame base [m]. Every corner is reachable with the hand in any orientation."""
 
 
 def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
-    """Description of reaching with one actuation.
-
-    Parameters
-    ----------
-    actuation : Actuation
-    horizon : int
-        Longest ``steps_left`` [steps of 50 ms].
-    """
+    """Description of reaching with one actuation."""
     joints = len(JOINT_NAMES)
     infinite = (np.inf,) * 3
     return TaskSpec(
         name=f"sawyer_reach_{actuation.name}",
         observation=Channels(
-            names=(*JOINT_NAMES, *(f"{n}_velocity" for n in JOINT_NAMES), "hand_x", "hand_y", "hand_z"),
+            names=(*with_velocities(JOINT_NAMES), "hand_x", "hand_y", "hand_z"),
             unit="rad, rad/s, m",
             low=(*Q_LOWER_RAD.tolist(), *(-QD_MAX_RAD_S).tolist(), *(-x for x in infinite)),
             high=(*Q_UPPER_RAD.tolist(), *QD_MAX_RAD_S.tolist(), *infinite),
@@ -269,7 +313,6 @@ def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
         goal=Channels(names=("x", "y", "z"), unit="m", low=GOAL_LOW_M, high=GOAL_HIGH_M, scale=(0.2,) * 3),
         horizon=horizon,
         episode_steps=50,
-        rate_hz=20.0,
         angles=tuple(range(joints)),
     )
 

@@ -18,32 +18,20 @@ CLEAR_M = 0.03
 class Scene:
     """Keep-out boxes in the first three dimensions of the goal space, and the evaluation in this scene.
 
-    The simulation does not stop the hand at a box: an episode that enters one counts as failed.
-
-    Parameters
-    ----------
-    keep_out_m : tuple of (low, high)
-        Opposite corners of boxes in frame base [m].
-    evaluate_low_m, evaluate_high_m : (3,) tuple of float [m], optional
-        Box of the evaluation's goals; default: the task's.
-    evaluate_steps : int, optional
-        Length of an evaluation episode [steps]; default: the task's.
-
-    Raises
-    ------
-    ValueError
-        If a lower corner is not below its upper one.
+    The simulation does not stop the hand at a box: an episode that enters one counts as failed. Raises ValueError if a
+    lower corner is not below its upper one.
     """
 
     keep_out_m: tuple[tuple[Point, Point], ...] = ()
+    """Opposite corners of boxes in frame base [m]."""
     evaluate_low_m: Point | None = None
     evaluate_high_m: Point | None = None
+    """(3,) [m] each: box of the evaluation's goals; default: the task's."""
     evaluate_steps: int | None = None
+    """Length of an evaluation episode [steps]; default: the task's."""
 
     def __post_init__(self) -> None:
-        for low, high in self.keep_out_m:
-            if not all(lo < hi for lo, hi in zip(low, high, strict=True)):
-                raise ValueError(f"Scene.keep_out_m must have each low corner below its high one, got {low}, {high}")
+        _check(self.boxes_m)
 
     @property
     def boxes_m(self) -> NDArray[np.float64]:
@@ -68,34 +56,21 @@ class Scene:
 
 
 def boxes_of_numbers(numbers: ArrayLike) -> NDArray[np.float64]:
-    """Boxes of a flat array with six numbers per box: x, y, z of its lower and of its upper corner [m].
+    """Boxes, (K, 2, 3) [m], of a flat array with six numbers each: x, y, z of the lower and of the upper corner.
 
-    Returns
-    -------
-    (K, 2, 3) [m]
-
-    Raises
-    ------
-    ValueError
-        If there are not six numbers per box, or a lower corner is not below its upper one.
+    Raises ValueError if there are not six numbers per box, or a lower corner is not below its upper one.
     """
     flat = np.asarray(numbers, np.float64)
     if flat.size % 6:
         raise ValueError(f"a keep-out box is six numbers, x y z of its lower and upper corner [m], got {flat.size}")
-    return checked_boxes(flat.reshape(-1, 2, 3))
+    boxes = flat.reshape(-1, 2, 3)
+    _check(boxes)
+    return boxes
 
 
-def checked_boxes(boxes_m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return boxes, (K, 2, 3) [m].
-
-    Raises
-    ------
-    ValueError
-        If a corner is not a number, or a lower corner is not below its upper one.
-    """
-    if not (boxes_m[:, 0] < boxes_m[:, 1]).all():
+def _check(boxes_m: NDArray[np.float64]) -> None:
+    if not (boxes_m[:, 0] < boxes_m[:, 1]).all():  # NaN is not below anything
         raise ValueError(f"each keep-out box must have its lower corner below its upper one, got {boxes_m.tolist()}")
-    return boxes_m
 
 
 SCENES: dict[str, Scene] = {

@@ -13,15 +13,8 @@ _STREAMS: dict[Purpose, int] = {"train": 0, "validate": 1, "evaluate": 2}
 def generator(purpose: Purpose, seed: int, episode: int = 0) -> np.random.Generator:
     """Generator of one episode's goal and start; the streams of the three purposes are disjoint.
 
-    Parameters
-    ----------
-    purpose : "train", "validate" (during training) or "evaluate" (reported)
-    seed, episode : int >= 0
-
-    Raises
-    ------
-    ValueError
-        If ``seed`` or ``episode`` is negative.
+    "train", "validate" (during training) or "evaluate" (reported). Raises ValueError if ``seed`` or ``episode`` is
+    negative.
     """
     if seed < 0 or episode < 0:
         raise ValueError(f"seed and episode must be >= 0, got {seed} and {episode}")

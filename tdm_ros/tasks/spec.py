@@ -23,33 +23,22 @@ HORIZON = 15
 
 @dataclass(frozen=True)
 class Channels:
-    """Names, units, scales and bounds of one vector.
+    """Names, units, scales and bounds of one vector of length D.
 
-    Parameters
-    ----------
-    names : tuple of str, length D
-    unit : str
-        One unit for all, or a comma-separated list.
-    low, high : tuple of float, length D
-        Bounds [unit], or infinity. For goals: the box that goals are drawn from.
-    scale : tuple of float, length D
-        Typical distance [unit], to which the networks normalise.
-    wrap : tuple of bool, length D, optional
-        Whether a value is an angle that is compared modulo one turn [rad]. Required for goals with angles, also where
-        they do not wrap (a joint with limits).
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ, a scale is not positive, or a lower bound is above the upper one.
+    Raises ValueError if the lengths differ, a scale is not positive, or a lower bound is above the upper one.
     """
 
     names: tuple[str, ...]
     unit: str
+    """One unit for all, or a comma-separated list."""
     low: tuple[float, ...]
     high: tuple[float, ...]
+    """Bounds [unit], or infinity. For goals: the box that goals are drawn from."""
     scale: tuple[float, ...]
+    """Typical distance [unit], to which the networks normalise."""
     wrap: tuple[bool, ...] | None = None
+    """Whether a value is an angle that is compared modulo one turn [rad]. Required for goals with angles, also where
+    they do not wrap (a joint with limits)."""
 
     def __post_init__(self) -> None:
         sizes = {"low": len(self.low), "high": len(self.high), "scale": len(self.scale)}
@@ -85,10 +74,7 @@ class Channels:
     def checked(self, values: ArrayLike, what: str) -> Array:
         """Return ``values`` as a fresh (D,) float32 array.
 
-        Raises
-        ------
-        ValueError
-            If the shape is wrong or a value is not finite; the message names ``what``.
+        Raises ValueError if the shape is wrong or a value is not finite; the message names ``what``.
         """
         array = np.array(values, np.float32)
         if array.shape != (self.size,):
@@ -100,10 +86,7 @@ class Channels:
     def plausible(self, values: ArrayLike, what: str) -> Array:
         """As `checked`, for values of a message or a file: also within `RANGES` times the bounds, or `SCALES` scales.
 
-        Raises
-        ------
-        ValueError
-            As `checked`, or if a value is not physically plausible.
+        Raises ValueError as `checked`, or if a value is not physically plausible.
         """
         array = self.checked(values, what)
         low, high, scale = (np.asarray(part, np.float64) for part in (self.low, self.high, self.scale))
@@ -118,41 +101,27 @@ class Channels:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """Goal-conditioned task: observation, action and goal vectors, rate and horizon.
-
-    Parameters
-    ----------
-    name : str
-    observation : Channels, size O
-    action : Channels, size A
-        Always in [-1, 1]; ``unit`` is that of `scale`, the command for 1.
-    goal : Channels, size G
-        ``low`` and ``high`` are the box of goals, ``scale`` the typical distance.
-    horizon : int
-        Longest learned ``steps_left`` [steps]; 0 makes the TDM a one-step model.
-    episode_steps : int
-        Length of an episode [steps].
-    rate_hz : float
-        Control rate [Hz].
-    score : tuple of (float, tuple of int), optional
-        Score of an episode: sum of ``weight * Euclidean norm over these goal dimensions``. Default: the distance over
-        all dimensions. Learning uses all dimensions in any case.
-    success : float
-        Score below which an episode counts as a success [goal unit].
-    angles : tuple of int, optional
-        Dimensions of the observation that are angles [rad]; the one-step model receives their sine and cosine.
-    """
+    """Goal-conditioned task: observation (O,), action (A,) and goal (G,), rate and horizon."""
 
     name: str
     observation: Channels
     action: Channels
+    """Always in [-1, 1]; ``unit`` is that of `scale`, the command for 1."""
     goal: Channels
+    """``low`` and ``high`` are the box of goals, ``scale`` the typical distance."""
     horizon: int
+    """Longest learned ``steps_left`` [steps]; 0 makes the TDM a one-step model."""
     episode_steps: int
-    rate_hz: float
+    """Length of an episode [steps]."""
+    rate_hz: float = 20.0
+    """Control rate [Hz]."""
     score: tuple[tuple[float, tuple[int, ...]], ...] = ()
+    """Score of an episode: sum of ``weight * Euclidean norm over these goal dimensions``. Default: the distance over
+    all dimensions. Learning uses all dimensions in any case."""
     success: float = 0.02
+    """Score below which an episode counts as a success [goal unit]."""
     angles: tuple[int, ...] = ()
+    """Dimensions of the observation that are angles [rad]; the one-step model receives their sine and cosine."""
 
     def __post_init__(self) -> None:
         if self.goal.wrap is None and "rad" in re.split(r"[,\s]+", self.goal.unit):
@@ -200,13 +169,7 @@ class TaskSpec:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TaskSpec:
-        """Inverse of `to_json`.
-
-        Raises
-        ------
-        ValueError
-            If a field is missing, unknown or out of range.
-        """
+        """Inverse of `to_json`. Raises ValueError if a field is missing, unknown or out of range."""
         try:
             channels = {key: Channels.from_json(data[key]) for key in ("observation", "action", "goal")}
             score = tuple((weight, tuple(dims)) for weight, dims in data.get("score", ()))

@@ -41,16 +41,9 @@ def _as_float32(array: NDArray[Any]) -> NDArray[Any]:
 class NumpyActor:
     """A goal- and horizon-conditioned policy.
 
-    Parameters
-    ----------
-    tensors : dict of str to array
-        ``actor.*`` (weights and horizon schedule), ``features.*`` (normaliser), for schedules that select the horizon
-        ``critic.*``, and with a one-step model ``one_step.*``, as `TdmAgent.actor_tensors` returns them.
-
-    Raises
-    ------
-    ValueError
-        If a tensor is missing, not finite, or of a size that does not fit the others.
+    ``tensors``: ``actor.*`` (weights and horizon schedule), ``features.*`` (normaliser), for schedules that select the
+    horizon ``critic.*``, and with a one-step model ``one_step.*``, as `TdmAgent.actor_tensors` returns them. Raises
+    ValueError if one is missing, not finite, or of a size that does not fit the others.
     """
 
     def __init__(self, tensors: dict[str, NDArray[Any]]) -> None:
@@ -88,10 +81,7 @@ class NumpyActor:
     def from_bytes(cls, data: bytes) -> NumpyActor:
         """Read the bytes of a safetensors file.
 
-        Raises
-        ------
-        ValueError
-            If they are not a safetensors file, or do not contain an actor.
+        Raises ValueError if they are not a safetensors file, or do not contain an actor.
         """
         if len(data) > LARGEST_BYTES:
             raise ValueError(f"weights of {len(data)} bytes, expected at most {LARGEST_BYTES}")
@@ -108,10 +98,7 @@ class NumpyActor:
     def check_outputs(self) -> None:
         """Compute an action for the shortest, the longest and the selected horizon, so that errors occur at loading.
 
-        Raises
-        ------
-        ValueError
-            If an action has the wrong size, or is not finite.
+        Raises ValueError if an action has the wrong size, or is not finite.
         """
         observations, goals, actions = self.sizes
         seen, goal = np.broadcast_to(self.features.mean, (observations,)), np.zeros(goals, np.float32)
@@ -142,34 +129,29 @@ class NumpyActor:
         return next(end for end in ends if end > time) - time - 1
 
     def act(self, observation: Array, achieved: Array, goal: Array, steps_left: int) -> Array:
-        """Compute an action.
+        """Compute the action of one state: as `act_batch`, without the batch dimension."""
+        return self.act_batch(observation[None], achieved[None], goal[None], np.array([steps_left]))[0]
 
-        Parameters
-        ----------
-        observation : (O,) float32
-        achieved, goal : (G,) float32 [goal unit]
-        steps_left : int
-            Further steps after the next state [steps]. A number larger than the longest horizon is divided into several
-            horizons, of which the last one ends in time.
+    def act_batch(
+        self, observation: Array, achieved: Array, goal: Array, steps_left: NDArray[Any], sampled: bool = True
+    ) -> Array:
+        """Compute actions, (B, A) float32 in [-1, 1].
 
-        Returns
-        -------
-        (A,) float32 in [-1, 1]
+        ``observation`` (B, O), ``achieved`` and ``goal`` (B, G) [goal unit] are float32. ``steps_left`` (B,) is the
+        number of further steps after the next state [steps]; one that is larger than the longest horizon is divided
+        into several horizons, of which the last one ends in time. ``sampled``: whether a stochastic policy with an
+        `rng` samples.
         """
-        left = max(steps_left, 0) % (self.features.horizon + 1)
-        given = self._given(observation[None], achieved[None], goal[None], np.array([left], np.float32))
-        return self._act(given)[0]
+        left = np.maximum(steps_left, 0) % (self.features.horizon + 1)
+        return self._act(self._given(observation, achieved, goal, left.astype(np.float32)), sampled)
 
     def select_horizon(
         self, observation: Array, achieved: Array, goal: Array, longest: int
     ) -> tuple[Array, int, Array]:
         """Select the shortest of the horizons 0 .. ``longest`` whose predicted distance is about the smallest.
 
-        Returns
-        -------
-        tuple
-            Action (A,) of the selected horizon, that horizon [steps], and the predicted distance of each horizon,
-            (longest + 1,) [1, multiples of the goal scale].
+        Returns the action (A,) of the selected horizon, that horizon [steps], and the predicted distance of each
+        horizon, (longest + 1,) [1, multiples of the goal scale].
         """
         horizons = np.arange(longest + 1, dtype=np.float32)
         count = len(horizons)
@@ -189,16 +171,8 @@ class NumpyActor:
     def predict(self, observation: Array, achieved: Array, goal: Array, steps_left: Array) -> Array:
         """Point that the policy reaches after ``steps_left + 1`` more steps, as predicted by each of M critics.
 
-        Parameters
-        ----------
-        observation : (B, O) float32
-        achieved, goal : (B, G) float32 [goal unit]
-        steps_left : (B,) float32
-            Within 0 .. horizon [steps].
-
-        Returns
-        -------
-        (M, B, G) float32 [goal unit]
+        ``observation`` (B, O), ``achieved`` and ``goal`` (B, G) [goal unit], and ``steps_left`` (B,) within 0 ..
+        horizon [steps] are float32, as is the result, (M, B, G) [goal unit].
         """
         given = self._given(observation, achieved, goal, steps_left)
         end = self._end(given, self._act(given, sampled=False))
@@ -209,11 +183,8 @@ class NumpyActor:
     ) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
         """As `predict`, with its vector-Jacobian product; the observation is held constant.
 
-        Returns
-        -------
-        point : (M, B, G) float32 [goal unit]
-        vjp : callable
-            Gradient with respect to the points, (M, B, G), to those with respect to achieved and goal, (B, G) each.
+        The product converts the gradient with respect to the points, (M, B, G), to those with respect to achieved and
+        goal, (B, G) each.
         """
         assert self.critic is not None, "only policies that select the horizon have critics"
         features, size, scale = self.features, self.features.size, self.features.goal_scale

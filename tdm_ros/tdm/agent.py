@@ -25,18 +25,18 @@ _SHIFTS = (0, 32, 64, 96)
 def usable_device(name: str) -> str:
     """Return ``name`` if it is a device of this machine that PyTorch can use: "cpu", "cuda" or "cuda:N".
 
-    Raises
-    ------
-    ValueError
-        If it is not.
+    Raises ValueError if it is not.
     """
+    name = str(name)  # a torch.device, too
     kind, _, number = name.partition(":")
     found = torch.cuda.device_count()
     if name == "cpu" or (kind == "cuda" and (number or "0").isdecimal() and int(number or 0) < found):
         return name
-    devices = f'"cpu" and {found} CUDA devices' if found else '"cpu" only'
+    if kind != "cuda" or not (number or "0").isdecimal():
+        raise ValueError(f'device must be "cpu", "cuda" or "cuda:N", got "{name}"')
     raise ValueError(
-        f'device must be "cpu", "cuda" or "cuda:N", got "{name}"; PyTorch {torch.__version__} finds {devices}'
+        f'device "{name}" cannot be used: PyTorch {torch.__version__} finds {found} CUDA devices; '
+        + ('use "cuda:0"' if found else 'use "cpu", or install PyTorch for CUDA')
     )
 
 
@@ -55,24 +55,10 @@ class TdmAgent:
     the distance that is reachable in that time (`Features.reachable_distance`), so that errors of short horizons have
     the same weight as those of long ones. `TdmConfig` lists the other forms.
 
-    Parameters
-    ----------
-    task : TaskSpec
-    config : TdmConfig
-    features : Features
-        With the statistics of the observations, which do not change.
-    seed : int
-        Of the initial weights.
-    compiled : bool
-        Whether the update is compiled by `torch.compile`, which needs a C++ compiler. The first call then takes up to
-        half a minute.
-    device : str
-        Device of the updates: "cpu", or "cuda", "cuda:1" for a GPU, where the update is a CUDA graph.
-
-    Raises
-    ------
-    ValueError
-        If PyTorch cannot use the device.
+    ``features`` have the statistics of the observations, which do not change; ``seed`` is that of the initial weights.
+    ``compiled``: the update is compiled by `torch.compile`, which needs a C++ compiler and up to half a minute at the
+    first call. ``device`` of the updates: "cpu", or "cuda", "cuda:1" for a GPU, where the update is a CUDA graph.
+    Raises ValueError if PyTorch cannot use it.
 
     Source: arXiv 1802.09081, equation 3 and section 5; docs/algorithm.md lists the differences.
     """
@@ -170,10 +156,7 @@ class TdmAgent:
     ) -> NDArray[np.float32]:
         """Point that the policy reaches after ``steps_left + 1`` more steps: see `NumpyActor.predict`.
 
-        Raises
-        ------
-        ValueError
-            If the critics are unstructured: they predict distances instead of points.
+        Raises ValueError if the critics are unstructured: they predict distances instead of points.
         """
         if self.config.critic == "unstructured":
             raise ValueError(
@@ -217,12 +200,7 @@ class TdmAgent:
     def load_state(self, state: dict[str, Tensor], updates: int) -> None:
         """Restore ``state``, which `state` returned after ``updates`` updates.
 
-        Raises
-        ------
-        KeyError
-            If a tensor is missing.
-        RuntimeError
-            If a tensor has the wrong shape.
+        Raises KeyError if a tensor is missing. Raises RuntimeError if a tensor has the wrong shape.
         """
         self.updates = updates
         words = [int(word) for word in state["noise"]]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+import difflib
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, Literal, get_args, get_type_hints
 
 from tdm_ros.replay.relabel import GoalMix
@@ -66,7 +69,7 @@ class TdmConfig:
         Standard deviation of the noise on the target policy's actions, clipped to 2.5 times that (TD3's smoothing)
         [action units].
     policy_delay : int
-        Critic updates per actor update (TD3's delay).
+        Critic updates per update of actor and target networks (TD3's delay).
     near_scale : float
         Width of the tanh of the second difference input.
     gradient_steps : int
@@ -83,10 +86,10 @@ class TdmConfig:
         Independent noise, with a uniform action now and then, or an Ornstein-Uhlenbeck process.
     horizon_schedule : "segments", "fine_segments", "hold" or "cycle"
         How ``steps_left`` is set while acting. "segments": the episode is divided into the fewest equal segments that
-        are no longer than the longest horizon, and ``steps_left`` counts down in each; without a known end of the
-        episode, the horizon is selected by its predicted distance (`HorizonSelector`). "fine_segments": the same, with
-        the last segment divided into three. "hold": it counts down once and stays at 0. "cycle": it counts down
-        repeatedly (the paper).
+        have at most one step more than the longest horizon, and ``steps_left`` counts down in each; without a known end
+        of the episode, the horizon is selected by its predicted distance (`HorizonSelector`). "fine_segments": the
+        same, with the last segment divided into three. "hold": it counts down once and stays at 0. "cycle": it counts
+        down repeatedly (the paper).
     operator_fraction : float
         Fraction of each batch, in [0, 0.5], that is drawn from the operator's transitions, if there are any; the rest
         is drawn from all transitions.
@@ -126,8 +129,8 @@ class TdmConfig:
     goals: GoalMix = field(default_factory=GoalMix)
 
     def __new__(cls, *arguments: Any, **settings: Any) -> TdmConfig:
-        """Reject names of earlier versions with the present name."""
-        reject_old_names(settings)
+        """Reject names of earlier versions with the present name, and unknown ones."""
+        reject_unknown_names(settings, cls.__dataclass_fields__)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -137,6 +140,10 @@ class TdmConfig:
                 raise ValueError(f"TdmConfig.{name} must be one of {', '.join(choices)}, got {value!r}")
             if kind is bool and not isinstance(value, bool):
                 raise ValueError(f"TdmConfig.{name} must be true or false, got {value!r}")
+            if kind is GoalMix and not isinstance(value, GoalMix):
+                raise ValueError(f"TdmConfig.goals must be a GoalMix, got {value!r}")
+            if kind in (int, float):
+                object.__setattr__(self, name, _number(name, value, kind))
         for names, fits, expected in _BOUNDS:
             for name in names.split():
                 if not fits(getattr(self, name)):
@@ -190,6 +197,14 @@ class TdmConfig:
         if name not in PRESETS:
             raise ValueError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}")
         return cls(**PRESETS[name])
+
+
+def _number(name: str, value: Any, kind: type) -> int | float:
+    """A setting as int or float. Raises ValueError if it is neither, not finite, or a fraction in place of an int."""
+    abstract, expected = (Integral, "whole") if kind is int else (Real, "finite")
+    if isinstance(value, bool) or not isinstance(value, abstract) or not math.isfinite(value):
+        raise ValueError(f"TdmConfig.{name} must be a {expected} number, got {value!r}")
+    return kind(value)
 
 
 _BOUNDS: tuple[tuple[str, Any, str], ...] = (
@@ -277,28 +292,42 @@ RENAMED_TENSORS = {
 """Tensors, also below a prefix."""
 
 
-def reject_old_names(settings: Mapping[str, Any]) -> None:
-    """Raise if a keyword of `TdmConfig` is an old name.
+OTHER_LIBRARIES = {
+    "gamma": "a TDM has no discount: its horizon limits the time",
+    "tau": "did you mean polyak?",
+    "buffer_size": "the replay buffer holds the last million transitions",
+    "policy_kwargs": "did you mean hidden_size?",
+    "train_freq": "did you mean gradient_steps?",
+    "verbose": "learn(progress_bar=True) shows the progress",
+    "tensorboard_log": "learn takes a TensorBoardLogger as callback",
+}
+"""Names that other libraries have, with the hint in the message."""
 
-    Raises
-    ------
-    TypeError
-        With the new name of each, or with what replaces it.
-    """
+
+def setting_hint(name: str, others: Iterable[str] = ()) -> str:
+    """Hint in parentheses for a name that is neither a field of `TdmConfig` nor in ``others``; "" without one."""
+    known = [each.name for each in fields(TdmConfig)]
+    if name in RENAMED_SETTINGS:
+        return f" (did you mean {RENAMED_SETTINGS[name]}?)"
+    if name in known or name in OTHER_LIBRARIES:
+        return f" ({OTHER_LIBRARIES.get(name, 'it is a setting')})"
+    close = difflib.get_close_matches(name, [*known, *others], n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def reject_unknown_names(settings: Mapping[str, Any], known: Mapping[str, Any]) -> None:
+    """Raise TypeError if a keyword is not in ``known``, with its new name, its replacement, or a similar one."""
     old = [f"{name} is now called {RENAMED_SETTINGS[name]}" for name in settings if name in RENAMED_SETTINGS]
     old += [f"{name} was removed: {REMOVED_SETTINGS[name]}" for name in settings if name in REMOVED_SETTINGS]
     if old:
         raise TypeError(f"TdmConfig: {', '.join(old)}")
+    for name in settings:
+        if name not in known:
+            raise TypeError(f"TdmConfig has no setting {name!r}{setting_hint(name)}")
 
 
 def renamed_index(index: dict[str, Any]) -> dict[str, Any]:
-    """The content of a checkpoint.json of schema 4 with the names of schema 5.
-
-    Raises
-    ------
-    AttributeError, LookupError, TypeError
-        If it is damaged.
-    """
+    """Content of a checkpoint.json of schema 4 with the names of schema 5; a damaged one raises as `present_index`."""
     index = {"mode_selection": None, "recorded_transitions": 0, "skipped_updates": 0} | _renamed(index, RENAMED_INDEX)
     index["config"] = _renamed_values(_renamed(index["config"], RENAMED_SETTINGS), "horizon_schedule")
     if modes := index["mode_selection"]:
@@ -309,10 +338,7 @@ def renamed_index(index: dict[str, Any]) -> dict[str, Any]:
 def present_index(index: dict[str, Any]) -> dict[str, Any]:
     """The content of a checkpoint.json of schema 5 as one of schema 6: the mode of acting that was selected remains.
 
-    Raises
-    ------
-    AttributeError, LookupError, TypeError
-        If it is damaged.
+    Raises AttributeError, LookupError or TypeError if it is damaged.
     """
     config = {key: value for key, value in index["config"].items() if key not in REMOVED_SETTINGS}
     modes = index["mode_selection"] or {"selected": "", "updates": index["updates"]}

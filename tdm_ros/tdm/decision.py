@@ -23,13 +23,8 @@ OU_THETA = 0.1
 class Exploration:
     """Exploratory actions: of the random phase, and of the policy with noise.
 
-    Parameters
-    ----------
-    actions : int
-        Number A of action dimensions.
-    rng : numpy.random.Generator
-    action_noise : "gaussian" or "ou"
-        Independent noise, with a uniform action now and then, or an Ornstein-Uhlenbeck process (the paper).
+    ``actions`` is the number A of action dimensions, ``action_noise`` "gaussian" (independent noise, with a uniform
+    action now and then) or "ou" (an Ornstein-Uhlenbeck process, as in the paper).
     """
 
     def __init__(self, actions: int, rng: np.random.Generator, action_noise: str = "gaussian") -> None:
@@ -62,28 +57,15 @@ OVERDUE_CYCLES = 10
 
 @dataclass(frozen=True)
 class PolicySubgoal:
-    """Subgoal that the planner has sent.
-
-    Parameters
-    ----------
-    episode, start_cycle, steps_left : int
-        ``steps_left`` [steps] applies at ``start_cycle`` and decreases by one per cycle.
-    goal : (G,) float32 [goal unit]
-    planned : bool
-        Whether the deadline applies; without one, a policy that selects its horizon does so.
-    last : bool
-        Whether this is the goal itself, which is pursued until the episode ends.
-    hold : str
-        Reason to hold, one of a few texts; "" to pursue the goal.
-    """
+    """Subgoal that the planner has sent."""
 
     episode: int
-    start_cycle: int
+    start_cycle: int  # at which ``steps_left`` applies; it decreases by one per cycle
     steps_left: int
-    goal: NDArray[np.float32]
-    planned: bool = False
-    last: bool = True
-    hold: str = ""
+    goal: NDArray[np.float32]  # (G,) float32 [goal unit]
+    planned: bool = False  # the deadline applies; without one, a policy that selects its horizon does so
+    last: bool = True  # this is the goal itself, which is pursued until the episode ends
+    hold: str = ""  # reason to hold, one of a few texts; "" to pursue the goal
 
     def left_at(self, cycle: int) -> int:
         """Steps left at ``cycle``; negative after the deadline."""
@@ -109,13 +91,7 @@ class Decision:
 
 
 class PolicyController:
-    """Computes actions from the last episode, subgoal and weights received.
-
-    Parameters
-    ----------
-    task : TaskSpec
-    exploration : Exploration
-    """
+    """Computes actions from the last episode, subgoal and weights received."""
 
     def __init__(self, task: TaskSpec, exploration: Exploration) -> None:
         self.task = task
@@ -156,10 +132,7 @@ class PolicyController:
     def decide(self, sample: ArmSample) -> tuple[Decision | None, str]:
         """Compute the action of the cycle that begins with ``sample``.
 
-        Returns
-        -------
-        tuple
-            The decision and ""; or None and the reason, "" if no action is due.
+        Returns the decision and ""; or None and the reason, "" if no action is due.
         """
         self._cycle = sample.cycle
         self._actor = self._fresh or self._actor

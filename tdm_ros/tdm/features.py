@@ -24,19 +24,8 @@ def measure_reachable_distances(
 
     Root mean square over all pairs of states of one trajectory; it does not decrease with the time, and is at least
     proportional to it. For positions it is about proportional; velocities change as much in one step as in ten.
-
-    Parameters
-    ----------
-    achieved : (N, G) float32
-        Goal-space points of consecutive states [goal unit].
-    last : (N,) bool
-        Last state of each trajectory.
-    scale : (G,) float32 [goal unit]
-    horizon : int
-
-    Returns
-    -------
-    (horizon + 1,) float32 in (0, 1]
+    ``achieved`` (N, G) are the goal-space points of consecutive states and ``scale`` (G,) their unit [goal unit];
+    ``last`` (N,) marks the last state of each trajectory. Returns (horizon + 1,) float32 in (0, 1].
     """
     trajectory: NDArray[np.int64] = np.cumsum(last) - last
     distances = np.zeros(horizon + 1)
@@ -58,44 +47,20 @@ def _statistics(observations: NDArray[np.float32]) -> tuple[NDArray[np.float32],
 
 @dataclass(frozen=True)
 class Features:
-    """Conversion of observation, goal and horizon to network inputs.
+    """Conversion of observation, goal and horizon to network inputs; the statistics are of the random phase."""
 
-    Parameters
-    ----------
-    mean, std : (O,) float32
-        Statistics of the observations of the random phase.
-    goal_scale, goal_centre : (G,) float32
-        Unit of distances, and centre of the goal box [goal unit].
-    wrap : (G,) bool
-        Goal dimensions that are angles, compared modulo one turn.
-    near_scale : float
-        Width of the tanh of the second difference input [multiples of ``goal_scale``].
-    horizon : int
-        Largest ``steps_left`` [steps].
-    reachable_distances : (horizon + 1,) float32
-        Reachable distance per ``steps_left``, as a fraction of the one of the whole horizon.
-    relative_goal : bool
-        Whether the goal is an input as the difference from the achieved goal, or as its own coordinates.
-    angle : (O,) bool
-        Observations that are angles: inputs of the one-step model as sine and cosine.
-    motion_scale : float
-        Root mean square motion of the goal point in one step of the random phase [multiples of ``goal_scale``].
-    transitions : int
-        Number of observations of the statistics.
-    """
-
-    mean: NDArray[np.float32]
-    std: NDArray[np.float32]
-    goal_scale: NDArray[np.float32]
-    goal_centre: NDArray[np.float32]
-    wrap: NDArray[np.bool_]
-    near_scale: float
-    horizon: int
-    reachable_distances: NDArray[np.float32]
-    relative_goal: bool
-    angle: NDArray[np.bool_]
-    motion_scale: float
-    transitions: int
+    mean: NDArray[np.float32]  # (O,) of the observations
+    std: NDArray[np.float32]  # (O,) of the observations
+    goal_scale: NDArray[np.float32]  # (G,) unit of distances [goal unit]
+    goal_centre: NDArray[np.float32]  # (G,) of the goal box [goal unit]
+    wrap: NDArray[np.bool_]  # (G,) goal dimensions that are angles, compared modulo one turn
+    near_scale: float  # width of the tanh of the second difference input [multiples of ``goal_scale``]
+    horizon: int  # largest ``steps_left`` [steps]
+    reachable_distances: NDArray[np.float32]  # (horizon + 1,) per ``steps_left``, as a fraction of the last one
+    relative_goal: bool  # the goal is an input as the difference from the achieved goal, or as its own coordinates
+    angle: NDArray[np.bool_]  # (O,) observations that are angles: inputs of the one-step model as sine and cosine
+    motion_scale: float  # root mean square motion of the goal point in one step [multiples of ``goal_scale``]
+    transitions: int  # number of observations of the statistics
 
     @classmethod
     def fit(
@@ -206,10 +171,7 @@ class Features:
     def from_tensors(cls, tensors: dict[str, NDArray[Any]]) -> Features:
         """Rebuild from `tensors`.
 
-        Raises
-        ------
-        ValueError
-            If one is missing, not finite, or of a size that does not fit the others.
+        Raises ValueError if one is missing, not finite, or of a size that does not fit the others.
         """
         numbers: dict[str, type] = dict(near_scale=float, horizon=int, relative_goal=bool, motion_scale=float)
         numbers["transitions"] = int

@@ -19,10 +19,7 @@ BLOCK = 512
 def read_layers(tensors: dict[str, NDArray[Any]], network: str, inputs: int) -> Layers:
     """Read the three layers of a network: ``network.weight0``, ``network.bias0`` and so on, for ``inputs`` inputs.
 
-    Raises
-    ------
-    ValueError
-        If a tensor is missing, not finite, or of a size that does not fit the others.
+    Raises ValueError if a tensor is missing, not finite, or of a size that does not fit the others.
     """
     layers: Layers = []
     for layer in range(3):
@@ -52,21 +49,10 @@ def forward(layers: Layers, x: Array, layer_norm: bool) -> Array:
 
 
 def linearise(layers: Layers, x: Array, layer_norm: bool) -> tuple[Array, Callable[[Array], Array]]:
-    """Evaluate M networks, and return their vector-Jacobian product with respect to the inputs.
+    """Evaluate M networks at ``x``, (B, inputs), as `forward`, and return their vector-Jacobian product.
 
-    Parameters
-    ----------
-    layers : list
-    x : (B, inputs)
-    layer_norm : bool
-
-    Returns
-    -------
-    out : (M, B, outputs)
-        As `forward`.
-    vjp : callable
-        Gradient of a scalar with respect to ``out``, (M, B, outputs), to the one with respect to ``x``, (B, inputs),
-        summed over the members.
+    It converts the gradient of a scalar with respect to the outputs, (M, B, outputs), to the one with respect to ``x``,
+    (B, inputs), summed over the members.
     """
     hidden: list[tuple[Array, Array | None]] = []
     for weight, bias in layers[:-1]:

@@ -26,7 +26,7 @@ SMALLEST_MOTION = 1e-6
 
 def split_motion(out: Any, goals: int) -> tuple[Any, Any]:
     """Jacobian (..., G, A) and drift (..., G) from the output of the networks, (..., G * (A + 1))."""
-    parts = out.reshape(*out.shape[:-1], goals, -1)
+    parts = out.reshape(*out.shape[:-1], goals, out.shape[-1] // goals)  # not -1: a batch may be empty
     return parts[..., :-1], parts[..., -1]
 
 

@@ -124,6 +124,12 @@ class UpdateBatch(NamedTuple):
 
 ANCHOR = 8.0
 """Additional weight of the pull towards a base action that is trusted fully."""
+ANCHOR_UPDATES = 5000.0
+"""Updates within which it fades where many steps are left. It guides the actor while the critics know little; later,
+greedy steps would cost speed where they do not add up."""
+ANCHOR_NEAR = 3.0
+"""Exponent of one minus the reachable distance in the part of the pull that remains: it acts in the last steps, for
+precision, and where the closed form lies within the box of actions."""
 
 
 class _OneStep(NamedTuple):
@@ -137,6 +143,8 @@ class _OneStep(NamedTuple):
     """(B, A)"""
     trust: Tensor
     """(B, 1)"""
+    size: Tensor
+    """(B, 1) largest absolute action of the least squares before it is scaled into the box; at least 1"""
     base_action: Tensor
     """(B, A)"""
 
@@ -193,7 +201,7 @@ class Update:
         state : LearnerState
         x : UpdateBatch
         numbers : (3,) float32
-            Learning rate, number of this update (from 1), and whether the actor is updated, too (1 or 0).
+            Learning rate, number of this update (from 1), and whether actor and targets are updated, too (1 or 0).
 
         Returns
         -------
@@ -231,21 +239,22 @@ class Update:
         # 2. Target: the distance that the target networks, or the one-step model, predict with one step less.
         target = self._target(state, x, then)
 
-        # 3. Critic loss.
+        # 3. Critic loss and Adam step.
         critic_loss, back = pullback(lambda flat: self._critic_loss(flat, x, target), state["critic"])
-        critic_gradient = back(torch.ones_like(critic_loss))
+        _adam(new, "critic", back(torch.ones_like(critic_loss)), rate, count)
+        undelayed = dict(new)
 
         # 4. Actor loss: the distance that the first critic predicts, plus the penalty on actions, or on corrections of
         # the closed-form action.
         acted, back_to_actor = pullback(lambda flat: self._act(flat, x.inputs, x.noise, now), state["actor"])
         action = acted[:, : self.actions]
-        predicted, back = pullback(lambda a: self._predicted(state["critic"], x, a), action)
+        predicted, back = pullback(lambda a: self._predicted(new["critic"], x, a), action)
         weight = (~x.final[:, 0]).float()
         gradient = back(weight / len(predicted))
         nearness = 1 + predicted.abs() * x.reachable[:, 0] / (self.config.loss_scale * self.config.near_scale)
         pull = weight / nearness * self.config.action_penalty * gradient.norm(dim=-1).mean()
         if now:
-            gradient = gradient + (pull[:, None] * (1 + ANCHOR * now.trust)) * (action - now.base_action)
+            gradient = gradient + pull[:, None] * anchor(now, x.reachable, count) * (action - now.base_action)
         else:
             gradient = gradient + pull[:, None] * action
         if self.stochastic:
@@ -253,16 +262,19 @@ class Update:
             gradient = torch.cat([gradient, by_log_density], -1)
         actor_gradient = back_to_actor(gradient)
 
-        # 5. Adam steps, then soft updates of the targets and of the averaged actor.
-        _adam(new, "critic", critic_gradient, rate, count)
-        _adam(new, "actor", actor_gradient, update_actor * rate * self.config.actor_learning_rate_factor, count)
+        # 5. Adam step of the actor, then soft updates of the targets and of the averaged actor. TD3 delays all of them.
+        delay = self.config.policy_delay
+        actor_count = torch.ceil(count / delay)
+        _adam(new, "actor", actor_gradient, rate * self.config.actor_learning_rate_factor, actor_count)
         if self.stochastic:
-            _adam(new, "log_alpha", (self.actions - acted[:, -1].mean())[None], rate, count)
+            _adam(new, "log_alpha", (self.actions - acted[:, -1].mean())[None], rate, actor_count)
         if not self.config.target_update_interval:
             for name in ("critic", "actor"):
                 new[f"target_{name}"] = state[f"target_{name}"].lerp(new[name], self.config.polyak)
-        weight = torch.clamp(EMA_WARM_UP / (count + EMA_WARM_UP - 1), self.config.actor_ema, 1.0)
+        weight = torch.clamp(EMA_WARM_UP / (actor_count + EMA_WARM_UP - 1), self.config.actor_ema, 1.0)
         new["actor_ema"] = state["actor_ema"].lerp(new["actor"], weight)
+        if delay > 1:
+            new = {name: torch.where(update_actor > 0, value, undelayed[name]) for name, value in new.items()}
         return new, torch.stack([critic_loss, predicted.mean() / self.config.loss_scale])
 
     def _one_step_loss(self, flat: Tensor, x: UpdateBatch) -> Tensor:
@@ -291,6 +303,8 @@ class Update:
         distances = self._distance(output, x.next_target, x.next_reachable)
         if len(distances) == 1:
             distance = distances[0]
+        elif distances.shape[-1] == 1:
+            distance = distances.amax(0)
         else:  # The larger vector as a whole: the maximum per dimension grows with their number.
             size = distances.square().sum(-1, keepdim=True)
             distance = torch.where(size[0] > size[1], distances[0], distances[1])
@@ -348,11 +362,22 @@ def closed_form(jacobian: Tensor, drift: Tensor, gap: Tensor) -> _OneStep:
     damped = normal + damping * torch.eye(normal.shape[-1], device=normal.device)
     wanted = (gap - drift)[..., None]
     raw = torch.linalg.solve_ex(damped, (jacobian.mT @ wanted).mean(0))[0]
-    action = raw[..., 0] / raw[..., 0].abs().amax(-1, keepdim=True).clamp(min=1)
+    size = raw[..., 0].abs().amax(-1, keepdim=True).clamp(min=1)
+    action = raw[..., 0] / size
     left, square = ((part.square().sum(-2).mean(0)) for part in (wanted - jacobian @ raw, wanted))
     possible = 1 - (left / (square + SMALLEST_MOTION)).sqrt()
     trust = ((possible - TRUST_FROM) / (TRUST_TO - TRUST_FROM)).clamp(0, 1)
-    return _OneStep(jacobian, drift, action, trust, SATURATION * trust * action)
+    return _OneStep(jacobian, drift, action, trust, size, SATURATION * trust * action)
+
+
+def anchor(one_step: _OneStep, reachable: Tensor, count: Tensor) -> Tensor:
+    """Factor of the pull towards the base action in update ``count``, for reachable distances (B, 1): (B, 1).
+
+    With reachable distances of one (``scale_by_reachable_distance`` False), nothing of it remains.
+    """
+    early = (1 - count / ANCHOR_UPDATES).clamp(min=0)
+    late = (1 - reachable) ** ANCHOR_NEAR / one_step.size.square()
+    return 1 + ANCHOR * one_step.trust * (early + (1 - early) * late)
 
 
 def _offset(one_step: _OneStep | None) -> Tensor | float:

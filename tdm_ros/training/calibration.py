@@ -15,6 +15,7 @@ from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.agent import TdmAgent
+from tdm_ros.training.arguments import whole_number
 from tdm_ros.training.environment import as_states
 from tdm_ros.training.evaluation import EvaluationEnv
 from tdm_ros.training.reachability import LEVEL, Bounds, predicted
@@ -57,28 +58,11 @@ def collect_rollouts(
 ) -> list[RolloutResult]:
     """Pursue goals at several distances, one after the other, with each horizon about equally often.
 
-    The policy acts with ``steps_left`` counting down to 0. Goals that the end of an episode interrupts are left out.
-
-    Parameters
-    ----------
-    agent : TdmAgent
-    env : GoalEnv
-        With actions in [-1, 1].
-    task : TaskSpec
-    episodes, seed : int
-        Starts and goals are from the stream "evaluate".
-    on_episode : callable
-        Called after each episode.
-
-    Raises
-    ------
-    ValueError
-        If ``episodes`` is less than 2, or the critics do not predict points.
+    Actions of ``env`` are in [-1, 1]. The policy acts with ``steps_left`` counting down to 0. Goals that the end of an
+    episode interrupts are left out. Starts and goals are from the stream "evaluate". ``on_episode`` is called after
+    each episode. Raises ValueError if ``episodes`` is less than 2, or the critics do not predict points.
     """
-    if episodes < 2:
-        raise ValueError(
-            f"episodes must be >= 2, half of them to fit the interval and half to check it; got {episodes}"
-        )
+    episodes, seed = whole_number("episodes", episodes, 2), whole_number("seed", seed)
     collector = _RolloutCollector(agent, env, task, seed, min(episodes, GOALS))
     found: list[RolloutResult] = []
     for episode in range(episodes):
@@ -133,63 +117,28 @@ class _RolloutCollector:
 
 @dataclass(frozen=True)
 class HorizonCalibration:
-    """Accuracy of the predictions of one horizon; distances by `TaskSpec.distance`, in the goal's unit.
+    """Accuracy of the predictions of one horizon; distances by `TaskSpec.distance`, in the goal's unit."""
 
-    Parameters
-    ----------
-    steps_left : int
-        The horizon [steps]; the policy acted ``steps_left + 1`` steps.
-    n : int
-        Rollouts: those of odd episodes determine the interval, those of even ones check it.
-    predicted, reached : float
-        Means.
-    mae : float
-        Mean absolute difference of predicted and reached.
-    mae_staying : float
-        The same for the prediction that nothing moves, as a baseline.
-    bias : float
-        Mean of predicted minus reached; negative: too optimistic.
-    correlation : float or None
-        Of predicted and reached; None if one of them is constant.
-    coverage : float or None
-        Fraction of the results of even episodes within the interval; nominally `LEVEL`.
-    width : float
-        Median width of that interval.
-    """
-
-    steps_left: int
-    n: int
-    predicted: float
-    reached: float
-    mae: float
-    mae_staying: float
-    bias: float
-    correlation: float | None
-    coverage: float | None
-    width: float
+    steps_left: int  # the horizon [steps]; the policy acted ``steps_left + 1`` steps
+    n: int  # rollouts: those of odd episodes determine the interval, those of even ones check it
+    predicted: float  # mean
+    reached: float  # mean
+    mae: float  # mean absolute difference of predicted and reached
+    mae_staying: float  # the same for the prediction that nothing moves, as a baseline
+    bias: float  # mean of predicted minus reached; negative: too optimistic
+    correlation: float | None  # of predicted and reached; None if one of them is constant
+    coverage: float | None  # fraction of the results of even episodes within the interval; nominally `LEVEL`
+    width: float  # median width of that interval
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Result of one calibration.
+    """Result of one calibration."""
 
-    Parameters
-    ----------
-    updates : int
-        Of the agent; the calibration is invalid after further updates.
-    seed : int
-        Of starts and goals, from the stream "evaluate".
-    episodes : int
-    unit : str
-        Of the distances.
-    horizons : tuple of HorizonCalibration
-    bounds : Bounds
-    """
-
-    updates: int
-    seed: int
+    updates: int  # of the agent; the calibration is invalid after further updates
+    seed: int  # of starts and goals, from the stream "evaluate"
     episodes: int
-    unit: str
+    unit: str  # of the distances
     horizons: tuple[HorizonCalibration, ...]
     bounds: Bounds
 
@@ -199,13 +148,7 @@ class Calibration:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Calibration:
-        """Rebuild from `to_json` data.
-
-        Raises
-        ------
-        ValueError
-            If a field is missing or unknown.
-        """
+        """Rebuild from `to_json` data. Raises ValueError if a field is missing or unknown."""
         values = {key: value for key, value in data.items() if key != "level"}
         try:
             horizons = tuple(HorizonCalibration(**one) for one in data["horizons"])
@@ -217,10 +160,7 @@ class Calibration:
 def calibration(found: list[RolloutResult], task: TaskSpec, updates: int, seed: int) -> Calibration:
     """Compare predicted with reached distances.
 
-    Raises
-    ------
-    ValueError
-        If no horizon has results in both halves of the episodes.
+    Raises ValueError if no horizon has results in both halves of the episodes.
     """
     columns = {name: np.array([getattr(one, name) for one in found]) for name in RolloutResult._fields}
     fits = {h: _fit(columns, columns["steps_left"] == h) for h in horizons_of(task)}
@@ -276,21 +216,7 @@ PICTURE = "calibration.png"
 
 
 def draw_calibration(directory: Path, result: Calibration, found: list[RolloutResult], title: str = "") -> Path:
-    """Draw ``calibration.png`` into ``directory``.
-
-    Parameters
-    ----------
-    directory : Path
-    result : Calibration
-    found : list of RolloutResult
-        Rollouts of the calibration.
-    title : str
-
-    Returns
-    -------
-    Path
-        The image file.
-    """
+    """Draw ``calibration.png`` of these rollouts into ``directory``; return the path of the image."""
     import matplotlib
 
     matplotlib.use("Agg")

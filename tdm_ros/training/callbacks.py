@@ -2,17 +2,123 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tdm_ros.training.library import TDM, Callback
+from tdm_ros.training.arguments import as_path, described, whole_number
 from tdm_ros.training.metrics import EpisodeRow, MetricsFile
+from tdm_ros.training.online import OnlineTrainer
 
-__all__ = ["Callback", "Checkpoints", "CsvLogger", "ProgressBar", "TensorBoardLogger"]
+if TYPE_CHECKING:
+    from tdm_ros.training.library import TDM
+
+
+class Callback:
+    """Base class of the callbacks of `TDM.learn`; override the methods that you need.
+
+    ``on_start`` and ``on_end`` enclose each call of `TDM.learn`; ``on_end`` is also called after an error. The
+    learning stops if a method returns a false value other than ``None``: ``on_step`` at once, which interrupts the
+    episode, ``on_episode`` between two episodes, so that a checkpoint made there continues identically.
+    """
+
+    def on_start(self, agent: TDM) -> None:
+        """Learning starts, or continues, after ``agent.steps`` steps."""
+
+    def on_step(self, agent: TDM) -> bool | None:
+        """A step and the updates that are due after it have been made."""
+
+    def on_episode(self, agent: TDM, row: EpisodeRow) -> bool | None:
+        """A training episode has ended; ``row.mode == "train"``."""
+
+    def on_validation(self, agent: TDM, rows: tuple[EpisodeRow, ...]) -> None:
+        """A validation has ended, with one row per goal."""
+
+    def on_end(self, agent: TDM) -> None:
+        """Learning has ended or pauses."""
+
+
+class _StopTrainingError(Exception):
+    """A callback has stopped the learning."""
+
+
+class CallbackList:
+    """Calls the methods of callbacks during one `OnlineTrainer` run, and stops it if one of them returns a false value.
+
+    Parameters as of `TDM.learn`.
+
+    Raises
+    ------
+    ValueError
+        If ``callback`` is something else, or one of its methods has other arguments.
+    """
+
+    def __init__(self, agent: TDM, callback: Callback | Sequence[Callback] | None, progress_bar: bool) -> None:
+        self._agent = agent
+        several = [] if callback is None else callback
+        self._callbacks = [*several] if isinstance(several, Sequence) else [several]
+        for one in self._callbacks:
+            _check_callback(one)
+        if progress_bar:
+            self._callbacks.append(ProgressBar())
+        self._validated: list[EpisodeRow] = []
+
+    def run(self, trainer: OnlineTrainer) -> None:
+        """Train to the end, or until a callback stops it."""
+        self._size = trainer.schedule.validate_episodes
+        started: list[Callback] = []
+        try:
+            for callback in self._callbacks:
+                callback.on_start(self._agent)
+                started.append(callback)
+            trainer.run()
+        except _StopTrainingError:
+            pass
+        finally:
+            for callback in started:
+                callback.on_end(self._agent)
+
+    def on_step(self) -> None:
+        """Called by the trainer after each step."""
+        self._stop_if_false([callback.on_step(self._agent) for callback in self._callbacks])
+
+    def on_episode(self, row: EpisodeRow) -> None:
+        """Called by the trainer after each training and validation episode."""
+        if row.mode != "validate":
+            self._stop_if_false([callback.on_episode(self._agent, row) for callback in self._callbacks])
+            return
+        self._validated.append(row)
+        if len(self._validated) == self._size:
+            rows, self._validated = tuple(self._validated), []
+            for callback in self._callbacks:
+                callback.on_validation(self._agent, rows)
+
+    def _stop_if_false(self, results: list[bool | None]) -> None:
+        if any(result is not None and not result for result in results):
+            raise _StopTrainingError
+
+
+def _check_callback(callback: Any) -> None:
+    """Raise `ValueError` if it is not a `Callback`, or one of its methods has other arguments."""
+    if not isinstance(callback, Callback):
+        remedy = "write a subclass of tdm_ros.training.callbacks.Callback with on_step(self, agent)"
+        if isinstance(callback, type) and issubclass(callback, Callback):
+            remedy = f"call it, {callback.__name__}()"
+        raise ValueError(f"callback must be a Callback or a sequence of them, got {described(callback)}: {remedy}")
+    for name, method in inspect.getmembers(Callback, inspect.isfunction):
+        expected, given = list(inspect.signature(method).parameters), inspect.signature(getattr(callback, name))
+        try:
+            given.bind(*expected[1:])
+        except TypeError:
+            raise ValueError(
+                f"{type(callback).__name__}.{name} must take the arguments {', '.join(expected[1:])}, got {given}: "
+                f"write def {name}({', '.join(expected)})"
+            ) from None
 
 
 class ProgressBar(Callback):
@@ -23,24 +129,20 @@ class ProgressBar(Callback):
         self._recent: list[float] = []
 
     def on_start(self, agent: TDM) -> None:
-        """Show the bar."""
         from tqdm import tqdm
 
         pause_s = 0.1 if sys.stderr.isatty() else 10.0
         self._bar = tqdm(total=agent.last_step, initial=agent.steps, unit="step", smoothing=0.05, mininterval=pause_s)
 
     def on_step(self, agent: TDM) -> None:
-        """Advance the bar."""
         self._bar.update()
 
     def on_episode(self, agent: TDM, row: EpisodeRow) -> None:
-        """Show the median final distance."""
         self._recent = [*self._recent[-9:], row.final_distance]
         text = f"last ten {np.median(self._recent):.4f} {agent.task.goal.unit}"
         self._bar.set_postfix_str(text, refresh=False)
 
     def on_end(self, agent: TDM) -> None:
-        """Close the bar."""
         self._bar.close()
 
 
@@ -55,23 +157,19 @@ class CsvLogger(Callback):
     """
 
     def __init__(self, directory: Path | str) -> None:
-        self.directory = Path(directory)
+        self.directory = as_path("directory", directory)
 
     def on_start(self, agent: TDM) -> None:
-        """Open the file."""
         self._file = MetricsFile(self.directory, agent.steps)
 
     def on_episode(self, agent: TDM, row: EpisodeRow) -> None:
-        """Write the row."""
         self._file.append(row)
 
     def on_validation(self, agent: TDM, rows: tuple[EpisodeRow, ...]) -> None:
-        """Write the rows."""
         for row in rows:
             self._file.append(row)
 
     def on_end(self, agent: TDM) -> None:
-        """Close the file."""
         self._file.close()
 
 
@@ -85,27 +183,23 @@ class TensorBoardLogger(Callback):
     """
 
     def __init__(self, directory: Path | str) -> None:
-        self.directory = Path(directory)
+        self.directory = as_path("directory", directory)
 
     def on_start(self, agent: TDM) -> None:
-        """Open an event file."""
         from torch.utils.tensorboard import SummaryWriter
 
         self._board = SummaryWriter(self.directory, purge_step=agent.steps + 1 if agent.steps else None)
 
     def on_episode(self, agent: TDM, row: EpisodeRow) -> None:
-        """Write the distance of the episode and the losses of the last updates."""
         self._board.add_scalar("train/final_distance", row.final_distance, row.step)
         self._board.add_scalar("loss/critic", agent.learner.losses.critic, row.step)
         self._board.add_scalar("loss/actor", agent.learner.losses.actor, row.step)
 
     def on_validation(self, agent: TDM, rows: tuple[EpisodeRow, ...]) -> None:
-        """Write the median over the validation goals."""
         median = float(np.median([row.final_distance for row in rows]))
         self._board.add_scalar("validate/final_distance", median, rows[-1].step)
 
     def on_end(self, agent: TDM) -> None:
-        """Close the file."""
         self._board.close()
 
 
@@ -121,13 +215,12 @@ class Checkpoints(Callback):
     """
 
     def __init__(self, directory: Path | str, every_steps: int = 1000) -> None:
-        self.directory, self.every_steps = Path(directory), every_steps
+        self.directory, self.every_steps = as_path("directory", directory), whole_number("every_steps", every_steps, 1)
         self.saved_at = 0
         """Step of the last checkpoint [steps]."""
         self._tried_at = 0
 
     def on_start(self, agent: TDM) -> None:
-        """Count from the present step."""
         self.saved_at = self._tried_at = agent.steps
 
     def on_episode(self, agent: TDM, row: EpisodeRow) -> None:

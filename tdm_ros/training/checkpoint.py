@@ -41,23 +41,11 @@ T = TypeVar("T")
 
 
 def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True) -> None:
-    """Write a checkpoint of ``learner`` to ``directory``, and keep the previous one.
+    """Write a checkpoint of ``learner`` to ``directory``, which is created, and keep the previous one.
 
     After a crash or a power failure the old or the new checkpoint is complete: a file is renamed to its name after its
-    content is on the disk.
-
-    Parameters
-    ----------
-    directory : Path
-        Created if it does not exist.
-    learner : Learner
-    with_replay : bool
-        Whether to store the replay buffer, too; not necessary where a log has its transitions.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written, or the disk is full; earlier checkpoints are unchanged.
+    content is on the disk. ``with_replay``: with the replay buffer, which is not necessary where a log has its
+    transitions. Raises OSError if the folder cannot be written, or the disk is full; earlier checkpoints are unchanged.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
@@ -77,6 +65,7 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         "transitions": learner.transitions,
         "recorded_transitions": learner.recorded_transitions,
         "skipped_updates": learner.skipped_updates,
+        "schedule_start": learner.schedule_start,
         "rng": learner.rng.bit_generator.state,
     }
     part = directory / f"{name}.part"
@@ -120,24 +109,11 @@ def _weights_of(index: Path) -> str:
 
 
 def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool = False, device: str = "cpu") -> Learner:
-    """Rebuild the learner of a checkpoint, ready to continue.
+    """Rebuild the learner of a checkpoint, ready to continue; ``compiled`` and ``device`` as for `TdmAgent`.
 
-    Parameters
-    ----------
-    directory : Path
-    task : TaskSpec, optional
-        Task that the checkpoint must belong to.
-    compiled : bool
-    device : str
-        As for `TdmAgent`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no checkpoint.
-    ValueError
-        If the schema or the task does not match, or PyTorch cannot use the device; a `DamagedCheckpointError`, if
-        neither the checkpoint nor the previous one can be used.
+    Raises FileNotFoundError if there is no checkpoint, ValueError if the schema differs, it belongs to another task
+    than ``task``, or PyTorch cannot use the device, and `DamagedCheckpointError` if neither it nor the previous one can
+    be used.
     """
     usable_device(device)
     return _newest_good(directory, task, lambda index, tensors: _learner(index, tensors, compiled, device))
@@ -147,12 +123,14 @@ def _learner(index: dict[str, Any], tensors: dict[str, torch.Tensor], compiled: 
     for name in ("seed", "updates", "recorded_transitions"):
         if type(index[name]) is not int or index[name] < 0:
             raise ValueError(f"{name} must be a whole number >= 0, got {index[name]!r}")
-    if type(index["skipped_updates"]) is not int:
-        raise ValueError(f"skipped_updates must be a whole number, got {index['skipped_updates']!r}")
+    for name in ("skipped_updates", "schedule_start"):
+        if type(index.setdefault(name, 0)) is not int:
+            raise ValueError(f"{name} must be a whole number, got {index[name]!r}")
     found, config = TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"])
     learner = Learner(found, config, index["seed"], compiled, device)
     learner.updates = index["updates"]
     learner.recorded_transitions, learner.skipped_updates = index["recorded_transitions"], index["skipped_updates"]
+    learner.schedule_start = index["schedule_start"]
     learner.rng.bit_generator.state = index["rng"]
     if learner.updates:
         features = Features.from_tensors(_arrays(tensors))
@@ -167,12 +145,7 @@ def _learner(index: dict[str, Any], tensors: dict[str, torch.Tensor], compiled: 
 def load_actor(directory: Path, task: TaskSpec | None = None) -> tuple[NumpyActor, TaskSpec]:
     """Read the policy of a checkpoint, and its task.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no checkpoint.
-    ValueError
-        If the schema or the task does not match, the checkpoint is damaged, or was written before the first update.
+    Raises as `load_learner`, and ValueError if the checkpoint was written before the first update.
     """
     return _newest_good(directory, task, _actor)
 
@@ -210,6 +183,8 @@ def _newest_good(
         return made
     if damage:
         raise DamagedCheckpointError("; ".join(damage))
+    if not directory.is_dir():
+        raise FileNotFoundError(f"the folder {directory} does not exist; give a directory that `tdm_ros train` wrote")
     raise FileNotFoundError(f"no {INDEX} in {directory}; give a directory that `tdm_ros train` wrote")
 
 

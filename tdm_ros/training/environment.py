@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import json
 import platform
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from tdm_ros.envs.wrappers import KEYS, Noise, check_goal_env
 from tdm_ros.files import write_durably
 from tdm_ros.tasks import Channels, TaskSpec
 from tdm_ros.tasks.spec import HORIZON
+from tdm_ros.training.arguments import described
 
 
 class States(NamedTuple):
@@ -40,26 +43,16 @@ def as_states(
 ) -> tuple[States, bool]:
     """Check an observation of the environment, a goal and horizons, and broadcast them to one batch.
 
-    Parameters
-    ----------
-    task : TaskSpec
-    observation : mapping
-        ``observation`` (O,) or (B, O), ``achieved_goal`` (G,) or (B, G) [goal unit] and, without ``goal``,
-        ``desired_goal``.
-    goal : (G,) or (B, G) [goal unit], optional
-    steps_left : int or (B,) [steps]
-
-    Returns
-    -------
-    States, bool
-        The batch, and whether a single state was given.
-
-    Raises
-    ------
-    ValueError
-        If an entry is missing, does not match the task's size, is not finite, or the batch sizes differ.
+    The mapping has ``observation`` (O,) or (B, O), ``achieved_goal`` (G,) or (B, G) [goal unit] and, without ``goal``,
+    ``desired_goal``. Returns the batch, and whether a single state was given. Raises ValueError if it is not such a
+    mapping, an entry is missing, does not match the task's size, is not finite, or the batch sizes differ.
     """
     wanted = ["observation", "achieved_goal", *(["desired_goal"] if goal is None else [])]
+    if not isinstance(observation, Mapping):
+        pair = isinstance(observation, tuple) and observation and isinstance(observation[0], Mapping)
+        got = "a tuple" if pair else described(observation)
+        remedy = "the first part of it" if pair else "the first part of what reset or step of the environment returns"
+        raise ValueError(f"the observation must be a dict with {', '.join(wanted)}, got {got}: give {remedy}")
     missing = [key for key in wanted if key not in observation]
     if missing:
         raise ValueError(f"the observation must be a dict with {', '.join(wanted)}; it lacks {', '.join(missing)}")
@@ -82,7 +75,13 @@ def as_states(
 
 
 def _vectors(values: ArrayLike, channels: Channels, what: str) -> NDArray[np.float32]:
-    array = np.asarray(values, np.float32)
+    try:
+        raw = np.asarray(values)
+        array = raw.astype(np.float32) if raw.dtype.kind in "biufO" else None  # no strings, which numpy would convert
+    except (TypeError, ValueError):  # lists of several lengths, or objects
+        array = None
+    if array is None:
+        raise ValueError(f"{what} must be numbers, got {described(values)}")
     if array.ndim not in (1, 2) or array.shape[-1] != channels.size:
         raise ValueError(
             f"{what} must have shape ({channels.size},) or (B, {channels.size}) for "
@@ -91,6 +90,17 @@ def _vectors(values: ArrayLike, channels: Channels, what: str) -> NDArray[np.flo
     if not np.isfinite(array).all():
         raise ValueError(f"{what} must be finite, got {array.tolist()}")
     return array
+
+
+def one_state(task: TaskSpec, observation: Mapping[str, ArrayLike], goal: ArrayLike | None) -> States:
+    """Like `as_states`, for a single state: a batch of one.
+
+    Raises ValueError as `as_states`, or if there are several states or goals.
+    """
+    states, _ = as_states(task, observation, goal, 0)
+    if len(states.observation) != 1:
+        raise ValueError(f"a plan is for one state and one goal, got a batch of {len(states.observation)}: plan each")
+    return states
 
 
 CHECKPOINT = "checkpoint"
@@ -108,10 +118,7 @@ def checkpoint_folder(directory: Path) -> Path:
 def recorded_name(folder: Path, task: TaskSpec) -> str:
     """Name of the environment of a checkpoint, as for `make_goal_env`.
 
-    Raises
-    ------
-    ValueError
-        If the agent was made from an environment object, which has no name.
+    Raises ValueError if the agent was made from an environment object, which has no name.
     """
     record = _record(folder)
     if not record:
@@ -124,7 +131,6 @@ def recorded_name(folder: Path, task: TaskSpec) -> str:
 
 
 def recorded_noise(folder: Path) -> Noise | None:
-    """Noise of the environment of a checkpoint."""
     noise = _record(folder).get("noise")
     return Noise(**noise) if noise else None
 
@@ -134,14 +140,8 @@ def _record(folder: Path) -> dict[str, Any]:
     return json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
 
 
-def check_same_task(folder: Path, learned: TaskSpec, given: TaskSpec) -> None:
-    """Raise if the task of an environment differs from the learned one.
-
-    Raises
-    ------
-    ValueError
-        With the parts that differ.
-    """
+def check_same_task(folder: Path | str, learned: TaskSpec, given: TaskSpec) -> None:
+    """Raise ValueError with the parts in which the task of an environment differs from the learned one, if any."""
     check_same_sizes(folder, learned, given.name, given.observation.size, given.goal.size, given.action.size)
     pairs = {name: (getattr(learned, name), getattr(given, name)) for name in _COMPARED}
     parts = [name for name, (old, new) in pairs.items() if not _agree(old, new)]
@@ -152,14 +152,10 @@ def check_same_task(folder: Path, learned: TaskSpec, given: TaskSpec) -> None:
         )
 
 
-def check_same_sizes(folder: Path, learned: TaskSpec, name: str, observation: int, goal: int, action: int) -> None:
-    """Raise if an environment differs from the learned task in a size or, if both are registered, in its id.
-
-    Raises
-    ------
-    ValueError
-        With the part that differs.
-    """
+def check_same_sizes(
+    folder: Path | str, learned: TaskSpec, name: str, observation: int, goal: int, action: int
+) -> None:
+    """Raise ValueError if an environment differs from the learned task in a size or, if both have one, in its id."""
     remedy = "give the environment that it was trained in"
     for part, size in (("observation", observation), ("goal", goal), ("action", action)):
         old = getattr(learned, part).size
@@ -188,7 +184,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the relevant packages."""
     packages = {name: version(name) for name in _PACKAGES}
     return {"tdm_ros": tdm_ros.__version__, "python": platform.python_version(), **packages}
 
@@ -202,32 +197,21 @@ class PreparedEnv(NamedTuple):
     env: GoalEnv
     """With actions in [-1, 1]."""
     task: TaskSpec
-    box: gym.spaces.Box
-    """Action space of the given environment; of a name: [-1, 1]."""
+    given: GoalEnv
+    """The environment itself, with its own action space."""
     name: str | None
     """Name of the environment as for `make_env`; None for an object."""
 
 
 def prepare_env(
-    source: EnvSource, horizon: int | None, noise: Noise | None, learned: tuple[Path, TaskSpec] | None = None
+    source: EnvSource, horizon: int | None, noise: Noise | None, learned: tuple[Path | str, TaskSpec] | None = None
 ) -> PreparedEnv:
     """Check an environment, derive its task and scale its actions to [-1, 1].
 
-    Parameters
-    ----------
-    source : str, Gymnasium goal environment, or (environment, TaskSpec)
-    horizon : int, optional
-        Longest ``steps_left`` [steps]; by default the task's own.
-    noise : Noise, optional
-    learned : (Path, TaskSpec), optional
-        A checkpoint and its stored task. It replaces a task that would be derived from spaces and resets, which can
-        differ between machines; a task of the environment itself must match it.
-
-    Raises
-    ------
-    ValueError
-        If the environment is unknown, not goal-conditioned with a finite box of actions, or of another task than
-        ``learned``.
+    ``horizon`` and ``noise`` as for `wrap_env`. ``learned`` is a checkpoint, or a name for messages, and its task. It
+    replaces a task that would be derived from spaces and resets, which can differ between machines; a task of the
+    environment itself must match it. Raises ValueError if the environment is unknown, not goal-conditioned with a
+    finite box of actions, or of another task than ``learned``.
     """
     if isinstance(source, str):
         outer, given, name = make_env(source), None, source
@@ -246,24 +230,44 @@ def prepare_env(
             check_same_sizes(folder, task, name, *sizes)
         given = replace(task, horizon=own.horizon if isinstance(own, TaskSpec) else HORIZON)
     env, task = wrap_env(outer, name, horizon, given, noise)
-    box: Any = env.action_space if isinstance(source, str) else outer.action_space
-    return PreparedEnv(env, task, box, source if isinstance(source, str) else None)
+    return PreparedEnv(env, task, outer, source if isinstance(source, str) else None)
+
+
+def prepare_test_env(source: EnvSource, task: TaskSpec, noise: Noise | None) -> GoalEnv:
+    """Environment for evaluation that the caller has given, with actions in [-1, 1].
+
+    Raises ValueError as `prepare_env`, or if it is of another task than ``task``.
+    """
+    try:
+        return prepare_env(source, task.horizon, noise, ("the agent", task)).env
+    except ValueError as error:
+        raise ValueError(f"test_env cannot be used: {error}") from error
+
+
+def copied_env(env: GoalEnv) -> GoalEnv:
+    """A copy of an environment. It is not made anew from its ``spec``: that could connect to a robot a second time.
+
+    Raises ValueError if it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(env)
+    except Exception as error:
+        raise ValueError(
+            f"evaluation needs another environment than the training, and {_name(env)} cannot be copied ({error}): "
+            "give TDM a test_env (the same object, if it is only evaluated between two calls of learn)"
+        ) from error
 
 
 def _name(env: Any) -> str:
-    """Name for messages and tasks.
-
-    Raises
-    ------
-    ValueError
-        If it is not an environment.
-    """
+    """Name for messages and tasks. Raises ValueError if it is not an environment."""
     if isinstance(env, gym.Env):
         return f"gym:{env.spec.id}" if env.spec else type(env.unwrapped).__name__
     if isinstance(env, type):
         got, remedy = f"the class {env.__name__}", f"call it, {env.__name__}()"
     elif hasattr(env, "num_envs"):
         got, remedy = f"a vector of {env.num_envs} environments", "give one of them"
+    elif inspect.isroutine(env):
+        got, remedy = described(env), "call it, and give what it returns"
     else:
-        got, remedy = repr(env), 'give a name such as "sawyer_reach" or "gym:FetchReach-v4", or an environment'
+        got, remedy = described(env), 'give a name such as "sawyer_reach" or "gym:FetchReach-v4", or an environment'
     raise ValueError(f"env must be a task name or a Gymnasium environment, got {got}: {remedy}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +16,8 @@ from tdm_ros.replay import Step
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import Purpose, reset_seed
 from tdm_ros.tdm.actor import NumpyActor
-from tdm_ros.training.metrics import summarise
+from tdm_ros.training.arguments import described, whole_number
+from tdm_ros.training.metrics import statistics, success_rates
 
 
 class PolicyInput(NamedTuple):
@@ -63,43 +65,27 @@ def _policy_input(seen: dict[str, NDArray[Any]], steps_left: int, time: int) -> 
     return PolicyInput(observation, achieved, goal, max(steps_left, 0), time)
 
 
-REACHED = 0.02
-"""Distance below which a goal counts as reached, for `Evaluation.steps_to_reach` [goal unit; m for reaching]."""
-
-
 @dataclass(frozen=True)
 class Evaluation:
-    """Result of one evaluation.
+    """Result of one evaluation; ``success_env`` is None if the environment reports no success."""
 
-    Parameters
-    ----------
-    seed : int
-        Of goals and starts.
-    final_distance : tuple of float
-        One entry per episode [goal unit; m for reaching].
-    steps_to_reach : tuple of int or None
-        First step with a distance of at most `REACHED`, None without one [steps].
-    success_task : float or None
-        Fraction of the episodes with a final distance of at most `TaskSpec.success`.
-    success_env : float or None
-        Fraction of the episodes whose last ``info["is_success"]``, or else ``info["success"]``, is true; None if the
-        environment returns neither.
-    """
-
-    seed: int
-    final_distance: tuple[float, ...]
-    steps_to_reach: tuple[int | None, ...]
-    success_task: float | None = None
-    success_env: float | None = None
+    seed: int  # of goals and starts
+    unit: str  # goal unit
+    final_distance: tuple[float, ...]  # one entry per episode [goal unit]
+    steps_to_success: tuple[int | None, ...]  # first step within `TaskSpec.success`, None without one [steps]
+    success_task: float | None = None  # fraction of the episodes with a final distance within `TaskSpec.success`
+    success_env: float | None = None  # fraction whose last ``info["is_success"]``, or else ``info["success"]``, is true
 
     def to_json(self) -> dict[str, Any]:
-        """Output of `tdm_ros evaluate --json`."""
-        reached = [steps for steps in self.steps_to_reach if steps is not None]
+        """Output of `tdm_ros evaluate --json`; success rates of fixed distances are of tasks in m."""
+        times = [steps for steps in self.steps_to_success if steps is not None]
         return {
             "episodes": len(self.final_distance),
             "seed": self.seed,
-            **summarise(list(self.final_distance)),
-            "steps_to_2cm": {"median": float(np.median(reached)) if reached else None},
+            "unit": self.unit,
+            "final_distance": statistics(self.final_distance),
+            **({"success": success_rates(self.final_distance)} if self.unit == "m" else {}),
+            "steps_to_success": {"median": float(np.median(times)) if times else None},
             **{key: getattr(self, key) for key in ("success_task", "success_env") if getattr(self, key) is not None},
         }
 
@@ -127,27 +113,12 @@ def evaluate(
 
     Two optional attributes of the environment, or of a wrapper, replace what the observation contains:
     ``true_achieved``, the achieved goal without noise, and ``evaluation_goal``, the final goal of a task in stages.
-
-    Parameters
-    ----------
-    policy : Policy
-    env : GoalEnv
-    task : TaskSpec
-    episodes : int
-    seed : int
-    purpose : "evaluate" or "validate"
-        Stream of goals; both differ from the one of training.
-    on_episode : callable
-        Called with the final distance of each episode.
-
-    Raises
-    ------
-    ValueError
-        If ``episodes`` is not positive.
+    ``purpose``, "evaluate" or "validate", is the stream of the goals; both differ from that of training.
+    ``on_episode`` is called with the final distance of each episode. Raises ValueError if ``episodes`` is not
+    positive, or ``policy`` is not a function that returns an action.
     """
-    if episodes < 1:
-        raise ValueError(f"episodes must be >= 1, got {episodes}")
-    test_env = EvaluationEnv(env)
+    episodes, seed = whole_number("episodes", episodes, 1), whole_number("seed", seed)
+    test_env, policy = EvaluationEnv(env), _checked_policy(policy, task.action.size)
     finals: list[float] = []
     times: list[int | None] = []
     successes: list[bool] = []
@@ -157,12 +128,34 @@ def evaluate(
             for step, _ in rollout(test_env, task, policy, reset_seed(purpose, seed, episode))
         ]
         finals.append(distances[-1])
-        times.append(next((t + 1 for t, distance in enumerate(distances) if distance <= REACHED), None))
+        times.append(next((t + 1 for t, distance in enumerate(distances) if distance <= task.success), None))
         if test_env.success is not None:
             successes.append(test_env.success)
         on_episode(finals[-1])
     within = float(np.mean(np.array(finals) <= task.success))
-    return Evaluation(seed, tuple(finals), tuple(times), within, float(np.mean(successes)) if successes else None)
+    by_env = float(np.mean(successes)) if successes else None
+    return Evaluation(seed, task.goal.unit, tuple(finals), tuple(times), within, by_env)
+
+
+def _checked_policy(policy: Any, size: int) -> Policy:
+    """A policy whose actions are checked: ``size`` finite numbers."""
+    of_agent = inspect.ismethod(policy) and policy.__name__ == "predict" and hasattr(policy.__self__, "learn")
+    if not callable(policy) or of_agent:  # `TDM.predict` takes a dict, not a PolicyInput
+        raise ValueError(
+            f"policy must be a function of one PolicyInput, got {described(policy)}: "
+            "give the result of agent.policy() or agent.planner(), or leave it out"
+        )
+
+    def checked(now: PolicyInput) -> NDArray[np.float32]:
+        action = np.asarray(policy(now))
+        if action.shape != (size,) or action.dtype.kind not in "biuf" or not np.isfinite(action).all():
+            raise ValueError(
+                f"policy must return finite numbers of shape ({size},), got {described(action.tolist())}: "
+                "return one number in [-1, 1] per dimension of the action"
+            )
+        return action
+
+    return checked
 
 
 class EvaluationEnv(gym.Wrapper[Any, Any, Any, Any]):

@@ -25,33 +25,18 @@ from tdm_ros.types import CycleRange, CycleSet, LoggedTransition, Step, TimeSpan
 
 @dataclass
 class RecordedExperience:
-    """Transitions of recordings.
-
-    Parameters
-    ----------
-    steps : list of (Step, bool, bool)
-        Each with whether its trajectory ends there, and whether the operator made it.
-    repeated : int
-        Transitions that occur in several recordings.
-    discarded : int
-        Transitions that the operator discarded; they are left out.
-    problems : list of str
-        Descriptions of what was left out because it is damaged or not finite.
-    """
+    """Transitions of recordings; each with whether its trajectory ends there, and whether the operator made it."""
 
     steps: list[tuple[Step, bool, bool]] = field(default_factory=list)
-    repeated: int = 0
-    discarded: int = 0
-    problems: list[str] = field(default_factory=list)
+    repeated: int = 0  # transitions that occur in several recordings
+    discarded: int = 0  # transitions that the operator discarded; they are left out
+    problems: list[str] = field(default_factory=list)  # what was left out because it is damaged or not finite
 
 
 def read_experience(paths: Sequence[Path], task: TaskSpec, progress: bool = False) -> RecordedExperience:
     """Read the commanded transitions of recordings, in order; each run in the order of its cycles.
 
-    Raises
-    ------
-    DataError
-        If a recording has none, is damaged entirely, or belongs to another task.
+    Raises DataError if a recording has none, is damaged entirely, or belongs to another task.
     """
     found, seen = RecordedExperience(), set[Hashable]()
     for path in paths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -42,22 +43,10 @@ def one_thread() -> Iterator[None]:
 
 
 class Learner:
-    """Replay buffer and, from the first update on, the agent.
+    """Replay buffer and, from the first update on, the agent. Raises ValueError if PyTorch cannot use the device.
 
-    Parameters
-    ----------
-    task : TaskSpec
-    config : TdmConfig
-    seed : int
-        Of weights and sampling; learners with the same seed and experience are identical.
-    compiled : bool
-    device : str
-        As for `TdmAgent`.
-
-    Raises
-    ------
-    ValueError
-        If PyTorch cannot use the device.
+    ``seed`` is that of weights and sampling: learners with the same seed and experience are identical. ``compiled`` and
+    ``device`` as for `TdmAgent`.
     """
 
     def __init__(
@@ -72,12 +61,13 @@ class Learner:
         """Transitions from recordings."""
         self.skipped_updates = 0
         """Updates that are due for the recordings and were not made; negative if more were made."""
+        self.schedule_start = 0
+        """Step at which learning rate and exploration begin to decrease [steps]."""
         self.losses = Losses(float("nan"), float("nan"))
         self.rng = np.random.default_rng(np.random.SeedSequence([3, seed]))
 
     @property
     def transitions(self) -> int:
-        """Transitions added so far."""
         return self.store.total
 
     @property
@@ -87,16 +77,17 @@ class Learner:
 
     @property
     def progress(self) -> float:
-        """Fraction of `TdmConfig.total_timesteps` that the environment steps are, in [0, 1]."""
-        return self.config.progress(self.steps)
+        """Fraction of `TdmConfig.total_timesteps` since `schedule_start`, in [0, 1]."""
+        return self.config.progress(self.steps - self.schedule_start)
+
+    def decrease_over(self, steps: int) -> None:
+        """Let learning rate and exploration decrease over the next ``steps`` environment steps; 0: keep them."""
+        self.config, self.schedule_start = replace(self.config, total_timesteps=steps), self.steps
 
     def add(self, step: Step, last: bool, human: bool = False) -> None:
         """Store one step; ``last``: its trajectory ends here; ``human``: the operator made it.
 
-        Raises
-        ------
-        ValueError
-            If a vector has another size than the task's, or is not finite.
+        Raises ValueError if a vector has another size than the task's, or is not finite.
         """
         self.store.add(step, last, human)
 
@@ -110,16 +101,20 @@ class Learner:
         config = self.config
         return config.initial_gradient_steps + config.gradient_steps * (self.transitions - config.learning_starts)
 
+    def skip_updates_of_missing(self) -> None:
+        """Count the updates of a checkpoint's transitions that neither the replay buffer nor a log holds as made.
+
+        Otherwise no update would be due until as many new ones have arrived.
+        """
+        if self.updates:
+            self.skipped_updates = min(self.skipped_updates, self._updates_in_all() - self.updates)
+
     def learn_recorded(self, steps: Iterable[tuple[Step, bool, bool]], updates: int) -> Iterator[int]:
         """Store recorded steps, then make updates; yield the number of updates since the last time.
 
         The number of updates that are due for environment steps does not change. The normalisation, if there is none
-        yet, is determined by all recorded steps instead of the random phase.
-
-        Raises
-        ------
-        ValueError
-            If a vector has another size than the task's, or is not finite.
+        yet, is determined by all recorded steps instead of the random phase. Raises ValueError if a vector has another
+        size than the task's, or is not finite.
         """
         due, before = self.updates_due(), self.transitions
         for step, last, human in steps:
@@ -162,13 +157,7 @@ class Learner:
             self.agent.copy_targets()
 
     def actor_bytes(self) -> bytes:
-        """Weights for `NumpyActor.from_bytes`.
-
-        Raises
-        ------
-        RuntimeError
-            Before the first update.
-        """
+        """Weights for `NumpyActor.from_bytes`. Raises RuntimeError before the first update."""
         if self.agent is None:
             raise RuntimeError("there is no actor before the first update; call update() when updates_due() > 0")
         return self.agent.actor_bytes()

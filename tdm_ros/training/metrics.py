@@ -24,48 +24,23 @@ THRESHOLDS = (0.01, 0.02, 0.05)
 
 @dataclass(frozen=True)
 class EpisodeRow:
-    """Record of one episode.
+    """Record of one episode."""
 
-    Parameters
-    ----------
-    robot_time_s : float
-        Time of motion of the arm since the start of the run [s].
-    step : int
-        Environment steps (cycles) so far.
-    episode : int
-    mode : str
-        "train" (with exploration), "validate" (without, while learning) or "evaluate" (without, at the end).
-    final_distance : float
-        Distance to the goal in the last state [goal unit; m for reaching].
-    updates : int
-        Gradient updates so far.
-    end : str
-        Reason of the end: "time_limit", "terminated" or "interrupted"; in a live run also "refused" (no plan),
-        "success", "failure" or "discarded" (by the operator).
-    goal : str
-        Coordinates [goal unit], separated by blanks.
-    """
-
-    robot_time_s: float
-    step: int
+    robot_time_s: float  # of motion of the arm since the start of the run [s]
+    step: int  # environment steps (cycles) so far
     episode: int
-    mode: str
-    final_distance: float
-    updates: int
-    end: str
-    goal: str
+    mode: str  # "train" (with exploration), "validate" (without, while learning) or "evaluate" (without, at the end)
+    final_distance: float  # to the goal in the last state [goal unit; m for reaching]
+    updates: int  # gradient updates so far
+    end: str  # "time_limit", "terminated", "interrupted"; live: "rejected" (no plan), "success", "failure", "discarded"
+    goal: str  # coordinates [goal unit], separated by blanks
 
 
 class MetricsFile:
-    """File of one row per episode; each row is flushed to the operating system.
+    """File of one row per episode in a run folder; each row is flushed to the operating system.
 
-    Parameters
-    ----------
-    directory : Path
-        Run folder; rows are appended to an existing file.
-    last_step : int, optional
-        Rows of later steps, and an incomplete last line, are removed first: a killed run wrote them after its last
-        checkpoint.
+    Rows are appended to an existing file. An incomplete last line and, if ``last_step`` is given, the rows after it are
+    removed first: a killed run wrote them after its last checkpoint.
     """
 
     def __init__(self, directory: Path, last_step: int | None = None) -> None:
@@ -87,10 +62,7 @@ class MetricsFile:
     def append(self, row: EpisodeRow) -> None:
         """Write one row; a file that was deleted is written again with all of its rows.
 
-        Raises
-        ------
-        OSError
-            If the file cannot be written. The row is then written with the next one.
+        Raises OSError if the file cannot be written. The row is then written with the next one.
         """
         self._writer.writerow(asdict(row))
         self._file.flush()
@@ -102,17 +74,13 @@ class MetricsFile:
             self._open()
 
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 
 def read_metrics(directory: Path) -> Iterator[EpisodeRow]:
     """Read the rows of a run; an incomplete last line is left out.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the run has no metrics file.
+    Raises FileNotFoundError if the run has no metrics file.
     """
     path = directory / FILE_NAME
     if not path.exists():
@@ -137,18 +105,24 @@ def _cut(path: Path, last_step: int) -> None:
 
 
 def summarise(final_distance: list[float]) -> dict[str, Any]:
-    """Mean, median, 95th percentile and success rates of final distances."""
-    distances = np.asarray(final_distance, float)
-    if distances.size == 0:
+    """Statistics and success rates of the final distances of a live run, which are in m."""
+    if not final_distance:
         return {"final_distance_m": None, "success": None}
+    return {"final_distance_m": statistics(final_distance), "success": success_rates(final_distance)}
+
+
+def statistics(values: Sequence[float]) -> dict[str, float]:
+    """Mean, median and 95th percentile."""
     return {
-        "final_distance_m": {
-            "mean": float(distances.mean()),
-            "median": float(np.median(distances)),
-            "p95": float(np.percentile(distances, 95)),
-        },
-        "success": {f"{radius:g}": float((distances <= radius).mean()) for radius in THRESHOLDS},
+        "mean": float(np.mean(values)),
+        "median": float(np.median(values)),
+        "p95": float(np.percentile(values, 95)),
     }
+
+
+def success_rates(distances_m: Sequence[float]) -> dict[str, float]:
+    """Fraction within each of `THRESHOLDS`."""
+    return {f"{radius:g}": float((np.asarray(distances_m) <= radius).mean()) for radius in THRESHOLDS}
 
 
 if TYPE_CHECKING:
@@ -160,27 +134,10 @@ WINDOW = 10
 
 
 def draw_curve(run_dir: Path, title: str = "", unit: str = "m") -> Path:
-    """Draw ``curve.png`` into ``run_dir``: final distance of every episode over robot time.
+    """Draw ``curve.png`` into a run folder: final distance of every episode over robot time; return its path.
 
-    Parameters
-    ----------
-    run_dir : Path
-        With a metrics file.
-    title : str
-    unit : str
-        Of the distances; metres are plotted as centimetres.
-
-    Returns
-    -------
-    Path
-        The image file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no metrics file.
-    ValueError
-        If no episode has ended yet.
+    Distances in metres are plotted as centimetres. Raises FileNotFoundError if there is no metrics file, ValueError if
+    no episode has ended yet.
     """
     rows = [row for row in read_metrics(run_dir) if row.end not in UNSCORED]
     if not rows:

@@ -21,29 +21,11 @@ REFRESH_STEPS = 25
 
 @dataclass(frozen=True)
 class TrainingSchedule:
-    """Length of a training, and interval of its validations.
+    """Length of a training, and interval of its validations."""
 
-    Parameters
-    ----------
-    total_timesteps : int
-        Environment steps in all, including those before a resumption.
-    validate_every : int
-        Steps between two validations; 0: none.
-    validate_episodes : int
-    """
-
-    total_timesteps: int
-    validate_every: int = 500
+    total_timesteps: int  # environment steps in all, including those before a resumption
+    validate_every: int = 500  # steps between two validations; 0: none
     validate_episodes: int = 20
-
-    def __post_init__(self) -> None:
-        if self.total_timesteps < 1:
-            raise ValueError(f"total_timesteps must be >= 1, got {self.total_timesteps}")
-        if self.validate_every < 0 or self.validate_episodes < 1:
-            raise ValueError(
-                "validate_every must be >= 0 and validate_episodes >= 1, "
-                f"got {self.validate_every} and {self.validate_episodes}"
-            )
 
 
 def by_operator(env: GoalEnv) -> bool:
@@ -54,16 +36,8 @@ def by_operator(env: GoalEnv) -> bool:
 class OnlineTrainer:
     """Loop of training episodes with exploration, updates and validations.
 
-    Parameters
-    ----------
-    env, test_env : GoalEnv
-        For training and for validation; a validation must not interrupt a training episode.
-    learner : Learner
-    schedule : TrainingSchedule
-    on_episode : callable
-        Receives an `EpisodeRow` per training and validation episode.
-    on_step : callable
-        Called after each training step.
+    ``test_env`` is another environment, because a validation must not interrupt a training episode. ``on_episode`` is
+    called after each training and validation episode, ``on_step`` after each training step.
     """
 
     def __init__(

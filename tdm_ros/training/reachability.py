@@ -24,24 +24,14 @@ Array = NDArray[np.float64]
 class Reachability:
     """Predicted final distance to a goal; one number each, or (B,).
 
-    Parameters
-    ----------
-    distance : float
-        Final distance by `TaskSpec.distance` [goal unit]; the median, if calibrated.
-    low, high : float
-        Interval of nine of ten results, if calibrated; else 1.645 ``std`` around ``distance``, which is the difference
-        of the critics alone and nearly always too narrow [goal unit].
-    std : float
-        Standard deviation of the critics' points around their mean; 0 with a single critic [goal unit].
-    calibrated : bool
-        Whether `TDM.calibrate` has compared the predictions with reached distances.
+    Without calibration the interval is the difference of the critics alone, and nearly always too narrow.
     """
 
-    distance: Any
-    low: Any
+    distance: Any  # final distance by `TaskSpec.distance` [goal unit]; the median, if calibrated
+    low: Any  # interval of nine of ten results, if calibrated; else 1.645 ``std`` around ``distance`` [goal unit]
     high: Any
-    std: Any
-    calibrated: bool
+    std: Any  # standard deviation of the critics' points around their mean; 0 with a single critic [goal unit]
+    calibrated: bool  # `TDM.calibrate` has compared the predictions with reached distances
 
     def single(self) -> Reachability:
         """The only entry of a batch of one."""
@@ -55,18 +45,10 @@ class Bounds:
     """Distribution of the results around the predictions, for H horizons; interpolated between them.
 
     A result is ``predicted + r * (std + floor)``; ``low``, ``middle`` and ``high`` are quantiles of ``r``.
-
-    Parameters
-    ----------
-    steps_left : tuple of int, length H
-        Ascending [steps].
-    floor : tuple of float, length H
-        Typical ``std`` of that horizon, so that the width is positive where the critics agree [goal unit].
-    low, middle, high : tuple of float, length H
     """
 
-    steps_left: tuple[int, ...]
-    floor: tuple[float, ...]
+    steps_left: tuple[int, ...]  # ascending [steps]
+    floor: tuple[float, ...]  # typical ``std``, so that the width is positive where critics agree [goal unit]
     low: tuple[float, ...]
     middle: tuple[float, ...]
     high: tuple[float, ...]
@@ -86,17 +68,13 @@ class Bounds:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Bounds:
-        """Rebuild from `to_json` data."""
         return cls(**{key: tuple(value) for key, value in data.items()})
 
 
 def predicted(agent: TdmAgent, task: TaskSpec, states: States) -> tuple[Array, Array]:
     """Mean distance that the critics predict, and standard deviation of their points: (B,), (B,) [goal unit].
 
-    Raises
-    ------
-    ValueError
-        If the critics do not predict points (`TdmConfig.critic` "unstructured").
+    Raises ValueError if the critics do not predict points (`TdmConfig.critic` "unstructured").
     """
     points = agent.predict(*states).astype(np.float64)
     distance = np.asarray(task.distance(points, states.goal)).mean(axis=0)
@@ -108,10 +86,7 @@ def predicted(agent: TdmAgent, task: TaskSpec, states: States) -> tuple[Array, A
 def reachability(agent: TdmAgent, task: TaskSpec, states: States, bounds: Bounds | None) -> Reachability:
     """Predicted final distances of B goals; not calibrated without ``bounds``.
 
-    Raises
-    ------
-    ValueError
-        If the critics do not predict points.
+    Raises ValueError if the critics do not predict points.
     """
     distance, std = predicted(agent, task, states)
     if bounds is None:
@@ -123,31 +98,12 @@ def reachability(agent: TdmAgent, task: TaskSpec, states: States, bounds: Bounds
 def reachability_map(
     agent: TdmAgent, task: TaskSpec, observation: ArrayLike, achieved: ArrayLike, height: float, steps: int, cells: int
 ) -> tuple[Array, Array]:
-    """Predicted final distance to the goals of a horizontal grid over the goal box.
+    """Predicted final distance to the goals of a horizontal grid over the goal box; not calibrated.
 
-    Parameters
-    ----------
-    agent : TdmAgent
-    task : TaskSpec
-        With goals x y z [m].
-    observation, achieved : (O,), (3,) [m]
-        The present state.
-    height : float
-        z of the plane [m].
-    steps : int
-        Actions from the present state on, 1 to the horizon plus 1, by which it is limited [steps].
-    cells : int
-        Per side.
-
-    Returns
-    -------
-    goals, distance : (cells**2, 3), (cells**2,) [m]
-        Centres of the cells; the distances are not calibrated.
-
-    Raises
-    ------
-    ValueError
-        If goals are not points x y z, or the critics do not predict points.
+    For a task with goals x y z [m], from one state, ``observation`` (O,) and ``achieved`` (3,) [m]. ``height`` is the z
+    of the plane [m], ``steps`` the number of actions, limited to 1 .. horizon plus 1, ``cells`` the number per side.
+    Returns the centres of the cells, (cells**2, 3), and the distances, (cells**2,) [m]. Raises ValueError if goals are
+    not points x y z, or the critics do not predict points.
     """
     low, high = np.array(task.goal.low), np.array(task.goal.high)
     if len(low) != 3 or not np.isfinite([low, high]).all():

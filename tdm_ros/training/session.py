@@ -35,26 +35,13 @@ FILE = "recordings.json"
 
 
 class Recordings:
-    """Recordings that a run learns from before its first step.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-    updates : int, optional
-        As for `TDM.learn_from`.
-    """
+    """Recordings that a run learns from before its first step; ``updates`` as for `TDM.learn_from`."""
 
     def __init__(self, paths: Sequence[Path], updates: int | None = None) -> None:
         self._paths, self._updates = [str(path.resolve()) for path in paths], updates
 
     def check_same(self, out: Path) -> None:
-        """Raise if the run in a folder began with other recordings.
-
-        Raises
-        ------
-        ValueError
-            With both lists.
-        """
+        """Raise ValueError, with both lists, if the run in a folder began with other recordings."""
         record = out / FILE
         found = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {"paths": [], "updates": None}
         if (found["paths"], found["updates"]) != (self._paths, self._updates):
@@ -66,10 +53,7 @@ class Recordings:
     def learn(self, agent: TDM, out: Path) -> bool:
         """Learn from them and save the agent, unless that has been done; False after Ctrl-C.
 
-        Raises
-        ------
-        ValueError
-            If they cannot be used.
+        Raises ValueError if they cannot be used.
         """
         if not self._paths or agent.learner.transitions:
             return True
@@ -96,33 +80,15 @@ class Recordings:
 
 
 class TrainingSession:
-    """Training of a task in a run folder; continues an existing run.
+    """Training of a task in the run folder ``out``; continues an existing run.
 
     If it is killed, the same call continues from the last checkpoint, which was made between two episodes, and ends
-    with the same weights as an uninterrupted run.
-
-    Parameters
-    ----------
-    task_name, seed, horizon, noise, compiled, device
-        As for `TDM`; the task by its name.
-    out : Path
-        The run folder.
-    config : TdmConfig
-        The run ends at its ``total_timesteps``.
-    validate_every, save_every : int
-        Steps between two validations, 0: none; minimum number of steps between two checkpoints [steps].
-    recordings : sequence of Path
-        Recordings to learn from before the first step.
-    offline_steps : int, optional
-        Gradient updates on the recordings; by default `TdmConfig.gradient_steps` per transition.
-
-    Raises
-    ------
-    ValueError
-        If the task, a setting or the device is unknown, or ``out`` is a run of another task, seed, configuration or
-        recordings.
-    FolderInUseError
-        If another process writes ``out``.
+    with the same weights as an uninterrupted run. The run ends at ``total_timesteps`` of the configuration.
+    ``validate_every`` is the number of steps between two validations, 0: none, ``save_every`` the minimum number
+    between two checkpoints [steps]. ``recordings`` are learned from before the first step, by ``offline_steps``
+    updates, as for `TDM.learn_from`; the other arguments as for `TDM`. Raises ValueError if the task, a setting or the
+    device is unknown, or ``out`` is a run of another task, seed, configuration or recordings. Raises FolderInUseError
+    if another process writes ``out``.
     """
 
     def __init__(
@@ -173,12 +139,8 @@ class TrainingSession:
         """Train to the end; return 0, 130 after Ctrl-C, or 1 if the result could not be saved.
 
         The first Ctrl-C ends the run after the present episode, with checkpoint and curve, a second one immediately;
-        the same command then continues from the last checkpoint.
-
-        Raises
-        ------
-        ValueError
-            If the environment returns values that are not finite or of the wrong size.
+        the same command then continues from the last checkpoint. Raises ValueError if the environment returns values
+        that are not finite or of the wrong size.
         """
         try:
             return self._run()
@@ -209,13 +171,10 @@ class TrainingSession:
         if stop.requested:
             print(f"stopped at step {agent.steps}; the same command continues from there", file=sys.stderr)
         if (self.out / FILE_NAME).exists() and any(row.end not in UNSCORED for row in read_metrics(self.out)):
-            print(f"curve: {draw_curve(self.out, self._title(), agent.task.goal.unit)}", file=sys.stderr)
+            title = f"{agent.task.name}, horizon {agent.task.horizon}, seed {agent.learner.seed}"
+            print(f"curve: {draw_curve(self.out, title, agent.task.goal.unit)}", file=sys.stderr)
         print(f"checkpoint: {self.out / CHECKPOINT}", file=sys.stderr)
         return 130 if stop.requested else 0
-
-    def _title(self) -> str:
-        task = self.agent.task
-        return f"{task.name}, horizon {task.horizon}, seed {self.agent.learner.seed}"
 
 
 class _StopOnInterrupt(Callback):
@@ -244,12 +203,8 @@ class _StopOnInterrupt(Callback):
 def load_run(run_dir: Path) -> tuple[GoalEnv, TaskSpec, NumpyActor]:
     """Load environment, task and policy of a run folder or of a checkpoint folder.
 
-    Raises
-    ------
-    FileNotFoundError
-        If there is no checkpoint.
-    ValueError
-        If the checkpoint is damaged, or its environment cannot be made.
+    Raises FileNotFoundError if there is no checkpoint. Raises ValueError if the checkpoint is damaged, or its
+    environment cannot be made.
     """
     folder = checkpoint_folder(run_dir)
     actor, task = load_actor(folder)

@@ -47,15 +47,15 @@ def test_motors_are_reset_only_when_they_were_stopped_and_the_button_is_free(
 ) -> None:
     client = start_worker()
     client.wait_ready(20)
-    assert "is not stopped" in client.reset().result(8).reason
+    assert "is not stopped" in client.request("reset").result(8).reason
     robot.ask("estop", True)
-    assert "release it first" in wait_for_stop(client).reset().result(8).reason
-    assert "ask for a reset" in client.enable().result(8).reason
+    assert "release it first" in wait_for_stop(client).request("reset").result(8).reason
+    assert "ask for a reset" in client.request("enable").result(8).reason
     robot.ask("estop", False)
     wait_for_release(client)
-    assert client.reset().result(8).done
-    assert client.enable().result(8).done
-    assert client.stop().result(8).done
+    assert client.request("reset").result(8).done
+    assert client.request("enable").result(8).done
+    assert client.request("stop").result(8).done
     assert robot.ask("facts")["stopped"]
 
 

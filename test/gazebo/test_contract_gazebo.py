@@ -181,16 +181,16 @@ class TestFreeRunning(ArmContract):
                 "old number": {"seq": 0},
                 "long validity": {"valid_s": 0.5},
             }[case]
-            before = bench.client.state().state.refused
+            before = bench.client.state().state.rejected
             commands.publish(WatchdogCommand(**given | wrong))
             self.wait(bench, 0.15)
             state = bench.client.state().state
-            assert state.refused == before + (case != "session")
+            assert state.rejected == before + (case != "session")
             assert state.command_seq < 1000 and np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
     def test_stop_is_a_software_e_stop(self, bench: GazeboBench) -> None:
         self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
-        assert bench.client.stop().result(5).done
+        assert bench.client.request("stop").result(5).done
         self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.3)
         assert "stopped" in bench.arm.problem() and np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
@@ -341,8 +341,8 @@ def test_world_that_is_set_back_in_time_stops_the_arm_until_a_person_resets_it(
         posture_rad = {"harmonic": np.zeros(7), "fortress": NEUTRAL_RAD + 0.1 * np.eye(7)[0]}[gazebo]
         np.testing.assert_allclose(made.truth()[0], posture_rad, atol=0.06)
         assert np.abs(made.truth()[1]).max() < STILL_RAD_S
-        assert not made.client.enable().result(5).done
-        assert made.client.reset().result(5).done and made.client.enable().result(5).done
+        assert not made.client.request("enable").result(5).done
+        assert made.client.request("reset").result(5).done and made.client.request("enable").result(5).done
         ArmContract.wait(made, 0.3)  # type: ignore[arg-type]
         made.arm.problem()
         assert made.arm.problem() == "" and np.abs(made.truth()[1]).max() < STILL_RAD_S
@@ -357,7 +357,7 @@ def test_world_in_lock_step_that_is_set_back_stops_the_arm_and_steps_exactly_aft
         made.world.ask("control", True, 0, True)
         wait_until(lambda: "set back in time" in made.arm.problem(), 5, "the worker sees it")
         made.arm.hold()
-        assert made.client.reset().result(5).done and made.client.enable().result(5).done
+        assert made.client.request("reset").result(5).done and made.client.request("enable").result(5).done
         made.cycle()
         facts = made.world.ask("facts")
         assert (facts["time_ms"], facts["pending"]) == (50, 0)

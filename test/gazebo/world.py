@@ -21,7 +21,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import rclpy
@@ -71,7 +72,7 @@ class World:
         self.sim.model.opt.timestep = STEP_S
         self.lock = threading.RLock()
         self.by_torque, self.fortress, self.paused = by_torque, fortress, paused
-        self.pending = self.time_ms = self.steps = self.iterations = 0
+        self.pending = self.time_ms = self.steps = 0
         self._controls: list[tuple[bool, int, bool]] = []
         self._rewind = False
         self.step_takes_s = STEP_S
@@ -108,7 +109,6 @@ class World:
             elif not self.paused:
                 self._step()
             self._publish()
-            self.iterations += 1
             if not self.paused and self.pending:
                 self.pending -= 1
                 self.paused = not self.pending
@@ -152,29 +152,24 @@ class World:
             self._iterate()
             time.sleep(max(0.0, due_s - time.monotonic()))
 
-    def ask(self, name: str, *arguments: object) -> object:
+    def ask(self, name: str, *arguments: Any) -> object:
         """Do what the test says."""
+        facts = ("steps", "pending", "paused", "time_ms")
+        known: dict[str, Callable[..., object]] = {
+            "set": lambda flag, value: setattr(self, flag, np.array(value) if flag == "command" else value),
+            "place": self._place,
+            "trace": lambda: list(self.trace),
+            "truth": lambda: [self.sim.reading().q_rad.tolist(), self.sim.reading().qd_rad_s.tolist()],
+            "facts": lambda: {"command": self.command.tolist()} | {fact: getattr(self, fact) for fact in facts},
+            "control": lambda *order: self._controls.append(order),  # pause, multi_step, whether the time is reset
+        }
         with self.lock:
-            if name == "set":
-                value = np.array(arguments[1]) if arguments[0] == "command" else arguments[1]
-                setattr(self, str(arguments[0]), value)
-            elif name == "place":
-                self.sim.reset(arguments[0])
-                self.command = np.zeros(7)
-                self.trace.clear()
-            elif name == "trace":
-                return list(self.trace)
-            elif name == "truth":
-                reading = self.sim.reading()
-                return [reading.q_rad.tolist(), reading.qd_rad_s.tolist()]
-            elif name == "facts":
-                names = ("steps", "pending", "paused", "iterations", "time_ms")
-                return {"command": self.command.tolist()} | {name: getattr(self, name) for name in names}
-            elif name == "control":
-                self._controls.append(arguments)  # pause, multi_step, whether the time is reset
-            else:
-                raise ValueError(f"the world knows set, place, trace, truth, facts and control, got {name!r}")
-        return None
+            return known[name](*arguments)
+
+    def _place(self, q_rad: list[float]) -> None:
+        self.sim.reset(q_rad)
+        self.command = np.zeros(7)
+        self.trace.clear()
 
 
 def main(namespace: str, *words: str) -> None:

@@ -89,7 +89,7 @@ def client(ros1: Ros1, robot: SimulatedRobot, request: pytest.FixtureRequest) ->
 @pytest.fixture
 def enabled(client: InteraClient) -> InteraClient:
     """A worker that may move the robot."""
-    answer = client.enable().result(8)
+    answer = client.request("enable").result(8)
     assert answer.done, answer.reason
     return client
 

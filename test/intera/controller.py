@@ -14,6 +14,7 @@ import numpy as np
 
 from tdm_ros.envs.sawyer_sim import SawyerSim
 from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.kinematics import jacobian, quaternion_wxyz
 from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 STEP_S = 0.002
@@ -36,6 +37,8 @@ FLAGS = (
 )
 """What a test sets: frozen, stuck and nan are of joint states, mute of the robot's state. io_repeats is no fault: the
 states of devices come 5 times per second, not on a change alone."""
+
+FACTS = ("mode", "timeout_s", "speed_ratio", "timeouts", "commands", "bad_commands", "enabled", "stopped")
 
 
 class Controller:
@@ -110,6 +113,19 @@ class Controller:
             self.stopped, self.enabled = True, False
             self.estop_button, self.estop_source = button, source
 
+    def set_estop(self, pressed: bool) -> None:
+        """Press the e-stop, or release it."""
+        if pressed:
+            self.stop(1, 1)
+        elif self.stopped:
+            self.estop_button = 3
+
+    def place(self, q_rad: list[float]) -> None:
+        """Put the arm at rest in a posture."""
+        self.sim.reset(q_rad)
+        self.hold()
+        self.trace.clear()
+
     def reset(self) -> None:
         """Clear a stop, unless the button is still pressed, and errors, unless they persist; the motors go off."""
         with self.lock:
@@ -134,28 +150,18 @@ class Body:
         self.lag_s = 0.0
         self._last: Any = None
 
-    def publish_motion(self) -> None:
-        """Joints and hand."""
-        raise NotImplementedError
-
-    def publish_state(self) -> None:
-        """State of the robot."""
-        raise NotImplementedError
-
-    def publish_collision(self) -> None:
-        """Collision flag."""
-        raise NotImplementedError
+    publish_motion: Callable[[], None]
+    """Joints and hand."""
+    publish_state: Callable[[], None]
+    publish_collision: Callable[[], None]
+    press: Callable[[str, str, object], None]
+    withdraw: Callable[[str], None]
+    """Publish the state of a device no more."""
+    leave: Callable[[], None]
+    """Follow joint commands no more."""
 
     def publish_devices(self) -> None:
-        """Cuff, navigator, gripper; none by default."""
-
-    def press(self, device: str, signal: str, value: object) -> None:
-        """Press a button."""
-        raise NotImplementedError
-
-    def withdraw(self, device: str) -> None:
-        """Publish the state of a device no more."""
-        raise NotImplementedError
+        """Cuff and navigator; none by default."""
 
     def publish_flags(self) -> None:
         """State of the robot and collision, unless a test made them mute."""
@@ -163,14 +169,6 @@ class Body:
             self.publish_state()
         if not self.flags["mute_collision"]:
             self.publish_collision()
-
-    def leave(self) -> None:
-        """Follow joint commands no more."""
-        raise NotImplementedError
-
-    def more_facts(self) -> dict[str, object]:
-        """Facts about what not every robot has."""
-        return {}
 
     def joints(self, message: Any) -> Any | None:
         """Fill a JointState of either ROS, that of the head included, with what sensors say; None: mute."""
@@ -186,14 +184,41 @@ class Body:
         self._last = message
         return None if self.flags["frozen"] else message
 
+    def endpoint(self, state: Any) -> Any:
+        """Fill an EndpointState of either ROS: pose and twist of the hand in frame base."""
+        with self.controller.lock:
+            reading, hand = self.controller.sim.reading(), self.controller.sim.hand_pose()
+        at, turned, linear, angular = (
+            state.pose.position,
+            state.pose.orientation,
+            state.twist.linear,
+            state.twist.angular,
+        )
+        at.x, at.y, at.z = map(float, hand.position_m)
+        turned.w, turned.x, turned.y, turned.z = map(float, quaternion_wxyz(hand.rotation))
+        linear.x, linear.y, linear.z, angular.x, angular.y, angular.z = jacobian(reading.q_rad) @ reading.qd_rad_s
+        return state
+
+    def state(self) -> dict[str, Any]:
+        """Fields of a RobotAssemblyState."""
+        names = ("homed", "enabled", "stopped", "error", "estop_button", "estop_source")
+        return {name: getattr(self.controller, name) for name in names} | {"ready": self.controller.enabled}
+
+    def settings(self) -> dict[str, Callable[[Any], object]]:
+        """Topics that set the controller, and what each does."""
+        c = self.controller
+        return {
+            LIMB + "joint_command_timeout": lambda m: setattr(c, "timeout_s", min(max(m.data, 0.0), 1.0)),
+            LIMB + "set_speed_ratio": lambda m: setattr(c, "speed_ratio", min(max(m.data, 0.0), 1.0)),
+            "/robot/set_super_enable": lambda m: c.enable(m.data),
+            "/robot/set_super_reset": lambda m: c.reset(),
+            "/robot/set_super_stop": lambda m: c.stop(2, 2),
+        }
+
     def take(self, message: Any) -> None:
         """Take a joint command in."""
         if not self.flags["deaf"]:
             self.controller.command(message, time.monotonic())
-
-    def set_timeout(self, message: Any) -> None:
-        """Set the time after which a silent commander is given up."""
-        self.controller.timeout_s = min(max(message.data, 0.0), 1.0)
 
     def run(self, is_over: Callable[[], bool]) -> None:
         """Move in real time, and publish: joints and hand at 100 Hz, flags at 20 Hz, devices at 5 Hz."""
@@ -216,65 +241,36 @@ class Body:
             if steps % (20 * PUBLISH_EVERY) == 0:
                 self.publish_devices()
 
-    def ask(self, name: str, *arguments: object) -> object:
-        """Do what the test says."""
+    def ask(self, name: str, *arguments: Any) -> object:
+        """Do what the test says. It resets and enables as another program on the network does."""
         c = self.controller
-        if name == "set":
-            self.flags[str(arguments[0])] = bool(arguments[1])
+        known: dict[str, Callable[..., object]] = {
+            "set": lambda flag, on: self.flags.update({flag: bool(on)}),
+            "estop": c.set_estop,
+            "error": lambda error, persists: vars(c).update(error=error, error_persists=persists),
+            "homed": lambda homed: vars(c).update(homed=homed),
+            "reset": c.reset,
+            "enable": lambda: c.enable(True),
+            "clear": self.clear,
+            "leave": lambda: self.leave(),
+            "press": lambda *button: self.press(*button),
+            "withdraw": lambda device: self.withdraw(device),
+            "place": c.place,
+            "trace": lambda: list(c.trace),
+            "facts": lambda: {name: getattr(c, name) for name in FACTS} | {"lag_s": self.lag_s},
+        }
+        with c.lock:
+            answer = known[name](*arguments)
+        if answer is None:  # something may have changed
             self.publish_flags()
-        elif name == "estop":
-            if arguments[0]:
-                c.stop(1, 1)
-            elif c.stopped:
-                c.estop_button = 3
-            self.publish_flags()
-        elif name == "error":  # does it have an error, and does that outlast a reset?
-            c.error, c.error_persists = bool(arguments[0]), bool(arguments[1])
-            self.publish_flags()
-        elif name == "homed":
-            c.homed = bool(arguments[0])
-            self.publish_flags()
-        elif name in ("reset", "enable"):  # as another program on the network does
-            c.reset() if name == "reset" else c.enable(True)
-            self.publish_flags()
-        elif name == "clear":  # as if it had just been switched on
-            with c.lock:
-                c.stopped = c.enabled = c.error = c.error_persists = False
-                c.homed, c.timeout_s = True, 0.2
-                c.estop_button = c.estop_source = c.timeouts = 0
-            self.lag_s = 0.0
-            self.publish_flags()
-        elif name == "leave":
-            self.leave()
-        elif name == "press":
-            self.press(str(arguments[0]), str(arguments[1]), arguments[2])
-        elif name == "withdraw":
-            self.withdraw(str(arguments[0]))
-        elif name == "place":  # at rest, at home
-            with c.lock:
-                c.sim.reset(arguments[0])
-                c.hold()
-                c.trace.clear()
-        elif name == "trace":
-            with c.lock:
-                return list(c.trace)
-        elif name == "facts":
-            return {
-                "mode": c.mode,
-                "timeout_s": c.timeout_s,
-                "speed_ratio": c.speed_ratio,
-                "timeouts": c.timeouts,
-                "commands": c.commands,
-                "bad_commands": c.bad_commands,
-                "enabled": c.enabled,
-                "stopped": c.stopped,
-                "lag_s": self.lag_s,
-                **self.more_facts(),
-            }
-        else:
-            known = "set, estop, error, homed, reset, enable, clear, leave, press, withdraw, place, trace and facts"
-            raise ValueError(f"the robot knows {known}, got {name!r}")
-        return None
+        return answer
+
+    def clear(self) -> None:
+        """Set all as if the robot had just been switched on."""
+        c = self.controller
+        c.stopped = c.enabled = c.error = c.error_persists = False
+        c.homed, c.timeout_s, self.lag_s = True, 0.2, 0.0
+        c.estop_button = c.estop_source = c.timeouts = 0
 
 
 def listen(body: Body, end: Callable[[], None]) -> None:

@@ -34,20 +34,9 @@ def through_worker(ros1: Ros1, messages: Path, worker: str = "", secret: str = "
 
 
 class Operator:
-    """A person with a deadman and a terminal, before the running system.
+    """A person with a deadman and a terminal, before the running system `tdm_ros up sawyer_reach`.
 
-    Parameters
-    ----------
-    folder : Path
-        For everything that is written.
-    domain : int
-        Of ROS 2.
-    words : sequence of str
-        Arguments of `tdm_ros up sawyer_reach`.
-    parameters : dict of str to (dict of str to object)
-        Of each node, beside those of the package.
-    environment : dict of str to str
-        Beside our own.
+    ``words`` are its arguments, ``parameters`` those of each node beside the package's, ``environment`` beside our own.
     """
 
     def __init__(
@@ -83,10 +72,10 @@ class Operator:
         self.command: Command | None = None
         self._hand = rclpy.create_node("deadman", context=self.context)  # the name that the arm expects
         self._deadman = self._hand.create_publisher(Bool, "deadman", qos.COMMAND)
-        self.node.create_timer(0.05, self._tick)
-        self.node.create_subscription(ArmState, "arm_state", self._on_arm, qos.STATE)
+        self.node.create_timer(0.05, lambda: self.holds and self._deadman.publish(Bool(data=True)))
+        self.node.create_subscription(ArmState, "arm_state", lambda m: setattr(self, "arm", m), qos.STATE)
         self.node.create_subscription(Episode, "episode", self._on_episode, qos.EPISODE)
-        self.node.create_subscription(Command, "command", self._on_command, qos.COMMAND)
+        self.node.create_subscription(Command, "command", lambda m: setattr(self, "command", m), qos.COMMAND)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
@@ -95,24 +84,14 @@ class Operator:
         while not self._over.is_set():
             self.executor.spin_once(timeout_sec=0.05)
 
-    def _tick(self) -> None:
-        if self.holds:
-            self._deadman.publish(Bool(data=True))
-
     def put_the_deadman_away(self) -> None:
         """Leave it to another program: there is one deadman."""
         self.holds = False
         self.executor.create_task(self._hand.destroy_node)  # between two of its messages
 
-    def _on_arm(self, message: ArmState) -> None:
-        self.arm = message
-
     def _on_episode(self, message: Episode) -> None:
         self.announced = message
         self.reasons.append(message.reason)
-
-    def _on_command(self, message: Command) -> None:
-        self.command = message
 
     def ask(self, service: str) -> str:
         """Call a service; returns "" or why it was not done."""
@@ -153,7 +132,7 @@ class Operator:
     def _start(self) -> bool:
         if self.state == "FAULT" or self.said.startswith("the motors"):
             self.wait_for("FAULT")
-            self.ask("/arm/reset")  # refused where nothing was stopped
+            self.ask("/arm/reset")  # rejected where nothing was stopped
             assert self.ask("/arm/enable") == ""
             assert self.ask("/supervisor/clear_fault") == ""
             wait_until(lambda: self.state != "FAULT", 5, "it is cleared")

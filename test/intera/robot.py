@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import deque
 
-import numpy as np
 import rospy
 from controller import LIMB, Body, listen
 from intera_core_msgs.msg import (
     CollisionDetectionState,
     EndpointState,
     EndpointStates,
-    IOComponentCommand,
     IOComponentConfiguration,
     IODataStatus,
     IODeviceConfiguration,
@@ -32,7 +29,6 @@ from intera_core_msgs.srv import SolvePositionFK, SolvePositionFKResponse, Solve
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Empty, Float64
 
-from tdm_ros.robots.kinematics import HandPose, jacobian, quaternion_wxyz
 from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
 
 ACCELERATION_RAD_S2 = [10.0, 8.0, 10.0, 10.0, 12.0, 12.0, 12.0]
@@ -50,21 +46,6 @@ DEVICES = {
             "button_ok",
             "wheel",
         )
-    },
-    "robot/robot": {f"head_{colour}_light": False for colour in ("red", "green", "blue")},
-    "end_effector/right_gripper": {
-        "position_m": 0.0,
-        "position_response_m": 0.0,
-        "speed_mps": 3.0,
-        "force_response_n": 0.0,
-        "dead_zone_m": 0.0,
-        "has_error": False,
-        "is_calibrated": True,
-        "is_moving": False,
-        "is_gripping": False,
-        "calibrate": False,
-        "reboot": False,
-        "go": True,
     },
 }
 
@@ -88,7 +69,6 @@ class Node(Body):
         }
         self._io_config = rospy.Publisher("/io/robot/config", IONodeConfiguration, queue_size=1)
         self._io_since = rospy.Time.now()
-        self._announce_gripper()
 
     def _set_parameters(self, without: list[str]) -> None:
         for name, value in {
@@ -101,7 +81,6 @@ class Node(Body):
                 rospy.set_param(name, value)
 
     def _make_topics(self, without: list[str]) -> None:
-        c = self.controller
         self._joints = rospy.Publisher("/robot/joint_states", JointState, queue_size=1, tcp_nodelay=True)
         self._endpoint = rospy.Publisher(LIMB + "endpoint_state", EndpointState, queue_size=1, tcp_nodelay=True)
         if "tip_states" not in without:
@@ -116,22 +95,11 @@ class Node(Body):
         )
         subscribe = rospy.Subscriber
         self._joint_command = subscribe(LIMB + "joint_command", JointCommand, self.take, queue_size=1, tcp_nodelay=True)
-        subscribe(LIMB + "joint_command_timeout", Float64, self.set_timeout)
-        subscribe(LIMB + "set_speed_ratio", Float64, lambda m: setattr(c, "speed_ratio", min(max(m.data, 0.0), 1.0)))
-        subscribe("/robot/set_super_enable", Bool, lambda m: c.enable(m.data))
-        subscribe("/robot/set_super_reset", Empty, lambda m: c.reset())
-        subscribe("/robot/set_super_stop", Empty, lambda m: c.stop(2, 2))
+        for (topic, call), kind in zip(self.settings().items(), (Float64, Float64, Bool, Empty, Empty), strict=True):
+            subscribe(topic, kind, call)
         kinematics = "/ExternalTools/right/PositionKinematicsNode/"
         rospy.Service(kinematics + "IKService", SolvePositionIK, lambda _: SolvePositionIKResponse())
         rospy.Service(kinematics + "FKService", SolvePositionFK, lambda _: SolvePositionFKResponse())
-
-    def _announce_gripper(self) -> None:
-        names = [name.split("/")[1] for name in self._io if name.startswith("end_effector/")]
-        config = IONodeConfiguration(
-            time=rospy.Time.now(), devices=[IOComponentConfiguration(name, "{}") for name in names]
-        )
-        self._gripper_config = rospy.Publisher("/io/end_effector/config", IONodeConfiguration, queue_size=1, latch=True)
-        self._gripper_config.publish(config)
 
     def publish_motion(self) -> None:
         stamp = rospy.Time.now()
@@ -139,9 +107,7 @@ class Node(Body):
         message.header.stamp = stamp
         if (sample := self.joints(message)) is not None:
             self._joints.publish(sample)
-        with self.controller.lock:
-            reading, hand = self.controller.sim.reading(), self.controller.sim.hand_pose()
-        state = _endpoint(reading.q_rad, reading.qd_rad_s, hand)
+        state = self.endpoint(EndpointState(valid=True))
         state.header.stamp = stamp
         if not self.flags["mute_hand"]:
             self._endpoint.publish(state)
@@ -150,18 +116,7 @@ class Node(Body):
             self._tips.publish(tips)
 
     def publish_state(self) -> None:
-        c = self.controller
-        self._state.publish(
-            RobotAssemblyState(
-                homed=c.homed,
-                ready=c.enabled,
-                enabled=c.enabled,
-                stopped=c.stopped,
-                error=c.error,
-                estop_button=c.estop_button,
-                estop_source=c.estop_source,
-            )
-        )
+        self._state.publish(RobotAssemblyState(**self.state()))
 
     def publish_collision(self) -> None:
         if self._collision is not None:
@@ -189,24 +144,16 @@ class Node(Body):
     def withdraw(self, device: str) -> None:
         self._io[device].withdraw()
 
-    def more_facts(self) -> dict[str, object]:
-        return {
-            "gripper_m": self._io["end_effector/right_gripper"].values["position_m"],
-            "lights": self._io["robot/robot"].values,
-        }
-
 
 class Device:
-    """One IO device: its signals, a latched configuration, a latched state, and the command to set a signal."""
+    """One IO device: its signals, a latched configuration and a latched state."""
 
     def __init__(self, name: str, signals: dict[str, object], is_active: bool) -> None:
         self.name, self.values, self._is_active = name, dict(signals), is_active
-        self._done: deque = deque(maxlen=20)
         topic = f"/io/{name}/"
         component = IOComponentConfiguration(name.split("/")[1], "{}")
         self._config = rospy.Publisher(topic + "config", IODeviceConfiguration, queue_size=1, latch=True)
         self._state = rospy.Publisher(topic + "state", IODeviceStatus, queue_size=1, latch=True)
-        rospy.Subscriber(topic + "command", IOComponentCommand, self._command)
         self._config.publish(IODeviceConfiguration(time=rospy.Time.now(), device=component))
         self.publish()
 
@@ -216,37 +163,15 @@ class Device:
             return
         signals = []
         for name, value in self.values.items():
-            kind = {bool: "bool", int: "int", float: "float"}[type(value)]
-            form = json.dumps({"type": kind, "role": "input"})
+            form = json.dumps({"type": "int", "role": "input"})
             signals.append(IODataStatus(name=name, format=form, data=json.dumps([value])))
-        message = IODeviceStatus(time=rospy.Time.now(), signals=signals, commands=list(self._done))
+        message = IODeviceStatus(time=rospy.Time.now(), signals=signals)
         message.device.name = self.name.split("/")[1]
         self._state.publish(message)
 
     def withdraw(self) -> None:
         """Publish the state no more."""
         self._state.unregister()
-
-    def _command(self, message: IOComponentCommand) -> None:
-        for name, wanted in json.loads(message.args).get("signals", {}).items():
-            if message.op == "set" and name in self.values:
-                self.values[name] = type(self.values[name])(wanted["data"][0])
-        if message.time not in self._done:
-            self._done.append(message.time)
-        self.publish()
-
-
-def _endpoint(q_rad: np.ndarray, qd_rad_s: np.ndarray, hand: HandPose) -> EndpointState:
-    """Pose and twist of the hand in frame base."""
-    state = EndpointState(valid=True)
-    at, turned = state.pose.position, state.pose.orientation
-    at.x, at.y, at.z = hand.position_m
-    turned.w, turned.x, turned.y, turned.z = quaternion_wxyz(hand.rotation)
-    twist = jacobian(q_rad) @ qd_rad_s
-    linear, angular = state.twist.linear, state.twist.angular
-    linear.x, linear.y, linear.z = twist[:3]
-    angular.x, angular.y, angular.z = twist[3:]
-    return state
 
 
 def main() -> None:

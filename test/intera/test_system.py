@@ -27,18 +27,13 @@ def operator(operate, ros1: Ros1, robot: SimulatedRobot) -> Operator:
     return operate(ros1)
 
 
-def test_system_comes_up_without_moving_and_a_person_starts_it(operator: Operator, robot: SimulatedRobot) -> None:
+def test_system_comes_up_without_moving_and_faults_end_in_an_arm_that_stands_until_a_person_says_otherwise(
+    operator: Operator, robot: SimulatedRobot
+) -> None:
     operator.wait_for("FAULT", seconds=60)
     wait_until(lambda: "enable them" in operator.said, 5, "the arm says what is to be done")
     assert robot.trace().speed_rad_s(0, float("inf")) < 0.01
     assert "the state is FAULT" in operator.ask("/supervisor/start")
-    operator.go()
-
-
-def test_system_faults_end_in_an_arm_that_stands_until_a_person_says_otherwise(
-    operator: Operator, robot: SimulatedRobot
-) -> None:
-    operator.wait_for("FAULT", seconds=60)
 
     operator.go()
     since_s = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -18,7 +19,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tdm_ros.drivers.intera import wire
-from tdm_ros.drivers.intera.wire import is_proof, new_nonce, proof_of
 
 _ROS2 = ("AMENT_", "COLCON_", "RMW_", "ROS_", "FASTRTPS_", "FASTDDS_", "CYCLONEDDS_", "ZENOH_")
 _PATHS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "CMAKE_PREFIX_PATH", "VIRTUAL_ENV")
@@ -31,27 +31,14 @@ def ros1_environment(
 
     Both have packages called std_msgs, sensor_msgs and so on: the first one on the path breaks the other.
 
-    Parameters
-    ----------
-    environ : mapping of str to str
-        Environment of the ROS 2 process.
-    master_uri : str
-        Like "http://robot.local:11311".
-    host_ip : str
-        This machine's address on the robot's network, to which the robot connects back. Empty if the robot resolves
-        the host name.
-    python_path : sequence of str
-        Folders of the SDK and its messages, then those of stubs for its missing dependencies.
-
-    Raises
-    ------
-    ValueError
-        If `master_uri` is not an http address.
+    ``master_uri`` and ``host_ip`` are parameters `ros1.*` of the node `arm`; ``host_ip`` is empty if the robot resolves
+    the host name. ``python_path`` are folders of the SDK and its messages.
     """
     if not master_uri.startswith("http://"):
         raise ValueError(f"master_uri must be like http://robot.local:11311, got {master_uri!r}")
     env = {name: value for name, value in environ.items() if not name.startswith(_ROS2) and name not in _PATHS}
-    ours = {os.path.realpath(prefix) for prefix in (sys.prefix, *_prefixes(environ)) if prefix != sys.base_prefix}
+    prefixes = (sys.prefix, *environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep))
+    ours = {os.path.realpath(prefix) for prefix in prefixes if prefix not in ("", sys.base_prefix)}
     words = environ.get("PATH", os.defpath).split(os.pathsep)
     env["PATH"] = os.pathsep.join(word for word in words if os.path.dirname(os.path.realpath(word)) not in ours)
     env["ROS_MASTER_URI"] = master_uri
@@ -60,10 +47,6 @@ def ros1_environment(
     if python_path:
         env["PYTHONPATH"] = os.pathsep.join(python_path)
     return env
-
-
-def _prefixes(environ: Mapping[str, str]) -> list[str]:
-    return [prefix for prefix in environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix]
 
 
 WORKER = str(Path(__file__).with_name("worker.py"))
@@ -95,14 +78,9 @@ class Reading(NamedTuple):
 
 
 class ArmClient:
-    """Client of a worker process. A subclass sends and receives its messages. No call but `wait_ready` waits.
+    """Client of a worker process, which ``process`` is if this process started it. No call but `wait_ready` waits.
 
-    Parameters
-    ----------
-    process : subprocess.Popen, optional
-        The worker, if this process started it.
-    clock : callable returning float [s]
-        Steady; all times are of this process.
+    A subclass sends and receives messages. All times are on the steady ``clock`` of this process.
     """
 
     def __init__(
@@ -123,13 +101,7 @@ class ArmClient:
         raise NotImplementedError
 
     def wait_ready(self, timeout_s: float = wire.UP_S + 5.0) -> wire.Hello:
-        """Wait until the worker is connected to the robot. A robot that is absent may be reported after 30 s.
-
-        Raises
-        ------
-        InteraError
-            If it fails, ends, or sends nothing for that long.
-        """
+        """Wait until the worker is connected to the robot; an InteraError if it fails, ends, or sends nothing."""
         self._known.wait(timeout_s)
         if self._hello is None or self._lost:
             raise InteraError(self._why_lost() or f"the worker sent nothing for {timeout_s:g} s")
@@ -154,77 +126,42 @@ class ArmClient:
         return Reading(state, silent_s + state.joints_age_s, problem)
 
     def command(self, mode: str, values: ArrayLike, hold_s: float = wire.HOLD_S) -> str:
-        """Move the joints by (7,) [rad/s, N m or rad]; return why nothing was sent, or "".
+        """Move the joints by (7,) [rad/s or N m]; return why nothing was sent, or "".
 
-        The worker may still reject it; see `refusal` of the state.
+        The worker may still reject it; see `rejection` of the state.
         """
         state, _, problem = self.state()
         if state is None or problem:
             return problem
-        array = np.asarray(values, np.float64)
-        if array.shape != (wire.JOINTS,) or not np.isfinite(array).all():
-            return f"a command must be {wire.JOINTS} finite values, got {array}"
         self._command_seq += 1
+        joints = tuple(np.atleast_1d(np.asarray(values, np.float64)).tolist())
         try:
-            command = wire.Command(self._command_seq, state.seq, mode, tuple(array.tolist()), float(hold_s))
-            sent = self._send(command, droppable=True)
+            sent = self._send(wire.Command(self._command_seq, state.seq, mode, joints, hold_s), droppable=True)
         except wire.WireError as error:
             return str(error)
         except OSError as error:
             return f"the socket to the worker broke: {error}"
         return "" if sent else "the worker does not read: the command was left out"
 
-    def hold(self) -> Future[wire.Answer]:
-        """Stop, and hold the position."""
-        return self._ask("hold")
+    def request(self, action: str, value: float = 0.0) -> Future[wire.Answer]:
+        """Send a request, which `wire.Request` describes. Its future always gets an answer, also of a lost worker.
 
-    def enable(self) -> Future[wire.Answer]:
-        """Switch the motors on, unless the robot is stopped."""
-        return self._ask("enable")
-
-    def reset(self) -> Future[wire.Answer]:
-        """Clear a stop; the motors stay off."""
-        return self._ask("reset")
-
-    def stop(self) -> Future[wire.Answer]:
-        """Switch the motors off and apply the brakes: a software e-stop."""
-        return self._ask("stop")
-
-    def speed_ratio(self, ratio: float) -> Future[wire.Answer]:
-        """Set the speed of position mode, in (0, 1] of the joints' limits."""
-        return self._ask("speed_ratio", ratio)
-
-    def gripper(self, position_m: float) -> Future[wire.Answer]:
-        """Open or close the gripper to a width [m]."""
-        return self._ask("gripper", position_m)
-
-    def light(self, name: str, on: bool) -> Future[wire.Answer]:
-        """Switch a light on or off."""
-        return self._ask("light", float(on), name)
-
-    def step(self, seconds: float) -> Future[wire.Answer]:
-        """Let time pass in a simulated world that waits for it [s]."""
-        return self._ask("step", seconds)
-
-    def _ask(self, action: str, value: float = 0.0, name: str = "") -> Future[wire.Answer]:
-        """Send a request. Its future always gets an answer, also when the worker is lost."""
+        "enable" switches the motors on, unless the robot is stopped; "reset" clears a stop, and the motors stay off;
+        "stop" switches them off and applies the brakes: a software e-stop. "hold" stops, and holds the position.
+        """
         future: Future[wire.Answer] = Future()
         future.set_running_or_notify_cancel()  # it cannot be cancelled, so that the reader may always set it
         with self._lock:
             self._numbers += 1
-            number, lost = self._numbers, self._lost
-            if not lost:
-                self._pending[number] = future
-        if lost:
-            future.set_result(wire.Answer(number, False, lost))
-            return future
-        reason = "the worker does not read"
+            number, reason = self._numbers, self._lost
+            self._pending[number] = future
         try:
-            sent = self._send(wire.Request(number, action, float(value), name))
+            if not reason and not self._send(wire.Request(number, action, float(value))):
+                reason = "the worker does not read"
         except (wire.WireError, OSError) as error:
-            sent, reason = False, str(error)
-        if not sent:
-            self._settle(wire.Answer(number, False, reason))
+            reason = str(error)
+        if reason:
+            self._settle(wire.Answer(number, reason))
         return future
 
     def _take(self, message: wire.Message) -> None:
@@ -252,7 +189,7 @@ class ArmClient:
             self._lost = self._lost or why
             pending, self._pending = self._pending, {}
         for number, future in pending.items():
-            future.set_result(wire.Answer(number, False, self._lost))
+            future.set_result(wire.Answer(number, self._lost))
         self._known.set()
 
     def _why_lost(self) -> str:
@@ -278,19 +215,7 @@ class ArmClient:
 
 
 class InteraClient(ArmClient):
-    """Client of a worker at the other end of a socket.
-
-    Parameters
-    ----------
-    link : socket
-        Connected to a worker.
-    process : subprocess.Popen, optional
-        The worker, if this process started it.
-    clock : callable returning float [s]
-        Steady.
-    frames : wire.Frames, optional
-        Parser that holds what has been received already.
-    """
+    """Client of a worker at the other end of a socket; ``frames`` hold what has been received already."""
 
     def __init__(
         self,
@@ -311,20 +236,7 @@ class InteraClient(ArmClient):
 
     @classmethod
     def start(cls, command: Sequence[str], env: Mapping[str, str]) -> InteraClient:
-        """Start a worker on this machine, with its own socket and in its own session.
-
-        Parameters
-        ----------
-        command : sequence of str
-            Program and arguments; `--fd` and the socket's number follow them.
-        env : mapping of str to str
-            The whole environment, see `ros1_environment`.
-
-        Raises
-        ------
-        InteraError
-            If the program cannot be started.
-        """
+        """Start a worker on this machine by its program and arguments, with its own socket and in its own session."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -343,13 +255,7 @@ class InteraClient(ArmClient):
 
     @classmethod
     def connect(cls, host: str, port: int, secret: bytes, timeout_s: float = 3.0) -> InteraClient:
-        """Connect to a worker that runs with `--listen`, elsewhere or in a container.
-
-        Raises
-        ------
-        InteraError
-            If no worker answers there, it rejects the connection, or does not know the secret.
-        """
+        """Connect to a worker that runs with `--listen`; an InteraError if either side rejects the other."""
         where = f"{host}:{port}"
         try:
             link = socket.create_connection((host, port), timeout_s)
@@ -366,7 +272,6 @@ class InteraClient(ArmClient):
         return cls(link, frames=frames)
 
     def close(self) -> int | None:
-        """Let the worker stop the arm and end; return its exit status if this process started it. Idempotent."""
         self._lose("closed")
         with suppress(OSError):
             self._link.shutdown(socket.SHUT_RDWR)
@@ -399,32 +304,25 @@ class InteraClient(ArmClient):
 
 
 def _prove(link: socket.socket, frames: wire.Frames, secret: bytes) -> None:
-    """Authenticate both sides.
-
-    Raises
-    ------
-    InteraError, OSError, WireError
-        If the worker does not know the secret, or rejects the connection.
-    """
+    """Authenticate both sides, or raise an InteraError, OSError or WireError."""
     challenge = _next(link, frames)
     if not isinstance(challenge, wire.Challenge):
-        raise InteraError(_refusal(challenge, "it sends no challenge: is it a worker of this version?"))
-    nonce = new_nonce()
-    link.sendall(wire.encode(wire.Proof(nonce, proof_of(secret, "client", challenge.nonce, nonce))))
+        raise InteraError("it sends no challenge: is it a worker of this version?")
+    nonce = secrets.token_hex(32)
+    link.sendall(wire.encode(wire.Proof(nonce, wire.proof_of(secret, "client", challenge.nonce, nonce))))
     answer = _next(link, frames)
-    if not isinstance(answer, wire.Proof) or not is_proof(answer.mac, secret, "worker", challenge.nonce, nonce):
-        raise InteraError(_refusal(answer, "it does not know our secret"))
+    if not isinstance(answer, wire.Proof) or not wire.is_proof(answer.mac, secret, "worker", challenge.nonce, nonce):
+        raise InteraError("it does not know our secret")
 
 
 def _next(link: socket.socket, frames: wire.Frames) -> wire.Message:
+    """The next message; an InteraError with its reason if it is a failure, or if the connection is closed."""
     data = b""
     while True:
         for message in frames.feed(data):
+            if isinstance(message, wire.Failure):
+                raise InteraError(message.reason)
             return message
         data = link.recv(4096)
         if not data:
             raise InteraError("it closed the connection")
-
-
-def _refusal(message: wire.Message, otherwise: str) -> str:
-    return message.reason if isinstance(message, wire.Failure) else otherwise

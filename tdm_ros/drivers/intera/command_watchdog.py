@@ -8,8 +8,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-Matrix = tuple  # of three rows of three float
-Vector = tuple  # of three float
+if TYPE_CHECKING:
+    from tdm_ros.drivers.intera.wire import Command
+
+Values = tuple  # of float: one per joint, or a point
 
 FRAMES = (
     ((0.0, 0.0, 0.08), (0.0, 0.0, 0.0)),
@@ -26,60 +28,24 @@ HAND_M = (0.0, 0.0, 0.0245)
 """Hand in the frame of the last joint. A test compares this table with `tdm_ros.robots.kinematics`."""
 
 
-def hand_jacobian(q_rad: tuple) -> tuple:
-    """Return the velocity of the hand per velocity of each joint, (7, 3) [m/rad], in frame base."""
-    turn: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
-    at: Vector = (0.0, 0.0, 0.0)
-    joints = []
-    for (xyz_m, _), fixed, q in zip(FRAMES, _FIXED, q_rad):  # noqa: B905 - Python 3.8
-        at = _sum(at, _rotated(turn, xyz_m))
-        turn = _product(turn, fixed)
-        joints.append((at, tuple(row[2] for row in turn)))
-        turn = _product(turn, _about_z(q))
-    hand = _sum(at, _rotated(turn, HAND_M))
-    return tuple(_cross(axis, tuple(h - p for h, p in zip(hand, at))) for at, axis in joints)  # noqa: B905
+def hand_speed_m_s(q_rad: Values, qd_rad_s: Values) -> float:
+    """Return the speed of the hand at (7,) joint positions [rad] and velocities [rad/s], from the hand to the base."""
+    hand_m: Values = HAND_M
+    velocity_m_s: Values = (0.0, 0.0, 0.0)
+    for (xyz_m, (roll, pitch, yaw)), q, qd in zip(FRAMES[::-1], q_rad[::-1], qd_rad_s[::-1]):  # noqa: B905
+        velocity_m_s = (velocity_m_s[0] - qd * hand_m[1], velocity_m_s[1] + qd * hand_m[0], velocity_m_s[2])
+        for axis, angle in ((2, q), (0, roll), (1, pitch), (2, yaw)):
+            hand_m, velocity_m_s = _turned(hand_m, axis, angle), _turned(velocity_m_s, axis, angle)
+        hand_m = tuple(offset + along for offset, along in zip(xyz_m, hand_m))  # noqa: B905 - Python 3.8
+    return math.hypot(*velocity_m_s)
 
 
-def speed_m_s(jacobian_m: tuple, qd_rad_s: tuple) -> float:
-    """Return the speed of the hand at (7,) joint velocities [rad/s]."""
-    return math.sqrt(
-        sum(sum(qd * lever[axis] for qd, lever in zip(qd_rad_s, jacobian_m)) ** 2 for axis in range(3))  # noqa: B905
-    )
+def _turned(vector: Values, axis: int, angle: float) -> Values:
+    turned, first, second = list(vector), (axis + 1) % 3, (axis + 2) % 3
+    turned[first] = math.cos(angle) * vector[first] - math.sin(angle) * vector[second]
+    turned[second] = math.sin(angle) * vector[first] + math.cos(angle) * vector[second]
+    return tuple(turned)
 
-
-def _sum(a: Vector, b: Vector) -> Vector:
-    return tuple(x + y for x, y in zip(a, b))  # noqa: B905
-
-
-def _cross(a: Vector, b: Vector) -> Vector:
-    return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
-
-
-def _rotated(turn: Matrix, vector: Vector) -> Vector:
-    return tuple(sum(a * b for a, b in zip(row, vector)) for row in turn)  # noqa: B905
-
-
-def _product(a: Matrix, b: Matrix) -> Matrix:
-    return tuple(tuple(sum(row[k] * b[k][column] for k in range(3)) for column in range(3)) for row in a)
-
-
-def _about_z(angle: float) -> Matrix:
-    c, s = math.cos(angle), math.sin(angle)
-    return ((c, -s, 0.0), (s, c, 0.0), (0.0, 0.0, 1.0))
-
-
-def _fixed(rpy: Vector) -> Matrix:
-    (r, p, y) = rpy
-    about_x = ((1.0, 0.0, 0.0), (0.0, math.cos(r), -math.sin(r)), (0.0, math.sin(r), math.cos(r)))
-    about_y = ((math.cos(p), 0.0, math.sin(p)), (0.0, 1.0, 0.0), (-math.sin(p), 0.0, math.cos(p)))
-    return _product(_about_z(y), _product(about_y, about_x))
-
-
-_FIXED = tuple(_fixed(rpy) for _, rpy in FRAMES)
-
-
-if TYPE_CHECKING:
-    from tdm_ros.drivers.intera.wire import Command
 
 STOPPING_S = 0.1
 """Duration of zero velocity before the return to position mode [s]."""
@@ -90,89 +56,58 @@ LEAVE_TICKS = 3
 LATE_S = 0.1
 """Interval between two ticks after which the command in force is dropped [s]."""
 
-Values = tuple  # of float, one per joint
-
 
 @dataclass(frozen=True)
 class Caps:
-    """Bounds of commands, per joint.
-
-    Parameters
-    ----------
-    velocity_rad_s, torque_n_m : (7,) float
-        Largest magnitude.
-    lower_rad, upper_rad : (7,) float
-    allow_torque : bool
-    hand_speed_m_s : float
-        Largest speed of the hand [m/s]; 0: no limit.
-    speed_ratio : float
-        Largest speed ratio of position mode.
-    hold_s : float
-        Longest validity of one command [s].
-    answer_age_s : float
-        Largest age of the state that a command answers [s].
-    """
+    """Bounds of commands; ``velocity_rad_s`` and ``torque_n_m`` are the largest magnitudes per joint."""
 
     velocity_rad_s: Values
     torque_n_m: Values
-    lower_rad: Values
-    upper_rad: Values
     allow_torque: bool = False
-    hand_speed_m_s: float = 0.0
-    speed_ratio: float = 1.0
-    hold_s: float = 0.15
-    answer_age_s: float = 0.1
+    hand_speed_m_s: float = 0.0  # largest speed of the hand; 0: no limit
+    hold_s: float = 0.15  # longest validity of one command
+    answer_age_s: float = 0.1  # largest age of the state that a command answers
 
-    def problem(self, command: Command, jacobian_m: tuple = ()) -> str:
-        """Return why a command exceeds the bounds, or "".
-
-        `jacobian_m` is the hand's velocity per joint velocity, see `hand_jacobian`; not needed without that limit.
-        """
-        if command.mode not in ("velocity", "torque", "position"):
-            return f'mode must be "velocity", "torque" or "position", got {command.mode!r}'
+    def problem(self, command: Command, q_rad: Values) -> str:
+        """Return why a command at these joint positions exceeds the bounds, or ""."""
+        caps = {"velocity": self.velocity_rad_s, "torque": self.torque_n_m}.get(command.mode)
+        if caps is None:
+            return f'mode must be "velocity" or "torque", got {command.mode!r}'
         if command.mode == "torque" and not self.allow_torque:
             return "torque is not allowed: start the worker with --allow-torque"
         if not 0 < command.hold_s <= self.hold_s:
             return f"hold_s must be in (0, {self.hold_s:g}] s, got {command.hold_s:g}"
-        upper = {"velocity": self.velocity_rad_s, "torque": self.torque_n_m, "position": self.upper_rad}[command.mode]
-        if len(command.values) != len(upper):
-            return f"a command must have {len(upper)} values, got {len(command.values)}"
-        lower = self.lower_rad if command.mode == "position" else tuple(-cap for cap in upper)
-        unit = {"velocity": "rad/s", "torque": "N m", "position": "rad"}[command.mode]
-        for joint, (low, value, high) in enumerate(zip(lower, command.values, upper)):  # noqa: B905 - Python 3.8
-            if not low - 1e-6 <= value <= high + 1e-6:
-                return f"joint {joint}: {command.mode} must be in [{low:g}, {high:g}] {unit}, got {value:g}"
+        if len(command.values) != len(caps):
+            return f"a command must have {len(caps)} values, got {len(command.values)}"
+        unit = "rad/s" if command.mode == "velocity" else "N m"
+        for joint, (value, cap) in enumerate(zip(command.values, caps)):  # noqa: B905 - Python 3.8
+            if not abs(value) <= cap + 1e-6:
+                return f"joint {joint}: {command.mode} must be in [{-cap:g}, {cap:g}] {unit}, got {value:g}"
         if command.mode == "velocity" and self.hand_speed_m_s:
-            speed = speed_m_s(jacobian_m, command.values)
+            speed = hand_speed_m_s(q_rad, command.values)
             if speed > self.hand_speed_m_s:
                 return f"the hand's speed must be in [0, {self.hand_speed_m_s:g}] m/s, got {speed:.2f}"
         return ""
 
-    def overspeed(self, mode: str, q_rad: Values, qd_rad_s: Values) -> str:
+    def overspeed(self, q_rad: Values, qd_rad_s: Values) -> str:
         """Return which joint, or the hand, moves faster than the bounds of velocities, or "".
 
-        A torque or a position does not determine a speed. In position mode the robot limits the joints' speeds itself,
-        see `speed_ratio`.
+        For commands of torques, which do not determine a speed.
         """
-        if mode == "torque":
-            for joint, (cap, speed) in enumerate(zip(self.velocity_rad_s, qd_rad_s)):  # noqa: B905 - Python 3.8
-                if abs(speed) > cap:
-                    return f"joint {joint} moves at {speed:.2f} rad/s, at most {cap:g} is allowed"
-        if mode in ("torque", "position") and self.hand_speed_m_s:
-            speed = speed_m_s(hand_jacobian(q_rad), qd_rad_s)
-            if speed > self.hand_speed_m_s:
-                return f"the hand moves at {speed:.2f} m/s, at most {self.hand_speed_m_s:g} is allowed"
+        for joint, (cap, speed) in enumerate(zip(self.velocity_rad_s, qd_rad_s)):  # noqa: B905 - Python 3.8
+            if abs(speed) > cap:
+                return f"joint {joint} moves at {speed:.2f} rad/s, at most {cap:g} is allowed"
+        hand_m_s = hand_speed_m_s(q_rad, qd_rad_s) if self.hand_speed_m_s else 0.0
+        if hand_m_s > self.hand_speed_m_s:
+            return f"the hand moves at {hand_m_s:.2f} m/s, at most {self.hand_speed_m_s:g} is allowed"
         return ""
 
 
 class Output(NamedTuple):
-    """Output of one tick: "velocity", "torque" or "position" with values, "exit" to position mode, or "" (none)."""
+    """Output of one tick: "velocity" or "torque" with values, "exit" to the robot's position mode, or "" (none)."""
 
     kind: str
     values: Values = ()
-
-
-NO_OUTPUT = Output("")
 
 
 class CommandWatchdog:
@@ -181,18 +116,14 @@ class CommandWatchdog:
     An expired command never becomes valid again. After any interval in which the robot could not be moved, all
     commands are rejected until `acknowledge`: another program may have stopped, reset and enabled the robot, and a
     client that has not noticed it must not move the arm. Every method may be called from any thread.
-
-    Parameters
-    ----------
-    caps : Caps
     """
 
     def __init__(self, caps: Caps) -> None:
         self.caps = caps
         self.phase = "idle"
         self.command_seq = 0
-        self.refused = 0
-        self.refusal = ""
+        self.rejected = 0
+        self.rejection = ""
         self.interruption = ""
         self._lock = threading.Lock()
         self._sent: deque[tuple[int, float]] = deque(maxlen=64)
@@ -201,7 +132,6 @@ class CommandWatchdog:
         self._since_s = 0.0
         self._ticks = 0
         self._last_step_s: float | None = None
-        self._jacobian: tuple[Values, tuple] = ((), ())
 
     @property
     def mode(self) -> str:
@@ -217,21 +147,22 @@ class CommandWatchdog:
     def offer(self, command: Command, now_s: float, problem: str, q_rad: Values = ()) -> str:
         """Follow a command from now on, or return why it is rejected.
 
-        `problem` is the reason why the robot cannot be moved now, or "". `q_rad` are the joint positions, needed where
-        the speed of the hand is limited. A rejected command also ends the previous one, unless its number is merely an
-        old one: the sender of an invalid command may have sent others.
+        `problem` is the reason why the robot cannot be moved now, or "". A rejected command also ends the previous one,
+        unless its number is merely an old one: the sender of an invalid command may have sent others.
         """
         with self._lock:
             if command.seq <= self._newest_seq:
                 why = f"seq must be over {self._newest_seq}, got {command.seq}"
             else:
                 self._newest_seq = command.seq
-                why = self._too_old(command, now_s) or problem or self._interrupted() or self._too_much(command, q_rad)
+                why = (
+                    self._too_old(command, now_s) or problem or self._interrupted() or self.caps.problem(command, q_rad)
+                )
                 if why:
                     self._stop(now_s)
-            self.refusal = why
+            self.rejection = why
             if why:
-                self.refused += 1
+                self.rejected += 1
                 return why
             self.command_seq = command.seq
             self.phase, self._command, self._since_s = "following", command, now_s
@@ -271,7 +202,7 @@ class CommandWatchdog:
                 if fresh and self._ticks >= 0:
                     return Output("exit")
                 self.phase = "idle"
-            return NO_OUTPUT
+            return Output("")
 
     def _stop(self, now_s: float) -> None:
         if self._command is not None:
@@ -281,11 +212,6 @@ class CommandWatchdog:
         if not self.interruption:
             return ""
         return f"the arm could not be moved meanwhile ({self.interruption}): hold, then start again"
-
-    def _too_much(self, command: Command, q_rad: Values) -> str:
-        if self.caps.hand_speed_m_s and self._jacobian[0] is not q_rad:  # once per sample of the joints
-            self._jacobian = (q_rad, hand_jacobian(q_rad))
-        return self.caps.problem(command, self._jacobian[1])
 
     def _too_old(self, command: Command, now_s: float) -> str:
         sent_s = dict(self._sent).get(command.state_seq)

@@ -1,4 +1,4 @@
-"""Cuff, buttons, gripper and lights: blocking calls of intera_interface, each in its own thread."""
+"""Cuff and buttons, through blocking calls of intera_interface in their own threads, and queues of requests."""
 
 from __future__ import annotations
 
@@ -31,12 +31,7 @@ QUEUE_LENGTH = 4
 
 
 class RequestQueue:
-    """A thread that carries out requests one after the other, so that no other thread waits.
-
-    Parameters
-    ----------
-    name : str
-    """
+    """A thread that carries out requests one after the other, so that no other thread waits."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -63,9 +58,9 @@ class RequestQueue:
 class Heartbeat:
     """Distinguishes a periodic topic that has become silent from one that is published on changes only.
 
-    Robots differ in this: the configuration of cuff and navigator names 5 messages per second, but in a recording of a
-    robot's own controller each has one in 8 s, latched and 13 minutes old, while that of their node repeats itself 5
-    times per second. So only a topic that was observed to be periodic is reported as silent.
+    Robots differ: the configuration of cuff and navigator names 5 messages per second, but in a recording of a robot's
+    own controller each has one in 8 s, latched and 13 minutes old. So only a topic that was observed to be periodic is
+    reported as silent.
 
     Source: robot_io.bag of RethinkRobotics/sawyer_simulator.
     """
@@ -90,38 +85,22 @@ class Heartbeat:
 
 
 class Devices:
-    """Devices of the arm besides joints. Those that were not found are in `missing`, for the operator.
+    """Cuff and navigator, looked for from now on. One that is not found is in `missing`, for the operator.
 
-    Cuff and navigator are looked for from now on. The gripper only when it is first used, since the SDK may move it
-    then. intera_interface reads a cuff without messages, or an absent one, as not held. Whether it is held
-    is unknown then, which `problem` reports.
-
-    Parameters
-    ----------
-    sdk : module
-        intera_interface.
-    subscribe : callable
-        Subscribes to the state of a device, or to the configuration of the node that all belong to, "io": name, and
-        a callback. The returned object counts the publishers: `get_num_connections()`.
-    gripper : str
-        Its name on the robot.
-    without : sequence of str
-        Devices that this robot lacks, of "cuff" and "navigator".
-    clock : callable returning float [s]
-        Steady.
+    intera_interface (``sdk``) reads a cuff without messages, or an absent one, as not held. Whether it is held is
+    unknown then, which `problem` reports. ``without`` names devices that this robot lacks. ``subscribe``, with a name
+    and a callback, subscribes to the state of a device, or to the configuration of the node that all belong to, "io";
+    the returned object counts the publishers: `get_num_connections()`.
     """
 
     def __init__(
         self,
         sdk: Any,
         subscribe: Callable[[str, Callable[[Any], None]], Any],
-        gripper: str = "right_gripper",
         without: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._sdk, self._gripper_name, self._without, self._clock = sdk, gripper, without, clock
-        self._gripper: Any = None
-        self._lights: Any = None
+        self._clock = clock
         self.missing: list[str] = [f"{name}: not looked for, as asked" for name in without]
         self.cuff = False
         self.buttons: dict[str, int] = {}
@@ -182,28 +161,6 @@ class Devices:
             return f"the cuff has no signal right_cuff, only {', '.join(signals) or 'none'}"
         return ""
 
-    def move_gripper(self, position_m: float) -> str:
-        """Open or close the gripper to a width [m]; takes at least 0.1 s."""
-        if self._gripper is None:
-            self._gripper = self._sdk.Gripper(self._gripper_name, calibrate=False)
-        if not self._gripper.is_calibrated():
-            return f"{self._gripper_name} is not calibrated"
-        widest_m = self._gripper.MAX_POSITION
-        if not 0 <= position_m <= widest_m:
-            return f"the gripper's position must be in [0, {widest_m:g}] m, got {position_m:g}"
-        self._gripper.set_position(position_m)
-        return ""
-
-    def switch_light(self, name: str, on: bool) -> str:
-        """Switch a light on or off; takes at least 0.1 s."""
-        if self._lights is None:
-            self._lights = self._sdk.Lights()
-        names = self._lights.list_all_lights()
-        if name not in names:
-            return f"the robot's lights are {', '.join(sorted(names)) or 'none'}, got {name!r}"
-        self._lights.set_light_state(name, on)
-        return ""
-
     def _find(self, name: str, build: Callable[[], Any]) -> None:
         try:
             self._found[name] = build()
@@ -211,11 +168,11 @@ class Devices:
             self._absent[name] = str(error)
 
     def _on_message(self, name: str, message: Any) -> None:
-        if name == "io":
-            return self._heartbeats[name].note(self._clock())
-        self._states[name] = message
-        content = message.device.status.tag, [(signal.name, signal.data) for signal in message.signals]
-        return self._heartbeats[name].note(self._clock(), content)
+        content = None
+        if name != "io":
+            self._states[name] = message
+            content = message.device.status.tag, [(signal.name, signal.data) for signal in message.signals]
+        self._heartbeats[name].note(self._clock(), content)
 
     def _poll(self) -> None:
         while True:

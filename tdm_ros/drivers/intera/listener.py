@@ -6,6 +6,7 @@ The process is forked before ROS is used, so that each client gets a new worker.
 from __future__ import annotations
 
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -14,16 +15,12 @@ import threading
 import time
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-if __package__:
-    from tdm_ros.drivers.intera import wire
-else:  # the worker runs as a file, with our folder on the path
-    import wire  # type: ignore[import-not-found,no-redef]
+from tdm_ros.drivers.intera import wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
 PROVE_S = 3.0
 """Longest time from a connection to the proof that its client knows the secret [s]."""
@@ -34,24 +31,11 @@ PENDING = 16
 POLL_S = 0.1
 ENDING_S = 3.0
 
-NOT_LET_IN = 8
-"""Code of a `Failure`: wrong secret, or another client has the arm."""
-
 
 class Listener:
-    """TCP server that starts a worker per client.
+    """TCP server, with a shared secret, that starts a worker per client.
 
-    Parameters
-    ----------
-    address : str
-        HOST:PORT.
-    key : bytes
-        The shared secret.
-
-    Raises
-    ------
-    OSError, ValueError
-        If the address is invalid, or in use.
+    ``address`` is HOST:PORT. Raises ValueError or OSError if it is invalid or in use.
     """
 
     def __init__(self, address: str, key: bytes) -> None:
@@ -71,7 +55,7 @@ class Listener:
     def run(self, serve: Callable[[socket.socket], int]) -> int:
         """Serve clients until a signal; `serve` is called in a process of its own, which ends with its status."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+            signal.signal(number, lambda *_: setattr(self, "_over", True))
         while not self._over:
             for key, _ in self._ready.select(POLL_S):
                 link = key.fileobj
@@ -86,9 +70,6 @@ class Listener:
         self._end_child()
         return 0
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self._over = True
-
     def _accept(self) -> None:
         try:
             link, _ = self._server.accept()
@@ -97,10 +78,11 @@ class Listener:
         if len(self._pending) >= PENDING:
             self._drop(next(iter(self._pending)))
         link.setblocking(False)
-        unproven = self._pending[link] = Unproven()
+        nonce = secrets.token_hex(32)
+        self._pending[link] = Unproven(nonce, wire.Frames(), time.monotonic() + PROVE_S)
         self._ready.register(link, selectors.EVENT_READ)
         try:
-            link.send(wire.encode(wire.Challenge(unproven.nonce)))
+            link.send(wire.encode(wire.Challenge(nonce)))
         except OSError:
             self._drop(link)
 
@@ -159,7 +141,7 @@ class Listener:
         if why:
             with suppress(OSError):
                 print(f"worker: {link.getpeername()[0]} was not let in: {why}", file=sys.stderr, flush=True)
-                link.send(wire.encode(wire.Failure(why, NOT_LET_IN)))
+                link.send(wire.encode(wire.Failure(why)))
         self._release(link)
         link.close()
 
@@ -185,13 +167,12 @@ class Listener:
         killer.cancel()
 
 
-class Unproven:
+class Unproven(NamedTuple):
     """A connection without a proof that its client knows the secret."""
 
-    def __init__(self) -> None:
-        self.nonce = wire.new_nonce()
-        self.frames = wire.Frames()
-        self.until_s = time.monotonic() + PROVE_S
+    nonce: str
+    frames: wire.Frames
+    until_s: float
 
 
 def _end_with(pipe: int) -> None:

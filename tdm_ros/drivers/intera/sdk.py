@@ -9,8 +9,12 @@ import socket
 import threading
 import time
 import xmlrpc.client
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlparse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ASK_EVERY_S = 0.04
 SILENT_S = 0.12
@@ -25,25 +29,19 @@ class _TimeoutTransport(xmlrpc.client.Transport):
 
 
 class MasterWatch:
-    """Polls the master for its process id, on its own thread.
-
-    Parameters
-    ----------
-    uri : str
-        Like "http://robot.local:11311".
-    """
+    """Polls the master for its process id, on its own thread."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
         self._last_received_s = time.monotonic()
-        self._refused = ""
+        self._master_error = ""
         threading.Thread(target=self._ask, name="master", daemon=True).start()
 
     def problem(self, now_s: float) -> str:
         """Return what is wrong with the master, or ""."""
         silent_s = now_s - self._last_received_s
-        if self._refused:
-            return f"the ROS master is not reachable: {self._refused}"
+        if self._master_error:
+            return f"the ROS master is not reachable: {self._master_error}"
         return f"the ROS master has not answered for {silent_s:.2f} s" if silent_s > SILENT_S else ""
 
     def _ask(self) -> None:
@@ -52,16 +50,12 @@ class MasterWatch:
             try:
                 while True:
                     master.getPid("/tdm_sawyer_worker")
-                    self._last_received_s, self._refused = time.monotonic(), ""
+                    self._last_received_s, self._master_error = time.monotonic(), ""
                     time.sleep(ASK_EVERY_S)
             except Exception as error:  # of the network, of HTTP or of XML-RPC; a frozen master is merely silent
                 if not isinstance(error, socket.timeout):
-                    self._refused = str(error) or type(error).__name__
+                    self._master_error = str(error) or type(error).__name__
             time.sleep(ASK_EVERY_S)
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 JOINT_NAMES = tuple(f"right_j{i}" for i in range(7))
@@ -121,43 +115,83 @@ def joints_of(message: Any) -> Joints | None:
 
 
 def hand_of(message: Any) -> tuple | None:
-    """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of an EndpointState of ROS 1 or 2, or None.
-
-    None if a number is not finite.
-    """
-    p, o, v, w = message.pose.position, message.pose.orientation, message.twist.linear, message.twist.angular
-    hand = ((p.x, p.y, p.z), (o.w, o.x, o.y, o.z), (v.x, v.y, v.z, w.x, w.y, w.z))
+    """Return position (3,) [m] and quaternion wxyz (4,) of an EndpointState of ROS 1 or 2; None if not finite."""
+    p, o = message.pose.position, message.pose.orientation
+    hand = ((p.x, p.y, p.z), (o.w, o.x, o.y, o.z))
     return hand if all(math.isfinite(value) for part in hand for value in part) else None
 
 
-class Arrivals:
-    """Times of the last message of each topic that `WATCHED` names.
+class Received:
+    """Newest messages of the robot, of ROS 1 or 2, and the times of their arrival.
 
-    Parameters
-    ----------
-    silent_s : float
-        Largest age [s].
+    ``silent_s`` is the largest age of the topics that `WATCHED` names [s].
     """
 
-    def __init__(self, silent_s: float) -> None:
+    def __init__(self, silent_s: float = STATE_SILENT_S) -> None:
         self._silent_s = silent_s
         self._at_s = dict.fromkeys(WATCHED, -math.inf)
+        self._joints: Joints | None = None
+        self._stamp: Any = None
+        self._hand: Any = None
 
-    def note(self, name: str) -> None:
-        """Store that a message was received now."""
+    def joints(self) -> Joints | None:
+        """Return the newest sample, or None before the first."""
+        return self._joints
+
+    def joints_age_s(self, now_s: float) -> float:
+        """Return how long ago the newest sample came [s]; very long before the first."""
+        return now_s - self._joints.arrived_s if self._joints else 1e6
+
+    def hand(self) -> tuple:
+        """Return position (3,) [m] and quaternion wxyz (4,) of the hand; the last that were finite."""
+        return tuple(self._hand)
+
+    def _on_joints(self, message: Any) -> None:
+        """Keep a sample that is new, complete and finite; the SDK does not recognise an old one."""
+        stamp = message.header.stamp
+        if self._stamp is not None and stamp == self._stamp and stamp != type(stamp)():
+            return
+        joints = joints_of(message)
+        if joints is not None:
+            self._stamp, self._joints = stamp, joints
+
+    def _on_hand(self, message: Any) -> None:
+        hand = hand_of(message)
+        if hand is not None:
+            self._hand = hand
+            self._note("pose of the hand")
+
+    def _note(self, name: str) -> None:
         self._at_s[name] = time.monotonic()
 
-    def missing(self) -> str:
+    def _never_received(self) -> str:
         """Return the topics that were never received, or ""."""
         never = [WATCHED[name] for name, at_s in self._at_s.items() if at_s == -math.inf]
+        never = never if self._joints else ["/robot/joint_states"]
         return f"{', '.join(never)} published nothing complete and finite" if never else ""
 
-    def problem(self, now_s: float) -> str:
+    def _silent(self, now_s: float) -> str:
         """Return a topic whose last message is too old, or ""."""
         for name, at_s in self._at_s.items():
             if now_s - at_s > self._silent_s:
                 return f"the {name} is {now_s - at_s:.1f} s old"
         return ""
+
+    def _missing(self) -> tuple[str, str]:
+        """Return topics without messages or without a subscriber, or "", and the remedy."""
+        raise NotImplementedError
+
+    def _wait_for_all(self, found_s: float, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Wait until nothing is missing; a ComingUpError if something still is after ``found_s`` [s]."""
+        deadline_s = time.monotonic() + found_s
+        while True:
+            missing, remedy = self._missing()
+            if not missing:
+                return
+            if time.monotonic() > deadline_s:
+                raise ComingUpError(f"{missing} for {found_s:g} s: {remedy}", NO_ROBOT)
+            meanwhile()
+            time.sleep(0.01)
 
 
 def reset_problem(state: Any) -> str:
@@ -200,44 +234,28 @@ def robot_problem(flags: dict[str, bool], joints_age_s: float) -> str:
     return f"joint states are {joints_age_s:.2f} s old" if joints_age_s > STALE_S else ""
 
 
-class Robot:
-    """The arm, connected but not enabled.
+class Robot(Received):
+    """The arm, connected but not enabled, through the modules that `join_ros` returns.
 
-    Parameters
-    ----------
-    rospy, sdk : module
-        See `join_ros`.
-    speed_ratio : float
-        For position mode, in (0, 1]. The robot keeps it after the end of the worker, so that it is always set.
-    silent_s : float
-        Largest age of the topics that `WATCHED` names [s].
-
-    Raises
-    ------
-    ComingUpError
-        If the robot is absent or incomplete, or cannot reach this machine.
+    ``speed_ratio`` is that of position mode, in (0, 1]. The robot keeps it after the end of the worker, so that it is
+    always set. A ComingUpError is raised if the robot is absent or incomplete, or cannot reach this machine.
     """
 
-    def __init__(self, rospy: Any, sdk: Any, speed_ratio: float, silent_s: float = STATE_SILENT_S) -> None:
+    def __init__(self, rospy: Any, sdk: Any, speed_ratio: float, silent_s: float) -> None:
+        super().__init__(silent_s)
         self._rospy, self.sdk = rospy, sdk
-        self._joints: Joints | None = None
-        self._stamp: Any = None
-        self._hand: Any = None
-        self._arrivals = Arrivals(silent_s)
         self._subscribe()
-        # Not versioned: that check ends the process, and SDK 5.3.0 refuses robots with 5.5.
+        # Not versioned: that check ends the process, and SDK 5.3.0 rejects robots with 5.5.
         self._enabler, self._limb = _built(
             {"RobotEnable": lambda: sdk.RobotEnable(versioned=False), "Limb": lambda: sdk.Limb("right")}
         )
         self._check_limb()
         self._outgoing = self._connections()
-        self._wait_for_all()
+        self._wait_for_all(FOUND_S)
         self.motors = Motors(self._enabler)
         self._limb.set_joint_position_speed(speed_ratio)
         self._limb.set_command_timeout(COMMAND_TIMEOUT_S)
         self._master = MasterWatch(os.environ["ROS_MASTER_URI"])
-
-    names = JOINT_NAMES
 
     @property
     def interface(self) -> str:
@@ -250,35 +268,18 @@ class Robot:
         return str(getattr(self.sdk, "SDK_VERSION", "unknown")), str(robot)
 
     def on_shutdown(self, call: Callable[[], None]) -> None:
-        """Call a function when the node ends, before its topics are closed."""
         self._rospy.on_shutdown(call)
 
     def shut_down(self) -> None:
-        """Leave the ROS graph."""
         self._rospy.signal_shutdown("the worker leaves")
 
-    def joints(self) -> Joints | None:
-        """Return the newest sample, or None before the first."""
-        return self._joints
-
-    def joints_age_s(self, now_s: float) -> float:
-        """Return how long ago the newest sample came [s]; very long before the first."""
-        joints = self._joints
-        return now_s - joints.arrived_s if joints else 1e6
-
-    def hand(self) -> tuple:
-        """Return position (3,) [m], quaternion wxyz (4,) and twist (6,) of the hand; the last that were finite."""
-        return tuple(self._hand)
-
     def flags(self) -> dict[str, bool]:
-        """Return enabled, stopped, error, homed, estop and collided."""
         return flags_of(self._enabler.state(), bool(self._limb.has_collided()))
 
     def problem(self, now_s: float) -> str:
-        """Return why the arm cannot be moved now; empty if it can."""
         return (
             robot_problem(self.flags(), self.joints_age_s(now_s))
-            or self._arrivals.problem(now_s)
+            or self._silent(now_s)
             or self._master.problem(now_s)
             or self._unheard()
         )
@@ -288,16 +289,8 @@ class Robot:
         if kind == "exit":
             self._limb.exit_control_mode(COMMAND_TIMEOUT_S)
         elif kind:
-            send = {
-                "velocity": self._limb.set_joint_velocities,
-                "torque": self._limb.set_joint_torques,
-                "position": self._limb.set_joint_positions,
-            }[kind]
+            send = self._limb.set_joint_velocities if kind == "velocity" else self._limb.set_joint_torques
             send(dict(zip(JOINT_NAMES, values)))  # noqa: B905 - Python 3.8
-
-    def set_speed_ratio(self, ratio: float) -> None:
-        """Set the speed of position mode, in (0, 1] of the joints' limits."""
-        self._limb.set_joint_position_speed(ratio)
 
     def _subscribe(self) -> None:
         """Subscribe beside the SDK, whose objects keep the last values for ever, without their times of arrival."""
@@ -306,8 +299,8 @@ class Robot:
 
         for topic, kind, call in (
             ("/robot/joint_states", JointState, self._on_joints),
-            (WATCHED["state of the robot"], RobotAssemblyState, lambda _: self._arrivals.note("state of the robot")),
-            (WATCHED["collision state"], CollisionDetectionState, lambda _: self._arrivals.note("collision state")),
+            (WATCHED["state of the robot"], RobotAssemblyState, lambda _: self._note("state of the robot")),
+            (WATCHED["collision state"], CollisionDetectionState, lambda _: self._note("collision state")),
             (WATCHED["pose of the hand"], EndpointState, self._on_hand),
         ):
             self._rospy.Subscriber(topic, kind, call, queue_size=1, tcp_nodelay=True)
@@ -334,45 +327,13 @@ class Robot:
         names = [publisher.name for publisher in self._outgoing if not publisher.get_num_connections()]
         return f"no subscriber of {', '.join(names)}" if names else ""
 
-    def _wait_for_all(self) -> None:
-        """Wait until every topic is received, and the robot has subscribed to ours.
-
-        Raises
-        ------
-        ComingUpError
-            If not.
-        """
-        deadline_s = time.monotonic() + FOUND_S
-        while True:
-            missing = "" if self._joints else "/robot/joint_states published nothing complete and finite"
-            missing = missing or self._arrivals.missing()
-            unheard = self._unheard()
-            if not (missing or unheard):
-                return
-            if time.monotonic() > deadline_s:
-                break
-            time.sleep(0.01)
-        if missing:
-            raise ComingUpError(f"{missing} for {FOUND_S:g} s: is the robot up, and in SDK mode?", NO_ROBOT)
-        raise ComingUpError(
-            f"{unheard} for {FOUND_S:g} s: the robot has to connect back to this machine, at "
-            f"{self._rospy.get_node_uri()}. Set ros1.host_ip (ROS_IP) to this machine's address in the robot's "
-            "network, and let the robot through the firewall",
-            NO_ROBOT,
+    def _missing(self) -> tuple[str, str]:
+        if never := self._never_received():
+            return never, "is the robot up, and in SDK mode?"
+        return self._unheard(), (
+            f"the robot has to connect back to this machine, at {self._rospy.get_node_uri()}. Set ros1.host_ip "
+            "(ROS_IP) to this machine's address in the robot's network, and let the robot through the firewall"
         )
-
-    def _on_joints(self, message: Any) -> None:
-        """Keep a sample that is new, complete and finite; the SDK does not recognise an old one."""
-        stamp = (message.header.stamp.secs, message.header.stamp.nsecs)
-        joints = None if stamp == self._stamp and stamp != (0, 0) else joints_of(message)
-        if joints is not None:
-            self._stamp, self._joints = stamp, joints
-
-    def _on_hand(self, message: Any) -> None:
-        hand = hand_of(message)
-        if hand is not None:
-            self._hand = hand
-            self._arrivals.note("pose of the hand")
 
     def _check_limb(self) -> None:
         """Check that the SDK's Limb is complete: without the robot's parameters it has no joints, and no error."""
@@ -399,7 +360,7 @@ class Motors:
         self._enabler = enabler
         self._reset = enabler.reset
         self._lock = threading.Lock()
-        enabler.reset = self._refuse_reset
+        enabler.reset = self._reject_reset
 
     def enable(self) -> str:
         """Switch the motors on, unless the robot is stopped."""
@@ -419,7 +380,7 @@ class Motors:
         return _tried(self._enabler.stop)
 
     @staticmethod
-    def _refuse_reset() -> None:
+    def _reject_reset() -> None:
         raise RuntimeError("the robot was stopped meanwhile: ask for a reset first")
 
 
@@ -432,13 +393,7 @@ def _tried(action: Callable[[], object]) -> str:
 
 
 def join_ros() -> tuple[Any, Any]:
-    """Become a node of ROS 1; return the modules rospy and intera_interface.
-
-    Raises
-    ------
-    ComingUpError
-        If ROS 1, the SDK or the ROS master is not there.
-    """
+    """Become a node of ROS 1; return the modules rospy and intera_interface, or raise a ComingUpError."""
     rospy, sdk = _modules()
     _find_master()
     rospy.init_node("tdm_sawyer_worker", disable_signals=True, anonymous=True)
@@ -486,24 +441,19 @@ def _find_master() -> None:
 
 def _built(builders: dict[str, Callable[[], Any]]) -> list[Any]:
     """Make objects of intera_interface in parallel: each may wait for many seconds."""
-    made: dict[str, Any] = {}
-    reasons: dict[str, str] = {}
 
-    def make(what: str, build: Callable[[], Any]) -> None:
+    def make(what: str) -> Any:
         try:
-            made[what] = build()
+            return builders[what]()
         except SystemExit as error:
-            reasons[what] = f"{what} of intera_interface wanted to end the process ({error})"
+            return ComingUpError(f"{what} of intera_interface wanted to end the process ({error})", NO_ROBOT)
         except Exception as error:
-            reasons[what] = f"{what} of intera_interface cannot be made ({type(error).__name__}: {error})"
+            reason = f"{what} of intera_interface cannot be made ({type(error).__name__}: {error})"
+            return ComingUpError(reason, NO_ROBOT)
 
-    threads = [threading.Thread(target=make, args=item, daemon=True) for item in builders.items()]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(builders)) as pool:
+        made = list(pool.map(make, builders))
+    reasons = "; ".join(str(one) for one in made if isinstance(one, ComingUpError))
     if reasons:
-        texts = [reasons[what] for what in builders if what in reasons]
-        remedy = "is the robot up, and can it reach this machine (ROS_IP)?"
-        raise ComingUpError(f"{'; '.join(texts)}: {remedy}", NO_ROBOT)
-    return [made[what] for what in builders]
+        raise ComingUpError(f"{reasons}: is the robot up, and can it reach this machine (ROS_IP)?", NO_ROBOT)
+    return made

@@ -20,51 +20,26 @@ import socket
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Sequence
 from typing import Any
 
-if __package__:
-    from tdm_ros.drivers.intera import wire
-    from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog
-    from tdm_ros.drivers.intera.devices import Devices, RequestQueue
-    from tdm_ros.drivers.intera.listener import Listener
-    from tdm_ros.drivers.intera.output import never_wait
-    from tdm_ros.drivers.intera.sdk import (
-        NO_ROBOT,
-        STALE_S,
-        STATE_SILENT_S,
-        UNUSABLE,
-        ComingUpError,
-        Robot,
-        device_states,
-        join_ros,
-    )
-    from tdm_ros.drivers.intera.wire import read_secret
-else:  # as a file, our folder is on the path
-    import wire  # type: ignore[import-not-found,no-redef]
-    from command_watchdog import Caps, CommandWatchdog  # type: ignore[import-not-found,no-redef]
-    from devices import Devices, RequestQueue  # type: ignore[import-not-found,no-redef]
-    from listener import Listener  # type: ignore[import-not-found,no-redef]
-    from output import never_wait  # type: ignore[import-not-found,no-redef]
-    from sdk import (  # type: ignore[import-not-found,no-redef]
-        NO_ROBOT,
-        STALE_S,
-        STATE_SILENT_S,
-        UNUSABLE,
-        ComingUpError,
-        Robot,
-        device_states,
-        join_ros,
-    )
-    from wire import read_secret  # type: ignore[no-redef]
+if not __package__:  # run as a file: to this Python our package is the folder of this file alone
+    for name in ("tdm_ros", "tdm_ros.drivers", "tdm_ros.drivers.intera"):
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__path__ = [os.path.dirname(os.path.abspath(__file__))]
+
+from tdm_ros.drivers.intera import sdk, wire
+from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog
+from tdm_ros.drivers.intera.devices import Devices, RequestQueue
+from tdm_ros.drivers.intera.listener import Listener
+from tdm_ros.drivers.intera.output import never_wait
 
 PERIOD_S = 0.01
 BROKEN_LINK, FAILED = 6, 7
 """Exit codes: invalid message from the client; failure of intera_interface while the arm was in use."""
 
 VELOCITY_RAD_S = (1.74, 1.328, 1.957, 1.957, 3.485, 3.485, 4.545)
-LOWER_RAD = (-3.0503, -3.8095, -3.0426, -3.0439, -2.9761, -2.9761, -4.7124)
-UPPER_RAD = (3.0503, 2.2736, 3.0426, 3.0439, 2.9761, 2.9761, 4.7124)
 """The vendor's limits; a test compares them with `tdm_ros.robots.sawyer`, which this process cannot import."""
 
 TORQUE_N_M = (8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0)
@@ -82,15 +57,8 @@ IDLE_S = 10.0
 class Worker:
     """One client, one robot.
 
-    Parameters
-    ----------
-    sender : wire.Sender
-        Or another object with its `send`.
-    watchdog : CommandWatchdog
-    idle_s : float
-        The connection is closed when the client has sent nothing for this long [s].
-    wait : callable
-        Lets a number of seconds pass; another one may read messages meanwhile.
+    ``sender`` has the method `send` of a `wire.Sender`. The connection is closed when the client has sent nothing for
+    ``idle_s``. ``wait`` lets a number of seconds pass; another one than the default may read messages meanwhile.
     """
 
     def __init__(
@@ -102,9 +70,9 @@ class Worker:
     ) -> None:
         self.sender, self._watchdog, self._idle_s, self._wait = sender, watchdog, idle_s, wait
         self._last_received_s = time.monotonic()
-        self._robot: Robot | None = None
+        self._robot: sdk.Robot | None = None
         self._devices: Devices | None = None
-        self._queues = {name: RequestQueue(name) for name in ("motors", "stop", "devices", "step")}
+        self._queues = {name: RequestQueue(name) for name in ("motors", "stop", "step")}
         self._ticking = threading.Lock()
         self._leaving = threading.Event()
         self._at_rest = threading.Event()
@@ -112,7 +80,7 @@ class Worker:
         self._seq = 0
 
     def read_from(self, link: socket.socket) -> None:
-        """Receive the messages of a socket, on a thread, from now on; its end is that of the client."""
+        """Receive the messages of a socket, on a thread; its end is that of the client."""
         threading.Thread(target=self._read, args=(link,), name="reader", daemon=True).start()
 
     def run(self, connect: Callable[[], tuple[Any, Any]]) -> int:
@@ -124,17 +92,16 @@ class Worker:
         overdue.start()
         try:
             robot, devices = connect()
-        except ComingUpError as error:
+        except sdk.ComingUpError as error:
             self.leave(str(error), error.code)
             return error.code
         finally:
             overdue.cancel()
         return self.serve(robot, devices)
 
-    def serve(self, robot: Robot, devices: Devices) -> int:
+    def serve(self, robot: sdk.Robot, devices: Devices) -> int:
         """Send the hello, and serve until the client ends; return the exit code."""
-        sdk, version = robot.versions()
-        hello = wire.Hello(wire.VERSION, robot.interface, sdk, version, tuple(robot.names), tuple(devices.missing))
+        hello = wire.Hello(wire.VERSION, robot.interface, *robot.versions(), tuple(devices.missing))
         self._devices, self._robot = devices, robot
         robot.on_shutdown(self._node_ends)
         gc.collect()
@@ -155,17 +122,17 @@ class Worker:
         """End the loop; report the reason, if there is one, to the client and to stderr."""
         if why and not self._code:
             self._code = code
-            report_failure(self.sender, why, code)
+            report_failure(self.sender, why)
         self._leaving.set()
 
     def overdue(self) -> None:
-        """End because the robot cannot be reached, and the call that waits for it may never return."""
+        """End: the call that waits for the robot may never return."""
         self.leave(
             f"the robot was not there after {wire.UP_S:g} s. What does not answer: the ROS master, although it takes "
             "connections, or the name server that is asked for the robot's name",
-            NO_ROBOT,
+            sdk.NO_ROBOT,
         )
-        exit_now(NO_ROBOT)
+        exit_now(sdk.NO_ROBOT)
 
     def end(self) -> None:
         """End on a signal or at the end of the client; at once while no robot is connected."""
@@ -173,7 +140,7 @@ class Worker:
             os._exit(self._code)
         self.leave()
 
-    def _loop(self, robot: Robot, devices: Devices) -> None:
+    def _loop(self, robot: sdk.Robot, devices: Devices) -> None:
         deadline_s = time.monotonic()
         while not self._leaving.is_set():
             self._tick(robot)
@@ -184,16 +151,16 @@ class Worker:
             deadline_s = max(deadline_s + PERIOD_S, time.monotonic())
             self._wait(max(0.0, deadline_s - time.monotonic()))
 
-    def _tick(self, robot: Robot) -> None:
+    def _tick(self, robot: sdk.Robot) -> None:
         now_s = time.monotonic()
-        fresh = robot.joints_age_s(now_s) <= STALE_S
+        fresh = robot.joints_age_s(now_s) <= sdk.STALE_S
         with self._ticking:  # otherwise an output of one thread might be sent after a later one of another
             robot.send(*self._watchdog.step(now_s, self._problem(now_s), fresh))
 
-    def _step(self, robot: Robot, seconds: float) -> str:
+    def _step(self, robot: Any, seconds: float) -> str:
         """Let time pass in a paused world, after the newest output has been sent."""
         if not hasattr(robot, "step"):
-            return "the time of this robot passes by itself"
+            return "the time of this robot passes by itself: step is for a simulated world in lock-step"
         self._tick(robot)
         return str(robot.step(seconds))
 
@@ -205,7 +172,7 @@ class Worker:
             return "the worker is ending"
         return self._robot.problem(now_s) or self._devices.problem(now_s) or self._overspeed()
 
-    def _enable(self, robot: Robot) -> str:
+    def _enable(self, robot: sdk.Robot) -> str:
         reason = str(robot.motors.enable())
         if not reason:
             with self._ticking:  # otherwise a tick that read "motors off" might follow
@@ -213,11 +180,11 @@ class Worker:
         return reason
 
     def _overspeed(self) -> str:
-        """Return why a torque or a position must end, or ""."""
-        joints = self._robot.joints() if self._robot else None
-        return self._watchdog.caps.overspeed(self._watchdog.mode, joints.q_rad, joints.qd_rad_s) if joints else ""
+        """Return why a torque must end, or ""."""
+        joints = self._robot.joints() if self._robot and self._watchdog.mode == "torque" else None
+        return self._watchdog.caps.overspeed(joints.q_rad, joints.qd_rad_s) if joints else ""
 
-    def _wind_down(self, robot: Robot) -> None:
+    def _wind_down(self, robot: sdk.Robot) -> None:
         """Stop the arm and return to position mode; ROS needs a moment to send that."""
         self._watchdog.drop(time.monotonic())
         try:
@@ -236,12 +203,12 @@ class Worker:
             self.leave("ROS 1 shuts down the worker's node", FAILED)
         self._at_rest.wait(0.5)
 
-    def _report(self, robot: Robot, devices: Devices) -> None:
-        joints = robot.joints()
+    def _report(self, robot: sdk.Robot, devices: Devices) -> None:
+        joints, hand, now_s = robot.joints(), robot.hand(), time.monotonic()
         assert joints is not None
-        hand, now_s = robot.hand(), time.monotonic()
+        self._seq += 1
         state = wire.State(
-            seq=self._seq + 1,
+            seq=self._seq,
             stamp_s=now_s,
             joints_age_s=robot.joints_age_s(now_s),
             q_rad=joints.q_rad,
@@ -249,18 +216,16 @@ class Worker:
             effort_n_m=joints.effort_n_m,
             p_base_hand_m=hand[0],
             quat_wxyz=hand[1],
-            hand_twist=hand[2],
             **robot.flags(),
             cuff=devices.cuff,
             buttons=devices.buttons,
             problem=self._problem(now_s),
             phase=self._watchdog.phase,
             command_seq=self._watchdog.command_seq,
-            refused=self._watchdog.refused,
-            refusal=self._watchdog.refusal,
+            rejected=self._watchdog.rejected,
+            rejection=self._watchdog.rejection,
             interruption=self._watchdog.interruption,
         )
-        self._seq = state.seq
         self._watchdog.state_sent(state.seq, now_s)  # before sending: the answer may arrive at once
         self.sender.send(state, droppable=True)
 
@@ -296,50 +261,39 @@ class Worker:
             raise wire.WireError(f"a worker takes commands and requests, got {type(message).__name__}")
 
     def _do(self, request: wire.Request, now_s: float) -> None:
-        """Carry out a quick request at once; queue the others for a thread that may wait."""
+        """Carry out a hold at once; queue the others for a thread that may wait."""
 
         def done(reason: str) -> None:
             try:
-                self.sender.send(wire.Answer(request.number, not reason, reason[:500]))
+                self.sender.send(wire.Answer(request.number, reason[:500]))
             except OSError:
                 self.leave()
 
-        robot, devices, value = self._robot, self._devices, request.value
-        if robot is None or devices is None:
+        robot = self._robot
+        if robot is None:
             return done("the worker is not up yet")
         if request.action in ("hold", "stop"):
             self._watchdog.drop(now_s)
         if request.action == "hold":
             self._watchdog.acknowledge()
-            done("")
-        elif request.action == "stop":
-            self._queues["stop"].submit(robot.motors.stop, done)
-        elif request.action == "enable":
-            self._queues["motors"].submit(lambda: self._enable(robot), done)
-        elif request.action == "reset":
-            self._queues["motors"].submit(robot.motors.reset, done)
-        elif request.action == "gripper":
-            self._queues["devices"].submit(lambda: devices.move_gripper(value), done)
-        elif request.action == "light":
-            self._queues["devices"].submit(lambda: devices.switch_light(request.name, bool(value)), done)
-        elif request.action == "step":
-            self._queues["step"].submit(lambda: self._step(robot, value), done)
-        elif request.action == "speed_ratio" and 0 < value <= self._watchdog.caps.speed_ratio:
-            robot.set_speed_ratio(value)
-            done("")
-        elif request.action == "speed_ratio":
-            most = self._watchdog.caps.speed_ratio
-            done(f"speed_ratio must be in (0, {most:g}], got {value:g}: see --velocity-scale")
-        else:
-            done(f"action must be one of {', '.join(wire.ACTIONS)}, got {request.action!r}")
-        return None
+            return done("")
+        actions: dict[str, tuple[str, Callable[[], str]]] = {
+            "stop": ("stop", robot.motors.stop),
+            "enable": ("motors", lambda: self._enable(robot)),
+            "reset": ("motors", robot.motors.reset),
+            "step": ("step", lambda: self._step(robot, request.value)),
+        }
+        if request.action not in actions:
+            return done(f"action must be hold, {', '.join(actions)}, got {request.action!r}")
+        queue, action = actions[request.action]
+        return self._queues[queue].submit(action, done)
 
 
-def connect(arguments: argparse.Namespace) -> tuple[Robot, Devices]:
+def connect(arguments: argparse.Namespace) -> tuple[sdk.Robot, Devices]:
     """The robot and its devices, through intera_interface."""
-    rospy, sdk = join_ros()
-    devices = Devices(sdk, device_states(rospy), arguments.gripper, arguments.without)
-    robot = Robot(rospy, sdk, arguments.speed_ratio, arguments.state_silent_s)
+    rospy, interface = sdk.join_ros()
+    devices = Devices(interface, sdk.device_states(rospy), arguments.without)
+    robot = sdk.Robot(rospy, interface, arguments.speed_ratio, arguments.state_silent_s)
     devices.wait()
     return robot, devices
 
@@ -354,10 +308,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return serve(arguments, socket.socket(fileno=arguments.fd), math.inf)
         if not arguments.secret_file:
             raise ValueError("--listen needs --secret-file, because every host on the network can connect")
-        listener = Listener(arguments.listen, read_secret(arguments.secret_file))
+        listener = Listener(arguments.listen, wire.read_secret(arguments.secret_file))
     except (OSError, ValueError) as error:
-        report_failure(None, f"the worker cannot start: {error}", UNUSABLE)
-        return UNUSABLE
+        report_failure(None, f"the worker cannot start: {error}")
+        return sdk.UNUSABLE
     return listener.run(lambda link: serve(arguments, link, IDLE_S))
 
 
@@ -371,13 +325,7 @@ def serve(arguments: argparse.Namespace, link: socket.socket, idle_s: float) -> 
 
 
 def caps_of(arguments: argparse.Namespace) -> Caps:
-    """Return the bounds of commands that arguments name.
-
-    Raises
-    ------
-    ValueError
-        If they contradict each other.
-    """
+    """Return the bounds of commands that arguments name; a ValueError if they contradict each other."""
     if arguments.speed_ratio > arguments.velocity_scale:
         raise ValueError(
             f"--speed-ratio must not be over --velocity-scale ({arguments.velocity_scale:g}), "
@@ -386,16 +334,12 @@ def caps_of(arguments: argparse.Namespace) -> Caps:
     return Caps(
         velocity_rad_s=tuple(arguments.velocity_scale * cap for cap in VELOCITY_RAD_S),
         torque_n_m=TORQUE_N_M,
-        lower_rad=LOWER_RAD,
-        upper_rad=UPPER_RAD,
         allow_torque=arguments.allow_torque,
         hand_speed_m_s=arguments.hand_speed_m_s,
-        speed_ratio=arguments.velocity_scale,
     )
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
     words = argparse.ArgumentParser(
         prog="worker.py", description="Moves a Sawyer arm for a client on a socket.", parents=[bounds_parser()]
     )
@@ -408,45 +352,44 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument(
         "--without", action="append", default=[], choices=["cuff", "navigator"], help="device that the robot lacks"
     )
-    words.add_argument("--gripper", default="right_gripper", help="its name on the robot (default right_gripper)")
     return words
 
 
 def bounds_parser() -> argparse.ArgumentParser:
     """Return the arguments of every arm's worker: bounds of commands, and the largest age of the robot's state."""
     words = argparse.ArgumentParser(add_help=False)
-    words.add_argument("--speed-ratio", type=_share, default=0.2, help="of position mode, in (0, 1] (default 0.2)")
-    words.add_argument(
-        "--velocity-scale",
-        type=_share,
-        default=VELOCITY_SCALE,
-        help="reject joint velocities over this share of the vendor's limits, and a larger --speed-ratio, in (0, 1] "
-        f"(default {VELOCITY_SCALE:g})",
-    )
-    words.add_argument(
-        "--hand-speed-m-s",
-        type=_at_least_0,
-        default=HAND_SPEED_M_S,
-        help=f"refuse velocities that move the hand faster, and end what does [m/s]; 0: none "
-        f"(default {HAND_SPEED_M_S:g})",
-    )
-    words.add_argument(
-        "--state-silent-s",
-        type=_at_least_0,
-        default=STATE_SILENT_S,
-        help="hold when the robot's state, its collision state or the hand's pose was not received for so long [s] "
-        f"(default {STATE_SILENT_S:g})",
-    )
+    for name, kind, default, text in (
+        ("--speed-ratio", _share, 0.2, "of position mode, in (0, 1]"),
+        (
+            "--velocity-scale",
+            _share,
+            VELOCITY_SCALE,
+            "reject joint velocities over this share of the vendor's limits, and a larger --speed-ratio, in (0, 1]",
+        ),
+        (
+            "--hand-speed-m-s",
+            _at_least_0,
+            HAND_SPEED_M_S,
+            "reject velocities that move the hand faster, and end what does [m/s]; 0: none",
+        ),
+        (
+            "--state-silent-s",
+            _at_least_0,
+            sdk.STATE_SILENT_S,
+            "hold when the robot's state, its collision state or the hand's pose was not received for so long [s]",
+        ),
+    ):
+        words.add_argument(name, type=kind, default=default, help=f"{text} (default {default:g})")
     words.add_argument("--allow-torque", action="store_true", help="accept torque commands")
     return words
 
 
-def report_failure(sender: wire.Sender | None, reason: str, code: int) -> None:
+def report_failure(sender: wire.Sender | None, reason: str) -> None:
     """Send the reason to the client, and print it to stderr."""
     print(f"worker: {reason}", file=sys.stderr, flush=True)
     try:
         if sender is not None:
-            sender.send(wire.Failure(reason[:2000], code))
+            sender.send(wire.Failure(reason[:2000]))
     except OSError:
         pass
 

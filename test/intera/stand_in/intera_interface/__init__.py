@@ -4,11 +4,11 @@ It has the same calls, the same waiting and the same failures, written from thei
 wherever it can be imported.
 """
 
-from .devices import Cuff, Gripper, Lights, Navigator
+from .devices import Cuff, Navigator
 from .limb import Limb
 from .robot_enable import RobotEnable
 
 STAND_IN = True
 SDK_VERSION = "5.3.0"
 
-__all__ = ["SDK_VERSION", "STAND_IN", "Cuff", "Gripper", "Lights", "Limb", "Navigator", "RobotEnable"]
+__all__ = ["SDK_VERSION", "STAND_IN", "Cuff", "Limb", "Navigator", "RobotEnable"]

@@ -1,6 +1,5 @@
 """The arm. Without the robot's parameters it is a shell without attributes and says so only in the log."""
 
-from collections import namedtuple
 from copy import deepcopy
 
 import rospy
@@ -11,9 +10,6 @@ from std_msgs.msg import Float64
 
 from .waiting import wait_for
 
-Point = namedtuple("Point", "x y z")
-Quaternion = namedtuple("Quaternion", "x y z w")
-
 
 class Limb:
     def __init__(self, limb="right"):
@@ -23,8 +19,7 @@ class Limb:
             rospy.logerr("no limb %s on this robot", limb)
             return
         self._names, self._collided = names, False
-        self._angles, self._velocities, self._efforts = {}, {}, {}
-        self._pose, self._twist, self._tips = {}, {}, None
+        self._angles, self._hand, self._tips = {}, None, None
         self._message = JointCommand()
         space = f"/robot/limb/{limb}/"
         self._ratio = rospy.Publisher(space + "set_speed_ratio", Float64, latch=True, queue_size=10)
@@ -42,26 +37,11 @@ class Limb:
             rospy.ServiceProxy(kinematics + service, kind)
             rospy.wait_for_service(kinematics + service, 5.0)
         wait_for(lambda: self._angles, 5.0, "no joint_states")
-        wait_for(lambda: self._pose, 5.0, "no endpoint_state")
+        wait_for(lambda: self._hand, 5.0, "no endpoint_state")
         wait_for(lambda: self._tips is not None, 5.0, "no tip_states")
-
-    def joint_names(self):
-        return self._names
 
     def joint_angles(self):
         return deepcopy(self._angles)
-
-    def joint_velocities(self):
-        return deepcopy(self._velocities)
-
-    def joint_efforts(self):
-        return deepcopy(self._efforts)
-
-    def endpoint_pose(self):
-        return deepcopy(self._pose)
-
-    def endpoint_velocity(self):
-        return deepcopy(self._twist)
 
     def has_collided(self):
         return self._collided
@@ -93,19 +73,12 @@ class Limb:
         self._command.publish(self._message)
 
     def _hear_joints(self, message):
-        for name, q, qd, effort in zip(message.name, message.position, message.velocity, message.effort, strict=False):
+        for name, q in zip(message.name, message.position, strict=False):
             if name in self._names:
-                self._angles[name], self._velocities[name], self._efforts[name] = q, qd, effort
+                self._angles[name] = q
 
     def _hear_hand(self, message):
-        p, o, v, w = (
-            message.pose.position,
-            message.pose.orientation,
-            message.twist.linear,
-            message.twist.angular,
-        )
-        self._pose = {"position": Point(p.x, p.y, p.z), "orientation": Quaternion(o.x, o.y, o.z, o.w)}
-        self._twist = {"linear": Point(v.x, v.y, v.z), "angular": Point(w.x, w.y, w.z)}
+        self._hand = message
 
     def _hear_tips(self, message):
         self._tips = message

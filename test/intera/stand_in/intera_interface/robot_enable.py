@@ -1,7 +1,6 @@
 """Enable, reset, stop. As the genuine one does, `enable` resets a stopped robot by itself, and errors read the same."""
 
 import errno
-import sys
 
 import rospy
 from intera_core_msgs.msg import RobotAssemblyState
@@ -9,15 +8,11 @@ from std_msgs.msg import Bool, Empty
 
 from .waiting import wait_for
 
-KNOWN_ROBOTS = ("5.3.0", "5.3.1", "5.3.2")
-
 
 class RobotEnable:
     def __init__(self, versioned=False):
         self._state = None
         rospy.Subscriber("robot/state", RobotAssemblyState, self._hear)
-        if versioned and not self._version_fits():
-            sys.exit(1)
         wait_for(lambda: self._state is not None, 10.0, "no robot state on robot/state")
 
     def state(self):
@@ -53,8 +48,3 @@ class RobotEnable:
     def _is_clear(self):
         s = self._state
         return not (s.stopped or s.error or s.estop_button or s.estop_source)
-
-    @staticmethod
-    def _version_fits():
-        version = rospy.get_param("/manifest/robot_software/version/HLR_VERSION_STRING", "")
-        return ".".join(version.split(".")[:3]) in KNOWN_ROBOTS
