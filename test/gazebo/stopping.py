@@ -54,6 +54,7 @@ def policy(namespace: str) -> None:
 
 def measured(runs: int, processes: Sequence[str], world_command: list[str]) -> dict[tuple[str, str], list[float]]:
     """Standstill times [s] of each case."""
+    from interfaces_for_tests import built
     from ros1_bench import SimulatedRobot
     from ros_bench import bench
     from tdm_ros.msg import Episode
@@ -67,6 +68,8 @@ def measured(runs: int, processes: Sequence[str], world_command: list[str]) -> d
     found: dict[tuple[str, str], list[float]] = {(who, number): [] for who in processes for number in SIGNALS}
     with tempfile.TemporaryDirectory() as folder, bench(Path(folder)) as made:
         pipe = subprocess.PIPE
+        messages = built(HERE / "ros_gz_interfaces", Path(folder) / "ros_gz_interfaces")
+        os.environ.update(messages | {"PYTHONPATH": f"{os.environ['PYTHONPATH']}{os.pathsep}{messages['PYTHONPATH']}"})
         process = subprocess.Popen([*world_command, made.namespace], stdin=pipe, stdout=pipe, text=True)
         world = SimulatedRobot(process)
         world.ask("place", NEUTRAL_RAD.tolist())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.real_time)
         if not ASKED_FOR:
             item.add_marker(pytest.mark.skip(reason="needs ROS 1: run make ros1 first"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show, with a failure, what the robot said, and what its threads do."""
+    report = yield
+    robot = getattr(item, "funcargs", {}).get("whole_robot")
+    if report.failed and robot:
+        report.sections.append(("the simulated robot", robot.threads()))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

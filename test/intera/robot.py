@@ -8,7 +8,9 @@ JSON line for each from its stdout: faults are set that way, and the true motion
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
+import signal
 
 import rospy
 from controller import LIMB, Body, listen
@@ -175,6 +177,7 @@ class Device:
 
 
 def main() -> None:
+    faulthandler.register(signal.SIGUSR1)  # says on stderr what each thread does
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument(
         "--without",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -72,7 +73,7 @@ class Ros1:
         for name in without:
             command += ["--without", name]
         process = self.start(command, self.environment(self._messages, ROOT), "robot", pipes=True)
-        return SimulatedRobot(process)
+        return SimulatedRobot(process, self.folder / "robot.out")
 
     def start_worker(self, *arguments: str) -> InteraClient:
         """Start a worker; it may not be up yet."""
@@ -102,8 +103,8 @@ class Ros1:
 class SimulatedRobot:
     """The robot's process, from outside of ROS."""
 
-    def __init__(self, process: subprocess.Popen) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen, output: Path | None = None) -> None:
+        self._process, self._output = process, output
         assert json.loads(process.stdout.readline() or '"it ended, see robot.out"') == "up"
 
     def ask(self, *words: object) -> object:
@@ -111,6 +112,12 @@ class SimulatedRobot:
         self._process.stdin.write(json.dumps(words) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
+
+    def threads(self) -> str:
+        """Let it say what its threads do; return the end of all that it said."""
+        self._process.send_signal(signal.SIGUSR1)
+        time.sleep(0.5)
+        return self._output.read_text(errors="replace")[-6000:] if self._output else ""
 
     def rest(self) -> None:
         """Take all faults away, and put the arm in neutral, not enabled."""
