@@ -266,6 +266,16 @@ def test_a_run_whose_versions_cannot_be_told_ends_before_it_learns(tmp_path, mon
         measure(Run(TASK, "tdm", 0, 10**9), tmp_path)
 
 
+def test_sb3_next_goals_are_half_of_the_hindsight_goals():
+    env, task = make_goal_env(TASK)
+    model = make_agent("tqc_her_next_u5").algorithm(env, task, seed=0, steps=70)
+    model.learn(70, log_interval=None)
+    buffer, at = model.replay_buffer, np.arange(60)
+    goals = buffer._sample_goals(at, np.zeros(60, int))
+    np.testing.assert_array_equal(goals[::2], buffer.next_observations["achieved_goal"][:60:2, 0])
+    assert not np.allclose(goals[1::2], buffer.next_observations["achieved_goal"][1:60:2, 0])
+
+
 def test_agent_names_choose_horizon_updates_preset_and_settings():
     assert make_agent("tdm").configured(7) == TdmConfig(total_timesteps=7)
     agent = make_agent("tdm_T0_u2,one_step_model=False,vector_distance=False")

@@ -10,7 +10,8 @@ from benchmarks.trial import Agent
 
 NAMES = """\
 tdm[_PRESET][_T<horizon>][_u<gradient steps>][,SETTING=VALUE]...   e.g. tdm, tdm_paper, tdm_T10_u1,critic=structured
-sac_her, td3_her, ddpg_her, tqc_her [_plain][_u<gradient steps>]   Stable-Baselines3, hindsight goals, the inputs of tdm
+sac_her, td3_her, ddpg_her, tqc_her [_next][_plain][_u<gradient steps>]   Stable-Baselines3, hindsight goals (next:
+      half of them of the next state), the inputs of tdm
 mpc   one-step model and random shooting"""
 
 BASELINES = ("sac", "td3", "ddpg", "tqc")
@@ -36,14 +37,14 @@ def make_agent(name: str) -> Agent:
         number = re.fullmatch(r"([Tu])(\d+)", part)
         if number:
             numbers[number[1]] = int(number[2])
-        elif part not in ("her", "plain"):
+        elif part not in ("her", "plain", "next"):
             preset += f"_{part}" if preset else part
-    if kind == "tdm" and not plain and "her" not in parts:
+    if kind == "tdm" and not {"plain", "her", "next"} & set(parts):
         settings = dict(_setting(text) for text in assignments)
         settings |= {"gradient_steps": numbers["u"]} if "u" in numbers else {}
         return TemporalDifference(numbers.get("T"), preset, settings)
     if kind in BASELINES and "her" in parts and not (assignments or preset or "T" in numbers):
-        return Baseline(kind, plain, gradient_steps=numbers.get("u", 1))
+        return Baseline(kind, plain, numbers.get("u", 1), "next" in parts)
     if name == "mpc":
         return ModelBased()
     raise ValueError(f"an agent is one of the following, got {name!r}\n{NAMES}")

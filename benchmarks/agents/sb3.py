@@ -143,6 +143,16 @@ class HarnessedTqc(_Harnessed, TQC):  # type: ignore[misc]
     """Truncated quantile critics under the conditions of the TDM."""
 
 
+class NextGoalBuffer(HerReplayBuffer):
+    """Half of the hindsight goals are what the transition itself achieved, the others come later in its episode."""
+
+    def _sample_goals(self, batch_indices: NDArray[np.intp], env_indices: NDArray[np.intp]) -> NDArray[np.float32]:
+        goals = super()._sample_goals(batch_indices, env_indices)
+        half = slice(None, None, 2)  # the indices are in random order
+        goals[half] = self.next_observations["achieved_goal"][batch_indices[half], env_indices[half]]
+        return goals
+
+
 ALGORITHMS = {"sac": HarnessedSac, "td3": HarnessedTd3, "ddpg": HarnessedDdpg, "tqc": HarnessedTqc}
 
 
@@ -157,6 +167,8 @@ class Baseline:
     plain : bool
         SB3's own concatenated raw inputs, instead of those that a TDM's networks have.
     gradient_steps : int
+    next_goals : bool
+        Whether half of the hindsight goals are those of the next state, as in Next-Future.
     config : TdmConfig
         Gives the sizes and the random phase that both sides share: width, batch, random steps, noise, near scale.
     """
@@ -164,6 +176,7 @@ class Baseline:
     kind: str
     plain: bool = False
     gradient_steps: int = 1
+    next_goals: bool = False
     config: TdmConfig = field(default_factory=TdmConfig)
     goals: int | None = None
     horizon: int | None = None
@@ -193,7 +206,7 @@ class Baseline:
         model: Any = ALGORITHMS[self.kind](
             "MultiInputPolicy",
             wrapped,
-            replay_buffer_class=HerReplayBuffer,
+            replay_buffer_class=NextGoalBuffer if self.next_goals else HerReplayBuffer,
             replay_buffer_kwargs={"n_sampled_goal": 4, "goal_selection_strategy": "future"},
             learning_starts=learning_starts - 1,
             buffer_size=steps + task.episode_steps,
