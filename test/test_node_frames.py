@@ -241,4 +241,5 @@ def test_supervisor_subscribes_to_frames_only_while_a_goal_waits(made: Bench) ->
     stage.rejected()
     made.until(lambda: not subscribed())
     start = made.node.create_client(Trigger, "supervisor/pause")
+    made.until(start.service_is_ready)
     made.until(start.call_async(Trigger.Request()).done)

@@ -75,6 +75,7 @@ def test_executor_goes_on_after_errors_and_bytes_that_are_no_message(context: rc
     other = rclpy.create_node("other", context=context)
     words = other.create_publisher(String, "words", 10)
     client = other.create_client(Trigger, "fail")
+    assert client.wait_for_service(20)
     for message in (String(data="one"), String(data="fail"), b"\0\1\0\0\3\0\0\0\xff\xfe\0", b"\0\1\0\0", b""):
         words.publish(message)
     client.call_async(Trigger.Request())
