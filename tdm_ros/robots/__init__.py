@@ -1,1 +1,1 @@
-"""Sawyer facts, kinematics, limits and the command limiter. numpy only."""
+"""Descriptions of robots, kinematics, limits and the command limiter. numpy and PyYAML only."""

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.robots.kinematics import HEAD_LIFT_M
+from tdm_ros.robots.description import Array, Robot
+from tdm_ros.robots.sawyer import SAWYER
 
-Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
-
-
-class Capsule(NamedTuple):
-    """Collision capsule in its link's frame: end points [m], radius [m] and contact group."""
-
-    ends_m: tuple[float, ...]
-    radius_m: float
-    group: str
-
-
-CAPSULES: dict[str, tuple[Capsule, ...]] = {
-    "right_arm_base_link": (Capsule((0, 0, 0, 0, 0, 0.2), 0.08, "body"),),
-    "right_l0": (Capsule((0, 0, 0.0, 0, 0, 0.25), 0.07, "body"),),
-    "head": (Capsule((0, -0.06, 0.1, 0, 0.06, 0.1), 0.09, "body"),),
-    "right_l1": (Capsule((0, 0, -0.06, 0, 0, 0.13), 0.068, "body"),),
-    "right_l2": (Capsule((0, 0, -0.15, 0, 0, 0.26), 0.055, "upper"),),
-    "right_l3": (Capsule((0, 0, -0.115, 0, 0, 0.03), 0.055, "elbow"),),
-    "right_l4": (Capsule((0, 0, -0.13, 0, 0, 0.27), 0.045, "elbow"),),
-    "right_l5": (
-        Capsule((0, 0, -0.02, 0, 0, 0.1), 0.045, "wrist"),
-        Capsule((0, 0, 0.105, 0, -0.082, 0.105), 0.045, "wrist"),
-    ),
-    "right_l6": (Capsule((0, 0, -0.02, 0, 0, 0.0), 0.04, "wrist"),),
-}
-"""Source: the capsules of the MuJoCo Menagerie model (numbers only); base, head and hand simplified here."""
-
-PEDESTAL = Capsule((-0.02, 0, -0.6, -0.02, 0, -0.16), 0.18, "static")
-"""In frame base. Its round upper end is 2 cm above that of the robot."""
 
 FAR_M = 1e3
 
@@ -48,51 +21,59 @@ FREE = 3
 
 
 class Body(NamedTuple):
-    """All capsules as arrays, S of them."""
+    """All capsules of a robot with J joints as arrays, S of them, and the P pairs of them that are checked."""
 
     joints: Indices
-    """(S,): number of joints that move the capsule: 0 for base and pedestal, 1 for right_l0 and head, 7 for
-    right_l6."""
+    """(S,): number of joints that move the capsule: 0 for the base, J for the last link."""
     ends_m: Array
-    """(S, 2, 3) [m]: end points in the frame of the last of these joints (of the base for 0)."""
     radius_m: Array
-    """(S,) [m]"""
+    """(S, 2, 3), (S,) [m]: end points in the frame of the last of these joints (of the base for 0), and radii."""
+    links: Indices
+    moved: NDArray[np.bool_]
+    """(L,), (1 + 2 L, J): capsules that more than one joint moves (what the first one moves only rotates about it), and
+    joints that move the hand and the ends of these capsules."""
+    near: Indices
+    far: Indices
+    """(P,) each, capsules of a pair: the one nearer to the base, and the other one."""
+    point: tuple[Indices, Indices]
+    segment: Indices
+    sign: Array
+    """(4 P,) or (4 P, 1): end points of each pair, the capsule that each is compared with, sign of the way outward."""
+    radii_m: Array
+    between: NDArray[np.bool_]
+    """(5 P,), (5 P, J): sum of both radii, and joints that change the distance, at the five places of `Gaps`."""
 
 
-def _body() -> Body:
-    lifted = {"right_arm_base_link": (0, 0.0), "head": (1, HEAD_LIFT_M)}
-    joints, ends, radii = [0], [PEDESTAL.ends_m], [PEDESTAL.radius_m]
-    for link, capsules in CAPSULES.items():
-        joint, lift_m = lifted.get(link) or (int(link[-1]) + 1, 0.0)
-        for capsule in capsules:
-            joints.append(joint)
-            ends.append(tuple(np.add(capsule.ends_m, [0, 0, lift_m] * 2)))
-            radii.append(capsule.radius_m)
-    return Body(np.array(joints), np.reshape(ends, (-1, 2, 3)).astype(float), np.array(radii))
+@cache
+def body(robot: Robot) -> Body:
+    """Capsules and pairs of a robot."""
+    places = [(*robot.place(capsule.link), np.reshape(capsule.ends_m, (2, 3))) for capsule in robot.capsules]
+    ends_m = np.reshape([ends @ frame[:3, :3].T + frame[:3, 3] for _, frame, ends in places], (-1, 2, 3))
+    joints = [count for count, *_ in places]
+    moved_by, radius_m = np.array(joints, np.intp), np.array([capsule.radius_m for capsule in robot.capsules])
+    pairs = [sorted(pair, key=joints.__getitem__) for pair in combinations(range(len(joints)), 2)]
+    near, far = np.array([(a, b) for a, b in pairs if joints[b] - joints[a] >= FREE], np.intp).reshape(-1, 2).T
+    links, number = np.flatnonzero(moved_by > 1), np.arange(len(robot.joint_names))
+    moved = number < np.concatenate([[len(number)], np.repeat(moved_by[links], 2)])[:, None]
+    point = np.concatenate([far, far, near, near]), np.repeat([0, 1, 0, 1], len(near))
+    segment, sign = np.concatenate([near, near, far, far]), np.repeat([1.0, 1.0, -1.0, -1.0], len(near))[:, None]
+    radii_m = np.tile(radius_m[near] + radius_m[far], 5)
+    between = np.tile((moved_by[near][:, None] <= number) & (number < moved_by[far][:, None]), (5, 1))
+    return Body(moved_by, ends_m, radius_m, links, moved, near, far, point, segment, sign, radii_m, between)
 
 
-BODY = _body()
-LINKS = np.flatnonzero(BODY.joints > 1)
-"""Moving capsules: right_l1 to right_l6. (Base, right_l0 and the head only rotate about themselves.)"""
-
-PAIRS = np.array([p for p in combinations(range(len(BODY.joints)), 2) if abs(np.diff(BODY.joints[list(p)])[0]) >= FREE])
-_NEAR, _FAR = PAIRS[np.arange(len(PAIRS))[:, None], np.argsort(BODY.joints[PAIRS], axis=1)].T
-"""Per pair: the capsule nearer to the base, and the other one."""
-
-_POINT = np.concatenate([_FAR, _FAR, _NEAR, _NEAR]), np.repeat([0, 1, 0, 1], len(PAIRS))
-_SEGMENT = np.concatenate([_NEAR, _NEAR, _FAR, _FAR])
-_SIGN = np.repeat([1.0, 1.0, -1.0, -1.0], len(PAIRS))[:, None]
-"""Four end points per pair, the segment that each is compared with, and the sign of the outward direction."""
-
-_RADII_M = np.tile(BODY.radius_m[_NEAR] + BODY.radius_m[_FAR], 5)
-BETWEEN = np.tile((BODY.joints[_NEAR][:, None] <= np.arange(7)) & (np.arange(7) < BODY.joints[_FAR][:, None]), (5, 1))
-"""Joints, (5 P, 7) bool, that change the distance of a pair, at the five places of `Gaps`."""
+BODY = body(SAWYER)
+LINKS = BODY.links
+PAIRS = np.sort(np.stack([BODY.near, BODY.far], axis=1))
+PEDESTAL, *_OTHERS = SAWYER.capsules
+CAPSULES = {link: tuple(c for c in _OTHERS if c.link == link) for link in dict.fromkeys(c.link for c in _OTHERS)}
+"""Capsules of Sawyer's links."""
 
 
-def capsule_ends(frames: Array) -> Array:
-    """End points of all capsules in frame base: link frames, (8, 4, 4), of `kinematics` -> (S, 2, 3) [m]."""
-    base_first = np.concatenate([np.eye(4)[None], frames])[BODY.joints]
-    ends: Array = BODY.ends_m @ base_first[:, :3, :3].transpose(0, 2, 1) + base_first[:, None, :3, 3]
+def capsule_ends(frames: Array, of: Body = BODY) -> Array:
+    """End points of all capsules in the base frame: frames, (J + 1, 4, 4), of `link_frames` -> (S, 2, 3) [m]."""
+    base_first = np.concatenate([np.eye(4)[None], frames])[of.joints]
+    ends: Array = of.ends_m @ base_first[:, :3, :3].transpose(0, 2, 1) + base_first[:, None, :3, 3]
     return ends
 
 
@@ -111,19 +92,19 @@ class Gaps(NamedTuple):
     """(5 P, 3): unit vector from the capsule nearer to the base to the other one."""
 
 
-def gaps(ends_m: Array) -> Gaps:
-    """Distances between all checked pairs of capsules: end points, (S, 2, 3) [m], in frame base."""
+def gaps(ends_m: Array, of: Body = BODY) -> Gaps:
+    """Distances between all checked pairs of capsules: end points, (S, 2, 3) [m], in the base frame."""
     start, along = ends_m[:, 0], ends_m[:, 1] - ends_m[:, 0]
-    length2 = dot(along, along)
-    point = ends_m[_POINT]
-    offset = point - start[_SEGMENT]
-    part = np.minimum(np.maximum(dot(offset, along[_SEGMENT]) / length2[_SEGMENT], 0.0), 1.0)
-    apart = (offset - part[:, None] * along[_SEGMENT]) * _SIGN
-    cross_m, cross_apart = _crossing(start[_NEAR], along[_NEAR], start[_FAR], along[_FAR])
+    length2 = np.maximum(dot(along, along), 1e-12)  # that of a sphere is zero
+    point = ends_m[of.point]
+    offset = point - start[of.segment]
+    part = np.minimum(np.maximum(dot(offset, along[of.segment]) / length2[of.segment], 0.0), 1.0)
+    apart = (offset - part[:, None] * along[of.segment]) * of.sign
+    cross_m, cross_apart = _crossing(start[of.near], along[of.near], start[of.far], along[of.far])
     place, apart = np.concatenate([point, cross_m]), np.concatenate([apart, cross_apart])
     distance = np.sqrt(dot(apart, apart))
     normal = apart / np.maximum(distance, 1e-9)[:, None]
-    return Gaps(distance - _RADII_M, place, normal)
+    return Gaps(distance - of.radii_m, place, normal)
 
 
 def _crossing(a: Array, u: Array, b: Array, v: Array) -> tuple[Array, Array]:

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tdm_ros.robots.capsules import CAPSULES
-from tdm_ros.robots.kinematics import rotation_from_rpy
-from tdm_ros.robots.sawyer import joint_above, link
+from tdm_ros.robots.sawyer import SAWYER, link
 
 FLOOR_M = -0.913
 """Height of the floor in frame base."""
@@ -200,8 +199,7 @@ def visuals(name: str) -> list[Shape]:
 
 def fork_bars_m() -> list[tuple[float, ...]]:
     """End points of the fork's bars, (6,) [m] each, in the frame of right_l6."""
-    hand = joint_above("right_hand")
-    turn, origin = rotation_from_rpy(numbers(hand["rpy"])), np.array(numbers(hand["xyz"]))
+    turn, origin = SAWYER.hand[:3, :3], SAWYER.hand[:3, 3]
     return [(*(origin + turn @ start), *(origin + turn @ end)) for start, end in FORK_BARS_M]
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from tdm_ros.robots import sawyer
 from tdm_ros.robots.arm import Actuation
+from tdm_ros.robots.description import Array, Robot
 from tdm_ros.robots.kinematics import forward, jacobian
 from tdm_ros.robots.limiter_layers import ROUNDING, layers_of, posture
 from tdm_ros.robots.limits import CYCLE_S, ArmReading, HandBox, Limits
-
-Array = NDArray[np.float64]
+from tdm_ros.robots.sawyer import SAWYER
 
 SHOVE = 2.0
 """Braking joints affect each other: stopping takes up to this factor of the time for each alone (measured)."""
@@ -25,16 +24,20 @@ AT_REST_M = 1e-3
 class TorqueLimiter:
     """Layers for joint torques; `Limiter` has checked shapes, numbers and age before.
 
-    Raises ValueError if a limit is set that applies to velocities alone.
+    Raises ValueError for a limit that applies to velocities alone, or a robot without the inertias at its joints.
     """
 
-    def __init__(self, actuation: Actuation, limits: Limits) -> None:
+    def __init__(self, actuation: Actuation, limits: Limits, robot: Robot) -> None:
         if limits.acceleration_scale is not None or layers_of(limits):
             raise ValueError(f"these limits need an actuation by velocity, got torques and {limits}")
+        if robot.inertia_least_kg_m2 is None or robot.inertia_most_kg_m2 is None:
+            missing = "inertia_least_kg_m2 and inertia_most_kg_m2 of every joint"
+            raise ValueError(f"torques need {missing}, which {robot.name} lacks: add them, or choose velocities")
+        self._robot, self._least_kg_m2, self._most_kg_m2 = robot, robot.inertia_least_kg_m2, robot.inertia_most_kg_m2
         self._box = HandBox(np.asarray(limits.box_low_m), np.asarray(limits.box_high_m))
-        self._q_low = sawyer.Q_LOWER_RAD + limits.joint_margin_rad
-        self._q_high = sawyer.Q_UPPER_RAD - limits.joint_margin_rad
-        self._qd_max = limits.velocity_scale * sawyer.QD_MAX_RAD_S
+        self._q_low = robot.lower_rad + limits.joint_margin_rad
+        self._q_high = robot.upper_rad - limits.joint_margin_rad
+        self._qd_max = limits.velocity_scale * robot.velocity_rad_s
         self._torque_max = limits.torque_scale * actuation.scale
 
     def limited(self, wanted: Array, reading: ArmReading) -> tuple[Array, list[str]]:
@@ -45,8 +48,8 @@ class TorqueLimiter:
             layers.append("torque")
         qd = reading.qd_rad_s
         # Gain: the momentum of one cycle, so that braking never reverses a joint.
-        brake = np.clip(-qd * sawyer.INERTIA_LEAST_KG_M2 / CYCLE_S, -self._torque_max, self._torque_max)
-        soon = _velocity_after(command, qd)
+        brake = np.clip(-qd * self._least_kg_m2 / CYCLE_S, -self._torque_max, self._torque_max)
+        soon = self._velocity_after(command, qd)
         stop = reading.q_rad + self._stopping_travel(soon)
         leaving = ((stop > self._q_high) & (soon > 0)) | ((stop < self._q_low) & (soon < 0))
         for name, joints in (("joint limit", leaving), ("velocity", np.abs(soon) > self._qd_max)):
@@ -54,31 +57,30 @@ class TorqueLimiter:
                 command = np.where(joints, brake, command)
                 layers.append(name)
         # The predicted velocity is rough, as joints share masses: check the measured motion, too.
-        if self._leads_out(reading, (qd, _velocity_after(command, qd))):
+        if self._leads_out(reading, (qd, self._velocity_after(command, qd))):
             command = brake
             layers.append("box")
         return command, layers
 
+    def _velocity_after(self, torque: Array, qd_rad_s: Array) -> Array:
+        """Upper bound of the joint velocities, (J,) [rad/s], after one cycle of a torque, (J,) [N m]."""
+        return qd_rad_s + torque / self._least_kg_m2 * CYCLE_S
+
     def _stopping_travel(self, qd_rad_s: Array) -> Array:
         """Travel of the joints, (J,) [rad], if all brake after one more cycle."""
-        stop_s = SHOVE * np.abs(qd_rad_s) * sawyer.INERTIA_MOST_KG_M2 / self._torque_max
+        stop_s = SHOVE * np.abs(qd_rad_s) * self._most_kg_m2 / self._torque_max
         return qd_rad_s * (CYCLE_S + stop_s / 2)
 
     def _leads_out(self, reading: ArmReading, velocities: tuple[Array, ...]) -> bool:
         """Whether the hand leaves the box, or moves further out, before joints at (J,) [rad/s] stop."""
-        here = forward(reading.q_rad).position_m
+        here = forward(reading.q_rad, self._robot).position_m
         for qd_rad_s in velocities:
             travel_rad = self._stopping_travel(qd_rad_s)
             for part in (0.5, 1.0):
-                travel_m = forward(reading.q_rad + part * travel_rad).position_m - here
+                travel_m = forward(reading.q_rad + part * travel_rad, self._robot).position_m - here
                 if np.abs(travel_m).max() > AT_REST_M and self._box.share(reading.hand_m, travel_m) < 1.0:
                     return True
         return False
-
-
-def _velocity_after(torque: Array, qd_rad_s: Array) -> Array:
-    """Upper bound of the joint velocities, (J,) [rad/s], after one cycle of a torque, (J,) [N m]."""
-    return qd_rad_s + torque / sawyer.INERTIA_LEAST_KG_M2 * CYCLE_S
 
 
 TURN_M = 0.01
@@ -94,14 +96,14 @@ SINGULAR_M2 = 1e-8
 class VelocityLimiter:
     """Layers for joint velocities, in their order; `Limiter` has checked shapes, numbers and age before."""
 
-    def __init__(self, actuation: Actuation, limits: Limits) -> None:
-        self.limits = limits
+    def __init__(self, actuation: Actuation, limits: Limits, robot: Robot) -> None:
+        self.limits, self._robot = limits, robot
         self._box = HandBox(np.asarray(limits.box_low_m) + TURN_M, np.asarray(limits.box_high_m) - TURN_M)
-        self._q_low = sawyer.Q_LOWER_RAD + limits.joint_margin_rad
-        self._q_high = sawyer.Q_UPPER_RAD - limits.joint_margin_rad
-        self._most = np.minimum(actuation.scale, limits.velocity_scale * sawyer.QD_MAX_RAD_S)
+        self._q_low = robot.lower_rad + limits.joint_margin_rad
+        self._q_high = robot.upper_rad - limits.joint_margin_rad
+        self._most = np.minimum(actuation.scale, limits.velocity_scale * robot.velocity_rad_s)
         gain = limits.acceleration_scale
-        self._gain_rad_s = None if gain is None else gain * sawyer.QDD_MAX_RAD_S2 * CYCLE_S
+        self._gain_rad_s = None if gain is None else gain * robot.acceleration_rad_s2 * CYCLE_S
         self._layers = layers_of(limits)
         self._inside = 1.0 - ROUNDING if self._layers else 1.0
 
@@ -119,8 +121,8 @@ class VelocityLimiter:
         if gain > 1.0:
             command = command / gain
             layers.append("acceleration")
-        arm = posture(reading) if self._layers else None
-        reach_m = (jacobian(reading.q_rad)[:3] if arm is None else arm.reach_m) * self.limits.look_ahead_s
+        arm = posture(reading, self._robot) if self._layers else None
+        reach_m = (jacobian(reading.q_rad, self._robot)[:3] if arm is None else arm.reach_m) * self.limits.look_ahead_s
         if self._box.share(reading.hand_m, reach_m @ command) < self._inside:
             along = self._within_joint_limits(self._along_box(command, reading, reach_m), reading)
             command = along / max(_excess(along, self._most), self._gain(along, reading), 1.0)
@@ -192,11 +194,11 @@ class Limiter:
     check the result of earlier ones. Braking is never slowed down.
     """
 
-    def __init__(self, actuation: Actuation, limits: Limits | None = None) -> None:
+    def __init__(self, actuation: Actuation, limits: Limits | None = None, robot: Robot = SAWYER) -> None:
         self.actuation = actuation
         self.limits = limits or Limits()
         drive = VelocityLimiter if actuation.mode == "velocity" else TorqueLimiter
-        self._drive: VelocityLimiter | TorqueLimiter = drive(actuation, self.limits)
+        self._drive: VelocityLimiter | TorqueLimiter = drive(actuation, self.limits, robot)
 
     def apply(self, command: ArrayLike, reading: ArmReading) -> Limited:
         """Return the nearest command to (J,) [rad/s or N m] within the limits and ``actuation.scale``."""
@@ -208,7 +210,7 @@ class Limiter:
             return self._rejection("shape")
         if not np.isfinite(wanted).all():
             return self._rejection("not finite")
-        if not _usable(reading):
+        if not self._usable(reading):
             return self._rejection("reading")
         if self.limits.age_max_s is not None and not 0 <= reading.age_s <= self.limits.age_max_s:
             return self._rejection("stale")
@@ -218,9 +220,8 @@ class Limiter:
     def _rejection(self, layer: str) -> Limited:
         return Limited(np.zeros(self.actuation.scale.shape), layer, rejected=True)
 
-
-def _usable(reading: ArmReading) -> bool:
-    joints = (len(sawyer.JOINT_NAMES),)
-    given = [reading.q_rad, reading.qd_rad_s, *([] if reading.commanded_rad_s is None else [reading.commanded_rad_s])]
-    shapes = all(x.shape == joints for x in given) and reading.hand_m.shape == (3,)
-    return shapes and all(np.isfinite(x).all() for x in (*given, reading.hand_m))
+    def _usable(self, reading: ArmReading) -> bool:
+        commanded = [] if reading.commanded_rad_s is None else [reading.commanded_rad_s]
+        given = [reading.q_rad, reading.qd_rad_s, *commanded]
+        shapes = all(x.shape == self.actuation.scale.shape for x in given) and reading.hand_m.shape == (3,)
+        return shapes and all(np.isfinite(x).all() for x in (*given, reading.hand_m))

@@ -12,30 +12,20 @@ Zero velocity is always within the bounds of a layer, and so is any fraction of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tdm_ros.robots.capsules import BETWEEN, BODY, LINKS, capsule_ends, dot, gaps
-from tdm_ros.robots.kinematics import link_frames
+from tdm_ros.robots.capsules import Body, body, capsule_ends, dot, gaps
+from tdm_ros.robots.description import Array, Robot
+from tdm_ros.robots.kinematics import joint_axes, link_frames
 from tdm_ros.robots.limits import ArmReading, Limits
-
-Array = NDArray[np.float64]
+from tdm_ros.robots.sawyer import SAWYER
 
 SPARE_M = 0.01
 """Margin of boxes and clearances, as long as joints move as commanded."""
-
-_MOVED = np.arange(7) < np.concatenate([[7], np.repeat(BODY.joints[LINKS], 2)])[:, None]
-"""Joints that move the hand, and those that move the ends of each moving capsule."""
-
-_INNER, _OUTER = np.minimum.outer(range(7), range(7)), np.maximum.outer(range(7), range(7))
-_INWARD = 2 * np.triu(np.ones((7, 7))) - np.eye(7)
-"""Sums, in column i, the rates of joint i once and of joints nearer to the base twice."""
-_ONES = np.ones(7)
-_SUBSETS = np.array(list(product((0.0, 1.0), repeat=7)))
-"""All subsets of joints that obey; the fastest hand of all partly obeying joints is that of one of them."""
 
 ROUNDING = 1e-9
 """Relative excess that passes unscaled, so that a second application of a layer changes nothing."""
@@ -46,21 +36,22 @@ class Posture(NamedTuple):
 
     axes: Array
     origins_m: Array
-    """(7, 3) each: axes and origins of the joints, in frame base."""
+    """(J, 3) each: axes and origins of the joints, in the base frame."""
     hand_m: Array
     """(3,) [m]: as reported."""
     reach_m: Array
-    """(3, 7) [m/rad]: linear Jacobian of the hand."""
+    """(3, J) [m/rad]: linear Jacobian of the hand."""
     ends_m: Array
     """(S, 2, 3) [m]: end points of the capsules."""
+    body: Body
 
 
-def posture(reading: ArmReading) -> Posture:
+def posture(reading: ArmReading, robot: Robot = SAWYER) -> Posture:
     """Compute joint axes, Jacobian and capsules."""
-    frames = link_frames(reading.q_rad)
-    axes, origins_m = frames[:-1, :3, 2], frames[:-1, :3, 3]
+    frames = link_frames(reading.q_rad, robot)
+    axes, origins_m = joint_axes(frames, robot), frames[:-1, :3, 3]
     reach_m = _cross(axes, frames[-1, :3, 3] - origins_m).T
-    return Posture(axes, origins_m, reading.hand_m, reach_m, capsule_ends(frames))
+    return Posture(axes, origins_m, reading.hand_m, reach_m, capsule_ends(frames, body(robot)), body(robot))
 
 
 Layer = Callable[[Array, Posture, Limits], float]
@@ -71,29 +62,29 @@ def workspace(command: Array, arm: Posture, limits: Limits) -> float:
 
     The lower side of the latter is the minimum height of elbow and links.
     """
-    low, high = _corners(limits)
-    points = np.concatenate([arm.hand_m[None], arm.ends_m[LINKS].reshape(-1, 3)])[: len(low)]
-    levers = _cross(arm.axes, points[:, None] - arm.origins_m) * _MOVED[: len(low), :, None]
+    low, high = _corners(limits, arm.body)
+    points = np.concatenate([arm.hand_m[None], arm.ends_m[arm.body.links].reshape(-1, 3)])[: len(low)]
+    levers = _cross(arm.axes, points[:, None] - arm.origins_m) * arm.body.moved[: len(low), :, None]
     velocity = levers.transpose(0, 2, 1) * command
     turn = np.repeat(_turn(command, _lengths(levers), limits.horizon_s), 3)
     room_m = np.concatenate([(high - points).ravel(), (points - low).ravel()])
-    approach = np.concatenate([velocity, -velocity]).reshape(-1, 7)
+    approach = np.concatenate([velocity, -velocity]).reshape(-1, len(command))
     return _share_before(approach, np.concatenate([turn, turn]), room_m, limits)
 
 
-def _corners(limits: Limits) -> tuple[Array, Array]:
+def _corners(limits: Limits, of: Body) -> tuple[Array, Array]:
     """Corners of the box of the hand and, if links have one, of the ends of their axes: (N, 3) each [m]."""
     low, high = np.array([limits.box_low_m]), np.array([limits.box_high_m])
     if limits.links_low_m is None or limits.links_high_m is None:
         return low, high
-    radii_m = np.repeat(BODY.radius_m[LINKS], 2)[:, None]
+    radii_m = np.repeat(of.radius_m[of.links], 2)[:, None]
     return np.concatenate([low, limits.links_low_m + radii_m]), np.concatenate([high, limits.links_high_m - radii_m])
 
 
 def hand_speed(command: Array, arm: Posture, limits: Limits) -> float:
     """Limit the speed of the hand, also after the arm has turned, and if joints move less than commanded."""
     assert limits.hand_speed_m_s is not None
-    velocities = (_SUBSETS * command) @ arm.reach_m.T
+    velocities = (_subsets(len(command)) * command) @ arm.reach_m.T
     speed = np.sqrt(dot(velocities, velocities).max())
     turn = _turn(command, _lengths(arm.reach_m.T[None]), limits.horizon_s)
     return _share(np.atleast_1d(speed), turn, np.atleast_1d(limits.hand_speed_m_s))
@@ -106,7 +97,9 @@ def singularity(command: Array, arm: Posture, limits: Limits) -> float:
     value = float(np.sqrt(max(squares[0], 1e-12)))
     left, right = sides[:, 0], sides[:, 0] @ arm.reach_m / value
     # d J_k / d q_i = axis of the joint nearer to the base x column of the other.
-    bend = _cross(arm.axes[_INNER], arm.reach_m.T[_OUTER]) @ left @ right
+    number = np.arange(len(command))
+    inner, outer = np.minimum.outer(number, number), np.maximum.outer(number, number)
+    bend = _cross(arm.axes[inner], arm.reach_m.T[outer]) @ left @ right
     room = max(value - limits.singular_m, 0.0)
     loss = np.atleast_1d(-bend @ command)
     return _share(loss, np.zeros(1), np.atleast_1d(room / limits.look_ahead_s))
@@ -115,15 +108,15 @@ def singularity(command: Array, arm: Posture, limits: Limits) -> float:
 def clearance(command: Array, arm: Posture, limits: Limits) -> float:
     """Keep parts of the arm apart, except neighbours."""
     assert limits.clearance_m is not None
-    found = gaps(arm.ends_m)
+    found = gaps(arm.ends_m, arm.body)
     # normal . axis x (place - origin), and the length of that product, without the product itself, which is large.
     closing = found.normal @ _cross(arm.axes, arm.origins_m).T - _cross(found.place_m, found.normal) @ arm.axes.T
     along = found.place_m @ arm.axes.T - dot(arm.axes, arm.origins_m)
     square = dot(found.place_m, found.place_m)[:, None] - 2 * found.place_m @ arm.origins_m.T
     square += dot(arm.origins_m, arm.origins_m) - along * along
-    arms_m = np.sqrt(np.maximum(square, 0.0)) * BETWEEN
+    arms_m = np.sqrt(np.maximum(square, 0.0)) * arm.body.between
     turn = _turn(command, arms_m, limits.horizon_s)
-    return _share_before(closing * (command * BETWEEN), turn, found.gap_m - limits.clearance_m, limits)
+    return _share_before(closing * (command * arm.body.between), turn, found.gap_m - limits.clearance_m, limits)
 
 
 def layers_of(limits: Limits) -> dict[str, Layer]:
@@ -138,12 +131,13 @@ def layers_of(limits: Limits) -> dict[str, Layer]:
 
 
 def _share_before(approach: Array, turn: Array, room_m: Array, limits: Limits) -> float:
-    """Factor that keeps N bounds: approach of each joint (N, 7) [m/s], turn (N,) [m/s], room (N,) [m]."""
-    alone = np.maximum(approach, 0.0) @ _ONES
+    """Factor that keeps N bounds: approach of each joint (N, J) [m/s], turn (N,) [m/s], room (N,) [m]."""
+    ones = np.ones(approach.shape[1])
+    alone = np.maximum(approach, 0.0) @ ones
     near = alone + turn > (room_m - SPARE_M) / limits.look_ahead_s  # the others keep both
     if not near.any():
         return 1.0
-    used = np.concatenate([approach[near] @ _ONES, alone[near]])
+    used = np.concatenate([approach[near] @ ones, alone[near]])
     room = np.maximum(np.concatenate([room_m[near] - SPARE_M, room_m[near]]), 0.0) / limits.look_ahead_s
     return _share(used, np.tile(turn[near], 2), room)
 
@@ -159,19 +153,31 @@ def _share(approach: Array, turn: Array, allowed: Array) -> float:
     return min(float(share.min()), 1.0)
 
 
+@cache
+def _subsets(joints: int) -> Array:
+    """All subsets of joints that obey; the fastest hand of all partly obeying joints is that of one of them."""
+    return np.array(list(product((0.0, 1.0), repeat=joints)))
+
+
+@cache
+def _inward(joints: int) -> Array:
+    """Matrix, (J, J), that sums, in column i, the rates of joint i once and of joints nearer to the base twice."""
+    return np.asarray(2 * np.triu(np.ones((joints, joints))) - np.eye(joints))
+
+
 def _lengths(levers_m: Array) -> Array:
     lengths: Array = np.sqrt(np.einsum("nix,nix->ni", levers_m, levers_m))
     return lengths
 
 
 def _turn(command: Array, arms_m: Array, horizon_s: float) -> Array:
-    """Largest change of the velocity of points with levers of lengths (N, 7) within the horizon, (N,) [m/s].
+    """Largest change of the velocity of points with levers of lengths (N, J) within the horizon, (N,) [m/s].
 
     The acceleration of a point at constant joint velocities is the sum over joints i of its lever's speed, times the
     rates of i and, twice, of the joints nearer to the base that turn this lever.
     """
     rates = np.abs(command)
-    change: Array = np.einsum("ni,ni,i->n", arms_m, (rates * (arms_m > 0)) @ _INWARD, rates) * horizon_s
+    change: Array = np.einsum("ni,ni,i->n", arms_m, (rates * (arms_m > 0)) @ _inward(len(rates)), rates) * horizon_s
     return change
 
 

@@ -7,9 +7,9 @@ from math import e, isfinite
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from tdm_ros.robots.description import Array, Point
+from tdm_ros.robots.sawyer import SAWYER
 
 
 class HandBox(NamedTuple):
@@ -25,8 +25,6 @@ class HandBox(NamedTuple):
         share = np.maximum(room, 0.0) / np.maximum(np.abs(travel_m), 1e-12)
         return min(float(share.min()), 1.0)
 
-
-Point = tuple[float, float, float]
 
 CYCLE_S = 0.05
 """Duration of a command before the next one is limited."""
@@ -63,8 +61,8 @@ class ArmReading:
 class Limits:
     """Limits of an arm; the defaults are for the simulated arm, `real_limits` for a real one."""
 
-    box_low_m: Point = (0.15, -0.60, 0.02)
-    box_high_m: Point = (0.95, 0.60, 0.85)
+    box_low_m: Point = SAWYER.hand_box_m[0]
+    box_high_m: Point = SAWYER.hand_box_m[1]
     """(3,) [m] each: corners of the box of the hand, frame base."""
     joint_margin_rad: float = 0.05
     """Distance kept from each joint limit."""

@@ -1,4 +1,4 @@
-"""MuJoCo model of Sawyer on its pedestal at a table, generated from `sawyer_facts.json`."""
+"""MuJoCo model of Sawyer on its pedestal at a table, generated from `sawyer.yaml` and `sawyer_facts.json`."""
 
 from __future__ import annotations
 

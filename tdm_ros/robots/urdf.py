@@ -12,7 +12,7 @@ from tdm_ros.robots.geometry import MATERIALS, Shape, Triple, collisions, number
 from tdm_ros.robots.kinematics import rotation_from_rpy
 
 WRITTEN_BY = (
-    "Written by `python -m tdm_ros.envs.description` from tdm_ros/robots/sawyer_facts.json: change that, not this."
+    "Written by `python -m tdm_ros.envs.description` from config/robots/sawyer.yaml and tdm_ros/robots: change those."
 )
 INERTIA = ("ixx", "ixy", "ixz", "iyy", "iyz", "izz")
 

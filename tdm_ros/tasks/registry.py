@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tdm_ros.robots.arm import ACTUATIONS, Actuation
-from tdm_ros.robots.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
+from tdm_ros.robots.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S, SAWYER
 from tdm_ros.tasks.spec import HORIZON, Array, Channels, TaskSpec
 
 _CHEETAH_JOINTS = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
@@ -285,9 +285,8 @@ def prompt_from_behind(hand_m: ArrayLike, object_m: ArrayLike, target_m: ArrayLi
     return np.concatenate((place, object_[:2] if stays else target)).astype(np.float32)
 
 
-GOAL_LOW_M = (0.35, -0.35, 0.05)
-GOAL_HIGH_M = (0.80, 0.35, 0.60)
-"""Box of hand goals in frame base [m]. Every corner is reachable with the hand in any orientation."""
+GOAL_LOW_M, GOAL_HIGH_M = SAWYER.goal_box_m
+"""Box of hand goals in frame base [m]."""
 
 
 def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
