@@ -49,6 +49,7 @@ WRONG: dict[str, tuple[Place, object, str]] = {
     "home of another arm": (("home_rad",), [0.0] * 6, r"home_rad must be 7 finite numbers"),
     "home outside": (("home_rad",), [9.0] * 7, r"home_rad must be within lower_rad and upper_rad"),
     "bounds exchanged": (("joints", 3, "lower_rad"), 3.5, r"lower_rad must be below upper_rad, 3.0439, got 3.5"),
+    "bounds equal": (("joints", 3, "lower_rad"), 3.0439, r"lower_rad must be below upper_rad"),
     "no bound": (("joints", 3, "upper_rad"), np.inf, r"upper_rad must be a finite number, got inf"),
     "no number": (("joints", 3, "effort_n_m"), "much", r"effort_n_m must be a finite number, .* got 'much'"),
     "no speed": (("joints", 3, "velocity_rad_s"), 0, r"velocity_rad_s must be .*1e-09 or more, got 0"),
@@ -294,12 +295,12 @@ def test_limiter_keeps_the_limits_of_any_arm(tmp_path: Path, joints: int) -> Non
         links_high_m=(3.0, 3.0, 3.0),
         acceleration_scale=1.0,
         hand_speed_m_s=0.3,
-        singular_m=1e-3,
+        singular_m=0.02 if joints > 2 else None,  # two joints cannot move the hand in three directions
         clearance_m=1e-3,
         look_ahead_s=0.3,
     )
     limiter = Limiter(Actuation("velocity", "velocity", robot.velocity_rad_s), limits, robot)
-    rng, q_rad, qd_rad_s = np.random.default_rng(2), robot.home_rad, np.zeros(joints)
+    rng, q_rad, qd_rad_s, layers = np.random.default_rng(2), robot.home_rad, np.zeros(joints), set()
     for step in range(400):
         if step % 20 == 0:
             wanted = rng.uniform(-1, 1, joints) * robot.velocity_rad_s
@@ -308,10 +309,28 @@ def test_limiter_keeps_the_limits_of_any_arm(tmp_path: Path, joints: int) -> Non
         assert (np.abs(q_rad) <= 2.5).all()
         passed = limiter.apply(wanted, reading)
         assert not passed.rejected
+        layers |= {*passed.layer.split(" + ")}
         assert np.linalg.norm(jacobian(q_rad, robot)[:3] @ passed.command) <= 0.3 + 1e-6
         qd_rad_s = passed.command
         q_rad = q_rad + 0.05 * qd_rad_s
+    assert {"acceleration", "hand speed", "workspace"} <= layers
     assert limiter.apply(np.zeros(joints + 1), reading).layer == "shape"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_limiter_keeps_the_parts_of_any_arm_apart(tmp_path: Path, seed: int) -> None:
+    robot = load_robot(written(tmp_path, arm_content(5, seed)))
+    limits = Limits((-3, -3, -3), (3, 3, 3), singular_m=0.02, clearance_m=0.01, look_ahead_s=0.3)
+    limiter = Limiter(Actuation("velocity", "velocity", robot.velocity_rad_s), limits, robot)
+    rng, q_rad, layers, shape = np.random.default_rng(2), robot.home_rad, set(), body(robot)
+    for step in range(600):
+        if step % 20 == 0:
+            wanted = rng.uniform(-1, 1, 5) * robot.velocity_rad_s
+        passed = limiter.apply(wanted, ArmReading(q_rad, np.zeros(5), forward(q_rad, robot).position_m))
+        layers |= {*passed.layer.split(" + ")}
+        q_rad = q_rad + 0.05 * passed.command
+        assert gaps(capsule_ends(link_frames(q_rad, robot), shape), shape).gap_m.min() > 0.01
+    assert {"singularity", "self-collision"} <= layers
 
 
 def test_joint_velocity_of_five_joints_moves_the_hand(tmp_path: Path) -> None:
