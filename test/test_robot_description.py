@@ -343,8 +343,10 @@ def test_joint_velocity_of_five_joints_moves_the_hand(tmp_path: Path) -> None:
 def test_limits_on_torques_need_the_inertia_at_the_joints(tmp_path: Path) -> None:
     content = arm_content(2)
     torque = Actuation("torque", "torque", np.ones(2))
-    with pytest.raises(ValueError, match=r"torques need inertia_least_kg_m2 .* which arm2 lacks"):
+    with pytest.raises(ValueError, match=r"arm2 must have inertia_least_kg_m2 .* for torques"):
         Limiter(torque, robot=load_robot(written(tmp_path, content)))
+    with pytest.raises(ValueError, match=r"actuation\.scale must have 7 values, got \[1.0, 1.0\]"):
+        Limiter(torque)
     for joint in content["joints"]:
         joint |= {"inertia_least_kg_m2": 0.1, "inertia_most_kg_m2": 0.2}
     robot = load_robot(written(tmp_path, content, "known.yaml"))

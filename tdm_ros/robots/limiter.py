@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tdm_ros.robots.arm import Actuation
-from tdm_ros.robots.description import Array, Robot
+from tdm_ros.robots.description import ESTIMATED, Array, Robot
 from tdm_ros.robots.kinematics import forward, jacobian
 from tdm_ros.robots.limiter_layers import ROUNDING, layers_of, posture
 from tdm_ros.robots.limits import CYCLE_S, ArmReading, HandBox, Limits
@@ -31,8 +31,7 @@ class TorqueLimiter:
         if limits.acceleration_scale is not None or layers_of(limits):
             raise ValueError(f"these limits need an actuation by velocity, got torques and {limits}")
         if robot.inertia_least_kg_m2 is None or robot.inertia_most_kg_m2 is None:
-            missing = "inertia_least_kg_m2 and inertia_most_kg_m2 of every joint"
-            raise ValueError(f"torques need {missing}, which {robot.name} lacks: add them, or choose velocities")
+            raise ValueError(f"{robot.name} must have {' and '.join(ESTIMATED)} for torques, got none: add them to it")
         self._robot, self._least_kg_m2, self._most_kg_m2 = robot, robot.inertia_least_kg_m2, robot.inertia_most_kg_m2
         self._box = HandBox(np.asarray(limits.box_low_m), np.asarray(limits.box_high_m))
         self._q_low = robot.lower_rad + limits.joint_margin_rad
@@ -183,7 +182,7 @@ class Limited:
 class Limiter:
     """Keeps commands within the limits. Pure: no clock, no state.
 
-    Raises ValueError if a limit is set that applies to velocities alone, and the actuation is by torques.
+    Raises ValueError if limits and actuation do not fit each other, or the actuation does not fit the robot.
 
     Notes
     -----
@@ -197,6 +196,8 @@ class Limiter:
     def __init__(self, actuation: Actuation, limits: Limits | None = None, robot: Robot = SAWYER) -> None:
         self.actuation = actuation
         self.limits = limits or Limits()
+        if actuation.scale.shape != robot.home_rad.shape:
+            raise ValueError(f"actuation.scale must have {len(robot.home_rad)} values, got {actuation.scale.tolist()}")
         drive = VelocityLimiter if actuation.mode == "velocity" else TorqueLimiter
         self._drive: VelocityLimiter | TorqueLimiter = drive(actuation, self.limits, robot)
 
@@ -221,7 +222,6 @@ class Limiter:
         return Limited(np.zeros(self.actuation.scale.shape), layer, rejected=True)
 
     def _usable(self, reading: ArmReading) -> bool:
-        commanded = [] if reading.commanded_rad_s is None else [reading.commanded_rad_s]
-        given = [reading.q_rad, reading.qd_rad_s, *commanded]
+        given = [x for x in (reading.q_rad, reading.qd_rad_s, reading.commanded_rad_s) if x is not None]
         shapes = all(x.shape == self.actuation.scale.shape for x in given) and reading.hand_m.shape == (3,)
         return shapes and all(np.isfinite(x).all() for x in (*given, reading.hand_m))
