@@ -194,8 +194,9 @@ def test_every_pinned_distribution_has_hashes_and_no_lock_another_version() -> N
     entries = [entry for lock in locks.values() for entry in lock]
     assert len(entries) == len(set(entries)) and all(hashes for lock in locks.values() for hashes in lock.values())
     assert set(entries) - set(locks["cuda"]) <= pinned, "a version that constraints.txt does not name"
-    # What is pinned and not locked belongs to make models alone, which set-up does not run.
-    assert {entry.partition("==")[0] for entry in pinned - set(entries)} <= {"drake", "mosek", "pydot"}
+    # What is pinned and not locked belongs to make models and make robots alone, which set-up does not run.
+    robots = re.findall(r"^[a-z][\w-]*", (ROOT / "requirements" / "robots.txt").read_text(), re.MULTILINE)
+    assert {entry.partition("==")[0] for entry in pinned - set(entries)} <= {"drake", "mosek", "pydot", *robots}
     assert len(next(hashes for entry, hashes in locks["python"].items() if entry.startswith("torch=="))) >= 4
 
 
@@ -204,7 +205,7 @@ def test_every_requirement_is_locked(path: Path) -> None:
     ros = path.stem if path.stem.startswith("ros") else "ros"
     names = {entry.partition("==")[0] for name in ("setup", ros, "python") for entry in locked(name)}
     wanted = {name.lower() for name in re.findall(r"^[A-Za-z][\w.-]*", path.read_text(), re.MULTILINE)}
-    assert wanted <= names or path.stem == "models"
+    assert wanted <= names or path.stem in ("models", "robots")
 
 
 def test_set_up_installs_nothing_without_a_hash() -> None:
