@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import ArrayLike
+from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 
-from tdm_ros.drivers.intera.client import ArmClient
+from tdm_ros.drivers.intera.client import ArmClient, InteraError
 from tdm_ros.drivers.intera.sdk import JOINT_NAMES, NO_ROS, ComingUpError, joints_of, robot_problem
 from tdm_ros.drivers.intera.worker import exit_now
 from tdm_ros.drivers.watchdog import NEWEST, POLL_S, ArmTopics, serve
@@ -76,6 +77,20 @@ class JointCommands:
         """Return a topic without a subscriber, or ""."""
         silent = [p.topic_name for p in self._publishers if not p.get_subscription_count()]
         return f"{silent[0]} has no subscriber" if silent else ""
+
+    def reach(self, timeout_s: float) -> str:
+        """Publish zero until each joint's controller has acknowledged it; return what is missing in the end, or "".
+
+        A subscriber that this process has discovered may not have discovered it yet, and then receives nothing.
+        """
+        until_s = time.monotonic() + timeout_s
+        while True:
+            self.publish(np.zeros(len(JOINT_NAMES)))
+            late = [p.topic_name for p in self._publishers if not p.wait_for_all_acked(Duration(seconds=0.02))]
+            missing = self.unmatched() or (f"{late[0]} acknowledged nothing" if late else "")
+            if not missing or time.monotonic() > until_s:
+                return missing
+            time.sleep(0.01)
 
 
 class GazeboTopics(ArmTopics):
@@ -307,13 +322,15 @@ class GazeboArm(SawyerArm):
     """An `Arm` in a Gazebo world. In lock-step, time passes by `advance` alone, which waits for it.
 
     ``commands`` are publishers of this process, for zero velocities after the end of the watchdog: Gazebo follows its
-    last command.
+    last command. An InteraError says that a joint's controller does not receive them.
     """
 
     max_age_s = STALE_S
 
     def __init__(self, client: ArmClient, commands: JointCommands, lock_step: bool) -> None:
         super().__init__(client)
+        if missing := commands.reach(FOUND_S):
+            raise InteraError(f"{missing} for {FOUND_S:g} s, so that nothing could stop the arm: {REMEDY}")
         self._commands, self._lock_step = commands, lock_step
         self._step_problem = ""
         self._stepped_s = 0.0

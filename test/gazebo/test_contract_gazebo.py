@@ -9,22 +9,27 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from arm_contract import CYCLE_S, STANDSTILL_S, STILL_RAD_S, ArmContract
 from ros1_bench import SimulatedRobot, wait_until
 
-from tdm_ros.drivers.intera.client import InteraError
+from tdm_ros.drivers.intera.client import InteraError, Reading
 from tdm_ros.envs.sawyer_sim import SUBSTEPS
-from tdm_ros.robots.sawyer import NEUTRAL_RAD
+from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 
 pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]  # the messages are built first
 
 import rclpy  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
+from std_msgs.msg import Float64  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Episode, WatchdogCommand  # noqa: E402
 
@@ -46,11 +51,7 @@ class GazeboBench:
         self._node = rclpy.create_node("arm", namespace=namespace, context=self.context)
         self.client = WatchdogClient(self._node, [*WORKER, *words], env)
         self.client.wait_ready()
-        commands = JointCommands(self._node, "--by-torque" in words)
-        self.arm: Any = GazeboArm(self.client, commands, not self.real)
-        end_s = time.monotonic() + 10
-        while commands.unmatched() and time.monotonic() < end_s:
-            time.sleep(0.01)
+        self.arm: Any = GazeboArm(self.client, JointCommands(self._node, "--by-torque" in words), not self.real)
         assert not self.arm.problem()
         self._now_s, self._due_s = 0.0, time.monotonic()
 
@@ -369,6 +370,36 @@ def test_gazebo_that_is_not_there_is_told(gazebo_env: dict[str, str]) -> None:
         pytest.raises(InteraError, match=r"gz/joint_states published nothing .*ros2 launch tdm_ros gazebo\.launch\.py"),
     ):
         client.wait_ready()
+
+
+def test_arm_is_not_there_before_each_controller_has_its_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("arm", namespace="/late", context=context)
+    commands, received = JointCommands(node, by_torque=False), []
+
+    def subscribe(*joints: str) -> None:
+        for joint in joints:
+            node.create_subscription(Float64, f"gz/{joint}/cmd_vel", received.append, 1)
+
+    subscribe(*JOINT_NAMES[:-1])
+    client: Any = SimpleNamespace(state=lambda: Reading(Mock(rejected=0), 0.0, ""))
+    monkeypatch.setattr("tdm_ros.drivers.worker_arm._tip", lambda state: np.zeros(3))
+    monkeypatch.setattr("tdm_ros.drivers.gazebo.FOUND_S", 0.5)
+    with pytest.raises(InteraError, match=r"right_j6/cmd_vel has no subscriber .* nothing could stop the arm"):
+        GazeboArm(client, commands, lock_step=False)
+    late = Timer(0.3, subscribe, JOINT_NAMES[-1:])
+    late.start()
+    monkeypatch.setattr("tdm_ros.drivers.gazebo.FOUND_S", 20.0)
+    GazeboArm(client, commands, lock_step=False)
+    assert commands.unmatched() == ""
+    late.join()
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    wait_until(lambda: executor.spin_once(timeout_sec=0.01) or len(received) >= len(JOINT_NAMES), 5, "zeros arrive")
+    assert {message.data for message in received} == {0.0}
+    node.destroy_node()
+    context.try_shutdown()
 
 
 def test_ros_gz_that_is_missing_is_told() -> None:
