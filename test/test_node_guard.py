@@ -145,6 +145,7 @@ def cdr(text: bytes) -> bytes:
     return b"\0\1\0\0" + struct.pack("<iI", 1, 1) + struct.pack("<I", len(text) + 1) + text + b"\0" + bytes(1000)
 
 
+@pytest.mark.any_speed
 @pytest.mark.parametrize("name", ["arm", "policy", "planner", "supervisor", "collector", "trainer", "console", "scene"])
 def test_node_lives_through_bytes_that_are_no_message(made: Bench, name: str) -> None:
     process = made.start(name)

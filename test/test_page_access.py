@@ -15,7 +15,7 @@ import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("nicegui")
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.any_speed]
 
 from geometry_msgs.msg import TwistStamped  # noqa: E402
 from page_for_tests import ConsolePage, console_page  # noqa: E402
@@ -137,6 +137,7 @@ def test_socket_without_the_token_is_rejected_and_with_it_let_in(far: ConsolePag
         assert page.recv(timeout=10)
 
 
+@pytest.mark.real_time
 def test_driving_what_is_held_is_published_and_letting_go_too(near: ConsolePage) -> None:
     near.twists.clear()
     near.engaged.clear()
@@ -158,6 +159,7 @@ def stands_and_has_not_let_go(near: ConsolePage) -> None:
     assert len(near.twists) == said and near.engaged[-1].data is True
 
 
+@pytest.mark.real_time
 def test_driving_page_lost_stands_at_once_and_does_not_release(near: ConsolePage) -> None:
     near.twists.clear()
     with near.socket() as page:
@@ -166,6 +168,7 @@ def test_driving_page_lost_stands_at_once_and_does_not_release(near: ConsolePage
         stands_and_has_not_let_go(near)
 
 
+@pytest.mark.real_time
 def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_rejected(near: ConsolePage) -> None:
     with near.socket() as page:
         near.drive(page, SLOW, 0.3)
@@ -182,6 +185,7 @@ def test_driving_page_frozen_or_cut_off_is_silent_and_what_it_says_late_is_rejec
         assert len(near.twists) == said
 
 
+@pytest.mark.real_time
 def test_driving_two_pages_only_the_first_drives(near: ConsolePage) -> None:
     with near.socket() as first, near.socket() as second:
         near.drive(first, SLOW, 0.3)
@@ -222,6 +226,7 @@ MALFORMED = [
 ]
 
 
+@pytest.mark.real_time
 def test_driving_malformed_message_ends_the_socket_stops_the_hand_and_is_counted(near: ConsolePage) -> None:
     with counted(near, "driving: malformed message", len(MALFORMED)):
         for text in MALFORMED:
@@ -234,6 +239,7 @@ def test_driving_malformed_message_ends_the_socket_stops_the_hand_and_is_counted
 
 
 @pytest.mark.parametrize("path", ["/drive", NICEGUI])
+@pytest.mark.real_time
 def test_flood_of_messages_ends_the_socket_and_is_counted(near: ConsolePage, path: str) -> None:
     with counted(near, "page: flood of messages", 1), near.socket(path) as page:
         text = "3"
@@ -290,6 +296,7 @@ def test_message_well_formed_but_wrong_does_no_harm(near: ConsolePage, text: str
 
 
 @pytest.mark.parametrize("made_up", ["127.0.0.1", "10.0.{}.{}"])
+@pytest.mark.real_time
 def test_many_requests_of_one_host_are_slowed_whatever_address_they_make_up(far: ConsolePage, made_up: str) -> None:
     with counted(far, "page: too many requests"):
         heads = ({"X-Forwarded-For": made_up.format(i // 250, i % 250)} for i in range(900))
@@ -318,6 +325,7 @@ def test_is_loopback(host: str, near_by: bool) -> None:
     assert is_loopback(host) is near_by
 
 
+@pytest.mark.real_time
 def test_driving_page_that_was_silent_pauses_the_arm_and_has_to_release_first(near: ConsolePage) -> None:
     events = near.bench.collect(String, "teleop/event")
     with near.socket() as page:
@@ -412,6 +420,7 @@ def raw(page: ConsolePage, text: str, seconds: float = 10.0) -> bytes:
     return answer
 
 
+@pytest.mark.real_time
 def test_idle_connections_do_not_keep_the_operator_out(near: ConsolePage) -> None:
     before = near.rejected("page: too many connections")
     idle = [socket.create_connection(("127.0.0.1", port_of(near))) for _ in range(2 * CONNECTIONS)]
@@ -430,6 +439,7 @@ def test_idle_connections_do_not_keep_the_operator_out(near: ConsolePage) -> Non
             connection.close()
 
 
+@pytest.mark.real_time
 def test_operator_who_drives_is_not_cut_off_by_a_crowd_of_connections(near: ConsolePage) -> None:
     with near.socket() as page:
         near.drive(page, SLOW, 0.1)
@@ -467,6 +477,7 @@ def test_request_that_no_page_of_ours_makes_is_rejected_and_the_connection_close
     assert "Traceback" not in near.bench.output("console")
 
 
+@pytest.mark.real_time
 def test_head_of_a_request_without_end_is_cut_off(near: ConsolePage) -> None:
     with socket.create_connection(("127.0.0.1", port_of(near)), timeout=10) as connection, pytest.raises(OSError):
         connection.sendall(f"GET / HTTP/1.1\r\nHost: {near.host}\r\n".encode())
