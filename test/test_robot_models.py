@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from importlib.metadata import PackageNotFoundError, distribution
-from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +13,9 @@ import numpy as np
 import pytest
 import yaml
 
-from tdm_ros.robots.kinematics import rotation_from_rpy
+from tdm_ros.robots.capsules import body, capsule_ends, gaps
+from tdm_ros.robots.description import load_robot, rotation_from_rpy
+from tdm_ros.robots.kinematics import jacobian, link_frames
 
 FOLDER = Path(__file__).parent.parent / "config" / "robots"
 NAMES = ("ur5e", "panda", "xarm7", "gen3", "so101")
@@ -34,54 +35,32 @@ GROUPS = {"static", "body", "upper", "elbow", "wrist"}
 
 
 class Arm:
-    """Reader and kinematics of a description file, independent of those of tdm_ros.
-
-    (When `tdm_ros.robots.description.load_robot` exists, the tests below need of it `data` and `frames` only.)
-    """
+    """A robot as `load_robot` reads it, beside the content of its file."""
 
     def __init__(self, name: str) -> None:
         self.data: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
-        joints = self.data["joints"]
-        self.links = [self.data["base_frame"], *(joint["link"] for joint in joints)]
-        self.lower, self.upper = (np.array([joint[f"{side}_rad"] for joint in joints]) for side in ("lower", "upper"))
-        self.home = np.array(self.data["home_rad"], float)
-        capsules = self.data["capsules"]
-        self.owner = np.array([self.links.index(capsule["link"]) for capsule in capsules])
-        self.ends = np.array([capsule["ends_m"] for capsule in capsules], float).reshape(-1, 2, 3)
-        self.radius = np.array([capsule["radius_m"] for capsule in capsules])
+        self.robot = load_robot(FOLDER / f"{name}.yaml")
+        self.links = [self.robot.base_frame, *self.robot.link_names]
+        self.lower, self.upper, self.home = self.robot.lower_rad, self.robot.upper_rad, self.robot.home_rad
+        self.body = body(self.robot)
+        self.owner, self.ends, self.radius = self.body.joints, self.body.ends_m, self.body.radius_m
 
     def frames(self, q_rad: np.ndarray) -> dict[str, np.ndarray]:
         """Poses (4, 4) of base, links and hand in the base frame, by name."""
-        poses = [np.eye(4)]
-        for joint, angle in zip(self.data["joints"], q_rad, strict=True):
-            turn, x = np.eye(4), np.array(joint["axis"], float)
-            cross = np.array([[0, -x[2], x[1]], [x[2], 0, -x[0]], [-x[1], x[0], 0]])
-            turn[:3, :3] += np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
-            poses.append(poses[-1] @ pose(joint) @ turn)
-        named = dict(zip(self.links, poses, strict=True))
-        return {**named, self.data["hand_frame"]: poses[-1] @ pose(self.data["hand"])}
+        poses = [np.eye(4), *link_frames(q_rad, self.robot)]
+        return dict(zip([*self.links, self.robot.hand_frame], poses, strict=True))
 
     def hand(self, q_rad: np.ndarray) -> np.ndarray:
-        return self.frames(q_rad)[self.data["hand_frame"]]
+        return link_frames(q_rad, self.robot)[-1]
 
     def jacobian(self, q_rad: np.ndarray) -> np.ndarray:
-        """Linear Jacobian of the hand, (3, J), by central differences."""
-        steps = 1e-6 * np.eye(len(q_rad))
-        return np.stack([(self.hand(q_rad + s) - self.hand(q_rad - s))[:3, 3] for s in steps], axis=1) / 2e-6
+        return jacobian(q_rad, self.robot)[:3]
 
     def placed_capsules(self, q_rad: np.ndarray) -> np.ndarray:
-        """End points of the capsules in the base frame, (S, 2, 3)."""
-        frames = np.stack([self.frames(q_rad)[name] for name in self.links])[self.owner]
-        return np.einsum("sij,sej->sei", frames[:, :3, :3], self.ends) + frames[:, None, :3, 3]
+        return capsule_ends(link_frames(q_rad, self.robot), self.body)
 
     def gap_m(self, q_rad: np.ndarray) -> float:
-        """Least distance between capsules at least three joints apart, to 1 mm: 41 points of each against the other."""
-        ends, best = self.placed_capsules(q_rad), np.inf
-        for a, b in combinations(range(len(ends)), 2):
-            if abs(self.owner[a] - self.owner[b]) >= 3:
-                points = ends[a, 0] + np.linspace(0, 1, 41)[:, None] * (ends[a, 1] - ends[a, 0])
-                best = min(best, beyond(points, ends[b], self.radius[a] + self.radius[b]).min())
-        return float(best)
+        return float(gaps(self.placed_capsules(q_rad), self.body).gap_m.min())
 
 
 def pose(place: dict[str, Any]) -> np.ndarray:
@@ -158,11 +137,11 @@ def test_goal_box_random_points_are_reached_from_home_without_self_collision(arm
     for point in points:
         q_rad = arm.home
         for _ in range(40):
-            travel, jacobian = point - arm.hand(q_rad)[:3, 3], arm.jacobian(q_rad)
+            travel, slope = point - arm.hand(q_rad)[:3, 3], arm.jacobian(q_rad)
             travel *= min(1, 0.1 / max(float(np.linalg.norm(travel)), 1e-9))
-            inverse = jacobian.T @ np.linalg.inv(jacobian @ jacobian.T + 1e-4 * np.eye(3))
+            inverse = slope.T @ np.linalg.inv(slope @ slope.T + 1e-4 * np.eye(3))
             home = 0.1 * (arm.home - q_rad)
-            q_rad = q_rad + inverse @ travel + home - inverse @ (jacobian @ home)
+            q_rad = q_rad + inverse @ travel + home - inverse @ (slope @ home)
             q_rad = np.clip(q_rad, arm.lower + 0.05, arm.upper - 0.05)
         reached += bool(np.linalg.norm(point - arm.hand(q_rad)[:3, 3]) < 1e-3 and arm.gap_m(q_rad) > 0.03)
     assert reached == len(points)
@@ -221,19 +200,19 @@ def compiled(source: Source, path: Path) -> mujoco.MjModel:
         fixed = f'<mujoco><compiler fusestatic="false" {compiler}/></mujoco>'
         return mujoco.MjModel.from_xml_string(re.sub(r"(<robot\b[^>]*>)", rf"\1{fixed}", text, count=1))
     tree = ElementTree.parse(path).getroot()
-    body = next(entry for entry in tree.iter("body") if entry.get("name") == source.root)
-    body.attrib.update(pos="0 0 0", quat="1 0 0 0")  # frames are compared in that of the base
+    root = next(entry for entry in tree.iter("body") if entry.get("name") == source.root)
+    root.attrib.update(pos="0 0 0", quat="1 0 0 0")  # frames are compared in that of the base
     defaults = tree.find("default") or ElementTree.Element("default")
-    for parent in [*body.iter(), *defaults.iter()]:
+    for parent in [*root.iter(), *defaults.iter()]:
         for child in [entry for entry in parent if entry.tag not in ("body", "joint", "inertial", "site", "default")]:
             parent.remove(child)
-    parts = "".join(ElementTree.tostring(part, "unicode") for part in (defaults, worldbody(body)))
+    parts = "".join(ElementTree.tostring(part, "unicode") for part in (defaults, worldbody(root)))
     return mujoco.MjModel.from_xml_string(f"<mujoco><compiler {compiler}/>{parts}</mujoco>")
 
 
-def worldbody(body: ElementTree.Element) -> ElementTree.Element:
+def worldbody(root: ElementTree.Element) -> ElementTree.Element:
     world = ElementTree.Element("worldbody")
-    world.append(body)
+    world.append(root)
     return world
 
 
