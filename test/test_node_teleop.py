@@ -203,6 +203,17 @@ def test_key_moves_the_arm_within_two_cycles_and_space_stops_it(commander: Comma
     assert terminal.process.wait(10) == 0
 
 
+def test_keyboard_says_that_a_pause_which_nobody_receives_is_lost(made: Bench) -> None:
+    terminal = Terminal(made)
+    terminal.press("p")
+    made.until(lambda: "\npause" in made.output("teleop_keyboard"), 5)
+    assert "\npause: LOST, no supervisor subscribes, press again" in made.output("teleop_keyboard")
+    events = made.collect(String, "teleop/event", qos.EVENT)
+    begin = len(made.output("teleop_keyboard"))
+    made.until(lambda: terminal.press("p") or "\npause\n" in made.output("teleop_keyboard")[begin:], 10)
+    made.until(lambda: bool(events), 5)
+
+
 def test_keyboard_without_a_terminal_says_so(made: Bench) -> None:
     process = made.start("teleop_keyboard")
     assert process.wait(30) == 1

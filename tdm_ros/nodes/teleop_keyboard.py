@@ -69,7 +69,8 @@ class TeleopKeyboardNode(ManagedNode):
             event = self._keyboard.press(key, time.monotonic())
             if event and self.active:
                 self._events.publish(String(data=event))
-                print(event, flush=True)
+                lost = "" if self._events.get_subscription_count() else ": LOST, no supervisor subscribes, press again"
+                print(event + lost, flush=True)
 
     def _publish(self) -> None:
         """Publish the twist while the operator is in control, and a zero once at the release."""
