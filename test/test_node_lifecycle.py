@@ -24,7 +24,7 @@ from mcap.reader import make_reader  # noqa: E402
 from rclpy.serialization import serialize_message  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
-from std_srvs.srv import Trigger  # noqa: E402
+from std_srvs.srv import SetBool, Trigger  # noqa: E402
 from tdm_ros.msg import ArmState, Episode  # noqa: E402
 from test_hostile_messages import CLASSES  # noqa: E402
 from test_node_arm import Commander  # noqa: E402
@@ -474,6 +474,31 @@ def test_console_passes_requests_on_in_active_alone_but_pauses_in_inactive_too(t
         node.console.request("lost")
         node._carry_out()
         made.until(lambda: [one.data for one in events] == ["pause", "pause"])
+
+
+def test_console_keeps_a_goal_only_when_the_supervisor_has_confirmed_it(tmp_path: Path) -> None:
+    with bench(tmp_path) as made, made_here("console", tmp_path) as node:
+        assert change(node, CONFIGURE) and change(node, ACTIVATE)
+        assert not node._switches["keep_goal"].service_is_ready()
+
+        def kept() -> bool:
+            node.console.request_goal(0.5, 0.0, 0.3)
+            node._carry_out()
+            made.spin(0.1)
+            rclpy.spin_once(node, timeout_sec=0.1)
+            return bool(node.console.keep_goal)
+
+        assert not kept() and "the supervisor does not run" in node.console.notes[-1]
+        received: list[bool] = []
+
+        def confirm(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+            received.append(request.data)
+            response.success = True
+            return response
+
+        made.node.create_service(SetBool, "/supervisor/keep_goal", confirm)
+        made.until(kept)
+        assert received and set(received) == {True}
 
 
 @pytest.mark.any_speed

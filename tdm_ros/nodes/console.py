@@ -151,8 +151,6 @@ class ConsoleNode(ManagedNode):
             self._publish_goal(request.point_m)
 
     def _switch(self, name: str, on: bool) -> None:
-        if name == "keep_goal":
-            self.console.keep_goal = on
         self._call(self._switches[name], SetBool.Request(data=on), f"{name} {'on' if on else 'off'}")
 
     def _call(self, client: Any, request: Any, what: str) -> None:
@@ -163,6 +161,8 @@ class ConsoleNode(ManagedNode):
 
         def tell(future: Any) -> None:
             answer = future.result()
+            if answer.success and client is self._switches["keep_goal"]:
+                self.console.keep_goal = request.data
             self.console.note(
                 f"{what}: {answer.message or 'done'}" if answer.success else f"{what}: no, {answer.message}"
             )
