@@ -59,14 +59,15 @@ class BridgedTopics(ArmTopics):
         subscribe(self._msgs.CollisionDetectionState, sdk.WATCHED["collision state"], self._on_collision, NEWEST)
         self._wait_for_all(sdk.FOUND_S, self.poll)
         self.motors = BridgedMotors(self._supers, lambda: (self._state, self._state_s))
-        self._ratio.publish(Float64(data=float(speed_ratio)))
+        self._speed_ratio = Float64(data=float(speed_ratio))
         self._timeout_due_s = 0.0
 
     def send(self, kind: str, values: tuple[float, ...]) -> None:
-        """Publish one order of the command watchdog, and each second the time-out: a restarted bridge forgets it."""
+        """Publish one order of the command watchdog, and each second the settings: a restarted bridge forgets them."""
         if time.monotonic() >= self._timeout_due_s:
             self._timeout_due_s = time.monotonic() + 1.0
             self._timeout.publish(Float64(data=sdk.COMMAND_TIMEOUT_S))
+            self._ratio.publish(self._speed_ratio)
         if kind == "exit":  # as intera_interface does: one command to stay where the joints are
             assert self._joints is not None
             kind, values = "position", self._joints.q_rad

@@ -87,6 +87,19 @@ def test_enable_that_waits_ends_with_a_stop() -> None:
         assert stopping.result(2) == ""
 
 
+def test_settings_are_repeated_for_a_bridge_that_was_not_connected_to_the_robot_yet() -> None:
+    from std_msgs.msg import Float64
+
+    from tdm_ros.drivers.bridged import BridgedTopics
+
+    topics = object.__new__(BridgedTopics)
+    topics._timeout, topics._ratio, topics._speed_ratio = Talk(), Talk(), Float64(data=0.2)
+    for second in (1, 2):
+        topics._timeout_due_s = 0.0
+        topics.send("", ())
+        assert (topics._timeout.said, topics._ratio.said) == (second, second)
+
+
 def wait_for_stop(client: WatchdogClient) -> WatchdogClient:
     from ros1_bench import wait_until
 
