@@ -499,6 +499,11 @@ def test_console_keeps_a_goal_only_when_the_supervisor_has_confirmed_it(tmp_path
         made.node.create_service(SetBool, "/supervisor/keep_goal", confirm)
         made.until(kept)
         assert received and set(received) == {True}
+        made.node.create_service(Trigger, "/supervisor/stop", lambda request, response: response)
+        made.until(node._triggers["stop"].service_is_ready)
+        node.console.request("stop")
+        node._carry_out()  # nothing handles the request, as after the end of a supervisor
+        assert node.console.notes[-1].endswith("stop: sent, not confirmed")
 
 
 @pytest.mark.any_speed

@@ -167,6 +167,7 @@ class ConsoleNode(ManagedNode):
                 f"{what}: {answer.message or 'done'}" if answer.success else f"{what}: no, {answer.message}"
             )
 
+        self.console.note(f"{what}: sent, not confirmed")  # a supervisor that was killed seems to be ready for 20 s
         client.call_async(request).add_done_callback(tell)
 
     def _publish_goal(self, point_m: Point) -> None:
