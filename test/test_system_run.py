@@ -97,6 +97,9 @@ def test_system_killed_nodes_the_arm_holds_and_restarted_ones_pick_up(tmp_path: 
                 made.until(lambda: states[-1].source == ArmState.SOURCE_SAFETY, 5)
                 assert hold_time_s(states, since - 3) < 0.2  # 0.1 s, and told by the state after that cycle
                 made.until(lambda: announced[-1].state in (Episode.PAUSED, Episode.HOLD), 5)
+                held = len(announced)
+                made.spin(3.0)
+                assert Episode.RUNNING not in [one.state for one in announced[held:]], "an episode without a policy"
             if name == "collector":
                 made.until(lambda: "NOT RECORDED" in made.output("supervisor"), 10)
             made.start(name)

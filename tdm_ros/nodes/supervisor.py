@@ -156,6 +156,8 @@ class SupervisorNode(ManagedNode):
         self._record.on_cycle(sample)
         if result is not None:
             self._record.on_episode(result)
+            if result.end == "interrupted":
+                self._ready_s.clear()  # a node that was killed seemed to be ready: each says so again first
         self._action.on_sample(sample)
         if self._machine.done and self._done_s == float("inf"):
             self._done_s = now_s
