@@ -19,8 +19,9 @@ os.environ["ROS_PYTHON_CHECK_FIELDS"] = "1"  # else a wrong type in a message ab
 os.environ.update(ros_environment(os.environ))
 os.environ.update(without_shared_memory(os.environ))
 
-# A shell that starts us in the background makes us, and every process that we test, ignore SIGINT.
+# A shell that starts us in the background makes us, and every process that we test, ignore SIGINT; nohup, SIGHUP.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
