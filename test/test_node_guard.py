@@ -76,10 +76,11 @@ def test_executor_goes_on_after_errors_and_bytes_that_are_no_message(context: rc
     words = other.create_publisher(String, "words", 10)
     client = other.create_client(Trigger, "fail")
     assert client.wait_for_service(20)
-    for message in (String(data="one"), String(data="fail"), b"\0\1\0\0\3\0\0\0\xff\xfe\0", b"\0\1\0\0", b""):
+    for message in (String(data="one"), String(data="fail"), b"\0\1\0\0\3\0\0\0\xff\xfe\0", b"\0\1\0\0"):
         words.publish(message)
     client.call_async(Trigger.Request())
     words.publish(String(data="two"))
+    words.publish(b"")  # the last: from UDP, Fast DDS takes no empty sample, nor what its writer sends later
     for _ in range(1000):
         executor.spin_once(timeout_sec=0.01)
         counts = node.rejections.counts
