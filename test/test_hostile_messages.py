@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-pytestmark = [pytest.mark.ros, pytest.mark.any_speed, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ros, pytest.mark.any_speed, pytest.mark.timeout(300)]
 
 import rclpy  # noqa: E402
 from actor_for_tests import TASK, WEIGHTS  # noqa: E402

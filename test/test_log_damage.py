@@ -135,7 +135,7 @@ def test_damage_to_each_kind_of_record_costs_that_record_alone(form: str, kind: 
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(300)
 def test_cut_at_any_length_gives_every_whole_record(form: str) -> None:
     data = file_of(form)
     for length in range(len(data)):

@@ -32,10 +32,11 @@ def written(tmp_path: Path, content: Any, name: str = "arm.yaml") -> Path:
 # Files that are wrong
 
 Place = tuple[str | int, ...]
-GONE = object()
+MISSING = object()
+HEAVY = {"mass_kg": 1.0, "com_m": [0.0, 0.0, 0.0], "inertia_kg_m2": [1.0, 1.0, 1.0, 0.0, 0.0, 0.0]}
 WRONG: dict[str, tuple[Place, object, str]] = {
-    "missing key": (("hand_frame",), GONE, r"hand_frame must be given, got nothing: it is missing"),
-    "missing number": (("joints", 2, "axis"), GONE, r"joints\[2\]\.axis must be given, got nothing"),
+    "missing key": (("hand_frame",), MISSING, r"hand_frame must be given, got nothing: it is missing"),
+    "missing number": (("joints", 2, "axis"), MISSING, r"joints\[2\]\.axis must be given, got nothing"),
     "empty value": (("home_rad",), None, r"home_rad must be given, got None"),
     "unknown key": (("fixed_link",), {}, r"keys must be among name .*, got fixed_link"),
     "number for text": (("name",), 5, r"name must be text, got 5"),
@@ -59,7 +60,8 @@ WRONG: dict[str, tuple[Place, object, str]] = {
     "thin capsule": (("capsules", 1, "radius_m"), 0, r"radius_m must be"),
     "parent unknown": (("fixed_links", "head", "parent"), "neck", r"fixed_links\.head\.parent must be another link"),
     "link without mass": (("links", "right_l3", "mass_kg"), 0, r"links\.right_l3\.mass_kg must be"),
-    "link left out": (("links", "right_l3"), GONE, r"links\.right_l3 must be given, got nothing"),
+    "link left out": (("links", "right_l3"), MISSING, r"links\.right_l3 must be given, got nothing"),
+    "inertia of nothing": (("links", "tail"), HEAVY, r"links\.tail must be the inertia of a link of the arm"),
     "box inside out": (("goal_box_m", "low"), [1, 0, 0], r"goal_box_m\.low must be below high, \[0.8, 0.35, 0.6\]"),
 }
 
@@ -71,7 +73,7 @@ def test_wrong_description_is_rejected_in_one_sentence_with_the_remedy(tmp_path:
     for key in above:
         place = place[key]
     place[last] = value
-    if value is GONE:
+    if value is MISSING:
         del place[last]
     path = written(tmp_path, content)
     with pytest.raises(ValueError, match=expected) as error:
@@ -120,6 +122,15 @@ def test_robots_below_an_install_prefix_are_found(tmp_path: Path, monkeypatch, w
     found = robot_files()
     assert found["other"] == other and load_robot(found["other"]).name == "sawyer"
     assert found["sawyer"] == (folder / "sawyer.yaml" if where == "install" else FILE), "this checkout comes first"
+
+
+def test_link_to_a_file_that_is_gone_is_no_robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "share" / "tdm_ros" / "config" / "robots"
+    folder.mkdir(parents=True)
+    (folder / "gone.yaml").symlink_to(tmp_path / "nowhere.yaml")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    with pytest.raises(ValueError, match=r"must be gen3, panda, .* got 'gone'"):
+        load_robot("gone")
 
 
 def test_wheel_and_cmake_install_the_files() -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tdm_ros.robots.capsules import body, capsule_ends, gaps
-from tdm_ros.robots.description import load_robot, rotation_from_rpy
+from tdm_ros.robots.description import load_robot, transform
 from tdm_ros.robots.kinematics import jacobian, link_frames
 
 FOLDER = Path(__file__).parent.parent / "config" / "robots"
@@ -61,12 +61,6 @@ class Arm:
 
     def gap_m(self, q_rad: np.ndarray) -> float:
         return float(gaps(self.placed_capsules(q_rad), self.body).gap_m.min())
-
-
-def pose(place: dict[str, Any]) -> np.ndarray:
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = rotation_from_rpy(np.array(place["rpy_rad"], float)), place["xyz_m"]
-    return matrix
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -279,9 +273,8 @@ def meshes(source: Source, arm: Arm) -> dict[str, list[tuple[Path, np.ndarray]]]
         for visual in link.findall("visual") if link.get("name") in arm.links else ():
             place = {key: visual.find("origin").get(key[:3]).split() for key in ("xyz_m", "rpy_rad")}
             file = path.parent / visual.find("geometry/mesh").get("filename")
-            found.setdefault(link.get("name"), []).append(
-                (file, pose({k: np.array(v, float) for k, v in place.items()}))
-            )
+            placed = transform(**{key: np.array(words, float) for key, words in place.items()})
+            found.setdefault(link.get("name"), []).append((file, placed))
     return found
 
 

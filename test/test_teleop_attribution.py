@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]
 
 from control_for_tests import CHECK, GOOD, PERIOD_S, VELOCITY  # noqa: E402
 from rclpy.serialization import deserialize_message, serialize_message  # noqa: E402

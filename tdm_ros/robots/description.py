@@ -134,7 +134,7 @@ def robot_files() -> dict[str, Path]:
     here, ament = Path(__file__).parents, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
     prefixes = [*here, Path(sys.prefix), *(Path(prefix) for prefix in ament if prefix)]
     folders = [here[2] / FOLDER, *(prefix / "share" / "tdm_ros" / FOLDER for prefix in prefixes)]
-    return {path.stem: path for folder in reversed(folders) for path in folder.glob("*.yaml")}
+    return {path.stem: path for folder in reversed(folders) for path in folder.glob("*.yaml") if path.is_file()}
 
 
 @cache
@@ -148,7 +148,7 @@ def load_robot(name_or_path: str | Path) -> Robot:
     try:
         content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
-        names = ", ".join(sorted(known)) or "(none is installed)"
+        names = ", ".join(sorted(known)) or "(none is installed: run `make build`, or install tdm_ros again)"
         raise ValueError(f"robot must be {names} or the path of a .yaml file, got {str(name_or_path)!r}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} must be YAML: correct it, {EXAMPLE} ({' '.join(str(error).split())})") from error
@@ -219,8 +219,10 @@ def _robot(top: _Entry) -> Robot:
         link.check(fixed[name][0] in frames and name not in frames, "parent", f"another link before {name} ({others})")
         frames.add(str(name))
     heavy = top.entry("links")
+    for name in heavy.content:
+        heavy.check(name in frames, name, f"the inertia of a link of the arm ({', '.join(sorted(frames))})")
     links = {str(name): _inertia(heavy.entry(name)) for name in (*heavy.content, *link_names)}
-    capsules = tuple(_capsule(entry, frames | links.keys()) for entry in top.entries("capsules"))
+    capsules = tuple(_capsule(entry, frames) for entry in top.entries("capsules"))
     fields: dict[str, Any] = {key: top.text(key) for key in ("name", "source", "base_frame", "hand_frame")}
     fields |= {key: _box(top.entry(key)) for key in ("goal_box_m", "hand_box_m")}
     fields |= {"joint_names": names, "link_names": link_names, "home_rad": home, "hand": top.entry("hand").transform()}

@@ -18,7 +18,7 @@ from tdm_ros.drivers.watchdog import WatchdogClient
 
 pytestmark = [
     pytest.mark.ros,
-    pytest.mark.timeout(600),  # the messages are built first
+    pytest.mark.timeout(300),  # the messages are built first
 ]
 
 

@@ -24,7 +24,7 @@ from tdm_ros.envs.sawyer_sim import SUBSTEPS
 from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 
 pytest.importorskip("rclpy")
-pytestmark = [pytest.mark.ros, pytest.mark.timeout(600)]  # the messages are built first
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]  # the messages are built first
 
 import rclpy  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
