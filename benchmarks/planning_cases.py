@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tdm_ros.envs.around_env import HEIGHT_M, RING_M, ring_goal
 from tdm_ros.envs.goal_env import GoalEnv
 from tdm_ros.envs.manipulation import HELD_M as PUSHER_HELD_M
+from tdm_ros.envs.reach_env import START_SPREAD_RAD
 from tdm_ros.envs.sawyer_push_env import HELD_M as PUSH_HELD_M
-from tdm_ros.envs.sawyer_reach_env import START_SPREAD_RAD
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH, SCENES
 from tdm_ros.tasks.registry import FENCE_M, RADIUS_M, WALLS_M

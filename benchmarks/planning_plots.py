@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.envs.view import Block, Marker, View
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.geometry import TABLE_NEAR_M
@@ -131,7 +131,7 @@ def draw_path(
 
     from tdm_ros.envs.render import Camera
 
-    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim = ArmSim(ACTUATIONS["velocity"])
     shown: list[Marker | Block] = [Marker(point, 0.007, (0.1, 0.1, 0.15, 1.0)) for point in path_m]
     for number, (knot, miss) in enumerate(zip(knots_m, misses_m, strict=True)):
         share = float(np.clip(miss / RED_M, 0, 1))

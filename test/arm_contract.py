@@ -15,7 +15,7 @@ from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.drivers.intera.client import ArmClient
 from tdm_ros.drivers.worker_arm import SawyerArm
-from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.envs.arm_sim import SUBSTEPS, ArmSim
 from tdm_ros.robots.arm import ACTUATIONS, Arm
 from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.kinematics import forward, jacobian
@@ -34,7 +34,7 @@ class SimulatedBench:
 
     real = False
 
-    def __init__(self, arm: SawyerSim) -> None:
+    def __init__(self, arm: ArmSim) -> None:
         self.arm: Arm = arm
         self._sim = arm
         arm.reset(NEUTRAL_RAD)

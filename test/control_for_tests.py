@@ -11,7 +11,7 @@ from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
 from tdm_ros.control.arm_modes import ModeChange
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.robots.arm import ACTUATIONS, Actuation
 from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.limiter import Limiter
@@ -23,7 +23,7 @@ CHECK = CommandCheck(JointOrder(JOINT_NAMES), mode=0)
 GOOD = ReceivedCommand(7, 1, 0, int(Source.POLICY), 0.002, JOINT_NAMES, np.full(7, 0.1))
 
 
-class Arm(SawyerSim):
+class Arm(ArmSim):
     """A simulated arm with a problem and a cuff that a test sets; it keeps the commands that it received."""
 
     def __init__(self, actuation: Actuation) -> None:

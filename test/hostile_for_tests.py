@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.capsules import BODY, LINKS, capsule_ends, gaps
 from tdm_ros.robots.kinematics import forward, jacobian, link_frames
@@ -201,7 +201,7 @@ class Physics:
     """The simulated arm in MuJoCo."""
 
     def __init__(self) -> None:
-        self.sim = SawyerSim(ACTUATIONS["velocity"])
+        self.sim = ArmSim(ACTUATIONS["velocity"])
 
     def reset(self, q_rad: Array) -> None:
         self.sim.reset(q_rad)

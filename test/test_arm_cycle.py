@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tdm_ros.envs.sawyer_reach_env import SawyerReachEnv
-from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.envs.arm_sim import SUBSTEPS, ArmSim
+from tdm_ros.envs.reach_env import ReachEnv
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import HOME_LIMITS, ArmCycle, at_home, home_velocity
 from tdm_ros.robots.limiter import Limiter
@@ -13,7 +13,7 @@ from tdm_ros.robots.sawyer import NEUTRAL_RAD, QD_MAX_RAD_S
 
 def make(name: str = "velocity") -> ArmCycle:
     kind = ACTUATIONS[name]
-    return ArmCycle(SawyerSim(kind), Limiter(kind), kind)
+    return ArmCycle(ArmSim(kind), Limiter(kind), kind)
 
 
 def test_finish_whole_cycle_reports_the_command() -> None:
@@ -93,7 +93,7 @@ def test_command_its_array_changed_later_arm_unmoved_by_that() -> None:
 @pytest.mark.parametrize("name", ACTUATIONS)
 def test_environment_and_live_arm_same_actions_same_states(name: str) -> None:
     """The arm node reads, finishes the cycle, takes the command at once, and lets time pass in pieces."""
-    env, cycle, rng = SawyerReachEnv(name), make(name), np.random.default_rng(5)
+    env, cycle, rng = ReachEnv(name), make(name), np.random.default_rng(5)
     env.reset(seed=0, options={"q_rad": NEUTRAL_RAD})
     cycle.arm.reset(NEUTRAL_RAD)
     cycle.restart()
@@ -147,7 +147,7 @@ def test_at_home_moving_or_elsewhere_is_not_home() -> None:
 @pytest.mark.parametrize("name", ACTUATIONS)
 def test_home_drive_from_wherever_random_actions_led_arrives(name: str) -> None:
     policy, velocity = ACTUATIONS[name], ACTUATIONS["velocity"]
-    sim = SawyerSim(policy)
+    sim = ArmSim(policy)
     away = ArmCycle(sim, Limiter(policy), policy)
     home = ArmCycle(sim, Limiter(velocity, HOME_LIMITS), velocity)
     for seed in (1, 18, 20, 35):

@@ -3,11 +3,11 @@
 import pytest
 from arm_contract import ArmContract, SimulatedBench
 
-from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.robots.arm import ACTUATIONS
 
 
 class TestMujoco(ArmContract):
     @pytest.fixture
     def bench(self) -> SimulatedBench:
-        return SimulatedBench(SawyerSim(ACTUATIONS["velocity"]))
+        return SimulatedBench(ArmSim(ACTUATIONS["velocity"]))

@@ -20,7 +20,7 @@ from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.capsules import CAPSULES
 from tdm_ros.robots.geometry import numbers
 from tdm_ros.robots.kinematics import link_frames, rotation_from_rpy
-from tdm_ros.robots.mjcf import sawyer_xml
+from tdm_ros.robots.mjcf import robot_xml
 from tdm_ros.robots.sawyer import (
     DAMPING_N_M_S_RAD,
     EFFORT_MAX_N_M,
@@ -31,6 +31,7 @@ from tdm_ros.robots.sawyer import (
     Q_UPPER_RAD,
     QD_MAX_RAD_S,
     ROTOR_INERTIA_KG_M2,
+    SAWYER,
     facts,
     link,
 )
@@ -114,10 +115,10 @@ def unfused_urdf() -> str:
 
 MODELS = {
     "urdf by MuJoCo": lambda: ByMujoco(unfused_urdf()),
-    "mjcf by MuJoCo": lambda: ByMujoco(sawyer_xml()),
+    "mjcf by MuJoCo": lambda: ByMujoco(robot_xml()),
     "urdf by Drake": lambda: ByDrake(sawyer_urdf(), "urdf"),
     "sdf by Drake": lambda: ByDrake(sawyer_sdf(), "sdf"),
-    "mjcf by Drake": lambda: ByDrake(sawyer_xml(), "xml"),
+    "mjcf by Drake": lambda: ByDrake(robot_xml(), "xml"),
 }
 
 
@@ -165,14 +166,14 @@ def test_joints_effort_velocity_damping_and_friction_are_those_of_the_table(kind
 
 def test_effort_of_mjcf_and_urdf_as_mujoco_reads_them() -> None:
     symmetric = np.stack([-EFFORT_MAX_N_M, EFFORT_MAX_N_M], axis=1)
-    np.testing.assert_array_equal(ByMujoco(sawyer_xml()).model.actuator_forcerange, np.tile(symmetric, (2, 1)))
+    np.testing.assert_array_equal(ByMujoco(robot_xml()).model.actuator_forcerange, np.tile(symmetric, (2, 1)))
     np.testing.assert_array_equal(ByMujoco(unfused_urdf()).model.jnt_actfrcrange, symmetric)
 
 
 @pytest.mark.parametrize("actuation", ACTUATIONS)
 def test_sdf_damping_and_friction_are_those_of_the_mujoco_arm(actuation: str) -> None:
     given = ACTUATIONS[actuation]
-    model = mujoco.MjModel.from_xml_string(sawyer_xml(given.damping_factor, given.friction_factor))
+    model = mujoco.MjModel.from_xml_string(robot_xml(SAWYER, given.damping_factor, given.friction_factor))
     tree = ElementTree.fromstring(sawyer_sdf(actuation))
     for key, values in (("damping", model.dof_damping), ("friction", model.dof_frictionloss)):
         read = [float(tree.findtext(f".//joint[@name='{name}']/axis/dynamics/{key}")) for name in JOINT_NAMES]
@@ -229,7 +230,7 @@ SIZES = {
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_sdf_looks_like_the_mujoco_arm_shape_by_shape(name: str) -> None:
-    model = ByMujoco(sawyer_xml()).model
+    model = ByMujoco(robot_xml()).model
     body = 0 if name == "room" else model.body(name).id
     kinds = {getattr(mujoco.mjtGeom, f"mjGEOM_{kind.upper()}"): kind for kind in SIZES}  # all but the floor, a plane
     geoms = [
@@ -257,7 +258,7 @@ def test_sdf_looks_like_the_mujoco_arm_shape_by_shape(name: str) -> None:
 
 def test_urdf_covers_what_the_mujoco_arm_covers() -> None:
     """Both as MuJoCo sees them: the boxes around all that is drawn and all that is touched of each link."""
-    urdf, mjcf = ByMujoco(unfused_urdf()), ByMujoco(sawyer_xml())
+    urdf, mjcf = ByMujoco(unfused_urdf()), ByMujoco(robot_xml())
     for name in MOVED:
         near = 0.006 if name == "head" else 1e-5  # URDF has no ellipsoid
         np.testing.assert_allclose(_box(urdf, name, 1), _box(mjcf, name, 2), atol=near, err_msg=f"{name}, drawn")
@@ -320,7 +321,7 @@ def test_world_has_the_systems_and_the_step_that_the_arm_needs(world) -> None:
 
 
 def test_world_floor_and_table_are_where_mujoco_has_them(world) -> None:
-    model = ByMujoco(sawyer_xml()).model
+    model = ByMujoco(robot_xml()).model
     table = world.find("model[@name='table']/link/collision")
     np.testing.assert_allclose(numbers(table.findtext("pose"))[:3], model.geom("table").pos)
     np.testing.assert_allclose(numbers(table.findtext("geometry/box/size")), 2 * model.geom("table").size)

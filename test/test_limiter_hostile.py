@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.kinematics import forward, jacobian
@@ -110,7 +110,7 @@ def test_arm_commanded_within_its_box_still_gets_somewhere() -> None:
 
 # With the default limits, through the physics
 
-ARM_CYCLES = {name: ArmCycle(SawyerSim(kind), Limiter(kind), kind) for name, kind in ACTUATIONS.items()}
+ARM_CYCLES = {name: ArmCycle(ArmSim(kind), Limiter(kind), kind) for name, kind in ACTUATIONS.items()}
 BOX_SLACK_M = {"velocity": 0.0, "torque": 0.03, "torque_low_damping": 0.1}
 """Velocities are obeyed; torques stop momentum as well as they can (worst of 300 trials: 1.1 and 6.5 cm)."""
 

@@ -16,7 +16,7 @@ from tdm_ros.robots.kinematics import forward, jacobian, link_frames
 from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
 from tdm_ros.robots.limiter_layers import layers_of, posture
 from tdm_ros.robots.limits import CYCLE_S, REAL_LIMITS, STEADY, real_limits
-from tdm_ros.robots.mjcf import sawyer_xml
+from tdm_ros.robots.mjcf import robot_xml
 from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S, QDD_MAX_RAD_S2
 
 VELOCITY = ACTUATIONS["velocity"]
@@ -235,7 +235,7 @@ def test_limiter_torques_within_limits_of_velocities_rejected() -> None:
 # Distances between parts of the arm, against MuJoCo and against a fine grid
 
 
-MODEL = mujoco.MjModel.from_xml_string(sawyer_xml())
+MODEL = mujoco.MjModel.from_xml_string(robot_xml())
 DATA = mujoco.MjData(MODEL)
 
 

@@ -112,9 +112,9 @@ def test_arm_states_come_numbered_at_twenty_hertz_and_it_holds_within_150_ms_wit
 SLOW_PHYSICS = """
 import sys, time
 from tdm_ros.nodes import arm
-from tdm_ros.envs.sawyer_sim import SawyerSim
-fast = SawyerSim.advance
-SawyerSim.advance = lambda self, substeps: (time.sleep(0.0025 * substeps), fast(self, substeps))[1]
+from tdm_ros.envs.arm_sim import ArmSim
+fast = ArmSim.advance
+ArmSim.advance = lambda self, substeps: (time.sleep(0.0025 * substeps), fast(self, substeps))[1]
 sys.exit(arm.main())
 """
 

@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 
 from tdm_ros.envs import TASKS
 from tdm_ros.envs.mujoco_env import MujocoGoalEnv
-from tdm_ros.envs.sawyer_reach_env import SawyerReachEnv
+from tdm_ros.envs.reach_env import ReachEnv
 from tdm_ros.robots.kinematics import jacobian
 from tdm_ros.robots.sawyer import DAMPING_N_M_S_RAD, FRICTION_N_M, NEUTRAL_RAD
 
@@ -210,12 +210,12 @@ def test_reset_options_replace_goal_and_start(env: gym.Env) -> None:
 @pytest.mark.parametrize("options", [{"gaol": [0.5, 0, 0.3]}, {"goal": [0.5]}, {"q_rad": [np.nan] * 7}])
 def test_reset_senseless_option_rejected(options: dict) -> None:
     with pytest.raises(ValueError, match=r"goal|q_rad"):
-        SawyerReachEnv().reset(options=options)
+        ReachEnv().reset(options=options)
 
 
 def test_env_unknown_actuation_rejected_with_choices() -> None:
     with pytest.raises(ValueError, match=r"torque_low_damping.*got 'pneumatic'"):
-        SawyerReachEnv("pneumatic")
+        ReachEnv("pneumatic")
 
 
 GAINS = {
@@ -224,7 +224,7 @@ GAINS = {
 }
 
 
-def jacobian_controller(made: SawyerReachEnv, observation: dict) -> np.ndarray:
+def jacobian_controller(made: ReachEnv, observation: dict) -> np.ndarray:
     """Straight to the goal by damped least squares; under torque, with friction fed forward."""
     q_rad, qd_rad_s = np.split(observation["observation"][:14].astype(float), 2)
     linear = jacobian(q_rad)[:3]

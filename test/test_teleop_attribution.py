@@ -22,7 +22,7 @@ from tdm_ros.data.log import TRANSITION_TOPIC, from_message, read_transitions  #
 from tdm_ros.data.log_writer import McapWriter  # noqa: E402
 from tdm_ros.data.pairing import TransitionBuilder  # noqa: E402
 from tdm_ros.data.recording import Channel  # noqa: E402
-from tdm_ros.envs.sawyer_sim import SawyerSim  # noqa: E402
+from tdm_ros.envs.arm_sim import ArmSim  # noqa: E402
 from tdm_ros.live.learner import OnlineLearner  # noqa: E402
 from tdm_ros.nodes.convert import definition, to_transition  # noqa: E402
 from tdm_ros.robots.arm_cycle import ArmCycle  # noqa: E402
@@ -38,7 +38,7 @@ POLICY = np.array([0.1, 0.05, -0.08, 0.06, 0.09, -0.07, 0.111])
 """Command of the policy, with either sign; the operator commands another direction in joint space."""
 
 
-class Witness(SawyerSim):
+class Witness(ArmSim):
     """Records the sender that it executes in each substep, by the direction of the command alone."""
 
     def __init__(self) -> None:

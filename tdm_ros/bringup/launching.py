@@ -93,7 +93,7 @@ def declare(argument: Argument, table: SystemTable) -> DeclareLaunchArgument:
         argument.name,
         default_value="auto" if varies else str(argument.default),
         description=argument.description,
-        choices=[str(choice) for choice in argument.choices] or None,
+        choices=[*map(str, argument.choices), *(["auto"] if varies else [])] if argument.choices else None,
     )
 
 

@@ -104,7 +104,7 @@ class Variant:
 
     argument: str
     value: Value
-    params_file: Path  # parameters of the nodes, which override those of the system
+    params_file: Path | None  # parameters of the nodes, which override those of the system
     defaults: Mapping[str, Value]  # by argument
 
 
@@ -131,7 +131,8 @@ class SystemTable:
 
     def params_files(self, values: Mapping[str, Value]) -> list[Path]:
         """Files with parameters of the nodes; later ones override earlier ones, the argument ``params`` all."""
-        files = [self.params_file, *(v.params_file for v in self.variants if values[v.argument] == v.value)]
+        chosen = [v.params_file for v in self.variants if v.params_file and values[v.argument] == v.value]
+        files = [self.params_file, *chosen]
         if given := values.get("params"):
             own = Path(str(given)).expanduser()
             if not own.is_file():
@@ -193,16 +194,17 @@ class SystemTable:
         """Add the defaults of the other arguments."""
         defaults = {name: argument.default for name, argument in self.arguments.items()}
         chosen = defaults | dict(given)
-        for variant in self.variants:
+        for variant in self.variants:  # one may choose a value that a later one has changes for
             if chosen[variant.argument] == variant.value:
                 defaults |= variant.defaults
-        return defaults | dict(given)
+                chosen = defaults | dict(given)
+        return chosen
 
 
 def load_table(path: Path) -> SystemTable:
     """Read the table of a system; a TableError names a key that is unknown or missing."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = _content(path)
         arguments = {name: Argument(name, **_tuple(entry, "choices")) for name, entry in content["arguments"].items()}
         nodes = tuple(NodeEntry(name, **_tuple(entry, "parameters")) for name, entry in content["nodes"].items())
         includes = content.get("includes", {})
@@ -228,6 +230,20 @@ def load_table(path: Path) -> SystemTable:
         if unknown:
             raise TableError(f"{path}: {use} {', '.join(unknown)}, which is no argument of the system")
     return table
+
+
+def _content(path: Path) -> Any:
+    """Content of a table; that of the table named by ``based_on`` is completed and overridden, and null removes."""
+    content = yaml.safe_load(path.read_text())
+    base = content.pop("based_on", None)
+    return _merged(_content(path.parent / base), content) if base else content
+
+
+def _merged(base: Any, over: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(over, dict)):
+        return over
+    merged = base | {key: _merged(base.get(key), value) for key, value in over.items()}
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 def as_ros_text(value: Value) -> str:
@@ -284,7 +300,8 @@ def _variants(content: Mapping[str, Mapping[Value, Mapping[str, Any]]], folder: 
     for argument, entries in content.items():
         for value, entry in entries.items():
             fields = {"defaults": {}, **entry}
-            yield Variant(argument, value, folder / fields.pop("params_file"), **fields)
+            own = fields.pop("params_file", None)
+            yield Variant(argument, value, own and folder / own, **fields)
 
 
 _NOUN = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

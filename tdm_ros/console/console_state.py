@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from tdm_ros.robots.sawyer import NEUTRAL_RAD
+from tdm_ros.robots.description import Robot
+from tdm_ros.robots.sawyer import SAWYER
 
 Point = tuple[float, float, float]
 ZERO: Point = (0.0, 0.0, 0.0)
@@ -29,7 +30,7 @@ class Snapshot:
     """State of the system, replaced by ROS, read by the page."""
 
     received_s: float = -math.inf  # steady time of the last state of the arm
-    q_rad: tuple[float, ...] = tuple(map(float, NEUTRAL_RAD))
+    q_rad: tuple[float, ...] = ()
     hand_m: Point = ZERO
     trail_m: tuple[Point, ...] = ()  # past positions of the hand
     source: str = "NONE"  # of the last cycle's command
@@ -70,9 +71,9 @@ class DriveCommand(NamedTuple):
 class ConsoleState:
     """State shared by the page's thread and ROS; goals are in the box from ``goal_low_m`` to ``goal_high_m``."""
 
-    def __init__(self, goal_low_m: Point, goal_high_m: Point) -> None:
+    def __init__(self, goal_low_m: Point, goal_high_m: Point, robot: Robot = SAWYER) -> None:
         self.goal_low_m, self.goal_high_m = goal_low_m, goal_high_m
-        self.snapshot = Snapshot()
+        self.robot, self.snapshot = robot, Snapshot(q_rad=tuple(robot.home_rad.tolist()))
         self.keep_goal = False  # whether the operator's goal stays, episode after episode
         self.requested_goal_m: Point | None = None
         self.pages = 0  # number of open pages

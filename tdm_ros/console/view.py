@@ -15,9 +15,11 @@ from nicegui.events import GenericEventArguments, SceneDragEventArguments
 from numpy.typing import NDArray
 
 from tdm_ros.console.console_state import ConsoleState, Point, Snapshot, hex_of
-from tdm_ros.robots.kinematics import rotation_from_rpy, rotation_of
-from tdm_ros.robots.mjcf import sawyer_xml
-from tdm_ros.robots.sawyer import JOINT_NAMES
+from tdm_ros.robots.description import Robot
+from tdm_ros.robots.geometry import size
+from tdm_ros.robots.kinematics import rotation_of
+from tdm_ros.robots.mjcf import robot_xml
+from tdm_ros.robots.sawyer import SAWYER
 
 SEEN_GROUP = 2  # group of the visible geoms
 _KINDS = {
@@ -47,20 +49,22 @@ class Link(NamedTuple):
     parent: int  # index of the parent link; -1 for the world
     position_m: Array  # (3,) in the frame of its parent
     rotation: Array  # (3, 3) at joint angle 0
-    joint: int  # index of the joint that turns it about its z; -1: none
+    joint: int  # index of the joint that turns it; -1: none
+    axis: Array  # (3,) of that joint
     shapes: list[VisualShape]
 
 
 def turned(link: Link, q_rad: float) -> Array:
     """Rotation of a link in the frame of its parent, (3, 3), at a joint angle [rad]."""
-    return link.rotation @ rotation_from_rpy([0.0, 0.0, q_rad])
+    across = np.cross(np.eye(3), link.axis)
+    return link.rotation @ (np.eye(3) + np.sin(q_rad) * across + (1.0 - np.cos(q_rad)) * across @ across)
 
 
 @cache
-def arm_links() -> list[Link]:
+def arm_links(robot: Robot = SAWYER) -> list[Link]:
     """Links of the arm and of its surroundings."""
-    model = mujoco.MjModel.from_xml_string(sawyer_xml())
-    joints = {int(model.joint(name).bodyid[0]): index for index, name in enumerate(JOINT_NAMES)}
+    model = mujoco.MjModel.from_xml_string(robot_xml(robot))
+    joints = {int(model.joint(name).bodyid[0]): index for index, name in enumerate(robot.joint_names)}
     links = [
         Link(
             model.body(i).name,
@@ -68,6 +72,7 @@ def arm_links() -> list[Link]:
             model.body_pos[i].copy(),
             rotation_of(model.body_quat[i]),
             joints.get(i, -1),
+            robot.axes[joints.get(i, 0)],
             [],
         )
         for i in range(model.nbody)
@@ -105,7 +110,8 @@ class ArmView:
         self._console = console
         self._dragging = False
         self._drag = "free"
-        self._q = np.full(len(arm_links()), np.nan)
+        links = self._links = arm_links(console.robot)
+        self._q = np.full(len(links), np.nan)
         self._shown: dict[str, object] = {}
         self._made: dict[str, list[Object3D]] = {}
         self.scene = ui.scene(
@@ -122,14 +128,16 @@ class ArmView:
         self.scene.on("drag", self._on_drag, throttle=DRAG_S)
         with self.scene as scene:
             scene.box(4, 4, 0.01).move(0, 0, FLOOR_M).material("#aeb4bd")
-            self._groups = [self._draw_link(link) for link in arm_links()]
-            for link, group in zip(arm_links(), self._groups, strict=True):
+            self._groups = [self._draw_link(link) for link in links]
+            for link, group in zip(links, self._groups, strict=True):
                 if link.parent >= 0:
                     group.attach(self._groups[link.parent])
                     group.move(*map(float, link.position_m)).rotate_R(link.rotation.tolist())
             self._trail = scene.point_cloud([[0, 0, 0]], point_size=TRAIL_M).material("#1565c0")
             self.goal = scene.sphere(GOAL_RADIUS_M).material("#2e7d32", 0.9).with_name("goal").draggable()
-        scene.move_camera(1.95, -1.3, 1.0, 0.36, 0.0, 0.22, 0, 0, 1, duration=0)
+        ratio = size(console.robot) / size(SAWYER)
+        x, y, z, at_x, at_z = (ratio * part for part in (1.95, -1.3, 1.0, 0.36, 0.22))
+        scene.move_camera(x, y, z, at_x, 0.0, at_z, 0, 0, 1, duration=0)
 
     def _draw_link(self, link: Link) -> Object3D:
         with self.scene.group().with_name(link.name) as group:
@@ -161,7 +169,7 @@ class ArmView:
 
     def update(self, snapshot: Snapshot) -> None:
         """Draw a snapshot."""
-        for index, link in enumerate(arm_links()):
+        for index, link in enumerate(self._links):
             if link.joint >= 0 and not abs(snapshot.q_rad[link.joint] - self._q[index]) < UNCHANGED_RAD:
                 self._q[index] = snapshot.q_rad[link.joint]
                 self._groups[index].rotate_R(turned(link, self._q[index]).tolist())

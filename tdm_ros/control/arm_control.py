@@ -74,9 +74,9 @@ class _Homing:
         reading = self._drive.reading()
         if self._lift_cycles > 0 and reading.hand_m[2] < self._target_m:
             self._lift_cycles -= 1
-            return joint_velocity(reading.q_rad, [0, 0, self.LIFT_M_S, 0, 0, 0])
+            return joint_velocity(reading.q_rad, [0, 0, self.LIFT_M_S, 0, 0, 0], robot=self._drive.limiter.robot)
         self._lift_cycles = 0
-        return home_velocity(reading.q_rad, self._home_rad)
+        return home_velocity(reading.q_rad, self._home_rad, self._drive.limiter.robot)
 
 
 @dataclass

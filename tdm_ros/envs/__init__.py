@@ -6,9 +6,9 @@ from tdm_ros import tasks
 from tdm_ros.tasks import SAWYER_REACH, TaskSpec
 
 _ENVIRONMENTS: dict[str, tuple[str, TaskSpec]] = {
-    "sawyer_reach": ("sawyer_reach_env:SawyerReachEnv", SAWYER_REACH["velocity"]),
-    "sawyer_reach_torque": ("sawyer_reach_env:SawyerReachEnv", SAWYER_REACH["torque"]),
-    "sawyer_reach_torque_low_damping": ("sawyer_reach_env:SawyerReachEnv", SAWYER_REACH["torque_low_damping"]),
+    "sawyer_reach": ("reach_env:ReachEnv", SAWYER_REACH["velocity"]),
+    "sawyer_reach_torque": ("reach_env:ReachEnv", SAWYER_REACH["torque"]),
+    "sawyer_reach_torque_low_damping": ("reach_env:ReachEnv", SAWYER_REACH["torque_low_damping"]),
     "sawyer_around": ("around_env:SawyerAroundEnv", tasks.SAWYER_AROUND),
     "sawyer_push": ("sawyer_push_env:SawyerPushEnv", tasks.SAWYER_PUSH),
     "sawyer_push_around": ("around_env:SawyerPushAroundEnv", tasks.SAWYER_PUSH_AROUND),

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.envs.mujoco_env import Array
+from tdm_ros.envs.reach_env import START_SPREAD_RAD, ReachEnv
 from tdm_ros.envs.sawyer_push_env import SawyerPushEnv
-from tdm_ros.envs.sawyer_reach_env import START_SPREAD_RAD, SawyerReachEnv
 from tdm_ros.robots.limiter import Limits
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_AROUND, SAWYER_PUSH_AROUND
@@ -33,10 +33,10 @@ def ring_goal(first_joint_rad: float, distance_m: float, height_m: float) -> NDA
     return np.array((first_joint_rad, *hand), np.float32)
 
 
-class SawyerAroundEnv(SawyerReachEnv):
+class SawyerAroundEnv(ReachEnv):
     """Move Sawyer's hand to a point anywhere around the robot, from anywhere around it.
 
-    As `SawyerReachEnv` with velocities, except for the goal (4,): first joint [rad] and hand [m]. Scored by the hand.
+    As `ReachEnv` with velocities, except for the goal (4,): first joint [rad] and hand [m]. Scored by the hand.
     Behind the robot, between the limits of the first joint, start and goal may be close together although the arm has
     to go around the robot.
     """

@@ -99,7 +99,8 @@ def make_goal_env(
 ) -> tuple[GoalEnv, TaskSpec]:
     """Make the environment of a task, and its description; ``horizon``, ``noise`` and ``task`` as for `wrap_env`.
 
-    ``name`` is ``sawyer_reach`` (or another of `TASKS`), ``gym:ID`` for a registered goal-conditioned environment
+    ``name`` is ``sawyer_reach`` (or another of `TASKS`), ``reach:ROBOT`` or ``reach:ROBOT:ACTUATION`` for reaching with
+    an arm of config/robots (or a .yaml file), ``gym:ID`` for a registered goal-conditioned environment
     (``gym:module:ID`` imports ``module`` first), or ``module:factory`` for a callable that returns one. ``render_mode``
     as Gymnasium takes it, for example "rgb_array"; a factory chooses its own. Raises ValueError if there is no such
     task, or it is not goal-conditioned with a finite box of actions.
@@ -142,6 +143,9 @@ def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
         mode: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
         if name in TASKS:
             return gym.make(TASKS[name], **mode)
+        if kind == "reach" and rest:
+            robot, _, actuation = rest.partition(":")
+            return gym.make(TASKS["sawyer_reach"], robot=robot, actuation=actuation or "velocity", **mode)
         if kind == "gym" and rest:
             return _registered(rest, mode)
         if rest:
@@ -155,7 +159,9 @@ def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
     if re.fullmatch(r"([\w.-]+/)?[\w.-]+-v\d+", name):
         close = [f"gym:{name}"]
     meant = f" (did you mean {' or '.join(close)}?)" if close else ""
-    raise ValueError(f"task must be one of {', '.join(TASKS)}, gym:ID or module:factory, got {name!r}{meant}")
+    raise ValueError(
+        f"task must be one of {', '.join(TASKS)}, reach:ROBOT, gym:ID or module:factory, got {name!r}{meant}"
+    )
 
 
 def _registered(gym_id: str, mode: dict[str, Any]) -> GoalEnv:

@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.envs.view import ARM_VIEW, GOAL_RADIUS_M, Block, Marker, View
 from tdm_ros.robots.arm import ACTUATIONS
 
@@ -104,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Draw the simulated Sawyer in its neutral posture.")
     parser.add_argument("path", nargs="?", type=Path, default="sawyer.png", help="PNG to write (default: %(default)s)")
     path = parser.parse_args(argv).path
-    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim = ArmSim(ACTUATIONS["velocity"])
     try:
         camera = Camera(sim.model, sim.data, 960, 720)
     except RuntimeError as error:

@@ -9,15 +9,15 @@ import mujoco
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.envs.arm_sim import SUBSTEPS, ArmSim
 from tdm_ros.envs.mujoco_env import Array, MujocoGoalEnv
-from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
 from tdm_ros.envs.view import Marker, View
 from tdm_ros.robots import geometry
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.kinematics import forward, jacobian, joint_velocity
 from tdm_ros.robots.limiter import Limiter, Limits
-from tdm_ros.robots.mjcf import sawyer_xml
+from tdm_ros.robots.mjcf import robot_xml
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_PUSH, TaskSpec, prompt
 
@@ -25,7 +25,7 @@ from tdm_ros.tasks import SAWYER_PUSH, TaskSpec, prompt
 @cache
 def sawyer_push_model() -> mujoco.MjModel:
     """The compiled model: the arm's seven joints, then the puck's two slides."""
-    spec = mujoco.MjSpec.from_string(sawyer_xml())
+    spec = mujoco.MjSpec.from_string(robot_xml())
     _add_fork(spec)
     _add_puck(spec)
     return spec.compile()
@@ -101,7 +101,7 @@ class SawyerPushEnv(MujocoGoalEnv):
         self, render_mode: str | None = None, limits: Limits | None = None, task: TaskSpec = SAWYER_PUSH
     ) -> None:
         actuation = ACTUATIONS["velocity"]
-        self.sim = SawyerSim(actuation, sawyer_push_model())
+        self.sim = ArmSim(actuation, sawyer_push_model())
         super().__init__(task, self.sim.model, render_mode, self.sim.data)
         self.cycle = ArmCycle(self.sim, Limiter(actuation, limits), actuation)
 

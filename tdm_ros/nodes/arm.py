@@ -27,20 +27,18 @@ from tdm_ros.control.teleop import Presses, TeleopSettings, twist_problem
 from tdm_ros.control.validation import printable
 from tdm_ros.drivers.intera.wire import Answer, Hello
 from tdm_ros.drivers.worker_arm import SawyerArm
-from tdm_ros.envs.sawyer_sim import SUBSTEPS
+from tdm_ros.envs.arm_sim import SUBSTEPS
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
-from tdm_ros.nodes.convert import BASE_FRAME, age_s, announcements, doubles, floats, joints_of, twist_of
+from tdm_ros.nodes.convert import age_s, announcements, doubles, floats, joints_of, twist_of
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.nodes.subscriptions import listen, listen_external, other_publisher
-from tdm_ros.robots.arm import ACTUATIONS
+from tdm_ros.robots.arm import actuations
 from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.kinematics import quaternion_wxyz
 from tdm_ros.robots.limiter import Limiter
-from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
-from tdm_ros.tasks import SAWYER_REACH
 
 INACTIVE = "the node arm is inactive"
 PROC_STAT = Path("/proc/stat")
@@ -62,11 +60,11 @@ class ArmNode(ManagedNode):
         """Connect to the arm, which holds, and create publishers, subscriptions and services."""
         given: ArmParameters = self._declared.values
         self._given = given
-        self.task = SAWYER_REACH[given.actuation]
+        self.robot, self.task = given.described()
         self.statistics = CycleStatistics()
         self._steal = HostSteal(proc_stat())
         self._run = secrets.token_hex(8)
-        self._arm = make_arm(given, self)
+        self._arm = make_arm(given, self, self.robot)
         self.resources.callback(self._arm.close)
         self._now_s: Callable[[], float] = getattr(self._arm, "now_s", time.monotonic)
         self._missing = ""
@@ -114,15 +112,16 @@ class ArmNode(ManagedNode):
             logger.warning(f"missing on the robot: {self._missing}")
 
     def _make_control(self, given: ArmParameters) -> ArmControl:
-        policy, home = ACTUATIONS[given.actuation], ACTUATIONS["velocity"]
-        limits = limits_of(given.limits)
+        robot = self.robot
+        policy, home = (actuations(robot)[name] for name in (given.actuation, "velocity"))
+        limits = limits_of(given.limits, robot)
         drives = (
-            ArmCycle(self._arm, Limiter(policy, limits), policy),
-            ArmCycle(self._arm, Limiter(home, home_limits_of(limits)), home),
+            ArmCycle(self._arm, Limiter(policy, limits, robot), policy),
+            ArmCycle(self._arm, Limiter(home, home_limits_of(limits, robot), robot), home),
         )
         mode = Command.VELOCITY if policy.mode == "velocity" else Command.TORQUE
         timing = ArmTiming(1.0 / self.task.rate_hz, SUBSTEPS, given.command_timeout_s, given.supervisor_timeout_s)
-        check = CommandCheck(JointOrder(JOINT_NAMES), mode, max_age_s=given.command_timeout_s, run=self._run)
+        check = CommandCheck(JointOrder(robot.joint_names), mode, max_age_s=given.command_timeout_s, run=self._run)
         settings = SafeguardSettings(
             ramp_s=given.slow_start.ramp_s,
             slow_start_scale=given.slow_start.velocity_scale,
@@ -136,7 +135,7 @@ class ArmNode(ManagedNode):
         safeguards = Safeguards(settings, self.task.rate_hz)
         held = given.teleop
         teleop = TeleopSettings(held.timeout_s, held.threshold_m_s, held.max_speed_m_s, held.ramp_s)
-        return ArmControl(drives, check, timing, NEUTRAL_RAD, self._now_s(), safeguards, teleop, self._log_change)
+        return ArmControl(drives, check, timing, robot.home_rad, self._now_s(), safeguards, teleop, self._log_change)
 
     def _log_change(self, change: ModeChange) -> None:
         """Log a change of mode; one that is repeated within a second is only counted, unless it is a fault."""
@@ -216,7 +215,7 @@ class ArmNode(ManagedNode):
         state = ArmState(
             cycle=self._control.cycle,
             episode=int(report.episode),
-            joint_names=list(JOINT_NAMES),
+            joint_names=list(self.robot.joint_names),
             position=doubles(reading.q_rad),
             velocity=doubles(reading.qd_rad_s),
             effort=doubles(effort),
@@ -231,7 +230,7 @@ class ArmNode(ManagedNode):
             arm=self.get_namespace().strip("/"),
         )
         state.header.stamp = self.get_clock().now().to_msg()
-        state.header.frame_id = BASE_FRAME
+        state.header.frame_id = self.task.frame
         point, turn = state.hand.position, state.hand.orientation
         point.x, point.y, point.z = pose.position_m.tolist()
         turn.w, turn.x, turn.y, turn.z = quaternion_wxyz(pose.rotation).tolist()
@@ -276,7 +275,7 @@ class ArmNode(ManagedNode):
     def _on_twist(self, message: TwistStamped) -> None:
         """Receive a velocity of the hand; an invalid one ends the execution of the last one, too."""
         now_s, old_s = self._now_s(), age_s(self, message.header.stamp)
-        twist, problem = twist_of(message)
+        twist, problem = twist_of(message, self.task.frame)
         if problem := problem or twist_problem(twist, old_s, self._control.teleop.settings):
             self._control.reject_teleop(now_s)
         else:

@@ -15,28 +15,30 @@ from tdm_ros.drivers.intera.client import WORKER, ArmClient, InteraClient, Inter
 from tdm_ros.drivers.intera.wire import read_secret
 from tdm_ros.drivers.watchdog import WatchdogClient
 from tdm_ros.drivers.worker_arm import SawyerArm
-from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.nodes.parameters import UNLIMITED, ArmParameters, LimitParameters
-from tdm_ros.robots.arm import ACTUATIONS, Arm
-from tdm_ros.robots.arm_cycle import HOME_LIMITS
+from tdm_ros.robots.arm import ACTUATIONS, Arm, actuations
+from tdm_ros.robots.description import Point, Robot
 from tdm_ros.robots.limits import Limits
+from tdm_ros.robots.sawyer import SAWYER
 
 
-def limits_of(given: LimitParameters) -> Limits:
-    """Limits of the arm; a ValueError says that corners make no box, or that bounds do not go together."""
+def limits_of(given: LimitParameters, robot: Robot) -> Limits:
+    """Limits of a robot; a ValueError says that corners make no box, or that bounds do not go together."""
     hand, links, parts = given.hand_box, given.link_box, given.self_collision
+    low_m, high_m = hand.low_m or robot.hand_box_m[0], hand.high_m or robot.hand_box_m[1]
     try:
         return Limits(
-            box_low_m=hand.low_m,
-            box_high_m=hand.high_m,
+            box_low_m=_corner(low_m),
+            box_high_m=_corner(high_m),
             joint_margin_rad=given.joint_margin_rad,
             velocity_scale=given.velocity_scale,
             look_ahead_s=given.look_ahead_s,
             age_max_s=_bound(given.state_age_s),
             delay_s=given.command_delay_s,
             acceleration_scale=_bound(given.acceleration_scale),
-            links_low_m=links.low_m if links.enabled else None,
-            links_high_m=links.high_m if links.enabled else None,
+            links_low_m=_corner(links.low_m) if links.enabled else None,
+            links_high_m=_corner(links.high_m) if links.enabled else None,
             hand_speed_m_s=_bound(given.hand_speed_m_s),
             singular_m=given.min_singular_value_m or None,
             clearance_m=parts.clearance_m if parts.enabled else None,
@@ -45,26 +47,36 @@ def limits_of(given: LimitParameters) -> Limits:
         raise ValueError(f"arm.limits: {error}") from None
 
 
+def _corner(given: tuple[float, ...]) -> Point:
+    if len(given) != 3:
+        raise ValueError("link_box.low_m and link_box.high_m must be given where link_box.enabled is true, got none")
+    return given[0], given[1], given[2]
+
+
 def _bound(maximum: float) -> float | None:
     return None if maximum == UNLIMITED else maximum
 
 
-def home_limits_of(limits: Limits) -> Limits:
+def home_limits_of(limits: Limits, robot: Robot) -> Limits:
     """Limits of the drive home: a wider box with the same lowest height, and no limit near singular postures.
 
     A straight line in joint space passes these without large velocities.
     """
-    low_m = (*HOME_LIMITS.box_low_m[:2], limits.box_low_m[2])
-    return replace(limits, box_low_m=low_m, box_high_m=HOME_LIMITS.box_high_m, singular_m=None)
+    (x, y, _), high_m = robot.drive_home_box_m
+    return replace(limits, box_low_m=(x, y, limits.box_low_m[2]), box_high_m=high_m, singular_m=None)
 
 
-def make_arm(given: ArmParameters, node: Node) -> Arm:
+def make_arm(given: ArmParameters, node: Node, robot: Robot) -> Arm:
     """Arm of the node; a ValueError has the reason why it is not available."""
-    if given.robot == "sawyer":
-        return make_sawyer(given)
-    if given.robot == "bridged":  # a bridge repeats the ROS 1 topics of a Sawyer
+    if given.driver == "mujoco":
+        return ArmSim(actuations(robot)[given.actuation], robot=robot)
+    if robot is not SAWYER:
+        raise ValueError(f"driver {given.driver} is for robot sawyer, got {robot.name}: take driver mujoco")
+    if given.driver == "intera":
+        return make_intera(given)
+    if given.driver == "bridged":  # a bridge repeats the ROS 1 topics of the arm
         return _through("bridged", lambda: _watchdog(given, node, "bridged"))
-    return make_gazebo(given, node) if given.sim == "gazebo" else SawyerSim(ACTUATIONS[given.actuation])
+    return make_gazebo(given, node)
 
 
 def make_gazebo(given: ArmParameters, node: Node) -> Arm:
@@ -81,8 +93,8 @@ def make_gazebo(given: ArmParameters, node: Node) -> Arm:
     )
 
 
-def make_sawyer(given: ArmParameters) -> Arm:
-    """A Sawyer, through a worker with intera_interface."""
+def make_intera(given: ArmParameters) -> Arm:
+    """An arm behind a worker with intera_interface."""
 
     def start() -> InteraClient:
         if given.worker.address != "none":
@@ -94,12 +106,12 @@ def make_sawyer(given: ArmParameters) -> Arm:
             [*shlex.split(given.worker.command), WORKER, *shlex.split(given.worker.arguments)], environ
         )
 
-    return _through("sawyer", start)
+    return _through("intera", start)
 
 
 def _watchdog(given: ArmParameters, node: Node, module: str, *words: str) -> WatchdogClient:
     if given.worker.address != "none":
-        raise ValueError("worker.address is only for robot sawyer: the watchdog of other arms is started here")
+        raise ValueError("worker.address is only for driver intera: the watchdog of other drivers is started here")
     command = [sys.executable, "-m", f"tdm_ros.drivers.{module}", *shlex.split(given.worker.arguments)]
     return WatchdogClient(node, [*command, *words])
 
@@ -114,7 +126,7 @@ def _through(name: str, start: Callable[[], ArmClient], arm: Callable[[ArmClient
             client.close()
             raise
     except (InteraError, OSError, ValueError) as error:
-        raise ValueError(f"robot {name}: {error}") from error
+        raise ValueError(f"driver {name}: {error}") from error
 
 
 def _connected(given: ArmParameters) -> InteraClient:

@@ -25,12 +25,11 @@ from tdm_ros.data.recording import Channel
 from tdm_ros.files import FolderInUseError
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, announcements, definition, joints_of, nanoseconds, states, to_transition
-from tdm_ros.nodes.markers import shape
+from tdm_ros.nodes.convert import announcements, definition, joints_of, nanoseconds, states, to_transition
+from tdm_ros.nodes.markers import in_frame, shape
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.parameters import CollectorParameters
 from tdm_ros.nodes.subscriptions import listen
-from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.types import LoggedTransition
 
 JOINTS_TOPIC, FRAMES_TOPIC, GOAL_TOPIC = "/joint_states", "/tf", "/goal_markers"
@@ -49,20 +48,20 @@ CHANNELS = (
 """Topic, type and profile of each channel of the log."""
 
 
-def frames_of(stamp: Time, hand: Pose) -> bytes:
+def frames_of(stamp: Time, hand: Pose, base: str) -> bytes:
     """Return a serialised `TFMessage`: the hand in the frame of the base."""
     frame = TransformStamped(child_frame_id=HAND_FRAME)
-    frame.header.stamp, frame.header.frame_id = stamp, BASE_FRAME
+    frame.header.stamp, frame.header.frame_id = stamp, base
     at, offset = hand.position, frame.transform.translation
     offset.x, offset.y, offset.z = at.x, at.y, at.z
     frame.transform.rotation = hand.orientation
     return bytes(serialize_message(TFMessage(transforms=[frame])))
 
 
-def goal_of(stamp: Time, goal_m: NDArray[np.float32]) -> bytes:
+def goal_of(stamp: Time, goal_m: NDArray[np.float32], base: str) -> bytes:
     """Return a serialised `MarkerArray`: a ball at the goal, (3,) [m]."""
     ball = shape(stamp, "goal", 0, Marker.SPHERE, (GOAL_M,) * 3, GREEN, goal_m)
-    return bytes(serialize_message(MarkerArray(markers=[ball])))
+    return bytes(serialize_message(in_frame(MarkerArray(markers=[ball]), base)))
 
 
 REMEMBERED = 8  # number of episodes whose goals are kept; at most two overlap
@@ -76,7 +75,7 @@ class CollectorNode(ManagedNode):
 
     def configure(self) -> None:
         given: CollectorParameters = self._declared.values
-        self.task = SAWYER_REACH[given.actuation]
+        self.robot, self.task = given.described()
         self._episodes: dict[int, Announcement] = {}
         self._any_state = False
         self._announced_key: tuple[object, ...] = ()
@@ -117,7 +116,8 @@ class CollectorNode(ManagedNode):
                 del self._episodes[old]
         stamp_ns = nanoseconds(message.header.stamp)
         if announced.state == State.RUNNING:
-            self._log.write(GOAL_TOPIC, goal_of(message.header.stamp, announced.goal), stamp_ns, flush=False)
+            ball = goal_of(message.header.stamp, announced.goal, self.task.frame)
+            self._log.write(GOAL_TOPIC, ball, stamp_ns, flush=False)
         self._write(EPISODE_TOPIC, serialize_message(message), stamp_ns)
         self._log.sync_soon()
 
@@ -133,7 +133,8 @@ class CollectorNode(ManagedNode):
         if moves:
             joints = serialize_message(joints_of(message))
             self._log.write(JOINTS_TOPIC, joints, sample.stamp_ns, flush=False)
-            self._log.write(FRAMES_TOPIC, frames_of(message.header.stamp, message.hand), sample.stamp_ns, flush=False)
+            frames = frames_of(message.header.stamp, message.hand, self.task.frame)
+            self._log.write(FRAMES_TOPIC, frames, sample.stamp_ns, flush=False)
         orphans = self._pairing.orphans
         self._record(self._pairing.add(sample))
         if self._pairing.orphans > orphans:

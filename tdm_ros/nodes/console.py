@@ -32,12 +32,11 @@ from tdm_ros.control.validation import check_vector, printable
 from tdm_ros.data.log import LOG_FOLDER
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, announcements, states
+from tdm_ros.nodes.convert import announcements, states
 from tdm_ros.nodes.diagnostics import TOPIC
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.parameters import NODES, ConsoleParameters
 from tdm_ros.nodes.subscriptions import listen
-from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.training.metrics import UNSCORED, read_metrics
 
 if TYPE_CHECKING:
@@ -58,10 +57,10 @@ class ConsoleNode(ManagedNode):
 
     def configure(self) -> None:
         given: ConsoleParameters = self._declared.values
-        self.task = SAWYER_REACH[given.actuation]
+        self.robot, self.task = given.described()
         self._run_dir = Path(given.run_dir)
         low, high = ([float(v) for v in corner] for corner in (self.task.goal.low, self.task.goal.high))
-        self.console = ConsoleState((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        self.console = ConsoleState((low[0], low[1], low[2]), (high[0], high[1], high[2]), self.robot)
         self._trail: deque[Point] = deque(maxlen=TRAIL_STATES)
         self._executed: Counter[str] = Counter()
         self._node_values = NodeValues(NODES)
@@ -120,7 +119,7 @@ class ConsoleNode(ManagedNode):
         self._engaged = engaged
         twist = TwistStamped()
         twist.header.stamp = self.get_clock().now().to_msg()
-        twist.header.frame_id = BASE_FRAME
+        twist.header.frame_id = self.task.frame
         twist.twist.linear.x, twist.twist.linear.y, twist.twist.linear.z = velocity_m_s
         self._engagements.publish(Bool(data=engaged))
         self._twists.publish(twist)
@@ -173,7 +172,7 @@ class ConsoleNode(ManagedNode):
     def _publish_goal(self, point_m: Point) -> None:
         message = PoseStamped()
         message.header.stamp = self.get_clock().now().to_msg()
-        message.header.frame_id = BASE_FRAME
+        message.header.frame_id = self.task.frame
         message.pose.position.x, message.pose.position.y, message.pose.position.z = point_m
         message.pose.orientation.w = 1.0
         self._goals.publish(message)

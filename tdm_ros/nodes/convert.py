@@ -50,7 +50,6 @@ def definition(type_name: str) -> str:
     return SEPARATOR.join(blocks)
 
 
-BASE_FRAME = "base"
 SOURCES = frozenset(int(source) for source in Source)
 GOAL_MAX_AGE_S = 5.0
 EPISODE_MAX_AGE_S = 2.0  # the supervisor publishes four times per second: an older announcement is not current
@@ -194,7 +193,7 @@ def to_episode(announced: Announcement, task: TaskSpec, stamp: Time) -> Episode:
         discarded_to_cycle=[cycles.end for cycles in announced.discarded],
     )
     message.header.stamp = stamp
-    message.header.frame_id = BASE_FRAME
+    message.header.frame_id = task.frame
     return message
 
 
@@ -219,7 +218,7 @@ def to_transition(logged: LoggedTransition, task: TaskSpec) -> Transition:
         arm=logged.arm,
     )
     message.header.stamp = to_stamp(logged.stamp_ns)
-    message.header.frame_id = BASE_FRAME
+    message.header.frame_id = task.frame
     return message
 
 
@@ -231,10 +230,10 @@ SUBGOAL_STATUS = {int(getattr(Subgoal, name)): name for name in _STATUS.split()}
 BOXES = 100  # largest number of boxes in a `KeepOut`
 
 
-def boxes_of(message: KeepOut) -> tuple[Any, str]:
+def boxes_of(message: KeepOut, frame: str) -> tuple[Any, str]:
     """Return the boxes of a message, (K, 2, 3) [m], and "", or None and the reason why they cannot be used."""
-    if message.header.frame_id not in ("", BASE_FRAME):
-        return None, f"boxes must be in frame {BASE_FRAME}"
+    if message.header.frame_id not in ("", frame):
+        return None, f"boxes must be in frame {frame}"
     if len(message.low) != len(message.high):
         return None, "another number of upper corners than of lower ones"
     if len(message.low) > BOXES:
@@ -246,10 +245,10 @@ def boxes_of(message: KeepOut) -> tuple[Any, str]:
     return boxes, ""
 
 
-def twist_of(message: Any) -> tuple[Any, str]:
+def twist_of(message: Any, frame: str) -> tuple[Any, str]:
     """Return the velocity of a `TwistStamped`, (6,) [m/s, rad/s], and "", or None and why it cannot be used."""
-    if message.header.frame_id not in ("", BASE_FRAME):
-        return None, f"frame must be {BASE_FRAME}"
+    if message.header.frame_id not in ("", frame):
+        return None, f"frame must be {frame}"
     linear, angular = message.twist.linear, message.twist.angular
     return np.array([linear.x, linear.y, linear.z, angular.x, angular.y, angular.z]), ""
 

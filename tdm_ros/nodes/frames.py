@@ -22,9 +22,9 @@ from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import nanoseconds
 from tdm_ros.nodes.node_runner import every
 from tdm_ros.nodes.subscriptions import listen
-from tdm_ros.robots.kinematics import joint_frames, quaternion_wxyz, rotation_of
-from tdm_ros.robots.sawyer import JOINT_NAMES, facts
-from tdm_ros.robots.urdf import sawyer_urdf
+from tdm_ros.robots.description import Robot
+from tdm_ros.robots.kinematics import joint_frames, joint_links, quaternion_wxyz, rotation_of
+from tdm_ros.robots.urdf import robot_urdf
 
 Array = NDArray[np.float64]
 WAIT_S, LOOK_S = 2.0, 0.05  # longest wait for the transforms of a goal, and time between two looks for them [s]
@@ -36,21 +36,22 @@ MAX_OFFSET_S = 0.1
 class ArmFrames:
     """Publisher of the frames of the arm, as robot_state_publisher has them, and of its description."""
 
-    def __init__(self, node: Node, prefix: str) -> None:
+    def __init__(self, node: Node, prefix: str, robot: Robot) -> None:
         self._frames = node.create_publisher(TFMessage, "/tf", qos.FRAMES)
         fixed = node.create_publisher(TFMessage, "/tf_static", qos.STATIC_FRAMES)
         description = node.create_publisher(String, "robot_description", qos.LATCHED)
-        parts = {joint["name"]: (prefix + joint["parent"], prefix + joint["child"]) for joint in facts()["joints"]}
-        rest = joint_frames(np.zeros(len(JOINT_NAMES)))
+        self._robot, names = robot, robot.joint_names
+        parts = {name: (prefix + parent, prefix + child) for name, (parent, child) in joint_links(robot).items()}
+        rest = joint_frames(robot.home_rad, robot)
         now = node.get_clock().now().to_msg()
-        fixed.publish(TFMessage(transforms=[_message(*parts[n], rest[n], now) for n in parts if n not in JOINT_NAMES]))
-        self._moving = TFMessage(transforms=[_message(*parts[name], rest[name], now) for name in JOINT_NAMES])
-        description.publish(String(data=sawyer_urdf()))
+        fixed.publish(TFMessage(transforms=[_message(*parts[n], rest[n], now) for n in parts if n not in names]))
+        self._moving = TFMessage(transforms=[_message(*parts[name], rest[name], now) for name in names])
+        description.publish(String(data=robot_urdf(robot)))
 
     def publish(self, q_rad: Array, stamp: Time) -> None:
-        """Publish the frames of the links at joint positions ``q_rad``, (7,) [rad]."""
-        frames = joint_frames(q_rad)
-        for transform, name in zip(self._moving.transforms, JOINT_NAMES, strict=True):
+        """Publish the frames of the links at joint positions ``q_rad``, (J,) [rad]."""
+        frames = joint_frames(q_rad, self._robot)
+        for transform, name in zip(self._moving.transforms, self._robot.joint_names, strict=True):
             transform.header.stamp = stamp
             _fill(transform, frames[name])
         self._frames.publish(self._moving)

@@ -29,7 +29,6 @@ from visualization_msgs.msg import (
 from visualization_msgs.srv import GetInteractiveMarkers
 
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME
 from tdm_ros.nodes.node_runner import every
 from tdm_ros.nodes.subscriptions import listen
 
@@ -71,11 +70,10 @@ def markers(
 def shape(
     stamp: Time, space: str, number: int, kind: int, size: ArrayLike, colour: Colour, at_m: ArrayLike = ORIGIN
 ) -> Marker:
-    """Return a marker in frame base, with size (3,) [m], colour (r, g, b, opacity) in [0, 1] and position (3,) [m]."""
+    """Marker without a frame: size (3,) [m], colour (r, g, b, opacity) in [0, 1], position (3,) [m]."""
     marker = Marker(ns=space, id=number, type=kind, action=Marker.ADD)
     marker.pose.position = point(np.asarray(at_m, np.float64))
     marker.header.stamp = stamp
-    marker.header.frame_id = BASE_FRAME
     marker.pose.orientation.w = 1.0
     marker.scale.x, marker.scale.y, marker.scale.z = (float(x) for x in np.asarray(size))
     marker.color = ColorRGBA(**dict(zip("rgba", map(float, colour), strict=True)))

@@ -18,7 +18,8 @@ from rclpy.parameter import Parameter
 
 from tdm_ros.bringup.table import names_for
 from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.tasks import SCENES
+from tdm_ros.robots.description import Robot, load_robot
+from tdm_ros.tasks import SCENES, TaskSpec, reach_task
 from tdm_ros.tasks.scenes import boxes_of_numbers
 
 P = TypeVar("P")
@@ -26,6 +27,7 @@ P = TypeVar("P")
 PLANNERS = ("direct", "graph", "cem", "mppi", "gradient")
 """Names of planning methods; direct, and those of `planning.OPTIMISERS`."""
 UNLIMITED = math.inf  # value of a maximum that does not apply; `.inf` in YAML
+DRIVERS = ("mujoco", "gazebo", "intera", "bridged")
 Value = bool | int | float | str | tuple[float, ...]
 NOUN = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "an array of numbers"}
 FOREIGN = re.compile(r"use_sim_time|start_type_description_service|qos_overrides\..*")
@@ -50,8 +52,8 @@ def parameter(
     return field(default=default, metadata=metadata | dict(read_only=read_only, unlimited=unlimited, check=check))
 
 
-def corner(x_m: float, y_m: float, z_m: float, description: str) -> Any:
-    return parameter((x_m, y_m, z_m), description, "m", check=vector)
+def corner(description: str) -> Any:
+    return parameter((), description, "m", check=vector)
 
 
 def maximum(description: str, unit: str, bounds: tuple[float, float], default: float = UNLIMITED) -> Any:
@@ -59,8 +61,8 @@ def maximum(description: str, unit: str, bounds: tuple[float, float], default: f
 
 
 def vector(value: tuple[float, ...]) -> None:
-    """Raise a ValueError if an array is not x, y, z, all finite."""
-    if len(value) != 3 or not all(map(math.isfinite, value)):
+    """Raise a ValueError if an array is neither empty nor x, y, z, all finite."""
+    if (value and len(value) != 3) or not all(map(math.isfinite, value)):
         raise ValueError(f"expected three finite numbers [x, y, z], got {list(value)}")
 
 
@@ -135,7 +137,13 @@ class NodeParameters:
 class TaskParameters(NodeParameters):
     """Parameters of every node that knows the task."""
 
+    robot: str = parameter("sawyer", "Description of the arm: its name (docs/robots), or the path of a .yaml file.")
     actuation: str = parameter("velocity", "Actuation of the joints.", choices=tuple(ACTUATIONS))
+
+    def described(self) -> tuple[Robot, TaskSpec]:
+        """Robot and task of these parameters; a ValueError says what is wrong with the description."""
+        robot = load_robot(self.robot)
+        return robot, reach_task(robot, self.actuation)
 
 
 @dataclass(frozen=True)
@@ -157,15 +165,15 @@ class WorkerParameters:
 
 @dataclass(frozen=True)
 class HandBoxParameters:
-    low_m: tuple[float, float, float] = corner(0.15, -0.6, 0.02, "Lower corner of the box of the hand.")
-    high_m: tuple[float, float, float] = corner(0.95, 0.6, 0.85, "Upper corner of the box of the hand.")
+    low_m: tuple[float, ...] = corner("Lower corner of the box of the hand; empty: that of the robot.")
+    high_m: tuple[float, ...] = corner("Upper corner of the box of the hand; empty: that of the robot.")
 
 
 @dataclass(frozen=True)
 class LinkBoxParameters:
     enabled: bool = parameter(False, "Keep elbow and links in a box.")
-    low_m: tuple[float, float, float] = corner(-0.25, -0.65, 0.02, "Lower corner of that box.")
-    high_m: tuple[float, float, float] = corner(0.95, 0.75, 1.1, "Upper corner of that box.")
+    low_m: tuple[float, ...] = corner("Lower corner of that box.")
+    high_m: tuple[float, ...] = corner("Upper corner of that box.")
 
 
 @dataclass(frozen=True)
@@ -240,12 +248,11 @@ class RateParameters:
 
 @dataclass(frozen=True)
 class ArmParameters(TaskParameters):
-    robot: str = parameter(
-        "simulated",
-        "Arm: simulated, or a Sawyer through intera_interface or through bridged topics.",
-        choices=("simulated", "sawyer", "bridged"),
+    driver: str = parameter(
+        "mujoco",
+        "What moves the arm: a simulator, intera_interface or its bridged topics.",
+        choices=DRIVERS,
     )
-    sim: str = parameter("mujoco", "Simulator of a simulated arm.", choices=("mujoco", "gazebo"))
     lock_step: bool = parameter(False, "Gazebo is paused and makes exactly the steps of each cycle.")
     command_timeout_s: float = parameter(0.1, "Age of the last command after which the arm holds.", "s", (0.05, 0.5))
     supervisor_timeout_s: float = parameter(1.0, "Silence of `supervisor` until the arm holds.", "s", (0.3, 10.0))
@@ -294,8 +301,8 @@ class PlannerParameters(TaskParameters):
 @dataclass(frozen=True)
 class GoalBoxParameters:
     enabled: bool = parameter(False, "Draw goals from this box; false: from that of the task.")
-    low_m: tuple[float, float, float] = corner(0.42, -0.28, 0.08, "Lower corner of the goal box.")
-    high_m: tuple[float, float, float] = corner(0.73, 0.35, 0.48, "Upper corner of the goal box.")
+    low_m: tuple[float, ...] = corner("Lower corner of the goal box.")
+    high_m: tuple[float, ...] = corner("Upper corner of the goal box.")
 
 
 @dataclass(frozen=True)

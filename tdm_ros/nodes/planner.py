@@ -16,7 +16,7 @@ from tdm_ros.control.timeline import Announcement
 from tdm_ros.data.log import LOG_FOLDER, TransitionLog, from_message
 from tdm_ros.msg import ArmState, Episode, KeepOut, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, announcements, boxes_of, floats, is_current, states
+from tdm_ros.nodes.convert import announcements, boxes_of, floats, is_current, states
 from tdm_ros.nodes.markers import in_frame, markers
 from tdm_ros.nodes.node_runner import GuardedExecutor, ManagedNode, run, spin_idle
 from tdm_ros.nodes.parameters import PlannerParameters
@@ -24,7 +24,7 @@ from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
 from tdm_ros.planning import KeepOut as Regions
 from tdm_ros.planning import Objective, PlannerSettings, SubgoalPlanner
 from tdm_ros.planning.live import REMEMBERED, LivePlanner, PlannerBuilder, SubgoalUpdate
-from tdm_ros.tasks import SAWYER_REACH, SCENES
+from tdm_ros.tasks import SCENES
 from tdm_ros.tasks.scenes import boxes_of_numbers
 from tdm_ros.tdm.actor import NumpyActor
 
@@ -39,7 +39,7 @@ class PlannerNode(ManagedNode):
 
     def configure(self) -> None:
         given: PlannerParameters = self._declared.values
-        self.task = SAWYER_REACH[given.actuation]
+        self.robot, self.task = given.described()
         self._state: tuple[ArmSample, ArmState] | None = None
         self._hand_m = np.zeros(3)
         self._inputs: set[str] = set()
@@ -124,7 +124,7 @@ class PlannerNode(ManagedNode):
             reason=update.reason,
         )
         message.header.stamp = self.get_clock().now().to_msg()
-        message.header.frame_id = BASE_FRAME
+        message.header.frame_id = self.task.frame
         self._subgoals.publish(message)
         if not len(update.goal):
             self.get_logger().info(f"episode {update.episode} holds: {update.status}, {update.reason}")
@@ -136,7 +136,7 @@ class PlannerNode(ManagedNode):
         acceptable_m = self._live.planner.objective.acceptable if self._live.planner is not None else 1.0
         stamp = self.get_clock().now().to_msg()
         drawn = markers(self._hand_m, knots, miss, acceptable_m, self._boxes, stamp)
-        self._markers.publish(in_frame(drawn, self.frame(BASE_FRAME)))
+        self._markers.publish(in_frame(drawn, self.frame(self.task.frame)))
 
     def _set_boxes(self, topic_boxes: NDArray[np.float64]) -> None:
         """Keep out of the boxes of the scene, of the parameter and of the topic."""
@@ -148,7 +148,7 @@ class PlannerNode(ManagedNode):
         self._draw(None)
 
     def _on_keep_out(self, message: KeepOut) -> None:
-        boxes, problem = boxes_of(message)
+        boxes, problem = boxes_of(message, self.task.frame)
         if boxes is None:
             self.rejections.reject(f"keep_out: {problem}")
             return

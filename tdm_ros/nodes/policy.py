@@ -15,8 +15,7 @@ from tdm_ros.nodes.convert import SUBGOAL_STATUS, age_s, announcements, doubles,
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.parameters import PolicyParameters
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
-from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.tasks import SAWYER_REACH
+from tdm_ros.robots.arm import actuations
 from tdm_ros.tdm.actor import NumpyActor
 from tdm_ros.tdm.decision import Decision, Exploration, PolicyController, PolicySubgoal
 
@@ -30,8 +29,8 @@ class PolicyNode(ManagedNode):
 
     def configure(self) -> None:
         self.given: PolicyParameters = self._declared.values
-        self.task = SAWYER_REACH[self.given.actuation]
-        self._actuation = ACTUATIONS[self.given.actuation]
+        self.robot, self.task = self.given.described()
+        self._actuation = actuations(self.robot)[self.given.actuation]
         self._mode = Command.VELOCITY if self._actuation.mode == "velocity" else Command.TORQUE
         self._names = list(self.task.action.names)
         rng = np.random.default_rng([4, self.given.seed])

@@ -16,13 +16,12 @@ from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, State
 from tdm_ros.msg import ArmState, Episode
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, announcements, states
+from tdm_ros.nodes.convert import announcements, states
 from tdm_ros.nodes.frames import ArmFrames
 from tdm_ros.nodes.markers import GoalMarker, in_frame, point, shape
 from tdm_ros.nodes.node_runner import ManagedNode, every, run
 from tdm_ros.nodes.parameters import SceneParameters, vector
 from tdm_ros.nodes.subscriptions import listen
-from tdm_ros.tasks import SAWYER_REACH
 
 GOAL_M, LINE_M = 0.03, 0.004
 GREEN, ORANGE, BLUE = (0.1, 0.8, 0.2, 0.9), (1.0, 0.6, 0.1, 0.8), (0.2, 0.5, 1.0, 0.8)
@@ -38,14 +37,14 @@ class SceneNode(ManagedNode):
 
     def configure(self) -> None:
         given: SceneParameters = self._declared.values
-        self.task = SAWYER_REACH[given.actuation]
+        self.robot, self.task = given.described()
         self._trail: deque[NDArray[np.float64]] = deque(maxlen=max(1, round(given.trail_s * given.rate_hz)))
         self._hand_m: NDArray[np.float64] | None = None
         self._goal_m: NDArray[np.float64] | None = None
         self._box_m: NDArray[np.float64] | None = None
         self._requested: Future | None = None
-        self._frames = ArmFrames(self, self.frame("")) if given.publish_tf else None
-        self._marker = GoalMarker(self, self.frame(BASE_FRAME))
+        self._frames = ArmFrames(self, self.frame(""), self.robot) if given.publish_tf else None
+        self._marker = GoalMarker(self, self.frame(self.task.frame))
         self._markers = self.create_publisher(MarkerArray, "scene_markers", qos.LATCHED)
         self._arm_parameters = self.create_client(GetParameters, "arm/get_parameters")
         listen(self, ArmState, "arm_state", states(self, self._on_state), qos.STATE)
@@ -71,7 +70,8 @@ class SceneNode(ManagedNode):
 
     def _on_box(self, answered: Future) -> None:
         self._requested = None
-        corners = [tuple(value.double_array_value) for value in answered.result().values]
+        given = [tuple(value.double_array_value) for value in answered.result().values]
+        corners = [corner or own for corner, own in zip(given, self.robot.hand_box_m, strict=True)]
         try:
             for corner in corners:
                 vector(corner)
@@ -96,7 +96,7 @@ class SceneNode(ManagedNode):
             box.points = edges(self._box_m)
             made.append(box)
         if made:
-            self._markers.publish(in_frame(MarkerArray(markers=made), self.frame(BASE_FRAME)))
+            self._markers.publish(in_frame(MarkerArray(markers=made), self.frame(self.task.frame)))
 
     def values(self) -> dict[str, object]:
         return {"goal": self._goal_m is not None, "box": self._box_m is not None, "trail": len(self._trail)}

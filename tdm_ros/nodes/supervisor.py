@@ -25,7 +25,7 @@ from tdm_ros.control.validation import printable
 from tdm_ros.live.run_record import RunRecord
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME, SUBGOAL_STATUS, goal_of, is_current, nanoseconds, states, to_episode
+from tdm_ros.nodes.convert import SUBGOAL_STATUS, goal_of, is_current, nanoseconds, states, to_episode
 from tdm_ros.nodes.diagnostics import TOPIC, values_of
 from tdm_ros.nodes.frames import PointLookup
 from tdm_ros.nodes.node_runner import ManagedNode, every, run
@@ -33,8 +33,7 @@ from tdm_ros.nodes.parameters import UNLIMITED, SupervisorParameters
 from tdm_ros.nodes.reach_action import GIVEN_UP, ReachAction
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen, listen_external
 from tdm_ros.robots.arm_cycle import at_home
-from tdm_ros.robots.sawyer import NEUTRAL_RAD
-from tdm_ros.tasks import SAWYER_REACH, SCENES
+from tdm_ros.tasks import SCENES
 from tdm_ros.types import check_identity
 
 HEARTBEAT_S = 0.25
@@ -57,9 +56,9 @@ class SupervisorNode(ManagedNode):
 
     def configure(self) -> None:
         given: SupervisorParameters = self._declared.values
-        self.task = SAWYER_REACH[given.actuation]
+        self.robot, self.task = given.described()
         self._scene = SCENES[given.scene]
-        box = (given.goal_box.low_m, given.goal_box.high_m) if given.goal_box.enabled else ()
+        box = (given.goal_box.low_m or None, given.goal_box.high_m or None) if given.goal_box.enabled else ()
         goals = Goals(self.task, given.seed, self._scene, *box)
         self._machine = EpisodeMachine(self.task, self._schedule(), goals)
         self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine, self._scene)
@@ -68,7 +67,7 @@ class SupervisorNode(ManagedNode):
         self._ready_s: dict[str, float] = {}
         self._begun_s, self._done_s = time.monotonic(), float("inf")
         self._two_since_s: float | None = None
-        self._lookup = PointLookup(self, self.frame(BASE_FRAME))
+        self._lookup = PointLookup(self, self.frame(self.task.frame))
         self._published: tuple[object, ...] = ()
         self._logged: tuple[object, ...] = ()
         self._alarm, self._alarm_s = "", -float("inf")
@@ -149,7 +148,7 @@ class SupervisorNode(ManagedNode):
             return
         now_s = time.monotonic()
         self._machine.schedule = self._schedule()
-        home = at_home(sample.q_rad, sample.qd_rad_s, NEUTRAL_RAD)
+        home = at_home(sample.q_rad, sample.qd_rad_s, self.robot.home_rad)
         missing = self._missing(now_s) if self._machine.announced.state == State.HOLD else ""
         around = Surroundings(now_s, home, missing, self._any_weights, self._final_weights)
         result = self._machine.on_sample(sample, around)
@@ -241,10 +240,10 @@ class SupervisorNode(ManagedNode):
     def _on_goal(self, message: PoseStamped) -> None:
         """Take a goal in any frame of /tf and /tf_static; a newer goal replaces one that waits for its transforms."""
         goal, problem = goal_of(self, message)
-        frame, own = message.header.frame_id.lstrip("/"), self.frame(BASE_FRAME)
+        frame, own = message.header.frame_id.lstrip("/"), self.frame(self.task.frame)
         if not problem:
             self._lookup.cancel()
-        if problem or frame in ("", BASE_FRAME, own):
+        if problem or frame in ("", self.task.frame, own):
             self._request(goal, problem)
             return
         self._lookup.request(frame, goal, nanoseconds(message.header.stamp), self._request)

@@ -16,7 +16,6 @@ from std_msgs.msg import Bool, String
 
 from tdm_ros.control.teleop import HELP, PAUSE, Keyboard
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.convert import BASE_FRAME
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.parameters import TeleopKeyboardParameters
 
@@ -96,7 +95,6 @@ class TeleopKeyboardNode(ManagedNode):
     def _send(self, velocity_m_s: list[float], engaged: bool) -> None:
         message = TwistStamped()
         message.header.stamp = self.get_clock().now().to_msg()
-        message.header.frame_id = BASE_FRAME
         message.twist.linear.x, message.twist.linear.y, message.twist.linear.z = velocity_m_s
         self._engaged.publish(Bool(data=engaged))
         self._twists.publish(message)

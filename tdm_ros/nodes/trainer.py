@@ -19,11 +19,10 @@ from tdm_ros.files import FolderLock, write_durably
 from tdm_ros.msg import Episode, PolicyWeights, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import announcements
-from tdm_ros.nodes.markers import CELLS, reach_markers
+from tdm_ros.nodes.markers import CELLS, in_frame, reach_markers
 from tdm_ros.nodes.node_runner import GuardedExecutor, ManagedNode, every, run, spin_idle
 from tdm_ros.nodes.parameters import UNLIMITED, TrainerParameters
 from tdm_ros.nodes.subscriptions import listen
-from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.types import LoggedTransition
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class TrainerNode(ManagedNode):
             raise ValueError(
                 f"trainer.arms is {self.given.arms} without fleet: set fleet: true to learn from all of them"
             )
-        self.task = SAWYER_REACH[self.given.actuation]
+        self.robot, self.task = self.given.described()
         self._run_dir = Path(self.given.run_dir)
         self._lock = FolderLock(self._run_dir / CHECKPOINT_FOLDER, "trainer")
         self.resources.callback(self._lock.release)
@@ -291,7 +290,8 @@ class TrainerNode(ManagedNode):
         except ValueError as error:
             self.rejections.reject("reachability map", str(error))
             return
-        self._map.publish(reach_markers(*found, self.get_clock().now().to_msg()))
+        squares = reach_markers(*found, self.get_clock().now().to_msg())
+        self._map.publish(in_frame(squares, self.frame(self.task.frame)))
 
     def problem(self) -> str:
         """Return what could not be saved; "" if everything was."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tdm_ros.robots.description import Robot
 from tdm_ros.robots.kinematics import HandPose
 from tdm_ros.robots.limits import ArmReading, Array
-from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, QD_MAX_RAD_S
+from tdm_ros.robots.sawyer import SAWYER
 
 Mode = Literal["velocity", "torque"]
 
@@ -41,14 +43,20 @@ class Actuation:
         return (np.asarray(command, np.float64) / self.scale).astype(np.float32)
 
 
-ACTUATIONS: dict[str, Actuation] = {
-    a.name: a
-    for a in (
-        Actuation("velocity", "velocity", 0.5 * QD_MAX_RAD_S),
-        Actuation("torque", "torque", 0.12 * EFFORT_MAX_N_M),
-        Actuation("torque_low_damping", "torque", 0.05 * EFFORT_MAX_N_M, damping_factor=0.1, friction_factor=0.01),
+@cache
+def actuations(robot: Robot) -> dict[str, Actuation]:
+    """Actuations of a robot by name: velocity, torque, torque_low_damping."""
+    speed, effort = robot.velocity_rad_s, robot.effort_n_m
+    made = (
+        Actuation("velocity", "velocity", 0.5 * speed),
+        Actuation("torque", "torque", 0.12 * effort),
+        Actuation("torque_low_damping", "torque", 0.05 * effort, damping_factor=0.1, friction_factor=0.01),
     )
-}
+    return {actuation.name: actuation for actuation in made}
+
+
+ACTUATIONS = actuations(SAWYER)
+"""Those of Sawyer."""
 
 
 class Arm(Protocol):
@@ -58,7 +66,7 @@ class Arm(Protocol):
         """Present sensor reading."""
 
     def hand_pose(self) -> HandPose:
-        """Pose of right_hand in frame base."""
+        """Pose of the hand in the base frame."""
 
     def effort(self) -> Array:
         """Torque of the actuators, (J,) [N m]."""

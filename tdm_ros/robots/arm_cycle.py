@@ -8,13 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.robots.arm import Actuation, Arm
+from tdm_ros.robots.description import Robot
 from tdm_ros.robots.limiter import ArmReading, Limited, Limiter
-from tdm_ros.robots.limits import Limits
-from tdm_ros.robots.sawyer import QD_MAX_RAD_S
-
-HOME_LIMITS = Limits(box_low_m=(0.15, -1.0, 0.02), box_high_m=(1.1, 1.0, 1.2))
-"""Wider than the box of a policy: the straight line home does not end in one of its corners. Table and robot body stay
-outside."""
+from tdm_ros.robots.sawyer import SAWYER
 
 SPEED = 0.4
 """Largest velocity, as a fraction of each joint's limit."""
@@ -25,16 +21,16 @@ TOLERANCE_RAD = 0.03
 STILL_RAD_S = 0.05
 
 
-def home_velocity(q_rad: ArrayLike, target_rad: ArrayLike) -> NDArray[np.float64]:
-    """Joint velocities, (7,) [rad/s], towards a posture: (7,) [rad] each.
+def home_velocity(q_rad: ArrayLike, target_rad: ArrayLike, robot: Robot = SAWYER) -> NDArray[np.float64]:
+    """Joint velocities, (J,) [rad/s], towards a posture: (J,) [rad] each.
 
     Along the straight line to the target, so that the joints arrive together. Raises ValueError if the shapes differ.
     """
     left = np.asarray(target_rad, np.float64) - np.asarray(q_rad, np.float64)
-    if left.shape != QD_MAX_RAD_S.shape:
-        raise ValueError(f"q_rad and target_rad must be {len(QD_MAX_RAD_S)} angles each, got {left.shape}")
+    if left.shape != robot.velocity_rad_s.shape:
+        raise ValueError(f"q_rad and target_rad must be {len(robot.velocity_rad_s)} angles each, got {left.shape}")
     velocity = GAIN_HZ * left
-    return velocity / max(1.0, float(np.max(np.abs(velocity) / (SPEED * QD_MAX_RAD_S))))
+    return velocity / max(1.0, float(np.max(np.abs(velocity) / (SPEED * robot.velocity_rad_s))))
 
 
 def at_home(q_rad: ArrayLike, qd_rad_s: ArrayLike, target_rad: ArrayLike) -> bool:

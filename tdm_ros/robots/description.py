@@ -72,6 +72,8 @@ class Robot:
     hand_box_m: Box
     """Where goals of the hand are sampled, and where it may be."""
     drivers: Mapping[str, Any]
+    home_box_m: Box | None = None
+    """Where the hand may be on the drive home; None: `hand_box_m`, and more above, ahead and to the sides."""
     inertia_least_kg_m2: Array | None = None
     inertia_most_kg_m2: Array | None = None
     """(J,) each: range of the inertia at each joint, for limits on torques; None if unknown."""
@@ -80,6 +82,13 @@ class Robot:
         for value in vars(self).values():
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
+
+    @cached_property
+    def drive_home_box_m(self) -> Box:
+        """Box of the hand on the drive home: the straight line in joint space leaves that of commands."""
+        (x, y, z), (far_x, far_y, far_z) = self.hand_box_m
+        wide, deep, high = (far_y - y) / 3, (far_x - x) / 5, (far_z - z) / 2
+        return self.home_box_m or ((x, y - wide, z), (far_x + deep, far_y + wide, far_z + high))
 
     @cached_property
     def turns(self) -> tuple[Array, Array, Array]:
@@ -121,7 +130,8 @@ def transform(xyz_m: ArrayLike, rpy_rad: ArrayLike) -> Array:
 
 FOLDER = Path("config", "robots")
 EXAMPLE = f"{FOLDER}/sawyer.yaml is an example"
-KEYS = "name source base_frame hand_frame joints hand fixed_links links capsules home_rad goal_box_m hand_box_m drivers"
+KEYS = "name source base_frame hand_frame joints hand fixed_links links capsules home_rad goal_box_m hand_box_m "
+KEYS += "home_box_m drivers"
 TINY = 1e-9
 ESTIMATED = ("inertia_least_kg_m2", "inertia_most_kg_m2")
 LEAST = {"lower_rad": -inf, "upper_rad": -inf, "damping_n_m_s_rad": 0, "friction_n_m": 0, "rotor_inertia_kg_m2": 0}
@@ -225,6 +235,7 @@ def _robot(top: _Entry) -> Robot:
     capsules = tuple(_capsule(entry, frames) for entry in top.entries("capsules"))
     fields: dict[str, Any] = {key: top.text(key) for key in ("name", "source", "base_frame", "hand_frame")}
     fields |= {key: _box(top.entry(key)) for key in ("goal_box_m", "hand_box_m")}
+    fields |= {"home_box_m": _box(top.entry("home_box_m"))} if top.content.get("home_box_m") else {}
     fields |= {"joint_names": names, "link_names": link_names, "home_rad": home, "hand": top.entry("hand").transform()}
     drivers = top.entry("drivers").content if top.content.get("drivers") else {}
     return Robot(**fields, **arrays, fixed_links=fixed, links=links, capsules=capsules, drivers=drivers)

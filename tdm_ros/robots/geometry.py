@@ -1,4 +1,4 @@
-"""Geometry of Sawyer and its surroundings as primitive shapes, for collision and display."""
+"""Geometry of an arm and its surroundings as primitive shapes, for collision and display."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tdm_ros.robots.capsules import CAPSULES
+from tdm_ros.robots.description import Robot
 from tdm_ros.robots.sawyer import SAWYER, link
 
 FLOOR_M = -0.913
@@ -52,6 +53,7 @@ MATERIALS: dict[str, dict[str, str]] = {
     "steel": {"rgba": ".72 .73 .75 1", "specular": ".8", "shininess": ".8"},
     "screen": {"rgba": ".20 .42 .58 1", "emission": ".35"},
     "white": {"rgba": ".97 .97 .97 1", "emission": ".5"},
+    "light": {"rgba": ".86 .87 .89 1", "specular": ".4", "shininess": ".5"},
     "wood": {"rgba": ".80 .70 .55 1", "specular": ".1", "shininess": ".2"},
 }
 
@@ -181,6 +183,56 @@ PEDESTAL_GEOMS = [
     *(_shape("sphere", "dark", (0.045,), f"{x} {y} -.868") for x, y in _WHEELS),
 ]
 """Both in frame base."""
+
+STAND_NEAR_M = -0.35
+"""Near end of the table below an arm that stands on it."""
+STAND_GEOMS = [_box("wood", ".725 .65 .018", ".375 0 -.018")] + [
+    _box("grey", ".025 .025 .438", f"{x} {y} -.474") for x in (-0.29, 1.04) for y in (-0.58, 0.58)
+]
+MATERIAL_OF = {"body": "dark", "upper": "light", "elbow": "light", "wrist": "steel"}
+"""Material of a link that is drawn as its capsules, by their group."""
+
+
+def table_m(robot: Robot) -> tuple[float, float, float]:
+    """Near end, far end and half width of the table [m]; its top is at z = 0 in the base frame."""
+    return (TABLE_NEAR_M if _has_stand(robot) else STAND_NEAR_M), TABLE_FAR_M, TABLE_HALF_WIDTH_M
+
+
+def size(robot: Robot) -> float:
+    """Distance of the farthest corner of the goal box [m], by which views of arms are scaled."""
+    return float(np.linalg.norm(np.max(np.abs(robot.goal_box_m), axis=0)))
+
+
+def surroundings(robot: Robot) -> list[Shape]:
+    """Visible shapes around an arm: the table that it stands at, with its pedestal, or on."""
+    return TABLE_GEOMS + PEDESTAL_GEOMS if _has_stand(robot) else STAND_GEOMS
+
+
+def _has_stand(robot: Robot) -> bool:
+    """Whether the arm has a stand of its own, described by static capsules; else it stands on the table."""
+    return any(capsule.group == "static" for capsule in robot.capsules)
+
+
+def link_visuals(robot: Robot, name: str) -> list[Shape]:
+    """Visible shapes of a link, in its frame (of one fixed to the base, in the base frame); else its capsules."""
+    if robot.name in DRAWN:
+        return DRAWN[robot.name].get(name, [])
+    count, frame = robot.place(name)
+    turn, origin = (frame[:3, :3], frame[:3, 3]) if count == 0 else (np.eye(3), np.zeros(3))
+    return [
+        between(
+            "capsule",
+            capsule.radius_m,
+            tuple((np.reshape(capsule.ends_m, (2, 3)) @ turn.T + origin).ravel().tolist()),
+            MATERIAL_OF.get(capsule.group, "grey"),
+        )
+        for capsule in robot.capsules
+        if capsule.link == name
+    ]
+
+
+DRAWN = {"sawyer": VISUAL_GEOMS}
+"""Visible shapes of links, by robot, where they are not the capsules."""
 
 
 def collisions(name: str) -> list[Shape]:

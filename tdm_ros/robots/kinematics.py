@@ -53,9 +53,23 @@ _RESTING = {
 }
 
 
-def joint_frames(q_rad: ArrayLike) -> dict[str, Array]:
-    """Transform of each child link of Sawyer into its parent link, (4, 4), at (7,) [rad]; the head is fixed."""
-    return _RESTING | dict(zip(SAWYER.joint_names, _joints(q_rad, SAWYER), strict=True))
+def joint_links(robot: Robot = SAWYER) -> dict[str, tuple[str, str]]:
+    """Parent and child link of each joint, fixed ones included, by the joint's name: a tree from the base."""
+    if robot is SAWYER:
+        return {joint["name"]: (joint["parent"], joint["child"]) for joint in facts()["joints"]}
+    above = (robot.base_frame, *robot.link_names)
+    moving = zip(robot.joint_names, zip(above, robot.link_names, strict=False), strict=True)
+    fixed = {f"{name}_fixed": (parent, name) for name, (parent, _) in robot.fixed_links.items()}
+    return {**dict(moving), **fixed, f"{robot.hand_frame}_fixed": (above[-1], robot.hand_frame)}
+
+
+def joint_frames(q_rad: ArrayLike, robot: Robot = SAWYER) -> dict[str, Array]:
+    """Transform of the child link of each of `joint_links` in its parent, (4, 4), at (J,) [rad]."""
+    moving = dict(zip(robot.joint_names, _joints(q_rad, robot), strict=True))
+    if robot is SAWYER:
+        return _RESTING | moving
+    fixed = {f"{name}_fixed": frame for name, (_, frame) in robot.fixed_links.items()}
+    return {**moving, **fixed, f"{robot.hand_frame}_fixed": robot.hand}
 
 
 def forward(q_rad: ArrayLike, robot: Robot = SAWYER) -> HandPose:

@@ -195,7 +195,7 @@ class Limiter:
 
     def __init__(self, actuation: Actuation, limits: Limits | None = None, robot: Robot = SAWYER) -> None:
         self.actuation = actuation
-        self.limits = limits or Limits()
+        self.robot, self.limits = robot, limits or Limits(*robot.hand_box_m)
         if actuation.scale.shape != robot.home_rad.shape:
             raise ValueError(f"actuation.scale must have {len(robot.home_rad)} values, got {actuation.scale.tolist()}")
         drive = VelocityLimiter if actuation.mode == "velocity" else TorqueLimiter

@@ -1,13 +1,17 @@
-"""MuJoCo model of Sawyer on its pedestal at a table, generated from `sawyer.yaml` and `sawyer_facts.json`."""
+"""MuJoCo model of an arm at a table, generated from its description."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-from tdm_ros.robots import geometry, sawyer
-from tdm_ros.robots.capsules import CAPSULES
-from tdm_ros.robots.geometry import TABLE_FAR_M, TABLE_HALF_WIDTH_M, TABLE_NEAR_M, Shape, text
+import numpy as np
+
+from tdm_ros.robots import geometry
+from tdm_ros.robots.capsules import FREE
+from tdm_ros.robots.description import Array, Capsule, Robot
+from tdm_ros.robots.geometry import Shape, text
+from tdm_ros.robots.kinematics import quaternion_wxyz
+from tdm_ros.robots.sawyer import SAWYER
 
 MATERIALS = """
 <texture type="skybox" builtin="gradient" rgb1=".95 .96 .98" rgb2=".66 .72 .79" width="64" height="64"/>
@@ -31,15 +35,14 @@ def _placed(shape: Shape) -> str:
     return f'type="{shape.kind}" material="{shape.material}" size="{size}" {where}'
 
 
-VISUALS = {link: _geoms(geoms) for link, geoms in geometry.VISUAL_GEOMS.items()}
-"""Visible geoms of each link, in its frame."""
-
-SURROUNDINGS = (
-    '<light type="directional" pos="1 -1 3" dir="-.35 .35 -1" diffuse=".5 .5 .5" specular=".3 .3 .3"/>'
-    + '<light type="directional" dir="-.6 -.7 -.6" diffuse=".25 .25 .27" castshadow="false"/>'
-    + _geoms([Shape("plane", (5, 5, 0.1), (0, 0, -0.912), material="tiles")])
-    + _geoms(geometry.TABLE_GEOMS + geometry.PEDESTAL_GEOMS)
-)
+def _surroundings(robot: Robot) -> str:
+    """Lights, and what is seen around the arm."""
+    return (
+        '<light type="directional" pos="1 -1 3" dir="-.35 .35 -1" diffuse=".5 .5 .5" specular=".3 .3 .3"/>'
+        + '<light type="directional" dir="-.6 -.7 -.6" diffuse=".25 .25 .27" castshadow="false"/>'
+        + _geoms([Shape("plane", (5, 5, 0.1), (0, 0, -0.912), material="tiles")])
+        + _geoms(geometry.surroundings(robot))
+    )
 
 
 TIMESTEP_S = 0.002
@@ -49,64 +52,77 @@ VELOCITY_GROUP, TORQUE_GROUP = 1, 2
 # Contact bits (contype, conaffinity). Body and static objects touch the moving links; the wrist also
 # touches the upper arm. Neighbouring links overlap by construction, so those of a group never touch.
 _BITS = {"static": (5, 0), "body": (1, 0), "upper": (2, 4), "elbow": (0, 1), "wrist": (0, 3)}
-_OVERLAPPING = (("right_l1", "right_l3"),)
 
 
-def sawyer_xml(damping_factor: float = 1.0, friction_factor: float = 1.0) -> str:
-    """MJCF text of the model, with factors of the vendor's joint damping and dry friction."""
-    chain = _body("right_l6", _site(sawyer.joint_above("right_hand")), damping_factor, friction_factor)
-    for i in reversed(range(6)):
-        inner = chain + (_body("head", "", 0, 0) if i == 0 else "")
-        chain = _body(f"right_l{i}", inner, damping_factor, friction_factor)
-    excludes = "".join(f'<exclude body1="{a}" body2="{b}"/>' for a, b in _OVERLAPPING)
-    return f"""<mujoco model="sawyer">
+def robot_xml(robot: Robot = SAWYER, damping_factor: float = 1.0, friction_factor: float = 1.0) -> str:
+    """MJCF text of the model, with factors of the description's joint damping and dry friction."""
+    links = robot.link_names
+    chain = _site(robot)
+    for i in reversed(range(len(links))):
+        chain = _link(robot, i, chain, damping_factor, friction_factor)
+    near = [(a, b) for i, a in enumerate(links) for b in links[i + 2 : i + FREE]]
+    excludes = "".join(f'<exclude body1="{a}" body2="{b}"/>' for a, b in near)
+    return f"""<mujoco model="{robot.name}">
 <compiler angle="radian" eulerseq="XYZ" autolimits="true"/>
 <option timestep="{TIMESTEP_S}" integrator="implicitfast"/>
 <visual><global offwidth="1280" offheight="960"/><quality shadowsize="4096" offsamples="8"/>
 <headlight ambient=".35 .35 .35" diffuse=".45 .45 .45" specular=".1 .1 .1"/>
 <map znear=".02" zfar="30" shadowclip="1.6"/></visual>
 <asset>{MATERIALS}</asset>
-<worldbody>{SURROUNDINGS}{_static_shapes()}{_shapes("right_arm_base_link")}{chain}</worldbody>
+<worldbody>{_surroundings(robot)}{_static_shapes(robot)}{_base_shapes(robot)}{chain}</worldbody>
 <contact>{excludes}</contact>
-<actuator>{_actuators()}</actuator>
+<actuator>{_actuators(robot)}</actuator>
 </mujoco>"""
 
 
-def _body(name: str, inner: str, damping_factor: float, friction_factor: float) -> str:
+def _link(robot: Robot, i: int, inner: str, damping_factor: float, friction_factor: float) -> str:
+    """Link that a joint moves, with what is fixed to it, and the links after it."""
+    name, axis = robot.link_names[i], robot.axes[i]
+    hinge = (
+        f'<joint name="{robot.joint_names[i]}" axis="{_text(axis)}" range="{robot.lower_rad[i]} {robot.upper_rad[i]}"'
+        f' damping="{robot.damping_n_m_s_rad[i] * damping_factor:g}"'
+        f' frictionloss="{robot.friction_n_m[i] * friction_factor:g}"'
+        f' armature="{robot.rotor_inertia_kg_m2[i]:g}"/>'
+    )
+    return _body(robot, name, robot.origins[i], hinge, inner + _fixed(robot, name))
+
+
+def _fixed(robot: Robot, parent: str) -> str:
+    """Links that are fixed to a moving one, if they have a mass or shapes."""
+    children = [(name, frame) for name, (above, frame) in robot.fixed_links.items() if above == parent]
+    return "".join(_body(robot, name, frame, "", _fixed(robot, name)) for name, frame in children)
+
+
+def _body(robot: Robot, name: str, frame: Array, hinge: str, inner: str) -> str:
     """Link with its joint, inertia, shapes and children."""
-    joint, facts = sawyer.joint_above(name), sawyer.link(name)
-    inertia = " ".join(facts["inertia"][k] for k in ("ixx", "iyy", "izz", "ixy", "ixz", "iyz"))
-    hinge = _hinge(joint["name"], damping_factor, friction_factor) if joint["name"] in sawyer.JOINT_NAMES else ""
+    inertial = ""
+    if name in robot.links:
+        mass_kg, com_m, moments = robot.links[name]
+        inertial = f'<inertial pos="{_text(com_m)}" mass="{mass_kg}" fullinertia="{_text(moments)}"/>'
+    shapes = "".join(_capsule(capsule) for capsule in robot.capsules if capsule.link == name)
+    visible = _geoms(geometry.link_visuals(robot, name))
     return f"""
-<body name="{name}" pos="{joint["xyz"]}" euler="{joint["rpy"]}" gravcomp="1">{hinge}
-<inertial pos="{facts["com"]}" mass="{facts["mass"]}" fullinertia="{inertia}"/>{_shapes(name)}{inner}</body>"""
+<body name="{name}" {_frame(frame)} gravcomp="1">{hinge}
+{inertial}{shapes}{visible}{inner}</body>"""
 
 
-def _hinge(name: str, damping_factor: float, friction_factor: float) -> str:
-    i = sawyer.JOINT_NAMES.index(name)
-    return (
-        f'<joint name="{name}" axis="0 0 1" range="{sawyer.Q_LOWER_RAD[i]} {sawyer.Q_UPPER_RAD[i]}"'
-        f' damping="{sawyer.DAMPING_N_M_S_RAD[i] * damping_factor:g}"'
-        f' frictionloss="{sawyer.FRICTION_N_M[i] * friction_factor:g}"'
-        f' armature="{sawyer.ROTOR_INERTIA_KG_M2[i]:g}"/>'
-    )
+def _frame(frame: Array) -> str:
+    """Position and orientation of a transform, (4, 4)."""
+    return f'pos="{_text(frame[:3, 3])}" quat="{_text(quaternion_wxyz(frame[:3, :3]))}"'
 
 
-def _site(joint: dict[str, Any]) -> str:
-    return f'<site name="right_hand" pos="{joint["xyz"]}" euler="{joint["rpy"]}" size=".005" group="4"/>'
+def _site(robot: Robot) -> str:
+    return f'<site name="{robot.hand_frame}" {_frame(robot.hand)} size=".005" group="4"/>'
 
 
-def _shapes(link: str) -> str:
-    """Collision capsules (hidden, group 3) and visible geoms (group 2) of a link."""
-    capsules = (
-        f'<geom type="capsule" size="{c.radius_m}" fromto="{_text(c.ends_m)}" {_contact(c.group)}/>'
-        for c in CAPSULES.get(link, ())
-    )
-    return "".join(capsules) + VISUALS.get(link, "")
+def _capsule(capsule: Capsule) -> str:
+    """Collision capsule, hidden: group 3."""
+    ends, contact = _text(capsule.ends_m), _contact(capsule.group)
+    return f'<geom type="capsule" size="{capsule.radius_m}" fromto="{ends}" {contact}/>'
 
 
-def _text(numbers: tuple[float, ...]) -> str:
-    return " ".join(map(str, numbers))
+def _text(numbers: Iterable[float]) -> str:
+    return " ".join(map(str, map(float, numbers)))
 
 
 def _contact(group: str) -> str:
@@ -114,24 +130,37 @@ def _contact(group: str) -> str:
     return f'contype="{contype}" conaffinity="{conaffinity}" condim="1" group="3"'
 
 
-def _static_shapes() -> str:
-    """Collision shapes of the static objects: pedestal, table top and floor."""
-    middle, half = (TABLE_FAR_M + TABLE_NEAR_M) / 2, (TABLE_FAR_M - TABLE_NEAR_M) / 2
-    table = f'pos="{middle:g} 0 -.1" size="{half:g} {TABLE_HALF_WIDTH_M} .1"'
+def _base_shapes(robot: Robot) -> str:
+    """Shapes of base and of what is fixed to it, in the base frame."""
+    made = ""
+    for name in (robot.base_frame, *robot.fixed_links):
+        count, frame = robot.place(name)
+        if count == 0:
+            for capsule in (c for c in robot.capsules if c.link == name):
+                ends = np.reshape(capsule.ends_m, (2, 3)) @ frame[:3, :3].T + frame[:3, 3]
+                made += _capsule(capsule._replace(ends_m=tuple(ends.ravel().tolist())))
+            made += _geoms(geometry.link_visuals(robot, name))
+    return made
+
+
+def _static_shapes(robot: Robot) -> str:
+    """Collision shapes of table top and floor."""
+    near_m, far_m, half_width_m = geometry.table_m(robot)
+    middle, half = (far_m + near_m) / 2, (far_m - near_m) / 2
+    table = f'pos="{middle:g} 0 -.1" size="{half:g} {half_width_m} .1"'
     return f"""
 <geom name="table" type="box" {table} {_contact("static")}/>
-<geom name="pedestal" type="capsule" fromto="-.02 0 -.6 -.02 0 -.16" size=".18" {_contact("static")}/>
-<geom name="floor" type="plane" pos="0 0 -.913" size="3 3 .1" {_contact("static")}/>"""
+<geom name="floor" type="plane" pos="0 0 {geometry.FLOOR_M}" size="3 3 .1" {_contact("static")}/>"""
 
 
-def _actuators() -> str:
+def _actuators(robot: Robot) -> str:
     """Velocity servo and motor of each joint; a servo reaches its full effort at an error of 0.5 rad/s."""
+    joints = list(zip(robot.joint_names, robot.effort_n_m.tolist(), strict=True))
     servos = (
         f'<velocity name="{n}_velocity" joint="{n}" group="{VELOCITY_GROUP}" kv="{2 * e:g}" forcerange="{-e:g} {e:g}"/>'
-        for n, e in zip(sawyer.JOINT_NAMES, sawyer.EFFORT_MAX_N_M, strict=True)
+        for n, e in joints
     )
     motors = (
-        f'<motor name="{n}_torque" joint="{n}" group="{TORQUE_GROUP}" forcerange="{-e:g} {e:g}"/>'
-        for n, e in zip(sawyer.JOINT_NAMES, sawyer.EFFORT_MAX_N_M, strict=True)
+        f'<motor name="{n}_torque" joint="{n}" group="{TORQUE_GROUP}" forcerange="{-e:g} {e:g}"/>' for n, e in joints
     )
     return "".join(servos) + "".join(motors)

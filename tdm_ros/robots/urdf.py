@@ -1,15 +1,17 @@
-"""URDF of Sawyer, for robot_state_publisher, RViz and every tool that reads URDF."""
+"""URDF of an arm, for robot_state_publisher, RViz and every tool that reads URDF."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from tdm_ros.robots import sawyer
-from tdm_ros.robots.geometry import MATERIALS, Shape, Triple, collisions, numbers, text, visuals
-from tdm_ros.robots.kinematics import rotation_from_rpy
+from tdm_ros.robots.description import Array, Robot
+from tdm_ros.robots.geometry import MATERIAL_OF, MATERIALS, Shape, Triple, between, collisions, numbers, text, visuals
+from tdm_ros.robots.kinematics import joint_frames, joint_links, rotation_from_rpy
 
 WRITTEN_BY = (
     "Written by `python -m tdm_ros.envs.description` from config/robots/sawyer.yaml and tdm_ros/robots: change those."
@@ -29,16 +31,76 @@ def laid_out(xml: str) -> str:
     return f'<?xml version="1.0"?>\n<!-- {WRITTEN_BY} -->\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
+def robot_urdf(robot: Robot) -> str:
+    """URDF text of an arm: base, links, hand, collision capsules as cylinders and spheres; Sawyer's: `sawyer_urdf`."""
+    if robot is sawyer.SAWYER:
+        return sawyer_urdf()
+    frames = joint_frames(np.zeros(len(robot.joint_names)), robot)
+    names = [robot.base_frame, *(child for _, child in joint_links(robot).values())]
+    links = (_robot_link(robot, name) for name in names)
+    joints = (_robot_joint(robot, name, *ends, frames[name]) for name, ends in joint_links(robot).items())
+    return laid_out(f'<robot name="{robot.name}">{_materials()}{"".join([*links, *joints])}</robot>')
+
+
+def _materials() -> str:
+    colours = {name: text(numbers(looks["rgba"])) for name, looks in MATERIALS.items()}
+    return "".join(f'<material name="{name}"><color rgba="{rgba}"/></material>' for name, rgba in colours.items())
+
+
+def _robot_link(robot: Robot, name: str) -> str:
+    inner = ""
+    if name in robot.links:
+        mass_kg, com_m, (ixx, iyy, izz, ixy, ixz, iyz) = robot.links[name]
+        moments = dict(zip(INERTIA, (ixx, ixy, ixz, iyy, iyz, izz), strict=True))
+        inertia = " ".join(f'{key}="{value:g}"' for key, value in moments.items())
+        origin = f'<origin xyz="{text(tuple(com_m))}" rpy="0 0 0"/>'
+        inner = f'<inertial>{origin}<mass value="{mass_kg:g}"/><inertia {inertia}/></inertial>'
+    capsules = [capsule for capsule in robot.capsules if capsule.link == name]
+    for tag in ("visual", "collision"):
+        for capsule in capsules:
+            material = MATERIAL_OF.get(capsule.group, "grey")
+            shape = between("capsule", capsule.radius_m, capsule.ends_m, material)
+            inner += "".join(_shape(tag, part) for part in plain(shape))
+    return f'<link name="{name}">{inner}</link>'
+
+
+def _robot_joint(robot: Robot, name: str, parent: str, child: str, frame: Array) -> str:
+    moves = name in robot.joint_names
+    i = robot.joint_names.index(name) if moves else 0
+    matrix = robot.origins[i] if moves else frame
+    place = f'xyz="{_exact(matrix[:3, 3])}" rpy="{_exact(rpy_of(matrix[:3, :3]))}"'
+    inner = f'<parent link="{parent}"/><child link="{child}"/><origin {place}/>'
+    if not moves:
+        return f'<joint name="{name}" type="fixed">{inner}</joint>'
+    limits = f'lower="{robot.lower_rad[i]:.10g}" upper="{robot.upper_rad[i]:.10g}"'
+    limits += f' effort="{robot.effort_n_m[i]:g}" velocity="{robot.velocity_rad_s[i]:.10g}"'
+    dynamics = f'damping="{robot.damping_n_m_s_rad[i]:g}" friction="{robot.friction_n_m[i]:g}"'
+    inner += f'<axis xyz="{_exact(robot.axes[i])}"/><limit {limits}/><dynamics {dynamics}/>'
+    return f'<joint name="{name}" type="revolute">{inner}</joint>'
+
+
+def _exact(numbers: Iterable[float]) -> str:
+    return " ".join(f"{number + 0.0:.12g}" for number in numbers)
+
+
+def rpy_of(rotation: Array) -> tuple[float, float, float]:
+    """Roll, pitch, yaw about fixed x, y, z of a rotation matrix, (3, 3): inverse of `rotation_from_rpy` [rad]."""
+    flat = float(np.hypot(rotation[0, 0], rotation[1, 0]))
+    pitch = float(np.arctan2(-rotation[2, 0], flat))
+    if flat < 1e-9:  # roll and yaw turn about one axis: all of it is roll
+        return float(np.arctan2(-rotation[1, 2], rotation[1, 1])), pitch, 0.0
+    roll, yaw = np.arctan2(rotation[2, 1], rotation[2, 2]), np.arctan2(rotation[1, 0], rotation[0, 0])
+    return float(roll), pitch, float(yaw)
+
+
 def sawyer_urdf() -> str:
     """URDF text of all links of the vendor's table, with frame base as the root, and the seven joints of the arm.
 
     The head is fixed as in simulation: no node publishes its angle, and RViz needs one for each joint.
     """
-    colours = {name: text(numbers(looks["rgba"])) for name, looks in MATERIALS.items()}
-    materials = (f'<material name="{name}"><color rgba="{rgba}"/></material>' for name, rgba in colours.items())
     links = (_link(entry) for entry in sawyer.facts()["links"])
     joints = (_joint(entry) for entry in sawyer.facts()["joints"])
-    return laid_out(f'<robot name="sawyer">{"".join([*materials, *links, *joints])}</robot>')
+    return laid_out(f'<robot name="sawyer">{_materials()}{"".join([*links, *joints])}</robot>')
 
 
 def _link(entry: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from tdm_ros.tasks.registry import (
     observe,
     prompt,
     prompt_from_behind,
+    reach_task,
 )
 from tdm_ros.tasks.scenes import SCENES, Scene
 from tdm_ros.tasks.spec import Channels, TaskSpec
@@ -38,4 +39,5 @@ __all__ = [
     "observe",
     "prompt",
     "prompt_from_behind",
+    "reach_task",
 ]

@@ -6,12 +6,14 @@ Source: arXiv 1802.09081 and rlkit v0.1.2 (facts only): observations, torques, s
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tdm_ros.robots.arm import ACTUATIONS, Actuation
-from tdm_ros.robots.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S, SAWYER
+from tdm_ros.robots.arm import ACTUATIONS, actuations
+from tdm_ros.robots.description import Robot
+from tdm_ros.robots.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, SAWYER
 from tdm_ros.tasks.spec import HORIZON, Array, Channels, TaskSpec
 
 _CHEETAH_JOINTS = ("bthigh", "bshin", "bfoot", "fthigh", "fshin", "ffoot")
@@ -285,38 +287,36 @@ def prompt_from_behind(hand_m: ArrayLike, object_m: ArrayLike, target_m: ArrayLi
     return np.concatenate((place, object_[:2] if stays else target)).astype(np.float32)
 
 
-GOAL_LOW_M, GOAL_HIGH_M = SAWYER.goal_box_m
-"""Box of hand goals in frame base [m]."""
+GOAL_SCALE = 0.35
+"""Typical distance of goals of the hand, relative to the mean side of the box that they are drawn from."""
 
 
-def reach_task(actuation: Actuation, horizon: int = HORIZON) -> TaskSpec:
-    """Description of reaching with one actuation."""
-    joints = len(JOINT_NAMES)
-    infinite = (np.inf,) * 3
+@cache
+def reach_task(robot: Robot, actuation: str = "velocity") -> TaskSpec:
+    """Description of reaching with a robot and one of its `actuations`; KeyError if there is none of that name."""
+    used, speed = actuations(robot)[actuation], robot.velocity_rad_s.tolist()
+    joints, infinite = len(robot.joint_names), (np.inf,) * 3
+    low_m, high_m = robot.goal_box_m
+    scale_m = round(GOAL_SCALE * float(np.mean(np.subtract(high_m, low_m))), 2)
     return TaskSpec(
-        name=f"sawyer_reach_{actuation.name}",
+        name=f"{robot.name}_reach_{actuation}",
         observation=Channels(
-            names=(*with_velocities(JOINT_NAMES), "hand_x", "hand_y", "hand_z"),
+            names=(*with_velocities(robot.joint_names), "hand_x", "hand_y", "hand_z"),
             unit="rad, rad/s, m",
-            low=(*Q_LOWER_RAD.tolist(), *(-QD_MAX_RAD_S).tolist(), *(-x for x in infinite)),
-            high=(*Q_UPPER_RAD.tolist(), *QD_MAX_RAD_S.tolist(), *infinite),
+            low=(*robot.lower_rad.tolist(), *(-x for x in speed), *(-x for x in infinite)),
+            high=(*robot.upper_rad.tolist(), *speed, *infinite),
             scale=(1.0,) * (2 * joints + 3),
         ),
-        action=Channels(
-            names=JOINT_NAMES,
-            unit=actuation.unit,
-            low=(-1.0,) * joints,
-            high=(1.0,) * joints,
-            scale=tuple(actuation.scale.tolist()),
-        ),
-        goal=Channels(names=("x", "y", "z"), unit="m", low=GOAL_LOW_M, high=GOAL_HIGH_M, scale=(0.2,) * 3),
-        horizon=horizon,
+        action=motors(robot.joint_names, used.unit, tuple(used.scale.tolist())),
+        goal=Channels(names=("x", "y", "z"), unit="m", low=low_m, high=high_m, scale=(scale_m,) * 3),
+        horizon=HORIZON,
         episode_steps=50,
+        frame=robot.base_frame,
         angles=tuple(range(joints)),
     )
 
 
-SAWYER_REACH: dict[str, TaskSpec] = {name: reach_task(actuation) for name, actuation in ACTUATIONS.items()}
+SAWYER_REACH: dict[str, TaskSpec] = {name: reach_task(SAWYER, name) for name in ACTUATIONS}
 """Reaching task per actuation: velocity, torque, torque_low_damping."""
 
 SAWYER_AROUND = replace(

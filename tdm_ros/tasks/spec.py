@@ -120,6 +120,8 @@ class TaskSpec:
     all dimensions. Learning uses all dimensions in any case."""
     success: float = 0.02
     """Score below which an episode counts as a success [goal unit]."""
+    frame: str = "base"
+    """Name of the frame of all positions, at the base of the arm."""
     angles: tuple[int, ...] = ()
     """Dimensions of the observation that are angles [rad]; the one-step model receives their sine and cosine."""
 
@@ -148,7 +150,7 @@ class TaskSpec:
     def fingerprint(self) -> str:
         """Name and hash, which changes with the meaning of any stored number (not with the horizon)."""
         meaning = asdict(self)
-        for key in ("horizon", "episode_steps", "score", "success", "angles"):
+        for key in ("horizon", "episode_steps", "score", "success", "frame", "angles"):
             del meaning[key]
         text = json.dumps(meaning, sort_keys=True)
         return f"{self.name}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"

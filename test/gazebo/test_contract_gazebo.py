@@ -20,7 +20,7 @@ from arm_contract import CYCLE_S, STANDSTILL_S, STILL_RAD_S, ArmContract
 from ros1_bench import SimulatedRobot, wait_until
 
 from tdm_ros.drivers.intera.client import InteraError, Reading
-from tdm_ros.envs.sawyer_sim import SUBSTEPS
+from tdm_ros.envs.arm_sim import SUBSTEPS
 from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
 
 pytest.importorskip("rclpy")

@@ -35,7 +35,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 
-from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, JOINT_NAMES
 
@@ -68,7 +68,7 @@ class World:
 
     def __init__(self, namespace: str, paused: bool, by_torque: bool, fortress: bool) -> None:
         # A velocity in Gazebo is followed whatever force it takes: hardly any friction here.
-        self.sim = SawyerSim(ACTUATIONS["torque" if by_torque else "torque_low_damping"])
+        self.sim = ArmSim(ACTUATIONS["torque" if by_torque else "torque_low_damping"])
         self.sim.model.opt.timestep = STEP_S
         self.lock = threading.RLock()
         self.by_torque, self.fortress, self.paused = by_torque, fortress, paused

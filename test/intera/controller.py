@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tdm_ros.envs.sawyer_sim import SawyerSim
+from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.kinematics import jacobian, quaternion_wxyz
 from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_RAD_S
@@ -46,7 +46,7 @@ class Controller:
 
     def __init__(self) -> None:
         # The real controller makes up for friction and damping, which the servos of our model do not: nearly none here.
-        self.sim = SawyerSim(ACTUATIONS["torque_low_damping"])
+        self.sim = ArmSim(ACTUATIONS["torque_low_damping"])
         self.lock = threading.RLock()
         self.timeout_s, self.speed_ratio = 0.2, 0.3
         self.mode = POSITION

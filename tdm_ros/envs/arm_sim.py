@@ -1,4 +1,4 @@
-"""Physics of Sawyer in MuJoCo, without task, limiter or ROS."""
+"""Physics of an arm in MuJoCo, without task, limiter or ROS."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.robots.arm import Actuation, Mode
+from tdm_ros.robots.description import Robot
 from tdm_ros.robots.kinematics import HandPose
 from tdm_ros.robots.limiter import ArmReading
-from tdm_ros.robots.mjcf import TORQUE_GROUP, VELOCITY_GROUP, sawyer_xml
-from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
+from tdm_ros.robots.mjcf import TORQUE_GROUP, VELOCITY_GROUP, robot_xml
+from tdm_ros.robots.sawyer import SAWYER
 
 SUBSTEPS = 25
 """Physics steps of 2 ms in one control cycle of 50 ms."""
@@ -18,21 +19,20 @@ SUBSTEPS = 25
 Array = NDArray[np.float64]
 
 
-class SawyerSim:
-    """Simulated arm, initially at rest in the neutral posture.
+class ArmSim:
+    """Simulated arm, initially at rest in its home posture.
 
     Of the actuation only damping and friction factors are used here. A given ``model`` may contain other objects, whose
     joints follow those of the arm.
     """
 
-    joints = len(JOINT_NAMES)
-
-    def __init__(self, actuation: Actuation, model: mujoco.MjModel | None = None) -> None:
-        xml = sawyer_xml(actuation.damping_factor, actuation.friction_factor)
+    def __init__(self, actuation: Actuation, model: mujoco.MjModel | None = None, robot: Robot = SAWYER) -> None:
+        xml = robot_xml(robot, actuation.damping_factor, actuation.friction_factor)
+        self.joints = len(robot.joint_names)
         self.model = model or mujoco.MjModel.from_xml_string(xml)
         self.data = mujoco.MjData(self.model)
-        self._hand = self.model.site("right_hand").id
-        self.reset(NEUTRAL_RAD)
+        self._hand = self.model.site(robot.hand_frame).id
+        self.reset(robot.home_rad)
 
     def reset(self, q_rad: ArrayLike) -> None:
         """Set the arm at rest at (J,) [rad], holding.

@@ -4,21 +4,21 @@ import mujoco
 import numpy as np
 import pytest
 
-from tdm_ros.envs.sawyer_sim import SUBSTEPS, SawyerSim
+from tdm_ros.envs.arm_sim import SUBSTEPS, ArmSim
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.kinematics import forward, jacobian
-from tdm_ros.robots.mjcf import sawyer_xml
+from tdm_ros.robots.mjcf import robot_xml
 from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, NEUTRAL_RAD
 
 NAMES = tuple(ACTUATIONS)
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def sim(request: pytest.FixtureRequest) -> SawyerSim:
-    return SawyerSim(ACTUATIONS[request.param])
+def sim(request: pytest.FixtureRequest) -> ArmSim:
+    return ArmSim(ACTUATIONS[request.param])
 
 
-def test_hold_neutral_stays_put_and_touches_nothing(sim: SawyerSim) -> None:
+def test_hold_neutral_stays_put_and_touches_nothing(sim: ArmSim) -> None:
     assert sim.model.opt.timestep * SUBSTEPS == pytest.approx(0.05)
     sim.reset(NEUTRAL_RAD)
     assert sim.data.ncon == 0
@@ -26,7 +26,7 @@ def test_hold_neutral_stays_put_and_touches_nothing(sim: SawyerSim) -> None:
     np.testing.assert_allclose(sim.reading().q_rad, NEUTRAL_RAD, atol=1e-4)
 
 
-def test_torque_zero_gravity_is_compensated(sim: SawyerSim) -> None:
+def test_torque_zero_gravity_is_compensated(sim: ArmSim) -> None:
     sim.reset(NEUTRAL_RAD)
     sim.drive("torque", np.zeros(7))
     sim.advance(500)
@@ -35,7 +35,7 @@ def test_torque_zero_gravity_is_compensated(sim: SawyerSim) -> None:
 
 @pytest.mark.parametrize("joint", range(7))
 def test_drive_velocity_joint_follows_and_others_stay(joint: int) -> None:
-    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim = ArmSim(ACTUATIONS["velocity"])
     wanted = 0.4 * ACTUATIONS["velocity"].scale * np.eye(7)[joint]
     sim.reset(NEUTRAL_RAD)
     sim.drive("velocity", wanted)
@@ -46,7 +46,7 @@ def test_drive_velocity_joint_follows_and_others_stay(joint: int) -> None:
 
 
 def test_drive_torque_pushes_joint_and_is_reported() -> None:
-    sim = SawyerSim(ACTUATIONS["torque"])
+    sim = ArmSim(ACTUATIONS["torque"])
     torque = ACTUATIONS["torque"].scale * [0, -1, 0, 0, 0, 0, 0]
     sim.reset(NEUTRAL_RAD)
     sim.drive("torque", torque)
@@ -56,7 +56,7 @@ def test_drive_torque_pushes_joint_and_is_reported() -> None:
 
 
 def test_drive_change_of_mode_leaves_no_force_of_the_other() -> None:
-    sim = SawyerSim(ACTUATIONS["torque"])
+    sim = ArmSim(ACTUATIONS["torque"])
     sim.reset(NEUTRAL_RAD)
     sim.drive("velocity", np.full(7, 0.5))
     sim.advance(SUBSTEPS)
@@ -66,7 +66,7 @@ def test_drive_change_of_mode_leaves_no_force_of_the_other() -> None:
 
 
 def test_effort_never_exceeds_limits() -> None:
-    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim = ArmSim(ACTUATIONS["velocity"])
     sim.reset(NEUTRAL_RAD)
     sim.drive("velocity", np.full(7, 100.0))
     for _ in range(20):
@@ -77,7 +77,7 @@ def test_effort_never_exceeds_limits() -> None:
 def test_low_damping_keeps_momentum() -> None:
     coasted = {}
     for name in ("torque", "torque_low_damping"):
-        sim = SawyerSim(ACTUATIONS[name])
+        sim = ArmSim(ACTUATIONS[name])
         sim.reset(NEUTRAL_RAD)
         sim.drive("velocity", [0.5, 0, 0, 0, 0, 0, 0])
         sim.advance(SUBSTEPS)
@@ -89,7 +89,7 @@ def test_low_damping_keeps_momentum() -> None:
 
 
 def test_reading_hand_belongs_to_the_same_instant_as_joints() -> None:
-    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim = ArmSim(ACTUATIONS["velocity"])
     sim.reset(NEUTRAL_RAD)
     sim.drive("velocity", np.full(7, 0.5))
     sim.advance(7)
@@ -98,7 +98,7 @@ def test_reading_hand_belongs_to_the_same_instant_as_joints() -> None:
 
 
 def test_reading_is_a_copy() -> None:
-    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim = ArmSim(ACTUATIONS["velocity"])
     before = sim.reading()
     sim.drive("velocity", np.full(7, 0.5))
     sim.advance(SUBSTEPS)
@@ -108,7 +108,7 @@ def test_reading_is_a_copy() -> None:
 @pytest.mark.parametrize(("way_m_s", "part"), [((0, 0, -0.3), "table"), ((-0.3, -0.1, -0.1), "pedestal or body")])
 def test_drive_into_the_room_unlimited_arm_does_not_pass_through(way_m_s, part: str) -> None:
     """No limiter here: the servos push with full effort for three seconds."""
-    sim = SawyerSim(ACTUATIONS["velocity"])
+    sim = ArmSim(ACTUATIONS["velocity"])
     sim.reset(NEUTRAL_RAD)
     deepest_m = 0.0
     for _ in range(60):
@@ -130,13 +130,13 @@ def test_drive_into_the_room_unlimited_arm_does_not_pass_through(way_m_s, part: 
         lambda sim: sim.advance(-1),
     ],
 )
-def test_sim_senseless_argument_rejected(sim: SawyerSim, wrong) -> None:
+def test_sim_senseless_argument_rejected(sim: ArmSim, wrong) -> None:
     with pytest.raises(ValueError, match="must be"):
         wrong(sim)
 
 
 def test_xml_paint_never_touches() -> None:
-    model = mujoco.MjModel.from_xml_string(sawyer_xml())
+    model = mujoco.MjModel.from_xml_string(robot_xml())
     seen = model.geom_group == 2
     assert seen.sum() > 40
     assert not model.geom_contype[seen].any()
