@@ -1,9 +1,14 @@
-"""One picture of all tasks, each with its goal: ``python -m benchmarks.contact_sheet docs/images/tasks.png``."""
+"""One picture of all tasks, or with ``--robots`` of all arms, each with its goal.
+
+python -m benchmarks.contact_sheet docs/images/tasks.png
+python -m benchmarks.contact_sheet --robots docs/images/robots.png
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -11,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.envs.goal_env import make_goal_env
+from tdm_ros.robots.description import robot_files
 
 SHOWN = (
     ("reacher", 5, 15),
@@ -23,6 +29,9 @@ SHOWN = (
     ("fetch_push", 3, 0),
 )
 """Task, seed of its start and goal, and for how many steps it has been acting at random."""
+
+ROBOTS = tuple((f"reach:{name}", seed, 3) for seed, name in enumerate(sorted(robot_files())))
+"""The same of all arms that have a description."""
 
 COLUMNS = 4
 
@@ -49,17 +58,17 @@ def picture(name: str, seed: int, steps: int) -> NDArray[np.uint8]:
     return small
 
 
-def draw(path: Path) -> None:
+def draw(path: Path, shown: Sequence[tuple[str, int, int]] = SHOWN, columns: int = COLUMNS) -> None:
     """Write the sheet as a PNG with few colours."""
     from PIL import Image
 
-    rows = -(-len(SHOWN) // COLUMNS)
-    figure, axes = plt.subplots(rows, COLUMNS, figsize=(3.2 * COLUMNS, 2.65 * rows), dpi=100, squeeze=False)
+    rows = -(-len(shown) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 2.65 * rows), dpi=100, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, (name, seed, steps) in zip(axes.flat, SHOWN, strict=False):
+    for axis, (name, seed, steps) in zip(axes.flat, shown, strict=False):
         axis.imshow(picture(name, seed, steps), interpolation="none")
-        axis.set_title(name, fontsize=10)
+        axis.set_title(name.removeprefix("reach:"), fontsize=10)
     figure.tight_layout(pad=0.4)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.canvas.draw()
@@ -72,8 +81,10 @@ def main(argv: list[str] | None = None) -> int:
     """Draw the sheet."""
     parser = argparse.ArgumentParser(description="Draw all simulated tasks with their goals.")
     parser.add_argument("path", nargs="?", default="tasks.png", help="PNG to write (default: %(default)s)")
+    parser.add_argument("--robots", action="store_true", help="all arms, instead of all tasks")
+    given = parser.parse_args(argv)
     try:
-        draw(Path(parser.parse_args(argv).path))
+        draw(Path(given.path), *((ROBOTS, 3) if given.robots else ()))
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

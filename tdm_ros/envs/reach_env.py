@@ -14,7 +14,7 @@ from tdm_ros.envs.view import ARM_VIEW, GOAL_RADIUS_M, Marker, View
 from tdm_ros.robots.arm import actuations
 from tdm_ros.robots.arm_cycle import ArmCycle
 from tdm_ros.robots.description import load_robot
-from tdm_ros.robots.geometry import size
+from tdm_ros.robots.geometry import has_stand, size
 from tdm_ros.robots.limiter import Limiter, Limits
 from tdm_ros.robots.sawyer import SAWYER
 from tdm_ros.tasks import TaskSpec, reach_task
@@ -81,6 +81,7 @@ class ReachEnv(MujocoGoalEnv):
     def _view(self) -> View:
         place, ratio = self.view, size(self.robot) / size(SAWYER)
         x, y, z = (ratio * part for part in place.lookat_m)
+        z += 0.0 if has_stand(self.robot) else 0.18 * ratio  # on the table it is all above it
         return place._replace(lookat_m=(x, y, z), distance_m=ratio * place.distance_m)
 
     def _markers(self) -> list[Marker]:

@@ -20,7 +20,6 @@ from tdm_ros.nodes.parameters import UNLIMITED, ArmParameters, LimitParameters
 from tdm_ros.robots.arm import ACTUATIONS, Arm, actuations
 from tdm_ros.robots.description import Point, Robot
 from tdm_ros.robots.limits import Limits
-from tdm_ros.robots.sawyer import SAWYER
 
 
 def limits_of(given: LimitParameters, robot: Robot) -> Limits:
@@ -70,8 +69,9 @@ def make_arm(given: ArmParameters, node: Node, robot: Robot) -> Arm:
     """Arm of the node; a ValueError has the reason why it is not available."""
     if given.driver == "mujoco":
         return ArmSim(actuations(robot)[given.actuation], robot=robot)
-    if robot is not SAWYER:
-        raise ValueError(f"driver {given.driver} is for robot sawyer, got {robot.name}: take driver mujoco")
+    if given.driver not in robot.drivers:
+        known = ", ".join(("mujoco", *robot.drivers))
+        raise ValueError(f"driver must be {known} for robot {robot.name}, whose description names them: {given.driver}")
     if given.driver == "intera":
         return make_intera(given)
     if given.driver == "bridged":  # a bridge repeats the ROS 1 topics of the arm

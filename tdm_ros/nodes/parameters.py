@@ -148,13 +148,13 @@ class TaskParameters(NodeParameters):
 
 @dataclass(frozen=True)
 class Ros1Parameters:
-    master_uri: str = parameter("http://localhost:11311", "URI of the Sawyer's ROS 1 master.")
+    master_uri: str = parameter("http://localhost:11311", "URI of the robot's ROS 1 master.")
     host_ip: str = parameter("auto", "Address of this machine in that network; auto: its host name.", check=not_empty)
 
 
 @dataclass(frozen=True)
 class WorkerParameters:
-    """Worker process of a Sawyer or of Gazebo."""
+    """Worker process of an arm with a ROS 1 interface, or of Gazebo."""
 
     command: str = parameter("/usr/bin/python3", "Command of a ROS 1 Python for the worker of intera_interface.")
     python_path: str = parameter("", "Folders of intera_interface and its messages for the worker, : between them.")

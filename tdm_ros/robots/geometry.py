@@ -195,7 +195,7 @@ MATERIAL_OF = {"body": "dark", "upper": "light", "elbow": "light", "wrist": "ste
 
 def table_m(robot: Robot) -> tuple[float, float, float]:
     """Near end, far end and half width of the table [m]; its top is at z = 0 in the base frame."""
-    return (TABLE_NEAR_M if _has_stand(robot) else STAND_NEAR_M), TABLE_FAR_M, TABLE_HALF_WIDTH_M
+    return (TABLE_NEAR_M if has_stand(robot) else STAND_NEAR_M), TABLE_FAR_M, TABLE_HALF_WIDTH_M
 
 
 def size(robot: Robot) -> float:
@@ -205,10 +205,10 @@ def size(robot: Robot) -> float:
 
 def surroundings(robot: Robot) -> list[Shape]:
     """Visible shapes around an arm: the table that it stands at, with its pedestal, or on."""
-    return TABLE_GEOMS + PEDESTAL_GEOMS if _has_stand(robot) else STAND_GEOMS
+    return TABLE_GEOMS + PEDESTAL_GEOMS if has_stand(robot) else STAND_GEOMS
 
 
-def _has_stand(robot: Robot) -> bool:
+def has_stand(robot: Robot) -> bool:
     """Whether the arm has a stand of its own, described by static capsules; else it stands on the table."""
     return any(capsule.group == "static" for capsule in robot.capsules)
 
