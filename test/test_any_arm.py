@@ -11,9 +11,13 @@ import pytest
 
 from tdm_ros import TDM
 from tdm_ros.bringup.table import TableError, load_table
+from tdm_ros.control.arm_control import ArmControl, ArmTiming
+from tdm_ros.control.arm_io import CommandCheck, JointOrder
+from tdm_ros.control.timeline import Announcement, State
 from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.robots.arm import actuations
+from tdm_ros.robots.arm_cycle import ArmCycle, at_home
 from tdm_ros.robots.description import load_robot, robot_files
 from tdm_ros.robots.kinematics import forward, joint_frames, joint_links
 from tdm_ros.robots.limiter import Limiter
@@ -138,3 +142,31 @@ def test_systems_of_sawyer_and_of_any_arm_choose_the_driver() -> None:
     assert all("robot" in node.parameters for node in any_arm.nodes)
     with pytest.raises(TableError, match="has no argument 'sim'"):
         any_arm.values(["sim:=gazebo"])
+
+
+@pytest.mark.parametrize("name", ["ur5e", "gen3", "so101"])
+def test_the_operator_moves_the_hand_of_any_arm_and_it_drives_home(name: str) -> None:
+    robot = load_robot(name)
+    drive = actuations(robot)["velocity"]
+    sim = ArmSim(drive, robot=robot)
+    cycle = ArmCycle(sim, Limiter(drive, None, robot), drive)
+    check = CommandCheck(JointOrder(robot.joint_names), mode=0)
+    control = ArmControl((cycle, cycle), check, ArmTiming(), robot.home_rad, 0.0)
+    control.announce(Announcement(State.HOLD, start_cycle=1, reason="test"), 0.0)
+    begin, now_s = sim.reading().hand_m, 0.05
+    control.tick(now_s)
+    for _ in range(10):
+        assert not control.receive_twist([0.0, 0.05, 0.0, 0.0, 0.0, 0.0], now_s + 0.001)
+        now_s += 0.05
+        control.announce(control.timeline.newest, now_s)
+        control.tick(now_s)
+    control.receive_twist(np.zeros(6), now_s)
+    moved = sim.reading().hand_m - begin
+    assert 0.01 < moved[1] < 0.03 and np.abs(moved[[0, 2]]).max() < 0.008
+    control.announce(Announcement(State.RESETTING, start_cycle=control.cycle, reason="test"), now_s)
+    for _ in range(80):
+        now_s += 0.05
+        control.announce(control.timeline.newest, now_s)
+        control.tick(now_s)
+    now = sim.reading()
+    assert at_home(now.q_rad, now.qd_rad_s, robot.home_rad)

@@ -443,7 +443,7 @@ class ArmControl:
         return "release the control first" if self._release_first else ""
 
     def _execute_twist(self, now_s: float) -> None:
-        velocity = joint_velocity(self._drive.reading().q_rad, self.teleop.twist)
+        velocity = joint_velocity(self._drive.reading().q_rad, self.teleop.twist, robot=self._drive.limiter.robot)
         limited = self._drive.command(self.safeguards.speed_scale(now_s) * velocity)
         if limited.rejected:
             self._stop(Event.TELEOP_FAILED, f"the operator's command rejected by the limiter: {limited.layer}")
