@@ -6,9 +6,9 @@ import pytest
 from tdm_ros.envs.arm_sim import SUBSTEPS, ArmSim
 from tdm_ros.envs.reach_env import ReachEnv
 from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.arm_cycle import HOME_LIMITS, ArmCycle, at_home, home_velocity
-from tdm_ros.robots.limiter import Limiter
-from tdm_ros.robots.sawyer import NEUTRAL_RAD, QD_MAX_RAD_S
+from tdm_ros.robots.arm_cycle import ArmCycle, at_home, home_velocity
+from tdm_ros.robots.limiter import Limiter, Limits
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, QD_MAX_RAD_S, SAWYER
 
 
 def make(name: str = "velocity") -> ArmCycle:
@@ -149,7 +149,7 @@ def test_home_drive_from_wherever_random_actions_led_arrives(name: str) -> None:
     policy, velocity = ACTUATIONS[name], ACTUATIONS["velocity"]
     sim = ArmSim(policy)
     away = ArmCycle(sim, Limiter(policy), policy)
-    home = ArmCycle(sim, Limiter(velocity, HOME_LIMITS), velocity)
+    home = ArmCycle(sim, Limiter(velocity, Limits(*SAWYER.drive_home_box_m)), velocity)
     for seed in (1, 18, 20, 35):
         rng, action = np.random.default_rng(seed), np.zeros(7)
         sim.reset(NEUTRAL_RAD)

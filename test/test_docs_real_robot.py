@@ -18,6 +18,7 @@ from tdm_ros.drivers.intera import devices, listener, sdk, wire, worker
 from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog
 from tdm_ros.drivers.intera.wire import Command
 from tdm_ros.nodes.parameters import NODES, check, specs_of
+from tdm_ros.robots.description import robot_files
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "real_robot.md").read_text()
@@ -152,6 +153,7 @@ TEXTS = [
 @pytest.mark.parametrize("argument", ["robot", "sim", "network", "scene", "planner", "actuation"])
 def test_values_of_arguments_that_texts_and_programs_name_exist(argument: str) -> None:
     choices = load_table(ROOT / "config" / "sawyer_reach.system.yaml").arguments[argument].choices
+    choices += tuple(robot_files()) if argument == "robot" else ()  # of the system reach
     for path in TEXTS:
         for value in re.findall(rf"\b{argument}:=(\w+)", path.read_text()):
             assert value in choices, f"{path.relative_to(ROOT)}: {argument}:={value}"

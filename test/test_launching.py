@@ -157,7 +157,7 @@ def test_fleet_nodes_are_those_that_the_runner_starts(launched: Launch, tmp_path
     assert [node.full_name for node in nodes] == [entry.full_name for entry in table.started(table.values(["arms:=2"]))]
     policy = by_name(nodes)("arm2/policy")
     assert policy.remappings == [("policy_weights", "/policy_weights")]
-    assert policy.parameters[-1] == {"actuation": "velocity", "seed": 1} and policy.respawn
+    assert policy.parameters[-1] == {"robot": "sawyer", "actuation": "velocity", "seed": 1} and policy.respawn
     assert by_name(nodes)("arm2/collector").parameters[-1]["run_dir"] == str(tmp_path / "there" / "arm2")
 
 

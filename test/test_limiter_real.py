@@ -243,9 +243,12 @@ def geoms() -> list[int]:
     """The simulated arm's capsules, in the order of ours: the pedestal first."""
     bodies = [0] + [MODEL.body(link).id for link, shapes in CAPSULES.items() if link != "right_arm_base_link"]
     rest = [g for b in bodies for g in range(MODEL.ngeom) if MODEL.geom_bodyid[g] == b and MODEL.geom_group[g] == 3]
-    base = next(g for g in rest if MODEL.geom_size[g][0] == CAPSULES["right_arm_base_link"][0].radius_m)
+    stand, base = (
+        next(g for g in rest if MODEL.geom_size[g][0] == radius_m)
+        for radius_m in (PEDESTAL.radius_m, CAPSULES["right_arm_base_link"][0].radius_m)
+    )
     swinging = [g for g in rest if MODEL.geom_bodyid[g]]
-    return [MODEL.geom("pedestal").id, base, *swinging]
+    return [stand, base, *swinging]
 
 
 @pytest.mark.parametrize("seed", range(8))

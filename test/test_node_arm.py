@@ -23,20 +23,20 @@ from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 from tdm_ros.bringup.table import sections_of  # noqa: E402
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.arms import home_limits_of, limits_of, make_sawyer  # noqa: E402
+from tdm_ros.nodes.arms import home_limits_of, limits_of, make_intera  # noqa: E402
 from tdm_ros.nodes.convert import doubles, to_episode, to_stamp  # noqa: E402
 from tdm_ros.nodes.parameters import (  # noqa: E402
     ArmParameters,
     HandBoxParameters,
     LimitParameters,
+    LinkBoxParameters,
     build,
     check,
     specs_of,
 )
-from tdm_ros.robots.arm_cycle import HOME_LIMITS  # noqa: E402
 from tdm_ros.robots.limiter import Limits  # noqa: E402
 from tdm_ros.robots.limits import REAL_LIMITS  # noqa: E402
-from tdm_ros.robots.sawyer import JOINT_NAMES  # noqa: E402
+from tdm_ros.robots.sawyer import JOINT_NAMES, SAWYER  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
@@ -219,13 +219,13 @@ def real_parameters() -> ArmParameters:
 
 
 def test_limits_are_the_limiters_own_by_default_and_those_of_the_real_arm_in_its_file() -> None:
-    assert limits_of(LimitParameters()) == Limits()
-    assert limits_of(real_parameters().limits) == REAL_LIMITS
+    assert limits_of(LimitParameters(), SAWYER) == Limits()
+    assert limits_of(real_parameters().limits, SAWYER) == REAL_LIMITS
 
 
 def test_home_limits_are_those_that_were_tested_and_keep_height_speed_and_clearance_of_a_real_arm() -> None:
-    assert home_limits_of(Limits()) == HOME_LIMITS
-    home = home_limits_of(limits_of(real_parameters().limits))
+    assert home_limits_of(Limits(), SAWYER) == Limits((0.15, -1.0, 0.02), (1.1, 1.0, 1.2))
+    home = home_limits_of(limits_of(real_parameters().limits, SAWYER), SAWYER)
     assert home.box_low_m[2] == REAL_LIMITS.box_low_m[2]
     for name in ("links_low_m", "hand_speed_m_s", "clearance_m", "velocity_scale", "acceleration_scale", "delay_s"):
         assert getattr(home, name) == getattr(REAL_LIMITS, name)
@@ -234,9 +234,11 @@ def test_home_limits_are_those_that_were_tested_and_keep_height_speed_and_cleara
 
 def test_limits_of_a_delay_without_look_ahead_or_of_a_box_inside_out_are_rejected() -> None:
     with pytest.raises(ValueError, match="look_ahead_s"):
-        limits_of(LimitParameters(command_delay_s=0.2))
+        limits_of(LimitParameters(command_delay_s=0.2), SAWYER)
     with pytest.raises(ValueError, match="must be below"):
-        limits_of(LimitParameters(hand_box=HandBoxParameters(high_m=(0.1, 0.0, 0.1))))
+        limits_of(LimitParameters(hand_box=HandBoxParameters(high_m=(0.1, 0.0, 0.1))), SAWYER)
+    with pytest.raises(ValueError, match=r"link_box\.low_m and link_box"):
+        limits_of(LimitParameters(link_box=LinkBoxParameters(enabled=True)), SAWYER)
 
 
 @pytest.mark.parametrize(
@@ -256,4 +258,4 @@ def test_sawyer_that_is_not_to_be_had_is_said_in_a_sentence(tmp_path: Path, give
         secret.write_text("0" * 32)
         given = {**given, "worker.secret_file": str(secret)}
     with pytest.raises(ValueError, match=f"robot sawyer: {re.escape(words)}"):
-        make_sawyer(build(ArmParameters, {"robot": "sawyer", **given}))
+        make_intera(build(ArmParameters, {"driver": "intera", **given}))

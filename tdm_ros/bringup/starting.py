@@ -26,7 +26,7 @@ from subprocess import DEVNULL, PIPE
 from tdm_ros.bringup.environment import ament_prefixes
 from tdm_ros.bringup.process import check_priority
 from tdm_ros.bringup.run_folder import LOGS, new_run_folder, write_config
-from tdm_ros.bringup.table import PACKAGE, SystemTable, Value, as_ros_text, matches, names_for, sections_of
+from tdm_ros.bringup.table import PACKAGE, NodeEntry, SystemTable, Value, as_ros_text, matches, names_for, sections_of
 from tdm_ros.files import FolderLock
 
 ROS_MODULES = ("rclpy", "rcl_interfaces", "lifecycle_msgs", "std_srvs", "rosidl_", "rpyutils", "ament_index_python")
@@ -64,16 +64,20 @@ def report(program: str, error: Exception) -> None:
         traceback.print_exception(error)
 
 
-def check_start(environ: Mapping[str, str], nodes: Mapping[str, str], params_files: Sequence[Path]) -> None:
+def check_start(
+    environ: Mapping[str, str], nodes: Mapping[str, str], params_files: Sequence[Path], robot: str = ""
+) -> None:
     """Let the Python of the nodes start ROS 2 with files of parameters, as each node will, and end.
 
     ``nodes`` has the executable of each by fully qualified name; it is empty for one that is not started, or of another
-    package. A ValueError has the reason of a failure and the remedy.
+    package, ``robot`` the name or file of a description that is read, too. A ValueError has the reason of a failure and
+    the remedy.
     """
     python = shutil.which("python3", path=environ.get("PATH")) or sys.executable
     with tempfile.TemporaryDirectory() as folder:
         pairs = ",".join(f"{name}={executable}" for name, executable in nodes.items())
-        command = [python, "-m", "tdm_ros.bringup.starting", pairs, *(str(path.absolute()) for path in params_files)]
+        files = [str(path.absolute()) for path in params_files]
+        command = [python, "-m", "tdm_ros.bringup.starting", pairs, robot, *files]
         env = {"ROS_LOG_DIR": folder, **environ}
         # Not in the present folder, from which Python would import modules.
         process = None
@@ -110,8 +114,8 @@ def _interrupt_deferred() -> Iterator[None]:
         signal.raise_signal(signal.SIGINT)
 
 
-def check(nodes: Mapping[str, str], params_files: Sequence[str]) -> int:
-    """Start ROS 2 and check the parameters; return the exit status, and print the reason of a failure."""
+def check(nodes: Mapping[str, str], robot: str, params_files: Sequence[str]) -> int:
+    """Start ROS 2, check parameters and description; return the exit status, and print the reason of a failure."""
     try:
         check_settings(os.environ)
         needed = dict.fromkeys([*NEEDED_BY_ALL, *(module for node in nodes.values() for module in NEEDS.get(node, ()))])
@@ -123,6 +127,8 @@ def check(nodes: Mapping[str, str], params_files: Sequence[str]) -> int:
         rclpy.init(args=["--ros-args", *(word for path in params_files for word in ("--params-file", path))])
         rclpy.shutdown()
         check_parameters(nodes, params_files)
+        if robot:
+            importlib.import_module("tdm_ros.robots.description").load_robot(robot)
     except Exception as error:
         own = str(error) if isinstance(error, ValueError) else repr(error)
         print(f"{_CHECK}{explain(error, os.environ) or own}", file=sys.stderr)
@@ -235,7 +241,7 @@ def _install(packages: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(check(dict(pair.split("=") for pair in sys.argv[1].split(",")), sys.argv[2:]))
+    sys.exit(check(dict(pair.split("=") for pair in sys.argv[1].split(",")), sys.argv[2], sys.argv[3:]))
 
 
 @dataclass(frozen=True)
@@ -262,7 +268,7 @@ def prepare(
     executables = {f"{space}/{node.name}": "" for node in table.nodes if not node.per_arm}  # each may have a section
     executables |= {f"{space}/{node.full_name}": node.executable if node.package == PACKAGE else "" for node in nodes}
     if any(executables.values()):
-        check_start(environ, executables, files)
+        check_start(environ, executables, files, _robot_of(values, nodes))
     for node in nodes:
         check_priority(node.priority_of(values))
     folder = new_run_folder(str(values.get("run_dir", "")))
@@ -277,6 +283,15 @@ def prepare(
     }
     write_config(folder, record, environ)
     return Prepared(folder, {} if "ROS_LOG_DIR" in environ else {"ROS_LOG_DIR": str(folder / LOGS / "ros")}, lock)
+
+
+def _robot_of(values: dict[str, Value], nodes: Sequence[NodeEntry]) -> str:
+    """Description that the nodes take, "" if none; the path of a file becomes absolute."""
+    if not any("robot" in node.parameters for node in nodes):
+        return ""
+    robot = str(values["robot"])
+    values["robot"] = str(Path(robot).expanduser().absolute()) if robot.endswith(".yaml") else robot
+    return str(values["robot"])
 
 
 def plain(values: Mapping[str, Value]) -> dict[str, Value]:

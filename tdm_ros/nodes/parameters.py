@@ -165,8 +165,8 @@ class WorkerParameters:
 
 @dataclass(frozen=True)
 class HandBoxParameters:
-    low_m: tuple[float, ...] = corner("Lower corner of the box of the hand; empty: that of the robot.")
-    high_m: tuple[float, ...] = corner("Upper corner of the box of the hand; empty: that of the robot.")
+    low_m: tuple[float, ...] = corner("Lower corner of the box of the hand, by default of the robot's.")
+    high_m: tuple[float, ...] = corner("Upper corner of the box of the hand, by default of the robot's.")
 
 
 @dataclass(frozen=True)
