@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.any_speed]
 
 from recording_for_tests import changed, messages, recording, write_log  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402

@@ -364,6 +364,7 @@ def test_world_in_lock_step_that_is_set_back_stops_the_arm_and_steps_exactly_aft
         assert (facts["time_ms"], facts["pending"]) == (50, 0)
 
 
+@pytest.mark.any_speed
 def test_gazebo_that_is_not_there_is_told(gazebo_env: dict[str, str]) -> None:
     with (
         contextmanager(client_in)("/nowhere", gazebo_env) as client,
