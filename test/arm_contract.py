@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from tdm_ros.control.arm_control import ArmControl, ArmTiming
 from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
@@ -16,17 +17,17 @@ from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.drivers.intera.client import ArmClient
 from tdm_ros.drivers.worker_arm import SawyerArm
 from tdm_ros.envs.arm_sim import SUBSTEPS, ArmSim
-from tdm_ros.robots.arm import ACTUATIONS, Arm
+from tdm_ros.robots.arm import Actuation, Arm
 from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.description import Robot
 from tdm_ros.robots.kinematics import forward, jacobian
 from tdm_ros.robots.limiter import Limiter
-from tdm_ros.robots.limits import REAL_LIMITS
-from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD, QD_MAX_RAD_S
+from tdm_ros.robots.limits import REAL_LIMITS, Limits
+from tdm_ros.robots.sawyer import NEUTRAL_RAD, SAWYER
 
 CYCLE_S = 0.05
 STANDSTILL_S = 0.25
 STILL_RAD_S = 0.02
-VELOCITY = ACTUATIONS["velocity"]
 
 
 class SimulatedBench:
@@ -92,7 +93,24 @@ Bench = SimulatedBench | RealBench
 
 
 class ArmContract:
-    """The tests."""
+    """The tests, for the arm of a robot description and limits of its bench."""
+
+    robot: ClassVar[Robot] = SAWYER
+    limits: ClassVar[Limits] = REAL_LIMITS
+
+    @classmethod
+    def pytest_generate_tests(cls, metafunc: pytest.Metafunc) -> None:
+        """Give each test of one joint all joints of the robot."""
+        if "joint" in metafunc.fixturenames:
+            metafunc.parametrize("joint", range(len(cls.robot.joint_names)))
+
+    @property
+    def velocity(self) -> Actuation:
+        return Actuation("velocity", "velocity", 0.5 * self.robot.velocity_rad_s)
+
+    def one_joint(self, speed_rad_s: float, joint: int = 0) -> np.ndarray:
+        """Velocities, (J,) [rad/s], of one joint alone."""
+        return np.eye(len(self.robot.joint_names))[joint] * speed_rad_s
 
     def test_reading_is_finite_true_fresh_and_in_order(self, bench: Bench) -> None:
         bench.cycle()
@@ -101,19 +119,17 @@ class ArmContract:
         np.testing.assert_allclose(reading.q_rad, q, atol=0.01)
         assert np.isfinite(reading.qd_rad_s).all() and np.abs(reading.qd_rad_s).max() < STILL_RAD_S
         assert 0 <= reading.age_s < 0.1
-        assert bench.arm.effort().shape == (7,) and np.isfinite(bench.arm.effort()).all()
+        assert bench.arm.effort().shape == self.robot.home_rad.shape and np.isfinite(bench.arm.effort()).all()
         assert bench.arm.problem() == ""
 
     def test_hand_is_where_the_joints_put_it(self, bench: Bench) -> None:
-        pose, hand = bench.arm.hand_pose(), forward(bench.arm.reading().q_rad)
+        pose, hand = bench.arm.hand_pose(), forward(bench.arm.reading().q_rad, self.robot)
         np.testing.assert_allclose(pose.position_m, hand.position_m, atol=2e-3)
         np.testing.assert_allclose(pose.rotation, hand.rotation, atol=5e-3)
         np.testing.assert_allclose(bench.arm.reading().hand_m, hand.position_m, atol=2e-3)
 
-    @pytest.mark.parametrize("joint", range(7))
     def test_velocity_moves_this_joint_as_far_as_it_says(self, bench: Bench, joint: int) -> None:
-        before, wanted = bench.truth()[0], np.zeros(7)
-        wanted[joint] = 0.2 if joint % 2 else -0.2
+        before, wanted = bench.truth()[0], self.one_joint(0.2 if joint % 2 else -0.2, joint)
         self.drive(bench, wanted, 0.5)
         bench.arm.hold()
         self.wait(bench, STANDSTILL_S)
@@ -122,7 +138,7 @@ class ArmContract:
         assert np.abs(np.delete(moved, joint)).max() < 0.02
 
     def test_hold_stands_in_time_and_stays(self, bench: Bench) -> None:
-        self.drive(bench, np.full(7, 0.15), 0.5)
+        self.drive(bench, np.full(len(self.robot.joint_names), 0.15), 0.5)
         assert np.abs(bench.truth()[1]).max() > 0.1
         bench.arm.hold()
         self.wait(bench, STANDSTILL_S)
@@ -134,28 +150,29 @@ class ArmContract:
     def test_held_arm_moves_again_when_told(self, bench: Bench) -> None:
         for _ in range(2):
             before = bench.truth()[0][0]
-            self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.5)
+            self.drive(bench, self.one_joint(0.2), 0.5)
             bench.arm.hold()
             self.wait(bench, STANDSTILL_S)
             assert bench.truth()[0][0] - before == pytest.approx(0.1, abs=0.025)
 
-    @pytest.mark.parametrize("bad", [np.full(7, np.nan), np.zeros(6), None])
-    def test_command_that_makes_no_sense_holds(self, bench: Bench, bad: Any) -> None:
-        cycle = ArmCycle(bench.arm, Limiter(VELOCITY, REAL_LIMITS), VELOCITY)
+    @pytest.mark.parametrize("bad", ["not finite", "one short", "none"])
+    def test_command_that_makes_no_sense_holds(self, bench: Bench, bad: str) -> None:
+        cycle = self.cycle(bench)
         for _ in range(6):
-            cycle.command([0.1, 0, 0, 0, 0, 0, 0])
+            cycle.command(self.one_joint(0.1))
             bench.cycle()
             cycle.finish()
-        assert cycle.command(bad).rejected
+        values = {"not finite": self.one_joint(np.nan), "one short": self.one_joint(0.0)[1:], "none": None}[bad]
+        assert cycle.command(values).rejected
         self.wait(bench, STANDSTILL_S)
         assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
     def test_executed_action_is_the_motion_and_the_limits_are_kept(self, bench: Bench) -> None:
-        cycle = ArmCycle(bench.arm, Limiter(VELOCITY, REAL_LIMITS), VELOCITY)
-        rng, before, sum_rad = np.random.default_rng(1), bench.truth()[0], np.zeros(7)
+        cycle, scale = self.cycle(bench), self.limits.velocity_scale
+        rng, before, sum_rad = np.random.default_rng(1), bench.truth()[0], self.one_joint(0.0)
         for k in range(30):
             if k % 5 == 0:
-                wanted = rng.uniform(-9, 9, 7)
+                wanted = rng.uniform(-9, 9, len(before))
             limited = cycle.command(wanted)
             assert not limited.rejected, limited.layer
             if bench.real:
@@ -166,9 +183,9 @@ class ArmContract:
             executed = cycle.finish()
             assert np.abs(executed.action).max() <= 1 and executed.limited
             q, qd = bench.truth()
-            assert (np.abs(qd) < 0.25 * QD_MAX_RAD_S + STILL_RAD_S).all()
-            assert np.linalg.norm(jacobian(q)[:3] @ qd) < 0.2 + 0.03
-            sum_rad += VELOCITY.to_command(executed.action) * CYCLE_S
+            assert (np.abs(qd) < scale * self.robot.velocity_rad_s + STILL_RAD_S).all()
+            assert np.linalg.norm(jacobian(q, self.robot)[:3] @ qd) < 0.2 + 0.03
+            sum_rad += self.velocity.to_command(executed.action) * CYCLE_S
         bench.arm.hold()
         self.wait(bench, STANDSTILL_S)
         moved = bench.truth()[0] - before
@@ -178,7 +195,7 @@ class ArmContract:
     def test_silent_commander_stops_the_arm_for_good(self, bench: Bench) -> None:
         control = self.control(bench)
         for k in range(10):
-            problem = control.receive(self.command(control, [0.2, 0, 0, 0, 0, 0, 0]), bench.now_s())
+            problem = control.receive(self.command(control, self.one_joint(0.2)), bench.now_s())
             assert problem == "", (k, problem)
             bench.cycle() if bench.real else self.pass_simulated(bench)
             control.tick(bench.now_s())
@@ -190,7 +207,7 @@ class ArmContract:
         assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
     def test_close_leaves_it_at_rest(self, bench: Bench) -> None:
-        self.drive(bench, [0.2, 0, 0, 0, 0, 0, 0], 0.4)
+        self.drive(bench, self.one_joint(0.2), 0.4)
         bench.arm.close()
         self.wait(bench, STANDSTILL_S)
         assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
@@ -208,17 +225,19 @@ class ArmContract:
         for _ in range(round(seconds / CYCLE_S)):
             bench.cycle()
 
-    @staticmethod
-    def control(bench: Bench) -> ArmControl:
-        cycles = [ArmCycle(bench.arm, Limiter(VELOCITY, REAL_LIMITS), VELOCITY) for _ in range(2)]
-        check = CommandCheck(JointOrder(JOINT_NAMES), 0, max_age_s=0.1)
-        control = ArmControl((cycles[0], cycles[1]), check, ArmTiming(), NEUTRAL_RAD, bench.now_s())
+    def cycle(self, bench: Bench) -> ArmCycle:
+        return ArmCycle(bench.arm, Limiter(self.velocity, self.limits, self.robot), self.velocity)
+
+    def control(self, bench: Bench) -> ArmControl:
+        check = CommandCheck(JointOrder(self.robot.joint_names), 0, max_age_s=0.1)
+        cycles, home_rad = (self.cycle(bench), self.cycle(bench)), self.robot.home_rad
+        control = ArmControl(cycles, check, ArmTiming(), home_rad, bench.now_s())
         control.announce(Announcement(State.RUNNING, episode=1, length=10**6), bench.now_s())
         return control
 
-    @staticmethod
-    def command(control: ArmControl, values: list[float]) -> ReceivedCommand:
-        return ReceivedCommand(control.cycle, 1, 0, int(Source.POLICY), 0.0, JOINT_NAMES, values)
+    def command(self, control: ArmControl, values: ArrayLike) -> ReceivedCommand:
+        given = list(np.asarray(values))
+        return ReceivedCommand(control.cycle, 1, 0, int(Source.POLICY), 0.0, self.robot.joint_names, given)
 
     @staticmethod
     def pass_simulated(bench: Any) -> None:

@@ -33,7 +33,7 @@ from rclpy.signals import SignalHandlerOptions
 from tdm_ros.control.validation import Rejections
 from tdm_ros.drivers.intera import wire, worker
 from tdm_ros.drivers.intera.client import ArmClient, InteraError
-from tdm_ros.drivers.intera.command_watchdog import CommandWatchdog
+from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog
 from tdm_ros.drivers.intera.output import never_wait
 from tdm_ros.drivers.intera.sdk import STATE_SILENT_S, UNUSABLE, Received
 from tdm_ros.msg import WatchdogCommand, WatchdogState
@@ -66,6 +66,7 @@ class Polled:
     def __init__(self, node: Node) -> None:
         self._node, self._group = node, _NoExecutor()
         self._subscriptions: list[tuple[Any, type, bool, int, Callable[[Any], None]]] = []
+        self._clients: list[tuple[Any, Callable[[Any], None]]] = []
         self._lock = threading.Lock()
         self.rejections = Rejections(node.get_logger().error)
 
@@ -76,9 +77,23 @@ class Polled:
         made = self._node.create_subscription(kind, topic, receive, profile, callback_group=self._group, raw=raw)
         self._subscriptions.append((made, kind, raw, profile.depth, receive))
 
+    def client(self, kind: type, service: str, receive: Callable[[Any], None]) -> Any:
+        """Return a client of a service whose answers are passed to `receive`; call it by `ask`."""
+        made = self._node.create_client(kind, service, callback_group=self._group)
+        self._clients.append((made, receive))
+        return made
+
     def poll(self) -> None:
         """Read what has arrived."""
         with self._lock:
+            for made, receive in self._clients:
+                try:
+                    with made.handle:
+                        header, answer = made.handle.take_response(made.srv_type.Response)
+                    if header is not None:
+                        receive(answer)
+                except Exception as error:
+                    self.rejections.failed(made.srv_name, error)
             for made, kind, raw, depth, receive in self._subscriptions:
                 for _ in range(depth):
                     try:
@@ -89,6 +104,11 @@ class Polled:
                         receive(taken[0])
                     except Exception as error:  # bytes that are no message, or an error in `receive`
                         self.rejections.failed(made.topic_name, error)
+
+
+def ask(client: Any, request: Any) -> None:
+    """Send a request; a client of `Polled` keeps no list of those that are not answered."""
+    client.remove_pending_request(client.call_async(request))
 
 
 class ArmTopics(Received, ABC):
@@ -178,10 +198,16 @@ class _Link:
 _STATE_FIELDS = [field.name for field in fields(wire.State) if field.name in WatchdogState.get_fields_and_field_types()]
 
 
-def serve(argv: Sequence[str], connect: Callable[[Node, argparse.Namespace], ArmTopics], own: Any = None) -> int:
+def serve(
+    argv: Sequence[str],
+    connect: Callable[[Node, argparse.Namespace], ArmTopics],
+    own: Any = None,
+    caps_of: Callable[[argparse.Namespace], Caps] = worker.caps_of,
+) -> int:
     """Run the node until the client ends; return the exit status.
 
-    `connect` makes the arm's topics, or raises `ComingUpError`; ``own`` parses more arguments.
+    `connect` makes the arm's topics, or raises `ComingUpError`; ``own`` parses more arguments; ``caps_of`` returns the
+    bounds of commands, or raises a ValueError.
     """
     never_wait()
     words = argparse.ArgumentParser(parents=[worker.bounds_parser(), *([own] if own else [])])
@@ -189,7 +215,7 @@ def serve(argv: Sequence[str], connect: Callable[[Node, argparse.Namespace], Arm
     words.add_argument("--session", type=int, default=0, help="number in every message of the client")
     given = words.parse_args(argv)
     try:
-        caps = worker.caps_of(given)
+        caps = caps_of(given)
     except ValueError as error:
         print(error, flush=True)
         return UNUSABLE
@@ -229,11 +255,13 @@ def _end_with_parent(served: worker.Worker) -> None:
 class WatchdogClient(ArmClient):
     """Client of a watchdog node, which it starts by its program and arguments; an InteraError if it cannot.
 
-    The executor of ``node`` is not needed.
+    The executor of ``node`` is not needed. ``joints`` is the number of the arm's joints.
     """
 
-    def __init__(self, node: Node, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        self._session = secrets.randbits(31)
+    def __init__(
+        self, node: Node, command: Sequence[str], env: Mapping[str, str] | None = None, joints: int = wire.JOINTS
+    ) -> None:
+        self._session, self._joints = secrets.randbits(31), joints
         words = [*command, "--namespace", node.get_namespace(), "--session", str(self._session)]
         pipe = subprocess.PIPE
         try:  # a session of its own: a signal to our process group must not end both
@@ -270,7 +298,7 @@ class WatchdogClient(ArmClient):
         return self._ended()
 
     def _send(self, message: wire.Message, droppable: bool = False) -> bool:
-        wire.check(message)
+        wire.check(message, self._joints)
         if isinstance(message, wire.Command):
             given = {"action": message.mode, "values": message.values, "valid_s": message.hold_s}
             given |= {"seq": message.seq, "state_seq": message.state_seq}
@@ -306,5 +334,5 @@ class WatchdogClient(ArmClient):
         values = {name: getattr(message, name) for name in _STATE_FIELDS}
         values = {name: tuple(value) if isinstance(value, array) else value for name, value in values.items()}
         state = wire.State(**values, cuff=False, buttons={})
-        wire.check(state)
+        wire.check(state, self._joints)
         self._take(state)

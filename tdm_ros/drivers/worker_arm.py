@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike
 from tdm_ros.drivers.intera.client import ArmClient, InteraError
 from tdm_ros.drivers.intera.wire import State
 from tdm_ros.robots.arm import Mode
+from tdm_ros.robots.description import Robot
 from tdm_ros.robots.kinematics import HandPose, forward, rotation_of
 from tdm_ros.robots.limits import ArmReading, Array
+from tdm_ros.robots.sawyer import SAWYER
 
 FIRST_STATE_S = 2.0
 HAND_OFF_M = 0.03
@@ -26,8 +28,8 @@ class SawyerArm:
     max_age_s = 0.1
     """Largest age of joint states while the arm moves [s]."""
 
-    def __init__(self, client: ArmClient, clock: Callable[[], float] = time.monotonic) -> None:
-        self.client = client
+    def __init__(self, client: ArmClient, clock: Callable[[], float] = time.monotonic, robot: Robot = SAWYER) -> None:
+        self.client, self._robot = client, robot
         self._failure = ""
         self._moving = False
         until_s = clock() + FIRST_STATE_S
@@ -37,7 +39,7 @@ class SawyerArm:
         if newest.state is None:
             raise InteraError(f"the worker has started, and sent no state for {FIRST_STATE_S:g} s: {newest.problem}")
         self._rejected = newest.state.rejected
-        self._tip_m = _tip(newest.state)
+        self._tip_m = _tip(newest.state, robot)
 
     def reading(self) -> ArmReading:
         state, age_s, _ = self.client.state()
@@ -53,7 +55,7 @@ class SawyerArm:
         return np.array(self._state().effort_n_m)
 
     def drive(self, mode: Mode, values: ArrayLike) -> None:
-        """Follow (7,) velocities [rad/s] or torques [N m]; a failure becomes a problem."""
+        """Follow (J,) velocities [rad/s] or torques [N m]; a failure becomes a problem."""
         self._moving = True
         self._failure = self.client.command(mode, values)
 
@@ -76,7 +78,7 @@ class SawyerArm:
             return state.problem
         if age_s > self.max_age_s:
             return f"joint states are {age_s:.2f} s old"
-        off_m = float(np.linalg.norm(_tip(state) - self._tip_m))
+        off_m = float(np.linalg.norm(_tip(state, self._robot) - self._tip_m))
         if off_m > HAND_OFF_M:
             return f"the hand that the robot reports is {off_m:.2f} m from the position computed from its joints"
         if state.rejected > self._rejected:
@@ -101,8 +103,8 @@ class SawyerArm:
         return state
 
 
-def _tip(state: State) -> Array:
+def _tip(state: State, robot: Robot) -> Array:
     """Reported tip relative to the computed hand, (3,) [m]; constant."""
-    hand = forward(state.q_rad)
+    hand = forward(state.q_rad, robot)
     offset: Array = hand.rotation.T @ (np.array(state.p_base_hand_m) - hand.position_m)
     return offset

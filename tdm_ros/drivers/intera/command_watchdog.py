@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tdm_ros.drivers.intera.wire import Command
 
 Values = tuple  # of float: one per joint, or a point
@@ -67,6 +69,7 @@ class Caps:
     hand_speed_m_s: float = 0.0  # largest speed of the hand; 0: no limit
     hold_s: float = 0.15  # longest validity of one command
     answer_age_s: float = 0.1  # largest age of the state that a command answers
+    hand_speed: Callable[[Values, Values], float] | None = None  # of an arm that is no Sawyer, as `hand_speed_m_s`
 
     def problem(self, command: Command, q_rad: Values) -> str:
         """Return why a command at these joint positions exceeds the bounds, or ""."""
@@ -84,7 +87,7 @@ class Caps:
             if not abs(value) <= cap + 1e-6:
                 return f"joint {joint}: {command.mode} must be in [{-cap:g}, {cap:g}] {unit}, got {value:g}"
         if command.mode == "velocity" and self.hand_speed_m_s:
-            speed = hand_speed_m_s(q_rad, command.values)
+            speed = (self.hand_speed or hand_speed_m_s)(q_rad, command.values)
             if speed > self.hand_speed_m_s:
                 return f"the hand's speed must be in [0, {self.hand_speed_m_s:g}] m/s, got {speed:.2f}"
         return ""
@@ -97,7 +100,7 @@ class Caps:
         for joint, (cap, speed) in enumerate(zip(self.velocity_rad_s, qd_rad_s)):  # noqa: B905 - Python 3.8
             if abs(speed) > cap:
                 return f"joint {joint} moves at {speed:.2f} rad/s, at most {cap:g} is allowed"
-        hand_m_s = hand_speed_m_s(q_rad, qd_rad_s) if self.hand_speed_m_s else 0.0
+        hand_m_s = (self.hand_speed or hand_speed_m_s)(q_rad, qd_rad_s) if self.hand_speed_m_s else 0.0
         if hand_m_s > self.hand_speed_m_s:
             return f"the hand moves at {hand_m_s:.2f} m/s, at most {self.hand_speed_m_s:g} is allowed"
         return ""

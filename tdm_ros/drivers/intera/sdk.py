@@ -104,13 +104,13 @@ class Joints(NamedTuple):
     effort_n_m: tuple
 
 
-def joints_of(message: Any) -> Joints | None:
+def joints_of(message: Any, names: tuple = JOINT_NAMES) -> Joints | None:
     """Return the sample in a JointState of ROS 1 or 2 that has just arrived; None if it is incomplete or not finite."""
     place = {name: index for index, name in enumerate(message.name)}
     arrays = (message.position, message.velocity, message.effort)
-    if not set(JOINT_NAMES) <= set(place) or any(len(array) != len(place) for array in arrays):
+    if not set(names) <= set(place) or any(len(array) != len(place) for array in arrays):
         return None
-    q, qd, effort = (tuple(float(array[place[name]]) for name in JOINT_NAMES) for array in arrays)
+    q, qd, effort = (tuple(float(array[place[name]]) for name in names) for array in arrays)
     return Joints(time.monotonic(), q, qd, effort) if all(map(math.isfinite, q + qd + effort)) else None
 
 

@@ -280,23 +280,23 @@ class Sender:
             self._rest = self._rest[sent:]
 
 
-def check(message: Message) -> None:
+def check(message: Message, joints: int = JOINTS) -> None:
     """Raise a WireError if a field of a message has another type or length, or a number is not finite."""
     for field in dataclasses.fields(message):
         name, kind, value = field.name, str(field.type), getattr(message, field.name)
-        if not _fits(name, kind, value):
+        if not _fits(name, kind, value, joints):
             wanted = {"float": "a finite number", "int": "a whole number"}.get(kind, kind)
             if kind == "tuple[float, ...]":
-                wanted = f"{_LENGTHS.get(name, JOINTS)} finite numbers"
+                wanted = f"{_LENGTHS.get(name, joints)} finite numbers"
             raise WireError(f"{type(message).__name__}.{name} must be {wanted}, got {value!r}")
 
 
-def _fits(name: str, kind: str, value: Any) -> bool:
+def _fits(name: str, kind: str, value: Any, joints: int) -> bool:
     if kind in _FITS:
         return _FITS[kind](value)
     if kind == "dict[str, int]":
         return isinstance(value, dict) and all(map(_FITS["int"], value.values()))
-    length = _LENGTHS.get(name, JOINTS)
+    length = _LENGTHS.get(name, joints)
     sized = isinstance(value, tuple) and len(value) == (length or len(value))
     return sized and all(map(_FITS["float" if kind == "tuple[float, ...]" else "str"], value))
 
