@@ -27,7 +27,10 @@ TRACKING_RAD = 0.02
 
 @dataclass(frozen=True)
 class Settings:
-    """Values of `drivers: ros2_control:` of a robot file, or of the parameters `ros2_control.*`; "" and 0: default."""
+    """Values of `drivers: ros2_control:` of a robot file, or of the parameters `ros2_control.*`.
+
+    Of controller, topic and rate, "" and 0 are what is usual for the kind of command.
+    """
 
     command: str = "velocity"
     controller: str = ""
@@ -69,7 +72,7 @@ class Settings:
 
 
 def settings_of(robot: Robot, given: Mapping[str, Any] | None = None) -> Settings:
-    """Settings of a robot file; those of ``given`` that are neither "" nor 0 take precedence.
+    """Settings of a robot file; those of ``given`` take precedence.
 
     Raises ValueError, one sentence with the remedy, for an unknown key or a wrong value.
     """
@@ -78,7 +81,7 @@ def settings_of(robot: Robot, given: Mapping[str, Any] | None = None) -> Setting
     if not isinstance(entry, Mapping):
         raise ValueError(f"{where} must be a mapping, got {entry!r}: correct the robot file")
     known = {field.name: field.default for field in fields(Settings)}
-    values = {**entry, **{name: value for name, value in (given or {}).items() if value or name not in known}}
+    values = {**entry, **(given or {})}
     for name, value in values.items():
         if name not in known:
             raise ValueError(f"{where} must have keys among {', '.join(known)}, got {name!r}: correct it")

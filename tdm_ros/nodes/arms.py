@@ -12,7 +12,9 @@ from rclpy.node import Node
 
 from tdm_ros.drivers.gazebo import GazeboArm, JointCommands
 from tdm_ros.drivers.intera.client import WORKER, ArmClient, InteraClient, InteraError, ros1_environment
-from tdm_ros.drivers.intera.wire import read_secret
+from tdm_ros.drivers.intera.wire import JOINTS, read_secret
+from tdm_ros.drivers.ros2_control import Ros2ControlArm, make_zero, watchdog_words
+from tdm_ros.drivers.ros2_control_settings import settings_of
 from tdm_ros.drivers.watchdog import WatchdogClient
 from tdm_ros.drivers.worker_arm import SawyerArm
 from tdm_ros.envs.arm_sim import ArmSim
@@ -72,6 +74,8 @@ def make_arm(given: ArmParameters, node: Node, robot: Robot) -> Arm:
     if given.driver not in robot.drivers:
         known = ", ".join(("mujoco", *robot.drivers))
         raise ValueError(f"driver must be {known} for robot {robot.name}, whose description names them: {given.driver}")
+    if given.driver == "ros2_control":
+        return make_ros2_control(given, node, robot, given.robot if given.robot.endswith(".yaml") else "")
     if given.driver == "intera":
         return make_intera(given)
     if given.driver == "bridged":  # a bridge repeats the ROS 1 topics of the arm
@@ -93,6 +97,23 @@ def make_gazebo(given: ArmParameters, node: Node) -> Arm:
     )
 
 
+def make_ros2_control(given: ArmParameters, node: Node, robot: Robot, file: str = "") -> Arm:
+    """The arm of a robot behind ros2_control, through the watchdog of its topics.
+
+    ``file`` is the path of a description that is not installed: the watchdog reads it, too.
+    """
+    settings = settings_of(robot, given.ros2_control.given())
+    if ACTUATIONS[given.actuation].mode == "torque":
+        raise ValueError(f"driver ros2_control takes actuation velocity, got {given.actuation}: choose velocity")
+    zero, words = make_zero(node, robot, settings), watchdog_words(file or robot.name, settings)
+    joints = len(robot.joint_names)
+    return _through(
+        "ros2_control",
+        lambda: _watchdog(given, node, "ros2_control", *words, joints=joints),
+        lambda client: Ros2ControlArm(client, robot, zero),
+    )
+
+
 def make_intera(given: ArmParameters) -> Arm:
     """An arm behind a worker with intera_interface."""
 
@@ -109,11 +130,11 @@ def make_intera(given: ArmParameters) -> Arm:
     return _through("intera", start)
 
 
-def _watchdog(given: ArmParameters, node: Node, module: str, *words: str) -> WatchdogClient:
+def _watchdog(given: ArmParameters, node: Node, module: str, *words: str, joints: int = JOINTS) -> WatchdogClient:
     if given.worker.address != "none":
         raise ValueError("worker.address is only for driver intera: the watchdog of other drivers is started here")
     command = [sys.executable, "-m", f"tdm_ros.drivers.{module}", *shlex.split(given.worker.arguments)]
-    return WatchdogClient(node, [*command, *words])
+    return WatchdogClient(node, [*command, *words], joints=joints)
 
 
 def _through(name: str, start: Callable[[], ArmClient], arm: Callable[[ArmClient], Arm] = SawyerArm) -> Arm:

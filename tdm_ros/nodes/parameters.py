@@ -27,7 +27,7 @@ P = TypeVar("P")
 PLANNERS = ("direct", "graph", "cem", "mppi", "gradient")
 """Names of planning methods; direct, and those of `planning.OPTIMISERS`."""
 UNLIMITED = math.inf  # value of a maximum that does not apply; `.inf` in YAML
-DRIVERS = ("mujoco", "gazebo", "intera", "bridged")
+DRIVERS = ("mujoco", "gazebo", "ros2_control", "intera", "bridged")
 Value = bool | int | float | str | tuple[float, ...]
 NOUN = {bool: "true or false", int: "a whole number", float: "a number", str: "text", tuple: "an array of numbers"}
 FOREIGN = re.compile(r"use_sim_time|start_type_description_service|qos_overrides\..*")
@@ -247,10 +247,32 @@ class RateParameters:
 
 
 @dataclass(frozen=True)
+class Ros2ControlParameters:
+    """Controller of an arm behind ros2_control; auto and 0: as in the robot file, or usual for the command."""
+
+    command: str = parameter("auto", "Kind of its commands.", choices=("auto", "velocity", "position", "trajectory"))
+    controller: str = parameter("auto", "Name of the controller.", check=not_empty)
+    command_topic: str = parameter("auto", "Topic of its commands.", check=not_empty)
+    joint_states: str = parameter("auto", "Topic of the joint states.", check=not_empty)
+    rate_hz: float = parameter(0.0, "Rate of commands, 20 or more.", "Hz", (0.0, 100.0))
+    lead_s: float = parameter(0.0, "Time by which positions are ahead of the measured ones.", "s", (0.0, 0.1))
+    enabled_topic: str = parameter("auto", "std_msgs/Bool, true: the robot may move; none: no topic.", check=not_empty)
+    estop_topic: str = parameter("auto", "std_msgs/Bool, true: the e-stop is pressed; none.", check=not_empty)
+    diagnostics_topic: str = parameter("auto", "Diagnostics whose errors are faults of the arm; none.", check=not_empty)
+    diagnostics_name: str = parameter("auto", "Begin of the names of those diagnostics; none: all.", check=not_empty)
+    controller_manager: str = parameter("auto", "Name of the controller manager.", check=not_empty)
+
+    def given(self) -> dict[str, str | float]:
+        """Values that differ from the robot file."""
+        values = {name: value for name, value in vars(self).items() if value not in ("auto", 0.0)}
+        return {name: "" if value == "none" else value for name, value in values.items()}
+
+
+@dataclass(frozen=True)
 class ArmParameters(TaskParameters):
     driver: str = parameter(
         "mujoco",
-        "What moves the arm: a simulator, intera_interface or its bridged topics.",
+        "What moves the arm: a simulator, ros2_control, intera_interface or its bridged topics.",
         choices=DRIVERS,
     )
     lock_step: bool = parameter(False, "Gazebo is paused and makes exactly the steps of each cycle.")
@@ -265,6 +287,7 @@ class ArmParameters(TaskParameters):
     fault: FaultParameters = field(default_factory=FaultParameters)
     ros1: Ros1Parameters = field(default_factory=Ros1Parameters)
     worker: WorkerParameters = field(default_factory=WorkerParameters)
+    ros2_control: Ros2ControlParameters = field(default_factory=Ros2ControlParameters)
 
 
 @dataclass(frozen=True)

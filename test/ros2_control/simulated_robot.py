@@ -4,7 +4,7 @@ Of the real ones it has: joints in the order of the controller's own parameter; 
 message of another size, forget their command when they are activated, and else follow it for ever; a trajectory
 controller, which replaces the present trajectory by a line from the present state to the point, and stays there; joint
 states at 500 Hz, in another order, with joints of a gripper among them; services that list and switch controllers.
-A velocity is reached with the acceleration of the robot file, a position with a lag of 20 ms.
+A velocity is reached with the acceleration of the robot file; positions by a critically damped servo, 20 ms behind.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from trajectory_msgs.msg import JointTrajectory
 from tdm_ros.robots.description import load_robot
 
 STEP_S = 0.002
-LAG_S = 0.02
+SERVO_RAD_S = 100.0
+"""Natural frequency of the servo that follows positions: 2 / 100 s behind a steady motion."""
 KINDS = {"velocity": "forward_velocity_controller", "position": "forward_position_controller"}
 KINDS |= {"trajectory": "joint_trajectory_controller"}
 FLAGS = ("frozen", "stuck", "nan", "lacking")
@@ -163,7 +164,9 @@ class SimulatedArm:
                 begin_s, seconds, begin, end = values
                 values = begin + min((now_s - begin_s) / seconds, 1.0) * (end - begin)
             self._hold = values
-            self.qd = np.clip((values - self.q) / LAG_S, -self.robot.velocity_rad_s, self.robot.velocity_rad_s)
+            acceleration = SERVO_RAD_S**2 * (values - self.q) - 2 * SERVO_RAD_S * self.qd
+            most = self.robot.velocity_rad_s
+            self.qd = np.clip(self.qd + STEP_S * acceleration, -most, most)
         self.q = self.q + STEP_S * self.qd
         self.trace.append((now_s, self.q.tolist(), self.qd.tolist()))
 
