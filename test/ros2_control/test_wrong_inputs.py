@@ -1,0 +1,85 @@
+"""An arm behind ros2_control says in one sentence what is wrong with its driver, and what to do; it does not move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from arm_contract import STANDSTILL_S, ArmContract
+from ros1_bench import STILL_RAD_S, SimulatedRobot, wait_until
+
+from tdm_ros.drivers.intera.client import InteraError
+
+pytest.importorskip("rclpy")
+pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]  # the messages are built first
+
+import rclpy  # noqa: E402
+from ros2_control_bench import UR5E, Ros2ControlBench, opened  # noqa: E402
+
+from tdm_ros.drivers.ros2_control import Commander  # noqa: E402
+from tdm_ros.drivers.ros2_control_settings import settings_of  # noqa: E402
+
+SPEED = 0.2 * np.eye(6)[0]
+Start = Callable[..., SimulatedRobot]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("other_joints", r"forward_velocity_controller must command the joints of ur5e .*, got left_wrist.*: set its"),
+        ("swapped", r"forward_velocity_controller must take velocity, got position: set ros2_control\.command"),
+        ("lacking", r"joint_states has no elbow_joint \(got shoulder_lift.*\) for 10 s: start the robot's driver"),
+    ],
+)
+def test_driver_of_another_arm_or_interface_is_rejected(
+    start_robot: Start, controller_manager_msgs: dict[str, str], words: str, expected: str
+) -> None:
+    robot = start_robot(f"/{words}", "ur5e", "velocity", words)
+    robot.ask("set", "lacking", words == "lacking")
+    with pytest.raises(InteraError, match=expected):
+        Ros2ControlBench(robot, f"/{words}", controller_manager_msgs)
+    assert robot.ask("facts")["received"] == 0, "not even a zero, which might be a position"
+
+
+def test_driver_that_is_not_there_is_reported(controller_manager_msgs: dict[str, str]) -> None:
+    with pytest.raises(InteraError, match=r"joint_states published nothing for 10 s: start the robot's driver"):
+        Ros2ControlBench(None, "/nowhere", controller_manager_msgs)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def bench(start_robot: Start, controller_manager_msgs: dict[str, str]) -> Iterator[Ros2ControlBench]:
+    robot = start_robot("/alone", "ur5e", "velocity", "no_manager")
+    with contextmanager(opened)(robot, "/alone", controller_manager_msgs) as made:
+        yield made
+
+
+def test_robot_without_a_controller_manager_moves_and_the_operator_is_told(bench: Ros2ControlBench) -> None:
+    assert any("controllers are not checked" in note for note in bench.client.hello.missing)
+    ArmContract.drive(bench, SPEED, 0.4)  # type: ignore[arg-type]
+    assert bench.truth()[1][0] > 0.1
+
+
+def test_topic_of_the_robot_that_loses_its_publisher_stops_the_arm(bench: Ros2ControlBench) -> None:
+    ArmContract.drive(bench, SPEED, 0.4)  # type: ignore[arg-type]
+    bench.driver.ask("say", "gone", True)
+    wait_until(bench.arm.problem, 2.0, "it is reported")
+    assert "estop_pressed has no publisher: is the robot's driver up?" in bench.arm.problem()
+    ArmContract.drive(bench, SPEED, STANDSTILL_S)  # type: ignore[arg-type]
+    assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
+
+
+def test_arm_waits_until_the_controller_has_acknowledged_a_zero() -> None:
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("arm", namespace="/late", context=context)
+    zero = Commander(node, settings_of(UR5E), UR5E, UR5E.joint_names)
+    assert "forward_velocity_controller/commands has no subscriber" in zero.reach(0.2)
+    received = []
+    node.create_subscription(zero._kind, "forward_velocity_controller/commands", received.append, 10)
+    assert zero.reach(10.0) == ""
+    rclpy.spin_once(node, executor=rclpy.executors.SingleThreadedExecutor(context=context), timeout_sec=5.0)
+    assert set(received[0].data) == {0.0}
+    node.destroy_node()
+    context.try_shutdown()
