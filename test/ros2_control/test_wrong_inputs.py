@@ -49,9 +49,12 @@ def test_driver_that_is_not_there_is_reported(controller_manager_msgs: dict[str,
 
 
 @pytest.fixture
-def bench(start_robot: Start, controller_manager_msgs: dict[str, str]) -> Iterator[Ros2ControlBench]:
-    robot = start_robot("/alone", "ur5e", "velocity", "no_manager")
-    with contextmanager(opened)(robot, "/alone", controller_manager_msgs) as made:
+def bench(
+    request: pytest.FixtureRequest, start_robot: Start, controller_manager_msgs: dict[str, str]
+) -> Iterator[Ros2ControlBench]:
+    namespace = f"/{request.node.name}"
+    robot = start_robot(namespace, "ur5e", "velocity", "no_manager")
+    with contextmanager(opened)(robot, namespace, controller_manager_msgs) as made:
         yield made
 
 
