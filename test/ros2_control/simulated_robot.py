@@ -125,7 +125,7 @@ class SimulatedArm:
                     self.activate(*wanted.activate_controllers)
             return answer
 
-        self.node.create_service(ListControllers, "controller_manager/list_controllers", listed)
+        self._list = self.node.create_service(ListControllers, "controller_manager/list_controllers", listed)
         self.node.create_service(SwitchController, "controller_manager/switch_controller", switched)
 
     def activate(self, *names: str) -> None:
@@ -191,15 +191,17 @@ class SimulatedArm:
         self._diagnostics.publish(DiagnosticArray(status=status))
 
     def say(self, key: str, value: bool) -> None:
-        """Change what the robot says of itself: enabled, estop or error."""
+        """Change what the robot says of itself: enabled, estop or error, or whether it says anything."""
         if key == "error":
             self._levels["arm: motors"] = b"\x02" if value else b"\x00"
         elif key == "gone":
             self.node.destroy_publisher(self._bools.pop("estop"))
+        elif key == "manager gone":
+            self.node.destroy_service(self._list)
         else:
             self._said[key] = value
             self._bools[key].publish(Bool(data=value))
-        if key != "gone":
+        if "gone" not in key:
             self._tell()
 
     def run(self) -> None:

@@ -68,6 +68,9 @@ class Contract(ArmContract):
         self.drive(bench, self.one_joint(0.2), 0.8)
         assert bench.driver.trace().standstill_s(since_s) == took_s, "it moves only after a hold"
         if fault in self.MOTORS_OFF:
+            bench.arm.hold()
+            self.drive(bench, self.one_joint(0.2), 0.4)
+            assert bench.driver.trace().standstill_s(since_s) == took_s, "a hold alone is not enough"
             assert bench.client.request("reset").result(5).done == (fault != "not enabled")
             assert bench.client.request("enable").result(5).done
         self.moves_after_a_hold(bench)

@@ -73,6 +73,19 @@ def test_topic_of_the_robot_that_loses_its_publisher_stops_the_arm(bench: Ros2Co
     assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
 
+def test_controller_manager_that_is_gone_stops_the_arm(
+    start_robot: Start, controller_manager_msgs: dict[str, str]
+) -> None:
+    robot = start_robot("/manager", "ur5e", "velocity")
+    with contextmanager(opened)(robot, "/manager", controller_manager_msgs) as made:
+        ArmContract.drive(made, SPEED, 0.4)  # type: ignore[arg-type]
+        robot.ask("say", "manager gone", True)
+        wait_until(made.arm.problem, 3.0, "it is reported")
+        assert "list_controllers has not answered for 2." in made.arm.problem()
+        ArmContract.drive(made, SPEED, STANDSTILL_S)  # type: ignore[arg-type]
+        assert np.abs(made.truth()[1]).max() < STILL_RAD_S
+
+
 def test_arm_waits_until_the_controller_has_acknowledged_a_zero() -> None:
     context = rclpy.Context()
     rclpy.init(context=context)
