@@ -92,7 +92,7 @@ class SimulatedArm:
 
     def _controller(self, namespace: str, kind: str, name: str, words: Sequence[str]) -> Any:
         """One controller, a node with parameters."""
-        node = rclpy.create_node(name, namespace=namespace)
+        node = rclpy.create_node(name, namespace=namespace, start_parameter_services="untold" not in words)
         wrong = "other_joints" in words
         node.declare_parameter("joints", [f"left_{joint}" for joint in self.order] if wrong else self.order)
         if kind == "trajectory":

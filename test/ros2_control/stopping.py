@@ -76,6 +76,13 @@ def start(made: Any, kind: str) -> None:
         made.start("policy", environment, program=command + f"runpy.run_path({str(POLICY)!r}, run_name='__main__')")
 
 
+def end(made: Any, who: str) -> None:
+    """End the policy, which is none of ours, and the arm unless only the policy was stopped."""
+    made.stop("policy", signal.SIGKILL)
+    if who != "policy":
+        made.stop("arm", signal.SIGKILL if who == "arm" else signal.SIGINT)
+
+
 def measured(kind: str, runs: int) -> dict[tuple[str, str], list[float]]:
     """Standstill times [s] of each case."""
     found: dict[tuple[str, str], list[float]] = {(who, number): [] for who in PROCESSES for number in SIGNALS}
@@ -91,8 +98,7 @@ def measured(kind: str, runs: int) -> dict[tuple[str, str], list[float]]:
                 made.until(moves, 20, must=False)
                 while not moves():  # processes that start on a busy machine may hold up the watchdog: a fault, latched
                     print(kind, who, number, "did not begin to move, started again", file=sys.stderr, flush=True)
-                    for name in ("policy", "arm"):
-                        made.stop(name)
+                    end(made, "arm")
                     start(made, kind)
                     made.until(moves, 20, must=False)
                 made.spin(0.02 + 0.05 * k / runs)  # anywhere in a cycle
@@ -106,8 +112,7 @@ def measured(kind: str, runs: int) -> dict[tuple[str, str], list[float]]:
                 print(kind, who, number, f"{found[who, number][-1]:.3f}", file=sys.stderr, flush=True)
                 if number == "SIGSTOP":
                     os.kill(pid, signal.SIGCONT)
-                for name in ["policy"] if who == "policy" else ["policy", "arm"]:
-                    made.stop(name, signal.SIGKILL if name == who else signal.SIGINT)
+                end(made, who)
     return found
 
 

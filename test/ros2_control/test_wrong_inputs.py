@@ -73,6 +73,17 @@ def test_topic_of_the_robot_that_loses_its_publisher_stops_the_arm(bench: Ros2Co
     assert np.abs(bench.truth()[1]).max() < STILL_RAD_S
 
 
+def test_controller_that_does_not_tell_its_joints_gets_the_order_of_the_robot_file(
+    start_robot: Start, controller_manager_msgs: dict[str, str]
+) -> None:
+    robot = start_robot("/untold", "ur5e", "velocity", "untold")
+    order = tuple(reversed(UR5E.joint_names))
+    with contextmanager(opened)(robot, "/untold", controller_manager_msgs, joints=order) as made:
+        assert any("the order of its joints is that of the robot file" in note for note in made.client.hello.missing)
+        ArmContract.drive(made, SPEED, 0.4)  # type: ignore[arg-type]
+        assert made.truth()[1][0] > 0.1 and np.abs(made.truth()[1][1:]).max() < STILL_RAD_S
+
+
 def test_controller_manager_that_is_gone_stops_the_arm(
     start_robot: Start, controller_manager_msgs: dict[str, str]
 ) -> None:
