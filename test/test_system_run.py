@@ -18,10 +18,13 @@ from tdm_ros.msg import ArmState, Episode  # noqa: E402
 
 from tdm_ros.data.log import LOG_FOLDER, read_transitions  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
+from tdm_ros.robots.description import load_robot  # noqa: E402
+from tdm_ros.tasks import SAWYER_REACH, reach_task  # noqa: E402
 from tdm_ros.training.metrics import read_metrics  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
+ROBOT = "so101"
+"""Arm of the short run: five joints. All other tests of systems are with Sawyer's seven."""
 WITHOUT_TRAINER = ("arm", "policy", "planner", "collector")
 
 
@@ -42,8 +45,8 @@ def hold_time_s(states: list[ArmState], since: int) -> float:
 def test_system_short_run_learns_evaluates_and_writes_everything_down(tmp_path: Path) -> None:
     with bench(tmp_path) as made:
         for name in (*WITHOUT_TRAINER, "trainer"):
-            made.start(name)
-        process = made.start("supervisor", duration_min=0.4, evaluate_goals=2, reset_every=4)
+            made.start(name, robot=ROBOT)
+        process = made.start("supervisor", robot=ROBOT, duration_min=0.4, evaluate_goals=2, reset_every=4)
         made.until(lambda: process.poll() is not None, 120)
         assert process.returncode == 0, made.output("supervisor")
         assert made.output("supervisor").count(" robot time | ") > 2
@@ -58,7 +61,8 @@ def test_system_short_run_learns_evaluates_and_writes_everything_down(tmp_path: 
     assert {row.mode for row in rows} == {"train", "evaluate"}
     assert (tmp_path / "curve.png").stat().st_size > 1000
     assert (tmp_path / "checkpoint").is_dir()
-    logged = list(read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint))
+    assert summary["task"] == reach_task(load_robot(ROBOT)).fingerprint
+    logged = list(read_transitions(tmp_path / LOG_FOLDER, summary["task"]))
     assert {int(ArmState.SOURCE_RANDOM), int(ArmState.SOURCE_RESET)} <= {t.source for t in logged}
     full = [t for t in logged if t.episode == rows[1].episode]
     assert [t.number for t in full] == list(range(50)) and [t.last for t in full] == [False] * 49 + [True]
