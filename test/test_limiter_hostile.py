@@ -2,17 +2,7 @@
 
 import numpy as np
 import pytest
-from hostile_for_tests import (
-    COMMANDERS,
-    LATENESSES,
-    Integrator,
-    Physics,
-    Worst,
-    margins,
-    roomy,
-    starts,
-    torment,
-)
+from hostile_for_tests import Physics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -20,6 +10,18 @@ from hypothesis.extra.numpy import arrays
 from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.arm_cycle import ArmCycle
+from tdm_ros.robots.hostile import (
+    COMMANDERS,
+    LATENESSES,
+    ROUNDING,
+    Episode,
+    Integrator,
+    Worst,
+    margins,
+    roomy,
+    run_episode,
+    starts,
+)
 from tdm_ros.robots.kinematics import forward, jacobian
 from tdm_ros.robots.limiter import ArmReading, Limiter
 from tdm_ros.robots.limits import REAL_LIMITS
@@ -28,8 +30,6 @@ from tdm_ros.robots.sawyer import NEUTRAL_RAD, Q_LOWER_RAD, Q_UPPER_RAD, QD_MAX_
 LIMITERS = [Limiter(ACTUATIONS["velocity"], limits) for limits in (REAL_LIMITS, roomy(REAL_LIMITS))]
 CYCLES = 125
 """For each commander (10), lateness (4) and limiter (2): 10 000 in all."""
-
-ROUNDING = 1e-9
 
 
 def check(worst: Worst) -> None:
@@ -41,7 +41,7 @@ def check(worst: Worst) -> None:
 def test_arm_hostile_commands_stays_within_all_limits(name: str, lateness: str) -> None:
     for k, limiter in enumerate(LIMITERS):
         rng = np.random.default_rng([k, LATENESSES.index(lateness), list(COMMANDERS).index(name)])
-        worst = torment(Integrator(rng), limiter, name, lateness, CYCLES, rng)
+        worst = run_episode(Integrator(rng), limiter, Episode(name, lateness, CYCLES), rng)
         check(worst)
         assert worst.cycles == CYCLES
         assert worst.left["joints"] >= REAL_LIMITS.joint_margin_rad - ROUNDING  # without using up the margin
@@ -51,7 +51,7 @@ def test_arm_hostile_commands_stays_within_all_limits(name: str, lateness: str) 
 def test_arm_joints_move_less_than_commanded_stays_within_all_limits(name: str) -> None:
     for k, limiter in enumerate(LIMITERS):
         rng = np.random.default_rng([k, 17, list(COMMANDERS).index(name)])
-        check(torment(Integrator(rng, sticky=True), limiter, name, "old reading", 100, rng))
+        check(run_episode(Integrator(rng, sticky=True), limiter, Episode(name, "old reading", 100), rng))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -76,7 +76,7 @@ def test_arm_only_joints_that_lead_out_obey_stays_in_box(seed: int) -> None:
 def test_simulated_arm_hostile_commands_stays_within_all_limits(name: str) -> None:
     for k, limiter in enumerate(LIMITERS):
         rng = np.random.default_rng([k, 31, list(COMMANDERS).index(name)])
-        check(torment(Physics(), limiter, name, "old reading", 75, rng))
+        check(run_episode(Physics(), limiter, Episode(name, "old reading", 75), rng))
 
 
 extreme = st.sampled_from([-1e9, -2.0, -0.3, 0.0, 0.3, 2.0, 1e9]) | st.floats(-2, 2) | st.just(np.nan)

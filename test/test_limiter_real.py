@@ -5,13 +5,13 @@ from dataclasses import replace
 import mujoco
 import numpy as np
 import pytest
-from hostile_for_tests import MARGINS, margins, roomy, starts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.capsules import BODY, CAPSULES, PAIRS, PEDESTAL, capsule_ends, gaps
+from tdm_ros.robots.hostile import MARGINS, margins, roomy, starts
 from tdm_ros.robots.kinematics import forward, jacobian, link_frames
 from tdm_ros.robots.limiter import ArmReading, Limiter, Limits
 from tdm_ros.robots.limiter_layers import layers_of, posture
