@@ -1,6 +1,6 @@
-"""List and check robot descriptions.
+"""List and check robot descriptions, and write one from a URDF or MJCF file.
 
-A description is config/robots/NAME.yaml, or a file of yours.
+A description is config/robots/NAME.yaml, or a file of yours: docs/robots/add_your_robot.md is a complete example.
 
 Exit status: 0, success; 1, the description is unfit, or commands led out of its limits (one sentence per finding);
 2, nothing could be done.
@@ -15,15 +15,39 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="action", metavar="verb", required=True)
-    text = "list the robots that are known by name"
-    verbs.add_parser("list", help=text, description=f"{text[0].upper()}{text[1:]}.")
 
-    text = "print the limits, spaces and distances of a robot, and send hostile commands through its limiter"
-    add = (made := verbs.add_parser("check", help=text, description=f"{text[0].upper()}{text[1:]}.")).add_argument
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        return verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+
+    verb("list", "list the robots that are known by name")
+
+    text = "print limits, spaces and distances of a robot, and send hostile commands through its limiter"
+    add = verb("check", text).add_argument
     add("robot", metavar="NAME_OR_PATH", help="name of a robot, or a description file, .yaml")
     add("--picture", type=Path, metavar="FILE.png", help="draw the arm at home, its capsules and boxes")
     add("--cycles", type=int, default=50, help="of each of 80 hostile episodes (default: %(default)s)")
     add("--seed", type=int, default=0, help="of goals, postures and commands (default: %(default)s)")
+
+    add = verb("import", "write a description from a URDF or MJCF file").add_argument
+    add("model", type=Path, help="URDF file, or MJCF file (.xml)")
+    add("--base", required=True, help="link that stands on the table; its frame becomes the base frame")
+    add("--tip", required=True, help="link (in MJCF also a site) whose frame becomes the hand frame")
+    add("--name", default="", help="of the robot (default: that in the file)")
+    add("--out", type=Path, metavar="FILE.yaml", help="default: NAME.yaml in this folder; an existing file is kept")
+    several = "for all joints, or one for each"
+    add("--velocity", type=_positive, nargs="+", metavar="LIMIT", help=f"rad/s, {several}; MJCF files have none")
+    add("--effort", type=_positive, nargs="+", metavar="LIMIT", help=f"N m, {several}")
+    add("--acceleration", type=_positive, nargs="+", metavar="LIMIT", help=f"rad/s^2, {several}")
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return value
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -64,3 +88,34 @@ def _check(arguments: argparse.Namespace) -> int:
     for finding in report.findings:
         print(finding, file=sys.stderr)
     return 1 if report.findings else 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from tdm_ros.envs.mjcf_reader import is_mjcf, read_mjcf
+    from tdm_ros.robots.assuming import complete
+    from tdm_ros.robots.batch import share_reached
+    from tdm_ros.robots.importing import draft
+    from tdm_ros.robots.robot_yaml import text_of
+    from tdm_ros.robots.urdf_reader import read_urdf
+
+    tree = read_mjcf(arguments.model) if is_mjcf(arguments.model) else read_urdf(arguments.model)
+    keys = {"velocity": "velocity_rad_s", "effort": "effort_n_m", "acceleration": "acceleration_rad_s2"}
+    options = {ours: given for key, ours in keys.items() if (given := getattr(arguments, key))}
+    made = draft(tree, arguments.base, arguments.tip, arguments.name, options)
+    out = arguments.out or Path(f"{made.content['name']}.yaml")
+    if out.suffix != ".yaml":
+        raise ValueError(f"--out must end with .yaml, got {out}: rename it")
+    if not out.parent.is_dir():
+        raise ValueError(f"--out must be in a folder that exists, got {out}: make {out.parent}")
+    if out.exists():
+        raise ValueError(f"--out must be a new file, got {out}, which exists: move it away, or give another name")
+    rng = np.random.default_rng(0)
+    robot = complete(made, rng)
+    out.write_text(text_of(made.content, made.notes, share_reached(robot, rng)))
+    print(f"{out}: {len(robot.joint_names)} joints, {len(robot.capsules)} capsules")
+    print(f"not in {arguments.model.name}, and assumed or left out (see the comments of the file):")
+    print(*(f"  {note.text}" for note in made.notes), sep="\n")
+    print(f"next:\n  tdm_ros robot check {out} --picture {out.stem}.png\n  tdm_ros up reach robot:={out}")
+    return 0

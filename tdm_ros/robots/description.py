@@ -162,7 +162,12 @@ def load_robot(name_or_path: str | Path) -> Robot:
         raise ValueError(f"robot must be {names} or the path of a .yaml file, got {str(name_or_path)!r}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} must be YAML: correct it, {EXAMPLE} ({' '.join(str(error).split())})") from error
-    return _robot(_Entry(content, f"{path}: "))
+    return robot_from(content, f"{path}: ")
+
+
+def robot_from(content: Any, where: str) -> Robot:
+    """Robot of a description file's content; ``where`` begins the sentence of a ValueError if it is wrong."""
+    return _robot(_Entry(content, where))
 
 
 class _Entry:
