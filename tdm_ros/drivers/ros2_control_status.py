@@ -36,17 +36,14 @@ class RobotStatus:
     """Topics named in the robot file: whether the robot is enabled, its e-stop, and its diagnostics."""
 
     def __init__(self, node: Node, polled: Polled, settings: Settings) -> None:
-        self._node, self._name = node, settings.diagnostics_name
-        self._bools: dict[str, tuple[str, bool | None]] = {}
+        self._node, self._polled, self._name = node, polled, settings.diagnostics_name
+        self._to_find = {"enabled": settings.enabled_topic, "estop": settings.estop_topic}
         self.faults: dict[str, str] = {}
         self._diagnosed_s = -math.inf
         self._diagnostics_topic = settings.diagnostics_topic
         self._looked_s, self._silent = -math.inf, ""
-        for key, topic in (("enabled", settings.enabled_topic), ("estop", settings.estop_topic)):
-            if topic:
-                self._bools[key] = topic, None
-                for profile in (NEWEST, LATCHED):  # one that is published at each change is latched, others are not
-                    polled.subscribe(Bool, topic, self._setter(key), profile)
+        self._to_find = {key: topic for key, topic in self._to_find.items() if topic}
+        self._bools: dict[str, tuple[str, bool | None]] = {key: (topic, None) for key, topic in self._to_find.items()}
         if settings.diagnostics_topic:
             polled.subscribe(DiagnosticArray, settings.diagnostics_topic, self._on_diagnostics, QoSProfile(depth=10))
 
@@ -59,7 +56,8 @@ class RobotStatus:
         return self._bools.get("estop", ("", False))[1] is not False
 
     def missing(self) -> str:
-        """Return a topic that published nothing, or ""."""
+        """Subscribe to topics that are there now; return one that published nothing, or ""."""
+        self._find()
         for topic, value in self._bools.values():
             if value is None:
                 return f"{topic} (std_msgs/Bool) published nothing"
@@ -82,6 +80,14 @@ class RobotStatus:
             gone = [topic for topic, _ in self._bools.values() if not self._node.count_publishers(topic)]
             self._silent = f"{gone[0]} has no publisher: is the robot's driver up?" if gone else ""
         return self._silent
+
+    def _find(self) -> None:
+        """Subscribe as the publisher offers: what is published at each change alone is latched, the rest is not."""
+        for key, topic in [*self._to_find.items()]:
+            if offered := self._node.get_publishers_info_by_topic(topic):
+                latched = offered[0].qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL
+                self._polled.subscribe(Bool, topic, self._setter(key), LATCHED if latched else NEWEST)
+                del self._to_find[key]
 
     def _setter(self, key: str) -> Callable[[Bool], None]:
         def receive(message: Bool) -> None:

@@ -10,6 +10,7 @@ A velocity is reached with the acceleration of the robot file; positions by a cr
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import struct
 import sys
@@ -243,6 +244,7 @@ class SimulatedArm:
 
 
 def main(*words: str) -> None:
+    faulthandler.enable()
     rclpy.init()
     arm = SimulatedArm(*words)
     executor = SingleThreadedExecutor()
@@ -254,11 +256,13 @@ def main(*words: str) -> None:
         with contextlib.suppress(ExternalShutdownException):
             executor.spin()
 
-    threading.Thread(target=spin, daemon=True).start()
+    spinning = threading.Thread(target=spin, daemon=True)
+    spinning.start()
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection would stop the robot's driver for a tenth of a second and more
     arm.run()
+    spinning.join(2.0)  # else it is ended in the middle of a call
 
 
 if __name__ == "__main__":
