@@ -37,7 +37,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sample_efficiency",
         description=__doc__,
-        epilog=f"agents:\n{NAMES}\n\ntasks: {', '.join(CASES)}, reach:ROBOT, gym:ID or module:factory",
+        epilog=f"agents:\n{NAMES}\n\ntasks: {', '.join(CASES)}, reach:ROBOT, push:ROBOT, gym:ID or module:factory",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--tasks", nargs="+", required=True, metavar="TASK")

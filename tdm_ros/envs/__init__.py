@@ -4,6 +4,7 @@ import gymnasium as gym
 
 from tdm_ros import tasks
 from tdm_ros.tasks import SAWYER_REACH, TaskSpec
+from tdm_ros.tasks.pushing import EPISODE_STEPS
 
 _ENVIRONMENTS: dict[str, tuple[str, TaskSpec]] = {
     "sawyer_reach": ("reach_env:ReachEnv", SAWYER_REACH["velocity"]),
@@ -32,3 +33,7 @@ for _name, (_class, _task) in _ENVIRONMENTS.items():
         max_episode_steps=_task.episode_steps,
         kwargs={"actuation": _actuation} if _actuation else {},
     )
+
+PUSH = "tdm_ros/Push-v0"
+"""Gymnasium id of pushing with any robot, whose keyword ``robot`` is that of `PushEnv`."""
+gym.register(PUSH, "tdm_ros.envs.push_env:PushEnv", max_episode_steps=EPISODE_STEPS)

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from tdm_ros.envs import TASKS
+from tdm_ros.envs import PUSH, TASKS
 from tdm_ros.envs.wrappers import CheckedGoalEnv, GoalEnv, Noise, NoisyGoalEnv, UnitActions, check_goal_env, check_sizes
 from tdm_ros.tasks import Channels, TaskSpec
 from tdm_ros.tasks.spec import HORIZON
@@ -100,10 +100,10 @@ def make_goal_env(
     """Make the environment of a task, and its description; ``horizon``, ``noise`` and ``task`` as for `wrap_env`.
 
     ``name`` is ``sawyer_reach`` (or another of `TASKS`), ``reach:ROBOT`` or ``reach:ROBOT:ACTUATION`` for reaching with
-    an arm of config/robots (or a .yaml file), ``gym:ID`` for a registered goal-conditioned environment
-    (``gym:module:ID`` imports ``module`` first), or ``module:factory`` for a callable that returns one. ``render_mode``
-    as Gymnasium takes it, for example "rgb_array"; a factory chooses its own. Raises ValueError if there is no such
-    task, or it is not goal-conditioned with a finite box of actions.
+    an arm of config/robots (or a .yaml file), ``push:ROBOT`` for pushing with it, ``gym:ID`` for a registered
+    goal-conditioned environment (``gym:module:ID`` imports ``module`` first), or ``module:factory`` for a callable that
+    returns one. ``render_mode`` as Gymnasium takes it, for example "rgb_array"; a factory chooses its own. Raises
+    ValueError if there is no such task, or it is not goal-conditioned with a finite box of actions.
     """
     return wrap_env(make_env(name, render_mode), name, horizon, task, noise)
 
@@ -146,6 +146,8 @@ def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
         if kind == "reach" and rest:
             robot, _, actuation = rest.partition(":")
             return gym.make(TASKS["sawyer_reach"], robot=robot, actuation=actuation or "velocity", **mode)
+        if kind == "push" and rest:
+            return gym.make(PUSH, robot=rest, **mode)
         if kind == "gym" and rest:
             return _registered(rest, mode)
         if rest:
@@ -159,9 +161,8 @@ def make_env(name: str, render_mode: str | None = None) -> GoalEnv:
     if re.fullmatch(r"([\w.-]+/)?[\w.-]+-v\d+", name):
         close = [f"gym:{name}"]
     meant = f" (did you mean {' or '.join(close)}?)" if close else ""
-    raise ValueError(
-        f"task must be one of {', '.join(TASKS)}, reach:ROBOT, gym:ID or module:factory, got {name!r}{meant}"
-    )
+    known = ", ".join((*TASKS, "reach:ROBOT", "push:ROBOT", "gym:ID"))
+    raise ValueError(f"task must be one of {known} or module:factory, got {name!r}{meant}")
 
 
 def _registered(gym_id: str, mode: dict[str, Any]) -> GoalEnv:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -249,14 +250,33 @@ def prompt(achieved_m: ArrayLike, target_m: ArrayLike, held_m: float, puck_stays
     return np.concatenate((puck, puck if puck_stays and not held else target))
 
 
-BEHIND_M, OVER_M, CONTACT_M = 0.07, 0.08, 0.05
-"""Horizontal distance of the hand from the object before a push, its height above the object while it moves around, and
-its distance while it pushes [m]. The cube has half edges of 2.5 cm."""
-ALIGNED_M, LOW_M, ARRIVED_M = 0.02, 0.02, 0.015
-"""Distances within which the hand is in line behind the object, is at its height, and the object is at its target."""
+class Approach(NamedTuple):
+    """Distances of a hand that pushes an object [m]."""
+
+    behind_m: float
+    over_m: float
+    contact_m: float
+    """Horizontal distance of the hand from the object before a push, its height above the object while it moves around,
+    and its horizontal distance while it pushes."""
+    placed_m: float
+    aligned_m: float
+    low_m: float
+    arrived_m: float
+    """Distances within which the hand is behind the object, before it goes down; is in line with it, while it pushes;
+    is at its height; and within which the object is at its target."""
 
 
-def prompt_from_behind(hand_m: ArrayLike, object_m: ArrayLike, target_m: ArrayLike, object_stays: bool = True) -> Array:
+CUBE = Approach(0.07, 0.08, 0.05, placed_m=0.02, aligned_m=0.02, low_m=0.02, arrived_m=0.015)
+"""For FetchPush's cube, whose half edges are 2.5 cm."""
+
+
+def prompt_from_behind(
+    hand_m: ArrayLike,
+    object_m: ArrayLike,
+    target_m: ArrayLike,
+    object_stays: bool = True,
+    approach: Approach = CUBE,
+) -> Array:
     """Present goal of a hand that moves over the object to its far side from the target, and pushes it from there.
 
     Hand (3,), object (3,) and target of the object (2,) [m] -> hand and object x and y, (5,) float32 [m]. Until the
@@ -266,24 +286,24 @@ def prompt_from_behind(hand_m: ArrayLike, object_m: ArrayLike, target_m: ArrayLi
     """
     hand, object_ = np.asarray(hand_m, np.float64), np.asarray(object_m, np.float64)
     target = np.asarray(target_m, np.float64)
-    gap, over = target - object_[:2], object_[2] + OVER_M
+    gap, over = target - object_[:2], object_[2] + approach.over_m
     distance = float(np.linalg.norm(gap))
-    ahead = gap / max(distance, ARRIVED_M)
-    behind, offset = object_[:2] - BEHIND_M * ahead, hand[:2] - object_[:2]
+    ahead = gap / max(distance, approach.arrived_m)
+    behind, offset = object_[:2] - approach.behind_m * ahead, hand[:2] - object_[:2]
     along = float(offset @ ahead)
     aside = float(np.linalg.norm(offset - along * ahead))
-    pushes = along < 0 and aside < ALIGNED_M and hand[2] < object_[2] + LOW_M
-    if distance < ARRIVED_M:
+    pushes = along < 0 and aside < approach.aligned_m and hand[2] < object_[2] + approach.low_m
+    if distance < approach.arrived_m:
         place = (*hand,)
     elif pushes:
-        place = (*(target - CONTACT_M * ahead), object_[2])
-    elif np.linalg.norm(hand[:2] - behind) < ALIGNED_M:
+        place = (*(target - approach.contact_m * ahead), object_[2])
+    elif np.linalg.norm(hand[:2] - behind) < approach.placed_m:
         place = (*behind, object_[2])
-    elif hand[2] < over - LOW_M and np.linalg.norm(offset) < BEHIND_M + ALIGNED_M:
+    elif hand[2] < over - approach.low_m and np.linalg.norm(offset) < approach.behind_m + approach.aligned_m:
         place = (*hand[:2], over)  # up first: the object is in the way
     else:
         place = (*behind, over)
-    stays = object_stays and (distance < ARRIVED_M or not pushes)
+    stays = object_stays and (distance < approach.arrived_m or not pushes)
     return np.concatenate((place, object_[:2] if stays else target)).astype(np.float32)
 
 
