@@ -93,7 +93,7 @@ class PushEnv(MujocoGoalEnv):
     """
 
     reset_options = ("goal", "continued")
-    view = View((0.45, 0.0, 0.08), 1.6, 140.0, -30.0)
+    view = View((0.4, 0.0, 0.2), 2.0, 140.0, -25.0)
     puck_stays = True
     """See `prompt_from_behind`."""
 
