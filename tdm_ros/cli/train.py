@@ -16,7 +16,11 @@ from typing import Any, get_args, get_type_hints
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--task", default="sawyer_reach", help="a name (docs/tasks.md), reach:ROBOT, push:ROBOT, gym:ID or module:factory")
+    add(
+        "--task",
+        default="sawyer_reach",
+        help="a name (docs/tasks.md), reach:ROBOT, push:ROBOT, gym:ID or module:factory",
+    )
     add("--total-timesteps", "--steps", type=int, default=5000, metavar="N", help="environment steps (%(default)s)")
     add("--seed", type=int, default=0, help="of goals, weights and noise (%(default)s)")
     add("--horizon", type=int, help="longest steps_left [steps]; 0: a one-step model (the task's own)")
