@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -116,3 +116,5 @@ class ArmSample:
     fault: str = ""
     run: str = ""
     arm: str = ""
+    object_m: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    """(2,) [m], of the object that is pushed; empty where there is none."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.goals import Attempts, Goals, Schedule
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.teleop import DISCARD, EVENTS, FAILURE, PAUSE, RESUME, SUCCESS
 from tdm_ros.control.timeline import Announcement, Mode, Source, State
-from tdm_ros.tasks import TaskSpec
 from tdm_ros.types import CycleRange
 
 DISABLED, HOLD, RUNNING, PAUSED, FAULT, RESETTING, DONE = State
@@ -140,8 +140,8 @@ class EpisodeMachine:
     A state is announced up to `AHEAD` cycles before it begins. Until then it may be replaced, also after DONE.
     """
 
-    def __init__(self, task: TaskSpec, schedule: Schedule, goals: Goals) -> None:
-        self.task, self.schedule, self.goals = task, schedule, goals
+    def __init__(self, live: LiveTask, schedule: Schedule, goals: Goals) -> None:
+        self.live, self.task, self.schedule, self.goals = live, live.spec, schedule, goals
         self.robot_cycles = 0
         """Cycles of learning in which the arm moved, including drives home."""
         self.episode = 0
@@ -347,7 +347,7 @@ class EpisodeMachine:
             self.evaluated += int(not interrupted and not requested)
             if self._interruptions >= PATIENCE:
                 self._enter(StateEvent.INTERRUPTIONS, why)
-        distance = float(self.task.distance(sample.hand_m, announced.goal))
+        distance = float(self.task.distance(self.live.achieved(sample), announced.goal))
         return EpisodeResult(
             announced.episode, announced.mode, announced.goal, sample.hand_m, distance, end, why, self.robot_cycles
         )

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.timeline import COMMANDED, Announcement, Source
-from tdm_ros.tasks import observe
 from tdm_ros.types import CycleRange, CycleSet, LoggedTransition, RunNames, Step
 
 
@@ -112,8 +112,8 @@ class TransitionBuilder:
     ``find`` returns the announcement of an episode by number, or None if it is unknown.
     """
 
-    def __init__(self, find: Callable[[int], Announcement | None]) -> None:
-        self._find = find
+    def __init__(self, find: Callable[[int], Announcement | None], task: LiveTask) -> None:
+        self._find, self._task = find, task
         self._before: dict[str, ArmSample] = {}
         self._waiting: LoggedTransition | None = None
         self.gaps = 0
@@ -161,17 +161,14 @@ class TransitionBuilder:
         if announced is None and not free:
             self.orphans += 1
             return None
-        # Between episodes the operator has no goal: the goal is the position that the hand reaches.
-        reached = after.hand_m if after.source == Source.HUMAN else ()
-        goal: NDArray[np.float32] = announced.goal if announced else np.array(reached, np.float32)
+        task = self._task
+        achieved, reached = task.achieved(before), task.achieved(after)
+        # Between episodes the operator has no goal: the goal is what is reached.
+        goal: NDArray[np.float32] = reached if after.source == Source.HUMAN else np.zeros(0, np.float32)
+        if announced:
+            goal = task.present(achieved, announced.goal)
         step = Step(
-            observe(before.q_rad, before.qd_rad_s, before.hand_m),
-            after.action,
-            observe(after.q_rad, after.qd_rad_s, after.hand_m),
-            before.hand_m.astype(np.float32),
-            after.hand_m.astype(np.float32),
-            goal,
-            False,
+            task.observe(before), task.action(before, after), task.observe(after), achieved, reached, goal, False
         )
         return LoggedTransition(
             step,

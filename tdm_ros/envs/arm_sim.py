@@ -45,6 +45,16 @@ class ArmSim:
         self.hold()
         mujoco.mj_forward(self.model, self.data)
 
+    def object_m(self) -> Array:
+        """Position of the object that slides on the table, (2,) [m]; empty without one."""
+        return self.data.qpos[self.joints :].copy()
+
+    def place_object(self, position_m: ArrayLike) -> None:
+        """Put the object at (2,) [m], at rest."""
+        self.data.qpos[self.joints :] = position_m
+        self.data.qvel[self.joints :] = 0.0
+        mujoco.mj_forward(self.model, self.data)
+
     def drive(self, mode: Mode, values: ArrayLike) -> None:
         """Follow (J,) velocities [rad/s] or torques [N m] from now on.
 

@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 from tdm_ros.control.arm_control import ArmControl, ArmTiming, CycleReport
 from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
 from tdm_ros.control.arm_modes import ArmMode, ModeChange
+from tdm_ros.control.live_task import LivePush
 from tdm_ros.control.loop_timing import CycleStatistics, HostSteal, Pacer
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import Presses, TeleopSettings, twist_problem
@@ -33,6 +34,7 @@ from tdm_ros.nodes import qos
 from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
 from tdm_ros.nodes.convert import age_s, announcements, doubles, floats, joints_of, twist_of
 from tdm_ros.nodes.node_runner import ManagedNode, run
+from tdm_ros.nodes.object_input import ObjectInput
 from tdm_ros.nodes.parameters import ArmParameters
 from tdm_ros.nodes.subscriptions import listen, listen_external, other_publisher
 from tdm_ros.robots.arm import actuations
@@ -60,7 +62,7 @@ class ArmNode(ManagedNode):
         """Connect to the arm, which holds, and create publishers, subscriptions and services."""
         given: ArmParameters = self._declared.values
         self._given = given
-        self.robot, self.task = given.described()
+        self.robot, self.live, self.task = given.described()
         self.statistics = CycleStatistics()
         self._steal = HostSteal(proc_stat())
         self._run = secrets.token_hex(8)
@@ -68,6 +70,7 @@ class ArmNode(ManagedNode):
         self.resources.callback(self._arm.close)
         self._now_s: Callable[[], float] = getattr(self._arm, "now_s", time.monotonic)
         self._missing = ""
+        self._object = ObjectInput(self, self.live, self._arm) if isinstance(self.live, LivePush) else None
         self._mode_changes = 0
         self._logged_s: dict[tuple[ArmMode, ArmMode], float] = {}
         self._control = self._make_control(given)
@@ -189,6 +192,9 @@ class ArmNode(ManagedNode):
         late = self._pacer.advance(now_s)
         self._watch_wall_clock()
         report = self._control.tick(now_s)
+        if self._object is not None:
+            problem = self._object.update(self._now_s())
+            self._control.safeguards.suspended = problem if self.active else INACTIVE
         self.statistics.end_cycle(now_s - self._started_s, report.expected, report.answered, late)
         self._started_s = now_s
         self._publish(report)
@@ -219,6 +225,7 @@ class ArmNode(ManagedNode):
             position=doubles(reading.q_rad),
             velocity=doubles(reading.qd_rad_s),
             effort=doubles(effort),
+            object=doubles([] if self._object is None else self._object.pose.position_m),
             executed_action=floats(np.clip(report.executed.action, -1.0, 1.0)),
             source=int(report.source),
             answered=bool(report.answered),

@@ -18,6 +18,7 @@ from tdm_ros.drivers.ros2_control_settings import settings_of
 from tdm_ros.drivers.watchdog import WatchdogClient
 from tdm_ros.drivers.worker_arm import SawyerArm
 from tdm_ros.envs.arm_sim import ArmSim
+from tdm_ros.envs.push_env import push_model
 from tdm_ros.nodes.parameters import UNLIMITED, ArmParameters, LimitParameters
 from tdm_ros.robots.arm import ACTUATIONS, Arm, actuations
 from tdm_ros.robots.description import Point, Robot
@@ -70,7 +71,8 @@ def home_limits_of(limits: Limits, robot: Robot) -> Limits:
 def make_arm(given: ArmParameters, node: Node, robot: Robot) -> Arm:
     """Arm of the node; a ValueError has the reason why it is not available."""
     if given.driver == "mujoco":
-        return ArmSim(actuations(robot)[given.actuation], robot=robot)
+        model = push_model(robot) if given.task == "push" else None
+        return ArmSim(actuations(robot)[given.actuation], model, robot)
     if given.driver not in robot.drivers:
         known = ", ".join(("mujoco", *robot.drivers))
         raise ValueError(f"driver must be {known} for robot {robot.name}, whose description names them: {given.driver}")

@@ -75,11 +75,11 @@ class CollectorNode(ManagedNode):
 
     def configure(self) -> None:
         given: CollectorParameters = self._declared.values
-        self.robot, self.task = given.described()
+        self.robot, self.live, self.task = given.described()
         self._episodes: dict[int, Announcement] = {}
         self._any_state = False
         self._announced_key: tuple[object, ...] = ()
-        self._pairing = TransitionBuilder(self._episodes.get)
+        self._pairing = TransitionBuilder(self._episodes.get, self.live)
         self._described: dict[str, BagFile | None] = {}
         self._not_recorded = 0
         """States of a moving arm that were received while the node was inactive."""
@@ -116,7 +116,7 @@ class CollectorNode(ManagedNode):
                 del self._episodes[old]
         stamp_ns = nanoseconds(message.header.stamp)
         if announced.state == State.RUNNING:
-            ball = goal_of(message.header.stamp, announced.goal, self.task.frame)
+            ball = goal_of(message.header.stamp, self.live.point_of(announced.goal), self.task.frame)
             self._log.write(GOAL_TOPIC, ball, stamp_ns, flush=False)
         self._write(EPISODE_TOPIC, serialize_message(message), stamp_ns)
         self._log.sync_soon()

@@ -57,9 +57,10 @@ class ConsoleNode(ManagedNode):
 
     def configure(self) -> None:
         given: ConsoleParameters = self._declared.values
-        self.robot, self.task = given.described()
+        self.robot, self.live, self.task = given.described()
         self._run_dir = Path(given.run_dir)
-        low, high = ([float(v) for v in corner] for corner in (self.task.goal.low, self.task.goal.high))
+        corners = (self.task.goal.low, self.task.goal.high)
+        low, high = ([float(v) for v in self.live.point_of(corner)] for corner in corners)
         self.console = ConsoleState((low[0], low[1], low[2]), (high[0], high[1], high[2]), self.robot)
         self._trail: deque[Point] = deque(maxlen=TRAIL_STATES)
         self._executed: Counter[str] = Counter()
@@ -195,7 +196,8 @@ class ConsoleNode(ManagedNode):
         )
 
     def _on_episode(self, announced: Announcement, message: Episode) -> None:
-        goal = tuple(map(float, announced.goal)) if len(announced.goal) == 3 else self.console.snapshot.goal_m
+        known = len(announced.goal) == self.task.goal.size
+        goal = tuple(map(float, self.live.point_of(announced.goal))) if known else self.console.snapshot.goal_m
         episode = announced.episode or self.console.snapshot.episode
         self.console.show(
             state=announced.state.name,

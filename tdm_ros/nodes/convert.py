@@ -18,7 +18,7 @@ from sensor_msgs.msg import JointState
 from tdm_ros.control.arm_io import ArmSample, JointOrder
 from tdm_ros.control.goals import KEPT
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, check_announcement
-from tdm_ros.control.validation import LARGEST, printable
+from tdm_ros.control.validation import LARGEST, check_vector, printable
 from tdm_ros.data.log import discarded_of
 from tdm_ros.msg import ArmState, Episode, KeepOut, Subgoal, Transition
 from tdm_ros.tasks import TaskSpec
@@ -77,7 +77,7 @@ def to_stamp(ns: int) -> Time:
 
 def states(node: Any, call: Callable[[ArmSample, ArmState], object]) -> Callable[[ArmState], None]:
     """Return a callback that passes on each valid state, with the joints in the order of the task, and its message."""
-    joints = JointOrder(node.task.action.names)
+    joints = JointOrder(node.robot.joint_names)
     return _valid(node, "arm_state", lambda message: _to_sample(joints, message), call)
 
 
@@ -105,6 +105,9 @@ def _to_sample(joints: JointOrder, message: ArmState) -> tuple[ArmSample | None,
         return None, problem
     if message.source not in SOURCES:
         return None, "unknown source"
+    object_m = np.array(message.object, np.float64)
+    if object_m.size and (problem := check_vector(object_m, 2, LARGEST)):
+        return None, f"object: {problem}"
     sample = ArmSample(
         cycle=int(message.cycle),
         stamp_ns=nanoseconds(message.header.stamp),
@@ -119,6 +122,7 @@ def _to_sample(joints: JointOrder, message: ArmState) -> tuple[ArmSample | None,
         fault=printable(message.fault),
         run=message.run,
         arm=printable(message.arm),
+        object_m=object_m,
     )
     return sample, ""
 

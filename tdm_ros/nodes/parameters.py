@@ -17,9 +17,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from tdm_ros.bringup.table import names_for
+from tdm_ros.control.live_task import TASKS, LiveTask, live_task
 from tdm_ros.robots.arm import ACTUATIONS
 from tdm_ros.robots.description import Robot, load_robot
-from tdm_ros.tasks import SCENES, TaskSpec, reach_task
+from tdm_ros.tasks import SCENES, TaskSpec
 from tdm_ros.tasks.scenes import boxes_of_numbers
 
 P = TypeVar("P")
@@ -138,12 +139,14 @@ class TaskParameters(NodeParameters):
     """Parameters of every node that knows the task."""
 
     robot: str = parameter("sawyer", "Description of the arm: its name (docs/robots), or the path of a .yaml file.")
+    task: str = parameter("reach", "Task: reach a point with the hand, or push an object to a point.", choices=TASKS)
     actuation: str = parameter("velocity", "Actuation of the joints.", choices=tuple(ACTUATIONS))
 
-    def described(self) -> tuple[Robot, TaskSpec]:
-        """Robot and task of these parameters; a ValueError says what is wrong with the description."""
+    def described(self) -> tuple[Robot, LiveTask, TaskSpec]:
+        """Robot and task of these parameters; a ValueError says what is wrong with them."""
         robot = load_robot(self.robot)
-        return robot, reach_task(robot, self.actuation)
+        live = live_task(robot, self.actuation, self.task)
+        return robot, live, live.spec
 
 
 @dataclass(frozen=True)

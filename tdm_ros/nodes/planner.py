@@ -39,7 +39,7 @@ class PlannerNode(ManagedNode):
 
     def configure(self) -> None:
         given: PlannerParameters = self._declared.values
-        self.robot, self.task = given.described()
+        self.robot, self.live, self.task = given.described()
         self._state: tuple[ArmSample, ArmState] | None = None
         self._hand_m = np.zeros(3)
         self._inputs: set[str] = set()
@@ -47,7 +47,7 @@ class PlannerNode(ManagedNode):
         rng = np.random.default_rng([5, given.seed])
         self._experience = PlannerBuilder(self.task, self._make_planner, rng, given.learn_every_s)
         planner = self._make_planner() if self._plans else None
-        self._live = LivePlanner(self.task, planner, given.budget_s, given.replan_steps)
+        self._live = LivePlanner(self.live, planner, given.budget_s, given.replan_steps)
         self._subgoals = self.create_publisher(Subgoal, "subgoal", qos.LATCHED)
         self._markers = self.create_publisher(MarkerArray, "plan_markers", qos.LATCHED)
         self._topic_boxes = np.zeros((0, 2, 3))
@@ -131,7 +131,8 @@ class PlannerNode(ManagedNode):
         self._draw(update)
 
     def _draw(self, update: SubgoalUpdate | None) -> None:
-        knots = np.zeros((0, 3)) if update is None else update.plan.knots[max(update.knot, 0) :]
+        left = () if update is None else update.plan.knots[max(update.knot, 0) :]
+        knots = np.reshape([self.live.point_of(knot) for knot in left], (-1, 3))
         miss = [] if update is None else update.plan.predicted_miss[max(update.knot, 0) :].tolist()
         acceptable_m = self._live.planner.objective.acceptable if self._live.planner is not None else 1.0
         stamp = self.get_clock().now().to_msg()

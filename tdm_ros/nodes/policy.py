@@ -29,12 +29,12 @@ class PolicyNode(ManagedNode):
 
     def configure(self) -> None:
         self.given: PolicyParameters = self._declared.values
-        self.robot, self.task = self.given.described()
-        self._actuation = actuations(self.robot)[self.given.actuation]
-        self._mode = Command.VELOCITY if self._actuation.mode == "velocity" else Command.TORQUE
-        self._names = list(self.task.action.names)
+        self.robot, self.live, self.task = self.given.described()
+        by_velocity = actuations(self.robot)[self.given.actuation].mode == "velocity"
+        self._mode = Command.VELOCITY if by_velocity else Command.TORQUE
+        self._names = list(self.robot.joint_names)
         rng = np.random.default_rng([4, self.given.seed])
-        self._controller = PolicyController(self.task, Exploration(self.task.action.size, rng))
+        self._controller = PolicyController(self.live, Exploration(self.task.action.size, rng))
         self._answers = 0
         self._received: set[str] = set()
         self._commands = self.create_lifecycle_publisher(Command, "command", qos.COMMAND)
@@ -65,7 +65,7 @@ class PolicyNode(ManagedNode):
             episode=decision.episode,
             mode=self._mode,
             joint_names=self._names,
-            values=doubles(self._actuation.to_command(decision.action)),
+            values=doubles(self.live.command(decision.action, sample)),
             source=int(decision.source),
             weights_version=decision.weights_version,
         )

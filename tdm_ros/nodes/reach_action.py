@@ -134,7 +134,7 @@ class ReachAction:
         pursued, active = self._pursued, self._machine.active
         if pursued is None:
             return
-        pursued.distance = float(self._machine.task.distance(sample.hand_m, pursued.goal))
+        pursued.distance = float(self._machine.task.distance(self._machine.live.achieved(sample), pursued.goal))
         if active is not None and active.goal_id == pursued.goal_id:
             pursued.begun = True
             if pursued.distance <= pursued.tolerance:

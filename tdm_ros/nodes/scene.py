@@ -37,7 +37,7 @@ class SceneNode(ManagedNode):
 
     def configure(self) -> None:
         given: SceneParameters = self._declared.values
-        self.robot, self.task = given.described()
+        self.robot, self.live, self.task = given.described()
         self._trail: deque[NDArray[np.float64]] = deque(maxlen=max(1, round(given.trail_s * given.rate_hz)))
         self._hand_m: NDArray[np.float64] | None = None
         self._goal_m: NDArray[np.float64] | None = None
@@ -58,8 +58,8 @@ class SceneNode(ManagedNode):
             self._frames.publish(sample.q_rad, message.header.stamp)
 
     def _on_episode(self, announced: Announcement, message: Episode) -> None:
-        if announced.state == State.RUNNING and len(announced.goal) == 3:
-            self._goal_m = np.asarray(announced.goal, np.float64)
+        if announced.state == State.RUNNING and len(announced.goal) == self.task.goal.size:
+            self._goal_m = self.live.point_of(announced.goal).astype(np.float64)
             self._marker.move(self._goal_m)
 
     def _request_box(self) -> None:

@@ -56,11 +56,11 @@ class SupervisorNode(ManagedNode):
 
     def configure(self) -> None:
         given: SupervisorParameters = self._declared.values
-        self.robot, self.task = given.described()
+        self.robot, self.live, self.task = given.described()
         self._scene = SCENES[given.scene]
         box = (given.goal_box.low_m or None, given.goal_box.high_m or None) if given.goal_box.enabled else ()
         goals = Goals(self.task, given.seed, self._scene, *box)
-        self._machine = EpisodeMachine(self.task, self._schedule(), goals)
+        self._machine = EpisodeMachine(self.live, self._schedule(), goals)
         self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine, self._scene)
         self.resources.callback(self._record.finish)
         self._any_weights = self._final_weights = False
@@ -249,7 +249,7 @@ class SupervisorNode(ManagedNode):
         self._lookup.request(frame, goal, nanoseconds(message.header.stamp), self._request)
 
     def _request(self, goal: Any, problem: str) -> None:
-        if problem := problem or self.not_active() or self._machine.goals.request(goal):
+        if problem := problem or self.not_active() or self._machine.goals.request(self.live.goal_of(goal)):
             self.rejections.reject("goal", problem)
         self._action.on_request()
 

@@ -58,7 +58,7 @@ class TrainerNode(ManagedNode):
             raise ValueError(
                 f"trainer.arms is {self.given.arms} without fleet: set fleet: true to learn from all of them"
             )
-        self.robot, self.task = self.given.described()
+        self.robot, self.live, self.task = self.given.described()
         self._run_dir = Path(self.given.run_dir)
         self._lock = FolderLock(self._run_dir / CHECKPOINT_FOLDER, "trainer")
         self.resources.callback(self._lock.release)

@@ -10,6 +10,7 @@ from threading import Thread
 import numpy as np
 
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.loop_timing import Durations
 from tdm_ros.control.timeline import Announcement, State, Timeline
 from tdm_ros.planning.model import ReachModel
@@ -19,7 +20,7 @@ from tdm_ros.planning.space import Array, GoalSpace
 from tdm_ros.planning.states import SeenStates, candidates
 from tdm_ros.replay import Step, TrajectoryStore
 from tdm_ros.replay.store import check_step
-from tdm_ros.tasks import TaskSpec, observe
+from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor
 
 
@@ -195,8 +196,9 @@ class LivePlanner:
     between two plans.
     """
 
-    def __init__(self, task: TaskSpec, planner: SubgoalPlanner | None, budget_s: float, replan_steps: int) -> None:
-        self.task, self.planner, self._budget_s = task, planner, budget_s
+    def __init__(self, live: LiveTask, planner: SubgoalPlanner | None, budget_s: float, replan_steps: int) -> None:
+        self._live, self.task, self.planner, self._budget_s = live, live.spec, planner, budget_s
+        task = live.spec
         self.statistics = PlanStatistics()
         self._timeline = Timeline()
         self._settings = PursuitSettings.for_task(task, replan_steps)
@@ -252,7 +254,7 @@ class LivePlanner:
         return self.planner is None or self.planner.free(start, end)
 
     def _update(self, planned: _EpisodePlan, sample: ArmSample, step: int) -> SubgoalUpdate | None:
-        hand = sample.hand_m.astype(np.float32)
+        hand = self._live.achieved(sample)
         for segment in planned.pursuer.advance(step, hand):
             planned.ended, planned.reached = planned.ended + 1, segment.miss
             self.statistics.end(segment)
@@ -288,7 +290,7 @@ class LivePlanner:
     def _plan(self, announcement: Announcement, sample: ArmSample) -> Plan:
         if self.planner is None:
             return self._straight(announcement.goal, "no planner: the goal itself")
-        seen = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
+        seen = self._live.observe(sample)
         plan = self.planner.plan(seen, sample.hand_m, announcement.goal, self._budget_s)
         self.statistics.count(plan)
         if plan.status in EXPLORES and announcement.exploration > 0:

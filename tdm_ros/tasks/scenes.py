@@ -51,7 +51,7 @@ class Scene:
             low, high = self.evaluate_low_m, self.evaluate_high_m
         while True:
             goal = rng.uniform(low, high).astype(np.float32)
-            if not self.inside(goal, CLEAR_M):
+            if not (len(self.boxes_m) and self.inside(goal, CLEAR_M)):
                 return goal
 
 

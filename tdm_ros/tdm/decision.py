@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, Timeline
-from tdm_ros.tasks import TaskSpec, observe
 from tdm_ros.tdm.actor import HorizonSelector, NumpyActor
 
 RANDOM_FRACTION = 0.1
@@ -93,8 +93,8 @@ class Decision:
 class PolicyController:
     """Computes actions from the last episode, subgoal and weights received."""
 
-    def __init__(self, task: TaskSpec, exploration: Exploration) -> None:
-        self.task = task
+    def __init__(self, live: LiveTask, exploration: Exploration) -> None:
+        self.live, self.task = live, live.spec
         self._exploration = exploration
         self._timeline = Timeline()
         self._subgoals: list[PolicySubgoal] = []
@@ -151,12 +151,12 @@ class PolicyController:
         if problem := subgoal.problem_at(sample.cycle):
             return None, problem
         left = subgoal.left_at(sample.cycle)
-        hand = sample.hand_m.astype(np.float32)
-        observation = observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
+        observation, achieved = self.live.observe(sample), self.live.achieved(sample)
+        goal = self.live.present(achieved, subgoal.goal)
         if self._actor.critic is not None and not (subgoal.planned and left >= 0):
-            action = self._selector.act(self._actor, observation, hand, subgoal.goal)
+            action = self._selector.act(self._actor, observation, achieved, goal)
         else:
-            action = self._actor.act(observation, hand, subgoal.goal, max(left, 0))
+            action = self._actor.act(observation, achieved, goal, max(left, 0))
         if not np.isfinite(action).all():
             return None, "action not finite"
         if episode.mode == Mode.TRAIN:

@@ -1,0 +1,93 @@
+"""Input of the node `arm`: the pose of the object that is pushed, from a topic, or from the simulator that it is in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from tf2_msgs.msg import TFMessage
+
+from tdm_ros.control.live_task import LivePush
+from tdm_ros.control.object_pose import STALE_S, ObjectPose
+from tdm_ros.control.validation import printable
+from tdm_ros.envs.arm_sim import ArmSim
+from tdm_ros.nodes import qos
+from tdm_ros.nodes.convert import age_s, nanoseconds
+from tdm_ros.nodes.frames import FrameBuffer
+from tdm_ros.nodes.subscriptions import listen, listen_external
+from tdm_ros.robots.arm import Arm
+
+TOPIC = "object_pose"
+PUT_BACK_CYCLES = 40
+"""Cycles after which a simulated object that is out of reach is put back."""
+
+
+class ObjectInput:
+    """The object's pose: received on `object_pose`, or of the simulated object, which it publishes there."""
+
+    def __init__(self, node: Any, task: LivePush, arm: Arm) -> None:
+        self.pose = ObjectPose(task.setup)
+        self._node, self._setup, self._arm = node, task.setup, arm
+        self._buffer: FrameBuffer | None = None
+        self._rng, self._lost, self.put_back = np.random.default_rng(0), 0, 0
+        if isinstance(arm, ArmSim):
+            self._place()
+            self._poses = node.create_publisher(PoseStamped, TOPIC, qos.STATE)
+        else:
+            listen_external(node, PoseStamped, TOPIC, self._on_pose, qos.TELEOP)
+
+    def update(self, now_s: float) -> str:
+        """Read a simulated object; return why nothing may be pushed now, or ""."""
+        if isinstance(self._arm, ArmSim):
+            x, y = self._arm.object_m().tolist()
+            self.pose.receive((x, y, 0.0), now_s)
+            message = PoseStamped()
+            message.header.stamp = self._node.get_clock().now().to_msg()
+            message.header.frame_id = self._node.task.frame
+            message.pose.position.x, message.pose.position.y = x, y
+            message.pose.position.z = self._setup.half_height_m
+            message.pose.orientation.w = 1.0
+            self._poses.publish(message)
+            self._lost = 0 if self._setup.movable((x, y)) else self._lost + 1
+            if self._lost > PUT_BACK_CYCLES:
+                self._place()
+        return self.pose.problem(now_s)
+
+    def _place(self) -> None:
+        """Put the simulated object at a random place of its box."""
+        assert isinstance(self._arm, ArmSim)
+        self._arm.place_object(self._rng.uniform(self._setup.object_low_m, self._setup.object_high_m))
+        self.put_back += 1
+        self._lost = 0
+
+    def _on_pose(self, message: PoseStamped) -> None:
+        """Take a pose in the arm's base frame, or in another one of /tf and /tf_static."""
+        node, point = self._node, message.pose.position
+        point_m, frame = np.array([point.x, point.y, point.z]), message.header.frame_id.lstrip("/")
+        problem, old_s = "", age_s(node, message.header.stamp)
+        if not abs(old_s) <= STALE_S:
+            problem = "stamp too old" if old_s > 0 else "stamp in the future"
+        elif frame not in ("", node.task.frame, node.frame(node.task.frame)):
+            point_m, problem = self._transformed(point_m, frame, nanoseconds(message.header.stamp))
+        if problem := problem or self.pose.receive(point_m, node._now_s()):
+            node.rejections.reject(f"{TOPIC}: {problem}")
+
+    def _transformed(self, point_m: Any, frame: str, stamp_ns: int) -> tuple[Any, str]:
+        """Return a point in the base frame, (3,) [m], and "", or it as it is and why there is no transform."""
+        node = self._node
+        if self._buffer is None:
+            self._buffer = buffer = FrameBuffer()
+
+            def take(message: TFMessage, static: bool) -> None:
+                for transform in message.transforms:
+                    if problem := buffer.add(transform, static):
+                        node.rejections.reject(f"/tf: {problem}")
+
+            listen(node, TFMessage, "/tf", lambda message: take(message, False), qos.FRAMES)
+            listen(node, TFMessage, "/tf_static", lambda message: take(message, True), qos.STATIC_FRAMES)
+        base, now_ns = node.frame(node.task.frame), node.get_clock().now().nanoseconds
+        transform, problem = self._buffer.transform(frame, base, now_ns, stamp_ns)
+        if transform is None:
+            return point_m, f"its frame is {printable(frame)}, and {problem}"
+        return (transform @ [*point_m, 1.0])[:3], ""
