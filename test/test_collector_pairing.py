@@ -9,6 +9,7 @@ import pytest
 from test_live_learning import CONFIG, TASK, transition
 
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.data.pairing import PATIENCE, TrajectoryQueue, TransitionBuilder, TransitionFilter
 from tdm_ros.live.learner import OnlineLearner
@@ -37,7 +38,7 @@ def sample(cycle: int, episode: int = 1, source: Source = Source.POLICY) -> ArmS
 
 
 def collect(samples: list[ArmSample]) -> list[LoggedTransition]:
-    pairing = TransitionBuilder(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get, LiveTask(TASK))
     found = [pairing.add(s) for s in samples] + [pairing.flush()]
     return [t for t in found if t is not None]
 
@@ -96,7 +97,7 @@ def test_pairing_time_limit_is_truncated_never_terminated() -> None:
 
 
 def test_pairing_lost_cycles_are_counted() -> None:
-    pairing = TransitionBuilder(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get, LiveTask(TASK))
     for cycle in (10, 11, 14):
         pairing.add(sample(cycle))
     assert pairing.gaps == 2
@@ -108,14 +109,14 @@ def test_pairing_reset_is_recorded_with_its_source_and_no_goal() -> None:
 
 
 def test_pairing_state_before_its_episodes_start_is_dropped_and_counted() -> None:
-    pairing = TransitionBuilder(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get, LiveTask(TASK))
     for cycle in (5, 6, 7):
         pairing.add(sample(cycle))
     assert pairing.flush() is None and pairing.orphans == 2
 
 
 def test_pairing_unknown_episode_is_dropped_and_counted() -> None:
-    pairing = TransitionBuilder({}.get)
+    pairing = TransitionBuilder({}.get, LiveTask(TASK))
     for cycle in (10, 11):
         pairing.add(sample(cycle))
     assert pairing.flush() is None and pairing.orphans == 1
@@ -144,7 +145,7 @@ def test_joining_resets_and_holds_are_left_out() -> None:
 
 
 def test_pairing_operators_motion_between_episodes_is_recorded_with_the_reached_position_as_goal() -> None:
-    pairing = TransitionBuilder({}.get)
+    pairing = TransitionBuilder({}.get, LiveTask(TASK))
     made = [pairing.add(sample(c, episode=0, source=Source.HUMAN)) for c in range(1, 6)]
     made.append(pairing.add(sample(6, episode=0, source=Source.NONE)))
     found = [t for t in made if t is not None]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.timeline import Announcement, Mode, State
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH
@@ -49,7 +50,7 @@ def actor() -> RecordingActor:
 
 @pytest.fixture
 def controller(actor: RecordingActor) -> PolicyController:
-    made = PolicyController(TASK, Exploration(7, np.random.default_rng(0)))
+    made = PolicyController(LiveTask(TASK), Exploration(7, np.random.default_rng(0)))
     made.set_actor(actor, 1)
     made.set_episode(Announcement(State.RUNNING, Mode.EVALUATE, 1, START, 1000, GOAL))
     return made

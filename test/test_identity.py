@@ -18,6 +18,7 @@ from test_live_learning import CONFIG, TASK, transition
 
 from tdm_ros.control.episodes import EpisodeMachine
 from tdm_ros.control.goals import Goals, Schedule
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.timeline import COMMANDED
 from tdm_ros.data.edit import Selection, trim
 from tdm_ros.data.log import LOG_FOLDER, TransitionLog, read_transitions
@@ -83,14 +84,14 @@ SHIFTS: dict[str, Callable[[int], int]] = {
 
 @pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS.keys())
 def test_pairing_records_every_cycle_for_any_clock(shift: Callable[[int], int]) -> None:
-    pairing = TransitionBuilder(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get, LiveTask(TASK))
     states = [replace(sample(cycle), stamp_ns=cycle * CYCLE_NS + shift(cycle)) for cycle in range(10, 311)]
     found = [made for state in states if (made := pairing.add(state)) is not None]
     assert [one.cycle for one in found] == list(range(10, 309)) and not any(one.last for one in found)
 
 
 def test_pairing_foreign_states_end_a_piece_and_lose_nothing() -> None:
-    pairing = TransitionBuilder(GOALS.get)
+    pairing = TransitionBuilder(GOALS.get, LiveTask(TASK))
     states = [sample(cycle) for cycle in range(10, 60)]
     foreign = replace(sample(35), run="foreign", stamp_ns=TEN_YEARS_NS, episode=0, source=0)
     found = [pairing.add(state) for state in (*states[:20], foreign, *states[20:], foreign)] + [pairing.flush()]
@@ -133,7 +134,7 @@ def test_live_learning_finds_what_is_discarded_after_the_store_has_wrapped() -> 
 
 
 def test_run_record_counts_each_published_transition_once_for_any_clock(tmp_path: Path) -> None:
-    record = RunRecord(tmp_path, TASK, 0, EpisodeMachine(TASK, Schedule(), Goals(TASK, 0)))
+    record = RunRecord(tmp_path, TASK, 0, EpisodeMachine(LiveTask(TASK), Schedule(), Goals(TASK, 0)))
     for run, cycle in [("a", 5), ("a", 6), ("a", 5), ("b", 5), ("a", 8)]:
         record.on_transition(run, cycle)
     assert record.summary()["transitions"]["published"] == 4

@@ -14,6 +14,7 @@ from test_log_writer import TRANSITIONS, files_read, many, put
 
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
 from tdm_ros.control.goals import Goals, Schedule
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.timeline import Mode
 from tdm_ros.data.log import LOG_FOLDER
 from tdm_ros.data.log_writer import LogWriter
@@ -26,7 +27,7 @@ TASK = SAWYER_REACH["velocity"]
 
 
 def record_in(folder: Path) -> RunRecord:
-    return RunRecord(folder, TASK, 0, EpisodeMachine(TASK, Schedule(), Goals(TASK, 0)))
+    return RunRecord(folder, TASK, 0, EpisodeMachine(LiveTask(TASK), Schedule(), Goals(TASK, 0)))
 
 
 def test_end_of_a_long_run_reads_only_the_file_that_is_being_written(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.timeline import Announcement, Mode, State
 from tdm_ros.planning import GoalSpace, KeepOut, Plan, Status, SubgoalPlanner
 from tdm_ros.planning.live import MAX_ATTEMPTS, RETRY_STEPS, LivePlanner, PlannerBuilder
@@ -58,7 +59,7 @@ def episode(number: int = 1, start: int = 100, exploration: float = 0.0, mode: M
 
 def live_with(*plans: Plan, announced: Announcement | None = None) -> tuple[LivePlanner, Scripted]:
     planner = Scripted(*plans)
-    live = LivePlanner(TASK, planner, 0.2, 10)  # type: ignore[arg-type]
+    live = LivePlanner(LiveTask(TASK), planner, 0.2, 10)  # type: ignore[arg-type]
     live.update(sample(99))
     live.announce(announced or episode())
     return live, planner
@@ -189,7 +190,7 @@ def test_swap_keeps_boxes_and_what_executions_taught() -> None:
 
 
 def test_look_without_planning_the_goal_is_passed_on_once() -> None:
-    live = LivePlanner(TASK, None, 0.2, 10)
+    live = LivePlanner(LiveTask(TASK), None, 0.2, 10)
     live.announce(episode(start=0))
     (order,) = live.update(sample(100))
     assert order.status == "DIRECT" and order.last

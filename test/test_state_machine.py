@@ -17,6 +17,7 @@ from tdm_ros.control.episodes import (
     Surroundings,
 )
 from tdm_ros.control.goals import Goals, Schedule
+from tdm_ros.control.live_task import LiveTask
 from tdm_ros.control.timeline import Announcement, Mode, Source, State, Timeline
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 from tdm_ros.tasks import SAWYER_REACH, SCENES
@@ -44,7 +45,7 @@ class Arm:
     """An arm that follows the announcements, in whole cycles, after ``cycles`` of them."""
 
     def __init__(self, cycles: int = 0, **schedule: object) -> None:
-        self.machine = EpisodeMachine(TASK, Schedule(**schedule), Goals(TASK, seed=3))  # type: ignore[arg-type]
+        self.machine = EpisodeMachine(LiveTask(TASK), Schedule(**schedule), Goals(TASK, seed=3))  # type: ignore[arg-type]
         self.timeline = Timeline()
         self.cycle, self.arm_run = 0, ""
         self.results: list[EpisodeResult] = []

@@ -17,6 +17,7 @@ from tdm_ros.msg import Transition  # noqa: E402
 
 from tdm_ros.control.arm_control import ArmControl, ArmTiming  # noqa: E402
 from tdm_ros.control.arm_io import ArmSample  # noqa: E402
+from tdm_ros.control.live_task import LiveTask  # noqa: E402
 from tdm_ros.control.timeline import Announcement, Source, State  # noqa: E402
 from tdm_ros.data.log import TRANSITION_TOPIC, from_message, read_transitions  # noqa: E402
 from tdm_ros.data.log_writer import McapWriter  # noqa: E402
@@ -202,7 +203,10 @@ def test_every_cycle_says_whose_it_was_and_what_was_done(play: Play) -> None:
 
 def test_log_topic_and_replay_have_every_action_with_its_source(play: Play, tmp_path: Path) -> None:
     channel = Channel.of_ros(TRANSITION_TOPIC, "tdm_ros/msg/Transition", definition("tdm_ros/msg/Transition"))
-    writer, pairing = McapWriter(tmp_path / "0000.mcap", [channel]), TransitionBuilder(play.episodes.get)
+    writer, pairing = (
+        McapWriter(tmp_path / "0000.mcap", [channel]),
+        TransitionBuilder(play.episodes.get, LiveTask(TASK)),
+    )
     published = []
     for sample in play.samples:
         if (made := pairing.add(sample)) is not None:
