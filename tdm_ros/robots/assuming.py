@@ -18,7 +18,7 @@ DAMPED_SHARE, FRICTION_SHARE, ACCELERATING_SHARE = 0.1, 0.01, 0.5
 """Shares of the effort: that of damping at full velocity, that of dry friction, that, of what gravity leaves, which
 accelerates."""
 ROTOR_KG_M2_N_M = 0.003
-"""Rotor inertia for each N m of effort: that of the arms in config/robots is 0.0007 to 0.01."""
+"""Rotor inertia for each N m of effort: that of the arms in config/robots is 0.0007 to 0.011."""
 SAID = {
     "damping_n_m_s_rad": f"{DAMPED_SHARE:g} of the effort at full velocity",
     "friction_n_m": f"{FRICTION_SHARE:g} of the effort",
