@@ -20,6 +20,8 @@ from ros2_control_bench import UR5E, Ros2ControlBench, opened  # noqa: E402
 
 from tdm_ros.drivers.ros2_control import Commander  # noqa: E402
 from tdm_ros.drivers.ros2_control_settings import settings_of  # noqa: E402
+from tdm_ros.nodes.arms import make_ros2_control  # noqa: E402
+from tdm_ros.nodes.parameters import ArmParameters, Ros2ControlParameters  # noqa: E402
 
 SPEED = 0.2 * np.eye(6)[0]
 Start = Callable[..., SimulatedRobot]
@@ -95,6 +97,19 @@ def test_controller_manager_that_is_gone_stops_the_arm(
         assert "list_controllers has not answered for 2." in made.arm.problem()
         ArmContract.drive(made, SPEED, STANDSTILL_S)  # type: ignore[arg-type]
         assert np.abs(made.truth()[1]).max() < STILL_RAD_S
+
+
+def test_parameters_that_are_left_out_leave_the_robot_file_and_none_is_no_topic() -> None:
+    assert Ros2ControlParameters().given() == {}
+    given = Ros2ControlParameters(command="position", enabled_topic="none", rate_hz=50.0).given()
+    assert given == {"command": "position", "enabled_topic": "", "rate_hz": 50.0}
+    settings = settings_of(UR5E, given)
+    assert settings.command == "position" and UR5E.drivers["ros2_control"]["enabled_topic"] != settings.enabled_topic
+
+
+def test_torques_are_rejected_before_anything_is_started() -> None:
+    with pytest.raises(ValueError, match="ros2_control takes actuation velocity, got torque: choose velocity"):
+        make_ros2_control(ArmParameters(actuation="torque"), None, UR5E)  # type: ignore[arg-type]
 
 
 def test_arm_waits_until_the_controller_has_acknowledged_a_zero() -> None:
