@@ -176,6 +176,20 @@ def test_push_present_goal_has_sizes_of_the_object() -> None:
     assert setup.approach.contact_m == pytest.approx(setup.radius_m + setup.tool_radius_m)
 
 
+@pytest.mark.parametrize(("along", "height"), [(-0.05, "low"), (-0.01, "high")])
+def test_push_tip_out_of_line_returns_without_rising_where_the_object_is_not_in_the_way(
+    along: float, height: str
+) -> None:
+    setup = push_setup(load_robot("panda"))
+    behind = 0.4 - setup.approach.behind_m
+    goal = present_push_goal((0.4 + along, 0.06, setup.half_height_m, 0.4, 0.0), (0.5, 0.0), setup)
+    if height == "low":
+        np.testing.assert_allclose(goal[:3], (behind, 0.0, setup.half_height_m), atol=1e-6)
+    else:
+        over_m = setup.half_height_m + setup.approach.over_m
+        np.testing.assert_allclose(goal[:3], (0.4 + along, 0.06, over_m), atol=1e-6)
+
+
 def test_push_by_name_has_the_robots_task() -> None:
     env, task = make_goal_env("push:ur5e")
     robot = load_robot("ur5e")

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--task",
         default="sawyer_reach",
-        help="a name, reach:ROBOT, push:ROBOT (docs/tasks.md), gym:ID, module:factory",
+        help="a name (docs/tasks.md), reach:ROBOT, push:ROBOT, gym:ID or module:factory",
     )
     add("--total-timesteps", "--steps", type=int, default=5000, metavar="N", help="environment steps (%(default)s)")
     add("--seed", type=int, default=0, help="of goals, weights and noise (%(default)s)")

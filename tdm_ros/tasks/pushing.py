@@ -79,6 +79,7 @@ def push_setup(robot: Robot) -> PushSetup:
         aligned_m=scale * 0.035,
         low_m=scale * 0.02,
         arrived_m=scale * 0.015,
+        aback_m=contact_m / 2,
     )
     low_m, high_m = np.array(robot.goal_box_m)[:, :2] + scale * BEYOND_M * np.array([[-1.0], [1.0]])
     middle_m, around_m = (low_m + high_m) / 2, approach.behind_m + scale * ROOM_M

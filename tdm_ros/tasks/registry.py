@@ -264,6 +264,8 @@ class Approach(NamedTuple):
     arrived_m: float
     """Distances within which the hand is behind the object, before it goes down; is in line with it, while it pushes;
     is at its height; and within which the object is at its target."""
+    aback_m: float = np.inf
+    """Distance behind the object's centre, along the push, from which a low hand returns into line without rising."""
 
 
 CUBE = Approach(0.07, 0.08, 0.05, placed_m=0.02, aligned_m=0.02, low_m=0.02, arrived_m=0.015)
@@ -292,12 +294,13 @@ def prompt_from_behind(
     behind, offset = object_[:2] - approach.behind_m * ahead, hand[:2] - object_[:2]
     along = float(offset @ ahead)
     aside = float(np.linalg.norm(offset - along * ahead))
-    pushes = along < 0 and aside < approach.aligned_m and hand[2] < object_[2] + approach.low_m
+    low = hand[2] < object_[2] + approach.low_m
+    pushes = along < 0 and aside < approach.aligned_m and low
     if distance < approach.arrived_m:
         place = (*hand,)
     elif pushes:
         place = (*(target - approach.contact_m * ahead), object_[2])
-    elif np.linalg.norm(hand[:2] - behind) < approach.placed_m:
+    elif np.linalg.norm(hand[:2] - behind) < approach.placed_m or (low and along < -approach.aback_m):
         place = (*behind, object_[2])
     elif hand[2] < over - approach.low_m and np.linalg.norm(offset) < approach.behind_m + approach.aligned_m:
         place = (*hand[:2], over)  # up first: the object is in the way
