@@ -170,3 +170,15 @@ def test_the_operator_moves_the_hand_of_any_arm_and_it_drives_home(name: str) ->
         control.tick(now_s)
     now = sim.reading()
     assert at_home(now.q_rad, now.qd_rad_s, robot.home_rad)
+
+
+def test_capsule_without_a_length_is_a_sphere_in_all_models(tmp_path: Path) -> None:
+    text = (ROOT / "config" / "robots" / "so101.yaml").read_text()
+    short = re.sub(r"(link: gripper_link, ends_m: )\[[^]]*\]", r"\1[0.01, 0, 0, 0.01, 0, 0]", text, count=1)
+    path = tmp_path / "short.yaml"
+    path.write_text(short)
+    robot = load_robot(path)
+    model = mujoco.MjModel.from_xml_string(robot_xml(robot))
+    assert (model.geom_type == mujoco.mjtGeom.mjGEOM_SPHERE).sum() == 2  # one seen, one touched
+    assert mujoco.MjModel.from_xml_string(robot_urdf(robot)).njnt == 5
+    make_goal_env(f"reach:{path}")[0].reset(seed=0)

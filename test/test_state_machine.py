@@ -630,7 +630,7 @@ class Watched(EpisodeMachine):
 
     def __init__(self, schedule: Schedule) -> None:
         self.__dict__.update(taken=set(), changes=set())
-        super().__init__(TASK, schedule, Goals(TASK, seed=3))
+        super().__init__(LiveTask(TASK), schedule, Goals(TASK, seed=3))
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == "announced" and "announced" in self.__dict__ and isinstance(value, Announcement):

@@ -74,8 +74,10 @@ def make_arm(given: ArmParameters, node: Node, robot: Robot) -> Arm:
         model = push_model(robot) if given.task == "push" else None
         return ArmSim(actuations(robot)[given.actuation], model, robot)
     if given.driver not in robot.drivers:
-        known = ", ".join(("mujoco", *robot.drivers))
-        raise ValueError(f"driver must be {known} for robot {robot.name}, whose description names them: {given.driver}")
+        raise ValueError(
+            f"the description of robot {robot.name} has no entry {given.driver} below drivers: add one, or take "
+            f"driver {' or '.join(('mujoco', *robot.drivers))}"
+        )
     if given.driver == "ros2_control":
         return make_ros2_control(given, node, robot, given.robot if given.robot.endswith(".yaml") else "")
     if given.driver == "intera":

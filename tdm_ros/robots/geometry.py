@@ -35,6 +35,9 @@ _FRONT_M = 0.065
 _DROP_M = HAND_HEIGHT_M - PUCK_HALF_HEIGHT_M
 _LEFT_M, _RIGHT_M = (_HALF_WIDTH_M, -_BACK_M, _DROP_M), (-_HALF_WIDTH_M, -_BACK_M, _DROP_M)
 
+SHORT_M = 1e-6
+"""Length below which a capsule is a sphere."""
+
 Triple = tuple[float, float, float]
 FORK_BARS_M: tuple[tuple[Triple, Triple], ...] = (
     ((0.0, 0.0, 0.0), (0.0, -_BACK_M, 0.0)),
@@ -73,9 +76,12 @@ class Shape(NamedTuple):
 
 
 def between(kind: str, radius_m: float, ends_m: tuple[float, ...], material: str = "") -> Shape:
-    """Capsule or cylinder between two points, (6,) [m]."""
+    """Capsule or cylinder between two points, (6,) [m]; a sphere where these are one."""
     start, end = np.reshape(ends_m, (2, 3)).astype(float)
     along = end - start
+    if np.abs(along).max() <= SHORT_M:
+        x, y, z = map(float, start)
+        return Shape("sphere", (radius_m,), (x, y, z), material=material)
     pitch, yaw = np.arctan2(np.hypot(along[0], along[1]), along[2]), np.arctan2(along[1], along[0])
     x, y, z = map(float, (start + end) / 2)
     return Shape(kind, (radius_m, float(np.linalg.norm(along))), (x, y, z), (0.0, float(pitch), float(yaw)), material)

@@ -9,7 +9,7 @@ import numpy as np
 from tdm_ros.robots import geometry
 from tdm_ros.robots.capsules import FREE
 from tdm_ros.robots.description import Array, Capsule, Robot
-from tdm_ros.robots.geometry import Shape, text
+from tdm_ros.robots.geometry import SHORT_M, Shape, text
 from tdm_ros.robots.kinematics import quaternion_wxyz
 from tdm_ros.robots.sawyer import SAWYER
 
@@ -116,8 +116,10 @@ def _site(robot: Robot) -> str:
 
 
 def _capsule(capsule: Capsule) -> str:
-    """Collision capsule, hidden: group 3."""
+    """Collision capsule, hidden: group 3; a sphere where both ends are one point."""
     ends, contact = _text(capsule.ends_m), _contact(capsule.group)
+    if np.allclose(capsule.ends_m[:3], capsule.ends_m[3:], rtol=0.0, atol=SHORT_M):
+        return f'<geom type="sphere" size="{capsule.radius_m}" pos="{_text(capsule.ends_m[:3])}" {contact}/>'
     return f'<geom type="capsule" size="{capsule.radius_m}" fromto="{ends}" {contact}/>'
 
 

@@ -31,7 +31,7 @@ PROCESSES = ("policy", "arm", "watchdog")
 SIGNALS = ("SIGKILL", "SIGSTOP", "SIGTERM")
 POLICY = HERE.parent / "gazebo" / "stopping.py"
 ARM = """import sys; import tdm_ros.nodes.arm as node; from tdm_ros.nodes.arms import make_ros2_control; \
-from tdm_ros.robots.sawyer import SAWYER; node.make_arm = lambda given, arm: make_ros2_control(given, arm, SAWYER); \
+node.make_arm = make_ros2_control; \
 from tdm_ros.bringup.starting import start; sys.exit(start('arm'))"""
 
 
