@@ -28,6 +28,8 @@ EVERYWHERE = (
 OF_REAL_ARMS = {("offers", f"~/{name}") for name in ("enable", "reset", "stop")} | {
     ("publishes", "teleop/event"),
     ("publishes", "gz/right_jN/cmd_vel"),
+    ("publishes", "object_pose"),
+    ("subscribes", "object_pose"),
     ("publishes", "arm_watchdog/command"),
     ("subscribes", "arm_watchdog/state"),
 }

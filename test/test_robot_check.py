@@ -154,3 +154,11 @@ def test_goals_out_of_reach_are_not_reached() -> None:
     reached = reach_from_home(robot, np.array([[0.5, 0.0, 0.4], [2.0, 0.0, 0.4]]))
     assert reached.miss_m[0] < 1e-3 and reached.miss_m[1] > 0.8
     assert (reached.q_rad >= robot.lower_rad).all() and (reached.q_rad <= robot.upper_rad).all()
+
+
+def test_joint_with_more_friction_than_effort_is_found(tmp_path: Path) -> None:
+    text = robot_files()["so101"].read_text()
+    path = tmp_path / "stiff.yaml"
+    path.write_text(re.sub(r"friction_n_m: [\d.]+", "friction_n_m: 50", text, count=1))
+    report = check(load_robot(path), 0, 2, lambda: None)
+    assert any("friction_n_m must be below effort_n_m" in finding for finding in report.findings)

@@ -259,7 +259,9 @@ def test_other_arms_on_the_base_are_left_out_and_said(tmp_path: Path) -> None:
 def test_limits_of_options_take_precedence(tmp_path: Path) -> None:
     made = drafted(tmp_path, URDF, velocity_rad_s=[1.5], effort_n_m=[6, 5, 4, 3, 2, 1])
     robot = robot_of(made)
-    assert robot.velocity_rad_s.tolist() == [1.5] * 6 and robot.effort_n_m.tolist() == [6, 5, 4, 3, 2, 1]
+    np.testing.assert_allclose(robot.velocity_rad_s, 2 + 0.1 * np.arange(6))  # one value fills what is missing
+    assert robot.effort_n_m.tolist() == [6, 5, 4, 3, 2, 1]  # one for each joint replaces it
+    assert any("effort_n_m 6 was given instead of 80" in note.text for note in made.notes)
 
 
 # What is rejected
@@ -435,3 +437,4 @@ def test_existing_file_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str
     model, out = written(tmp_path, URDF), written(tmp_path, "mine", "mine.yaml")
     assert main(["robot", "import", str(model), "--base", "base", "--tip", "tool", "--out", str(out)]) == 2
     assert out.read_text() == "mine" and "must be a new file" in capsys.readouterr().err
+

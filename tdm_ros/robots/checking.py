@@ -96,6 +96,12 @@ def _add_joints(report: Report, robot: Robot) -> None:
                         robot.acceleration_rad_s2, robot.effort_n_m], axis=1)  # fmt: skip
     rows = [(name, *(f"{value:.4g}" for value in row)) for name, row in zip(robot.joint_names, numbers, strict=True)]
     report.add("joints", *as_columns([head, *rows]))
+    for name, friction, effort in zip(robot.joint_names, robot.friction_n_m, robot.effort_n_m, strict=True):
+        if not friction < effort:
+            report.findings.append(
+                f"{name}: friction_n_m must be below effort_n_m, {effort:g}, or the joint cannot move, "
+                f"got {friction:g}: correct one of them (values of simulator models are often placeholders)"
+            )
 
 
 def _triple(values: ArrayLike) -> str:

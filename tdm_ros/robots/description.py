@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache, cached_property
 from math import inf
 from pathlib import Path
@@ -158,8 +159,16 @@ def load_robot(name_or_path: str | Path) -> Robot:
     try:
         content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except OSError as error:
-        names = ", ".join(sorted(known)) or "(none is installed: run `make build`, or install tdm_ros again)"
-        raise ValueError(f"robot must be {names} or the path of a .yaml file, got {str(name_or_path)!r}") from error
+        names, given = ", ".join(sorted(known)), str(name_or_path)
+        names = names or "(none is installed: run `make build`, or install tdm_ros again)"
+        remedy = ""
+        if given.endswith((".urdf", ".xml", ".mjcf", ".xacro")):
+            remedy = f": make one of it first, `tdm_ros robot import {given} --base LINK --tip LINK`"
+        elif given.endswith(".yaml"):
+            remedy = ", which cannot be read: correct the path"
+        elif close := get_close_matches(given, known, 1):
+            remedy = f": did you mean {close[0]}?"
+        raise ValueError(f"robot must be {names} or the path of a .yaml file, got {given!r}{remedy}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} must be YAML: correct it, {EXAMPLE} ({' '.join(str(error).split())})") from error
     return robot_from(content, f"{path}: ")

@@ -171,13 +171,17 @@ def _held(joint: Joint) -> Array:
 def _limits(
     joint: Joint, index: int, count: int, options: dict[str, list[float]], path: Path, notes: list[Note]
 ) -> dict[str, float]:
-    """Limits of a joint: those of the options take precedence over the file's."""
+    """Limits of a joint: an option of one value fills what the file lacks, one of a value per joint replaces."""
     found = dict(joint.limits)
     for key, values in options.items():
         if len(values) not in (1, count):
             option = f"--{key.split('_')[0]}"
             raise ValueError(f"{option} must have 1 value or {count}, one per joint, got {len(values)}: correct it")
-        found[key] = values[index if len(values) > 1 else 0]
+        value, had = values[index if len(values) > 1 else 0], found.get(key, 0.0)
+        if len(values) > 1 or not had > 0:  # one value for all fills what is missing
+            found[key] = value
+            if had > 0 and had != value:
+                notes.append(Note("joints", f"{joint.name}: {key} {value:g} was given instead of {had:g}", False))
     if joint.kind == "continuous":
         found |= {"lower_rad": -FULL_TURN_RAD, "upper_rad": FULL_TURN_RAD}
         notes.append(Note("joints", f"{joint.name} has no limits (continuous): -2 pi and 2 pi are taken", True))
