@@ -437,4 +437,3 @@ def test_existing_file_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str
     model, out = written(tmp_path, URDF), written(tmp_path, "mine", "mine.yaml")
     assert main(["robot", "import", str(model), "--base", "base", "--tip", "tool", "--out", str(out)]) == 2
     assert out.read_text() == "mine" and "must be a new file" in capsys.readouterr().err
-

@@ -13,13 +13,15 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = pytest.mark.ros
 
+from geometry_msgs.msg import PoseStamped  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
-from tdm_ros.msg import ArmState, Episode  # noqa: E402
+from tdm_ros.msg import ArmState, Episode, Transition  # noqa: E402
 
 from tdm_ros.data.log import LOG_FOLDER, read_transitions  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.robots.description import load_robot  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH, reach_task  # noqa: E402
+from tdm_ros.tasks.pushing import push_task  # noqa: E402
 from tdm_ros.training.metrics import read_metrics  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
@@ -135,3 +137,25 @@ def test_system_trainer_killed_comes_back_from_its_log(made: Bench) -> None:
     made.until(lambda: int(made.values("trainer")["weights_version"]) > version, 40)
     assert "transitions from the log" in made.output("trainer")
     made.until(lambda: int(made.values("policy")["weights_version"]) > version, 10)
+
+
+@pytest.mark.timeout(120)
+def test_system_that_pushes_sees_the_object_and_records_the_motion_of_the_tip(tmp_path: Path) -> None:
+    given = {"robot": ROBOT, "task": "push"}
+    spec = push_task(load_robot(ROBOT))
+    with bench(tmp_path) as made:
+        for name in WITHOUT_TRAINER:
+            made.start(name, **given)
+        made.start("supervisor", duration_min=".inf", **given)
+        states = made.collect(ArmState, "arm_state", qos.STATE_HISTORY)
+        poses = made.collect(PoseStamped, "object_pose", qos.STATE)
+        recorded = made.collect(Transition, "transition", qos.TRANSITION)
+        made.until(lambda: sum(step.source == ArmState.SOURCE_RANDOM for step in recorded) > 30, 60)
+        assert len(states[-1].object) == 2 and len(states[-1].executed_action) == len(states[-1].joint_names) == 5
+        assert poses[-1].header.frame_id == "base_link"
+        for step in recorded[-20:]:
+            assert step.task == spec.fingerprint and len(step.observation) == spec.observation.size
+            assert len(step.action) == 3 and len(step.achieved_goal) == 5
+            if step.source == ArmState.SOURCE_RANDOM:
+                spec.goal.checked(step.desired_goal, "goal")
+        assert made.stop("supervisor")[0] == 0
