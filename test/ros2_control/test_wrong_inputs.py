@@ -27,6 +27,7 @@ SPEED = 0.2 * np.eye(6)[0]
 Start = Callable[..., SimulatedRobot]
 
 
+@pytest.mark.any_speed
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -45,6 +46,7 @@ def test_driver_of_another_arm_or_interface_is_rejected(
     assert robot.ask("facts")["received"] == 0, "not even a zero, which might be a position"
 
 
+@pytest.mark.any_speed
 def test_driver_that_is_not_there_is_reported(controller_manager_msgs: dict[str, str]) -> None:
     with pytest.raises(InteraError, match=r"joint_states published nothing for 10 s: start the robot's driver"):
         Ros2ControlBench(None, "/nowhere", controller_manager_msgs)  # type: ignore[arg-type]
