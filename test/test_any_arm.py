@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from tdm_ros.robots.kinematics import forward, joint_frames, joint_links
 from tdm_ros.robots.limiter import Limiter
 from tdm_ros.robots.mjcf import robot_xml
 from tdm_ros.robots.urdf import robot_urdf
-from tdm_ros.tasks import reach_task
+from tdm_ros.tasks import TaskSpec, reach_task
+from tdm_ros.tasks.pushing import push_task
+from tdm_ros.training.environment import recorded_name
 
 ROOT = Path(__file__).parents[1]
 ROBOTS = sorted(robot_files())
@@ -182,3 +185,19 @@ def test_capsule_without_a_length_is_a_sphere_in_all_models(tmp_path: Path) -> N
     assert (model.geom_type == mujoco.mjtGeom.mjGEOM_SPHERE).sum() == 2  # one seen, one touched
     assert mujoco.MjModel.from_xml_string(robot_urdf(robot)).njnt == 5
     make_goal_env(f"reach:{path}")[0].reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("task", "arguments", "expected"),
+    [
+        (reach_task(load_robot("sawyer")), {"robot": "simulated"}, "reach:sawyer"),
+        (reach_task(load_robot("ur5e"), "torque"), {"robot": "ur5e"}, "reach:ur5e:torque"),
+        (push_task(load_robot("panda")), {"robot": "panda"}, "push:panda"),
+        (reach_task(load_robot("so101")), {"robot": "/lab/mine.yaml"}, "reach:/lab/mine.yaml"),
+    ],
+)
+def test_checkpoint_of_a_live_run_is_evaluated_in_the_environment_of_its_task(
+    tmp_path: Path, task: TaskSpec, arguments: dict[str, str], expected: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"system": "any", "arguments": arguments}))
+    assert recorded_name(tmp_path / "checkpoint", task) == expected

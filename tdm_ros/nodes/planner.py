@@ -40,6 +40,8 @@ class PlannerNode(ManagedNode):
     def configure(self) -> None:
         given: PlannerParameters = self._declared.values
         self.robot, self.live, self.task = given.described()
+        if given.task != "reach" and given.planner != "direct":
+            raise ValueError(f"planner must be direct for task {given.task}, got {given.planner}: choose direct")
         self._state: tuple[ArmSample, ArmState] | None = None
         self._hand_m = np.zeros(3)
         self._inputs: set[str] = set()

@@ -6,6 +6,7 @@ import copy
 import inspect
 import json
 import platform
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -121,13 +122,23 @@ def recorded_name(folder: Path, task: TaskSpec) -> str:
     Raises ValueError if the agent was made from an environment object, which has no name.
     """
     record = _record(folder)
-    if not record:
-        return task.name.removesuffix("_velocity")
+    if not record or "system" in record:  # of a live run
+        return _name_of(task, str(record.get("arguments", {}).get("robot", "")))
     if not record.get("task_name"):
         raise ValueError(
             f"{folder} was trained in an environment object of task {task.name}: pass it, TDM.load(..., env=...)"
         )
     return str(record["task_name"])
+
+
+def _name_of(task: TaskSpec, robot: str) -> str:
+    """Name of the environment of a live task; ``robot`` is the argument of its system, which may be a file."""
+    found = re.fullmatch(r"(.+)_(reach|push)_(velocity|torque|torque_low_damping)", task.name)
+    if found is None:
+        return task.name
+    name, kind, actuation = found.groups()
+    described = robot if robot.endswith(".yaml") else name
+    return f"{kind}:{described}" + ("" if actuation == "velocity" else f":{actuation}")
 
 
 def recorded_noise(folder: Path) -> Noise | None:
