@@ -32,6 +32,7 @@ class Snapshot:
     received_s: float = -math.inf  # steady time of the last state of the arm
     q_rad: tuple[float, ...] = ()
     hand_m: Point = ZERO
+    object_m: tuple[float, ...] = ()  # x and y of the object that is pushed; empty: none
     trail_m: tuple[Point, ...] = ()  # past positions of the hand
     source: str = "NONE"  # of the last cycle's command
     hold_reason: str = ""

@@ -20,6 +20,7 @@ from tdm_ros.robots.geometry import size
 from tdm_ros.robots.kinematics import rotation_of
 from tdm_ros.robots.mjcf import robot_xml
 from tdm_ros.robots.sawyer import SAWYER
+from tdm_ros.tasks.pushing import push_setup
 
 SEEN_GROUP = 2  # group of the visible geoms
 _KINDS = {
@@ -114,6 +115,7 @@ class ArmView:
         self._q = np.full(len(links), np.nan)
         self._shown: dict[str, object] = {}
         self._made: dict[str, list[Object3D]] = {}
+        self._object: Object3D | None = None
         self.scene = ui.scene(
             width=800,
             height=600,
@@ -159,6 +161,12 @@ class ArmView:
                 ball = scene.sphere(a, ROUND, ROUND // 2).material(shape.colour)
                 ball.move(*(shape.position_m + end * shape.rotation[:, 2]).tolist())
 
+    def _draw_object(self) -> Object3D:
+        setup = push_setup(self._console.robot)
+        with self.scene:
+            made = self.scene.cylinder(setup.radius_m, setup.radius_m, 2 * setup.half_height_m)
+        return made.rotate_R(_ALONG_Z.tolist()).material("#2659bf")
+
     def _put(self, made: Object3D, shape: VisualShape, rotation: np.ndarray) -> None:
         made.material(shape.colour).move(*shape.position_m.tolist()).rotate_R(rotation.tolist())
 
@@ -175,6 +183,10 @@ class ArmView:
                 self._groups[index].rotate_R(turned(link, self._q[index]).tolist())
         if self._new("trail", snapshot.trail_m) and snapshot.trail_m:
             self._trail.set_points([list(point) for point in snapshot.trail_m])
+        if snapshot.object_m and self._new("object", snapshot.object_m):
+            x, y = snapshot.object_m
+            self._object = self._object or self._draw_object()
+            self._object.move(x, y, push_setup(self._console.robot).half_height_m)
         if self._new("boxes", snapshot.boxes_m):
             self._redraw("boxes", lambda: [self._keep_out(low, high) for low, high in snapshot.boxes_m])
         plan = (snapshot.knots_m, snapshot.knot_colours)

@@ -188,6 +188,7 @@ class ConsoleNode(ManagedNode):
             received_s=time.monotonic(),
             q_rad=tuple(map(float, sample.q_rad)),
             hand_m=hand,
+            object_m=tuple(sample.object_m.tolist()),
             trail_m=self.console.snapshot.trail_m if sample.cycle % 4 else tuple(self._trail),
             source=source,
             hold_reason=sample.hold_reason,
