@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.live_task import LivePush, LiveTask, live_task
 from tdm_ros.control.object_pose import SETTLE_S, STALE_S, ObjectPose
-from tdm_ros.control.timeline import Source
+from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.data.pairing import TransitionBuilder
 from tdm_ros.envs.push_env import PushEnv
 from tdm_ros.robots.arm import actuations
@@ -55,12 +57,16 @@ def test_observation_goal_and_command_are_those_of_the_environment(name: str) ->
             np.testing.assert_allclose(task.action(sample, after), info["executed_action"], atol=1e-3)
 
 
-def test_transition_has_the_action_of_the_tip_and_the_goal_that_was_pursued() -> None:
+def test_transition_has_the_action_of_the_tip_and_what_was_asked_for() -> None:
     env, task = PushEnv("sawyer"), live_task(load_robot("sawyer"), "velocity", "push")
     env.reset(seed=1)
-    pairing = TransitionBuilder({}.get, task)
-    made = [pairing.add(sample_of(env, cycle, np.full(7, 0.1, np.float32))) for cycle in (1, 2, 3)]
+    goal = task.goal_of((0.6, 0.1, 0.0))
+    announced = Announcement(State.RUNNING, episode=1, start_cycle=1, length=80, goal=goal, reason="")
+    pairing = TransitionBuilder({1: announced}.get, task)
+    samples = [sample_of(env, cycle, np.full(7, 0.1, np.float32)) for cycle in (1, 2, 3)]
+    made = [pairing.add(replace(sample, episode=1, source=int(Source.POLICY))) for sample in samples]
     step = made[-1].step
+    np.testing.assert_array_equal(step.desired, goal)  # the target, not the present goal on the way to it
     assert step.action.shape == (3,) and step.achieved.shape == (5,) == step.desired.shape
     task.spec.observation.checked(step.observation, "observation")
 

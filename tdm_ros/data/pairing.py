@@ -166,7 +166,7 @@ class TransitionBuilder:
         # Between episodes the operator has no goal: the goal is what is reached.
         goal: NDArray[np.float32] = reached if after.source == Source.HUMAN else np.zeros(0, np.float32)
         if announced:
-            goal = task.present(achieved, announced.goal)
+            goal = announced.goal
         step = Step(
             task.observe(before), task.action(before, after), task.observe(after), achieved, reached, goal, False
         )

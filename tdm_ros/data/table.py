@@ -16,7 +16,10 @@ from tdm_ros.control.timeline import COMMANDED, Source
 from tdm_ros.data.log import TRANSITION_TOPIC, discarded_of, nanoseconds
 from tdm_ros.data.pairing import chains
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, Channel, DataError, Message, Recording, tasks_in
-from tdm_ros.tasks import TaskSpec
+from tdm_ros.robots.arm import actuations
+from tdm_ros.robots.description import load_robot, robot_files
+from tdm_ros.tasks import TaskSpec, reach_task
+from tdm_ros.tasks.pushing import push_task
 from tdm_ros.types import DiscardedSet, TimeSpan
 
 Columns = dict[str, NDArray[Any]]
@@ -195,8 +198,11 @@ def discarded_rows(recording: Recording, table: Table) -> NDArray[np.bool_]:
 
 
 def known_tasks() -> dict[str, TaskSpec]:
-    """Tasks of this package by fingerprint."""
+    """Tasks of this package, and of the robots that are described, by fingerprint."""
     found: dict[str, TaskSpec] = {}
+    for robot in map(load_robot, robot_files()):
+        for task in (*(reach_task(robot, actuation) for actuation in actuations(robot)), push_task(robot)):
+            found[task.fingerprint] = task
     for value in vars(tasks).values():
         for one in value.values() if isinstance(value, dict) else [value]:
             if isinstance(one, TaskSpec):
