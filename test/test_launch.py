@@ -114,7 +114,8 @@ def test_launch_file_starts_with_each_value_of_each_argument(table: SystemTable,
     values = table.values([f"{name}:={value}"])
     assert names(actions) == {node.full_name for node in table.started(values)}
     assert included(actions) == {part.launch_file for part in table.included(values)}
-    wanted = {("sim", "gazebo"): {"gazebo.launch.py"}, ("rviz", "true"): {"rviz.launch.py"}}
+    gazebo = {"gazebo.launch.py"} & {part.launch_file for part in table.includes}
+    wanted = {("sim", "gazebo"): gazebo, ("driver", "gazebo"): gazebo, ("rviz", "true"): {"rviz.launch.py"}}
     assert included(actions) == wanted.get((name, value), set())
 
 

@@ -73,6 +73,8 @@ def make_arm(given: ArmParameters, node: Node, robot: Robot) -> Arm:
     if given.driver == "mujoco":
         model = push_model(robot) if given.task == "push" else None
         return ArmSim(actuations(robot)[given.actuation], model, robot)
+    if given.task == "push" and given.driver == "gazebo":
+        raise ValueError("driver gazebo is for task reach: its worlds have neither tool nor object, take driver mujoco")
     if given.driver not in robot.drivers:
         raise ValueError(
             f"the description of robot {robot.name} has no entry {given.driver} below drivers: add one, or take "

@@ -89,7 +89,7 @@ def measured(runs: int, processes: Sequence[str], world_command: list[str]) -> d
         for k in range(runs):
             for who, number in found:
                 if "arm" not in made.processes:
-                    made.start("arm", sim="gazebo")
+                    made.start("arm", driver="gazebo")
                 if "policy" not in made.processes:
                     command = f"import runpy, sys; sys.argv[1:] = ['policy', {made.namespace!r}]; "
                     command += f"runpy.run_path({str(HERE / 'stopping.py')!r}, run_name='__main__')"

@@ -425,7 +425,7 @@ def start_again(made: Bench) -> None:
 def system(world: SimulatedRobot, made: Bench, env: dict[str, str], **arm: object) -> Iterator[Bench]:
     """The nodes live, with the arm in a world that begins with it stretched out; from there it has driven home."""
     made.world = world  # type: ignore[attr-defined]
-    made.start("arm", environment=env, sim="gazebo", **arm)
+    made.start("arm", environment=env, driver="gazebo", **arm)
     for node in ("policy", "planner", "collector"):
         made.start(node, **({"run_dir": made.folder} if node == "collector" else {}))
     made.start("supervisor", run_dir=made.folder, duration_min=".inf", evaluate_goals=0, reset_every=1000)
