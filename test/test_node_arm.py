@@ -251,11 +251,11 @@ def test_limits_of_a_delay_without_look_ahead_or_of_a_box_inside_out_are_rejecte
         ({"ros1.master_uri": "robot.local"}, "master_uri must be like http://robot.local:11311"),
     ],
 )
-def test_sawyer_that_is_not_to_be_had_is_said_in_a_sentence(tmp_path: Path, given: dict[str, str], words: str) -> None:
+def test_robot_that_is_not_to_be_had_is_said_in_a_sentence(tmp_path: Path, given: dict[str, str], words: str) -> None:
     if "worker.secret_file" in given:
         secret = tmp_path / "secret"
         secret.touch(0o600)
         secret.write_text("0" * 32)
         given = {**given, "worker.secret_file": str(secret)}
-    with pytest.raises(ValueError, match=f"robot sawyer: {re.escape(words)}"):
+    with pytest.raises(ValueError, match=f"driver intera: {re.escape(words)}"):
         make_intera(build(ArmParameters, {"driver": "intera", **given}))
