@@ -164,7 +164,7 @@ class ArmView:
     def _draw_object(self) -> Object3D:
         setup = push_setup(self._console.robot)
         with self.scene:
-            made = self.scene.cylinder(setup.radius_m, setup.radius_m, 2 * setup.half_height_m)
+            made = self.scene.cylinder(setup.radius_m, setup.radius_m, 2 * setup.half_height_m, ROUND)
         return made.rotate_R(_ALONG_Z.tolist()).material("#2659bf")
 
     def _put(self, made: Object3D, shape: VisualShape, rotation: np.ndarray) -> None:
