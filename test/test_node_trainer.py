@@ -96,6 +96,7 @@ def test_trainer_without_room_learns_on_and_saves_once_there_is(experience: Expe
     assert load_learner(folder, TASK).updates > updates
 
 
+@pytest.mark.real_time
 def test_trainer_restarted_without_the_logs_of_its_arms_learns_from_what_comes(
     experience: Experience, tmp_path: Path
 ) -> None:
