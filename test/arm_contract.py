@@ -15,7 +15,7 @@ from tdm_ros.control.arm_control import ArmControl, ArmTiming
 from tdm_ros.control.arm_io import CommandCheck, JointOrder, ReceivedCommand
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.drivers.intera.client import ArmClient
-from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.drivers.worker_arm import WorkerArm
 from tdm_ros.envs.arm_sim import SUBSTEPS, ArmSim
 from tdm_ros.robots.arm import Actuation, Arm
 from tdm_ros.robots.arm_cycle import ArmCycle
@@ -63,7 +63,7 @@ class RealBench:
     def __init__(self, client: ArmClient, robot: Any) -> None:
         self.client, self.robot = client, robot
         assert client.request("enable").result(10).done
-        self.arm: Arm = SawyerArm(client)
+        self.arm: Arm = WorkerArm(client)
         end_s = time.monotonic() + 3  # the news that it is enabled has to come, too
         while (problem := self.arm.problem()) and time.monotonic() < end_s:
             time.sleep(0.01)

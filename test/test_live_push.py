@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from control_for_tests import ControlBench
 
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.arm_modes import ArmMode
 from tdm_ros.control.live_task import LivePush, LiveTask, live_task
 from tdm_ros.control.object_pose import SETTLE_S, STALE_S, ObjectPose
 from tdm_ros.control.timeline import Announcement, Source, State
@@ -15,6 +17,7 @@ from tdm_ros.data.pairing import TransitionBuilder
 from tdm_ros.envs.push_env import PushEnv
 from tdm_ros.robots.arm import actuations
 from tdm_ros.robots.description import load_robot
+from tdm_ros.tdm.decision import Exploration, PolicyController
 
 ROBOTS = ("sawyer", "ur5e", "so101")
 
@@ -71,6 +74,47 @@ def test_transition_has_the_action_of_the_tip_and_what_was_asked_for() -> None:
     task.spec.observation.checked(step.observation, "observation")
 
 
+def test_state_without_the_object_is_neither_answered_nor_recorded() -> None:
+    env, task = PushEnv("sawyer"), live_task(load_robot("sawyer"), "velocity", "push")
+    env.reset(seed=1)
+    seen = replace(sample_of(env, 1, np.zeros(7, np.float32)), episode=1, source=int(Source.POLICY))
+    blind = replace(seen, cycle=2, object_m=np.zeros(0))
+    assert not task.problem(seen) and "position of the object is unknown" in task.problem(blind)
+    assert np.isnan(task.achieved(blind)[3:]).all(), "nothing is made up in its place"
+    controller = PolicyController(task, Exploration(3, np.random.default_rng(0)))
+    goal = task.goal_of((0.6, 0, 0))
+    announced = Announcement(State.RUNNING, episode=1, start_cycle=1, length=80, goal=goal, reason="")
+    controller.set_episode(announced)
+    assert controller.decide(seen)[0] is not None
+    assert controller.decide(blind) == (None, "the position of the object is unknown")
+    pairing = TransitionBuilder({1: announced}.get, task)
+    chain = [seen, blind, replace(seen, cycle=3), replace(seen, cycle=4)]
+    assert [pairing.add(sample) for sample in chain] == [None] * 4 and pairing.orphans == 2
+    assert pairing.flush().cycle == 3  # type: ignore[union-attr]
+
+
+def test_policy_and_drive_home_wait_for_the_object_and_the_operator_moves_the_arm() -> None:
+    bench, why = ControlBench(), "no pose of the object was received"
+    bench.tell(State.RUNNING, 1, bench.control.cycle)
+    assert not bench.command() and not bench.tick().hold_reason
+    bench.control.safeguards.unattended = why
+    bench.tick()
+    assert bench.control.mode is ArmMode.HELD and bench.command() == why
+    assert bench.speed() < 0.05
+    begin = bench.hand()
+    for _ in range(10):
+        assert not bench.control.receive_twist([0, 0.1, 0, 0, 0, 0], bench.now_s + 0.001)
+        bench.heartbeat()
+        bench.tick()
+    assert bench.control.mode is ArmMode.TELEOP and bench.hand()[1] - begin[1] > 0.02
+    bench.control.receive_twist(np.zeros(6), bench.now_s + 0.001)
+    bench.tell(State.RESETTING, 0, bench.control.cycle)
+    for _ in range(3):
+        bench.heartbeat()
+        bench.tick()
+    assert bench.control.mode is ArmMode.HELD and why in bench.tick().hold_reason
+
+
 def test_point_stands_for_a_goal_of_the_object() -> None:
     push, reach = (live_task(load_robot("panda"), "velocity", name) for name in ("push", "reach"))
     goal = push.goal_of((0.4, 0.1, 0.5))
@@ -97,7 +141,7 @@ class TestObject:
         pose, middle = self.pose()
         pose.receive(middle, 1.0)
         assert "expected three finite coordinates" in pose.receive(point, 1.1)
-        np.testing.assert_array_equal(pose.position_m, middle[:2])
+        np.testing.assert_array_equal(pose.known_m(1.1), middle[:2])
 
     def test_jump_is_not_believed_for_a_while_a_push_is(self) -> None:
         pose, middle = self.pose()

@@ -23,7 +23,7 @@ from tdm_ros.msg import ArmState, Command, Episode  # noqa: E402
 from tdm_ros.bringup.table import sections_of  # noqa: E402
 from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
-from tdm_ros.nodes.arms import home_limits_of, limits_of, make_intera  # noqa: E402
+from tdm_ros.nodes.arms import home_limits_of, limits_of, limits_with_tool, make_intera  # noqa: E402
 from tdm_ros.nodes.convert import doubles, to_episode, to_stamp  # noqa: E402
 from tdm_ros.nodes.parameters import (  # noqa: E402
     ArmParameters,
@@ -34,10 +34,13 @@ from tdm_ros.nodes.parameters import (  # noqa: E402
     check,
     specs_of,
 )
+from tdm_ros.robots.description import load_robot  # noqa: E402
+from tdm_ros.robots.kinematics import forward  # noqa: E402
 from tdm_ros.robots.limiter import Limits  # noqa: E402
-from tdm_ros.robots.limits import REAL_LIMITS  # noqa: E402
+from tdm_ros.robots.limits import REAL, REAL_LIMITS  # noqa: E402
 from tdm_ros.robots.sawyer import JOINT_NAMES, SAWYER  # noqa: E402
 from tdm_ros.tasks import SAWYER_REACH  # noqa: E402
+from tdm_ros.tasks.pushing import push_setup  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
 
@@ -210,6 +213,19 @@ def test_arm_foreign_or_broken_episode_is_rejected_and_it_holds(commander: Comma
     made.until(lambda: "no message of the supervisor" in commander.states[-1].hold_reason, 5)
     made.until(lambda: any(why.startswith("episode") for why in made.rejected("arm")), 5)
     assert commander.speed() < 0.01
+
+
+def test_limits_of_any_real_arm_are_those_of_the_check_and_a_tool_is_kept_off_the_table() -> None:
+    values = dict(sections_of(Path(__file__).parents[1] / "config" / "arm_real.yaml"))["/**/arm"]
+    for name in ("ur5e", "so101"):
+        robot = load_robot(name)
+        limits = limits_of(build(ArmParameters, values).limits, robot)
+        assert {key: getattr(limits, key) for key in REAL} == REAL
+        assert (limits.box_low_m, limits.box_high_m) == robot.hand_box_m and limits.clearance_m == 0.02
+        setup = push_setup(robot)
+        lowest = limits_with_tool(limits, setup).box_low_m[2]
+        assert lowest - setup.tool_length_m > setup.tool_radius_m
+        assert lowest < setup.tool_length_m + setup.half_height_m < forward(robot.home_rad, robot).position_m[2]
 
 
 def real_parameters() -> ArmParameters:

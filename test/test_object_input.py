@@ -61,7 +61,7 @@ def test_pose_in_the_base_frame_is_taken(made: Any, frame: str) -> None:
     assert "no pose of the object" in given.update(10.0)
     heard["object_pose"](pose(node, frame, *MIDDLE))
     assert not given.update(10.0) and not node.rejected
-    np.testing.assert_allclose(given.pose.position_m, MIDDLE)
+    np.testing.assert_allclose(given.pose.known_m(10.0), MIDDLE)
 
 
 @pytest.mark.parametrize("old_s", [0.5, -0.5])
@@ -82,4 +82,4 @@ def test_pose_in_the_frame_of_a_camera_is_transformed_once_tf_knows_it(made: Any
     heard["/tf_static"](TFMessage(transforms=[camera]))
     heard["object_pose"](pose(node, "camera", 0.01, 0.0))
     assert not given.update(10.0)
-    np.testing.assert_allclose(given.pose.position_m, MIDDLE + np.array((0.01, 0.0)))
+    np.testing.assert_allclose(given.pose.known_m(10.0), MIDDLE + np.array((0.01, 0.0)))

@@ -103,6 +103,15 @@ def test_machine_undisturbed_run_trains_evaluates_and_is_done() -> None:
     assert [r.episode for r in arm.results] == list(range(1, len(arm.results) + 1))
 
 
+def test_machine_episode_whose_last_state_is_none_of_the_task_is_not_scored() -> None:
+    arm = Arm(duration=0)
+    arm.machine.live.problem = lambda sample: "the position of the object is unknown"  # type: ignore[method-assign]
+    arm.run(200)
+    assert arm.results and {(r.end, r.why) for r in arm.results} == {
+        ("interrupted", "the position of the object is unknown")
+    }
+
+
 def test_machine_consecutive_episodes_share_no_and_lose_no_cycle() -> None:
     arm = Arm(duration=0, reset_every=1000)
     starts = []

@@ -355,7 +355,8 @@ class ArmControl:
 
     def _check_safeguards(self, now_s: float) -> None:
         """Hold if the safeguards require it; a guided arm needs no hold."""
-        if self.mode in COMMANDED and (why := self.safeguards.stop_reason(now_s)):
+        by_operator = self.mode is ArmMode.TELEOP
+        if self.mode in COMMANDED and (why := self.safeguards.stop_reason(now_s, by_operator)):
             self._stop(Event.STOPPED, why)
 
     def _clear_fault(self) -> None:
@@ -432,7 +433,7 @@ class ArmControl:
         announcement = self._announcement
         if self.mode is ArmMode.FAULT:
             return self._reason
-        if why := self.safeguards.stop_reason(now_s):
+        if why := self.safeguards.stop_reason(now_s, by_operator=True):
             return why
         if announcement.state in NO_OPERATOR or announcement.reason == SUPERVISOR_SILENT:
             return f"{announcement.state.name.lower()}: {announcement.reason}"

@@ -338,6 +338,7 @@ class EpisodeMachine:
         requested = bool(announced.goal_id)
         if evaluation and (run.operator_drove or run.verdict or requested) and end != "rejected":
             why = why or "the operator took part: not an evaluation of the policy"
+        why = why or self.live.problem(sample)
         interrupted = bool(why) and end != "rejected"
         if interrupted and end != "discarded":
             end = "interrupted"

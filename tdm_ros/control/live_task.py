@@ -24,6 +24,10 @@ class LiveTask:
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
 
+    def problem(self, sample: ArmSample) -> str:
+        """Why a state is none of this task, or ""."""
+        return ""
+
     def observe(self, sample: ArmSample) -> Array32:
         """Observation of a state, (O,)."""
         return observe(sample.q_rad, sample.qd_rad_s, sample.hand_m)
@@ -54,18 +58,22 @@ class LiveTask:
 
 
 class LivePush(LiveTask):
-    """Pushing: the goal is tip and object, (5,) [m], an action a velocity of the tip; states have the object, too."""
+    """Pushing: the goal is tip and object, (5,) [m], an action a velocity of the tip; states need the object."""
 
     def __init__(self, robot: Robot) -> None:
         super().__init__(push_task(robot))
         self._robot, self.setup = robot, push_setup(robot)
         self._scale = actuations(robot)["velocity"].scale
 
+    def problem(self, sample: ArmSample) -> str:
+        return "" if sample.object_m.size else "the position of the object is unknown"
+
     def observe(self, sample: ArmSample) -> Array32:
-        return observe_push(sample.q_rad, sample.qd_rad_s, self._tip_m(sample), self._object_m(sample))
+        return observe_push(sample.q_rad, sample.qd_rad_s, self._tip_m(sample), sample.object_m)
 
     def achieved(self, sample: ArmSample) -> Array32:
-        return np.concatenate((self._tip_m(sample), self._object_m(sample))).astype(np.float32)
+        known_m = sample.object_m if sample.object_m.size else (np.nan, np.nan)
+        return np.concatenate((self._tip_m(sample), known_m)).astype(np.float32)
 
     def present(self, achieved: ArrayLike, goal: Array32) -> Array32:
         return present_push_goal(achieved, goal[3:], self.setup)
@@ -88,12 +96,6 @@ class LivePush(LiveTask):
         """Tip of the tool, (3,) [m], from the pose of the hand that the arm reports, and its nominal attitude."""
         down = forward(sample.q_rad, self._robot).rotation[:, 2]
         return np.asarray(sample.hand_m + self.setup.tool_length_m * down)
-
-    def _object_m(self, sample: ArmSample) -> Array:
-        """Position of the object, (2,) [m]; the middle of its box while it is unknown, when the arm holds."""
-        if sample.object_m.size:
-            return sample.object_m
-        return np.asarray((self.setup.object_low_m + self.setup.object_high_m) / 2)
 
 
 def live_task(robot: Robot, actuation: str, task: str) -> LiveTask:

@@ -34,6 +34,8 @@ class Safeguards:
         self._rate_hz = rate_hz
         self.suspended = ""
         """Reason for which nothing may move the arm until it is cleared; "" without one."""
+        self.unattended = ""
+        """The same for policy and drive home; the operator may move the arm."""
         self._start_s, self._ramp_s = -np.inf, settings.ramp_s
         self._moved_s = 0.0
         self._deadman_s = -np.inf
@@ -56,10 +58,10 @@ class Safeguards:
         """Allow no motion until then: several devices command the arm at the same time."""
         self._blocked, self._blocked_until_s = why, until_s
 
-    def stop_reason(self, now_s: float) -> str:
+    def stop_reason(self, now_s: float, by_operator: bool = False) -> str:
         """Why the arm may not move now, or ""."""
-        if self.suspended:
-            return self.suspended
+        if self.suspended or (self.unattended and not by_operator):
+            return self.suspended or self.unattended
         if now_s < self._blocked_until_s:
             return self._blocked
         if not self.settings.deadman_required or now_s - self._deadman_s <= self.settings.deadman_timeout_s:

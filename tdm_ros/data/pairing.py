@@ -119,7 +119,8 @@ class TransitionBuilder:
         self.gaps = 0
         """Number of cycles that are missing between two states."""
         self.orphans = 0
-        """Number of transitions without an announcement of their episode for their cycles; they are dropped."""
+        """Number of transitions without an announcement of their episode for their cycles, or without the object that
+        their task needs; they are dropped."""
 
     def add(self, sample: ArmSample) -> LoggedTransition | None:
         """Add the next state; return the transition that is complete now, or None."""
@@ -162,6 +163,9 @@ class TransitionBuilder:
             self.orphans += 1
             return None
         task = self._task
+        if task.problem(before) or task.problem(after):
+            self.orphans += 1
+            return None
         achieved, reached = task.achieved(before), task.achieved(after)
         # Between episodes the operator has no goal: the goal is what is reached.
         goal: NDArray[np.float32] = reached if after.source == Source.HUMAN else np.zeros(0, np.float32)

@@ -12,35 +12,32 @@ import concurrent.futures
 import math
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import ArrayLike
-from rclpy.duration import Duration
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 
-from tdm_ros.drivers.intera.client import ArmClient, InteraError
+from tdm_ros.drivers.intera.client import ArmClient
 from tdm_ros.drivers.intera.sdk import JOINT_NAMES, NO_ROS, ComingUpError, joints_of, robot_problem
 from tdm_ros.drivers.intera.worker import exit_now
 from tdm_ros.drivers.watchdog import NEWEST, POLL_S, ArmTopics, serve
-from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.drivers.watched_arm import FOUND_S, Commands, WatchedArm
 from tdm_ros.robots.arm import Mode
 from tdm_ros.robots.kinematics import forward, quaternion_wxyz
-from tdm_ros.robots.limits import ArmReading, Array
-from tdm_ros.robots.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M
+from tdm_ros.robots.limits import Array
+from tdm_ros.robots.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M, SAWYER
 
 JOINT_STATES = "gz/joint_states"
 STALE_S = 0.25
 """Joint states that are older stop the arm [s]; more than for a real arm, since a simulator may pause briefly."""
 WORLD_CONTROL = "/world/tdm_sawyer/control"
-FOUND_S = 20.0
-"""Longest time until Gazebo publishes and subscribes [s]."""
 REMEDY = "start Gazebo and its bridge (ros2 launch tdm_ros gazebo.launch.py), with this actuation and lock_step, here"
 REPEAT_S = 0.1
 STEP_S = 0.001
@@ -60,37 +57,18 @@ SERVO_N_M_S_RAD = np.array([40.0, 40.0, 20.0, 20.0, 3.0, 2.0, 2.0])
 """Gains of the servo that keeps a velocity, zero included, by torques [N m per rad/s of error]."""
 
 
-class JointCommands:
+class JointCommands(Commands):
     """A publisher for each joint, of velocities [rad/s] or, in a world by torque, of forces [N m]."""
 
     def __init__(self, node: Node, by_torque: bool) -> None:
         end = "cmd_force" if by_torque else "cmd_vel"
         topics = [f"gz/{name}/{end}" for name in JOINT_NAMES]
-        self._publishers = [node.create_publisher(Float64, topic, QoSProfile(depth=1)) for topic in topics]
+        super().__init__([node.create_publisher(Float64, topic, QoSProfile(depth=1)) for topic in topics], len(topics))
 
-    def publish(self, values: Iterable[float]) -> None:
-        """Publish (7,) [rad/s or N m]."""
-        for publisher, value in zip(self._publishers, values, strict=True):
+    def publish(self, values: ArrayLike) -> None:
+        """Publish (J,) [rad/s or N m]."""
+        for publisher, value in zip(self._publishers, np.asarray(values), strict=True):
             publisher.publish(Float64(data=float(value)))
-
-    def unmatched(self) -> str:
-        """Return a topic without a subscriber, or ""."""
-        silent = [p.topic_name for p in self._publishers if not p.get_subscription_count()]
-        return f"{silent[0]} has no subscriber" if silent else ""
-
-    def reach(self, timeout_s: float) -> str:
-        """Publish zero until each joint's controller has acknowledged it; return what is missing in the end, or "".
-
-        A subscriber that this process has discovered may not have discovered it yet, and then receives nothing.
-        """
-        until_s = time.monotonic() + timeout_s
-        while True:
-            self.publish(np.zeros(len(JOINT_NAMES)))
-            late = [p.topic_name for p in self._publishers if not p.wait_for_all_acked(Duration(seconds=0.02))]
-            missing = self.unmatched() or (f"{late[0]} acknowledged nothing" if late else "")
-            if not missing or time.monotonic() > until_s:
-                return missing
-            time.sleep(0.01)
 
 
 class GazeboTopics(ArmTopics):
@@ -243,7 +221,7 @@ class GazeboTopics(ArmTopics):
     def _prepare(self) -> None:
         """Publish zero from the start: a running world may follow the last command of an earlier watchdog."""
         self.poll()
-        self._commands.publish(np.zeros(len(JOINT_NAMES)))
+        self._commands.stop()
         if self._world is None or self._joints is not None or not self._world.service_is_ready():
             return
         # A paused world may have published nothing yet. One step, since each that was requested is made some time, and
@@ -318,7 +296,7 @@ def main(argv: Sequence[str]) -> int:
     return serve([*bounds, *argv], lambda node, given: GazeboTopics(node, given.lock_step, given.by_torque), own)
 
 
-class GazeboArm(SawyerArm):
+class GazeboArm(WatchedArm):
     """An `Arm` in a Gazebo world. In lock-step, time passes by `advance` alone, which waits for it.
 
     ``commands`` are publishers of this process, for zero velocities after the end of the watchdog: Gazebo follows its
@@ -328,10 +306,8 @@ class GazeboArm(SawyerArm):
     max_age_s = STALE_S
 
     def __init__(self, client: ArmClient, commands: JointCommands, lock_step: bool) -> None:
-        super().__init__(client)
-        if missing := commands.reach(FOUND_S):
-            raise InteraError(f"{missing} for {FOUND_S:g} s, so that nothing could stop the arm: {REMEDY}")
-        self._commands, self._lock_step = commands, lock_step
+        super().__init__(client, SAWYER, commands, REMEDY)
+        self._lock_step = lock_step
         self._step_problem = ""
         self._stepped_s = 0.0
         self._order: tuple[Mode, Array] | None = None
@@ -367,21 +343,11 @@ class GazeboArm(SawyerArm):
         self._wait_for_state()
         self._stepped_s += time.monotonic() - begin_s
 
-    def reading(self) -> ArmReading:
-        """Newest joint states, and their age; read in each cycle, also in a fault."""
-        self._stop_without_watchdog()
-        return super().reading()
-
     def problem(self) -> str:
         """Why the arm must not be driven, or ""."""
         self._stop_without_watchdog()
         step_problem, self._step_problem = self._step_problem, ""
         return step_problem or super().problem()
-
-    def _stop_without_watchdog(self) -> None:
-        """Publish zero at each call while the watchdog is lost: its last command may arrive after the first zero."""
-        if self.client.state().problem:
-            self._commands.publish(np.zeros(len(JOINT_NAMES)))
 
     def _wait_for_state(self) -> None:
         """Wait for the first state after the answer, which has the joints at the end of the step."""

@@ -25,17 +25,16 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from tdm_ros.drivers.intera.client import ArmClient, InteraError
+from tdm_ros.drivers.intera.client import ArmClient
 from tdm_ros.drivers.intera.command_watchdog import Caps
 from tdm_ros.drivers.intera.sdk import STALE_S, ComingUpError, Joints, joints_of, robot_problem
 from tdm_ros.drivers.intera.worker import exit_now
 from tdm_ros.drivers.ros2_control_settings import PositionTarget, Settings, settings_of
 from tdm_ros.drivers.ros2_control_status import Controllers, RobotStatus
 from tdm_ros.drivers.watchdog import ArmTopics, serve
-from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.drivers.watched_arm import Commands, WatchedArm
 from tdm_ros.robots.description import Robot, load_robot
 from tdm_ros.robots.kinematics import forward, jacobian, quaternion_wxyz
-from tdm_ros.robots.limits import ArmReading
 
 FOUND_S = 10.0
 """Longest time until the robot's driver publishes and subscribes [s]."""
@@ -67,7 +66,7 @@ def sample_of(message: JointState, names: tuple[str, ...]) -> Joints | str:
     return joints_of(complete, names) or "is not finite"
 
 
-class Commander:
+class Commander(Commands):
     """Publisher of the arm's controller; values are given in the robot's order, and sent in the controller's."""
 
     def __init__(self, node: Node, settings: Settings, robot: Robot, order: Sequence[str]) -> None:
@@ -75,7 +74,7 @@ class Commander:
         self._robot, self._by_point = robot, settings.command == "trajectory"
         self._seconds = Duration(seconds=settings.lead_s).to_msg()
         self._kind: Any = JointTrajectory if self._by_point else Float64MultiArray
-        self._publisher = node.create_publisher(self._kind, topic, QoSProfile(depth=1))
+        super().__init__([node.create_publisher(self._kind, topic, QoSProfile(depth=1))], len(robot.joint_names))
         self.reorder(order)
 
     def reorder(self, order: Sequence[str]) -> None:
@@ -88,27 +87,9 @@ class Commander:
         data = np.asarray(values, np.float64)[self._order].tolist()
         if self._by_point:
             point = JointTrajectoryPoint(positions=data, time_from_start=self._seconds)
-            self._publisher.publish(JointTrajectory(joint_names=self._names, points=[point]))
+            self._publishers[0].publish(JointTrajectory(joint_names=self._names, points=[point]))
         else:
-            self._publisher.publish(Float64MultiArray(data=data))
-
-    def unmatched(self) -> str:
-        """Return that the controller does not subscribe, or ""."""
-        return "" if self._publisher.get_subscription_count() else f"{self._publisher.topic_name} has no subscriber"
-
-    def reach(self, timeout_s: float) -> str:
-        """Publish zero velocity until the controller has acknowledged it; return what is missing in the end, or "".
-
-        A subscriber that this process has discovered may not have discovered it yet, and then receives nothing.
-        """
-        until_s = time.monotonic() + timeout_s
-        while True:
-            self.publish(np.zeros(len(self._names)))
-            late = not self._publisher.wait_for_all_acked(Duration(seconds=0.02))
-            missing = self.unmatched() or f"{self._publisher.topic_name} was not acknowledged" * late
-            if not missing or time.monotonic() > until_s:
-                return missing
-            time.sleep(0.01)
+            self._publishers[0].publish(Float64MultiArray(data=data))
 
 
 class Motors:
@@ -175,7 +156,7 @@ class Ros2ControlTopics(ArmTopics):
         notes = self.controllers.unchecked, self.controllers.absent()
         self.missing = tuple(note for note in notes if note)
         if self._by_velocity:
-            self._commands.publish(np.zeros(len(robot.joint_names)))  # it may follow that of an earlier watchdog
+            self._commands.stop()  # it may follow that of an earlier watchdog
 
     def hand(self) -> tuple[Any, ...]:
         assert self._joints is not None, "the constructor waits for them"
@@ -242,35 +223,13 @@ class Ros2ControlTopics(ArmTopics):
         self._stamp, self._joints, self._lacking = stamp, sample, ""
 
 
-class Ros2ControlArm(SawyerArm):
-    """An `Arm` behind ros2_control.
-
-    ``zero`` is a publisher of this process, for zero velocities after the end of the watchdog: the controller follows
-    its last command. None: it takes positions, and stays at the last. An InteraError says that it receives nothing.
-    """
+class Ros2ControlArm(WatchedArm):
+    """An `Arm` behind ros2_control; ``zero`` is the result of `make_zero`."""
 
     max_age_s = STALE_S
 
     def __init__(self, client: ArmClient, robot: Robot, zero: Commander | None) -> None:
-        super().__init__(client, robot=robot)
-        if zero is not None and (missing := zero.reach(FOUND_S)):
-            raise InteraError(f"{missing} for {FOUND_S:g} s, so that nothing could stop the arm: {DRIVER}")
-        self._zero, self._at_rest = zero, np.zeros(len(robot.joint_names))
-
-    def reading(self) -> ArmReading:
-        """Newest joint states, and their age; read in each cycle, also in a fault."""
-        self._stop_without_watchdog()
-        return super().reading()
-
-    def problem(self) -> str:
-        """Why the arm must not be driven, or ""."""
-        self._stop_without_watchdog()
-        return super().problem()
-
-    def _stop_without_watchdog(self) -> None:
-        """Publish zero at each call while the watchdog is lost: its last command may arrive after the first zero."""
-        if self._zero is not None and self.client.state().problem:
-            self._zero.publish(self._at_rest)
+        super().__init__(client, robot, zero, DRIVER)
 
 
 def make_zero(node: Node, robot: Robot, settings: Settings) -> Commander | None:

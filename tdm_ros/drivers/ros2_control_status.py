@@ -77,8 +77,8 @@ class RobotStatus:
             return f"{self._diagnostics_topic} is {now_s - self._diagnosed_s:.1f} s old: is the robot's driver up?"
         if now_s - self._looked_s > LOOK_EVERY_S:
             self._looked_s = now_s
-            gone = [topic for topic, _ in self._bools.values() if not self._node.count_publishers(topic)]
-            self._silent = f"{gone[0]} has no publisher: is the robot's driver up?" if gone else ""
+            without = [topic for topic, _ in self._bools.values() if not self._node.count_publishers(topic)]
+            self._silent = f"{without[0]} has no publisher: is the robot's driver up?" if without else ""
         return self._silent
 
     def _find(self) -> None:

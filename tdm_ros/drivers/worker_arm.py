@@ -22,7 +22,7 @@ HAND_OFF_M = 0.03
 its samples are at most 10 ms older than those of the joints, and the calibration differs by millimetres."""
 
 
-class SawyerArm:
+class WorkerArm:
     """An `Arm` behind a worker that has started; without any state it raises an InteraError."""
 
     max_age_s = 0.1

@@ -27,11 +27,11 @@ from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import Presses, TeleopSettings, twist_problem
 from tdm_ros.control.validation import printable
 from tdm_ros.drivers.intera.wire import Answer, Hello
-from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.drivers.worker_arm import WorkerArm
 from tdm_ros.envs.arm_sim import SUBSTEPS
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.arms import home_limits_of, limits_of, make_arm
+from tdm_ros.nodes.arms import home_limits_of, limits_of, limits_with_tool, make_arm
 from tdm_ros.nodes.convert import age_s, announcements, doubles, floats, joints_of, twist_of
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.object_input import ObjectInput
@@ -86,7 +86,7 @@ class ArmNode(ManagedNode):
         listen_external(self, Bool, "deadman", self._on_deadman, qos.TELEOP, on_two=self._on_two_deadmen)
         listen_external(self, TwistStamped, "teleop/twist", self._on_twist, qos.TELEOP, on_two=self._on_two_drivers)
         listen_external(self, Bool, "teleop/engaged", self._on_engaged, qos.TELEOP, on_two=self._on_two_drivers)
-        if isinstance(self._arm, SawyerArm):
+        if isinstance(self._arm, WorkerArm):
             self._announce_worker(self._arm.client.hello)
             self._presses = Presses()
             self._events = self.create_publisher(String, "teleop/event", qos.EVENT)
@@ -118,6 +118,8 @@ class ArmNode(ManagedNode):
         robot = self.robot
         policy, home = (actuations(robot)[name] for name in (given.actuation, "velocity"))
         limits = limits_of(given.limits, robot)
+        if isinstance(self.live, LivePush) and given.driver != "mujoco":
+            limits = limits_with_tool(limits, self.live.setup)
         drives = (
             ArmCycle(self._arm, Limiter(policy, limits, robot), policy),
             ArmCycle(self._arm, Limiter(home, home_limits_of(limits, robot), robot), home),
@@ -193,12 +195,11 @@ class ArmNode(ManagedNode):
         self._watch_wall_clock()
         report = self._control.tick(now_s)
         if self._object is not None:
-            problem = self._object.update(self._now_s())
-            self._control.safeguards.suspended = problem if self.active else INACTIVE
+            self._control.safeguards.unattended = self._object.update(self._now_s())
         self.statistics.end_cycle(now_s - self._started_s, report.expected, report.answered, late)
         self._started_s = now_s
         self._publish(report)
-        if isinstance(self._arm, SawyerArm):
+        if isinstance(self._arm, WorkerArm):
             for event in self._presses.events(self._arm.buttons()):
                 self._events.publish(String(data=event))
         if self._control.cycle % round(self.task.rate_hz) == 0:
@@ -225,7 +226,7 @@ class ArmNode(ManagedNode):
             position=doubles(reading.q_rad),
             velocity=doubles(reading.qd_rad_s),
             effort=doubles(effort),
-            object=doubles([] if self._object is None else self._object.pose.position_m),
+            object=doubles([] if self._object is None else self._object.pose.known_m(self._now_s())),
             executed_action=floats(np.clip(report.executed.action, -1.0, 1.0)),
             source=int(report.source),
             answered=bool(report.answered),

@@ -16,13 +16,14 @@ from tdm_ros.drivers.intera.wire import JOINTS, read_secret
 from tdm_ros.drivers.ros2_control import Ros2ControlArm, make_zero, watchdog_words
 from tdm_ros.drivers.ros2_control_settings import settings_of
 from tdm_ros.drivers.watchdog import WatchdogClient
-from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.drivers.worker_arm import WorkerArm
 from tdm_ros.envs.arm_sim import ArmSim
 from tdm_ros.envs.push_env import push_model
 from tdm_ros.nodes.parameters import UNLIMITED, ArmParameters, LimitParameters
 from tdm_ros.robots.arm import ACTUATIONS, Arm, actuations
 from tdm_ros.robots.description import Point, Robot
 from tdm_ros.robots.limits import Limits
+from tdm_ros.tasks.pushing import PushSetup
 
 
 def limits_of(given: LimitParameters, robot: Robot) -> Limits:
@@ -47,6 +48,12 @@ def limits_of(given: LimitParameters, robot: Robot) -> Limits:
         )
     except ValueError as error:
         raise ValueError(f"arm.limits: {error}") from None
+
+
+def limits_with_tool(limits: Limits, setup: PushSetup) -> Limits:
+    """Limits of a hand whose vertical tool must not touch the table: its tip stays at half its height of pushing."""
+    x, y, z = limits.box_low_m
+    return replace(limits, box_low_m=(x, y, max(z, setup.tool_length_m + setup.half_height_m / 2)))
 
 
 def _corner(given: tuple[float, ...]) -> Point:
@@ -143,7 +150,7 @@ def _watchdog(given: ArmParameters, node: Node, module: str, *words: str, joints
     return WatchdogClient(node, [*command, *words], joints=joints)
 
 
-def _through(name: str, start: Callable[[], ArmClient], arm: Callable[[ArmClient], Arm] = SawyerArm) -> Arm:
+def _through(name: str, start: Callable[[], ArmClient], arm: Callable[[ArmClient], Arm] = WorkerArm) -> Arm:
     try:
         client = start()
         try:

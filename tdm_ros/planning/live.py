@@ -219,6 +219,8 @@ class LivePlanner:
     def update(self, sample: ArmSample) -> list[SubgoalUpdate]:
         """Process a state of the arm; return the new subgoals of the running and of the announced episode."""
         self._cycle = sample.cycle
+        if self._live.problem(sample):
+            return []
         announced = {t.episode: t for t in (self.running, self._timeline.newest) if t.state == State.RUNNING}
         self._episodes = {episode: planned for episode, planned in self._episodes.items() if episode in announced}
         updates = []

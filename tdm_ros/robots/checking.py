@@ -17,6 +17,7 @@ from tdm_ros.robots.description import Array, Robot, load_robot, robot_files
 from tdm_ros.robots.hostile import COMMANDERS, LATENESSES, ROUNDING, Episode, Integrator, margins, roomy, run_episode
 from tdm_ros.robots.kinematics import jacobian
 from tdm_ros.robots.limiter import Limiter, Limits
+from tdm_ros.robots.limits import REAL
 
 POSTURES, GOALS = 2000, 500
 NEAR_M = 1e-3
@@ -217,17 +218,13 @@ def limits_of(robot: Robot) -> Limits:
     if robot.hand_box_m[0][2] > 0:
         low[2] = min(0.0, float((ends - radii)[:, 2].min(initial=0.0)) - 2 * START_M)
     clear, agile = float(clearances(frames, robot)[0]), np.linalg.svd(jacobian(robot.home_rad, robot)[:3])[1]
+    box_low_m, box_high_m = robot.hand_box_m
     return Limits(
-        *robot.hand_box_m,
-        joint_margin_rad=0.1,
-        velocity_scale=0.25,
-        look_ahead_s=0.68,
-        age_max_s=0.1,
-        delay_s=0.2,
-        acceleration_scale=0.25,
+        box_low_m=box_low_m,
+        box_high_m=box_high_m,
+        **REAL,
         links_low_m=(float(low[0]), float(low[1]), float(low[2])),
         links_high_m=(float(high[0]), float(high[1]), float(high[2])),
-        hand_speed_m_s=0.2,
         singular_m=float(min(0.1, agile[2] / 2)) if len(agile) == 3 and agile[2] > 1e-3 else None,
         clearance_m=min(0.02, clear / 2) if len(shape.near) else None,
     )

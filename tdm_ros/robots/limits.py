@@ -127,6 +127,18 @@ class Limits:
             raise ValueError(f"Limits.{low_name} must be below {high_name}, got {low} and {high}")
 
 
+REAL = {
+    "joint_margin_rad": 0.1,
+    "velocity_scale": 0.25,
+    "look_ahead_s": 0.68,
+    "age_max_s": 0.1,
+    "delay_s": 0.2,
+    "acceleration_scale": 0.25,
+    "hand_speed_m_s": 0.2,
+}
+"""Conservative limits of any real arm; its boxes, clearance and singular value are its own."""
+
+
 def real_limits(table_height_m: float = 0.0, tool_length_m: float = 0.0) -> Limits:
     """Conservative limits for a Sawyer at a table. Raises ValueError if no space is left above the table.
 
@@ -137,15 +149,9 @@ def real_limits(table_height_m: float = 0.0, tool_length_m: float = 0.0) -> Limi
     return Limits(
         box_low_m=(0.39, -0.31, 0.05 + table_height_m + tool_length_m),
         box_high_m=(0.76, 0.41, 0.51),
-        joint_margin_rad=0.1,
-        velocity_scale=0.25,
-        look_ahead_s=0.68,
-        age_max_s=0.1,
-        delay_s=0.2,
-        acceleration_scale=0.25,
+        **REAL,
         links_low_m=(-0.25, -0.65, 0.02 + table_height_m),
         links_high_m=(0.95, 0.75, 1.1),
-        hand_speed_m_s=0.2,
         singular_m=0.1,
         clearance_m=0.02,
     )

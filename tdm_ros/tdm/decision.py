@@ -141,6 +141,8 @@ class PolicyController:
             return None, ""
         if self._rejected_weights:
             return None, self._rejected_weights
+        if problem := self.live.problem(sample):
+            return None, problem
         if self._actor is None:
             if episode.mode == Mode.EVALUATE:
                 return None, "no weights to evaluate"

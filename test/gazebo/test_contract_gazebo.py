@@ -386,12 +386,12 @@ def test_arm_is_not_there_before_each_controller_has_its_zero(monkeypatch: pytes
     subscribe(*JOINT_NAMES[:-1])
     client: Any = SimpleNamespace(state=lambda: Reading(Mock(rejected=0), 0.0, ""))
     monkeypatch.setattr("tdm_ros.drivers.worker_arm._tip", lambda state, robot: np.zeros(3))
-    monkeypatch.setattr("tdm_ros.drivers.gazebo.FOUND_S", 0.5)
+    monkeypatch.setattr("tdm_ros.drivers.watched_arm.FOUND_S", 0.5)
     with pytest.raises(InteraError, match=r"right_j6/cmd_vel has no subscriber .* nothing could stop the arm"):
         GazeboArm(client, commands, lock_step=False)
     late = Timer(0.3, subscribe, JOINT_NAMES[-1:])
     late.start()
-    monkeypatch.setattr("tdm_ros.drivers.gazebo.FOUND_S", 20.0)
+    monkeypatch.setattr("tdm_ros.drivers.watched_arm.FOUND_S", 20.0)
     GazeboArm(client, commands, lock_step=False)
     assert commands.unmatched() == ""
     late.join()

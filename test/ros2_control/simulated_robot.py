@@ -195,14 +195,14 @@ class SimulatedArm:
         """Change what the robot says of itself: enabled, estop or error, or whether it says anything."""
         if key == "error":
             self._levels["arm: motors"] = b"\x02" if value else b"\x00"
-        elif key == "gone":
+        elif key == "publisher ended":
             self.node.destroy_publisher(self._bools.pop("estop"))
-        elif key == "manager gone":
+        elif key == "manager ended":
             self.node.destroy_service(self._list)
         else:
             self._said[key] = value
             self._bools[key].publish(Bool(data=value))
-        if "gone" not in key:
+        if "ended" not in key:
             self._tell()
 
     def run(self) -> None:

@@ -70,7 +70,7 @@ def test_robot_without_a_controller_manager_moves_and_the_operator_is_told(bench
 
 def test_topic_of_the_robot_that_loses_its_publisher_stops_the_arm(bench: Ros2ControlBench) -> None:
     ArmContract.drive(bench, SPEED, 0.4)  # type: ignore[arg-type]
-    bench.driver.ask("say", "gone", True)
+    bench.driver.ask("say", "publisher ended", True)
     wait_until(bench.arm.problem, 2.0, "it is reported")
     assert "estop_pressed has no publisher: is the robot's driver up?" in bench.arm.problem()
     ArmContract.drive(bench, SPEED, STANDSTILL_S)  # type: ignore[arg-type]
@@ -88,13 +88,13 @@ def test_controller_that_does_not_tell_its_joints_gets_the_order_of_the_robot_fi
         assert made.truth()[1][0] > 0.1 and np.abs(made.truth()[1][1:]).max() < STILL_RAD_S
 
 
-def test_controller_manager_that_is_gone_stops_the_arm(
+def test_controller_manager_that_has_ended_stops_the_arm(
     start_robot: Start, controller_manager_msgs: dict[str, str]
 ) -> None:
     robot = start_robot("/manager", "ur5e", "velocity")
     with contextmanager(opened)(robot, "/manager", controller_manager_msgs) as made:
         ArmContract.drive(made, SPEED, 0.4)  # type: ignore[arg-type]
-        robot.ask("say", "manager gone", True)
+        robot.ask("say", "manager ended", True)
         wait_until(made.arm.problem, 3.0, "it is reported")
         assert "list_controllers has not answered for 2." in made.arm.problem()
         ArmContract.drive(made, SPEED, STANDSTILL_S)  # type: ignore[arg-type]

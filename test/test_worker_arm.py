@@ -12,7 +12,7 @@ from intera_fake_worker import state
 
 from tdm_ros.drivers.intera.client import InteraError, Reading
 from tdm_ros.drivers.intera.wire import Answer, State
-from tdm_ros.drivers.worker_arm import SawyerArm
+from tdm_ros.drivers.worker_arm import WorkerArm
 from tdm_ros.robots.kinematics import forward, quaternion_wxyz
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 
@@ -47,14 +47,14 @@ class Client:
         return Future()
 
 
-def arm_of(client: Client) -> SawyerArm:
-    return SawyerArm(client)  # type: ignore[arg-type]
+def arm_of(client: Client) -> WorkerArm:
+    return WorkerArm(client)  # type: ignore[arg-type]
 
 
 def test_arm_that_says_nothing_is_rejected() -> None:
     ticks = iter(range(10))
     with pytest.raises(InteraError, match="sent no state for 2 s: nothing yet"):
-        SawyerArm(Client(None), clock=lambda: float(next(ticks)))  # type: ignore[arg-type]
+        WorkerArm(Client(None), clock=lambda: float(next(ticks)))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
