@@ -25,18 +25,27 @@ from tdm_ros.nodes.parameters import NODES  # noqa: E402
 from tdm_ros.tdm.config import TdmConfig  # noqa: E402
 from tdm_ros.training.library import TDM  # noqa: E402
 
+THREADS = (
+    "import os, sys; from tdm_ros.bringup.starting import start; status = start('{0}'); "
+    "names = [open(f'/proc/self/task/{t}/comm').read().strip() for t in os.listdir('/proc/self/task')]; "
+    "print('left:', *(name for name in names if name.startswith('dds')), flush=True); sys.exit(status)"
+)
+"""Does what the node's executable does, and prints the threads of DDS that the node has left."""
+
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 @pytest.mark.parametrize("name", [name for name in NODES if name != "teleop_keyboard"])  # which needs a terminal
 def test_node_signalled_while_it_runs_ends_with_zero_within_a_second(
     made: Bench, name: str, number: signal.Signals
 ) -> None:
-    made.start(name)
+    """A thread of DDS that is left runs while the process exits, which crashed a node."""
+    made.start(name, program=THREADS)
     made.until(lambda: name in made.diagnostics, 40)
     status, took_s = made.stop(name, number)
     assert status == 0, made.output(name)
     assert took_s < 1.0
     assert "Traceback" not in made.output(name)
+    assert made.output(name).endswith("left:\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)

@@ -7,6 +7,7 @@ import logging
 import secrets
 import socket
 import threading
+import time
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -24,7 +25,7 @@ from tdm_ros.console.page import make_page
 
 SCRIPT = Path(__file__).with_name("driving.js")
 TOKEN_BYTES = 18
-START_S = 20.0
+START_S, START_TICK_S = 20.0, 0.02
 DETAIL = 120
 MALFORMED = "page: malformed event"
 
@@ -74,6 +75,13 @@ class Server:
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="page", daemon=True)
         self._thread.start()
+        self._wait_until_it_serves()
+
+    def _wait_until_it_serves(self) -> None:
+        """Wait for the start: NiceGUI looks at every object of the process then, which must not change meanwhile."""
+        end_s = time.monotonic() + START_S
+        while not self._server.started and self.alive and time.monotonic() < end_s:
+            time.sleep(START_TICK_S)
 
     @property
     def address(self) -> str:

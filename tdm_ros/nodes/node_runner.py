@@ -281,6 +281,11 @@ class ManagedNode(LifecycleNode):
             self.configured = False
             self._destroy_entities()
 
+    def destroy_node(self) -> None:
+        """Destroy the node and, which rclpy does not, its state machine, whose services keep the participant alive."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _attempt(self, action: Callable[..., Result], *arguments: object) -> Result:
         """Act; keep the error, of which rclpy only keeps that there was one."""
         self._error = None
@@ -339,6 +344,7 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
     stop = StopSignal()
     never_wait()
     node: ManagedNode | None = None
+    executor: GuardedExecutor | None = None
     failure: Exception | None = None
     try:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
@@ -360,7 +366,7 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         stop.starting = False
     if failure is not None:
         report(node.get_name() if node else Path(sys.argv[0]).name, failure)
-    _end(node)
+    _end(node, executor)
     if sentence := getattr(node, "failure", ""):
         print(sentence, file=sys.stderr, flush=True)
     if isinstance(failure, FolderInUseError):
@@ -379,9 +385,15 @@ def _spin(node: ManagedNode, executor: GuardedExecutor, stop: StopSignal) -> Non
             executor.failed("the loop", error, by_itself=True)
 
 
-def _end(node: ManagedNode | None) -> None:
-    """Close, destroy and shut down; an error in one must not keep the others from happening."""
-    for action in (*((node.close, node.destroy_node) if node else ()), rclpy.try_shutdown):
+def _end(node: ManagedNode | None, executor: GuardedExecutor | None) -> None:
+    """Close, destroy and shut down; an error in one must not keep the others from happening.
+
+    First the executor: since its last callback it has everything in use, and what is in use is not destroyed. DDS would
+    go on in its threads while the process exits, and might crash.
+    """
+    ends = [executor.shutdown] if executor else []
+    ends += [node.close, node.destroy_node] if node else []
+    for action in (*ends, rclpy.try_shutdown):
         try:
             action()
         except (RCLError, ExternalShutdownException):
