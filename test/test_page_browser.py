@@ -42,7 +42,7 @@ from tdm_ros.training.learner import Learner  # noqa: E402
 from tdm_ros.training.online import OnlineTrainer, TrainingSchedule  # noqa: E402
 
 TASK = SAWYER_REACH["velocity"]
-STEPS = 1200
+STEPS = 400
 NEAR_M = 0.05
 STILL_RAD_S = 0.01
 NOBODY = (ArmState.SOURCE_NONE, ArmState.SOURCE_SAFETY)
