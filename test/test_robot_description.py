@@ -83,6 +83,19 @@ def test_wrong_description_is_rejected_in_one_sentence_with_the_remedy(tmp_path:
     assert said.endswith((f"correct the file, {description.EXAMPLE}", "correct it", "rename them", description.EXAMPLE))
 
 
+def test_all_that_a_description_lacks_is_told_at_once(tmp_path: Path) -> None:
+    content = yaml.safe_load(FILE.read_text())
+    del content["home_rad"], content["joints"][1]["velocity_rad_s"], content["joints"][4]["axis"]
+    del content["joints"][4]["effort_n_m"], content["links"]["right_l3"]["mass_kg"], content["hand_box_m"]["high"]
+    with pytest.raises(ValueError) as error:
+        load_robot(written(tmp_path, content))
+    said = str(error.value)
+    for place in ("home_rad", "joints[1].velocity_rad_s", "joints[4].axis", "joints[4].effort_n_m"):
+        assert f"{place}, " in said, place
+    assert "links.right_l3.mass_kg, hand_box_m.high must be given, got nothing: they are missing" in said
+    assert "\n" not in said and said.endswith(description.EXAMPLE)
+
+
 @pytest.mark.parametrize("text", ["a: [", "\x00", "- 1", ""])
 def test_file_that_is_no_mapping_is_rejected_with_its_path(tmp_path: Path, text: str) -> None:
     path = written(tmp_path, text)

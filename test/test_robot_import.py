@@ -281,7 +281,7 @@ REJECTED = {
         r"joint joint2 between .* must be independent, got one that follows joint1 \(mimic\): choose",
     ),
     "no limit": (
-        URDF.replace(LIMIT, ""),
+        URDF.replace(LIMIT, '<limit velocity="2.1" effort="70"/>'),
         r"joint joint2 must have a lower limit below the upper one, got lower missing and upper missing: add <limit",
     ),
     "no velocity": (
@@ -325,6 +325,32 @@ def test_wrong_urdf_is_rejected_in_one_sentence_with_the_remedy(tmp_path: Path, 
     with pytest.raises(ValueError, match=expected) as error:
         drafted(tmp_path, text)
     assert str(error.value).startswith(str(tmp_path)) and "\n" not in str(error.value)
+
+
+def test_all_that_is_missing_in_a_model_is_told_at_once(tmp_path: Path) -> None:
+    text = URDF.replace(LIMIT, "").replace('effort="50"', 'effort="0"').replace('velocity="2.3"', "")
+    text = text.replace('name="joint6" type="revolute"', 'name="joint6" type="prismatic"')
+    with pytest.raises(ValueError) as error:
+        drafted(tmp_path, text, acceleration_rad_s2=[1.0, 2.0])
+    path, *lines = str(error.value).split("\n  ")
+    remedy = "add it to the file, or give"
+    assert path == f"{tmp_path / 'arm.urdf'}: 5 things must be corrected:"
+    assert lines[0].startswith("joint joint6 between --base and --tip must be revolute, continuous or fixed, got prism")
+    assert lines[1].startswith("--acceleration must have 1 value or 6, one per joint, got 2")
+    assert lines[2].startswith("joint joint2 must have a lower limit below the upper one, got lower missing and upper")
+    assert lines[3].startswith(
+        f"joints joint2, joint4 must have a limit velocity_rad_s above 0, got none: {remedy} --v"
+    )
+    assert lines[4].startswith(
+        "joints joint2, joint4 must have a limit effort_n_m above 0, got joint2: none, joint4: 0"
+    )
+
+
+def test_unknown_base_and_tip_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"2 things .*\n  --base must be .*'bse'.*\n  --tip must be .*'tol'.*: choose f"
+    ):
+        draft(read_urdf(written(tmp_path, URDF)), "bse", "tol")
 
 
 def test_tip_that_the_base_does_not_carry_is_rejected_with_the_chain(tmp_path: Path) -> None:

@@ -138,6 +138,17 @@ ESTIMATED = ("inertia_least_kg_m2", "inertia_most_kg_m2")
 LEAST = {"lower_rad": -inf, "upper_rad": -inf, "damping_n_m_s_rad": 0, "friction_n_m": 0, "rotor_inertia_kg_m2": 0}
 LEAST |= dict.fromkeys(("velocity_rad_s", "acceleration_rad_s2", "effort_n_m", *ESTIMATED), TINY)
 """Least values of a joint's numbers; those of ESTIMATED need not be given."""
+POSE = "xyz_m rpy_rad "
+GIVEN = {
+    "": KEYS.replace("fixed_links ", "").removesuffix("home_box_m drivers"),
+    "joints": f"name link {POSE}axis " + " ".join(key for key in LEAST if key not in ESTIMATED),
+    "hand": POSE,
+    "fixed_links": f"{POSE}parent",
+    "links": "mass_kg com_m inertia_kg_m2",
+    "capsules": "link ends_m radius_m group",
+    **dict.fromkeys(("goal_box_m", "hand_box_m", "home_box_m"), "low high"),
+}
+"""Keys that must be given at the top, in an entry, and in each entry of a list or mapping of them."""
 
 
 def robot_files() -> dict[str, Path]:
@@ -222,7 +233,32 @@ class _Entry:
         return [_Entry(item, f"{self.where}{key}[{i}].") for i, item in enumerate(self.content[key])]
 
 
+def _check_given(top: _Entry) -> None:
+    """Raise a ValueError with all keys that are missing, if there are several: of one, the reading itself tells."""
+    content, missing = top.content, []
+    for name, keys in GIVEN.items():
+        value = content.get(name) if name else content
+        places: dict[str, Any] = {}
+        if isinstance(value, list):
+            places = {f"{name}[{i}].": item for i, item in enumerate(value)}
+        elif name in ("links", "fixed_links") and isinstance(value, dict):
+            places = {f"{name}.{key}.": item for key, item in value.items()}
+        elif name not in ("joints", "capsules"):
+            places = {f"{name}." if name else "": value}
+        missing += [
+            f"{place}{key}"
+            for place, item in places.items()
+            if isinstance(item, dict)
+            for key in keys.split()
+            if item.get(key) is None
+        ]
+    if len(missing) > 1:
+        said = f"{', '.join(missing)} must be given, got nothing: they are missing"
+        raise ValueError(f"{top.where}{said}: correct the file, {EXAMPLE}")
+
+
 def _robot(top: _Entry) -> Robot:
+    _check_given(top)
     if unknown := sorted({*map(str, top.content)} - {*KEYS.split()}):
         raise ValueError(f"{top.where}keys must be among {KEYS}, got {', '.join(unknown)}: correct it")
     joints = top.entries("joints")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from tdm_ros.robots.capsule_fit import Fit, capsules_around
 from tdm_ros.robots.description import Array, Inertia, transform
-from tdm_ros.robots.tree import Joint, Note, Tree
+from tdm_ros.robots.tree import Joint, Note, Tree, raise_if_any
 
 FULL_TURN_RAD = 2 * np.pi
 DENSITY_KG_M3 = 1000.0
@@ -48,15 +47,17 @@ def draft(tree: Tree, base: str, tip: str, name: str = "", options: dict[str, li
     if name and not re.fullmatch(r"[\w.-]+", name):
         raise ValueError(f"--name must be letters, digits, _, - and dots, got {name!r}: choose another one")
     path = tree.path_to(base, tip)
-    moving = [_checked(joint, tree.path) for joint in path if joint.kind != "fixed"]
+    moving = [joint for joint in path if joint.kind != "fixed"]
     if not moving:
         raise ValueError(f"{tree.path}: joints must move {tip} against {base}, got fixed ones alone: choose others")
     notes: list[Note] = []
+    numbers = [_limits(joint, i, len(moving), options or {}, notes) for i, joint in enumerate(moving)]
+    raise_if_any(tree.path, [*_unfit_joints(moving), *_unfit_options(options or {}, len(moving)),
+                             *_unfit_limits(moving, numbers)])  # fmt: skip
     places, origins, hand = _chain(path, base)
     placed = _branches(tree, places, base, notes)
-    numbers = [_limits(joint, i, len(moving), options or {}, tree.path, notes) for i, joint in enumerate(moving)]
     joints = [
-        {"name": joint.name, "link": joint.child, **pose(origin), "axis": tidy(joint.axis), **row}
+        {"name": joint.name, "link": joint.child, **pose(origin), "axis": tidy(joint.axis), **_known(row)}
         for joint, origin, row in zip(moving, origins, numbers, strict=True)
     ]
     notes += [note for note in tree.notes if not note.link or note.link in placed]
@@ -107,14 +108,18 @@ def rotation_about(axis: Array, angle_rad: float) -> Array:
     return frame
 
 
-def _checked(joint: Joint, path: Path) -> Joint:
-    where = f"{path}: joint {joint.name} between --base and --tip must be"
+def _unfit_joints(moving: list[Joint]) -> list[str]:
+    """One sentence for each joint of the chain that cannot be one of an arm."""
     remedy = "choose a base below it or a tip above it"
-    if joint.kind not in TURNING:
-        raise ValueError(f"{where} revolute, continuous or fixed, got {joint.kind or 'no type'}: {remedy}")
-    if joint.mimic:
-        raise ValueError(f"{where} independent, got one that follows {joint.mimic} (mimic): {remedy}")
-    return joint
+    sentences = []
+    for joint in moving:
+        where = f"joint {joint.name} between --base and --tip must be"
+        if joint.kind not in TURNING:
+            kind = joint.kind or "no type"
+            sentences.append(f"{where} revolute, continuous or fixed, got {kind}: {remedy}")
+        elif joint.mimic:
+            sentences.append(f"{where} independent, got one that follows {joint.mimic} (mimic): {remedy}")
+    return sentences
 
 
 def _chain(path: list[Joint], base: str) -> tuple[dict[str, Place], list[Array], Array]:
@@ -169,15 +174,12 @@ def _held(joint: Joint) -> Array:
 
 
 def _limits(
-    joint: Joint, index: int, count: int, options: dict[str, list[float]], path: Path, notes: list[Note]
+    joint: Joint, index: int, count: int, options: dict[str, list[float]], notes: list[Note]
 ) -> dict[str, float]:
     """Limits of a joint: an option of one value fills what the file lacks, one of a value per joint replaces."""
     found = dict(joint.limits)
     for key, values in options.items():
-        if len(values) not in (1, count):
-            option = f"--{key.split('_')[0]}"
-            raise ValueError(f"{option} must have 1 value or {count}, one per joint, got {len(values)}: correct it")
-        value, had = values[index if len(values) > 1 else 0], found.get(key, 0.0)
+        value, had = values[index if len(values) == count else 0], found.get(key, 0.0)
         if len(values) > 1 or not had > 0:  # one value for all fills what is missing
             found[key] = value
             if had > 0 and had != value:
@@ -185,21 +187,49 @@ def _limits(
     if joint.kind == "continuous":
         found |= {"lower_rad": -FULL_TURN_RAD, "upper_rad": FULL_TURN_RAD}
         notes.append(Note("joints", f"{joint.name} has no limits (continuous): -2 pi and 2 pi are taken", True))
-    elif not found.get("lower_rad", 0.0) < found.get("upper_rad", 0.0):
-        got = f"lower {found.get('lower_rad', 'missing')} and upper {found.get('upper_rad', 'missing')}"
-        raise ValueError(
-            f"{path}: joint {joint.name} must have a lower limit below the upper one, got {got}: add "
-            f'<limit lower="..." upper="..."/> [rad] to it, or make it continuous'
-        )
-    found.setdefault("lower_rad", 0.0)
-    found.setdefault("upper_rad", 0.0)
+    return found
+
+
+def _known(found: dict[str, float]) -> dict[str, float]:
+    """Numbers of a joint for the description: bounds (zero if the file has one alone), and what is above 0."""
+    return {key: found.get(key, 0.0) for key in ("lower_rad", "upper_rad")} | {
+        key: value for key, value in found.items() if value > 0
+    }
+
+
+def _unfit_options(options: dict[str, list[float]], count: int) -> list[str]:
+    """One sentence for each option that has neither one value nor one per joint."""
+    return [
+        f"--{key.split('_')[0]} must have 1 value or {count}, one per joint, got {len(values)}: correct it"
+        for key, values in options.items()
+        if len(values) not in (1, count)
+    ]
+
+
+def _unfit_limits(moving: list[Joint], numbers: list[dict[str, float]]) -> list[str]:
+    """One sentence for each limit that is missing or cannot be one, with all joints that it is of."""
+    turning = [(joint, row) for joint, row in zip(moving, numbers, strict=True) if joint.kind in TURNING]
+    sentences = []
+    unbounded = {
+        joint.name: f"lower {row.get('lower_rad', 'missing')} and upper {row.get('upper_rad', 'missing')}"
+        for joint, row in turning
+        if not row.get("lower_rad", 0.0) < row.get("upper_rad", 0.0)
+    }
+    if unbounded:
+        remedy = 'add <limit lower="..." upper="..."/> [rad], or make it continuous'
+        sentences.append(f"{_of(unbounded, 'a lower limit below the upper one')}: {remedy}")
     for key, option in REQUIRED.items():
-        if not found.get(key, 0.0) > 0:
-            raise ValueError(
-                f"{path}: joint {joint.name} must have a limit {key} above 0, got {found.get(key, 'none')}: add it to "
-                f"the file, or give {option} with one value for all joints or one for each"
-            )
-    return {key: value for key, value in found.items() if value > 0 or key in ("lower_rad", "upper_rad")}
+        missing = {joint.name: f"{row.get(key, 'none')}" for joint, row in turning if not row.get(key, 0.0) > 0}
+        if missing:
+            remedy = f"add it to the file, or give {option} with one value for all joints or one for each"
+            sentences.append(f"{_of(missing, f'a limit {key} above 0')}: {remedy}")
+    return sentences
+
+
+def _of(got: dict[str, str], expected: str) -> str:
+    """Beginning of a sentence on joints: their names, what they must have, and what each has."""
+    values = next(iter(got.values())) if len({*got.values()}) == 1 else ", ".join(f"{n}: {v}" for n, v in got.items())
+    return f"{'joint' if len(got) == 1 else 'joints'} {', '.join(got)} must have {expected}, got {values}"
 
 
 def _capsules(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,6 +11,13 @@ from typing import NamedTuple
 import numpy as np
 
 from tdm_ros.robots.description import Array, Inertia
+
+
+def raise_if_any(path: Path, problems: Sequence[str]) -> None:
+    """Raise a ValueError with all that is wrong with a model file or its options, a line each if there are several."""
+    if problems:
+        several = f"{len(problems)} things must be corrected:"
+        raise ValueError(f"{path}: " + (problems[0] if len(problems) == 1 else "\n  ".join([several, *problems])))
 
 
 class Note(NamedTuple):
@@ -70,8 +78,7 @@ class Tree:
 
     def path_to(self, base: str, tip: str) -> list[Joint]:
         """Joints from the base link to the tip link. Raises ValueError if there is no such chain."""
-        for option, link in (("base", base), ("tip", tip)):
-            self._check_link(option, link)
+        raise_if_any(self.path, self._unknown(base=base, tip=tip))
         above = {joint.child: joint for joint in self.joints}
         found: list[Joint] = []
         at = tip
@@ -86,10 +93,14 @@ class Tree:
             )
         return found
 
-    def _check_link(self, option: str, link: str) -> None:
-        if link in self.links:
-            return
-        near = get_close_matches(link, self.links, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        names = ", ".join(self.links)
-        raise ValueError(f"{self.path}: --{option} must be a link of the file, got {link!r}{hint}: choose from {names}")
+    def _unknown(self, **options: str) -> list[str]:
+        """One sentence for each option that gives no link of the file."""
+        sentences = []
+        for option, link in options.items():
+            if link not in self.links:
+                near = get_close_matches(link, self.links, 1)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                sentences.append(f"--{option} must be a link of the file, got {link!r}{hint}")
+        if sentences:
+            sentences[-1] += f": choose from {', '.join(self.links)}"
+        return sentences
