@@ -6,6 +6,7 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -79,6 +80,14 @@ class Recordings:
         return True
 
 
+def _settings(learner: Learner, noise: Noise | None) -> dict[str, Any]:
+    """Settings that a run must keep, by the options of `tdm_ros train` that give them; its task is checked before."""
+    config = {f"--{name.replace('_', '-')}": value for name, value in asdict(learner.config).items()}
+    noise = noise or Noise()
+    noises = {"--env-action-noise": noise.action, "--env-observation-noise": noise.observation}
+    return {"--horizon": learner.task.horizon, "--seed": learner.seed, **config, **noises}
+
+
 class TrainingSession:
     """Training of a task in the run folder ``out``; continues an existing run.
 
@@ -129,10 +138,14 @@ class TrainingSession:
     def _continue(self, folder: Path, found: Learner) -> None:
         fresh = self.agent.learner
         self._recordings.check_same(self.out)
-        pairs = {name: (getattr(found, name), getattr(fresh, name)) for name in ("task", "config", "seed")}
-        for name, (old, new) in {**pairs, "noise": (recorded_noise(folder), self.agent.noise)}.items():
-            if old != new:
-                raise ValueError(f"{folder} was trained with {name} {old}, got {new}; give another --out")
+        kept = _settings(found, recorded_noise(folder))
+        given = _settings(fresh, self.agent.noise)
+        differ = [f"{name} (kept {kept[name]}, given {given[name]})" for name in given if kept[name] != given[name]]
+        if differ:
+            raise ValueError(
+                f"the run in {self.out} was begun with other settings: {', '.join(differ)}: give the kept ones to "
+                "continue it, or another --out for a new run"
+            )
         self.agent.learner = found
 
     def run(self) -> int:
