@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from power_cut_for_tests import room_for
 from recording_for_tests import CHANNELS
 from test_log_writer import TRANSITIONS, files_read, many, put
 
+from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
 from tdm_ros.control.goals import Goals, Schedule
 from tdm_ros.control.live_task import LiveTask
-from tdm_ros.control.timeline import Mode
+from tdm_ros.control.timeline import Mode, Source
 from tdm_ros.data.log import LOG_FOLDER
 from tdm_ros.data.log_writer import LogWriter
 from tdm_ros.files import FolderInUseError
@@ -79,6 +82,42 @@ def test_live_line_has_time_state_distances_rates_and_remaining_time(tmp_path: P
     line = record.line(2.0)
     assert line.startswith("\r0:00 robot time | hold 0 | last 1.0 1.0 cm | ") and line.endswith("\x1b[K")
     assert "Hz, 1 missed | 99 updates/s | 3:00 left | starting" in line
+
+
+RESTS = cast(ArmSample, SimpleNamespace(source=Source.SAFETY, episode=0, hand_m=np.zeros(3)))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("no arm", "no state of an arm was received; the output of the node arm in"),
+        ("fault", "the arm: no joint states; remove the cause and start again (after clear_fault, where"),
+        ("ended", "the run was ended before its first episode; what each node said is in"),
+        ("disabled", "DISABLED, waiting for ~/start; start it, with Start on the page or the service supervisor/start"),
+    ],
+)
+def test_end_of_a_run_in_which_nothing_moved_says_why_instead_of_zeros(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str, expected: str
+) -> None:
+    machine = EpisodeMachine(LiveTask(TASK), Schedule(auto_start=state != "disabled"), Goals(TASK, 0))
+    record = RunRecord(tmp_path, TASK, 0, machine)
+    if state != "no arm":
+        record.on_cycle(RESTS)
+    if state == "fault":
+        machine.fault("the arm: no joint states")
+    record.finish()
+    said = capsys.readouterr().out
+    assert "The arm never moved, and there is nothing to evaluate: " in said and expected in said
+    assert f"{tmp_path / 'log'}" in said and said.count("\n") == 2 and "p50" not in said
+    assert json.loads((tmp_path / "summary.json").read_text())["episodes"] == 0, "the file has all of it"
+
+
+def test_end_of_a_run_with_an_episode_prints_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = record_in(tmp_path)
+    record.on_cycle(RESTS)
+    record.on_episode(result(1))
+    record.finish()
+    assert "1 episodes" in (said := capsys.readouterr().out) and "never moved" not in said
 
 
 def test_full_disk_loses_no_row_of_the_metrics_and_the_run_still_ends(

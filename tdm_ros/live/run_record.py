@@ -269,6 +269,24 @@ class RunRecord:
         return "\r" + " | ".join(filter(None, parts)) + "\x1b[K"
 
     @property
+    def never_moved(self) -> str:
+        """Sentence for a run in which nothing ever moved: what happened and what to do; "" for any other run."""
+        machine = self._machine
+        if machine.robot_cycles or self._scored or self._interrupted or self._by_operator:
+            return ""
+        outputs, reason, state = self._run_dir / "log", machine.announced.reason, machine.announced.state
+        begun = "The arm never moved, and there is nothing to evaluate"
+        if not self._cycles:
+            return f"{begun}: no state of an arm was received; the output of the node arm in {outputs} says why"
+        if state == State.FAULT:
+            again = "remove the cause and start again (after clear_fault, where the system still runs)"
+            return f"{begun}: {reason}; {again}; what each node said is in {outputs}"
+        if reason in ("", "starting"):
+            return f"{begun}: the run was ended before its first episode; what each node said is in {outputs}"
+        remedy = "" if state == State.HOLD else "; start it, with Start on the page or the service supervisor/start"
+        return f"{begun}: {state.name}, {reason}{remedy}; what each node said is in {outputs}"
+
+    @property
     def failure(self) -> str:
         """Reason why a completed run lacks its evaluation or its updates, or ""."""
         machine = self._machine
@@ -315,7 +333,7 @@ class RunRecord:
         except OSError as error:
             print(f"\n{self._run_dir}: summary or metrics cannot be written: {error}", flush=True)
         self._lock.release()
-        print("\n" + end_table(summary), flush=True)
+        print("\n" + (self.never_moved or end_table(summary)), flush=True)
         if summary["finished"] and self._scored:
             from tdm_ros.training.metrics import draw_curve
 
