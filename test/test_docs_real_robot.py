@@ -18,7 +18,7 @@ from tdm_ros.drivers.intera import devices, listener, sdk, wire, worker
 from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog
 from tdm_ros.drivers.intera.wire import Command
 from tdm_ros.nodes.parameters import NODES, check, specs_of
-from tdm_ros.robots.description import robot_files
+from tdm_ros.robots.description import load_robot, robot_files
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "real_robot.md").read_text()
@@ -107,7 +107,7 @@ def test_rows_of_the_sdk_are_its_own_words() -> None:
 
 
 def test_files_that_it_names_exist() -> None:
-    for name in re.findall(r"`?((?:test|tools|config|tdm_ros)/[\w/.]+\.(?:py|yaml))", PAGE):
+    for name in re.findall(r"(?<![\w/])((?:test|tools|config|tdm_ros)/[\w/.]+\.(?:py|yaml))", PAGE):
         assert (ROOT / name).exists(), name
 
 
@@ -140,6 +140,25 @@ def test_arguments_of_the_worker_that_it_names_exist() -> None:
 
 def test_time_until_it_gives_up_is_the_worker_s() -> None:
     assert f"`arm` says why within {wire.UP_S:g} s" in PAGE
+
+
+BEHIND_ROS2_CONTROL = [name for name in robot_files() if "ros2_control" in load_robot(name).drivers]
+
+
+@pytest.mark.parametrize("name", BEHIND_ROS2_CONTROL)
+def test_limits_of_an_arm_behind_ros2_control_are_those_of_its_description_and_of_the_preset(name: str) -> None:
+    robot = load_robot(name)
+    preset = yaml.safe_load((ROOT / "config" / "arm_real.yaml").read_text())["/**/arm"]["ros__parameters"]["limits"]
+    speeds = sorted({f"{preset['velocity_scale'] * speed:.2f}" for speed in robot.velocity_rad_s})
+    box = " to ".join("(" + ", ".join(f"{x:g}" for x in corner) + ")" for corner in robot.hand_box_m)
+    cells = [f"`{name}`", f"`{robot.base_frame}`", f"`{robot.hand_frame}`", " to ".join(speeds), box]
+    assert f"| {' | '.join(cells)} |" in PAGE
+    assert f"`robot:={name}`" in PAGE.partition("## Universal Robots")[2], "it has a section"
+
+
+def test_converter_of_a_status_is_python() -> None:
+    (program,) = blocks("python")
+    compile(program, "converter", "exec")
 
 
 TEXTS = [
