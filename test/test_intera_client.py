@@ -69,6 +69,15 @@ def test_hello_states_commands_and_answers(start):
     assert client.close() == 0
 
 
+def test_reading_thread_that_was_held_up_is_no_silence_of_the_worker(start):
+    client = ready(start("well"))
+    with client._reading:  # as a garbage collection does, which stops all threads
+        before = client.state().state.seq
+        time.sleep(0.3)
+        state, _, problem = client.state()
+    assert problem == "" and state.seq > before + 5
+
+
 @pytest.mark.parametrize("values", [[np.nan] * 7, [np.inf] * 7, [0.0] * 6, [[0.0] * 7], 0.0])
 def test_values_that_can_not_be_sent_are_a_reason_and_no_exception(start, values):
     client = ready(start("well"))

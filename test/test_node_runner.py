@@ -48,6 +48,33 @@ def test_node_signalled_while_it_runs_ends_with_zero_within_a_second(
     assert made.output(name).endswith("left:\n")
 
 
+COLLECTING = """
+import gc, sys
+import tdm_ros.nodes.arm as arm
+configure, step = arm.ArmNode.configure, arm.ArmNode.step
+def configured(node):
+    configure(node)
+    gc.callbacks.append(noted)
+def noted(phase, info):
+    if info["generation"] == 2 and not gc.get_freeze_count():
+        print("collects all", flush=True)
+def begun(node, executor):
+    print("the loop begins", flush=True)
+    arm.ArmNode.step = step
+    step(node, executor)
+arm.ArmNode.configure, arm.ArmNode.step = configured, begun
+from tdm_ros.bringup.starting import start
+sys.exit(start("arm"))
+"""
+
+
+def test_node_that_is_configured_visits_all_objects_of_the_start_no_more(made: Bench) -> None:
+    """The watchdog of the arm has a deadline then, and a collection stops all threads for 0.1 s and more."""
+    made.start("arm", program=COLLECTING)
+    made.until(lambda: "the loop begins" in made.output("arm"), 40)
+    assert "collects all" not in made.output("arm")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 def test_node_signalled_while_it_looks_for_the_reader_ends(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals

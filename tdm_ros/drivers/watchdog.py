@@ -67,7 +67,7 @@ class Polled:
         self._node, self._group = node, _NoExecutor()
         self._subscriptions: list[tuple[Any, type, bool, int, Callable[[Any], None]]] = []
         self._clients: list[tuple[Any, Callable[[Any], None]]] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.rejections = Rejections(node.get_logger().error)
 
     def subscribe(
@@ -308,6 +308,10 @@ class WatchdogClient(ArmClient):
         self._commands.publish(WatchdogCommand(session=self._session, **given))
         return True
 
+    def _catch_up(self) -> None:
+        if not self._closing.is_set():
+            self._received.poll()
+
     def _read_topics(self) -> None:
         while not self._closing.wait(POLL_S):
             self._received.poll()
@@ -335,4 +339,4 @@ class WatchdogClient(ArmClient):
         values = {name: tuple(value) if isinstance(value, array) else value for name, value in values.items()}
         state = wire.State(**values, cuff=False, buttons={})
         wire.check(state, self._joints)
-        self._take(state)
+        self._take(state, sent_s=message.stamp_s)  # a process of this machine: its steady clock is ours

@@ -350,10 +350,11 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         every(node, READER_S, stop.look_for_the_reader)
+        gc.collect()  # not later: a collection that visits all modules takes up to 0.7 s, and others wait for us then
+        gc.freeze()
         node.bring_up()
         executor = GuardedExecutor(node)
         stop.starting = False
-        gc.collect()
         gc.freeze()
         _spin(node, executor, stop)
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -55,6 +55,9 @@ WORKER = str(Path(__file__).with_name("worker.py"))
 SILENT_S = 0.1
 """Time without a state after which a worker counts as lost [s]."""
 
+CATCH_UP_S = 0.02
+"""Age of the newest state from which `ArmClient.state` reads what has arrived [s]: the reading thread may be late."""
+
 CLOSING_S = 1.5
 
 ALIVE_S = 1.0
@@ -114,7 +117,13 @@ class ArmClient:
         return self._hello
 
     def state(self) -> Reading:
-        """Return the newest state with its age. An old one is no exception: see `Reading`."""
+        """Return the newest state with its age. An old one is no exception: see `Reading`.
+
+        A garbage collection or a long import stops the reading thread for 0.1 s and more; that is no silence of the
+        worker.
+        """
+        if self._newest is None or self._clock() - self._newest[1] > CATCH_UP_S:
+            self._catch_up()
         newest = self._newest
         if newest is None:
             return Reading(None, np.inf, self._why_lost() or "the worker has sent no state yet")
@@ -164,9 +173,15 @@ class ArmClient:
             self._settle(wire.Answer(number, reason))
         return future
 
-    def _take(self, message: wire.Message) -> None:
+    def _catch_up(self) -> None:
+        """Take what has arrived and was not read yet, without waiting."""
+        raise NotImplementedError
+
+    def _take(self, message: wire.Message, sent_s: float | None = None) -> None:
+        """Take a message; ``sent_s`` is the time at which it was sent, where it is known on our clock [s]."""
         if isinstance(message, wire.State):
-            self._newest = (message, self._clock())
+            now_s = self._clock()
+            self._newest = (message, now_s if sent_s is None else min(sent_s, now_s))
         elif isinstance(message, wire.Answer):
             self._settle(message)
         elif isinstance(message, wire.Failure):
@@ -231,6 +246,7 @@ class InteraClient(ArmClient):
         self._sender = wire.Sender(link)
         self._frames = frames or wire.Frames()
         self._alive_s = clock()
+        self._reading = threading.RLock()
         self._reader = threading.Thread(target=self._read, name="intera reader", daemon=True)
         self._reader.start()
 
@@ -283,19 +299,32 @@ class InteraClient(ArmClient):
         return self._sender.send(message, droppable)
 
     def _read(self) -> None:
-        data = b""  # bytes that followed the worker's proof are in the frames already
         try:
-            while True:
-                for message in self._frames.feed(data):
-                    self._take(message)
-                    self._keep_alive()
-                data = self._link.recv(65536)
-                if not data:
-                    break
-            self._frames.end()
-            self._lose("the worker closed its socket")
+            with self._reading:
+                self._feed(b"")  # bytes that followed the worker's proof are in the frames already
+            while not self._lost and self._link.recv(1, socket.MSG_PEEK):
+                self._catch_up()
         except (OSError, wire.WireError) as error:
             self._lose(f"the socket to the worker broke: {error}")
+        self._catch_up()  # the end of the stream
+
+    def _catch_up(self) -> None:
+        with self._reading:
+            try:
+                data = self._link.recv(65536, socket.MSG_DONTWAIT)
+                self._feed(data)
+                if not data:
+                    self._frames.end()
+                    self._lose("the worker closed its socket")
+            except BlockingIOError:
+                return
+            except (OSError, wire.WireError) as error:
+                self._lose(f"the socket to the worker broke: {error}")
+
+    def _feed(self, data: bytes) -> None:
+        for message in self._frames.feed(data):
+            self._take(message)
+            self._keep_alive()
 
     def _keep_alive(self) -> None:
         if self._newest is not None and self._newest[1] - self._alive_s > ALIVE_S:
