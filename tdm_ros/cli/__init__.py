@@ -26,7 +26,7 @@ examples:
                                                 the same learning without ROS
   tdm_ros evaluate runs/train --episodes 100    how close it gets, on goals it has never seen
   tdm_ros calibrate runs/train                  does it know how close it gets?
-  tdm_ros robot check ur5e                      is a robot's description fit for use? list, import
+  tdm_ros robot check ur5e                      is a robot's description fit for use? list, import, simulate
   tdm_ros data inspect runs/latest              what was recorded; plot, merge, trim, convert, ...
 
 tdm_ros <verb> --help tells more about each.

@@ -1,4 +1,4 @@
-"""List and check robot descriptions, and write one from a URDF or MJCF file.
+"""List and check robot descriptions, write one from a URDF or MJCF file, or simulate one behind ros2_control.
 
 A description is config/robots/NAME.yaml, or a file of yours: docs/robots/add_your_robot.md is a complete example.
 
@@ -9,8 +9,21 @@ Exit status: 0, success; 1, the description is unfit, or commands led out of its
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
+
+from tdm_ros.bringup.environment import (
+    NETWORKS,
+    discovery,
+    find_in_prefixes,
+    ros_environment,
+    without_shared_memory,
+)
+from tdm_ros.bringup.starting import check_settings
+
+COMMANDS = ("velocity", "position", "trajectory")
+PARAMETERS = "share/tdm_ros/config/simulated_robot.yaml"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--velocity", type=_positive, nargs="+", metavar="LIMIT", help=f"rad/s, {several}; MJCF files have none")
     add("--effort", type=_positive, nargs="+", metavar="LIMIT", help=f"N m, {several}")
     add("--acceleration", type=_positive, nargs="+", metavar="LIMIT", help=f"rad/s^2, {several}")
+
+    text = "simulate a robot with the controllers of ros2_control, in MuJoCo, for the driver ros2_control"
+    add = verb("simulate", text).add_argument
+    add("robot", metavar="NAME_OR_PATH", help="name of a robot, or a description file, .yaml")
+    add("--command", choices=COMMANDS, help="kind of the active controller (default: that of the description)")
+    add("--namespace", default="", help="of its topics (default: none)")
+    add("--network", choices=NETWORKS, default="localhost", help="as the argument network of the system")
 
 
 def _positive(text: str) -> float:
@@ -119,3 +139,18 @@ def _import(arguments: argparse.Namespace) -> int:
     print(*(f"  {note.text}" for note in made.notes), sep="\n")
     print(f"next:\n  tdm_ros robot check {out} --picture {out.stem}.png\n  tdm_ros up reach robot:={out}")
     return 0
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    """Replace this process by the simulated robot."""
+    environ = ros_environment(os.environ)
+    environ |= discovery(environ, arguments.network)
+    environ |= without_shared_memory(environ)
+    check_settings(environ)
+    parameters = find_in_prefixes(PARAMETERS, environ)
+    robot = arguments.robot
+    words = [robot, "--namespace", arguments.namespace]
+    words += ["--command", arguments.command] if arguments.command else []
+    print("next, in another terminal:")
+    print(f"  tdm_ros up reach robot:={robot} driver:=ros2_control auto_start:=true params:={parameters}", flush=True)
+    os.execve(sys.executable, [sys.executable, "-m", "tdm_ros.nodes.simulated_robot", *words], environ)

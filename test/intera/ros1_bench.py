@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -109,15 +110,25 @@ class SimulatedRobot:
 
     def ask(self, *words: object) -> object:
         """Let it do something; see robot.py."""
-        self._process.stdin.write(json.dumps(words) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        answer = ""
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(words) + "\n")
+            self._process.stdin.flush()
+            answer = self._process.stdout.readline()
+        assert answer, f"the robot's process ended with status {self._process.wait(5)}: {self._said()}"
+        answered = json.loads(answer)
+        assert not str(answered).startswith("Traceback"), answered
+        return answered
 
     def threads(self) -> str:
         """Let it say what its threads do; return the end of all that it said."""
         self._process.send_signal(signal.SIGUSR1)
         time.sleep(0.5)
-        return self._output.read_text(errors="replace")[-6000:] if self._output else ""
+        return self._said()
+
+    def _said(self) -> str:
+        """Return the end of its output."""
+        return self._output.read_text(errors="replace")[-6000:] if self._output else "its output was not kept"
 
     def rest(self) -> None:
         """Take all faults away, and put the arm in neutral, not enabled."""

@@ -60,13 +60,17 @@ def start_robot(
 ) -> Iterator[Callable[..., SimulatedRobot]]:
     """Starts a simulated arm: ``start_robot(namespace, "ur5e", "velocity")``; it ends with the module."""
     robots, pipe = [], subprocess.PIPE
-    out = (tmp_path_factory.mktemp("ros2_control") / "robot.out").open("wb")
+    path = tmp_path_factory.mktemp("ros2_control") / "robot.out"
+    out = path.open("wb")
 
     def start(namespace: str, robot: str = "ur5e", active: str = "velocity", *words: str) -> SimulatedRobot:
         command = [sys.executable, str(HERE / "simulated_robot.py"), namespace, robot, active, *words]
         env = controller_manager_msgs
-        process = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, stderr=out, text=True)
-        robots.append(SimulatedRobot(process))
+        # In a session of its own: no signal to our process group ends it.
+        process = subprocess.Popen(
+            command, env=env, stdin=pipe, stdout=pipe, stderr=out, text=True, start_new_session=True
+        )
+        robots.append(SimulatedRobot(process, path))
         return robots[-1]
 
     yield start
