@@ -111,8 +111,10 @@ def opened(world: SimulatedRobot, namespace: str, env: dict[str, str], *words: s
     for flag in ("frozen", "nan", "deaf"):
         world.ask("set", flag, False)
     made = GazeboBench(world, namespace, env, *words)
-    yield made
-    made.close()
+    try:
+        yield made
+    finally:
+        made.close()  # else its watchdog would go on to send zeros to the world of the next test
 
 
 class TestFreeRunning(ArmContract):

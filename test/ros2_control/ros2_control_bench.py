@@ -84,6 +84,8 @@ def opened(
         driver.ask("say", key, value)
     driver.ask("place", robot.home_rad.tolist())
     made = Ros2ControlBench(driver, namespace, env, robot, **given)
-    assert not made.arm.problem()
-    yield made
-    made.close()
+    try:
+        assert not made.arm.problem()
+        yield made
+    finally:
+        made.close()  # else its watchdog would go on to send zeros to the robot of the next test
