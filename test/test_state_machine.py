@@ -31,7 +31,7 @@ def sample_of(cycle: int, announced: Announcement, source: Source, **given: str)
     return ArmSample(
         cycle,
         cycle * 50_000_000,
-        announced.episode if announced.state == State.RUNNING else 0,
+        announced.episode if announced.state == State.RUNNING or announced.demonstration else 0,
         NEUTRAL_RAD,
         np.zeros(7),
         np.array([0.5, 0.0, 0.3]),
@@ -540,6 +540,97 @@ def test_machine_switch_that_makes_no_sense_is_rejected_in_a_sentence() -> None:
     assert arm.machine.done and "DONE" in arm.machine.evaluate(True)
 
 
+def demonstrate(arm: Arm, verdict: str = "success") -> None:
+    """Drive for a while in the demonstration that is awaited, and end it."""
+    arm.until(lambda: arm.machine.announced.demonstration and arm.machine.announced.start_cycle < arm.cycle)
+    arm.by_person = True
+    arm.run(10)
+    arm.by_person = False
+    arm.run(3)  # they may stand still
+    assert arm.machine.event(verdict) == ""
+    arm.run(1)
+
+
+def test_demonstrations_come_first_and_the_policy_moves_only_after_the_last_one() -> None:
+    arm = Arm(200, duration=500, evaluations=1, demonstrations=2)
+    assert arm.state == State.HOLD and arm.results == []
+    assert "demonstration 1 of 2: drive the hand to the goal" in arm.reason and "Train skips" in arm.reason
+    assert len(arm.machine.announced.goal) == 3
+    demonstrate(arm)
+    arm.run(100)
+    assert arm.state == State.HOLD and "demonstration 2 of 2" in arm.reason and arm.machine.demonstrated == 1
+    assert arm.machine.robot_cycles == 0, "the time of learning begins after them"
+    demonstrate(arm)
+    arm.run(60)
+    assert arm.state == State.RUNNING and arm.machine.robot_cycles > 0
+    assert [(r.end, r.demonstration) for r in arm.results[:2]] == [("success", True)] * 2
+    arm.run(600)
+    assert arm.machine.done and not any(r.demonstration for r in arm.results[2:])
+
+
+@pytest.mark.parametrize("verdict", ["failure", "discard"])
+def test_demonstration_that_fails_or_is_discarded_does_not_count(verdict: str) -> None:
+    arm = Arm(demonstrations=1)
+    demonstrate(arm, verdict)
+    arm.run(60)
+    assert arm.machine.demonstrated == 0 and "demonstration 1 of 1" in arm.reason
+    assert [r.end for r in arm.results] == ["discarded" if verdict == "discard" else verdict]
+
+
+def test_demonstration_that_is_discarded_after_its_end_is_given_again() -> None:
+    arm = Arm(demonstrations=3)
+    demonstrate(arm)
+    demonstrate(arm)
+    arm.run(30)
+    assert arm.machine.event("discard") == "" and arm.machine.demonstrated == 1
+    arm.run(30)
+    assert "demonstration 2 of 3" in arm.reason
+    assert "discarded" in arm.machine.event("discard"), "once"
+
+
+def test_demonstrations_of_an_earlier_process_count_and_the_rest_can_be_left_out() -> None:
+    goals = Goals(TASK, seed=3)
+    arm = Arm()
+    arm.machine = EpisodeMachine(LiveTask(TASK), Schedule(demonstrations=4), goals, demonstrated=2)
+    arm.run(60)
+    assert "demonstration 3 of 4" in arm.reason
+    assert "before the demonstrations" in arm.machine.evaluate(True)
+    arm.by_person = True
+    arm.run(5)
+    assert arm.machine.evaluate(False) == ""
+    arm.by_person = False
+    arm.run(30)
+    assert arm.state == State.RUNNING
+    assert [(r.end, r.demonstration) for r in arm.results] == [("interrupted", True)]
+    known = EpisodeMachine(LiveTask(TASK), Schedule(demonstrations=2), goals, demonstrated=2)
+    assert known._demonstrations_missing() is False
+
+
+def test_demonstration_has_the_requested_goal_and_waits_for_the_nodes_and_home() -> None:
+    arm = Arm(60, demonstrations=1)
+    assert arm.machine.goals.request(GOAL) == ""
+    arm.run(20)
+    np.testing.assert_array_equal(arm.machine.announced.goal, np.float32(GOAL))
+    arm.missing = "collector"
+    arm.run(20)
+    assert arm.reason == "waiting for collector" and not arm.machine.announced.demonstration
+    arm.missing = ""
+    arm.run(20)
+    assert arm.machine.announced.demonstration
+    assert arm.machine.reset() == ""
+    arm.at_home = False
+    arm.run(20)
+    assert arm.state == State.RESETTING
+    arm.at_home = True
+    arm.run(20)
+    assert arm.machine.announced.demonstration and arm.results == []
+    arm.by_person = True
+    arm.run(5)
+    arm.machine.pause()
+    arm.run(5)
+    assert [(r.end, r.why) for r in arm.results] == [("interrupted", "paused by the operator")]
+
+
 def test_machine_state_with_a_cycle_far_ahead_is_a_fault_and_not_believed_for_ever() -> None:
     arm = Arm(30, duration=0, reset_every=1000)
     now, arm.cycle = arm.cycle, 2**52
@@ -657,6 +748,7 @@ def explore(rng: np.random.Generator, cycles: int) -> Watched:
         Schedule(
             duration=int(rng.choice([0, 60, 100])),
             evaluations=int(rng.choice([1, 1, 2, 30])),
+            demonstrations=int(rng.choice([0, 0, 0, 2])),
             reset_every=int(rng.choice([1, 3, 1000])),
             evaluate_reset_every=int(rng.choice([1, 1000])),
             episode_steps=int(rng.integers(1, 12)),

@@ -161,7 +161,7 @@ REMEDIES = (
     ("the worker", "read the log of arm, start again"),
 )
 """Remedies by words of the fault, besides clearing it; docs/real_robot.md has all of them."""
-SERIES = (("train", "#1565c0"), ("validate", "#00796b"), ("evaluate", "#ef6c00"))
+SERIES = (("train", "#1565c0"), ("validate", "#00796b"), ("evaluate", "#ef6c00"), ("demonstration", "#6a1b9a"))
 
 
 class NodeValues:

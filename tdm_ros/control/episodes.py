@@ -50,11 +50,12 @@ class StateEvent(Enum):
 
 
 class Phase(Enum):
-    """Phase of the run: LEARNING is mode TRAIN, the others are mode EVALUATE."""
+    """Phase of the run: DEMONSTRATING and LEARNING are mode TRAIN, the others are mode EVALUATE."""
 
-    LEARNING = 0
-    AWAITING_WEIGHTS = 1
-    EVALUATING = 2
+    DEMONSTRATING = 0
+    LEARNING = 1
+    AWAITING_WEIGHTS = 2
+    EVALUATING = 3
 
 
 class OperatorRequest(Enum):
@@ -77,6 +78,8 @@ class StateTransition:
     """The row applies only if it returns true; its docstring describes it."""
     effect: Callable[[EpisodeMachine], None] | None = None
     """Called before the announcement."""
+    demonstration: bool = False
+    """The state is an episode in which only the operator moves the arm."""
 
     @property
     def condition(self) -> str:
@@ -117,6 +120,8 @@ class EpisodeResult:
     """Reason of the interruption, or for which the goal was given up."""
     robot_cycles: int
     """Cycles of learning in which the arm moved, until then."""
+    demonstration: bool = False
+    """Only the operator moved the arm."""
 
 
 @dataclass(frozen=True)
@@ -138,15 +143,18 @@ class EpisodeMachine:
     """State machine of the supervisor: `STATE_TRANSITIONS` has all of its transitions.
 
     A state is announced up to `AHEAD` cycles before it begins. Until then it may be replaced, also after DONE.
+    ``demonstrated``: demonstrations that an earlier process of the same run has received.
     """
 
-    def __init__(self, live: LiveTask, schedule: Schedule, goals: Goals) -> None:
+    def __init__(self, live: LiveTask, schedule: Schedule, goals: Goals, demonstrated: int = 0) -> None:
         self.live, self.task, self.schedule, self.goals = live, live.spec, schedule, goals
         self.robot_cycles = 0
         """Cycles of learning in which the arm moved, including drives home."""
         self.episode = 0
         self.evaluated = 0
-        self._phase = Phase.LEARNING
+        self.demonstrated = demonstrated
+        """Demonstrations that count: the operator ended them with success."""
+        self._phase = Phase.DEMONSTRATING if demonstrated < schedule.demonstrations else Phase.LEARNING
         self._learning_over_s = 0.0
         self._requests: set[OperatorRequest] = set()
         self._running: _Running | None = None
@@ -154,7 +162,7 @@ class EpisodeMachine:
         """Reason per episode."""
         self._attempts = Attempts()
         self._since_reset = schedule.reset_every
-        self._interruptions = 0
+        self._interruptions = self._demonstration = 0
         self._arm_run: str | None = None
         self._cycle = self._behind = 0
         self._around = Surroundings(0.0)
@@ -170,7 +178,7 @@ class EpisodeMachine:
     @property
     def mode(self) -> Mode:
         """Purpose of the episodes now."""
-        return Mode.TRAIN if self._phase is Phase.LEARNING else Mode.EVALUATE
+        return Mode.TRAIN if self._phase in (Phase.DEMONSTRATING, Phase.LEARNING) else Mode.EVALUATE
 
     @property
     def done(self) -> bool:
@@ -223,10 +231,14 @@ class EpisodeMachine:
             return self.start() if state == PAUSED else f"nothing to resume, it is {state.name}"
         if self._running is None and name in (SUCCESS, FAILURE):
             return "no episode runs"
+        newest = self._attempts.newest_episode
         if name == DISCARD and (problem := self._attempts.discard(self._running is not None)):
             return problem
         if self._running is not None:
             self._running.verdict = name
+        elif newest == self._demonstration > 0 and self._phase is Phase.DEMONSTRATING:
+            self.demonstrated, self._demonstration = max(self.demonstrated - 1, 0), 0
+            self._enter(StateEvent.VERDICT, name)
         return ""
 
     def reset(self) -> str:
@@ -237,8 +249,10 @@ class EpisodeMachine:
         return ""
 
     def evaluate(self, on: bool) -> str:
-        """Evaluate now, or return to learning."""
+        """Evaluate now, or return to learning, also from demonstrations: the missing ones are left out."""
         schedule = self.schedule
+        if on and self._phase is Phase.DEMONSTRATING:
+            return "nothing can be evaluated before the demonstrations: give them, or learn without the missing ones"
         if on and not schedule.evaluations:
             return "there are no goals to evaluate on: evaluate_goals is 0"
         if not on and self._learning_time_over:
@@ -306,12 +320,13 @@ class EpisodeMachine:
         if self._running is not None:
             self._running.operator_drove |= by_operator
         self._helped_home += int(by_operator and self.announced.state == RESETTING)
-        if self.mode == Mode.TRAIN and (sample.episode > 0 or by_operator or sample.source == Source.RESET):
-            self.robot_cycles += 1
+        moved = sample.episode > 0 or by_operator or sample.source == Source.RESET
+        self.robot_cycles += int(self._phase is Phase.LEARNING and moved)
         result = self._end_of_episode(sample)
-        if self.announced.start_cycle <= sample.cycle:
-            if self._running is None and self.announced.state == RUNNING:
-                self._running = _Running(self.announced)
+        if (announced := self.announced).start_cycle <= sample.cycle:
+            driven = by_operator and sample.episode == announced.episode
+            if self._running is None and (announced.state == RUNNING or (announced.demonstration and driven)):
+                self._running = _Running(announced)
             self._go_on()
         return result
 
@@ -348,10 +363,25 @@ class EpisodeMachine:
             self.evaluated += int(not interrupted and not requested)
             if self._interruptions >= PATIENCE:
                 self._enter(StateEvent.INTERRUPTIONS, why)
+        if announced.demonstration and end == SUCCESS:
+            self._count_demonstration(announced.episode)
         distance = float(self.task.distance(self.live.achieved(sample), announced.goal))
         return EpisodeResult(
-            announced.episode, announced.mode, announced.goal, sample.hand_m, distance, end, why, self.robot_cycles
+            announced.episode,
+            announced.mode,
+            announced.goal,
+            sample.hand_m,
+            distance,
+            end,
+            why,
+            self.robot_cycles,
+            announced.demonstration,
         )
+
+    def _count_demonstration(self, episode: int) -> None:
+        self.demonstrated, self._demonstration = self.demonstrated + 1, episode
+        if self.demonstrated >= self.schedule.demonstrations:
+            self._phase = Phase.LEARNING
 
     def _ending(self, run: _Running, sample: ArmSample) -> tuple[str, str] | None:
         """End of the running episode and the reason, if it ends with this state."""
@@ -368,6 +398,9 @@ class EpisodeMachine:
             why = sample.hold_reason or "the arm held"
             self._enter(StateEvent.ARM_HELD, why)
             return "interrupted", why
+        if run.announced.demonstration:
+            over = self.announced.episode != run.announced.episode
+            return ("interrupted", run.cut or "the demonstrations are over") if over else None
         if sample.cycle > run.end:
             return "interrupted", "the last state was lost"
         return None if sample.cycle < run.end else ("time_limit", run.cut)
@@ -375,7 +408,7 @@ class EpisodeMachine:
     def _go_on(self) -> None:
         """Leave the present state, if it is time to."""
         if self.announced.state == HOLD:
-            if not self._waits():
+            if not (self._demonstration_goes_on() or self._waits()):
                 self._next(self._cycle + AHEAD, 0)
         elif self.announced.state == RESETTING:
             self._from_resetting()
@@ -383,6 +416,17 @@ class EpisodeMachine:
             self._from_running()
         elif self.announced.state == PAUSED:
             self._enter(StateEvent.TIME_TO_RESUME)
+
+    def _demonstration_goes_on(self) -> bool:
+        """Whether HOLD is a demonstration that runs or is awaited, and the operator wants nothing else."""
+        if not self.announced.demonstration or self._phase is not Phase.DEMONSTRATING:
+            return False
+        if self._running is not None:
+            self._running.cut = self._wish()
+            return not self._running.cut
+        requested, home = self.goals.requested, OperatorRequest.HOME in self._requests
+        other_goal = requested and self.goals.requested_id != self.announced.goal_id
+        return not (home or other_goal or self._around.missing)
 
     def _waits(self) -> bool:
         """Whether HOLD lasts: for the end of a pause, for the last weights, or for nodes."""
@@ -397,7 +441,7 @@ class EpisodeMachine:
             if not around.any_weights:
                 return self._enter(StateEvent.NO_WEIGHTS)
         if around.missing:
-            self.announced = replace(self.announced, reason=f"waiting for {around.missing}")
+            self.announced = replace(self.announced, episode=0, reason=f"waiting for {around.missing}")
         return bool(around.missing)
 
     def _from_resetting(self) -> None:
@@ -452,6 +496,10 @@ class EpisodeMachine:
     def _awaits_weights(self) -> bool:
         """Learning is over, and the last weights have not arrived."""
         return self._phase is Phase.AWAITING_WEIGHTS
+
+    def _demonstrations_missing(self) -> bool:
+        """Demonstrations of the operator are missing."""
+        return self._phase is Phase.DEMONSTRATING
 
     def _evaluation_requested(self) -> bool:
         """An evaluation was requested, and the mode is TRAIN."""
@@ -513,7 +561,11 @@ class EpisodeMachine:
             row.effect(self)
         self._cause, self._entered_at, self._helped_home = row.event, self._cycle, 0
         progress = self.schedule.progress(self.robot_cycles)
-        if row.target == RUNNING:
+        if row.demonstration:
+            number, count = self.demonstrated + 1, self.schedule.demonstrations
+            reason, episode = row.reason.format(number, count, self.live.instruction), self._episode(start, progress)
+            self.announced = replace(episode, state=HOLD, length=0, exploration=0.0, reason=reason)
+        elif row.target == RUNNING:
             self.announced = self._episode(start, progress)
         else:
             reason = row.reason.format(why)
@@ -543,6 +595,7 @@ _STOPPABLE = (DISABLED, HOLD, RESETTING, RUNNING, PAUSED)
 _EPISODE = (RUNNING, RESETTING, HOLD, DONE)
 """States that may be announced while an episode still runs."""
 _M, _E, _T, _REQUESTED = EpisodeMachine, StateEvent, StateTransition, OperatorRequest.EVALUATION.value
+_DEMONSTRATION = "demonstration {} of {}: {} (page, keyboard, SpaceMouse), then success; Train skips the missing ones"
 STATE_TRANSITIONS = (
     _T((DISABLED, PAUSED), _E.START, HOLD, "starting"),
     _T(_STOPPABLE[1:], _E.PAUSE, PAUSED),
@@ -558,6 +611,7 @@ STATE_TRANSITIONS = (
     _T((HOLD,), _E.NO_WEIGHTS, DONE, "no weights were ever published, nothing to evaluate"),
     _T(tuple(State), _E.INTERRUPTIONS, DONE, f"gave up after {PATIENCE} interruptions in a row: {{}}"),
     _T((RESETTING,), _E.AT_HOME, HOLD, "waiting for the last weights", _M._awaits_weights),
+    _T((RESETTING,), _E.AT_HOME, HOLD, _DEMONSTRATION, _M._demonstrations_missing, demonstration=True),
     _T((RESETTING,), _E.AT_HOME, RUNNING, ""),
     *(
         _T((HOLD, RUNNING), _E.NEXT, *row)
@@ -567,8 +621,9 @@ STATE_TRANSITIONS = (
             (RUNNING, "", _M._learning_resumes, _M._resume_learning),
             (DONE, "all done", _M._evaluation_ends),
             (RESETTING, "driving home", _M._home_due),
-            (RUNNING, ""),
         )
     ),
+    _T((HOLD,), _E.NEXT, HOLD, _DEMONSTRATION, _M._demonstrations_missing, demonstration=True),
+    _T((HOLD, RUNNING), _E.NEXT, RUNNING, ""),
 )
 """All transitions. Of several rows for a state and an event the first whose guard is true applies."""

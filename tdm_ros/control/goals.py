@@ -33,11 +33,16 @@ class Attempts:
         self.discarded: tuple[CycleRange, ...] = ()
         """Newest ranges that were discarded, `KEPT` at most."""
 
+    @property
+    def newest_episode(self) -> int:
+        """Episode of the newest attempt; 0 if it was between two, or was discarded."""
+        return self._newest[0] if self._newest else 0
+
     def on_sample(self, sample: ArmSample) -> None:
         """Take in a state; its source and episode are those of the cycle that has just ended."""
         ended = sample.cycle - 1
         known, self._before = self._before == (sample.run, ended), (sample.run, sample.cycle)
-        acted = sample.episode > 0 or sample.source == Source.HUMAN
+        acted = sample.source == Source.HUMAN or (sample.episode > 0 and sample.source != Source.NONE)
         if not known or not acted:
             return
         episode, cycles = self._newest or (0, CycleRange("", 0, 0))
@@ -63,6 +68,8 @@ class Schedule:
     duration: int = 3600
     """Of learning; 0: unlimited."""
     evaluations: int = 40
+    demonstrations: int = 0
+    """Of the operator, before learning."""
     reset_every: int = 10
     evaluate_reset_every: int = 1
     exploration: float = 0.2

@@ -21,6 +21,9 @@ TASKS = ("reach", "push")
 class LiveTask:
     """Reaching: the goal is a position of the hand, (3,) [m], and an action is scaled to a command of the joints."""
 
+    instruction = "drive the hand to the goal"
+    """What the operator does in a demonstration."""
+
     def __init__(self, spec: TaskSpec) -> None:
         self.spec = spec
 
@@ -59,6 +62,8 @@ class LiveTask:
 
 class LivePush(LiveTask):
     """Pushing: the goal is tip and object, (5,) [m], an action a velocity of the tip; states need the object."""
+
+    instruction = "push the object to the goal"
 
     def __init__(self, robot: Robot) -> None:
         super().__init__(push_task(robot))

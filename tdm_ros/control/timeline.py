@@ -12,6 +12,8 @@ from tdm_ros.control.validation import check_vector
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.types import LARGEST_CYCLE, CycleRange, check_identity
 
+DEMONSTRATION = "demonstration"
+"""Mode of an episode in which only the operator moves the arm, in metrics and summaries."""
 LONGEST_ID = 64
 """Maximum length of the identifier of a goal [characters]."""
 
@@ -69,6 +71,11 @@ class Announcement:
     reason: str = ""
     discarded: tuple[CycleRange, ...] = ()
     goal_id: str = ""
+
+    @property
+    def demonstration(self) -> bool:
+        """Whether it is an episode in which only the operator moves the arm."""
+        return self.state == State.HOLD and self.episode > 0
 
     def key(self) -> tuple[int, int, int, int]:
         """Identity of an announcement; a heartbeat repeats it."""

@@ -151,7 +151,7 @@ class TransitionBuilder:
         return after.episode == ready.episode and _kind(after.source) == _kind(ready.source)
 
     def _pair(self, before: ArmSample, after: ArmSample) -> LoggedTransition | None:
-        """Make a transition; None for a cycle of no episode, no motion home and without the operator."""
+        """Make a transition; None where nothing moved the arm: between episodes, and while a demonstration waits."""
         free = after.source == Source.RESET or (after.source == Source.HUMAN and after.episode == 0)
         if after.episode == 0 and not free:
             return None
@@ -161,6 +161,8 @@ class TransitionBuilder:
             announced, number = None, 0
         if announced is None and not free:
             self.orphans += 1
+            return None
+        if announced and announced.demonstration and after.source != Source.HUMAN:
             return None
         task = self._task
         if task.problem(before) or task.problem(after):

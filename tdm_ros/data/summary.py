@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tdm_ros.control.timeline import Mode, Source, State
+from tdm_ros.control.timeline import DEMONSTRATION, Mode, Source, State
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording, tasks_in
 from tdm_ros.data.sources import log_folder, read
 from tdm_ros.data.table import (
@@ -151,11 +151,11 @@ def _final_distances(final: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def modes_of(recording: Recording) -> dict[int, str]:
-    """Mode of each episode that was announced as running."""
+    """Mode of each episode that was announced, or that it is a demonstration."""
     return {
-        message.episode: Mode(message.mode).name.lower()
+        message.episode: Mode(message.mode).name.lower() if message.state == State.RUNNING else DEMONSTRATION
         for _, message in recording.of_type(EPISODE_TYPE)
-        if message.state == State.RUNNING and message.mode in set(Mode)
+        if message.episode and message.state in (State.RUNNING, State.HOLD) and message.mode in set(Mode)
     }
 
 

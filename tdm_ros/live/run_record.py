@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, EpisodeResult
-from tdm_ros.control.timeline import Mode, Source, State
+from tdm_ros.control.teleop import SUCCESS
+from tdm_ros.control.timeline import DEMONSTRATION, Mode, Source, State
 from tdm_ros.data.log import LOG_FOLDER, count_messages
 from tdm_ros.files import FolderLock, write_durably
 from tdm_ros.tasks import SCENES, Scene, TaskSpec
-from tdm_ros.training.metrics import UNSCORED, EpisodeRow, MetricsFile, summarise
+from tdm_ros.training.metrics import UNSCORED, EpisodeRow, MetricsFile, read_metrics, summarise
 from tdm_ros.types import CycleRange, CycleSet
 
 NEAR_M = 0.03  # final distance that counts as reached in a scene with keep-outs [m]
@@ -141,8 +142,15 @@ def cycles_of(values: dict[str, str]) -> dict[str, Any]:
     return {**counts, **fractions, **spreads}
 
 
+def count_demonstrations(run_dir: Path) -> int:
+    """Number of demonstrations in the metrics of a run folder, which may not exist yet."""
+    with suppress(FileNotFoundError):
+        return sum(row.mode == DEMONSTRATION and row.end == SUCCESS for row in read_metrics(run_dir))
+    return 0
+
+
 SILENT_CYCLES = 20
-"""Cycles of a running episode without a transition after which the collector is reported as silent."""
+"""Cycles of an episode or of the operator without a transition after which the collector is reported as silent."""
 
 
 class RunRecord:
@@ -182,7 +190,7 @@ class RunRecord:
         self._cycles += 1
         self._by_operator += sample.source == Source.HUMAN
         self._kept_out.on_cycle(sample.episode, sample.hand_m)
-        running = self._machine.announced.state == State.RUNNING
+        running = self._machine.announced.state == State.RUNNING or sample.source == Source.HUMAN
         self._cycles_silent = self._cycles_silent + 1 if running else 0
         if self._cycles_silent > SILENT_CYCLES:
             self._unrecorded += 1
@@ -224,7 +232,7 @@ class RunRecord:
             result.robot_cycles / self._task.rate_hz,
             result.robot_cycles,
             result.episode,
-            result.mode.name.lower(),
+            DEMONSTRATION if result.demonstration else result.mode.name.lower(),
             result.final_distance_m,
             self.updates,
             result.end,
@@ -310,6 +318,7 @@ class RunRecord:
             "episodes": self._scored,
             "episodes_interrupted": self._interrupted,
             "goals_rejected": self._rejected,
+            "demonstrations": machine.demonstrated,
             "evaluated": len(self._evaluated),
             "updates": self.updates,
             **summarise(self._evaluated),

@@ -115,7 +115,7 @@ class CollectorNode(ManagedNode):
             for old in list(self._episodes)[:-REMEMBERED]:
                 del self._episodes[old]
         stamp_ns = nanoseconds(message.header.stamp)
-        if announced.state == State.RUNNING:
+        if announced.state == State.RUNNING or announced.demonstration:
             ball = goal_of(message.header.stamp, self.live.point_of(announced.goal), self.task.frame)
             self._log.write(GOAL_TOPIC, ball, stamp_ns, flush=False)
         self._write(EPISODE_TOPIC, serialize_message(message), stamp_ns)

@@ -346,6 +346,7 @@ class SupervisorParameters(TaskParameters):
     seed: int = parameter(0, "Seed of the goals; training and evaluation goals are disjoint.", bounds=(0, 2**31 - 1))
     duration_min: float = maximum("Robot time of learning.", "min", (0.001, 1e5), 3.0)
     evaluate_goals: int = parameter(40, "Number of goals of the final evaluation.", bounds=(0, 10000))
+    demonstrations: int = parameter(0, "Demonstrations of the operator, before the policy moves.", bounds=(0, 1000))
     reset_every: int = parameter(10, "Episodes between two drives home.", "episodes", (1, 10**6), read_only=False)
     evaluate_reset_every: int = parameter(1, "The same during the evaluation.", "episodes", (1, 10**6))
     reset_timeout_s: float = parameter(15.0, "Time limit of a drive home, then FAULT.", "s", (1.0, 600.0))

@@ -58,7 +58,8 @@ class SceneNode(ManagedNode):
             self._frames.publish(sample.q_rad, message.header.stamp)
 
     def _on_episode(self, announced: Announcement, message: Episode) -> None:
-        if announced.state == State.RUNNING and len(announced.goal) == self.task.goal.size:
+        moving = announced.state == State.RUNNING or announced.demonstration
+        if moving and len(announced.goal) == self.task.goal.size:
             self._goal_m = self.live.point_of(announced.goal).astype(np.float64)
             self._marker.move(self._goal_m)
 

@@ -22,7 +22,7 @@ from tdm_ros.control.episodes import EpisodeMachine, Surroundings
 from tdm_ros.control.goals import Goals, Schedule
 from tdm_ros.control.timeline import State
 from tdm_ros.control.validation import printable
-from tdm_ros.live.run_record import RunRecord
+from tdm_ros.live.run_record import RunRecord, count_demonstrations
 from tdm_ros.msg import ArmState, Episode, PolicyWeights, Subgoal, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import SUBGOAL_STATUS, goal_of, is_current, nanoseconds, states, to_episode
@@ -32,6 +32,7 @@ from tdm_ros.nodes.node_runner import ManagedNode, every, run
 from tdm_ros.nodes.parameters import UNLIMITED, SupervisorParameters
 from tdm_ros.nodes.reach_action import GIVEN_UP, ReachAction
 from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen, listen_external
+from tdm_ros.robots.arm import actuations
 from tdm_ros.robots.arm_cycle import at_home
 from tdm_ros.tasks import SCENES
 from tdm_ros.types import check_identity
@@ -60,7 +61,13 @@ class SupervisorNode(ManagedNode):
         self._scene = SCENES[given.scene]
         box = (given.goal_box.low_m or None, given.goal_box.high_m or None) if given.goal_box.enabled else ()
         goals = Goals(self.task, given.seed, self._scene, *box)
-        self._machine = EpisodeMachine(self.live, self._schedule(), goals)
+        if given.demonstrations and actuations(self.robot)[given.actuation].mode != "velocity":
+            raise ValueError(
+                f"supervisor.demonstrations must be 0 with actuation {given.actuation}, got {given.demonstrations}: "
+                "an operator commands velocities, choose actuation velocity"
+            )
+        known = count_demonstrations(Path(given.run_dir))
+        self._machine = EpisodeMachine(self.live, self._schedule(), goals, known)
         self._record = RunRecord(Path(given.run_dir), self.task, given.seed, self._machine, self._scene)
         self.resources.callback(self._record.finish)
         self._any_weights = self._final_weights = False
@@ -117,6 +124,7 @@ class SupervisorNode(ManagedNode):
         return Schedule(
             duration=round(given.duration_min * 60 * self.task.rate_hz) if limited else 0,
             evaluations=given.evaluate_goals,
+            demonstrations=given.demonstrations,
             reset_every=given.reset_every,
             evaluate_reset_every=given.evaluate_reset_every,
             reset_timeout=round(given.reset_timeout_s * self.task.rate_hz),
@@ -280,6 +288,7 @@ class SupervisorNode(ManagedNode):
             "mode": announced.mode.name,
             "episode": self._machine.episode,
             "robot_time_s": self._record.robot_s,
+            "demonstrations": self._machine.demonstrated,
             "reason": announced.reason,
         }
 

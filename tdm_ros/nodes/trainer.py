@@ -264,6 +264,8 @@ class TrainerNode(ManagedNode):
     def _on_episode(self, arm: str, announced: Announcement, message: Episode) -> None:
         if dropped := self._live.discard(announced.discarded, arm):
             self.get_logger().info(f"{dropped} transitions discarded by the operator")
+        if announced.demonstration:  # the time of learning begins after the demonstrations
+            self._live.learner.schedule_start = self._live.learner.steps
         now_s = time.monotonic()
         self._modes[arm] = announced.mode, now_s
         if Mode.TRAIN in self._present(now_s).values():

@@ -29,7 +29,8 @@ class EpisodeRow:
     robot_time_s: float  # of motion of the arm since the start of the run [s]
     step: int  # environment steps (cycles) so far
     episode: int
-    mode: str  # "train" (with exploration), "validate" (without, while learning) or "evaluate" (without, at the end)
+    mode: str  # "train" (with exploration), "validate" (without, while learning), "evaluate" (without, at the end);
+    # live: "demonstration" (the operator moved the arm)
     final_distance: float  # to the goal in the last state [goal unit; m for reaching]
     updates: int  # gradient updates so far
     end: str  # "time_limit", "terminated", "interrupted"; live: "rejected" (no plan), "success", "failure", "discarded"
