@@ -9,6 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
+from benchmarks.far_side import begin
 from tdm_ros.control.push_motion import push_action, push_command, push_posture, push_velocity, tip_jacobian
 from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.envs.push_env import PushEnv
@@ -51,6 +52,18 @@ def test_push_target_between_tip_and_object_is_reached_from_the_far_side() -> No
     goal = (0.4, 0.0, 0.03, 0.4, 0.0)
     seen, _ = env.reset(options={"goal": goal, "continued": True})
     assert played(env, seen) < 0.02
+
+
+def test_push_benchmark_of_the_far_side_starts_between_object_and_target_and_the_script_succeeds() -> None:
+    env, finals = PushEnv("panda"), []
+    for seed in range(4):
+        seen = begin(env, seed)
+        tip, object_m, target = seen["achieved_goal"][:2], seen["achieved_goal"][3:], env.evaluation_goal[3:]
+        ahead, to_tip = target - object_m, tip - object_m
+        assert float(ahead @ to_tip) > 0.95 * float(np.linalg.norm(ahead) * np.linalg.norm(to_tip))
+        assert np.linalg.norm(to_tip) == pytest.approx(env.setup.approach.behind_m, abs=0.01)
+        finals.append(played(env, seen))
+    assert max(finals) < 0.02
 
 
 def test_push_continued_begins_where_the_last_episode_ended() -> None:

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tdm_ros.bringup.environment import NETWORKS, discovery, ros_environment, without_shared_memory  # noqa: E402
-from tdm_ros.cli.teleop import domain_of, namespace_of  # noqa: E402
+from tdm_ros.bringup.environment import NETWORKS  # noqa: E402
+from tdm_ros.cli.teleop import environment_of, namespace_of  # noqa: E402
 from tdm_ros.control.live_task import LivePush, LiveTask, live_task  # noqa: E402
 from tdm_ros.control.teleop import SUCCESS  # noqa: E402
 from tdm_ros.control.timeline import State  # noqa: E402
@@ -140,9 +140,7 @@ def main() -> int:
     words.add_argument("--namespace", help="namespace of the nodes (that of the run folder, or /)")
     asked = words.parse_args()
     try:
-        os.environ.update(ros_environment(os.environ | domain_of(asked.run_dir)))
-        os.environ.update(discovery(os.environ, asked.network))
-        os.environ.update(without_shared_memory(os.environ))
+        os.environ.update(environment_of(asked.run_dir, asked.network))
         return demonstrate(asked.namespace or namespace_of(asked.run_dir))
     except KeyboardInterrupt:
         return 130

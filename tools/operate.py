@@ -22,8 +22,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tdm_ros.bringup.environment import NETWORKS, discovery, ros_environment, without_shared_memory  # noqa: E402
-from tdm_ros.cli.teleop import domain_of, namespace_of  # noqa: E402
+from tdm_ros.bringup.environment import NETWORKS  # noqa: E402
+from tdm_ros.cli.teleop import environment_of, namespace_of  # noqa: E402
 from tdm_ros.control.teleop import FIRST_S, REPEAT_S  # noqa: E402
 from tdm_ros.control.timeline import State  # noqa: E402
 
@@ -74,9 +74,7 @@ def main() -> int:
         print("operate: it needs a terminal on its standard input", file=sys.stderr)
         return 1
     try:
-        os.environ.update(ros_environment(os.environ | domain_of(asked.run_dir)))
-        os.environ.update(discovery(os.environ, asked.network))
-        os.environ.update(without_shared_memory(os.environ))
+        os.environ.update(environment_of(asked.run_dir, asked.network))
     except (OSError, ValueError) as error:
         print(f"operate: {error}", file=sys.stderr)
         return 1

@@ -44,12 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Replace this process by the node of the keyboard; return the exit status if that fails."""
     try:
-        settings = domain_of(arguments.run_dir)
         namespace = arguments.namespace or namespace_of(arguments.run_dir)
-        environ = ros_environment(os.environ | settings)
-        opened = settings.get(RANGE, "LOCALHOST") not in CLOSED  # by the argument of the system
-        environ |= discovery(environ, "subnet" if opened else arguments.network)
-        environ |= without_shared_memory(environ)
+        environ = environment_of(arguments.run_dir, arguments.network)
         check_settings(environ)
         program = find_in_prefixes(EXECUTABLE, environ)
         check_same_install(program.parents[2])
@@ -61,6 +57,18 @@ def run(arguments: argparse.Namespace) -> int:
     words = ["--ros-args", "-p", f"speed_m_s:={arguments.speed}", "-r", f"__ns:={namespace}"]
     sys.stdout.flush()
     os.execve(program, [str(program), *words], environ)
+
+
+def environment_of(run_dir: Path, network: str) -> dict[str, str]:
+    """Environment of a program that talks to the system that recorded a run; a ValueError if its domain is unknown.
+
+    A ``network`` that the system recorded is used instead of the given one.
+    """
+    settings = domain_of(run_dir)
+    environ = ros_environment(os.environ | settings)
+    opened = settings.get(RANGE, "LOCALHOST") not in CLOSED  # by the argument of the system
+    environ |= discovery(environ, "subnet" if opened else network)
+    return environ | without_shared_memory(environ)
 
 
 def domain_of(run_dir: Path) -> dict[str, str]:

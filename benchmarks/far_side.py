@@ -1,0 +1,73 @@
+"""Pushing from the far side: the tip starts between object and target, and must go around the object first.
+
+    python -m benchmarks.far_side runs/latest --goals 50
+
+Takes the newest checkpoint of a live run of `push`, or of `tdm_ros train --task push:ROBOT`, and judges its policy
+without noise and without ROS on starts that it did not train on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.cases import EVALUATION_SEED, GOALS
+from tdm_ros.control.push_motion import push_posture
+from tdm_ros.envs.push_env import PushEnv
+from tdm_ros.tasks.seeds import reset_seed
+from tdm_ros.training.evaluation import Policy, PolicyInput, actor_policy
+from tdm_ros.training.session import load_run
+
+KEYS = ("observation", "achieved_goal", "desired_goal")
+RADII_M = (0.02, 0.05)
+
+
+def begin(env: PushEnv, seed: int) -> dict[str, np.ndarray]:
+    """Draw object and target, and stand low behind the object on the side of the target; return the observation."""
+    env.reset(seed=seed)
+    target_m, object_m = env.evaluation_goal[3:].astype(np.float64), env.sim.object_m()
+    setup, ahead_m = env.setup, target_m - object_m
+    tip_m = object_m + setup.approach.behind_m * ahead_m / np.linalg.norm(ahead_m)
+    env.sim.reset(push_posture((*tip_m, setup.half_height_m), env.robot))
+    env.cycle.restart()
+    env.data.qpos[env.sim.joints :] = object_m
+    goal = (*target_m, setup.half_height_m, *target_m)
+    seen: dict[str, np.ndarray] = env.reset(options={"goal": goal, "continued": True})[0]
+    return seen
+
+
+def final_distance(env: PushEnv, policy: Policy, seed: int) -> float:
+    """Distance of the object from its target after one episode [m]."""
+    seen, steps, info = begin(env, seed), env.task.episode_steps, {}
+    for time in range(steps):
+        now = PolicyInput(*(seen[key] for key in KEYS), steps - 1 - time, time)
+        seen, _, _, _, info = env.step(policy(now))
+    return float(info["distance"])
+
+
+def main() -> int:
+    """Judge the policy of a run and print one line."""
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("run_dir", type=Path, help="run folder")
+    words.add_argument("--goals", type=int, default=GOALS, help=f"number of starts ({GOALS})")
+    asked = words.parse_args()
+    try:
+        made, task, actor = load_run(asked.run_dir)
+        env = made.unwrapped
+        if not isinstance(env, PushEnv):
+            raise ValueError(f"{asked.run_dir} must be a run of push:ROBOT, got {task.name}: give another run folder")
+    except (OSError, ValueError) as error:
+        print(f"far_side: {error}", file=sys.stderr)
+        return 1
+    policy = actor_policy(actor)
+    finals = [final_distance(env, policy, reset_seed("evaluate", EVALUATION_SEED, k)) for k in range(asked.goals)]
+    shares = ", ".join(f"{100 * np.mean(np.array(finals) <= r):.0f} % within {100 * r:g} cm" for r in RADII_M)
+    print(f"{env.robot.name}, {len(finals)} starts on the far side: median {100 * np.median(finals):.2f} cm, {shares}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
