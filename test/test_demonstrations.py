@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,10 +18,16 @@ from tdm_ros.msg import ArmState, Episode, Transition  # noqa: E402
 sys.path.insert(0, str(ROOT / "tools"))
 from demonstrate import Demonstrator  # noqa: E402
 
+from tdm_ros.control.timeline import Announcement, State  # noqa: E402
 from tdm_ros.data.log import LOG_FOLDER, read_transitions  # noqa: E402
 from tdm_ros.live.run_record import count_demonstrations  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
+from tdm_ros.nodes.trainer import TrainerNode  # noqa: E402
+from tdm_ros.replay import Step  # noqa: E402
 from tdm_ros.robots.description import load_robot  # noqa: E402
+from tdm_ros.tasks import reach_task  # noqa: E402
+from tdm_ros.tdm.config import TdmConfig  # noqa: E402
+from tdm_ros.training.learner import Learner  # noqa: E402
 from tdm_ros.training.metrics import read_metrics  # noqa: E402
 
 LEARNED = (ArmState.SOURCE_POLICY, ArmState.SOURCE_RANDOM)
@@ -73,6 +80,19 @@ def test_operator_demonstrates_first_and_learning_begins_with_what_they_showed(
     episodes = {row.episode for row in rows if row.end == "success"}
     of_them = [t for t in logged if t.episode in {row.episode for row in rows}]
     assert {t.source for t in of_them} == {ArmState.SOURCE_HUMAN} and episodes <= {t.episode for t in of_them}
+
+
+def test_schedule_of_the_learning_rate_begins_after_the_demonstrations() -> None:
+    learner = Learner(reach_task(load_robot("so101")), TdmConfig(total_timesteps=100), 0)
+    seen, at = np.zeros((2, 13), np.float32), np.full((2, 3), 0.2, np.float32)
+    step = Step(seen[0], np.zeros(5, np.float32), seen[1], at[0], at[1], at[1], False)
+    live = SimpleNamespace(learner=learner, discard=lambda ranges, arm: 0)
+    trainer = SimpleNamespace(_live=live, _modes={}, _present=lambda now_s: {}, _learning_over_s=0.0)
+    for number, announced in enumerate((Announcement(State.HOLD, episode=1), Announcement(State.RUNNING, episode=2))):
+        for _ in range(30):
+            learner.add(step, last=False, human=number == 0)
+        TrainerNode._on_episode(trainer, "", announced, None)  # type: ignore[arg-type]
+    assert learner.progress == pytest.approx(0.3)
 
 
 @pytest.mark.timeout(60)

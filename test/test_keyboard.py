@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tdm_ros.bringup.environment import PROFILES
 from tdm_ros.cli import main
+from tdm_ros.cli.teleop import environment_of
 from tdm_ros.control.teleop import Keyboard
 
 ROOT = Path(__file__).parent.parent
@@ -73,6 +75,15 @@ def test_verb_finds_the_domain_of_the_run_and_becomes_the_node(tmp_path: Path, m
     (program, words, environ) = became[0]
     assert str(program).endswith("lib/tdm_ros/teleop_keyboard") and "speed_m_s:=0.05" in words
     assert environ["ROS_DOMAIN_ID"] == "77" and words[-1] == "__ns:=/lab"
+
+
+def test_tools_use_the_network_that_the_run_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ROS_DOMAIN_ID", *PROFILES):
+        monkeypatch.delenv(name, raising=False)
+    recorded = {"ROS_DOMAIN_ID": "77", "ROS_AUTOMATIC_DISCOVERY_RANGE": "SUBNET"}
+    (tmp_path / "config.json").write_text(json.dumps({"ros": recorded}))
+    environ = environment_of(tmp_path, "localhost")
+    assert {key: environ[key] for key in recorded} == recorded
 
 
 def test_deadman_of_the_operator_is_held_while_its_key_repeats_itself() -> None:
