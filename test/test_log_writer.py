@@ -21,6 +21,7 @@ from power_cut_for_tests import Disk, room_for
 from recording_for_tests import CHANNELS, DEFINITIONS, messages, recording, serialised, write_file, write_log
 
 from tdm_ros.data import log as log_module
+from tdm_ros.data import log_writer
 from tdm_ros.data.log import (
     EPISODE_TOPIC,
     TRANSITION_TOPIC,
@@ -30,8 +31,9 @@ from tdm_ros.data.log import (
     next_segment,
     read_transitions,
 )
+from tdm_ros.data.log_index import read_index
 from tdm_ros.data.log_writer import LogLimits, LogWriter, McapWriter
-from tdm_ros.data.mcap_layout import is_finished, read_summary
+from tdm_ros.data.mcap_layout import is_finished
 from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.data.recording import Channel
 from tdm_ros.files import NAME, FolderInUseError, FolderLock
@@ -370,20 +372,21 @@ def test_full_disk_at_the_end_is_an_error_and_the_next_writer_finishes_the_file(
 
 
 def test_segments_end_by_size_and_by_age(tmp_path: Path) -> None:
-    now, finished = [0.0], []
+    now = [0.0]
     limits = LogLimits(segment_bytes=20_000)
-    writer = LogWriter(tmp_path / "size", CHANNELS, limits, on_finished=finished.append)
+    writer = LogWriter(tmp_path / "size", CHANNELS, limits)
     put(writer, range(200))
     writer.close()
     files = mcap_files(tmp_path / "size")
-    assert len(files) > 3 and all(map(is_finished, files)) and finished == files
+    assert len(files) > 3 and all(map(is_finished, files))
+    assert list(read_index(tmp_path / "size")) == [one.name for one in files]
     assert all(path.stat().st_size < 30_000 for path in files)
     writer = LogWriter(tmp_path / "age", CHANNELS, LogLimits(segment_s=60.0), clock=lambda: now[0])
     for number in range(200):
         now[0] += 1.0
         put(writer, [number])
     writer.close()
-    assert [read_summary(path).count(TRANSITION_TOPIC) for path in mcap_files(tmp_path / "age")] == [60, 60, 60, 20]
+    assert [one.count_of(TRANSITION_TOPIC) for one in read_index(tmp_path / "age").values()] == [60, 60, 60, 20]
     for folder in ("size", "age"):
         assert held(tmp_path / folder) == expected(200)
 
@@ -411,7 +414,8 @@ def test_file_that_is_full_while_the_thread_waits_for_the_disk_is_no_problem(
     waiting, filled = threading.Event(), threading.Event()
     monkeypatch.setattr(os, "fsync", sync)
     limits = LogLimits(segment_bytes=15_000, sync_s=0.1)
-    writer = LogWriter(tmp_path, CHANNELS, limits, on_finished=wait_for_a_full_next_file)
+    monkeypatch.setattr(log_writer, "add_to_index", wait_for_a_full_next_file)
+    writer = LogWriter(tmp_path, CHANNELS, limits)
     put(writer, range(30))
     assert waiting.wait(30)
     put(writer, range(30))  # by this thread, as all that is written

@@ -13,7 +13,7 @@ import numpy as np
 from mcap.records import Message, Schema
 from mcap_ros2.decoder import DecoderFactory
 
-from tdm_ros.data.mcap_layout import read_summary
+from tdm_ros.data.log_index import BagFile, read_index, summarised
 from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.data.recording import decoded
 from tdm_ros.types import CycleRange, Discarded, LoggedTransition, Step, TimeSpan
@@ -78,10 +78,10 @@ class TransitionLog:
         paths = mcap_files(self._folder)
         if newest is None:
             return paths
-        count, first = 0, len(paths)
+        count, first, index = 0, len(paths), read_index(self._folder)
         while first and count < newest:
             first -= 1
-            count += _count(paths[first], TRANSITION_TOPIC)
+            count += _count(paths[first], TRANSITION_TOPIC, index)
         return paths[first:]
 
     def read_after(self, known: Callable[[LoggedTransition], bool]) -> Iterator[LoggedTransition]:
@@ -149,16 +149,15 @@ def _wanted(path: Path, *topics: str) -> Iterator[tuple[str, Schema, Message]]:
 def count_messages(folder: Path, topic: str = TRANSITION_TOPIC, since: str = "") -> int:
     """Number of whole messages of a topic in a log, from the file named ``since`` on.
 
-    Finished files contain their counts, so only unfinished files are read.
+    The index has the counts of finished files, and their summaries have them too: only unfinished files are read.
     """
-    first = number_of(Path(since))
-    return sum(_count(path, topic) for path in mcap_files(folder) if number_of(path) >= first)
+    first, index = number_of(Path(since)), read_index(folder)
+    return sum(_count(path, topic, index) for path in mcap_files(folder) if number_of(path) >= first)
 
 
-def _count(path: Path, topic: str) -> int:
-    summary = read_summary(path)
-    count = summary.count(topic) if summary else None
-    return sum(1 for _ in _wanted(path, topic)) if count is None else count
+def _count(path: Path, topic: str, index: dict[str, BagFile]) -> int:
+    file = index.get(path.name) or summarised(path)
+    return sum(1 for _ in _wanted(path, topic)) if file is None else file.count_of(topic)
 
 
 def read_transitions(folder: Path, task_fingerprint: str) -> Iterator[LoggedTransition]:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from mcap.writer import CompressionType, Writer
 
 from tdm_ros.data.bag import LIBRARY, register, write_mcap
 from tdm_ros.data.log import mcap_files, next_segment, number_of
+from tdm_ros.data.log_index import add_to_index
 from tdm_ros.data.mcap_layout import is_finished
 from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.data.recording import Channel, DataError
@@ -210,6 +211,11 @@ def _keep_original(path: Path) -> Path:
         return kept
 
 
+def _index(path: Path) -> None:
+    with suppress(OSError):  # without room, the file's own summary has the counts
+        add_to_index(path)
+
+
 def recover_all(folder: Path) -> list[str]:
     """Recover every unfinished file of a log and return the reports; the caller holds the folder's lock.
 
@@ -220,6 +226,7 @@ def recover_all(folder: Path) -> list[str]:
         try:
             if not is_finished(path):
                 found.append(recover(path))
+                _index(path)
         except (OSError, DataError) as error:
             found.append(f"{path} cannot be recovered now: {error}")
     return found
@@ -241,8 +248,8 @@ class LogLimits:
 class LogWriter:
     """Writer of a folder: locks it, recovers the files of a killed writer, and appends messages.
 
-    A thread waits for the disk, so that no call to `write` does; it calls ``on_finished`` with each file that is
-    complete. Raises FolderInUseError if another process writes the folder, OSError if it cannot be written.
+    A thread waits for the disk, so that no call to `write` does; it adds each finished file to the index. Raises
+    FolderInUseError if another process writes the folder, OSError if it cannot be written.
     """
 
     def __init__(
@@ -251,10 +258,9 @@ class LogWriter:
         channels: list[Channel],
         limits: LogLimits | None = None,
         clock: Callable[[], float] = time.monotonic,
-        on_finished: Callable[[Path], object] = lambda path: None,
     ) -> None:
         self._folder, self._channels, self._clock = folder, channels, clock
-        self._limits, self._on_finished = limits or LogLimits(), on_finished
+        self._limits = limits or LogLimits()
         self._lock = FolderLock(folder, "collector")
         with ExitStack() as undo:
             undo.callback(self._lock.release)
@@ -378,7 +384,7 @@ class LogWriter:
                 while self._full:
                     self._full[0].close()
                     sync_folder(self._folder)
-                    self._on_finished(self._full.popleft().path)
+                    _index(self._full.popleft().path)
                 if dirty and not closing:
                     current.sync()
                     if current is not named:

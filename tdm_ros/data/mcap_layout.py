@@ -185,13 +185,6 @@ class Summary:
     definitions: Definitions
     statistics: Statistics | None
 
-    def count(self, topic: str) -> int | None:
-        """Number of messages of a topic; None if the file has no statistics."""
-        if self.statistics is None:
-            return None
-        numbers = [number for number, channel in self.definitions.channels.items() if channel.topic == topic]
-        return sum(self.statistics.channel_message_counts.get(number, 0) for number in numbers)
-
 
 def is_finished(path: Path) -> bool:
     """Whether a file has the footer, which its writer writes last; its content may be damaged."""

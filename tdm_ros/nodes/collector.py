@@ -17,7 +17,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Source, State
-from tdm_ros.data.bag import BagFile, read_bag_file, remove_metadata, write_log_metadata
+from tdm_ros.data.bag import remove_metadata, write_log_metadata
 from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC
 from tdm_ros.data.log_writer import LogWriter
 from tdm_ros.data.pairing import TransitionBuilder
@@ -80,7 +80,6 @@ class CollectorNode(ManagedNode):
         self._any_state = False
         self._announced_key: tuple[object, ...] = ()
         self._pairing = TransitionBuilder(self._episodes.get, self.live)
-        self._described: dict[str, BagFile | None] = {}
         self._not_recorded = 0
         """States of a moving arm that were received while the node was inactive."""
         self._alarmed = "", 0.0
@@ -96,14 +95,10 @@ class CollectorNode(ManagedNode):
             Channel.of_ros(topic, kind, definition(kind), qos.offered(profile)) for topic, kind, profile in CHANNELS
         ]
         remove_metadata(folder)
-        log = LogWriter(folder, channels, on_finished=self._describe)
+        log = LogWriter(folder, channels)
         for sentence in log.recovered:
             self.get_logger().warning(sentence)
         return log
-
-    def _describe(self, path: Path) -> None:
-        """Store the description of a file, in the log's thread: at the end there is no time to read all of them."""
-        self._described[path.name] = read_bag_file(path)
 
     def _on_episode(self, announced: Announcement, message: Episode) -> None:
         key = (*announced.key(), announced.discarded[-1:])
@@ -223,7 +218,7 @@ class CollectorNode(ManagedNode):
             self._record(self._pairing.flush())
         finally:
             self._log.close()
-            write_log_metadata(self._log.path.parent, self._described)
+            write_log_metadata(self._log.path.parent)
 
 
 main = partial(run, CollectorNode)
