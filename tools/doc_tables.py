@@ -9,8 +9,8 @@ actions from `SERVICES`, which test_interfaces compares with the living nodes), 
 `qos` (from `tdm_ros/nodes/qos.py`), `modes` and `transitions` (from `tdm_ros/control/arm_modes.py`, as is the diagram
 docs/images/arm_modes.svg), `states supervisor` (from `tdm_ros/control/episodes.py`, as is its diagram),
 `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules PACKAGE` (from the first lines of docstrings),
-`joints sawyer` (from the robot's table), `task NAME` (from the task's description), or `results` (from
-docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
+`joints sawyer` (from the robot's table), `task NAME` (from the task's description), `results`, or
+`live TASK MINUTES` (both from docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -358,6 +358,14 @@ def results() -> str:
     return "\n".join(lines)
 
 
+def live(task: str, minutes: str) -> str:
+    """Live runs of so many minutes of learning in docs/results/live, a row for each arm."""
+    from benchmarks.live import gathered, markdown
+    from tdm_ros.robots.description import robot_files
+
+    return markdown(gathered(ROOT / "docs" / "results" / "live", task, float(minutes), sorted(robot_files()))).rstrip()
+
+
 def _as_fixed(row: dict[str, str], task: str) -> dict[str, str]:
     """``row``, under the name of a fixed horizon where it is one."""
     whole = task in WHOLE_PARTS and row["agent"] == "tdm,mode_selection=False"
@@ -534,7 +542,7 @@ def rewritten(text: str) -> str:
     KeyError
         If a table has an unknown name.
     """
-    tables = (parameters, topics, message, qos, arguments, modules, modes, transitions, states, joints, task, results)
+    tables = (parameters, topics, message, qos, arguments, modules, modes, transitions, states, joints, task, results, live)
     makers = {f.__name__: f for f in tables}
 
     def fill(found: re.Match[str]) -> str:
