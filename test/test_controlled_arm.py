@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tdm_ros.envs.controlled_arm import ControlledArm
+from tdm_ros.envs.controlled_arm import BEHIND_S, ControlledArm, in_real_time
 from tdm_ros.robots.description import load_robot, robot_files
 
 STILL_RAD_S = 0.01
@@ -75,3 +75,37 @@ def test_controller_that_is_activated_forgets_its_command_and_the_arm_holds() ->
     at = arm.q_rad
     assert np.abs(let_pass(arm, 1.0)).max() < STILL_RAD_S
     np.testing.assert_allclose(arm.q_rad, at, atol=1e-3)
+
+
+class Time:
+    """A clock, and what was done by it."""
+
+    def __init__(self, step_s: float) -> None:
+        self.now_s, self._step_s, self.times_s, self.steps = 10.0, step_s, [], [0]
+
+    def step(self, now_s: float) -> None:
+        self.now_s += self._step_s
+        self.times_s.append(now_s)
+        self.steps[-1] += 1
+
+    def run(self, seconds: float, pause_s: float = 0.0) -> None:
+        def sleep(duration_s: float) -> None:
+            self.now_s += duration_s + pause_s
+
+        end_s = self.now_s + seconds
+        in_real_time(self.step, lambda: self.steps.append(0), lambda: self.now_s >= end_s, lambda: self.now_s, sleep)
+
+
+def test_real_time_has_a_step_for_every_two_milliseconds_also_after_a_pause() -> None:
+    time = Time(3e-5)
+    time.run(1.0, pause_s=0.1)
+    np.testing.assert_allclose(np.diff(time.times_s), 0.002)
+    assert time.times_s[0] == 10.0 and time.now_s - time.times_s[-1] < 0.12
+    assert max(time.steps) >= 50
+
+
+def test_real_time_on_a_machine_that_is_too_slow_loses_time_and_ends() -> None:
+    time = Time(0.004)
+    time.run(20.0)
+    assert max(time.steps) <= BEHIND_S / 0.002 + 1
+    assert len(time.steps) > 8

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,6 +14,28 @@ from tdm_ros.robots.mjcf import TIMESTEP_S
 
 POSITION_GAIN_1_S = 50.0
 """Velocity of a joint per distance from its commanded position: 20 ms behind a steady motion."""
+
+BEHIND_S = 1.0
+"""Time that is made up for after the process was held up [s]; on a machine that is too slow the rest is lost."""
+
+
+def in_real_time(
+    step: Callable[[float], None],
+    publish: Callable[[], None],
+    ends: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Call ``step`` for every 2 ms of steady time, with that time [s], and ``publish`` after the steps that are due."""
+    due_s = clock()
+    while not ends():
+        now_s = clock()
+        due_s = max(due_s, now_s - BEHIND_S)
+        while due_s <= now_s:
+            step(due_s)
+            due_s += TIMESTEP_S
+        publish()
+        sleep(max(0.0, due_s - clock()))
 
 
 class ControlledArm:

@@ -30,11 +30,10 @@ from trajectory_msgs.msg import JointTrajectory
 
 from tdm_ros.bringup.starting import report
 from tdm_ros.drivers.ros2_control_settings import CONTROLLERS, Settings, settings_of
-from tdm_ros.envs.controlled_arm import ControlledArm
+from tdm_ros.envs.controlled_arm import ControlledArm, in_real_time
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.node_runner import StopSignal
 from tdm_ros.robots.description import Robot, load_robot
-from tdm_ros.robots.mjcf import TIMESTEP_S
 
 OTHERS = ("gripper_left", "gripper_right")
 """Joints that are no joints of the arm, first and last in the joint states."""
@@ -197,22 +196,23 @@ class SimulatedRobot:
         return self._states.fill(time_s, rows)
 
     def run(self, ends: Callable[[], bool]) -> None:
-        """Move in real time until ``ends`` is true; a robot does not stand still while its driver is late."""
+        """Move in real time until ``ends`` is true; a robot does not stand still while its driver is held up."""
         spinning = threading.Thread(target=self._spin, args=(ends,), daemon=True)
         spinning.start()
         gc.collect()
         gc.freeze()  # a collection that visits all objects of the start stops the driver for 0.1 s and more
-        due_s = time.monotonic()
-        while not ends():
-            with self.lock:
-                while due_s <= time.monotonic():
-                    self.step(due_s)
-                    due_s += TIMESTEP_S
-                message = self.joint_states()
-            if message:
-                self._attempt(partial(self._joints.publish, message))
-            time.sleep(max(0.0, due_s - time.monotonic()))
+        in_real_time(self._locked_step, self._publish, ends)
         spinning.join(2.0)  # else it is ended in the middle of a call
+
+    def _locked_step(self, now_s: float) -> None:
+        with self.lock:
+            self.step(now_s)
+
+    def _publish(self) -> None:
+        with self.lock:
+            message = self.joint_states()
+        if message:
+            self._attempt(partial(self._joints.publish, message))
 
     def _spin(self, ends: Callable[[], bool]) -> None:
         executor = SingleThreadedExecutor()

@@ -138,9 +138,15 @@ class SimulatedRobot:
         self.ask("place", NEUTRAL_RAD.tolist())
 
     def close(self) -> None:
-        """End the robot."""
-        self._process.stdin.close()
-        self._process.wait(10)
+        """End the robot; one that does not end by itself is killed, so that it outlives no test."""
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
 
     def trace(self) -> Trace:
         """Return the true motion of the last half minute."""

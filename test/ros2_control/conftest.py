@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def start_robot(
         robots.append(SimulatedRobot(process, path))
         return robots[-1]
 
-    yield start
-    for robot in robots:
-        robot.close()
-    out.close()
+    with out, ExitStack() as closing:
+        yield start
+        for robot in robots:
+            closing.callback(robot.close)
