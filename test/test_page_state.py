@@ -23,10 +23,12 @@ from tdm_ros.console.console_state import (
     recorded_rows,
     remedy_of,
 )
-from tdm_ros.console.view import arm_links, turned
+from tdm_ros.console.view import arm_links, tool_shape, turned
 from tdm_ros.drivers.intera.sdk import robot_problem
-from tdm_ros.robots.kinematics import link_frames
+from tdm_ros.robots.description import load_robot
+from tdm_ros.robots.kinematics import forward, link_frames
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
+from tdm_ros.tasks.pushing import push_setup, tip_of
 
 LOW, HIGH = (0.4, -0.3, 0.1), (0.8, 0.3, 0.6)
 
@@ -92,6 +94,17 @@ def test_readings_of_nothing_and_of_garbled_values_are_dashes() -> None:
         ("transitions by human", "5"),
         ("0000.mcap", "2.50 MB"),
     ]
+
+
+@pytest.mark.parametrize("name", ["sawyer", "panda", "so101"])
+def test_tool_that_is_drawn_ends_at_the_tip_that_pushes(name: str) -> None:
+    robot, tool = load_robot(name), tool_shape(load_robot(name))
+    hand, setup = forward(robot.home_rad, robot), push_setup(robot)
+    frame = link_frames(robot.home_rad, robot)[len(robot.joint_names) - 1]
+    ends = [tool.position_m + side * tool.size_m[1] * tool.rotation[:, 2] for side in (-1, 1)]
+    drawn = [frame[:3, :3] @ end + frame[:3, 3] for end in ends]
+    np.testing.assert_allclose(drawn, [hand.position_m, tip_of(hand, setup)], atol=1e-9)
+    assert tool.kind == "capsule" and tool.size_m[0] == setup.tool_radius_m
 
 
 def test_curve_of_a_long_run_shows_its_end() -> None:

@@ -72,9 +72,10 @@ class DriveCommand(NamedTuple):
 class ConsoleState:
     """State shared by the page's thread and ROS; goals are in the box from ``goal_low_m`` to ``goal_high_m``."""
 
-    def __init__(self, goal_low_m: Point, goal_high_m: Point, robot: Robot = SAWYER) -> None:
+    def __init__(self, goal_low_m: Point, goal_high_m: Point, robot: Robot = SAWYER, pushes: bool = False) -> None:
         self.goal_low_m, self.goal_high_m = goal_low_m, goal_high_m
         self.robot, self.snapshot = robot, Snapshot(q_rad=tuple(robot.home_rad.tolist()))
+        self.pushes = pushes  # whether the task is to push an object, with a tool at the hand
         self.keep_goal = False  # whether the operator's goal stays, episode after episode
         self.requested_goal_m: Point | None = None
         self.pages = 0  # number of open pages

@@ -15,12 +15,12 @@ from nicegui.events import GenericEventArguments, SceneDragEventArguments
 from numpy.typing import NDArray
 
 from tdm_ros.console.console_state import ConsoleState, Point, Snapshot, hex_of
-from tdm_ros.robots.description import Robot
-from tdm_ros.robots.geometry import size
+from tdm_ros.robots.description import Robot, rotation_from_rpy
+from tdm_ros.robots.geometry import MATERIALS, between, size
 from tdm_ros.robots.kinematics import rotation_of
 from tdm_ros.robots.mjcf import robot_xml
 from tdm_ros.robots.sawyer import SAWYER
-from tdm_ros.tasks.pushing import push_setup
+from tdm_ros.tasks.pushing import push_setup, tool_ends_m
 
 SEEN_GROUP = 2  # group of the visible geoms
 _KINDS = {
@@ -91,6 +91,15 @@ def arm_links(robot: Robot = SAWYER) -> list[Link]:
     return links
 
 
+def tool_shape(robot: Robot) -> VisualShape:
+    """Stick with which a robot pushes, in the frame of its last link."""
+    shape = between("capsule", push_setup(robot).tool_radius_m, tool_ends_m(robot), "steel")
+    radius_m, length_m = shape.size_m
+    size_m, colour = np.array([radius_m, length_m / 2, 0.0]), MATERIALS[shape.material]["rgba"].split()
+    position_m, rotation = np.array(shape.position_m), rotation_from_rpy(shape.rpy_rad)
+    return VisualShape(shape.kind, size_m, position_m, rotation, hex_of(map(float, colour[:3])))
+
+
 GOAL_RADIUS_M, KNOT_RADIUS_M, TRAIL_M = 0.03, 0.015, 0.016
 UNCHANGED_RAD = 1e-3
 FRAMES_S = 10
@@ -135,6 +144,10 @@ class ArmView:
                 if link.parent >= 0:
                     group.attach(self._groups[link.parent])
                     group.move(*map(float, link.position_m)).rotate_R(link.rotation.tolist())
+            if console.pushes:
+                last = [link.name for link in links].index(console.robot.link_names[-1])
+                with self._groups[last], scene.group().with_name("tool"):
+                    self._draw(tool_shape(console.robot))
             self._trail = scene.point_cloud([[0, 0, 0]], point_size=TRAIL_M).material("#1565c0")
             self.goal = scene.sphere(GOAL_RADIUS_M).material("#2e7d32", 0.9).with_name("goal").draggable()
         ratio = size(console.robot) / size(SAWYER)

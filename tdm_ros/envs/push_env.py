@@ -20,7 +20,7 @@ from tdm_ros.robots.description import Robot, load_robot
 from tdm_ros.robots.limiter import Limiter, Limits
 from tdm_ros.robots.mjcf import robot_xml
 from tdm_ros.robots.sawyer import SAWYER
-from tdm_ros.tasks.pushing import PushSetup, observe_push, present_push_goal, push_setup, push_task, tip_of
+from tdm_ros.tasks.pushing import PushSetup, observe_push, present_push_goal, push_setup, push_task, tip_of, tool_ends_m
 
 FRICTION = [0.5, 0.005, 0.0001]
 """Of tool and object: sliding; torsional and rolling have no effect here."""
@@ -37,13 +37,11 @@ def push_model(robot: Robot) -> mujoco.MjModel:
 
 def _add_tool(spec: mujoco.MjSpec, robot: Robot, setup: PushSetup) -> None:
     """Add a massless stick along z of the hand."""
-    start = robot.hand[:3, 3]
-    end = start + setup.tool_length_m * robot.hand[:3, 2]
     spec.body(robot.link_names[-1]).add_geom(
         name="tool",
         type=mujoco.mjtGeom.mjGEOM_CAPSULE,
         size=[setup.tool_radius_m, 0, 0],
-        fromto=[*start, *end],
+        fromto=tool_ends_m(robot),
         material="steel",
         mass=0,
         condim=3,  # with friction; without, the object slips off the round tool

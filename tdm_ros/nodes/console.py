@@ -26,6 +26,7 @@ from tdm_ros.console.console_state import (
     hex_of,
 )
 from tdm_ros.control.arm_io import ArmSample
+from tdm_ros.control.live_task import LivePush
 from tdm_ros.control.teleop import PAUSE
 from tdm_ros.control.timeline import Announcement, Source
 from tdm_ros.control.validation import check_vector, printable
@@ -61,7 +62,9 @@ class ConsoleNode(ManagedNode):
         self._run_dir = Path(given.run_dir)
         corners = (self.task.goal.low, self.task.goal.high)
         low, high = ([float(v) for v in self.live.point_of(corner)] for corner in corners)
-        self.console = ConsoleState((low[0], low[1], low[2]), (high[0], high[1], high[2]), self.robot)
+        self.console = ConsoleState(
+            (low[0], low[1], low[2]), (high[0], high[1], high[2]), self.robot, isinstance(self.live, LivePush)
+        )
         self._trail: deque[Point] = deque(maxlen=TRAIL_STATES)
         self._executed: Counter[str] = Counter()
         self._node_values = NodeValues(NODES)

@@ -131,6 +131,12 @@ def push_task(robot: Robot) -> TaskSpec:
     )
 
 
+def tool_ends_m(robot: Robot) -> tuple[float, ...]:
+    """Ends of the tool's axis at the hand and at its tip, (6,) [m], in the frame of the last link."""
+    start = robot.hand[:3, 3]
+    return (*start.tolist(), *(start + push_setup(robot).tool_length_m * robot.hand[:3, 2]).tolist())
+
+
 def tip_of(hand: HandPose, setup: PushSetup) -> Array64:
     """Position of the tool's tip, (3,) [m], for a pose of the hand."""
     return hand.position_m + setup.tool_length_m * hand.rotation[:, 2]
