@@ -225,8 +225,11 @@ class TrainerNode(ManagedNode):
         try:
             self._run_dir.mkdir(parents=True, exist_ok=True)
             write()
-        except OSError as error:
-            sentence = f"{name} is not saved: {error}; learning goes on, make room in {self._run_dir}"
+        except (OSError, FloatingPointError) as error:
+            remedy = (
+                f"make room in {self._run_dir}" if isinstance(error, OSError) else "end the run: what is saved is good"
+            )
+            sentence = f"{name} is not saved: {error}; learning goes on, {remedy}"
             if sentence != self._unsaved:
                 self.get_logger().error(sentence)
             self._unsaved = sentence

@@ -231,7 +231,7 @@ class Checkpoints(Callback):
         try:
             agent.save(self.directory)
             self.saved_at = agent.steps
-        except OSError as error:
+        except (OSError, FloatingPointError) as error:
             warnings.warn(
                 f"no checkpoint at step {agent.steps} ({error}): learning continues, the last one is of step "
                 f"{self.saved_at}; free disk space for {self.directory}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,23 @@ from tdm_ros.tdm.actor import NumpyActor, horizon_schedule_tensor
 from tdm_ros.tdm.agent import TdmAgent, usable_device
 from tdm_ros.tdm.config import RENAMED_VALUES, TdmConfig, present_index, renamed_index, renamed_tensor
 from tdm_ros.tdm.features import Features
+from tdm_ros.training.generations import (
+    INDEX,
+    PREVIOUS,
+    Generation,
+    check,
+    digest,
+    generations,
+    next_number,
+    prune,
+    read_index,
+    roll_back,
+    sealed,
+)
 from tdm_ros.training.learner import Learner
 
 SCHEMA = 6
 OLD_SCHEMAS = (4, 5)
-INDEX, PREVIOUS = "checkpoint.json", "checkpoint.previous.json"
 _REPLAY = "replay."
 _DAMAGE = (
     ArithmeticError,
@@ -41,11 +54,12 @@ T = TypeVar("T")
 
 
 def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True) -> None:
-    """Write a checkpoint of ``learner`` to ``directory``, which is created, and keep the previous one.
+    """Write a checkpoint of ``learner`` to ``directory``, which is created, and keep earlier ones (`prune`).
 
     After a crash or a power failure the old or the new checkpoint is complete: a file is renamed to its name after its
     content is on the disk. ``with_replay``: with the replay buffer, which is not necessary where a log has its
-    transitions. Raises OSError if the folder cannot be written, or the disk is full; earlier checkpoints are unchanged.
+    transitions. Raises OSError if the folder cannot be written, or the disk is full, and FloatingPointError if a weight
+    is not finite; earlier checkpoints are unchanged.
     """
     directory.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
@@ -54,7 +68,11 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         tensors |= {f"learned.{name}": value.contiguous() for name, value in agent.state().items()}
     if with_replay:
         tensors |= {_REPLAY + name: torch.from_numpy(a) for name, a in learner.store.dump().items()}
+    for key, value in tensors.items():
+        if value.is_floating_point() and not value.isfinite().all():
+            raise FloatingPointError(f"{key} is not finite after {learner.updates} updates: it is not saved")
     name = f"weights-{learner.transitions}-{learner.updates}.safetensors"
+    before = _weights_of(directory / INDEX)
     index = {
         "schema": SCHEMA,
         "weights": name,
@@ -67,10 +85,14 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         "skipped_updates": learner.skipped_updates,
         "schedule_start": learner.schedule_start,
         "rng": learner.rng.bit_generator.state,
+        "generation": next_number(directory),
+        "parent": before,
+        "saved": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
     part = directory / f"{name}.part"
     try:
         save_file({key: value.clone() for key, value in tensors.items()}, part)
+        index["sha256"] = digest(part)
         put_in_place(part, directory / name)
     except SafetensorError as error:  # the disk is full
         raise OSError(f"{part} cannot be written: {error}") from error
@@ -78,13 +100,12 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         part.unlink(missing_ok=True)
         for torn in directory.glob(".tmp*"):  # temporary file of safetensors, left by a killed process
             torn.unlink()
-    if (before := _weights_of(directory / INDEX)) and before != name:
+    text = json.dumps(sealed(index), indent=1)
+    write_durably((directory / name).with_suffix(".json"), text)
+    if before and before != name:
         write_durably(directory / PREVIOUS, (directory / INDEX).read_bytes())
-    write_durably(directory / INDEX, json.dumps(index, indent=1))
-    kept = {name, _weights_of(directory / PREVIOUS)}
-    for old in directory.glob("weights-*"):
-        if old.name not in kept:
-            old.unlink()
+    write_durably(directory / INDEX, text)
+    prune(directory, {name, _weights_of(directory / PREVIOUS)})
 
 
 def set_aside(directory: Path) -> Path:
@@ -101,18 +122,15 @@ def set_aside(directory: Path) -> Path:
 
 def _weights_of(index: Path) -> str:
     """Name of the tensor file of an index, if both exist; else ""."""
-    try:
-        name = str(json.loads(index.read_text(encoding="utf-8"))["weights"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return ""
-    return name if (index.parent / name).is_file() else ""
+    name = str((read_index(index) or {}).get("weights", ""))
+    return name if name and (index.parent / name).is_file() else ""
 
 
 def load_learner(directory: Path, task: TaskSpec | None = None, compiled: bool = False, device: str = "cpu") -> Learner:
     """Rebuild the learner of a checkpoint, ready to continue; ``compiled`` and ``device`` as for `TdmAgent`.
 
     Raises FileNotFoundError if there is no checkpoint, ValueError if the schema differs, it belongs to another task
-    than ``task``, or PyTorch cannot use the device, and `DamagedCheckpointError` if neither it nor the previous one can
+    than ``task``, or PyTorch cannot use the device, and `DamagedCheckpointError` if neither it nor an earlier one can
     be used.
     """
     usable_device(device)
@@ -167,7 +185,7 @@ def _newest_good(
 ) -> T:
     """Result of ``make`` for the newest checkpoint that is complete; with a warning if it is not the last one."""
     damage: list[str] = []
-    for path in (directory / INDEX, directory / PREVIOUS):
+    for path in (directory / INDEX, *(one.path for one in generations(directory)), directory / PREVIOUS):
         if not path.exists():
             continue
         try:
@@ -179,7 +197,7 @@ def _newest_good(
             damage.append(f"{path} is damaged ({type(error).__name__}: {reason})")
             continue
         if damage:
-            warnings.warn(f"{damage[0]}: the previous checkpoint, {path.name}, is used", stacklevel=3)
+            warnings.warn(f"{damage[0]}: an earlier checkpoint, {path.name}, is used", stacklevel=3)
         return made
     if damage:
         raise DamagedCheckpointError("; ".join(damage))
@@ -190,6 +208,7 @@ def _newest_good(
 
 def _read(path: Path, task: TaskSpec | None) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     index = json.loads(path.read_text(encoding="utf-8"))
+    check(index, path.parent)
     schema = index["schema"]
     if schema not in (*OLD_SCHEMAS, SCHEMA):
         known = ", ".join(map(str, OLD_SCHEMAS))
@@ -209,6 +228,20 @@ def _read(path: Path, task: TaskSpec | None) -> tuple[dict[str, Any], dict[str, 
     if schema == OLD_SCHEMAS[0]:
         tensors = _renamed_tensors(tensors)
     return index, _present_tensors(tensors, before) if schema != SCHEMA else tensors
+
+
+def problem_of(generation: Generation, task: TaskSpec | None = None) -> str:
+    """Why a generation cannot be used; "" if it can."""
+    try:
+        _learner(*_read(generation.path, task), compiled=False, device="cpu")
+    except _DAMAGE as error:
+        return str(error).partition("\n")[0]
+    return ""
+
+
+def roll_back_checkpoint(directory: Path, to: str = "") -> Generation:
+    """Go back to the generation with this name, or to the newest good one before the current one, as `roll_back`."""
+    return roll_back(directory, to, problem_of)
 
 
 def _present_tensors(tensors: dict[str, torch.Tensor], index: dict[str, Any]) -> dict[str, torch.Tensor]:
