@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 
 from tdm_ros import TDM
 from tdm_ros.cli import main
-from tdm_ros.files import FolderLock, write_durably
+from tdm_ros.files import FolderLock, make_folder, write_durably
 from tdm_ros.tasks import SAWYER_REACH
 from tdm_ros.tdm.config import TdmConfig
 from tdm_ros.training.callbacks import Checkpoints
@@ -205,6 +206,23 @@ def test_file_is_synced_before_it_has_its_name(monkeypatch: pytest.MonkeyPatch, 
     )
     write_durably(path, "new")
     assert set(found) == {"old", "new"} and found[-2:] == ["new", "new"]
+
+
+def test_name_of_a_new_folder_is_on_the_disk_before_its_content(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def watched(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    FolderLock(tmp_path / "runs" / "new" / "log_mcap", "collector").release()
+    assert synced == [str(tmp_path), str(tmp_path / "runs"), str(tmp_path / "runs" / "new")]
+    make_folder(tmp_path)
+    assert len(synced) == 3, "what exists costs no sync"
 
 
 def test_failed_write_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from tdm_ros.data.mcap_layout import is_finished
 from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.data.recording import Channel, DataError
 from tdm_ros.data.sources import collect
-from tdm_ros.files import FolderLock, put_in_place, sync_folder
+from tdm_ros.files import FolderLock, make_folder, put_in_place, sync_folder
 
 _NEVER = 1 << 62
 _COPIED_CHUNK = 1 << 14
@@ -61,7 +61,7 @@ class McapWriter:
     """
 
     def __init__(self, path: Path, channels: list[Channel]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self.path = path
         self._stream = _Stream(_create(path))
         self._writer = Writer(self._stream, _NEVER, CompressionType.NONE, enable_data_crcs=True)  # type: ignore[arg-type]
@@ -125,7 +125,7 @@ class McapWriter:
 
         Raises OSError if that fails; then nothing is changed.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         old, new = self._stream.fd, _create(path)
         try:
             at = 0
