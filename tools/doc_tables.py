@@ -542,8 +542,8 @@ def rewritten(text: str) -> str:
     KeyError
         If a table has an unknown name.
     """
-    tables = (parameters, topics, message, qos, arguments, modules, modes, transitions, states, joints, task, results, live)
-    makers = {f.__name__: f for f in tables}
+    described = (parameters, topics, message, qos, arguments, modules, modes, transitions, states, joints, task)
+    makers = {f.__name__: f for f in (*described, results, live)}
 
     def fill(found: re.Match[str]) -> str:
         kind, *rest = found["name"].split()
