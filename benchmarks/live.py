@@ -85,7 +85,7 @@ def draw(results: dict[str, list[dict[str, Any]]], title: str, path: Path) -> No
 
     columns = min(3, len(results))
     rows = -(-len(results) // columns)
-    size = (3.4 * columns + 0.6, 2.5 * rows + 0.5)
+    size = (3.4 * columns + 0.6, 2.5 * rows + 0.5) if len(results) > 1 else (7.0, 3.4)
     figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", sharey=True, squeeze=False)
     for axis in axes.flat[len(results) :]:
         axis.set_visible(False)
