@@ -65,6 +65,8 @@ def test_live_line_shows_the_collectors_alarm_until_it_ends(tmp_path: Path) -> N
     assert "NOT RECORDED: no room" in record.line(1.0)
     record.on_values("collector", {"alarm": ""})
     assert "NOT RECORDED" not in record.line(2.0)
+    record.on_trainer({"alarm": "checkpoint is not saved: no room"}, 3.0)
+    assert "checkpoint is not saved" in record.line(3.0)
 
 
 def result(episode: int) -> EpisodeResult:

@@ -22,6 +22,7 @@ from tdm_ros.console.console_state import (
     fault_of,
     recorded_rows,
     remedy_of,
+    why_of,
 )
 from tdm_ros.console.view import arm_links, tool_shape, turned
 from tdm_ros.drivers.intera.sdk import robot_problem
@@ -129,6 +130,15 @@ def test_fault_is_what_the_arm_says_or_else_the_supervisor() -> None:
     assert fault_of(Snapshot(state="RUNNING", reason="episode 3", hold_reason="no command")) == ""
     assert fault_of(Snapshot(state="FAULT", reason="the arm: silent")) == "the arm: silent"
     assert fault_of(Snapshot(state="RUNNING", fault="the robot reports an error")) == "the robot reports an error"
+
+
+def test_page_shows_at_once_what_is_not_recorded_whatever_the_arm_does() -> None:
+    values = {"collector": {"alarm": "NOT RECORDED: no room"}, "trainer": {"alarm": "checkpoint is not saved"}}
+    for state in ("RUNNING", "FAULT"):
+        shown = why_of(Snapshot(state=state, reason="episode 3", values=values), silent=False)
+        assert shown == "episode 3 · NOT RECORDED: no room · checkpoint is not saved"
+    assert "NOT RECORDED" in why_of(Snapshot(values=values), silent=True)
+    assert why_of(Snapshot(reason="", episode=3, values={"collector": {"alarm": ""}}), silent=False) == "episode 3"
 
 
 def test_remedy_of_every_fault_ends_with_clear_fault_and_start_and_is_in_the_documentation() -> None:

@@ -248,6 +248,23 @@ def fault_of(snapshot: Snapshot) -> str:
     return snapshot.fault or (snapshot.state == "FAULT" and snapshot.reason) or ""
 
 
+def alarm_of(snapshot: Snapshot) -> str:
+    """What is not recorded or not saved now, from the diagnostics of collector and trainer; "" without it."""
+    alarms = (snapshot.values.get(node, {}).get("alarm", "") for node in ("collector", "trainer"))
+    return " · ".join(filter(None, alarms))
+
+
+def why_of(snapshot: Snapshot, silent: bool) -> str:
+    """Reason of a stop, hold or limit, or the present activity; with what is not recorded."""
+    fault, alarm = fault_of(snapshot), alarm_of(snapshot)
+    if silent:
+        return " · ".join(filter(None, (fault, "no state of the arm was received for a second", alarm)))
+    reasons = (fault, snapshot.hold_reason, snapshot.reason)
+    slowed = f"limited: {snapshot.limiter}" if snapshot.limiter else ""
+    parts = (next(filter(None, reasons), ""), alarm, slowed)
+    return " · ".join(filter(None, parts)) or f"episode {snapshot.episode}"
+
+
 def remedy_of(fault: str) -> str:
     """Remedy of a fault, in one sentence."""
     first = next((todo for words, todo in REMEDIES if words in fault), "remove the cause")

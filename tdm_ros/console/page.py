@@ -17,6 +17,7 @@ from tdm_ros.console.console_state import (
     fault_of,
     recorded_rows,
     remedy_of,
+    why_of,
 )
 from tdm_ros.console.driving import SPEED_MAX_M_S
 from tdm_ros.console.view import DRAGS, ArmView
@@ -161,7 +162,7 @@ class Page:
         fault = fault_of(snapshot)
         text, ground = SOURCES["fault" if fault else "silent" if silent else snapshot.source]
         self._set(self._who, text, f"background:{ground}")
-        self._set(self._why, _why(snapshot, silent), "")
+        self._set(self._why, why_of(snapshot, silent), "")
         self._set(self._remedy, remedy_of(fault) if fault else "", "")
         self._set(self._state, _state(snapshot), "")
         goal, hand = snapshot.goal_m, snapshot.hand_m
@@ -188,16 +189,6 @@ class Page:
             label.text = text
             if style:
                 label.style(style)
-
-
-def _why(snapshot: Snapshot, silent: bool) -> str:
-    """Reason of a stop, hold or limit, or the present activity."""
-    fault = fault_of(snapshot)
-    if silent:
-        return " · ".join(filter(None, (fault, "no state of the arm was received for a second")))
-    reasons = (fault, snapshot.hold_reason, snapshot.reason)
-    slowed = f"limited: {snapshot.limiter}" if snapshot.limiter else ""
-    return " · ".join(filter(None, (next(filter(None, reasons), ""), slowed))) or f"episode {snapshot.episode}"
 
 
 def _state(snapshot: Snapshot) -> str:

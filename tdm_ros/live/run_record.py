@@ -201,7 +201,8 @@ class RunRecord:
         self._published += self._seen.add(CycleRange(run, cycle, cycle + 1))
 
     def on_trainer(self, values: dict[str, str], now_s: float) -> None:
-        """Record the number of updates of the trainer."""
+        """Record the number of updates of the trainer, and what it could not save."""
+        self._values["trainer"] = values
         text = values.get("updates", "0")
         updates = int(text) if text.isdecimal() and len(text) < 20 else 0
         before_s, before, _ = self._trainer
@@ -248,7 +249,8 @@ class RunRecord:
     def alarm(self) -> str:
         """Reason why a part of the run is not recorded, or ""."""
         silent = "collector silent: NOT RECORDED" if self._cycles_silent > SILENT_CYCLES else ""
-        return self._values["collector"].get("alarm", "") or silent or self._unwritten
+        unsaved = self._values["trainer"].get("alarm", "")
+        return self._values["collector"].get("alarm", "") or silent or self._unwritten or unsaved
 
     def line(self, now_s: float) -> str:
         """Live line of this second, which begins with a carriage return."""
