@@ -1,7 +1,8 @@
-"""Inspect, trim, merge, validate and export recordings.
+"""Inspect, trim, merge, validate, export and prune recordings.
 
 A recording is a run folder, its log_mcap/, an MCAP file (also of `ros2 bag record`), or a Parquet or LeRobot dataset
-that `convert` wrote. Nothing is overwritten. A damaged file gives a sentence and every whole message in it.
+that `convert` wrote. Nothing is overwritten, and `prune` alone removes files. A damaged file gives a sentence and every
+whole message in it.
 
 Exit status: 0, success; 1, done, but something is damaged or wrong (one sentence per finding on standard error);
 2, nothing could be done.
@@ -50,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     exported = "export a log or bag as a bag, NumPy arrays, or a Hugging Face or LeRobot dataset"
     one = verb("convert", exported, out="a new folder; for npz a file")
     one.add_argument("--to", required=True, choices=("mcap", "npz", "parquet", "lerobot"))
+    one = verb("prune", "remove the oldest files of a log that nobody writes, by size or by age")
+    one.add_argument("--keep-gb", type=float, default=float("inf"), metavar="GB", help="largest size that remains")
+    one.add_argument("--keep-days", type=float, default=float("inf"), metavar="DAYS", help="largest age of a file")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -133,6 +137,20 @@ def _validate(arguments: argparse.Namespace) -> int:
         sound = sound and not sentences
         print(f"{path}: {'invalid' if sentences else 'valid'}", *(f"  {one}" for one in (*sentences, *notes)), sep="\n")
     return 0 if sound else 1
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    import math
+    import time
+
+    from tdm_ros.data.prune import prune
+
+    given = [one for one in (arguments.keep_gb, arguments.keep_days) if one != math.inf]
+    if not given or not all(one >= 0 for one in given):
+        raise ValueError("what remains must be given, as --keep-gb or --keep-days, a number >= 0")
+    removed = prune(arguments.paths[0], arguments.keep_gb * 1e9, time.time() - arguments.keep_days * 86400)
+    print(f"{arguments.paths[0]}: {len(removed)} files are removed", *map(str, removed), sep="\n  ")
+    return 0
 
 
 def _convert(arguments: argparse.Namespace) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import COMMANDED, Source
+from tdm_ros.data.log import TransitionLog
 from tdm_ros.data.pairing import TrajectoryQueue, TransitionFilter
 from tdm_ros.replay.store import check_step
 from tdm_ros.training.learner import Learner
@@ -134,6 +135,20 @@ class OnlineLearner:
                 self.add(transition, arm)
             except ValueError as error:
                 problems.append(str(error))
+        return problems
+
+    def rebuild_from(self, logs: Mapping[str, TransitionLog]) -> list[str]:
+        """Add the newest transitions of the arms' logs, without what is discarded; return reasons as `rebuild`.
+
+        Of each log the last files are read that have as many transitions as the store holds, shared among the arms: the
+        store would overwrite earlier ones.
+        """
+        problems = []
+        for arm, log in logs.items():
+            problems += self.rebuild(log.read(self.learner.store.capacity // len(logs)), arm)
+            self.discard(log.discarded, arm)
+        self.settle()
+        self.learner.skip_updates_of_missing()
         return problems
 
     def learn(self, budget_s: float) -> int:

@@ -140,15 +140,11 @@ class TrainerNode(ManagedNode):
             config = TdmConfig(total_timesteps=steps, operator_fraction=self.given.operator_fraction)
             learner = Learner(self.task, config, self.given.seed, compiled)
         live = OnlineLearner(learner)
-        logs = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.fleet else ()
-        for arm in ["", *sorted(log.parent.name for log in logs)]:
-            log = self._log_of(arm)
-            self._reject(live.rebuild(log.read(), arm))
-            live.discard(log.discarded, arm)
-            if log.unreadable:
-                self.get_logger().warning(f"log: {log.unreadable} messages cannot be decoded and are left out")
-        live.settle()
-        learner.skip_updates_of_missing()
+        folders = self._run_dir.glob(f"*/{LOG_FOLDER}") if self.given.fleet else ()
+        logs = {arm: self._log_of(arm) for arm in ["", *sorted(folder.parent.name for folder in folders)]}
+        self._reject(live.rebuild_from(logs))
+        if unreadable := sum(log.unreadable for log in logs.values()):
+            self.get_logger().warning(f"log: {unreadable} messages cannot be decoded and are left out")
         if known := learner.transitions:
             self.get_logger().info(f"{known} transitions from the log")
         return live
@@ -314,6 +310,7 @@ class TrainerNode(ManagedNode):
             "weights_version": self._version,
             "final": self._final,
             "arms": len(self._present(time.monotonic())),
+            "alarm": self.problem(),
             **{f"transitions of {arm}": count for arm, count in self._live.taken.items() if arm},
         }
 

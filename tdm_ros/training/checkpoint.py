@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from tdm_ros.files import put_in_place, write_durably
+from tdm_ros.files import make_folder, put_in_place, sync_folder, write_durably
 from tdm_ros.tasks import TaskSpec
 from tdm_ros.tdm.actor import NumpyActor, horizon_schedule_tensor
 from tdm_ros.tdm.agent import TdmAgent, usable_device
@@ -61,7 +61,7 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
     transitions. Raises OSError if the folder cannot be written, or the disk is full, and FloatingPointError if a weight
     is not finite; earlier checkpoints are unchanged.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    make_folder(directory)
     tensors: dict[str, torch.Tensor] = {}
     if agent := learner.agent:
         tensors |= {name: torch.from_numpy(array) for name, array in agent.actor_tensors().items()}
@@ -80,7 +80,7 @@ def save_checkpoint(directory: Path, learner: Learner, with_replay: bool = True)
         "config": learner.config.to_json(),
         "seed": learner.seed,
         "updates": learner.updates,
-        "transitions": learner.transitions,
+        "transitions": learner.transitions + learner.forgotten,
         "recorded_transitions": learner.recorded_transitions,
         "skipped_updates": learner.skipped_updates,
         "schedule_start": learner.schedule_start,
@@ -117,6 +117,8 @@ def set_aside(directory: Path) -> Path:
     for path in [directory / INDEX, directory / PREVIOUS, *directory.glob("weights-*")]:
         if path.exists():
             path.rename(folder / path.name)
+    sync_folder(folder)
+    sync_folder(directory)
     return folder
 
 
@@ -141,14 +143,14 @@ def _learner(index: dict[str, Any], tensors: dict[str, torch.Tensor], compiled: 
     for name in ("seed", "updates", "recorded_transitions"):
         if type(index[name]) is not int or index[name] < 0:
             raise ValueError(f"{name} must be a whole number >= 0, got {index[name]!r}")
-    for name in ("skipped_updates", "schedule_start"):
+    for name in ("skipped_updates", "schedule_start", "transitions"):
         if type(index.setdefault(name, 0)) is not int:
             raise ValueError(f"{name} must be a whole number, got {index[name]!r}")
     found, config = TaskSpec.from_json(index["task"]), TdmConfig.from_json(index["config"])
     learner = Learner(found, config, index["seed"], compiled, device)
     learner.updates = index["updates"]
     learner.recorded_transitions, learner.skipped_updates = index["recorded_transitions"], index["skipped_updates"]
-    learner.schedule_start = index["schedule_start"]
+    learner.schedule_start, learner.saved_transitions = index["schedule_start"], index["transitions"]
     learner.rng.bit_generator.state = index["rng"]
     if learner.updates:
         features = Features.from_tensors(_arrays(tensors))

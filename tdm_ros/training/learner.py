@@ -63,6 +63,10 @@ class Learner:
         """Updates that are due for the recordings and were not made; negative if more were made."""
         self.schedule_start = 0
         """Step at which learning rate and exploration begin to decrease [steps]."""
+        self.saved_transitions = 0
+        """Transitions when the checkpoint was made that the learner was loaded from."""
+        self.forgotten = 0
+        """Those of them that neither the replay buffer nor the log has any more."""
         self.losses = Losses(float("nan"), float("nan"))
         self.rng = np.random.default_rng(np.random.SeedSequence([3, seed]))
 
@@ -73,7 +77,7 @@ class Learner:
     @property
     def steps(self) -> int:
         """Environment steps so far: transitions that are not from recordings."""
-        return self.transitions - self.recorded_transitions
+        return self.transitions + self.forgotten - self.recorded_transitions
 
     @property
     def progress(self) -> float:
@@ -104,8 +108,10 @@ class Learner:
     def skip_updates_of_missing(self) -> None:
         """Count the updates of a checkpoint's transitions that neither the replay buffer nor a log holds as made.
 
-        Otherwise no update would be due until as many new ones have arrived.
+        Otherwise no update would be due until as many new ones have arrived, and learning rate and exploration would
+        begin anew.
         """
+        self.forgotten = max(0, self.saved_transitions - self.transitions)
         if self.updates:
             self.skipped_updates = min(self.skipped_updates, self._updates_in_all() - self.updates)
 
