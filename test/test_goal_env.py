@@ -20,7 +20,9 @@ from tdm_ros.envs.goal_env import make_goal_env, wrap_env
 from tdm_ros.envs.wrappers import Noise
 from tdm_ros.tasks import Channels
 
-DOCS = (Path(__file__).parent.parent / "docs" / "tasks.md").read_text()
+FOLDER = Path(__file__).parent.parent / "docs"
+DOCS = (FOLDER / "tasks.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", (FOLDER / "add_your_task.md").read_text(), re.DOTALL)
 
 
 class Broken(PointEnv):
@@ -141,9 +143,8 @@ def test_adopt_described_success_is_the_environments_own_or_a_tenth_of_the_scale
 
 
 def test_documented_task_of_ones_own_is_adopted_as_it_stands() -> None:
-    code = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
     scope: dict[str, Any] = {}
-    exec(code[0], scope)
+    exec(EXAMPLES[0], scope)
     env, task = wrap_env(scope["PendulumAngle"](), "pendulum_task:PendulumAngle", horizon=5)
     assert (task.name, task.horizon) == ("pendulum", 5)
     seen, _ = env.reset(seed=3)
@@ -153,6 +154,18 @@ def test_documented_task_of_ones_own_is_adopted_as_it_stands() -> None:
     ends = [env.step(np.ones(1, np.float32))[3] for _ in range(60)]
     assert ends == [False] * 59 + [True]
     assert task.distance([3.0], [-3.0]) == pytest.approx(2 * np.pi - 6)
+
+
+def test_documented_task_with_an_arm_has_its_goal_and_moves_the_arm() -> None:
+    scope: dict[str, Any] = {}
+    exec(EXAMPLES[1], scope)
+    env, task = wrap_env(scope["HandHeight"]("panda"), "hand_height:panda")
+    assert (task.name, task.goal.names, task.goal.unit) == ("hand_height", ("height",), "m")
+    seen, _ = env.reset(seed=3)
+    assert seen["achieved_goal"] == seen["observation"][-1:]
+    assert env.reset(seed=3)[0]["desired_goal"] == seen["desired_goal"] != env.reset(seed=4)[0]["desired_goal"]
+    moved = env.step(np.ones(7, np.float32))[0]
+    assert moved["achieved_goal"] != seen["achieved_goal"] and moved["achieved_goal"] == moved["observation"][-1:]
 
 
 @pytest.mark.parametrize("name", TASKS)
