@@ -54,6 +54,20 @@ def test_every_message_has_its_table(name):
     assert f"<!-- table: message {name} -->" in ARCHITECTURE
 
 
+def test_architecture_has_every_folder_of_the_repository_and_every_system():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("there is no git repository")
+    folders = {path.partition("/")[0] for path in listed.stdout.splitlines() if "/" in path and path[0] != "."}
+    missing = [f"{folder}/" for folder in sorted(folders - {"tdm_ros"}) if f"`{folder}/`" not in ARCHITECTURE]
+    missing += [
+        path.parent.name for path in ROOT.glob("test/*/conftest.py") if f"`{path.parent.name}`" not in ARCHITECTURE
+    ]
+    assert not missing, f"docs/architecture.md does not mention {missing}"
+    systems = {path.name for path in (ROOT / "config").glob("*.system.yaml")}
+    assert systems == {*re.findall(r"`config/(\w+\.system\.yaml)`", ARCHITECTURE)}
+
+
 @pytest.mark.parametrize("name", MESSAGES)
 def test_every_field_of_a_message_says_unit_or_shape(name):
     for line in (ROOT / "msg" / f"{name}.msg").read_text().splitlines():
@@ -74,6 +88,13 @@ def test_architecture_names_every_module():
     assert not missing, f"docs/architecture.md does not mention {sorted(missing)}"
     named = set(re.findall(r"`(\w+/\w+\.py)`", ARCHITECTURE))
     assert named <= modules, f"docs/architecture.md names what is not there: {sorted(named - modules)}"
+
+
+def test_architecture_lists_the_packages_in_the_order_of_their_imports():
+    rules = re.search(r"^layers = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL | re.MULTILINE)
+    layers = re.findall(r'"([\w.]+)"', rules[1])
+    listed = re.findall(r"^### `(\w+)/`", ARCHITECTURE, re.MULTILINE)
+    assert [f"tdm_ros.{name}" for name in listed if name not in ("drivers", "bringup")] == layers[:-1]
 
 
 def test_links_to_files_lead_somewhere():
