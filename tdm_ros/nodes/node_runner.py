@@ -350,7 +350,7 @@ def run(make_node: Callable[[], ManagedNode]) -> int:
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         every(node, READER_S, stop.look_for_the_reader)
-        gc.collect()  # not later: a collection that visits all modules takes up to 0.7 s, and others wait for us then
+        gc.collect()  # not later: a collection that visits all modules takes half a second, and others wait for us then
         gc.freeze()
         node.bring_up()
         executor = GuardedExecutor(node)
