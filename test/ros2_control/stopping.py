@@ -89,8 +89,9 @@ def end(made: Any, who: str) -> None:
 
 
 def why_not(made: Any) -> str:
-    """The last reason why the arm held or had a fault."""
-    lines = [line for line in made.output("arm").splitlines() if "-> FAULT" in line or "-> HELD" in line]
+    """The last reason why the arm held or had a fault since its start."""
+    *_, own = made.output("arm").split("the worker has started")
+    lines = [line for line in own.splitlines() if "-> FAULT" in line or "-> HELD" in line]
     return lines[-1].split("mode ")[-1] if lines else "no reason in its output"
 
 
@@ -114,6 +115,7 @@ def measured(kind: str, runs: int, late: list[str]) -> dict[tuple[str, str], lis
                     start(made, kind)
                     made.until(moves, 20, must=False)
                 made.spin(0.02 + 0.05 * k / runs)  # anywhere in a cycle
+                made.until(moves, 20)  # an arm that held meanwhile would stand at once
                 arm = made.processes["arm"]
                 child = subprocess.run(["pgrep", "-P", str(arm.pid)], capture_output=True, text=True).stdout.split()
                 pid = int(child[0]) if who == "watchdog" else made.processes[who].pid
