@@ -84,8 +84,8 @@ def test_trainer_without_room_learns_on_and_saves_once_there_is(experience: Expe
     pid = stage.processes["trainer"].pid
     _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (20_000, hard))
-    before = (folder / INDEX).read_bytes() if (folder / INDEX).exists() else b""
     stage.until(lambda: experience._played() and "checkpoint is not saved" in stage.output("trainer"), 60.0)
+    before = (folder / INDEX).read_bytes() if (folder / INDEX).exists() else b""
     updates = int(stage.values("trainer").get("updates", 0))
     experience.learn()
     stage.until(lambda: experience._played() and int(stage.values("trainer").get("updates", 0)) > updates, 60.0)
@@ -152,5 +152,6 @@ def test_trainer_with_damaged_files_keeps_the_checkpoint_begins_anew_and_counts_
         assert "learning begins anew from the log" in made.output("trainer")
         assert (folder / "damaged-0" / INDEX).read_bytes() == index
         assert made.stop("trainer")[0] == 0
-    assert int((tmp_path / "weights_version").read_text()) == experience.weights[-1].version
+    stored = int((tmp_path / "weights_version").read_text())
+    assert 0 <= stored - experience.weights[-1].version <= 1, "the last ones may be published while nobody listens"
     assert load_learner(folder, TASK).updates > 0
