@@ -11,6 +11,7 @@ from tasks_for_tests import PointEnv, make_point
 
 from tdm_ros import TDM, TdmConfig
 from tdm_ros.cli import main
+from tdm_ros.training.generations import sealed
 
 NAME = "tasks_for_tests:make_point"
 SMALL = TdmConfig(
@@ -104,7 +105,7 @@ def test_train_command_into_the_folder_of_another_run_is_rejected(change, messag
 @pytest.mark.parametrize("verb", ["evaluate", "calibrate"])
 def test_checkpoint_of_another_schema_is_rejected_by_every_verb(verb, run, capsys):
     index = run / "checkpoint" / "checkpoint.json"
-    index.write_text(json.dumps(json.loads(index.read_text()) | {"schema": 99}))
+    index.write_text(json.dumps(sealed(json.loads(index.read_text()) | {"schema": 99})))
     assert main([verb, str(run)]) == 2
     assert "has schema 99, this version reads" in capsys.readouterr().err
 
