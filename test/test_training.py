@@ -89,7 +89,7 @@ def test_device_that_is_not_there_is_rejected_in_a_sentence(tmp_path, capsys, de
 def test_checkpoint_is_tensors_and_json_only(tmp_path):
     save_checkpoint(tmp_path, trained(fresh(), 80))
     files = sorted(path.suffix for path in tmp_path.iterdir())
-    assert files == [".json", ".safetensors"]
+    assert files == [".json", ".json", ".safetensors"]
     assert load_file(next(tmp_path.glob("*.safetensors")))["replay.action"].shape == (80, 1)
 
 
