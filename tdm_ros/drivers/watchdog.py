@@ -32,7 +32,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from tdm_ros.control.validation import Rejections
 from tdm_ros.drivers.intera import wire, worker
-from tdm_ros.drivers.intera.client import ArmClient, InteraError
+from tdm_ros.drivers.intera.client import CATCH_UP_WAIT_S, ArmClient, InteraError
 from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog
 from tdm_ros.drivers.intera.output import never_wait
 from tdm_ros.drivers.intera.sdk import STATE_SILENT_S, UNUSABLE, Received
@@ -84,26 +84,36 @@ class Polled:
         return made
 
     def poll(self) -> None:
-        """Read what has arrived."""
-        with self._lock:
-            for made, receive in self._clients:
+        """Read what has arrived. A thread that has been reading for `CATCH_UP_WAIT_S` is left to it: it may hang."""
+        if not self._lock.acquire(timeout=CATCH_UP_WAIT_S):
+            return
+        try:
+            self._read_clients()
+            self._read_subscriptions()
+        finally:
+            self._lock.release()
+
+    def _read_clients(self) -> None:
+        for made, receive in self._clients:
+            try:
+                with made.handle:
+                    header, answer = made.handle.take_response(made.srv_type.Response)
+                if header is not None:
+                    receive(answer)
+            except Exception as error:
+                self.rejections.failed(made.srv_name, error)
+
+    def _read_subscriptions(self) -> None:
+        for made, kind, raw, depth, receive in self._subscriptions:
+            for _ in range(depth):
                 try:
                     with made.handle:
-                        header, answer = made.handle.take_response(made.srv_type.Response)
-                    if header is not None:
-                        receive(answer)
-                except Exception as error:
-                    self.rejections.failed(made.srv_name, error)
-            for made, kind, raw, depth, receive in self._subscriptions:
-                for _ in range(depth):
-                    try:
-                        with made.handle:
-                            taken = made.handle.take_message(kind, raw)
-                        if taken is None:
-                            break
-                        receive(taken[0])
-                    except Exception as error:  # bytes that are no message, or an error in `receive`
-                        self.rejections.failed(made.topic_name, error)
+                        taken = made.handle.take_message(kind, raw)
+                    if taken is None:
+                        break
+                    receive(taken[0])
+                except Exception as error:  # bytes that are no message, or an error in `receive`
+                    self.rejections.failed(made.topic_name, error)
 
 
 def ask(client: Any, request: Any) -> None:

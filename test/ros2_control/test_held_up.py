@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,3 +49,24 @@ def test_state_that_is_read_late_is_as_old_as_it_is(bench: Ros2ControlBench) -> 
     finally:
         os.kill(pid, signal.SIGCONT)
     assert "silent for 0.3" in problem and age_s >= HELD_UP_S
+
+
+def test_state_does_not_wait_for_a_reading_thread_that_hangs(bench: Ros2ControlBench) -> None:
+    """The arm would miss its own cycles; the watchdog counts as silent instead."""
+    hangs, release = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        with bench.client._received._lock:
+            hangs.set()
+            release.wait(5.0)
+
+    thread = threading.Thread(target=hang, daemon=True)
+    thread.start()
+    try:
+        assert hangs.wait(5.0)
+        time.sleep(HELD_UP_S)
+        _, _, problem = bench.client.state()
+        assert not release.is_set() and thread.is_alive() and "silent for" in problem
+    finally:
+        release.set()
+        thread.join(5.0)

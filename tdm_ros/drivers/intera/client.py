@@ -58,6 +58,9 @@ SILENT_S = 0.1
 CATCH_UP_S = 0.02
 """Age of the newest state from which `ArmClient.state` reads what has arrived [s]: the reading thread may be late."""
 
+CATCH_UP_WAIT_S = 0.01
+"""Longest wait of `ArmClient.state` for a thread that is reading just now [s]: that one may hang."""
+
 CLOSING_S = 1.5
 
 ALIVE_S = 1.0
@@ -174,7 +177,7 @@ class ArmClient:
         return future
 
     def _catch_up(self) -> None:
-        """Take what has arrived and was not read yet, without waiting."""
+        """Take what has arrived and was not read yet; wait for nothing but `CATCH_UP_WAIT_S`."""
         raise NotImplementedError
 
     def _take(self, message: wire.Message, sent_s: float | None = None) -> None:
@@ -309,17 +312,20 @@ class InteraClient(ArmClient):
         self._catch_up()  # the end of the stream
 
     def _catch_up(self) -> None:
-        with self._reading:
-            try:
-                data = self._link.recv(65536, socket.MSG_DONTWAIT)
-                self._feed(data)
-                if not data:
-                    self._frames.end()
-                    self._lose("the worker closed its socket")
-            except BlockingIOError:
-                return
-            except (OSError, wire.WireError) as error:
-                self._lose(f"the socket to the worker broke: {error}")
+        if not self._reading.acquire(timeout=CATCH_UP_WAIT_S):
+            return
+        try:
+            data = self._link.recv(65536, socket.MSG_DONTWAIT)
+            self._feed(data)
+            if not data:
+                self._frames.end()
+                self._lose("the worker closed its socket")
+        except BlockingIOError:
+            pass
+        except (OSError, wire.WireError) as error:
+            self._lose(f"the socket to the worker broke: {error}")
+        finally:
+            self._reading.release()
 
     def _feed(self, data: bytes) -> None:
         for message in self._frames.feed(data):
