@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from mcap.records import Message as McapMessage
 from mcap.stream_reader import StreamReader
 from mcap.writer import Writer as FileWriter
 from mcap_ros2.writer import Writer
 
 from tdm_ros.control.timeline import Source
+from tdm_ros.data import log as log_module
 from tdm_ros.data.log import EPISODE_TOPIC, TRANSITION_TOPIC
 from tdm_ros.data.log_writer import McapWriter
+from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.data.recording import Channel, Message, Recording
 from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.training.evaluation import rollout
@@ -241,3 +244,16 @@ def changed(
     at = [i for i, (topic, _) in enumerate(found) if topic == TRANSITION_TOPIC][where]
     found[at] = (TRANSITION_TOPIC, {**found[at][1], **values})
     return found
+
+
+def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files of a log that are read from now on; the list grows."""
+    names: list[str] = []
+
+    class Watched(RecordReader):
+        def __iter__(self):
+            names.append(self.path.name)
+            return super().__iter__()
+
+    monkeypatch.setattr(log_module, "RecordReader", Watched)
+    return names

@@ -18,9 +18,17 @@ import pytest
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from power_cut_for_tests import Disk, room_for
-from recording_for_tests import CHANNELS, DEFINITIONS, messages, recording, serialised, write_file, write_log
+from recording_for_tests import (
+    CHANNELS,
+    DEFINITIONS,
+    files_read,
+    messages,
+    recording,
+    serialised,
+    write_file,
+    write_log,
+)
 
-from tdm_ros.data import log as log_module
 from tdm_ros.data import log_writer
 from tdm_ros.data.log import (
     EPISODE_TOPIC,
@@ -423,18 +431,6 @@ def test_file_that_is_full_while_the_thread_waits_for_the_disk_is_no_problem(
     until(lambda: len(finished) == 2)
     writer.close()
     assert failed == [] and held(tmp_path) == expected(30) * 2
-
-
-def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    names: list[str] = []
-
-    class Watched(RecordReader):
-        def __iter__(self):
-            names.append(self.path.name)
-            return super().__iter__()
-
-    monkeypatch.setattr(log_module, "RecordReader", Watched)
-    return names
 
 
 def many(folder: Path, parts: int = 6) -> LogWriter:

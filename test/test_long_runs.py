@@ -6,13 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from recording_for_tests import CHANNELS, messages, recording
+from recording_for_tests import CHANNELS, files_read, messages, recording
 
 from tdm_ros.cli import main
-from tdm_ros.data import log as log_module
 from tdm_ros.data.log import TransitionLog, count_messages, mcap_files
 from tdm_ros.data.log_writer import LogLimits, LogWriter
-from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.files import FolderLock
 from tdm_ros.live.learner import OnlineLearner
 from tdm_ros.replay import TrajectoryStore
@@ -38,14 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def test_restart_reads_only_as_much_of_the_log_as_the_replay_holds(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read: list[str] = []
-
-    class Watched(RecordReader):
-        def __iter__(self):
-            read.append(self.path.name)
-            return super().__iter__()
-
-    monkeypatch.setattr(log_module, "RecordReader", Watched)
+    read = files_read(monkeypatch)
     learner = Learner(TASK, TdmConfig(), 0)
     learner.store = TrajectoryStore(TASK, capacity=40)
     OnlineLearner(learner).rebuild_from({"": TransitionLog(folder, TASK.fingerprint)})

@@ -151,7 +151,8 @@ def test_trainer_with_damaged_files_keeps_the_checkpoint_begins_anew_and_counts_
         assert "weights_version is damaged" in made.output("trainer")
         assert "learning begins anew from the log" in made.output("trainer")
         assert (folder / "damaged-0" / INDEX).read_bytes() == index
+        stored = tmp_path / "weights_version"
+        made.until(lambda: int(stored.read_text()) == experience.weights[-1].version)
         assert made.stop("trainer")[0] == 0
-    stored = int((tmp_path / "weights_version").read_text())
-    assert 0 <= stored - experience.weights[-1].version <= 1, "the last ones may be published while nobody listens"
+    assert int(stored.read_text()) >= experience.weights[-1].version, "a number that was published is never used again"
     assert load_learner(folder, TASK).updates > 0

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -17,16 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from chromium_for_tests import CHROMIUM, GL, IN_CHROMIUM
 
 pytest.importorskip("rclpy")
-CHROMIUM = shutil.which("chromium")
-LACKS = [name for name in ("nicegui", "playwright") if importlib.util.find_spec(name) is None]
-LACKS += [] if CHROMIUM else ["Chromium (make browser)"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(bool(LACKS), reason=f"there is no {' and no '.join(LACKS)}"),
-    pytest.mark.timeout(300),
-]
+pytestmark = IN_CHROMIUM
 
 import imageio.v3  # noqa: E402
 from geometry_msgs.msg import PoseStamped  # noqa: E402
@@ -46,7 +38,6 @@ STEPS = 400
 NEAR_M = 0.05
 STILL_RAD_S = 0.01
 NOBODY = (ArmState.SOURCE_NONE, ArmState.SOURCE_SAFETY)
-GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--webgl-antialiasing-mode=none")
 SIZE = {"width": 1280, "height": 960}
 PICTURES = os.environ.get("TDM_PICTURES", "")
 

@@ -5,24 +5,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium_for_tests import CHROMIUM, GL, IN_CHROMIUM
 
 pytest.importorskip("rclpy")
-CHROMIUM = shutil.which("chromium")
-LACKS = [name for name in ("nicegui", "playwright") if importlib.util.find_spec(name) is None]
-LACKS += [] if CHROMIUM else ["Chromium (make browser)"]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.any_speed,
-    pytest.mark.skipif(bool(LACKS), reason=f"there is no {' and no '.join(LACKS)}"),
-    pytest.mark.timeout(300),
-]
+pytestmark = [*IN_CHROMIUM, pytest.mark.any_speed]
 
 from page_for_tests import ConsolePage  # noqa: E402
 from ros_bench import bench  # noqa: E402
@@ -32,7 +23,6 @@ from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.robots.description import load_robot  # noqa: E402
 from tdm_ros.tasks.pushing import push_setup  # noqa: E402
 
-GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--webgl-antialiasing-mode=none")
 LOWEST = """() => {
   const tool = window['scene_' + document.querySelector('.view').id].getObjectByName('tool');
   if (!tool) return null;

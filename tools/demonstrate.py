@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tdm_ros.bringup.environment import NETWORKS  # noqa: E402
-from tdm_ros.cli.teleop import environment_of, namespace_of  # noqa: E402
+from tdm_ros.cli.teleop import add_system_arguments, environment_of, namespace_of  # noqa: E402
 from tdm_ros.control.live_task import LivePush, LiveTask, live_task  # noqa: E402
 from tdm_ros.control.teleop import SUCCESS  # noqa: E402
 from tdm_ros.control.timeline import State  # noqa: E402
@@ -135,9 +134,7 @@ def settings_of(node: Any) -> tuple[Robot, str]:
 def main() -> int:
     """Demonstrate until the system learns by itself or ends."""
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("run_dir", type=Path, nargs="?", default=Path("runs/latest"), help="run folder (runs/latest)")
-    words.add_argument("--network", choices=NETWORKS, default="localhost", help="as the argument network of the system")
-    words.add_argument("--namespace", help="namespace of the nodes (that of the run folder, or /)")
+    add_system_arguments(words)
     asked = words.parse_args()
     try:
         os.environ.update(environment_of(asked.run_dir, asked.network))

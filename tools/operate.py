@@ -22,8 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tdm_ros.bringup.environment import NETWORKS  # noqa: E402
-from tdm_ros.cli.teleop import environment_of, namespace_of  # noqa: E402
+from tdm_ros.cli.teleop import add_system_arguments, environment_of, namespace_of  # noqa: E402
 from tdm_ros.control.teleop import FIRST_S, REPEAT_S  # noqa: E402
 from tdm_ros.control.timeline import State  # noqa: E402
 
@@ -66,9 +65,7 @@ class Deadman:
 def main() -> int:
     """Read keys until q or the end of input."""
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("run_dir", type=Path, nargs="?", default=Path("runs/latest"), help="run folder (runs/latest)")
-    words.add_argument("--network", choices=NETWORKS, default="localhost", help="as the argument network of the system")
-    words.add_argument("--namespace", help="namespace of the nodes (that of the run folder, or /)")
+    add_system_arguments(words)
     asked = words.parse_args()
     if not sys.stdin.isatty():
         print("operate: it needs a terminal on its standard input", file=sys.stderr)

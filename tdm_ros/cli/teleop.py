@@ -29,9 +29,9 @@ from tdm_ros.bringup.starting import check_settings
 EXECUTABLE = "lib/tdm_ros/teleop_keyboard"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_system_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which system a program talks to, for `environment_of` and `namespace_of`."""
     parser.add_argument("run_dir", type=Path, nargs="?", default=Path("runs/latest"), help="run folder (runs/latest)")
-    parser.add_argument("--speed", type=float, default=0.1, help="how fast a key moves the hand [m/s] (default 0.1)")
     parser.add_argument(
         "--network",
         choices=NETWORKS,
@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="as the argument network of the system; with a run folder, the recorded one",
     )
     parser.add_argument("--namespace", help="namespace of the nodes (that of the run folder, or /)")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_system_arguments(parser)
+    parser.add_argument("--speed", type=float, default=0.1, help="how fast a key moves the hand [m/s] (default 0.1)")
 
 
 def run(arguments: argparse.Namespace) -> int:
