@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib.util
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 
 from tdm_ros.bringup.environment import ros_environment, without_shared_memory
 
@@ -146,9 +148,12 @@ def reason_of(report: pytest.TestReport | pytest.CollectReport) -> str:
     return str(longrepr[2] if isinstance(longrepr, tuple) else longrepr).removeprefix("Skipped: ")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(RosCount(), "ros-count")
     config.pluginmanager.register(RETRY_BUDGET, "retry-budget")
+    # A crash prints the stack of its own thread alone, at the place where pytest has them all printed.
+    faulthandler.enable(file=config.stash[fault_handler_stderr_fd_key], all_threads=False)
 
 
 @pytest.fixture

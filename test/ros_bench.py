@@ -15,6 +15,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 _NUMBERS = itertools.count(1)
+SETTLE_S = 0.05
+"""Time in which Fast DDS handles what ended processes have announced [s]: in 2.14 a reader that is deleted while a writer
+is being discovered can end our process (EDP::pairing_writer_proxy_with_any_local_reader)."""
 PROGRAM = "import sys; from tdm_ros.bringup.starting import start; sys.exit(start('{0}'))"
 """What the node's executable does."""
 
@@ -147,6 +150,8 @@ class Bench:
         for process in self.processes.values():
             process.kill()
             process.wait()
+        if self.processes:
+            time.sleep(SETTLE_S)
         self._executor.shutdown()
         self.node.destroy_node()
         self.context.try_shutdown()
