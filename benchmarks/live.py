@@ -4,6 +4,7 @@
 
 Each run is the whole system as ROS 2 nodes, in real time, without the page: `tdm_ros up reach robot:=ur5e seed:=0`. The
 machine should have nothing else to do. A finished run is kept; each is a JSON file, its run folder is below `--runs`.
+With `--driver ros2_control` the arm is a process of its own, `tdm_ros robot simulate`, behind that driver.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,18 +33,35 @@ DOMAINS = range(60, 100)
 """ROS_DOMAIN_ID of the runs that go on at the same time."""
 
 
-def start(name: str, folder: Path, words: Sequence[str], domain: int) -> bool:
-    """Run a live system to its end, its output into a file; return whether it ended well."""
+TDM_ROS = [sys.executable, "-m", "tdm_ros"]
+BEHIND_ROS2_CONTROL = ["driver:=ros2_control", "auto_start:=true", "params:=config/simulated_robot.yaml"]
+
+
+@contextmanager
+def simulated_robot(robot: str, env: dict[str, str]) -> Iterator[None]:
+    """A simulated robot behind ros2_control, as a process, from when its controllers are there."""
+    command = [*TDM_ROS, "robot", "simulate", robot]
+    with subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            if "in MuJoCo" not in (line := process.stdout.readline()):
+                raise RuntimeError(f"{' '.join(command[2:])} must say that the robot is there, got {line!r}")
+            yield
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+def start(name: str, folder: Path, words: Sequence[str], domain: int, robot: str = "") -> bool:
+    """Run a live system to its end, its output into a file; return whether it ended well.
+
+    ``robot`` is simulated by a process of its own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tdm_ros", "up", *words, "console:=false", f"run_dir:={folder / 'run'}"]
-    with (folder / "output.txt").open("wb") as output:
-        done = subprocess.run(
-            command,
-            env={**os.environ, "ROS_DOMAIN_ID": str(domain)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    command = [*TDM_ROS, "up", *words, "console:=false", f"run_dir:={folder / 'run'}"]
+    env = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
+    beside = simulated_robot(robot, env) if robot else nullcontext()
+    with beside, (folder / "output.txt").open("wb") as output:
+        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     print(f"{name}: {'done' if done.returncode == 0 else f'failed, see {output.name}'}", file=sys.stderr, flush=True)
     return done.returncode == 0
 
@@ -106,9 +126,17 @@ def draw(results: dict[str, list[dict[str, Any]]], title: str, path: Path) -> No
     plt.close(figure)
 
 
-def gathered(out: Path, live: str, minutes: float, robots: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+def label(live: str, minutes: float, driver: str, robot: str = "") -> str:
+    """Name of the runs of one kind, or of one arm, such as ``reach-3min`` and ``reach-ur5e-3min-ros2_control``."""
+    parts = [live, robot, f"{minutes:g}min", driver if driver != "mujoco" else ""]
+    return "-".join(part for part in parts if part)
+
+
+def gathered(
+    out: Path, live: str, minutes: float, robots: Sequence[str], driver: str = "mujoco"
+) -> dict[str, list[dict[str, Any]]]:
     """Results by arm, in the order of the seeds; arms without any are left out."""
-    found = {robot: sorted(out.glob(f"{live}-{robot}-{minutes:g}min-*.json")) for robot in robots}
+    found = {robot: sorted(out.glob(f"{label(live, minutes, driver, robot)}-[0-9]*.json")) for robot in robots}
     return {
         robot: sorted((json.loads(path.read_text(encoding="utf-8")) for path in paths), key=lambda run: run["seed"])
         for robot, paths in found.items()
@@ -126,21 +154,24 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[3], help="how many, from 0 on, or which (default 3)")
     parser.add_argument("--minutes", type=float, default=3.0, help="of robot time, of learning (default 3)")
     parser.add_argument("--goals", type=int, default=20, help="new goals after learning (default 20)")
-    parser.add_argument("--arguments", nargs="*", default=[], help="more of `tdm_ros up`, e.g. driver:=ros2_control")
+    parser.add_argument("--arguments", nargs="*", default=[], help="more of `tdm_ros up`")
+    parser.add_argument("--driver", choices=["mujoco", "ros2_control"], default="mujoco")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time; each needs a core (default 1)")
     parser.add_argument("--runs", type=Path, default=Path("runs/live"))
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(words)
     seeds = range(asked.seeds[0]) if len(asked.seeds) == 1 else asked.seeds
+    behind = asked.driver == "ros2_control"
+    arguments = [*BEHIND_ROS2_CONTROL * behind, *asked.arguments]
 
     def measure(number: int, robot: str, seed: int) -> bool:
-        name = f"{asked.live}-{robot}-{asked.minutes:g}min-{seed}"
+        name = f"{label(asked.live, asked.minutes, asked.driver, robot)}-{seed}"
         path = asked.out / f"{name}.json"
         given = [f"robot:={robot}", f"seed:={seed}", f"duration_min:={asked.minutes}", f"evaluate_goals:={asked.goals}"]
         folder = asked.runs / name
         if not path.exists():
             if not (folder / "run" / "summary.json").exists() and not start(
-                name, folder, [asked.live, *given, *asked.arguments], DOMAINS[number % len(DOMAINS)]
+                name, folder, [asked.live, *given, *arguments], DOMAINS[number % len(DOMAINS)], robot * behind
             ):
                 return False
             write_json(path, result_of(folder / "run"))
@@ -149,11 +180,11 @@ def main(words: Sequence[str] | None = None) -> int:
     with ThreadPoolExecutor(asked.jobs) as pool:
         pairs = list(product(seeds, asked.robots))
         done = list(pool.map(lambda job: measure(job[0], job[1][1], job[1][0]), enumerate(pairs)))
-    results = gathered(asked.out, asked.live, asked.minutes, asked.robots)
-    table = markdown(results)
-    (asked.out / f"{asked.live}-{asked.minutes:g}min.md").write_text(table, encoding="utf-8")
-    title = f"tdm_ros up {asked.live}, live, {asked.minutes:g} minutes from nothing"
-    draw(results, title, asked.out / f"{asked.live}-{asked.minutes:g}min.png")
+    results = gathered(asked.out, asked.live, asked.minutes, asked.robots, asked.driver)
+    table, kind = markdown(results), label(asked.live, asked.minutes, asked.driver)
+    (asked.out / f"{kind}.md").write_text(table, encoding="utf-8")
+    title = f"tdm_ros up {asked.live}, live, {asked.minutes:g} minutes from nothing" + ", driver ros2_control" * behind
+    draw(results, title, asked.out / f"{kind}.png")
     print(table)
     return 0 if all(done) else 1
 

@@ -38,6 +38,13 @@ def test_finished_runs_give_a_row_for_each_arm_with_every_goal(
     assert [run["seed"] for run in gathered(tmp_path, "reach", 3.0, ["ur5e"])["ur5e"]] == [0, 1]
 
 
+def test_runs_behind_ros2_control_are_no_runs_of_the_usual_driver(tmp_path: Path) -> None:
+    for name, seed in (("reach-ur5e-3min-0", 0), ("reach-ur5e-3min-ros2_control-4", 4)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"seed": seed}), encoding="utf-8")
+    assert gathered(tmp_path, "reach", 3.0, ["ur5e"]) == {"ur5e": [{"seed": 0}]}
+    assert gathered(tmp_path, "reach", 3.0, ["ur5e"], "ros2_control") == {"ur5e": [{"seed": 4}]}
+
+
 def test_interrupted_episode_is_not_among_the_results(tmp_path: Path) -> None:
     finished(tmp_path / "run", 0, [0.001])
     assert result_of(tmp_path / "run")["episodes_ended"] == [(2.5, "train", 0.5), (10.0, "evaluate", 0.001)]

@@ -10,7 +10,7 @@ actions from `SERVICES`, which test_interfaces compares with the living nodes), 
 docs/images/arm_modes.svg), `states supervisor` (from `tdm_ros/control/episodes.py`, as is its diagram),
 `arguments SYSTEM` (from `config/SYSTEM.system.yaml`), `modules PACKAGE` (from the first lines of docstrings),
 `joints sawyer` (from the robot's table), `task NAME` (from the task's description), `results`, or
-`live TASK MINUTES` (both from docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
+`live TASK MINUTES [DRIVER]` (both from docs/results/). CHANGELOG.rst, for bloom, is written from CHANGELOG.md.
 """
 
 from __future__ import annotations
@@ -358,12 +358,13 @@ def results() -> str:
     return "\n".join(lines)
 
 
-def live(task: str, minutes: str) -> str:
+def live(task: str, minutes: str, driver: str = "mujoco") -> str:
     """Live runs of so many minutes of learning in docs/results/live, a row for each arm."""
     from benchmarks.live import gathered, markdown
     from tdm_ros.robots.description import robot_files
 
-    return markdown(gathered(ROOT / "docs" / "results" / "live", task, float(minutes), sorted(robot_files()))).rstrip()
+    out = ROOT / "docs" / "results" / "live"
+    return markdown(gathered(out, task, float(minutes), sorted(robot_files()), driver)).rstrip()
 
 
 def _as_fixed(row: dict[str, str], task: str) -> dict[str, str]:
