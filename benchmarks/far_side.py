@@ -3,7 +3,8 @@
     python -m benchmarks.far_side runs/latest --goals 50
 
 Takes the newest checkpoint of a live run of `push`, or of `tdm_ros train --task push:ROBOT`, and judges its policy
-without noise and without ROS on starts that it did not train on.
+without noise and without ROS on starts that it did not train on. With `--live` nothing is run: it takes the targets of
+the run's own evaluation that began with the tip ahead of the object.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ import numpy as np
 
 from benchmarks.cases import EVALUATION_SEED, GOALS
 from tdm_ros.control.push_motion import push_posture
+from tdm_ros.data.log import LOG_FOLDER, TransitionLog
 from tdm_ros.envs.push_env import PushEnv
+from tdm_ros.tasks import TaskSpec
 from tdm_ros.tasks.seeds import reset_seed
 from tdm_ros.training.evaluation import Policy, PolicyInput, actor_policy
+from tdm_ros.training.metrics import UNSCORED, read_metrics
 from tdm_ros.training.session import load_run
 
 KEYS = ("observation", "achieved_goal", "desired_goal")
@@ -48,11 +52,28 @@ def final_distance(env: PushEnv, policy: Policy, seed: int) -> float:
     return float(info["distance"])
 
 
+def is_ahead(achieved: np.ndarray, target_m: np.ndarray) -> bool:
+    """Whether the tip is on the target's side of the object: tip and object (5,), target (2,) [m]."""
+    tip_m, object_m = achieved[:2], achieved[3:]
+    return float((tip_m - object_m) @ (target_m - object_m)) > 0
+
+
+def live_finals(run_dir: Path, task: TaskSpec) -> list[float]:
+    """Final distances [m] of the targets that a live run was evaluated on, and began ahead of the object."""
+    rows = [row for row in read_metrics(run_dir) if row.mode == "evaluate" and row.end not in UNSCORED]
+    finals, found = {row.episode: row.final_distance for row in rows}, {}
+    for one in TransitionLog(run_dir / LOG_FOLDER, task.fingerprint).read():
+        if one.episode in finals and one.episode not in found:
+            found[one.episode] = is_ahead(one.step.achieved, one.step.desired[3:])
+    return [finals[episode] for episode, ahead in found.items() if ahead]
+
+
 def main() -> int:
     """Judge the policy of a run and print one line."""
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("run_dir", type=Path, help="run folder")
     words.add_argument("--goals", type=int, default=GOALS, help=f"number of starts ({GOALS})")
+    words.add_argument("--live", action="store_true", help="judge the run's own evaluation")
     asked = words.parse_args()
     try:
         made, task, actor = load_run(asked.run_dir)
@@ -62,8 +83,14 @@ def main() -> int:
     except (OSError, ValueError) as error:
         print(f"far_side: {error}", file=sys.stderr)
         return 1
-    policy = actor_policy(actor)
-    finals = [final_distance(env, policy, reset_seed("evaluate", EVALUATION_SEED, k)) for k in range(asked.goals)]
+    if asked.live:
+        finals = live_finals(asked.run_dir, task)
+    else:
+        policy, seeds = actor_policy(actor), (reset_seed("evaluate", EVALUATION_SEED, k) for k in range(asked.goals))
+        finals = [final_distance(env, policy, seed) for seed in seeds]
+    if not finals:
+        print(f"far_side: {asked.run_dir} has no target that began on the far side: evaluate it", file=sys.stderr)
+        return 1
     shares = ", ".join(f"{100 * np.mean(np.array(finals) <= r):.0f} % within {100 * r:g} cm" for r in RADII_M)
     print(f"{env.robot.name}, {len(finals)} starts on the far side: median {100 * np.median(finals):.2f} cm, {shares}")
     return 0

@@ -16,8 +16,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 _NUMBERS = itertools.count(1)
 SETTLE_S = 0.05
-"""Time in which Fast DDS handles what ended processes have announced [s]: in 2.14 a reader that is deleted while a writer
-is being discovered can end our process (EDP::pairing_writer_proxy_with_any_local_reader)."""
+"""Time for Fast DDS to handle what ended processes have announced [s].
+
+In 2.14 the deletion of a reader while a writer is discovered can end our process
+(EDP::pairing_writer_proxy_with_any_local_reader).
+"""
 PROGRAM = "import sys; from tdm_ros.bringup.starting import start; sys.exit(start('{0}'))"
 """What the node's executable does."""
 

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from numpy.typing import NDArray
 
-from benchmarks.far_side import begin
+from benchmarks.far_side import begin, is_ahead
 from tdm_ros.control.push_motion import push_action, push_command, push_posture, push_velocity, tip_jacobian
 from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.envs.push_env import PushEnv
@@ -64,6 +64,12 @@ def test_push_benchmark_of_the_far_side_starts_between_object_and_target_and_the
         assert np.linalg.norm(to_tip) == pytest.approx(env.setup.approach.behind_m, abs=0.01)
         finals.append(played(env, seen))
     assert max(finals) < 0.02
+
+
+def test_push_tip_is_ahead_of_the_object_on_its_side_of_the_target_alone() -> None:
+    target = np.array((0.6, 0.1))
+    assert is_ahead(np.array((0.55, 0.0, 0.03, 0.5, 0.0)), target)
+    assert not is_ahead(np.array((0.45, 0.0, 0.03, 0.5, 0.0)), target)
 
 
 def test_push_continued_begins_where_the_last_episode_ended() -> None:
