@@ -9,8 +9,10 @@ import pytest
 pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.any_speed]
 
+from builtin_interfaces.msg import Time  # noqa: E402
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from ros_bench import Bench, resting_state  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from tdm_ros.msg import ArmState  # noqa: E402
 
@@ -81,10 +83,28 @@ def test_supervisor_logs_each_change_of_state_and_its_diagnostics_say_fault(made
     made.until(lambda: found[-1].level == DiagnosticStatus.OK)
 
 
-@pytest.mark.parametrize("name", ["arm", "supervisor", "policy"])
-def test_node_with_simulated_time_that_nobody_publishes_says_so(made: Bench, name: str) -> None:
-    found = statuses(made, name)
-    made.start(name, use_sim_time=True)
-    made.until(lambda: bool(found) and found[-1].level == DiagnosticStatus.ERROR, 30)
-    assert "nothing publishes /clock" in found[-1].message
-    assert "nothing publishes /clock" in made.output(name)
+NODES_WITH_STATUS = ["arm", "supervisor", "policy", "planner", "collector", "trainer"]
+
+
+@pytest.mark.timeout(180)
+def test_nodes_with_simulated_time_say_that_nobody_publishes_it_and_outlast_its_resets(made: Bench) -> None:
+    found = {name: statuses(made, name) for name in NODES_WITH_STATUS}
+    for name in NODES_WITH_STATUS:
+        made.start(name, use_sim_time=True)
+
+    def all_say(level: bytes) -> bool:
+        return all(said and said[-1].level == level for said in found.values())
+
+    made.until(lambda: all_say(DiagnosticStatus.ERROR), 60)
+    for name, said in found.items():
+        assert "nothing publishes /clock" in said[-1].message and "nothing publishes /clock" in made.output(name)
+    clock = made.node.create_publisher(Clock, "/clock", 10)
+    for begin_s in (100, 5000, 3):  # begins, jumps ahead, and begins again
+        for tick in range(60):
+            clock.publish(Clock(clock=Time(sec=begin_s + tick // 20, nanosec=tick % 20 * 50_000_000)))
+            made.spin(0.05)
+        for said in found.values():
+            said.clear()
+        made.until(lambda: all(found.values()), 20)
+        for name, said in found.items():
+            assert "/clock" not in said[-1].message and made.processes[name].poll() is None

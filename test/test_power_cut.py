@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,8 +37,15 @@ class Device:
             path.mkdir()
         with self._image.open("wb") as file:
             file.truncate(IMAGE_MB << 20)
-        if not (command("mkfs.ext4", "-q", self._image) and command("mount", "-o", "loop", self._image, self.root)):
+        if not (command("mkfs.ext4", "-q", self._image) and self._mount()):
             pytest.skip("no loop device can be mounted here (as root, outside of a container, it can)")
+
+    def _mount(self) -> bool:
+        return command("mount", "-o", "loop", self._image, self.root)
+
+    def mount_again(self) -> None:
+        """What an operator does after a disk has failed."""
+        assert command("umount", self.root) and command("e2fsck", "-fy", self._image) is not None and self._mount()
 
     @contextmanager
     def cut(self) -> Iterator[Path]:
@@ -89,3 +97,26 @@ def test_power_cut_of_a_real_file_system_leaves_what_was_written(device: Device)
     writer.close()
     with device.cut() as left:
         assert held(left / "run" / "log_mcap") == expected(300)
+
+
+def test_file_system_that_turns_read_only_acknowledges_nothing_and_keeps_what_was_synced(device: Device) -> None:
+    folder = device.root / "log_mcap"
+    writer = LogWriter(folder, CHANNELS, LogLimits(sync_s=0.05))
+    put(writer, range(3))
+
+    def is_there() -> bool:
+        with device.cut() as left:
+            return held(left / "log_mcap") == expected(3)
+
+    until(is_there)
+    assert command("mount", "-o", "remount,abort", device.root), "what ext4 does after an error of the disk"
+    for number in (3, 4):
+        with pytest.raises(OSError, match="Read-only file system"):
+            put(writer, [number])
+    assert "0000.mcap cannot be written: Read-only file system" in writer.problem
+    with pytest.raises(OSError):
+        writer.close()
+    os.close(writer._file._stream.fd)  # as the end of its process does
+    device.mount_again()
+    LogWriter(folder, CHANNELS).close()
+    assert held(folder) == expected(3)
