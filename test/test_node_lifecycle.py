@@ -16,6 +16,7 @@ pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(180)]
 
 import rclpy  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue  # noqa: E402
 from geometry_msgs.msg import PoseStamped, TwistStamped  # noqa: E402
 from lifecycle_msgs.msg import State as LifecycleState  # noqa: E402
 from lifecycle_msgs.msg import Transition as Change  # noqa: E402
@@ -499,6 +500,9 @@ def test_console_keeps_a_goal_only_when_the_supervisor_has_confirmed_it(tmp_path
         made.node.create_service(SetBool, "/supervisor/keep_goal", confirm)
         made.until(kept)
         assert received and set(received) == {True}
+        again = DiagnosticStatus(name="/supervisor", values=[KeyValue(key="keep_goal", value="False")])
+        node._on_diagnostics(DiagnosticArray(status=[again]))  # as of a supervisor that was started again
+        assert not node.console.keep_goal and node.console.notes[-1].endswith("the supervisor keeps no goal")
         made.node.create_service(Trigger, "/supervisor/stop", lambda request, response: response)
         made.until(node._triggers["stop"].service_is_ready)
         node.console.request("stop")

@@ -107,7 +107,9 @@ class Goals:
         self._high = np.minimum(task.goal.high, task.goal.high if high is None else high).astype(np.float32)
         self._drawn = 0
         self._requested: NDArray[np.float32] | None = None
-        self._standing = self._keeps = False
+        self._standing = False
+        self.keeps = False
+        """Whether a requested goal is kept for further episodes."""
         self.requested_id = ""
         """Identifier of the requested goal; "" if there is none."""
         self._numbered = 0
@@ -147,7 +149,7 @@ class Goals:
 
     def keep(self, on: bool) -> None:
         """Keep the requested goal for further episodes, or return to drawn goals; a standing goal stays."""
-        self._keeps = on
+        self.keeps = on
         if not on and not self._standing:
             self.withdraw(self.requested_id)
 
@@ -159,13 +161,13 @@ class Goals:
     @property
     def kept(self) -> bool:
         """Whether `keep` is on and a goal was requested."""
-        return self._keeps and self.requested
+        return self.keeps and self.requested
 
     def training(self) -> NDArray[np.float32]:
         """The next training goal, (G,) float32: the requested one, else a drawn one."""
         if self._requested is not None:
             requested = self._requested
-            if not (self._keeps or self._standing):
+            if not (self.keeps or self._standing):
                 self.withdraw(self.requested_id)
             return requested
         self._drawn += 1

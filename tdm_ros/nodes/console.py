@@ -241,6 +241,15 @@ class ConsoleNode(ManagedNode):
             shared = name == "trainer" and space.startswith(f"{its_space}/")  # several arms have one
             if f"{its_space}/" == space or shared:
                 self._node_values.take(name, ((pair.key, pair.value) for pair in status.values))
+                if name == "supervisor":
+                    self._follow_keep_goal()
+
+    def _follow_keep_goal(self) -> None:
+        """Show what the supervisor says: one that was started again keeps no goal, and others may call its service."""
+        said = self._node_values.by_node["supervisor"].get("keep_goal")
+        if said is not None and (said == "True") != self.console.keep_goal:
+            self.console.keep_goal = said == "True"
+            self.console.note("the supervisor keeps the goal" if said == "True" else "the supervisor keeps no goal")
 
     def publish_diagnostics(self) -> None:
         """Publish the diagnostics, with what is to be done once per second."""

@@ -289,6 +289,7 @@ class SupervisorNode(ManagedNode):
             "episode": self._machine.episode,
             "robot_time_s": self._record.robot_s,
             "demonstrations": self._machine.demonstrated,
+            "keep_goal": self._machine.goals.keeps,
             "reason": announced.reason,
         }
 
