@@ -1,0 +1,66 @@
+"""Plan, numbers and report of `benchmarks.soak`, from a run whose numbers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.soak import NODES, per_second, plan, standstill
+from benchmarks.soak_report import lives_of, slope_of, write_report
+
+
+def test_plan_comes_from_the_seed_and_leaves_the_ends_alone() -> None:
+    assert plan(3, 10) == plan(3, 10) != plan(4, 10)
+    times = [fault.at_s for fault in plan(3, 60)]
+    assert min(times) >= 60 and max(times) < 59 * 60 and {fault.node for fault in plan(3, 60)} == set(NODES)
+
+
+def states(sources: list[int], speeds: list[float]) -> np.ndarray:
+    """A state every 0.05 s from 10 s on."""
+    both = zip(sources, speeds, strict=False)
+    rows = [[10 + 0.05 * n, n, source, True, fast, False] for n, (source, fast) in enumerate(both)]
+    return np.array(rows)
+
+
+@pytest.mark.parametrize(("alive", "violation"), [(4, False), (9, True)])
+def test_policy_that_counts_as_alive_after_its_end_is_a_violation(alive: int, violation: bool) -> None:
+    fault = {"node": "policy", "kind": "kill", "seconds": 0.0, "there": True, "begin_s": 10.0}
+    found = standstill(fault, states([1] * alive + [5] * 12, [0.3] * 3 + [0.0] * (alive + 9)))
+    assert found["violation"] is violation
+    assert found["standstill_s"] == pytest.approx(0.15)
+
+
+def test_seconds_have_states_share_of_answered_cycles_and_largest_gap() -> None:
+    (row,) = per_second(states([1] * 10, [0.1] * 10), 10.0, 1)
+    assert row == [10, 1.0, pytest.approx(0.05)]
+
+
+def samples() -> list[dict]:
+    """Two processes of a node; the second has as much memory as the first, and grows by 6 MB per hour, as it does."""
+    found = []
+    for second in range(600):
+        age = second % 300
+        node = {"arm": (100 + age / 600, 20, 7)}
+        found.append({"s": second, "nodes": node, "processes": {"arm": second // 300}, "log_bytes": 100 * second})
+        found[-1]["acknowledged"] = 20 * second
+    return found
+
+
+def test_slope_is_over_all_processes_of_a_node() -> None:
+    lives = lives_of(samples(), "arm")
+    assert [len(life) for life in lives] == [300, 300]
+    slope, low, high = slope_of(lives[:1], 2)
+    assert slope == pytest.approx(6.0) and low <= slope <= high
+    assert abs(slope_of(lives, 2)[0]) < 6.0
+    assert slope_of([lives[0][:50]], 2) is None
+
+
+def test_report_says_what_was_lost(tmp_path: Path) -> None:
+    result = {"minutes": 10, "seed": 0, "exit_status": 0, "acknowledged": 12000, "logged": 11999, "twice": 0, "lost": 1}
+    fault = {"at_s": 70.0, "node": "policy", "kind": "kill", "seconds": 0.0, "there": True}
+    result["faults"] = [fault | {"violation": False, "standstill_s": 0.15}]
+    text = write_report({**result, "seconds": [[20, 1.0, 0.06]] * 600, "samples": samples()}, tmp_path)
+    assert "| lost | 1 |" in text and "| `arm` | 2 | 100.1 to 100.5 |" in text
+    assert "5 bytes in the first half, 5 in the second" in text and (tmp_path / "soak.png").stat().st_size > 5000
