@@ -184,7 +184,7 @@ class Soak:
                 raise RuntimeError(f"the system ended after {second} s, see {self._output.name}")
         for _, process in frozen:
             _signal(process, signal.SIGCONT)
-        self.system.send_signal(signal.SIGINT)
+        self.system.terminate()  # not SIGINT, which a shell lets programs in the background ignore
         end_s = time.monotonic() + 60.0
         while self.system.poll() is None and time.monotonic() < end_s:
             self.witness.spin_until(time.monotonic() + 0.1)
