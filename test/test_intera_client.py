@@ -162,7 +162,7 @@ def test_own_sentence_of_a_worker_that_can_not_come_up_is_passed_on(start):
 
 
 def test_a_worker_of_another_version_or_without_a_word_is_rejected(start):
-    with pytest.raises(InteraError, match="a worker of protocol 3 sends hello"):
+    with pytest.raises(InteraError, match="a worker of protocol 4 sends hello"):
         start("other version").wait_ready(20)
     with pytest.raises(InteraError, match=r"sent nothing for 0\.3 s"):
         start("mute").wait_ready(0.3)

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tdm_ros.drivers.intera import listener, wire, worker
+from tdm_ros.drivers.intera.authentication import is_proof, proof_of, read_secret
 from tdm_ros.drivers.intera.client import WORKER, InteraClient, InteraError
-from tdm_ros.drivers.intera.wire import is_proof, proof_of, read_secret
 
 pytestmark = pytest.mark.real_time
 KEY = b"0123456789abcdef" * 4

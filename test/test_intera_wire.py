@@ -22,7 +22,7 @@ from tdm_ros.robots.limits import REAL_LIMITS
 from tdm_ros.robots.sawyer import QD_MAX_RAD_S
 
 FOLDER = Path(wire.__file__).parent
-WORKER_FILES = ("wire", "command_watchdog", "sdk", "devices", "output", "listener", "worker")
+WORKER_FILES = ("authentication", "wire", "command_watchdog", "sdk", "devices", "output", "listener", "worker")
 COMMAND = wire.Command(1, 2, "velocity", (0.1,) * 7)
 MESSAGES = [
     wire.Hello(1, "genuine", "5.3.0", "5.5.2", ("cuff: no config",)),

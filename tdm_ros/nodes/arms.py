@@ -11,8 +11,9 @@ from dataclasses import replace
 from rclpy.node import Node
 
 from tdm_ros.drivers.gazebo import GazeboArm, JointCommands
+from tdm_ros.drivers.intera.authentication import read_secret
 from tdm_ros.drivers.intera.client import WORKER, ArmClient, InteraClient, InteraError, ros1_environment
-from tdm_ros.drivers.intera.wire import JOINTS, read_secret
+from tdm_ros.drivers.intera.wire import JOINTS
 from tdm_ros.drivers.ros2_control import Ros2ControlArm, make_zero, watchdog_words
 from tdm_ros.drivers.ros2_control_settings import settings_of
 from tdm_ros.drivers.watchdog import WatchdogClient

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from ros1_bench import ROS1_PYTHON, WORKER, drive, measure, wait_until
 
+from tdm_ros.drivers.intera.authentication import read_secret
 from tdm_ros.drivers.intera.client import InteraClient, InteraError
-from tdm_ros.drivers.intera.wire import read_secret
 from tdm_ros.robots.kinematics import forward
 from tdm_ros.robots.sawyer import NEUTRAL_RAD
 

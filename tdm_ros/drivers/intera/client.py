@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tdm_ros.drivers.intera import wire
+from tdm_ros.drivers.intera.authentication import MessageCodes, is_proof, keys_of, proof_of
 
 _ROS2 = ("AMENT_", "COLCON_", "RMW_", "ROS_", "FASTRTPS_", "FASTDDS_", "CYCLONEDDS_", "ZENOH_")
 _PATHS = ("PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "CMAKE_PREFIX_PATH", "VIRTUAL_ENV")
@@ -233,7 +234,10 @@ class ArmClient:
 
 
 class InteraClient(ArmClient):
-    """Client of a worker at the other end of a socket; ``frames`` hold what has been received already."""
+    """Client of a worker at the other end of a socket.
+
+    ``frames`` hold what has been received already; ``codes``, if given, are those of our messages.
+    """
 
     def __init__(
         self,
@@ -241,12 +245,13 @@ class InteraClient(ArmClient):
         process: subprocess.Popen[bytes] | None = None,
         clock: Callable[[], float] = time.monotonic,
         frames: wire.Frames | None = None,
+        codes: MessageCodes | None = None,
     ) -> None:
         super().__init__(process, clock)
         self._link = link
         # A small buffer: a request must not wait behind many commands for a worker that reads slowly.
         link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
-        self._sender = wire.Sender(link)
+        self._sender = wire.Sender(link, codes)
         self._frames = frames or wire.Frames()
         self._alive_s = clock()
         self._reading = threading.RLock()
@@ -282,13 +287,13 @@ class InteraClient(ArmClient):
             raise InteraError(f"no worker answers at {where} ({error}): start it with --listen") from None
         frames = wire.Frames()
         try:
-            _prove(link, frames, secret)
+            codes = _prove(link, frames, secret)
         except (OSError, wire.WireError, InteraError) as error:
             link.close()
             raise InteraError(f"the worker at {where} cannot be used: {str(error) or type(error).__name__}") from None
         link.settimeout(None)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return cls(link, frames=frames)
+        return cls(link, frames=frames, codes=codes)
 
     def close(self) -> int | None:
         self._lose("closed")
@@ -308,7 +313,7 @@ class InteraClient(ArmClient):
             while not self._lost and self._link.recv(1, socket.MSG_PEEK):
                 self._catch_up()
         except (OSError, wire.WireError) as error:
-            self._lose(f"the socket to the worker broke: {error}")
+            self._cut(error)
         self._catch_up()  # the end of the stream
 
     def _catch_up(self) -> None:
@@ -323,9 +328,15 @@ class InteraClient(ArmClient):
         except BlockingIOError:
             pass
         except (OSError, wire.WireError) as error:
-            self._lose(f"the socket to the worker broke: {error}")
+            self._cut(error)
         finally:
             self._reading.release()
+
+    def _cut(self, error: Exception) -> None:
+        """End a connection whose stream cannot be read any more: the worker then stops the arm at once."""
+        self._lose(f"the socket to the worker broke: {error}")
+        with suppress(OSError):
+            self._link.shutdown(socket.SHUT_RDWR)
 
     def _feed(self, data: bytes) -> None:
         for message in self._frames.feed(data):
@@ -338,16 +349,22 @@ class InteraClient(ArmClient):
             self._sender.send(wire.Alive(), droppable=True)
 
 
-def _prove(link: socket.socket, frames: wire.Frames, secret: bytes) -> None:
-    """Authenticate both sides, or raise an InteraError, OSError or WireError."""
+def _prove(link: socket.socket, frames: wire.Frames, secret: bytes) -> MessageCodes:
+    """Authenticate both sides, or raise an InteraError, OSError or WireError.
+
+    Returns the codes of our messages; ``frames`` get those of the worker's.
+    """
     challenge = _next(link, frames)
     if not isinstance(challenge, wire.Challenge):
         raise InteraError("it sends no challenge: is it a worker of this version?")
     nonce = secrets.token_hex(32)
-    link.sendall(wire.encode(wire.Proof(nonce, wire.proof_of(secret, "client", challenge.nonce, nonce))))
+    link.sendall(wire.encode(wire.Proof(nonce, proof_of(secret, "client", challenge.nonce, nonce))))
     answer = _next(link, frames)
-    if not isinstance(answer, wire.Proof) or not wire.is_proof(answer.mac, secret, "worker", challenge.nonce, nonce):
+    if not isinstance(answer, wire.Proof) or not is_proof(answer.mac, secret, "worker", challenge.nonce, nonce):
         raise InteraError("it does not know our secret")
+    keys = keys_of(secret, challenge.nonce, nonce)
+    frames.codes = MessageCodes(keys.worker)
+    return MessageCodes(keys.client)
 
 
 def _next(link: socket.socket, frames: wire.Frames) -> wire.Message:

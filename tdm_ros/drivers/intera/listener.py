@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from tdm_ros.drivers.intera import wire
+from tdm_ros.drivers.intera.authentication import Keys, is_proof, keys_of, proof_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,8 +53,11 @@ class Listener:
         self._over = False
         print(f"worker: listening on {host}:{self._server.getsockname()[1]}", file=sys.stderr, flush=True)
 
-    def run(self, serve: Callable[[socket.socket], int]) -> int:
-        """Serve clients until a signal; `serve` is called in a process of its own, which ends with its status."""
+    def run(self, serve: Callable[[socket.socket, Keys], int]) -> int:
+        """Serve clients until a signal.
+
+        `serve` is called with the connection and its keys, in a process of its own, which ends with its status.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(self, "_over", True))
         while not self._over:
@@ -86,32 +90,35 @@ class Listener:
         except OSError:
             self._drop(link)
 
-    def _receive(self, link: socket.socket, serve: Callable[[socket.socket], int]) -> None:
-        """Receive data of a client without proof; it may be the proof."""
+    def _receive(self, link: socket.socket, serve: Callable[[socket.socket, Keys], int]) -> None:
+        """Receive data of a client without proof; it may be the proof, which nothing may follow yet."""
         unproven = self._pending[link]
         try:
             data = link.recv(4096)
             message = next(unproven.frames.feed(data), None)
+            if message is not None:
+                unproven.frames.end()
         except (OSError, wire.WireError):
             return self._drop(link)
         if not data or (message is not None and not isinstance(message, wire.Proof)):
             return self._drop(link)
         if message is None:
             return None
-        if not wire.is_proof(message.mac, self._key, "client", unproven.nonce, message.nonce):
+        if not is_proof(message.mac, self._key, "client", unproven.nonce, message.nonce):
             return self._drop(link, "the secret of this client is not the worker's: both need the same file")
         self._reap(os.WNOHANG)
         if self._child:
             return self._drop(link, "another client has the arm: end it first")
-        mac = wire.proof_of(self._key, "worker", unproven.nonce, message.nonce)
+        mac = proof_of(self._key, "worker", unproven.nonce, message.nonce)
         try:
             link.send(wire.encode(wire.Proof(unproven.nonce, mac)))
         except OSError:
             return self._drop(link)
         self._release(link)
-        return self._fork(link, serve)
+        keys = keys_of(self._key, unproven.nonce, message.nonce)
+        return self._fork(link, lambda: serve(link, keys))
 
-    def _fork(self, link: socket.socket, serve: Callable[[socket.socket], int]) -> None:
+    def _fork(self, link: socket.socket, serve: Callable[[], int]) -> None:
         parent_is_there, self._pipe = os.pipe()
         self._child = os.fork()
         if self._child:
@@ -130,7 +137,7 @@ class Listener:
             link.setblocking(True)
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000)  # ms; a pulled cable ends nothing
-            status = serve(link)
+            status = serve()
         except BaseException:
             traceback.print_exc()
         finally:

@@ -1,29 +1,27 @@
-"""Protocol between the arm process and the ROS 1 worker: length-prefixed JSON on a stream socket, and the secret.
+"""Protocol between the arm process and the ROS 1 worker: length-prefixed JSON on a stream socket.
 
 A frame is the length of its body as four bytes, the most significant first, and the body: one JSON object whose
-`"type"` names a message below. Both sides prove with an HMAC over both nonces that they know the secret when a
-connection over the network begins; the messages after it are neither encrypted nor authenticated. Standard library
-only, and Python 3.8: the worker runs in a ROS 1 Python.
+`"type"` names a message below. On a connection over the network both sides prove first that they know the secret, and
+each frame after the proofs ends with a code of `MessageCodes`. Nothing is encrypted. Standard library only, and
+Python 3.8: the worker runs in a ROS 1 Python.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import hmac
 import json
-import os
 import socket
 import struct
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union, get_args
 
+from tdm_ros.drivers.intera.authentication import MessageCodes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-VERSION = 3
-LEAST_CHARACTERS = 32
+VERSION = 4
 JOINTS = 7
 MAX_BYTES = 16384
 """Longest body of a frame. A state has about 900."""
@@ -35,32 +33,6 @@ HOLD_S = 0.15
 """Validity of a command when no other follows [s], and its largest value."""
 
 _HEADER = struct.Struct(">I")
-
-
-def read_secret(path: str) -> bytes:
-    """Return the secret in a file; a ValueError if others than its owner may read it, or it is too short."""
-    path = os.path.expanduser(path)
-    with open(path, "rb") as file:
-        mode, text = os.fstat(file.fileno()).st_mode & 0o777, file.read().strip()
-    if mode & 0o077:
-        raise ValueError(f"only its owner may read the secret {path}, its mode is {mode:o}: chmod 600 {path}")
-    if len(text) < LEAST_CHARACTERS:
-        raise ValueError(
-            f"the secret {path} must have at least {LEAST_CHARACTERS} characters, got {len(text)}: "
-            f"openssl rand -hex 32 > {path}"
-        )
-    return text
-
-
-def proof_of(secret: bytes, side: str, worker_nonce: str, client_nonce: str) -> str:
-    """Return the proof that a side, "worker" or "client", knows the secret."""
-    text = f"tdm_ros {side} {worker_nonce} {client_nonce}"
-    return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
-
-
-def is_proof(mac: str, secret: bytes, side: str, worker_nonce: str, client_nonce: str) -> bool:
-    """Return whether a proof is that of a side that knows the secret; takes the same time for every wrong proof."""
-    return hmac.compare_digest(mac.encode(), proof_of(secret, side, worker_nonce, client_nonce).encode())
 
 
 class WireError(ValueError):
@@ -219,15 +191,17 @@ def decode(body: bytes) -> Message:
 
 
 class Frames:
-    """Splits a stream into messages."""
+    """Splits a stream into messages; with ``codes``, each has to carry the next one of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, codes: MessageCodes | None = None) -> None:
+        self.codes = codes
         self._rest = b""
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """Yield the messages that are complete now.
 
-        Raises WireError if a frame is too long or not a message. The rest of the stream cannot be read: close it.
+        Raises WireError if a frame is too long, not a message, or has another code. The rest of the stream cannot be
+        read: close it.
         """
         self._rest += data
         while len(self._rest) >= _HEADER.size:
@@ -235,10 +209,16 @@ class Frames:
             if size > MAX_BYTES:
                 raise WireError(f"a frame may have {MAX_BYTES} bytes, got {size}: is the other side our worker?")
             end = _HEADER.size + size
-            if len(self._rest) < end:
+            all_of_it = end + (MessageCodes.SIZE if self.codes else 0)
+            if len(self._rest) < all_of_it:
                 return
-            body, self._rest = self._rest[_HEADER.size : end], self._rest[end:]
-            yield decode(body)
+            frame, code, self._rest = self._rest[:end], self._rest[end:all_of_it], self._rest[all_of_it:]
+            if self.codes and not self.codes.fits(code, frame):
+                raise WireError(
+                    "a message was changed, repeated, left out or inserted on the way, or is of another version: "
+                    "use one version on both sides, and a network that is yours"
+                )
+            yield decode(frame[_HEADER.size :])
 
     def end(self) -> None:
         """Mark the end of the stream; a WireError if it is in the middle of a frame."""
@@ -247,13 +227,13 @@ class Frames:
 
 
 class Sender:
-    """Writes whole frames to a socket and never waits; any thread may call it."""
+    """Writes whole frames, with ``codes`` if given, to a socket and never waits; any thread may call it."""
 
     LIMIT_BYTES = 4 * MAX_BYTES
     """Size of the queue for a peer that does not read."""
 
-    def __init__(self, link: socket.socket) -> None:
-        self._link = link
+    def __init__(self, link: socket.socket, codes: MessageCodes | None = None) -> None:
+        self._link, self._codes = link, codes
         self._rest = b""
         self._lock = threading.Lock()
 
@@ -267,7 +247,7 @@ class Sender:
             self._flush()
             if self._rest and (droppable or len(self._rest) + len(frame) > self.LIMIT_BYTES):
                 return False
-            self._rest += frame
+            self._rest += frame + (self._codes.next(frame) if self._codes else b"")
             self._flush()
             return True
 

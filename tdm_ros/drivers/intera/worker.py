@@ -30,6 +30,7 @@ if not __package__:  # run as a file: to this Python our package is the folder o
         sys.modules[name].__path__ = [os.path.dirname(os.path.abspath(__file__))]
 
 from tdm_ros.drivers.intera import sdk, wire
+from tdm_ros.drivers.intera.authentication import Keys, MessageCodes, read_secret
 from tdm_ros.drivers.intera.command_watchdog import Caps, CommandWatchdog
 from tdm_ros.drivers.intera.devices import Devices, RequestQueue
 from tdm_ros.drivers.intera.listener import Listener
@@ -79,9 +80,10 @@ class Worker:
         self._code = 0
         self._seq = 0
 
-    def read_from(self, link: socket.socket) -> None:
-        """Receive the messages of a socket, on a thread; its end is that of the client."""
-        threading.Thread(target=self._read, args=(link,), name="reader", daemon=True).start()
+    def read_from(self, link: socket.socket, codes: MessageCodes | None = None) -> None:
+        """Receive the messages of a socket, which carry ``codes`` if given, on a thread; its end is the client's."""
+        frames = wire.Frames(codes)
+        threading.Thread(target=self._read, args=(link, frames), name="reader", daemon=True).start()
 
     def run(self, connect: Callable[[], tuple[Any, Any]]) -> int:
         """Connect to the robot and its devices, serve the client, and return the exit code."""
@@ -229,8 +231,7 @@ class Worker:
         self._watchdog.state_sent(state.seq, now_s)  # before sending: the answer may arrive at once
         self.sender.send(state, droppable=True)
 
-    def _read(self, link: socket.socket) -> None:
-        frames = wire.Frames()
+    def _read(self, link: socket.socket, frames: wire.Frames) -> None:
         try:
             while True:
                 data = link.recv(4096)
@@ -308,19 +309,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             return serve(arguments, socket.socket(fileno=arguments.fd), math.inf)
         if not arguments.secret_file:
             raise ValueError("--listen needs --secret-file, because every host on the network can connect")
-        listener = Listener(arguments.listen, wire.read_secret(arguments.secret_file))
+        listener = Listener(arguments.listen, read_secret(arguments.secret_file))
     except (OSError, ValueError) as error:
         report_failure(None, f"the worker cannot start: {error}")
         return sdk.UNUSABLE
-    return listener.run(lambda link: serve(arguments, link, IDLE_S))
+    return listener.run(lambda link, keys: serve(arguments, link, IDLE_S, keys))
 
 
-def serve(arguments: argparse.Namespace, link: socket.socket, idle_s: float) -> int:
-    """Start, serve one client, and return the exit code."""
+def serve(arguments: argparse.Namespace, link: socket.socket, idle_s: float, keys: Keys | None = None) -> int:
+    """Start, serve one client, whose messages and ours carry codes if there are ``keys``, and return the exit code."""
     # A small buffer: a client that reads late must not receive a second of old states.
     link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
-    worker = Worker(wire.Sender(link), CommandWatchdog(caps_of(arguments)), idle_s)
-    worker.read_from(link)
+    ours, theirs = (MessageCodes(keys.worker), MessageCodes(keys.client)) if keys else (None, None)
+    worker = Worker(wire.Sender(link, ours), CommandWatchdog(caps_of(arguments)), idle_s)
+    worker.read_from(link, theirs)
     return worker.run(lambda: connect(arguments))
 
 
