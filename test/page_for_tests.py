@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 import urllib.error
@@ -21,22 +22,23 @@ from websockets.sync.client import ClientConnection, connect
 
 
 class ConsolePage:
-    """The page of a console node that runs on a bench, and where it is."""
+    """The page of a console node that runs on a bench, and where it is; ``tls`` trusts its certificate."""
 
-    def __init__(self, made: Bench, **parameters: object) -> None:
+    def __init__(self, made: Bench, tls: ssl.SSLContext | None = None, **parameters: object) -> None:
+        self._tls, self._s = tls, "s" if tls else ""
         self.bench = made
         made.start("console", **parameters)
         made.until(lambda: "open http" in made.output("console"), 40)
-        found = re.search(r"open (http://([^/\s]+)/\S*) in a browser", made.output("console"))
+        found = re.search(rf"open (http{self._s}://([^/\s]+)/\S*) in a browser", made.output("console"))
         assert found is not None
         self.address, self.host = found[1], found[2]
         self.token = unquote(self.address.partition("token=")[2])
 
     def get(self, path: str = "/", **heads: str) -> tuple[int, dict[str, str], str]:
         """Ask for a path, redirections not followed; return status, headers and text."""
-        request = urllib.request.Request(f"http://{self.host}{path}", headers=heads)
+        request = urllib.request.Request(f"http{self._s}://{self.host}{path}", headers=heads)
         try:
-            with _OPENER.open(request, timeout=10) as answer:
+            with _opener(self._tls).open(request, timeout=10) as answer:
                 return answer.status, dict(answer.headers), answer.read().decode(errors="replace")
         except urllib.error.HTTPError as error:
             return error.code, dict(error.headers), error.read().decode(errors="replace")
@@ -44,8 +46,9 @@ class ConsolePage:
     def socket(self, path: str = "/drive", origin: str | None = "", **heads: str) -> ClientConnection:
         """Open a socket as a page of this origin would ("": our own; None: as no browser would)."""
         host = heads.pop("Host", self.host)
-        own = f"http://{host}" if origin == "" else origin
-        return connect(f"ws://{self.host}{path}", origin=own, additional_headers=heads, compression=None)
+        own = f"http{self._s}://{host}" if origin == "" else origin
+        address = f"ws{self._s}://{self.host}{path}"
+        return connect(address, origin=own, additional_headers=heads, compression=None, ssl=self._tls)
 
     def rejected(self, why: str) -> int:
         """Number of rejections for this reason, after the next diagnostics."""
@@ -65,14 +68,15 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_OPENER = urllib.request.build_opener(_Stay)
+def _opener(tls: ssl.SSLContext | None) -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_Stay, urllib.request.HTTPSHandler(context=tls))
 
 
 @contextmanager
-def console_page(folder: Path, **parameters: object) -> Iterator[ConsolePage]:
+def console_page(folder: Path, tls: ssl.SSLContext | None = None, **parameters: object) -> Iterator[ConsolePage]:
     """A console node for a test, and nothing left of it."""
     with bench(folder) as made:
-        yield ConsolePage(made, **parameters)
+        yield ConsolePage(made, tls, **parameters)
 
 
 class Cable:

@@ -83,10 +83,14 @@ SESSION_S = 12 * 3600
 
 
 class Sessions:
-    """Compares tokens (not empty), creates and checks cookies. Stateless, so that a restart ends no session."""
+    """Compares tokens (not empty), creates and checks cookies. Stateless, so that a restart ends no session.
 
-    def __init__(self, token: str, clock: Callable[[], float] = time.time) -> None:
+    A browser sends a ``secure`` cookie over TLS alone.
+    """
+
+    def __init__(self, token: str, clock: Callable[[], float] = time.time, secure: bool = False) -> None:
         self._token, self._clock = token.encode(), clock
+        self._attributes = f"Max-Age={SESSION_S}; HttpOnly; SameSite=Strict; Path=/" + ("; Secure" if secure else "")
 
     def has_token(self, query: bytes) -> bool:
         """Whether a query string contains the token."""
@@ -101,7 +105,7 @@ class Sessions:
     def new_cookie(self, host: str) -> str:
         """Return the Set-Cookie header of a new session."""
         value = self._signed(str(int(self._clock()) + SESSION_S))
-        return f"{cookie_name(host)}={value}; Max-Age={SESSION_S}; HttpOnly; SameSite=Strict; Path=/"
+        return f"{cookie_name(host)}={value}; {self._attributes}"
 
     def _signed(self, end_s: str) -> str:
         return f"{end_s}.{hmac.new(self._token, end_s.encode(), hashlib.sha256).hexdigest()}"
@@ -232,12 +236,14 @@ class AccessControl:
     """ASGI middleware that checks every request and socket of the application ``app``.
 
     ``reject`` counts a rejection (reason, detail). Without a ``token``, which is required in the address, only host
-    names of this machine are accepted, against DNS rebinding.
+    names of this machine are accepted, against DNS rebinding. With ``tls``, pages of http are another origin, and
+    cookies are secure.
     """
 
-    def __init__(self, app: ASGIApp, reject: Callable[[str, str], None], token: str) -> None:
+    def __init__(self, app: ASGIApp, reject: Callable[[str, str], None], token: str, tls: bool = False) -> None:
         self.app, self._reject = app, reject
-        self._sessions = Sessions(token) if token else None
+        self._schemes = ("https",) if tls else ("http", "https")  # https: a proxy on this machine
+        self._sessions = Sessions(token, secure=tls) if token else None
         self._sockets = 0
         self._requests = Buckets(REQUESTS_S, REQUESTS_BURST)
 
@@ -271,7 +277,8 @@ class AccessControl:
             return 400, "malformed host"
         if self._sessions is None and not is_loopback(name):
             return 403, "host of another name"
-        if (origin is None and socket) or (origin is not None and origin not in (f"http://{host}", f"https://{host}")):
+        own = [f"{scheme}://{host}" for scheme in self._schemes]
+        if (origin is None and socket) or (origin is not None and origin not in own):
             return 403, "another origin"
         if heads.get("sec-fetch-site") == "cross-site" and heads.get("sec-fetch-mode") != "navigate":
             return 403, "another origin"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import secrets
 import socket
+import ssl
 import threading
 import time
 from functools import partial
@@ -21,6 +21,7 @@ from nicegui import ui
 from tdm_ros.console.access_control import HEAD_BYTES, MESSAGE_BYTES, AccessControl, BoundedHttp, is_loopback
 from tdm_ros.console.console_state import ConsoleState
 from tdm_ros.console.driving import Driving
+from tdm_ros.console.listening import Loop, listen
 from tdm_ros.console.page import make_page
 
 SCRIPT = Path(__file__).with_name("driving.js")
@@ -34,14 +35,17 @@ class Server:
     """Web server of the page.
 
     If ``port`` is in use, it takes any other. If ``token``, which is required in the address, is empty, it takes a
-    random one, or none on a loopback address. An OSError says that it cannot listen on ``host``.
+    random one, or none on a loopback address. With ``tls`` it speaks nothing else. An OSError says that it cannot
+    listen on ``host``.
     """
 
-    def __init__(self, state: ConsoleState, host: str, port: int, token: str = "") -> None:
+    def __init__(
+        self, state: ConsoleState, host: str, port: int, token: str = "", tls: ssl.SSLContext | None = None
+    ) -> None:
         self.token = token or ("" if is_loopback(host) else secrets.token_urlsafe(TOKEN_BYTES))
-        self._socket = _listen(host, port)
+        self._socket = listen(host, port, bounded=tls is not None)
         self.port = int(self._socket.getsockname()[1])
-        self._host = host
+        self._host, self._scheme = host, "http" if tls is None else "https"
         app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         driving = Driving(state)
 
@@ -59,8 +63,9 @@ class Server:
             logger.handlers, logger.propagate = [Counting(state)], False
         ui.run_with(app, root=make_page(state), title="tdm_ros", tailwind=False, show_welcome_message=False)
         config = uvicorn.Config(
-            AccessControl(app, state.reject, self.token),
-            loop="asyncio",
+            AccessControl(app, state.reject, self.token, tls is not None),
+            loop=f"{Loop.__module__}:{Loop.__name__}",
+            ssl_context_factory=None if tls is None else lambda *_: tls,
             http=partial(BoundedHttp, state.reject),  # type: ignore[arg-type]
             h11_max_incomplete_event_size=HEAD_BYTES,
             proxy_headers=False,  # any client could set them, and there is no proxy
@@ -87,7 +92,7 @@ class Server:
     def address(self) -> str:
         host = socket.gethostname() if self._host in ("0.0.0.0", "::", "") else self._host
         shown = f"[{host}]" if ":" in host else host
-        return f"http://{shown}:{self.port}/" + (f"?token={quote(self.token, safe='')}" if self.token else "")
+        return f"{self._scheme}://{shown}:{self.port}/" + (f"?token={quote(self.token, safe='')}" if self.token else "")
 
     @property
     def alive(self) -> bool:
@@ -110,20 +115,3 @@ class Counting(logging.Handler):
         error = record.exc_info[1] if record.exc_info else None
         what = f"{type(error).__name__}: {error}" if error else record.getMessage()
         self._state.reject(MALFORMED, what[:DETAIL])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bind to a port, or to a free one if it is in use."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for number in (port, 0):
-        made = socket.socket(family, socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            made.bind((host.strip("[]"), number))
-            made.listen(64)
-            return made
-        except OSError as error:
-            made.close()
-            if number == 0 or error.errno != errno.EADDRINUSE:
-                raise
-    raise AssertionError("unreachable")

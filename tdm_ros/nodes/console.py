@@ -90,10 +90,14 @@ class ConsoleNode(ManagedNode):
         if importlib.util.find_spec("nicegui") is None:
             self.get_logger().warning(MISSING)
             return None
+        from tdm_ros.console.listening import tls_context
         from tdm_ros.console.server import Server
 
+        files = (given.tls.certificate_file, given.tls.key_file)
+        tls = tls_context(*("" if file == "none" else file for file in files))
+        token = "" if given.token == "auto" else given.token
         try:
-            server = Server(self.console, given.host, given.port, "" if given.token == "auto" else given.token)
+            server = Server(self.console, given.host, given.port, token, tls)
         except OSError as error:
             self.get_logger().warning(f"there is no page, the rest goes on: {given.host}:{given.port}: {error}")
             return None

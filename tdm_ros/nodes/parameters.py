@@ -382,10 +382,19 @@ class TrainerParameters(TaskParameters):
 
 
 @dataclass(frozen=True)
+class TlsParameters:
+    """Files with which the page is served over TLS."""
+
+    certificate_file: str = parameter("none", "PEM certificate of the page, for https; none: http.", check=not_empty)
+    key_file: str = parameter("none", "PEM key of the certificate, without a password.", check=not_empty)
+
+
+@dataclass(frozen=True)
 class ConsoleParameters(TaskParameters):
     host: str = parameter("127.0.0.1", "Address to listen on; 0.0.0.0: all, with the token.")
     port: int = parameter(8765, "Port of the page; if it is taken, another one.", bounds=(0, 65535))
     token: str = parameter("auto", "Token in the address; auto: a random one, or none on 127.0.0.1.", check=not_empty)
+    tls: TlsParameters = field(default_factory=TlsParameters)
     run_dir: str = parameter("runs/latest", "Run folder, for the learning curve and the list of the log.")
 
 
