@@ -31,8 +31,12 @@ def write_key_and_certificate(folder: Path, password: bytes | None = None) -> tu
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "tdm_ros test")])
     now = datetime.datetime.now(datetime.timezone.utc)
     address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - datetime.timedelta(hours=1)).add_extension(address, False)
+    builder = x509.CertificateBuilder().issuer_name(name).subject_name(name).public_key(key.public_key())
+    builder = (
+        builder.serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .add_extension(address, False)
+    )
     made = builder.not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
     hidden = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     form = serialization.PrivateFormat.PKCS8

@@ -28,7 +28,7 @@ LOCKS = {
     "ros": ["-r", "requirements/ros.txt"],
     "python": [
         part
-        for name in ("runtime", "console", "data", "dev", "benchmarks", "docs")
+        for name in ("runtime", "console", "data", "security", "dev", "benchmarks", "docs")
         for part in ("-r", f"requirements/{name}.txt")
     ],
 }

@@ -39,6 +39,7 @@ from tdm_ros.bringup.environment import (
     export_line,
     without_shared_memory,
 )
+from tdm_ros.bringup.permissions import enclave_words
 from tdm_ros.bringup.process import prefix_of
 from tdm_ros.bringup.run_folder import LOGS
 from tdm_ros.bringup.runner import RESTART_AFTER_S
@@ -181,7 +182,7 @@ def start(entry: NodeEntry, values: dict[str, Value], table: SystemTable, ends: 
         name=entry.name,
         namespace="/".join(filter(None, (table.namespace(values, parent), entry.namespace))) or None,
         remappings=[*table.remaps(entry, values, parent).items()],
-        ros_arguments=["--log-level", str(values.get("log_level", "info"))],
+        ros_arguments=["--log-level", str(values.get("log_level", "info")), *enclave_words(os.environ, entry.name)],
         parameters=[*map(str, table.params_files(values)), table.given(entry, values)],
         prefix=" ".join(prefix_of(entry.priority_of(values))) or None,
         output="screen",

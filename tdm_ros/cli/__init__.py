@@ -28,6 +28,7 @@ examples:
   tdm_ros calibrate runs/train                  does it know how close it gets?
   tdm_ros robot check ur5e                      is a robot's description fit for use? list, import, simulate
   tdm_ros weights list runs/latest              which weights are kept; rollback goes back to earlier ones
+  tdm_ros security init keystore                keys and policies for nodes that authenticate and encrypt (SROS 2)
   tdm_ros data inspect runs/latest              what was recorded; plot, merge, trim, convert, ...
 
 tdm_ros <verb> --help tells more about each.

@@ -23,6 +23,7 @@ from tdm_ros.bringup.environment import (
     shadowed,
     without_shared_memory,
 )
+from tdm_ros.bringup.permissions import enclave_words
 from tdm_ros.bringup.process import prefix_of
 from tdm_ros.bringup.run_folder import LOGS
 from tdm_ros.bringup.runner import Member, Runner
@@ -103,7 +104,7 @@ def node_command(node: NodeEntry, executable: Path, table: SystemTable, values: 
         command += ["-p", f"{name}:={as_ros_text(value)}"]
     if level := values.get("log_level"):
         command += ["--log-level", str(level)]
-    return command
+    return [*command, *enclave_words(os.environ, node.name)]
 
 
 def show_arguments(table: SystemTable) -> str:

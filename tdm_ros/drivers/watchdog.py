@@ -49,6 +49,8 @@ STATE = QoSProfile(depth=1)
 """arm_watchdog/state: only the newest one counts. It repeats the last answers."""
 COMMANDS = QoSProfile(depth=20)
 """arm_watchdog/command: reliable and in order, so that a request follows the motion before it."""
+ENCLAVE = "/tdm_ros/arm_watchdog"
+"""Of SROS 2, where security is enabled; what it may do: `tdm_ros.bringup.permissions`."""
 ANSWERS = 16
 """Number of answers that a state repeats."""
 
@@ -274,6 +276,9 @@ class WatchdogClient(ArmClient):
         self._session, self._joints = secrets.randbits(31), joints
         words = [*command, "--namespace", node.get_namespace(), "--session", str(self._session)]
         pipe = subprocess.PIPE
+        env = dict(os.environ if env is None else env)
+        if env.get("ROS_SECURITY_ENABLE") == "true":
+            env.setdefault("ROS_SECURITY_ENCLAVE_OVERRIDE", ENCLAVE)
         try:  # a session of its own: a signal to our process group must not end both
             process = subprocess.Popen(words, env=env, stdin=pipe, stdout=pipe, start_new_session=True)
         except OSError as error:
