@@ -57,6 +57,7 @@ class Bench:
         self.node = rclpy.create_node("bench", namespace=self.namespace, context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
+        self._others: list[Any] = []
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.diagnostics: dict[str, dict[str, str]] = {}
         self._watch_diagnostics()
@@ -107,6 +108,14 @@ class Bench:
             process.kill()
         return status, time.monotonic() - begin_s
 
+    def another(self, name: str, arm: str = "") -> Any:
+        """Make a node that publishes under another name; it receives nothing."""
+        import rclpy
+
+        space = f"{self.namespace}/{arm}".rstrip("/")
+        self._others.append(rclpy.create_node(name, namespace=space, context=self.context))
+        return self._others[-1]
+
     def output(self, name: str) -> str:
         return (self.folder / f"{name}.out").read_text(errors="replace")
 
@@ -156,7 +165,8 @@ class Bench:
         if self.processes:
             time.sleep(SETTLE_S)
         self._executor.shutdown()
-        self.node.destroy_node()
+        for node in (*self._others, self.node):
+            node.destroy_node()
         self.context.try_shutdown()
 
 

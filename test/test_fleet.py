@@ -96,7 +96,7 @@ def test_fleet_arm_joins_late_another_is_killed_and_nothing_that_was_recorded_is
 @pytest.mark.timeout(120)
 def test_fleet_trainer_that_is_behind_reads_all_its_mail_before_it_learns_on(made: Bench) -> None:
     start_trainer(made)
-    mail = made.node.create_publisher(Transition, "arm1/transition", qos.TRANSITION)
+    mail = made.another("collector", "arm1").create_publisher(Transition, "transition", qos.TRANSITION)
     made.until(lambda: mail.get_subscription_count() > 0 and "transitions" in made.values("trainer"), 60)
     for cycle in range(1, 801):
         mail.publish(to_transition(transition(cycle), TASK))

@@ -46,12 +46,14 @@ from tdm_ros.msg import (  # noqa: E402
     KeepOut,
     PolicyWeights,
     Subgoal,
+    Transition,
 )
 from test_live_learning import transition  # noqa: E402
 from unique_identifier_msgs.msg import UUID  # noqa: E402
 from visualization_msgs.msg import InteractiveMarkerFeedback  # noqa: E402
 
 from tdm_ros.control.timeline import Announcement, Mode, State  # noqa: E402
+from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.arm import ArmNode  # noqa: E402
 from tdm_ros.nodes.collector import CollectorNode  # noqa: E402
 from tdm_ros.nodes.console import ConsoleNode  # noqa: E402
@@ -203,6 +205,8 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def running(kind: Callable[[], Any]) -> Iterator[Stage]:
     node = kind()
     node.bring_up()
+    if kind in (TrainerNode, PlannerNode):  # they take transitions of this node alone
+        rclpy.create_node("collector").create_publisher(Transition, "transition", qos.TRANSITION)
     try:
         yield Stage(node)
     finally:

@@ -57,7 +57,7 @@ class Stage:
         self._states = node.create_publisher(ArmState, "arm_state", qos.STATE)
         self._episodes = node.create_publisher(Episode, "episode", qos.LATCHED)
         self._weights = node.create_publisher(PolicyWeights, "policy_weights", qos.LATCHED)
-        self._transitions = node.create_publisher(Transition, "transition", qos.TRANSITION)
+        self._transitions = made.another("collector").create_publisher(Transition, "transition", qos.TRANSITION)
         self.boxes = node.create_publisher(KeepOut, "keep_out", qos.LATCHED)
         node.create_subscription(Subgoal, "subgoal", self._on_subgoal, qos.EPISODE)
         node.create_timer(0.05, self._tick)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rclpy.serialization import serialize_message
 from std_msgs.msg import Bool
 
 from tdm_ros.nodes.subscriptions import WINDOW_S, OneSource, _Input
+
+NODES = Path(__file__).resolve().parents[1] / "tdm_ros" / "nodes"
 
 
 @given(st.lists(st.integers(1, 5), min_size=21, max_size=200), st.integers(0, 200))
@@ -58,6 +62,9 @@ class _Node:
     def resolve_topic_name(self, topic: str) -> str:
         return f"/{topic}"
 
+    def get_namespace(self) -> str:
+        return "/"
+
     def count_publishers(self, topic: str) -> int:
         return self.publishers
 
@@ -90,3 +97,28 @@ def test_second_publisher_whose_clock_is_behind_is_found_and_not_taken_for_overt
     messages = [m for k in range(6) for m in ((10.0 + k / 10, 100 + k, True), (9.5 + k / 10, 7 + k, False))]
     values, rejected = received(2, messages)
     assert "deadman: two publishers" in rejected and len(values) <= 3
+
+
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        (["collector"], True),
+        (["collector", "stranger"], False),
+        (["collector", "collector"], False),
+        (["stranger"], False),
+        (["_NODE_NAME_UNKNOWN_"], False),
+        ([], False),
+    ],
+)
+def test_message_of_another_than_the_only_publisher_is_rejected(names: list[str], taken: bool) -> None:
+    node, values = _Node(len(names)), []
+    node.get_publishers_info_by_topic = lambda _: [SimpleNamespace(node_namespace="/", node_name=one) for one in names]
+    _Input(node, Bool, "transition", values.append, 100, None, only="collector").take(serialize_message(Bool()), {})
+    assert len(values) == taken
+    assert node.rejected == ([] if taken else ["transition: not from its own publisher alone"])
+
+
+@pytest.mark.parametrize("learner", ["trainer", "planner"])
+def test_nodes_that_learn_take_transitions_of_the_collector_alone(learner: str) -> None:
+    calls = [line for line in (NODES / f"{learner}.py").read_text().splitlines() if "listen(self, Transition" in line]
+    assert calls and all("only=" in call for call in calls)

@@ -20,7 +20,7 @@ from tdm_ros.nodes.convert import announcements, boxes_of, floats, is_current, s
 from tdm_ros.nodes.markers import in_frame, markers
 from tdm_ros.nodes.node_runner import GuardedExecutor, ManagedNode, run, spin_idle
 from tdm_ros.nodes.parameters import PlannerParameters
-from tdm_ros.nodes.subscriptions import LARGEST_WEIGHTS, listen
+from tdm_ros.nodes.subscriptions import COLLECTOR, LARGEST_WEIGHTS, listen
 from tdm_ros.planning import KeepOut as Regions
 from tdm_ros.planning import Objective, PlannerSettings, SubgoalPlanner
 from tdm_ros.planning.live import REMEMBERED, LivePlanner, PlannerBuilder, SubgoalUpdate
@@ -61,7 +61,7 @@ class PlannerNode(ManagedNode):
         listen(self, KeepOut, "keep_out", self._on_keep_out, qos.LATCHED)
         if self._plans:
             listen(self, PolicyWeights, "policy_weights", self._on_weights, qos.LATCHED, LARGEST_WEIGHTS)
-            listen(self, Transition, "transition", self._on_transition, qos.TRANSITION)
+            listen(self, Transition, "transition", self._on_transition, qos.TRANSITION, only=COLLECTOR)
             log = TransitionLog(Path(given.run_dir) / LOG_FOLDER, self.task.fingerprint)
             for logged in deque(log.read(newest=REMEMBERED), maxlen=REMEMBERED):  # what was seen before a restart
                 self._experience.add(logged.step, logged.last)

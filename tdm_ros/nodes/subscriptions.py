@@ -51,6 +51,9 @@ REMEMBERED = 64  # number of messages of a topic by which the same one of the ot
 OVERTAKEN_NS = 1_000_000_000
 """Age relative to the newest message below which an older one was overtaken by it; above, a clock was set back [ns]."""
 
+COLLECTOR = "collector"
+"""Name of the node whose transitions are learned from."""
+
 LARGEST_BYTES = 1_000_000  # limit for all messages but weights
 LARGEST_WEIGHTS = 65_000_000  # limit for `policy_weights`: the largest actor, and the rest of the message
 
@@ -64,13 +67,15 @@ def listen(
     largest_bytes: int = LARGEST_BYTES,
     on_two: Callable[[str], object] | None = None,
     external: bool = False,
+    only: str = "",
 ) -> Subscription:
     """Subscribe to messages; those that are too large, unreadable or of another task than the node's are rejected.
 
     The size is checked before a message is deserialised: a Python message takes ten times that. While there are two or
-    more publishers, ``on_two`` is called with a sentence that names them, in place of ``call``.
+    more publishers, ``on_two`` is called with a sentence that names them, in place of ``call``. With ``only``, messages
+    are rejected unless the node of that name, relative to our namespace, is the topic's one publisher.
     """
-    taken = _Input(node, kind, topic, call, largest_bytes, on_two, twice=external).take
+    taken = _Input(node, kind, topic, call, largest_bytes, on_two, twice=external, only=only).take
     if external:
         node.create_subscription(kind, topic, taken, qos.EXTERNAL, raw=True)
     return node.create_subscription(kind, topic, taken, profile, raw=True)
@@ -95,6 +100,7 @@ class _Input:
     largest_bytes: int
     on_two: Callable[[str], object] | None
     twice: bool = False
+    only: str = ""
 
     def __post_init__(self) -> None:
         self._source, self._newest_ns = OneSource(), 0
@@ -116,6 +122,9 @@ class _Input:
             return
         if self.twice and self.on_two is not None and self._is_overtaken(info):
             return
+        if self.only and (problem := self._foreign()):
+            self._reject("not from its own publisher alone", problem)
+            return
         if len(data) > self.largest_bytes:
             self._reject("too large", f"{len(data)} bytes, expected at most {self.largest_bytes}")
             return
@@ -131,6 +140,14 @@ class _Input:
 
     def _reject(self, why: str, detail: str) -> None:
         self.node.rejections.reject(f"{self.topic}: {why}", detail)
+
+    def _foreign(self) -> str:
+        """Return that another publisher than the only one is there, or a second one of its name; "" if there is none.
+
+        One that was killed and started again is listed twice for up to 20 s: it cannot be told from a stranger.
+        """
+        problem, names = other_publisher(self.node, self._full, self.only), publishers_of(self.node, self._full)
+        return problem or (f"{self._full} has {len(names)} publishers of one name" if len(names) > 1 else "")
 
     def _is_received(self, info: Any) -> bool:
         """Return whether the other subscription of an external topic has received this message."""

@@ -22,7 +22,7 @@ from tdm_ros.nodes.convert import announcements
 from tdm_ros.nodes.markers import CELLS, in_frame, reach_markers
 from tdm_ros.nodes.node_runner import GuardedExecutor, ManagedNode, every, run, spin_idle
 from tdm_ros.nodes.parameters import UNLIMITED, TrainerParameters
-from tdm_ros.nodes.subscriptions import listen
+from tdm_ros.nodes.subscriptions import COLLECTOR, listen
 from tdm_ros.types import LoggedTransition
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ class TrainerNode(ManagedNode):
             return
         self._arms.add(arm)
         space = f"{arm}/" if arm else ""
-        listen(self, Transition, f"{space}transition", partial(self._on_transition, arm), qos.TRANSITION)
+        # What a stranger publishes is not learned from; what is rejected meanwhile is read from the log.
+        take, only = partial(self._on_transition, arm), f"{space}{COLLECTOR}"
+        listen(self, Transition, f"{space}transition", take, qos.TRANSITION, only=only)
         listen(self, Episode, f"{space}episode", announcements(self, partial(self._on_episode, arm)), qos.EPISODE)
         if arm:
             self.get_logger().info(f"{arm} joined")
