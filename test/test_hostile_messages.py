@@ -205,14 +205,17 @@ def stage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def running(kind: Callable[[], Any]) -> Iterator[Stage]:
     node = kind()
     node.bring_up()
-    if kind in (TrainerNode, PlannerNode):  # they take transitions of this node alone
-        rclpy.create_node("collector").create_publisher(Transition, "transition", qos.TRANSITION)
+    collector = rclpy.create_node("collector") if kind in (TrainerNode, PlannerNode) else None
+    if collector is not None:  # they take transitions of this node alone
+        collector.create_publisher(Transition, "transition", qos.TRANSITION)
     try:
         yield Stage(node)
     finally:
         if hasattr(node, "close"):
             node.close()
         node.destroy_node()
+        if collector is not None:
+            collector.destroy_node()
         rclpy.try_shutdown()
 
 
