@@ -8,6 +8,8 @@
 # make lint    only the static checks
 # make build   set-up alone: .venv, packages, messages. Every target does it; the second time it takes a moment
 # make docs    the documentation as a site, in build/site; --strict: a broken link is an error
+# make sbom    the bill of materials of set-up, build/sbom.json (CycloneDX), from the locks
+# make audit   the locks against the known advisories, and by pip-audit, where that and a network are
 # make clean   remove all that was made, except runs/
 #
 # Arguments of the demo:  make demo ARGS="duration_min:=10 seed:=3"     (their list: make args)
@@ -21,7 +23,7 @@ DISTRO := $(if $(filter command,$(firstword $(origin ROS_DISTRO))),$(ROS_DISTRO)
 VENV := $(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO))
 BIN := $(VENV)/bin
 
-.PHONY: help demo test docs ros1 browser models robots test-intera lint build args clean
+.PHONY: help demo test docs ros1 browser models robots test-intera lint build args sbom audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -91,6 +93,15 @@ models: build
 
 robots: build
 	@$(BIN)/pip install -q --no-deps -c constraints.txt -r requirements/robots.txt
+
+sbom:
+	@$(PYTHON) tools/sbom.py build/sbom.json
+
+audit: build
+	@$(BIN)/python tools/audit.py
+	@if command -v pip-audit >/dev/null; then for lock in requirements/*.lock; do \
+	  pip-audit --disable-pip --require-hashes -r $$lock || exit 1; done; \
+	  else echo "pip-audit was not found: only requirements/advisories.json was compared (pipx install pip-audit)."; fi
 
 test-intera: build ros1
 	INTERA_TESTS=1 ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest test/intera $(ARGS)

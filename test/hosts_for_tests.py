@@ -50,6 +50,19 @@ def hosts() -> Iterator[tuple[str, str]]:
             ip("netns", "delete", host)
 
 
+@pytest.fixture
+def offline() -> Iterator[str]:
+    """A network namespace with loopback alone: a host without a network."""
+    name = f"tdmO{os.getpid()}"
+    try:
+        for step in (("netns", "add", name), ("-n", name, "link", "set", "lo", "up")):
+            if problem := ip(*step):
+                pytest.skip(f"no network namespaces here: ip {' '.join(step)}: {problem}")
+        yield name
+    finally:
+        ip("netns", "delete", name)
+
+
 def _wait_for_addresses(names: tuple[str, ...]) -> None:
     """For a second or two a new interface checks that its address is nobody else's: DDS is deaf if it starts then."""
     end_s = time.monotonic() + 10.0
