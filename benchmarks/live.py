@@ -38,14 +38,16 @@ BEHIND_ROS2_CONTROL = ["driver:=ros2_control", "auto_start:=true", "params:=conf
 
 
 @contextmanager
-def simulated_robot(robot: str, env: dict[str, str]) -> Iterator[None]:
+def simulated_robot(robot: str, task: str, env: dict[str, str]) -> Iterator[None]:
     """A simulated robot behind ros2_control, as a process, from when its controllers are there."""
-    command = [*TDM_ROS, "robot", "simulate", robot]
+    command = [*TDM_ROS, "robot", "simulate", robot, "--task", task]
     with subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            if "in MuJoCo" not in (line := process.stdout.readline()):
-                raise RuntimeError(f"{' '.join(command[2:])} must say that the robot is there, got {line!r}")
+            while "in MuJoCo" not in (line := process.stdout.readline()) and line:
+                pass
+            if not line:
+                raise RuntimeError(f"{' '.join(command[2:])} ended before the robot was there")
             yield
         finally:
             process.send_signal(signal.SIGINT)
@@ -59,7 +61,7 @@ def start(name: str, folder: Path, words: Sequence[str], domain: int, robot: str
     folder.mkdir(parents=True, exist_ok=True)
     command = [*TDM_ROS, "up", *words, "console:=false", f"run_dir:={folder / 'run'}"]
     env = {**os.environ, "ROS_DOMAIN_ID": str(domain)}
-    beside = simulated_robot(robot, env) if robot else nullcontext()
+    beside = simulated_robot(robot, words[0], env) if robot else nullcontext()
     with beside, (folder / "output.txt").open("wb") as output:
         done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     print(f"{name}: {'done' if done.returncode == 0 else f'failed, see {output.name}'}", file=sys.stderr, flush=True)

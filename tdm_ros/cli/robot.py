@@ -23,6 +23,7 @@ from tdm_ros.bringup.environment import (
 from tdm_ros.bringup.starting import check_settings
 
 COMMANDS = ("velocity", "position", "trajectory")
+TASKS = ("reach", "push")
 PARAMETERS = "share/tdm_ros/config/simulated_robot.yaml"
 
 
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = verb("simulate", text).add_argument
     add("robot", metavar="NAME_OR_PATH", help="name of a robot, or a description file, .yaml")
     add("--command", choices=COMMANDS, help="kind of the active controller (default: that of the description)")
+    add("--task", choices=TASKS, default="reach", help="push: with the tool, and the object (default: reach)")
     add("--namespace", default="", help="of its topics (default: none)")
     add("--network", choices=NETWORKS, default="localhost", help="as the argument network of the system")
 
@@ -151,6 +153,10 @@ def _simulate(arguments: argparse.Namespace) -> int:
     robot = arguments.robot
     words = [robot, "--namespace", arguments.namespace]
     words += ["--command", arguments.command] if arguments.command else []
+    words += ["--task", arguments.task]
     print("next, in another terminal:")
-    print(f"  tdm_ros up reach robot:={robot} driver:=ros2_control auto_start:=true params:={parameters}", flush=True)
+    print(
+        f"  tdm_ros up {arguments.task} robot:={robot} driver:=ros2_control auto_start:=true params:={parameters}",
+        flush=True,
+    )
     os.execve(sys.executable, [sys.executable, "-m", "tdm_ros.nodes.simulated_robot", *words], environ)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tdm_ros.envs.arm_sim import ArmSim, Array
+from tdm_ros.envs.push_env import push_model
 from tdm_ros.robots.arm import actuations
 from tdm_ros.robots.description import Robot
 from tdm_ros.robots.mjcf import TIMESTEP_S
@@ -47,35 +48,37 @@ class ControlledArm:
 
     Forward controllers reject a command of another size, forget theirs when they are activated, and else follow it for
     ever. The trajectory controller replaces its trajectory by a line from the present posture to the point, and stays
-    there. Without a command the arm holds its posture.
+    there. Without a command the arm holds its posture. With ``pushes`` it holds the tool, and there is an object.
     """
 
-    def __init__(self, robot: Robot) -> None:
+    def __init__(self, robot: Robot, pushes: bool = False) -> None:
         self.robot = robot
-        self._sim = ArmSim(actuations(robot)["torque_low_damping"], robot=robot)
+        drives = actuations(robot)["torque_low_damping"]
+        model = push_model(robot, drives.damping_factor, drives.friction_factor) if pushes else None
+        self.sim = ArmSim(drives, model, robot)
         self.active = ""
         self.place(robot.home_rad.tolist())
 
     @property
     def q_rad(self) -> Array:
         """Joint positions, (J,) [rad]."""
-        return self._sim.data.qpos[: self._sim.joints].copy()
+        return self.sim.data.qpos[: self.sim.joints].copy()
 
     @property
     def qd_rad_s(self) -> Array:
         """Joint velocities, (J,) [rad/s]."""
-        return self._sim.data.qvel[: self._sim.joints].copy()
+        return self.sim.data.qvel[: self.sim.joints].copy()
 
     @property
     def effort_n_m(self) -> Array:
         """Torques of the drives, (J,) [N m]."""
-        return self._sim.effort()
+        return self.sim.effort()
 
     def place(self, q_rad: Sequence[float]) -> None:
         """Put the arm at rest in a posture, (J,) [rad]; no controller has a command."""
-        self._sim.reset(q_rad)
+        self.sim.reset(q_rad)
         self.received, self._time_s = 0, 0.0
-        self._drive = np.zeros(self._sim.joints)
+        self._drive = np.zeros(self.sim.joints)
         self._held = self.q_rad
         self.command: tuple[str, Array] | None = None
 
@@ -86,7 +89,7 @@ class ControlledArm:
     def receive(self, kind: str, values: Sequence[float], seconds: float = 0.0) -> None:
         """Take a command in the robot's order, (J,) [rad/s or rad]; ``seconds`` is the duration of a trajectory."""
         given = np.asarray(values, np.float64)
-        if kind == self.active and given.shape == (self._sim.joints,) and np.isfinite(given).all():
+        if kind == self.active and given.shape == (self.sim.joints,) and np.isfinite(given).all():
             self.received += 1
             self.command = kind, given
             self._line = self._time_s, max(seconds, TIMESTEP_S), self.q_rad
@@ -106,5 +109,5 @@ class ControlledArm:
                 values = begin + min((self._time_s - begin_s) / seconds, 1.0) * (values - begin)
             self._held = values
             self._drive = np.clip(POSITION_GAIN_1_S * (values - q), -most, most)
-        self._sim.drive("velocity", self._drive)
-        self._sim.advance(1)
+        self.sim.drive("velocity", self._drive)
+        self.sim.advance(1)

@@ -27,9 +27,9 @@ FRICTION = [0.5, 0.005, 0.0001]
 
 
 @cache
-def push_model(robot: Robot) -> mujoco.MjModel:
-    """The compiled model: the arm's J joints, then the object's two slides."""
-    spec, setup = mujoco.MjSpec.from_string(robot_xml(robot)), push_setup(robot)
+def push_model(robot: Robot, damping_factor: float = 1.0, friction_factor: float = 1.0) -> mujoco.MjModel:
+    """The compiled model: the arm's J joints, then the object's two slides; the factors are those of `robot_xml`."""
+    spec, setup = mujoco.MjSpec.from_string(robot_xml(robot, damping_factor, friction_factor)), push_setup(robot)
     _add_tool(spec, robot, setup)
     _add_object(spec, setup)
     return spec.compile()

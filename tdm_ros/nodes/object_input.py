@@ -12,6 +12,7 @@ from tdm_ros.control.live_task import LivePush
 from tdm_ros.control.object_pose import STALE_S, ObjectPose
 from tdm_ros.control.validation import printable
 from tdm_ros.envs.arm_sim import ArmSim
+from tdm_ros.envs.simulated_object import SimulatedObject
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import age_s, nanoseconds
 from tdm_ros.nodes.frames import FrameBuffer
@@ -19,8 +20,15 @@ from tdm_ros.nodes.subscriptions import listen, listen_external
 from tdm_ros.robots.arm import Arm
 
 TOPIC = "object_pose"
-PUT_BACK_CYCLES = 40
-"""Cycles after which a simulated object that is out of reach is put back."""
+
+
+def pose_of(position_m: tuple[float, float, float], stamp: Any, frame: str) -> PoseStamped:
+    """Message of an upright object at a position [m] in a frame."""
+    message = PoseStamped()
+    message.header.stamp, message.header.frame_id = stamp, frame
+    message.pose.position.x, message.pose.position.y, message.pose.position.z = position_m
+    message.pose.orientation.w = 1.0
+    return message
 
 
 class ObjectInput:
@@ -28,38 +36,23 @@ class ObjectInput:
 
     def __init__(self, node: Any, task: LivePush, arm: Arm) -> None:
         self.pose = ObjectPose(task.setup)
-        self._node, self._setup, self._arm = node, task.setup, arm
+        self._node, self._setup = node, task.setup
         self._buffer: FrameBuffer | None = None
-        self._rng, self._lost, self.put_back = np.random.default_rng(0), 0, 0
+        self.simulated: SimulatedObject | None = None
         if isinstance(arm, ArmSim):
-            self._place()
+            self.simulated = SimulatedObject(arm, task.setup, task.spec.rate_hz)
             self._poses = node.create_publisher(PoseStamped, TOPIC, qos.STATE)
         else:
             listen_external(node, PoseStamped, TOPIC, self._on_pose, qos.TELEOP)
 
     def update(self, now_s: float) -> str:
         """Read a simulated object; return why nothing may be pushed now, or ""."""
-        if isinstance(self._arm, ArmSim):
-            x, y = self._arm.object_m().tolist()
+        if self.simulated is not None:
+            x, y = self.simulated.update()
             self.pose.receive((x, y, 0.0), now_s)
-            message = PoseStamped()
-            message.header.stamp = self._node.get_clock().now().to_msg()
-            message.header.frame_id = self._node.task.frame
-            message.pose.position.x, message.pose.position.y = x, y
-            message.pose.position.z = self._setup.half_height_m
-            message.pose.orientation.w = 1.0
-            self._poses.publish(message)
-            self._lost = 0 if self._setup.movable((x, y)) else self._lost + 1
-            if self._lost > PUT_BACK_CYCLES:
-                self._place()
+            stamp, frame = self._node.get_clock().now().to_msg(), self._node.task.frame
+            self._poses.publish(pose_of((x, y, self._setup.half_height_m), stamp, frame))
         return self.pose.problem(now_s)
-
-    def _place(self) -> None:
-        """Put the simulated object at a random place of its box."""
-        assert isinstance(self._arm, ArmSim)
-        self._arm.place_object(self._rng.uniform(self._setup.object_low_m, self._setup.object_high_m))
-        self.put_back += 1
-        self._lost = 0
 
     def _on_pose(self, message: PoseStamped) -> None:
         """Take a pose in the arm's base frame, or in another one of /tf and /tf_static."""

@@ -20,6 +20,7 @@ from typing import Any
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # type: ignore[import-untyped]
+from geometry_msgs.msg import PoseStamped
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
@@ -29,16 +30,21 @@ from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
 from tdm_ros.bringup.starting import report
+from tdm_ros.control.live_task import TASKS
 from tdm_ros.drivers.ros2_control_settings import CONTROLLERS, Settings, settings_of
 from tdm_ros.envs.controlled_arm import ControlledArm, in_real_time
+from tdm_ros.envs.simulated_object import SimulatedObject
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.node_runner import StopSignal
+from tdm_ros.nodes.object_input import TOPIC, pose_of
 from tdm_ros.robots.description import Robot, load_robot
+from tdm_ros.tasks.pushing import push_setup
 
 OTHERS = ("gripper_left", "gripper_right")
 """Joints that are no joints of the arm, first and last in the joint states."""
 TELL_S = 0.1
 """Interval of e-stop and diagnostics [s]."""
+CAMERA_HZ = 30.0
 
 
 class RawJointState:
@@ -65,13 +71,21 @@ class SimulatedRobot:
     """An arm, its driver and its controllers, each a node; the controller that the settings name is active.
 
     ``order`` is that of the joints in the controllers' own parameters, the robot's order by default. The topics of
-    enabling, e-stop and diagnostics are those that the settings name.
+    enabling, e-stop and diagnostics are those that the settings name. With ``pushes`` it has the tool and the object of
+    pushing, whose pose it publishes as a camera would.
     """
 
-    def __init__(self, robot: Robot, settings: Settings, namespace: str = "", order: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        robot: Robot,
+        settings: Settings,
+        namespace: str = "",
+        order: Sequence[str] = (),
+        pushes: bool = False,
+    ) -> None:
         self.robot, self.settings, self.order = robot, settings, list(order or settings.joints or robot.joint_names)
         self.lock = threading.RLock()
-        self.arm = ControlledArm(robot)
+        self.arm = ControlledArm(robot, pushes)
         self.arm.activate(settings.command)
         self.controllers = {kind: name for kind, (name, _, _) in CONTROLLERS.items()}
         self.controllers[settings.command] = settings.usual[0]
@@ -87,6 +101,11 @@ class SimulatedRobot:
         self.publishers = self._status_publishers()
         self.driver.create_timer(TELL_S, self.tell)
         self.tell()
+        if pushes:
+            self._setup = push_setup(robot)
+            self._object = SimulatedObject(self.arm.sim, self._setup, CAMERA_HZ)
+            self._poses = self.driver.create_publisher(PoseStamped, TOPIC, qos.STATE)
+            self.driver.create_timer(1.0 / CAMERA_HZ, self._see)
 
     def parameters(self, kind: str) -> dict[str, Any] | None:
         """Parameters of the controller of one kind, which tell its joints and interface; None: it tells nothing."""
@@ -144,6 +163,13 @@ class SimulatedRobot:
             if what != "enabled" or self.enabled != self._told:
                 publisher.publish(messages[what])
         self._told = self.enabled
+
+    def _see(self) -> None:
+        """Publish where the object is."""
+        with self.lock:
+            x, y = self._object.update()
+        stamp = self.driver.get_clock().now().to_msg()
+        self._poses.publish(pose_of((x, y, self._setup.half_height_m), stamp, self.robot.base_frame))
 
     def _diagnosed(self) -> DiagnosticArray:
         level = DiagnosticStatus.ERROR if self.error else DiagnosticStatus.OK
@@ -236,6 +262,7 @@ def main(argv: Sequence[str]) -> int:
     words = argparse.ArgumentParser(prog="simulated_robot", description=(__doc__ or "").splitlines()[0])
     words.add_argument("robot", help="name of a robot, or a description file, .yaml")
     words.add_argument("--command", choices=CONTROLLERS, help="kind of the active controller (that of the description)")
+    words.add_argument("--task", choices=TASKS, default="reach", help="push: with a tool, and an object on object_pose")
     words.add_argument("--namespace", default="", help="of its topics")
     given = words.parse_args(argv)
     stop = StopSignal()
@@ -243,7 +270,7 @@ def main(argv: Sequence[str]) -> int:
         robot = load_robot(given.robot)
         settings = settings_of(robot, {"command": given.command} if given.command else {})
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        made = SimulatedRobot(robot, settings, given.namespace)
+        made = SimulatedRobot(robot, settings, given.namespace, pushes=given.task == "push")
     except KeyboardInterrupt:
         return 0
     except Exception as error:
