@@ -2,6 +2,7 @@
 # make test    ruff, mypy, import-linter and all tests
 # make ros1    set-up of ROS 1 for the tests of that side, which `make test` then runs, too: Debian's packages, as root
 # make models  set-up of the parsers of URDF and SDF for the tests of these files, which `make test` then runs, too
+# make fuzz    a search for inputs that make a parser or handler fail: a minute for each, runs/fuzz (docs/fuzzing.md)
 # make robots  other people's models of the arms, with which `make test` then compares ours
 # make test-intera    only these tests, after that set-up
 # make browser set-up of Chromium for the tests of the page, which `make test` then runs, too: Debian's package, as root
@@ -23,7 +24,7 @@ DISTRO := $(if $(filter command,$(firstword $(origin ROS_DISTRO))),$(ROS_DISTRO)
 VENV := $(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO))
 BIN := $(VENV)/bin
 
-.PHONY: help demo test docs ros1 browser models robots test-intera lint build args sbom audit clean
+.PHONY: help demo test docs ros1 browser models robots fuzz test-intera lint build args sbom audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -90,6 +91,10 @@ models: build
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	  then apt-get update -q && apt-get install -q -y --no-install-recommends $(MODEL_PACKAGES); \
 	  else echo "ign or check_urdf was not found: install them (Debian 12: apt install $(MODEL_PACKAGES))."; exit 1; fi; fi
+
+fuzz: build
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/pip install -q -c constraints.txt -r requirements/fuzz.txt
+	$(BIN)/python -m fuzz $(ARGS)
 
 robots: build
 	@$(BIN)/pip install -q --no-deps -c constraints.txt -r requirements/robots.txt

@@ -52,6 +52,8 @@ from test_live_learning import transition  # noqa: E402
 from unique_identifier_msgs.msg import UUID  # noqa: E402
 from visualization_msgs.msg import InteractiveMarkerFeedback  # noqa: E402
 
+from fuzz.nodes import feed_stage  # noqa: E402
+from fuzz.target import CORPUS  # noqa: E402
 from tdm_ros.control.timeline import Announcement, Mode, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.arm import ArmNode  # noqa: E402
@@ -279,6 +281,11 @@ def spoilt_bytes(draw: st.DrawFn, good: bytes) -> bytes:
     for at, new in draw(st.lists(st.tuples(st.integers(0, 5000), st.binary(min_size=1, max_size=8)), max_size=3)):
         data[at : at + len(new)] = new
     return bytes(data)
+
+
+def test_no_message_that_the_fuzzer_found_makes_a_callback_fail(stage: Stage) -> None:
+    for path in sorted((CORPUS / f"node_{stage.node.get_name()}").glob("*")):
+        feed_stage(stage, path.read_bytes())
 
 
 def test_message_that_is_too_large_is_not_read(stage: Stage) -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import yaml
 
+from tdm_ros.safe_yaml import read_yaml
+
 Value = float | int | str | bool
 
 SUFFIX = ".system.yaml"
@@ -217,7 +219,7 @@ def load_table(path: Path) -> SystemTable:
             variants=tuple(_variants(content.get("variants", {}), path.parent)),
             includes=tuple(Include(name, **_tuple(entry, "arguments")) for name, entry in includes.items()),
         )
-    except (AttributeError, KeyError, TypeError, yaml.YAMLError) as error:
+    except (AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError, yaml.YAMLError) as error:
         raise TableError(f"{path} is not the table of a system: {error}") from error
     taken = [name for node in nodes for name in (*node.parameters, *filter(None, [node.when, node.priority]))]
     for use, names in (
@@ -234,7 +236,7 @@ def load_table(path: Path) -> SystemTable:
 
 def _content(path: Path) -> Any:
     """Content of a table; that of the table named by ``based_on`` is completed and overridden, and null removes."""
-    content = yaml.safe_load(path.read_text())
+    content = read_yaml(path.read_bytes())
     base = content.pop("based_on", None)
     return _merged(_content(path.parent / base), content) if base else content
 
@@ -263,7 +265,7 @@ def sections_of(params_file: Path | str) -> Iterator[tuple[str, dict[str, Any]]]
             else:
                 yield from walk(below, f"{pattern}/{str(key).strip('/')}")
 
-    yield from walk(yaml.safe_load(Path(params_file).read_text()), "")
+    yield from walk(read_yaml(Path(params_file).read_bytes()), "")
 
 
 def matches(pattern: str, full_name: str) -> bool:

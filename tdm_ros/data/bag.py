@@ -17,6 +17,7 @@ from tdm_ros.data.log_index import BagFile, add_to_index, read_index, summarised
 from tdm_ros.data.recording import Channel, Recording
 from tdm_ros.data.sources import read_mcap
 from tdm_ros.files import sync_folder, write_durably
+from tdm_ros.safe_yaml import read_yaml
 
 METADATA = "metadata.yaml"
 VERSION = 9
@@ -150,8 +151,8 @@ def write_metadata(folder: Path, files: Sequence[BagFile]) -> Path:
 def _topic(channel: Channel) -> dict[str, Any]:
     metadata = dict(channel.metadata)
     try:
-        profiles = yaml.safe_load(metadata.get("offered_qos_profiles", "")) or []
-    except (yaml.YAMLError, RecursionError):  # text of another program
+        profiles = read_yaml(metadata.get("offered_qos_profiles", "")) or []
+    except yaml.YAMLError:  # text of another program
         profiles = []
     return {
         "name": channel.topic,

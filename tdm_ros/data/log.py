@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from mcap.records import Message, Schema
@@ -17,6 +17,8 @@ from tdm_ros.data.log_index import BagFile, read_index, summarised
 from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.data.recording import decoded
 from tdm_ros.types import CycleRange, Discarded, LoggedTransition, Step, TimeSpan
+
+T = TypeVar("T")
 
 
 def mcap_files(folder: Path) -> list[Path]:
@@ -65,9 +67,7 @@ class TransitionLog:
         for path in self._last_files(newest):
             for topic, schema, record in _wanted(path, TRANSITION_TOPIC, EPISODE_TOPIC):
                 if topic == EPISODE_TOPIC:
-                    message = self._decode(schema, record)
-                    if message is not None and message.task == self._task:
-                        self.discarded |= set(discarded_of(message))
+                    self.discarded |= self._discarded(schema, record)
                 elif (found := self._transition(schema, record)) is not None:
                     matched = True
                     yield found
@@ -105,13 +105,26 @@ class TransitionLog:
 
     def _transition(self, schema: Schema, record: Message) -> LoggedTransition | None:
         message = self._decode(schema, record)
-        if message is None:
+        task = getattr(message, "task", None)
+        if isinstance(task, str) and task != self._task:
+            self._others[task] += 1
+            self._reject_other_task(least=2)
             return None
-        if message.task == self._task:
-            return from_message(message)
-        self._others[message.task] += 1
-        self._reject_other_task(least=2)
-        return None
+        return None if message is None else self._converted(message, from_message)
+
+    def _discarded(self, schema: Schema, record: Message) -> set[Discarded]:
+        message = self._decode(schema, record)
+        if getattr(message, "task", None) != self._task:
+            return set()
+        return self._converted(message, lambda one: set(discarded_of(one))) or set()
+
+    def _converted(self, message: Any, convert: Callable[[Any], T]) -> T | None:
+        """Converted message; None for one of a changed definition, which lacks fields or has others."""
+        try:
+            return convert(message)
+        except (AttributeError, TypeError, ValueError, OverflowError):
+            self.unreadable += 1
+            return None
 
     def _reject_other_task(self, least: int) -> None:
         """Raise if at least so many transitions have one other task; a single one may be due to a changed byte."""
@@ -124,7 +137,7 @@ class TransitionLog:
 
     def _decode(self, schema: Schema, record: Message) -> Any:
         if schema.data not in self._decoders:
-            self._decoders[schema.data] = DecoderFactory().decoder_for("cdr", schema)
+            self._decoders[schema.data] = _decoder_of(schema)
         decode = self._decoders[schema.data]
         if decode is None:
             raise ValueError(
@@ -133,6 +146,17 @@ class TransitionLog:
         message = decoded(decode, record.data)
         self.unreadable += message is None
         return message
+
+
+def _decoder_of(schema: Schema) -> Any:
+    """Function that decodes messages of a definition; None for another encoding.
+
+    Of a damaged definition, whose messages cannot be decoded, it returns None for each.
+    """
+    try:
+        return DecoderFactory().decoder_for("cdr", schema)
+    except Exception:  # the parser raises anything
+        return lambda data: None
 
 
 def _wanted(path: Path, *topics: str) -> Iterator[tuple[str, Schema, Message]]:

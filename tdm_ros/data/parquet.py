@@ -71,6 +71,11 @@ def read_columns(path: Path, budget: Budget) -> Columns:
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_binary(field.type)]
     with parquet.ParquetFile(path, read_dictionary=texts) as file:
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        for number, group in enumerate(groups):
+            budget.take(group.total_byte_size, path)
+            # Of a damaged column this raises an error; the method `column` of pyarrow 26 would end the process.
+            next(file.iter_batches(batch_size=1, row_groups=[number], use_threads=False), None)
+            budget.take(-group.total_byte_size, path)  # its columns are counted one by one below
         for part in (group.column(number) for group in groups for number in range(group.num_columns)):
             budget.take(max(part.total_uncompressed_size, WIDEST * part.num_values), path)
         budget.take(ROW_COST * file.metadata.num_rows, path)
@@ -112,7 +117,7 @@ def damage_as_data_error(folder: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, pa.ArrowException) as error:
         raise DataError(f"{folder} is damaged: {error}; convert the log again") from error
 
 

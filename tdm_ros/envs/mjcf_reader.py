@@ -33,10 +33,13 @@ def read_mjcf(path: Path) -> Tree:
     Bodies and sites are links; the second joint of a body moves a link of its own, without mass, before it.
     """
     try:
-        model = mujoco.MjModel.from_xml_path(str(path))
-    except ValueError as error:
+        return _tree_of(mujoco.MjModel.from_xml_path(str(path)), path)
+    except ValueError as error:  # one of its names may be no UTF-8, too
         said = " ".join(str(error).split())
         raise ValueError(f"{path} must be a model that MuJoCo loads, got an error ({said}): correct it") from error
+
+
+def _tree_of(model: Any, path: Path) -> Tree:
     tree = Tree(path.stem, path, {}, [])
     shifts = {0: np.zeros(3)}
     for body in range(model.nbody):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 from numpy.typing import ArrayLike, NDArray
+
+from tdm_ros.safe_yaml import read_yaml
 
 Array = NDArray[np.float64]
 Point = tuple[float, float, float]
@@ -134,6 +137,12 @@ EXAMPLE = f"{FOLDER}/sawyer.yaml is an example"
 KEYS = "name source base_frame hand_frame joints hand fixed_links links capsules home_rad goal_box_m hand_box_m "
 KEYS += "home_box_m drivers"
 TINY = 1e-9
+LARGEST = 1e15
+"""Largest size of a number; the squares of larger ones might not be finite."""
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlist = _SHOWN.maxtuple = _SHOWN.maxdict = 20
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 500
+_SHOWN.maxlevel = 3
 ESTIMATED = ("inertia_least_kg_m2", "inertia_most_kg_m2")
 LEAST = {"lower_rad": -inf, "upper_rad": -inf, "damping_n_m_s_rad": 0, "friction_n_m": 0, "rotor_inertia_kg_m2": 0}
 LEAST |= dict.fromkeys(("velocity_rad_s", "acceleration_rad_s2", "effort_n_m", *ESTIMATED), TINY)
@@ -168,7 +177,7 @@ def load_robot(name_or_path: str | Path) -> Robot:
     known, path = robot_files(), Path(name_or_path)
     path = path if path.suffix == ".yaml" else known.get(str(name_or_path), Path())
     try:
-        content = yaml.load(path.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        content = read_yaml(path.read_bytes())
     except OSError as error:
         names, given = ", ".join(sorted(known)), str(name_or_path)
         names = names or "(none is installed: run `make build`, or install tdm_ros again)"
@@ -180,7 +189,7 @@ def load_robot(name_or_path: str | Path) -> Robot:
         elif close := get_close_matches(given, known, 1):
             remedy = f": did you mean {close[0]}?"
         raise ValueError(f"robot must be {names} or the path of a .yaml file, got {given!r}{remedy}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         raise ValueError(f"{path} must be YAML: correct it, {EXAMPLE} ({' '.join(str(error).split())})") from error
     return robot_from(content, f"{path}: ")
 
@@ -190,17 +199,24 @@ def robot_from(content: Any, where: str) -> Robot:
     return _robot(_Entry(content, where))
 
 
+def _is_flat(given: Any) -> bool:
+    """Whether a value is no list of lists, of which a few aliases could make any number."""
+    return not isinstance(given, list) or not any(isinstance(one, (list, dict)) for one in given)
+
+
 class _Entry:
     """Mapping of a description file, whose values are checked as they are read."""
 
     def __init__(self, content: Any, where: str) -> None:
         self.content, self.where = content, where
         if not isinstance(content, dict):
-            raise ValueError(f"{where.rstrip(': .')} must be a mapping, got {content!r}: correct it, {EXAMPLE}")
+            raise ValueError(
+                f"{where.rstrip(': .')} must be a mapping, got {_SHOWN.repr(content)}: correct it, {EXAMPLE}"
+            )
 
     def check(self, right: object, key: str, expected: str) -> None:
         if not right:
-            got = repr(self.content[key]) if key in self.content else "nothing: it is missing"
+            got = _SHOWN.repr(self.content[key]) if key in self.content else "nothing: it is missing"
             raise ValueError(f"{self.where}{key} must be {expected}, got {got}: correct the file, {EXAMPLE}")
 
     def value(self, key: str) -> Any:
@@ -214,10 +230,10 @@ class _Entry:
     def numbers(self, key: str, *shape: int, least: float = -inf) -> Array:
         given = self.value(key)
         try:
-            numbers = np.array(given, np.float64)
-        except (TypeError, ValueError):
+            numbers = np.array(given if _is_flat(given) else np.nan, np.float64)
+        except (ArithmeticError, TypeError, ValueError):
             numbers = np.array(np.nan)
-        right = numbers.shape == shape and np.isfinite(numbers).all() and (numbers >= least).all()
+        right = numbers.shape == shape and (np.abs(numbers) <= LARGEST).all() and (numbers >= least).all()
         expected = f"{shape[0]} finite numbers" if shape else "a finite number"
         self.check(right, key, expected if least == -inf else f"{expected}, {least:g} or more")
         return numbers

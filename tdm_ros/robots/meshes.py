@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tdm_ros.robots.description import Array
+from tdm_ros.robots.description import LARGEST, Array
 
 READABLE = (".stl", ".obj")
 
@@ -61,9 +61,9 @@ def read_mesh(path: Path) -> Array:
         raise ValueError(f"{path.name} must be STL or OBJ, got another kind of file: convert it")
     try:
         triangles = _stl(path.read_bytes()) if path.suffix.lower() == ".stl" else _obj(path.read_text())
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, OverflowError) as error:
         raise ValueError(f"{path.name} must be a whole {path.suffix} file, got a damaged one: replace it") from error
-    if not len(triangles) or not np.isfinite(triangles).all():
+    if not len(triangles) or not (np.abs(triangles) <= LARGEST).all():
         raise ValueError(f"{path.name} must have triangles of finite numbers, got {len(triangles)}: replace it")
     return triangles
 
@@ -102,4 +102,11 @@ def find_mesh(name: str, model: Path) -> Path | None:
         candidates = [folder / package for folder in (*above, *shares)] + [folder / inside for folder in above]
     else:
         candidates = [model.resolve().parent / name]
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False

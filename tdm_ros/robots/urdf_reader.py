@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tdm_ros.robots import meshes
-from tdm_ros.robots.description import Array, Inertia, transform
+from tdm_ros.robots.description import LARGEST, Array, Inertia, transform
 from tdm_ros.robots.tree import Joint, Link, Note, Part, Tree
 
 Element = ElementTree.Element
@@ -59,10 +59,11 @@ def _parsed(path: Path, text: str) -> Element:
     try:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        if "unbound prefix" not in str(error):
+        plain = re.sub(r"(</?|\s)(\w+):(?=[\w.-]+[\s=/>])", r"\1\2_", text)
+        if "unbound prefix" not in str(error) or plain == text:
             raise ValueError(f"{path} must be XML, got what cannot be parsed ({error}): correct it") from error
     # Extensions (drake:, gazebo:) without a declared namespace: their elements are not read anyway.
-    return ElementTree.fromstring(re.sub(r"(</?|\s)(\w+):(?=[\w.-]+[\s=/>])", r"\1\2_", text))
+    return _parsed(path, plain)
 
 
 def _name(element: Element, path: Path) -> str:
@@ -80,7 +81,7 @@ def _numbers(element: Element | None, key: str, default: str, where: str) -> Arr
     except ValueError:
         numbers = np.array([np.nan])
     count = len(default.split())
-    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+    if numbers.shape != (count,) or not (np.abs(numbers) <= LARGEST).all():
         raise ValueError(f"{where} {key} must be {count} finite numbers, got {words!r}: correct the file")
     return numbers
 

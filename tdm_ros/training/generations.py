@@ -65,7 +65,7 @@ def read_index(path: Path) -> dict[str, Any] | None:
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         return index if isinstance(index, dict) and str(index["weights"]) else None
-    except (OSError, ValueError, LookupError):
+    except (OSError, ValueError, LookupError, RecursionError):
         return None
 
 

@@ -275,7 +275,7 @@ def _fits(name: str, kind: str, value: Any, joints: int) -> bool:
     if kind in _FITS:
         return _FITS[kind](value)
     if kind == "dict[str, int]":
-        return isinstance(value, dict) and all(map(_FITS["int"], value.values()))
+        return isinstance(value, dict) and all(map(_FITS["int"], value.values())) and all(map(_FITS["str"], value))
     length = _LENGTHS.get(name, joints)
     sized = isinstance(value, tuple) and len(value) == (length or len(value))
     return sized and all(map(_FITS["float" if kind == "tuple[float, ...]" else "str"], value))
@@ -285,5 +285,7 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: type(value) is int and abs(value) < 2**53,
     "float": lambda value: type(value) in (int, float) and abs(value) < 1e15,
     "bool": lambda value: type(value) is bool,
-    "str": lambda value: type(value) is str,
+    "str": lambda value: (
+        type(value) is str and (value.isascii() or not any("\ud800" <= one <= "\udfff" for one in value))
+    ),
 }
