@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import mujoco
 import numpy as np
 import yaml
 
@@ -43,6 +44,7 @@ def handle_mjcf(data: bytes) -> None:
     """Import the longest chain of an MJCF file; MuJoCo itself parses it."""
     path = empty("mjcf") / "arm.xml"
     path.write_bytes(data)
+    mujoco.set_mju_user_warning(lambda text: None)  # else it writes MUJOCO_LOG.TXT into the present folder
     if is_mjcf(path):
         _imported(read_mjcf(path))
 

@@ -367,6 +367,13 @@ def live(task: str, minutes: str, driver: str = "mujoco") -> str:
     return markdown(gathered(out, task, float(minutes), sorted(robot_files()), driver)).rstrip()
 
 
+def load(what: str) -> str:
+    """Points of docs/results/load: of "rates" and arms, or of "sizes" of a transition."""
+    from benchmarks.load_report import markdown, sizes_markdown
+
+    return {"rates": markdown, "sizes": sizes_markdown}[what](ROOT / "docs" / "results" / "load").rstrip()
+
+
 def _as_fixed(row: dict[str, str], task: str) -> dict[str, str]:
     """``row``, under the name of a fixed horizon where it is one."""
     whole = task in WHOLE_PARTS and row["agent"] == "tdm,mode_selection=False"
@@ -544,7 +551,7 @@ def rewritten(text: str) -> str:
         If a table has an unknown name.
     """
     described = (parameters, topics, message, qos, arguments, modules, modes, transitions, states, joints, task)
-    makers = {f.__name__: f for f in (*described, results, live)}
+    makers = {f.__name__: f for f in (*described, results, live, load)}
 
     def fill(found: re.Match[str]) -> str:
         kind, *rest = found["name"].split()

@@ -44,8 +44,8 @@ from tdm_ros.robots.limiter import Limiter
 
 INACTIVE = "the node arm is inactive"
 PROC_STAT = Path("/proc/stat")
-MESSAGES_S = 0.01
-"""Minimum time for messages per cycle [s], even if the work of a cycle takes longer than its period."""
+MESSAGES = 0.2
+"""Minimum time for messages in a cycle, as a part of its period, even if the work of a cycle takes longer than that."""
 
 
 def proc_stat() -> str:
@@ -182,7 +182,7 @@ class ArmNode(ManagedNode):
         now_s = self._now_s()
         if now_s >= self._pacer.deadline_s:
             self._tick(now_s)
-            self._pacer.postpone(self._now_s(), MESSAGES_S)
+            self._pacer.postpone(self._now_s(), MESSAGES * self._pacer.period_s)
             return
         due_s = min(self._pacer.deadline_s, self._control.wake_s())
         if due_s > now_s:

@@ -279,7 +279,9 @@ class ArmParameters(TaskParameters):
         choices=DRIVERS,
     )
     lock_step: bool = parameter(False, "Gazebo is paused and makes exactly the steps of each cycle.")
-    command_timeout_s: float = parameter(0.1, "Age of the last command after which the arm holds.", "s", (0.05, 0.5))
+    command_timeout_s: float = parameter(
+        0.1, "Time from the arrival of a command until the arm holds, and its largest age on arrival.", "s", (0.05, 0.5)
+    )
     supervisor_timeout_s: float = parameter(1.0, "Silence of `supervisor` until the arm holds.", "s", (0.3, 10.0))
     limits: LimitParameters = field(default_factory=LimitParameters)
     slow_start: SlowStartParameters = field(default_factory=SlowStartParameters)
