@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fuzz.__main__ import names
 from fuzz.models import ROBOT, URDF
 from fuzz.target import CORPUS, Target, joined, parts_of
+from tdm_ros.bringup.table import TableError, load_table
 from tdm_ros.drivers.intera import wire
 from tdm_ros.robots.description import load_robot
 from tdm_ros.robots.meshes import read_mesh
@@ -91,6 +92,13 @@ def test_yaml_that_cannot_be_read_is_a_yaml_error(text: str) -> None:
 def test_yaml_with_aliases_and_some_depth_is_read() -> None:
     nested = "[" * (DEEPEST - 1) + "]" * (DEEPEST - 1)
     assert read_yaml(f"a: &x {{b: 1}}\nc: *x\n<<: *x\nd: {nested}")["c"] == {"b": 1}
+
+
+def test_table_that_is_based_on_itself_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.system.yaml"
+    path.write_text("based_on: a.system.yaml\n")
+    with pytest.raises(TableError, match="is not the table of a system"):
+        load_table(path)
 
 
 CHANGES = {

@@ -66,6 +66,16 @@ def test_client_with_another_secret_is_not_let_in(port: int) -> None:
         InteraClient.connect("127.0.0.1", port, KEY[::-1])
 
 
+@pytest.mark.parametrize("proof", ['"nonce": "a", "mac": "\\ud800"', '"nonce": "\\ud800", "mac": "a"'])
+def test_client_whose_proof_is_no_text_is_dropped_and_the_worker_listens_on(port: int, proof: str) -> None:
+    body = f'{{"type": "proof", {proof}}}'.encode()
+    with socket.create_connection(("127.0.0.1", port)) as link:
+        link.sendall(len(body).to_bytes(4, "big") + body)
+        closed_within(link, 10)
+    with pytest.raises(InteraError, match="the secret of this client is not the worker's"):
+        InteraClient.connect("127.0.0.1", port, KEY[::-1])
+
+
 def test_client_does_not_believe_a_worker_that_sends_back_its_own_proof() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
