@@ -34,7 +34,9 @@ MEMORY_MB = 3000
 HANG_S = 300
 """Wall-clock time after which an input counts as a hang; `Target.one_input` bounds processor time [s]."""
 CORPUS_BYTES = 3_000
-"""Largest size of the committed inputs of one target."""
+"""Largest size of the inputs of one target that `keep` adds to the corpus."""
+CORPUS_FILES, NODE_FILES = 20, 8
+"""Their largest number; an input of a node comes with many good messages."""
 
 
 def targets() -> dict[str, Target]:
@@ -108,11 +110,11 @@ def keep(name: str, out: Path) -> None:
     by_size: dict[int, list[bytes]] = {}
     for path in sorted((out / name / "corpus").iterdir(), key=lambda path: (path.stat().st_size, path.name)):
         by_size.setdefault(path.stat().st_size.bit_length(), []).append(path.read_bytes())
-    left = CORPUS_BYTES
+    left, files = CORPUS_BYTES, NODE_FILES if name.startswith("node_") else CORPUS_FILES
     (CORPUS / name).mkdir(parents=True, exist_ok=True)
     for data in (one for row in zip_longest(*by_size.values()) for one in row if one is not None):
-        if len(data) <= left:
-            left -= len(data)
+        if len(data) <= left and files:
+            left, files = left - len(data), files - 1
             (CORPUS / name / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
 
 
