@@ -103,3 +103,9 @@ def test_tables_and_picture_of_a_point(tmp_path: Path) -> None:
     assert "| 17 | 300 | 6000 | 8000 | 1.00, 1.00 | 300, 400 | 0 |" in sizes_markdown(tmp_path)
     draw(tmp_path, tmp_path / "load.png")
     assert (tmp_path / "load.png").stat().st_size > 1000
+
+
+def test_fingerprint_of_a_task_is_computed_once() -> None:
+    """It was computed for each message, which was three quarters of the processor time to log a transition."""
+    task = task_of(1000)
+    assert task.fingerprint is task.fingerprint

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,7 @@ class TaskSpec:
         if not 0 < self.rate_hz <= 1000:
             raise ValueError(f"TaskSpec.rate_hz must be in (0, 1000] Hz, got {self.rate_hz}")
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Name and hash, which changes with the meaning of any stored number (not with the horizon)."""
         meaning = asdict(self)
