@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from benchmarks.far_side import begin, is_ahead
 from tdm_ros.control.push_motion import push_action, push_command, push_posture, push_velocity, tip_jacobian
+from tdm_ros.envs.controlled_arm import ControlledArm
 from tdm_ros.envs.goal_env import make_goal_env
 from tdm_ros.envs.push_env import PushEnv
+from tdm_ros.envs.simulated_object import SimulatedObject
 from tdm_ros.robots.description import load_robot
 from tdm_ros.robots.kinematics import forward
 from tdm_ros.robots.limiter import Limits
@@ -224,3 +226,12 @@ def test_push_unknown_robot_rejected_with_the_known_ones() -> None:
         make_goal_env("push:sayer")
     with pytest.raises(ValueError, match="push:ROBOT"):
         make_goal_env("push:")
+
+
+def test_push_simulated_object_that_is_out_of_reach_for_two_seconds_is_put_back() -> None:
+    arm, setup = ControlledArm(load_robot("ur5e"), pushes=True), push_setup(load_robot("ur5e"))
+    made = SimulatedObject(arm.sim, setup, 20.0)
+    assert setup.movable(made.update())
+    arm.sim.place_object((3.0, 0.0))
+    places = [made.update() for _ in range(42)]
+    assert places[:41] == [(3.0, 0.0)] * 41 and setup.movable(places[41])

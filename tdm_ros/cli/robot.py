@@ -151,9 +151,8 @@ def _simulate(arguments: argparse.Namespace) -> int:
     check_settings(environ)
     parameters = find_in_prefixes(PARAMETERS, environ)
     robot = arguments.robot
-    words = [robot, "--namespace", arguments.namespace]
+    words = [robot, "--namespace", arguments.namespace, "--task", arguments.task]
     words += ["--command", arguments.command] if arguments.command else []
-    words += ["--task", arguments.task]
     print("next, in another terminal:")
     print(
         f"  tdm_ros up {arguments.task} robot:={robot} driver:=ros2_control auto_start:=true params:={parameters}",
