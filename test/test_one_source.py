@@ -122,3 +122,18 @@ def test_message_of_another_than_the_only_publisher_is_rejected(names: list[str]
 def test_nodes_that_learn_take_transitions_of_the_collector_alone(learner: str) -> None:
     calls = [line for line in (NODES / f"{learner}.py").read_text().splitlines() if "listen(self, Transition" in line]
     assert calls and all("only=" in call for call in calls)
+
+
+def test_trainer_reads_from_the_logs_what_it_rejected_and_nothing_otherwise() -> None:
+    from tdm_ros.nodes.trainer import TrainerNode
+
+    read: list[str] = []
+    counts = {"transition: not from its own publisher alone": 0, "transition: too large": 7}
+    node = SimpleNamespace(rejections=SimpleNamespace(counts=counts), _arms={"", "arm1"}, _foreign=0, _final=False)
+    node._catch_up = read.append
+    TrainerNode._read_rejected(node)
+    assert read == []
+    counts["arm1/transition: not from its own publisher alone"] = 3
+    TrainerNode._read_rejected(node)
+    TrainerNode._read_rejected(node)
+    assert read == ["", "arm1"]

@@ -53,6 +53,7 @@ OVERTAKEN_NS = 1_000_000_000
 
 COLLECTOR = "collector"
 """Name of the node whose transitions are learned from."""
+FOREIGN = "not from its own publisher alone"
 
 LARGEST_BYTES = 1_000_000  # limit for all messages but weights
 LARGEST_WEIGHTS = 65_000_000  # limit for `policy_weights`: the largest actor, and the rest of the message
@@ -123,7 +124,7 @@ class _Input:
         if self.twice and self.on_two is not None and self._is_overtaken(info):
             return
         if self.only and (problem := self._foreign()):
-            self._reject("not from its own publisher alone", problem)
+            self._reject(FOREIGN, problem)
             return
         if len(data) > self.largest_bytes:
             self._reject("too large", f"{len(data)} bytes, expected at most {self.largest_bytes}")

@@ -22,7 +22,7 @@ from tdm_ros.nodes.convert import announcements
 from tdm_ros.nodes.markers import CELLS, in_frame, reach_markers
 from tdm_ros.nodes.node_runner import GuardedExecutor, ManagedNode, every, run, spin_idle
 from tdm_ros.nodes.parameters import UNLIMITED, TrainerParameters
-from tdm_ros.nodes.subscriptions import COLLECTOR, listen
+from tdm_ros.nodes.subscriptions import COLLECTOR, FOREIGN, listen
 from tdm_ros.types import LoggedTransition
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ LARGEST_VERSION = 2**31
 COMPILERS = ("g++", "clang++")
 DISCOVERY_S = 0.25  # time between two searches for new arms [s]
 MAP_EVERY_S = 1.0
+REJECTED_S = 5.0  # time between two readings of the logs while a stranger publishes transitions [s]
 ABSENT_S = 3.0
 """Time without a message of its supervisor, which sends four per second, after which an arm counts as absent [s]."""
 RECEIVE_S = 0.2
@@ -80,6 +81,8 @@ class TrainerNode(ManagedNode):
         self._map = self.create_publisher(MarkerArray, "reachability_markers", qos.LATCHED)
         every(self, MAP_EVERY_S, self._draw)
         self._unsaved = ""
+        self._foreign = 0
+        every(self, REJECTED_S, self._read_rejected)
         self.resources.callback(self.deactivate)
         if self.given.fleet:
             every(self, DISCOVERY_S, self._discover_arms)
@@ -261,6 +264,14 @@ class TrainerNode(ManagedNode):
             self._reject(live.rebuild((one for one in missed if one.run and not live.has(one, arm)), arm))
         except ValueError as error:
             self.rejections.reject("log: what was missed cannot be read", str(error))
+
+    def _read_rejected(self) -> None:
+        """Read from the logs what was rejected since the last call because a stranger publishes, too."""
+        foreign = sum(count for why, count in self.rejections.counts.items() if why.endswith(FOREIGN))
+        if foreign > self._foreign and not self._final:
+            for arm in sorted(self._arms):
+                self._catch_up(arm)
+        self._foreign = foreign
 
     def _on_episode(self, arm: str, announced: Announcement, message: Episode) -> None:
         if dropped := self._live.discard(announced.discarded, arm):
