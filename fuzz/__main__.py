@@ -154,7 +154,10 @@ def main(words: Sequence[str] | None = None) -> int:
     else:
         results = [run(name, asked.out, asked.seconds) for name in chosen]
         for one in results:
-            print(f"{one['target']}: {one['executions']} executions, findings: {', '.join(one['findings']) or 'none'}")
+            said = ", ".join(one["findings"]) or (
+                f"it failed, see {asked.out / one['target']}/log.txt" if one["rc"] else "none"
+            )
+            print(f"{one['target']}: {one['executions']} executions, findings: {said}")
         return int(any(one["findings"] or one["rc"] for one in results))
     return 0
 

@@ -81,7 +81,7 @@ def _written(data: bytes) -> Path:
 
 
 def _is_small(folder: Path) -> bool:
-    """Whether the index asks for a small network and buffer: whoever writes a checkpoint may ask for any size."""
+    """Whether the index asks for a small network and buffer: a checkpoint may ask for any size."""
     try:
         config = json.loads((folder / INDEX).read_bytes())["config"]
         return all(config[name] <= 64 for name in ("hidden_size", "batch_size"))
