@@ -11,6 +11,7 @@ from tdm_ros.console.access_control import AccessControl, well_formed
 from tdm_ros.console.console_state import ConsoleState
 from tdm_ros.console.driving import SPEED_MAX_M_S, Driving, parse_message
 from tdm_ros.drivers.intera import wire
+from tdm_ros.drivers.intera.authentication import is_proof
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 TOKEN = "a-token"
@@ -25,7 +26,7 @@ def handle_wire(data: bytes) -> None:
             again = wire.encode(message)
             assert wire.decode(again[4:]) == message
             if isinstance(message, wire.Proof):
-                assert not wire.is_proof(message.mac, SECRET, "client", message.nonce, message.nonce)
+                assert not is_proof(message.mac, SECRET, "client", message.nonce, message.nonce)
     frames.end()
 
 
@@ -34,7 +35,7 @@ def handle_body(data: bytes) -> None:
     message = wire.decode(data)
     assert wire.decode(wire.encode(message)[4:]) == message
     if isinstance(message, wire.Proof):
-        assert not wire.is_proof(message.mac, SECRET, "client", "1", message.nonce)
+        assert not is_proof(message.mac, SECRET, "client", "1", message.nonce)
 
 
 def handle_drive(data: bytes) -> None:
