@@ -11,6 +11,7 @@
 # make docs    the documentation as a site, in build/site; --strict: a broken link is an error
 # make sbom    the bill of materials of set-up, build/sbom.json (CycloneDX), from the locks
 # make audit   the locks against the known advisories, and by pip-audit, where that and a network are
+# make chaos   200 kills of nodes, damaged logs, the fault table and a short soak: less than 20 minutes on a quiet machine
 # make clean   remove all that was made, except runs/
 #
 # Arguments of the demo:  make demo ARGS="duration_min:=10 seed:=3"     (their list: make args)
@@ -24,7 +25,7 @@ DISTRO := $(if $(filter command,$(firstword $(origin ROS_DISTRO))),$(ROS_DISTRO)
 VENV := $(if $(filter jazzy,$(DISTRO)),.venv,.venv-$(DISTRO))
 BIN := $(VENV)/bin
 
-.PHONY: help demo test docs ros1 browser models robots fuzz test-intera lint build args sbom audit clean
+.PHONY: help demo test docs ros1 browser models robots fuzz chaos test-intera lint build args sbom audit clean
 .DEFAULT_GOAL := help
 
 help:
@@ -107,6 +108,9 @@ audit: build
 	@if command -v pip-audit >/dev/null; then for lock in requirements/*.lock; do \
 	  pip-audit --disable-pip --require-hashes -r $$lock || exit 1; done; \
 	  else echo "pip-audit was not found: only requirements/advisories.json was compared (pipx install pip-audit)."; fi
+
+chaos: build
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 test-intera: build ros1
 	INTERA_TESTS=1 ROS1_PYTHON=$(ROS1_PYTHON) $(BIN)/python -m pytest test/intera $(ARGS)

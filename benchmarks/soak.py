@@ -102,14 +102,14 @@ class Witness:
 
         self._context = rclpy.Context()
         rclpy.init(args=[], context=self._context)
-        self._node = rclpy.create_node("soak", context=self._context)
+        self.node = rclpy.create_node("witness", context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        self._executor.add_node(self.node)
         self.acknowledged: set[tuple[str, int]] = set()
         self.states: list[tuple[float, int, int, bool, float, bool]] = []
         """Arrival [s], cycle, source, answered, largest joint speed [rad/s], whether the arm gives a reason to hold."""
-        self._node.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE_HISTORY)
-        self._node.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
+        self.node.create_subscription(ArmState, "arm_state", self._on_state, qos.STATE_HISTORY)
+        self.node.create_subscription(Transition, "transition", self._on_transition, qos.TRANSITION)
 
     def _on_state(self, message: Any) -> None:
         fastest = float(np.abs(message.velocity).max()) if len(message.velocity) else 0.0
@@ -127,7 +127,7 @@ class Witness:
 
     def close(self) -> None:
         self._executor.shutdown()
-        self._node.destroy_node()
+        self.node.destroy_node()
         self._context.try_shutdown()
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import chaos_kills
+from benchmarks.chaos import damage
 from benchmarks.soak import NODES, per_second, plan, standstill
 from benchmarks.soak_report import lives_of, slope_of, write_report
 
@@ -64,3 +66,20 @@ def test_report_says_what_was_lost(tmp_path: Path) -> None:
     text = write_report({**result, "seconds": [[20, 1.0, 0.06]] * 600, "samples": samples()}, tmp_path)
     assert "| lost | 1 |" in text and "| `arm` | 2 | 100.1 to 100.5 |" in text
     assert "5 bytes in the first half, 5 in the second" in text and (tmp_path / "soak.png").stat().st_size > 5000
+
+
+def test_robot_is_at_rest_once_it_stays_so() -> None:
+    speeds = [(9.9, 0.0), (10.1, 0.3), (10.2, 0.001), (10.3, 0.2), (10.4, 0.001), (10.5, 0.0)]
+    assert chaos_kills.standstill_s(speeds, 10.0) == pytest.approx(0.4)
+    assert chaos_kills.standstill_s(speeds[:4], 10.0) is None
+    loop = chaos_kills.Loop(2, 0, Path())
+    loop.judge("arm_watchdog", 0.3)
+    assert not loop.violations
+    loop.judge("arm_watchdog", None)
+    loop.judge("supervisor", 1.6)
+    assert len(loop.violations) == 2 and loop.result()["standstill_s"]["arm_watchdog"] == [0.3, 0.3, 1]
+
+
+def test_damage_of_each_kind_of_record_costs_what_was_damaged_alone() -> None:
+    table, violations, files = damage()
+    assert not violations and files >= 4 * 8 and any(line.startswith("| chunk | 28 of 28 | 1 of 1") for line in table)
