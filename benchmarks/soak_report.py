@@ -108,7 +108,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         for index, life in enumerate(lives_of(samples, node)):
             memory.plot(life[:, 0] / 60, life[:, 2], color=f"C{number}", lw=1.2, label=None if index else node)
     memory.set(ylabel="memory (RSS) [MB]", ylim=(0, None))
-    memory.legend(fontsize=8, ncols=4, loc="upper left")
+    memory.legend(fontsize=8, ncols=4, loc="lower left")
     rate.plot(minutes, seconds[:, 0], lw=0.8, color="k")
     rate.set(ylabel="states per second", ylim=(0, 25))
     gap.plot(minutes, seconds[:, 2], lw=0.8, color="k")

@@ -65,6 +65,7 @@ from tdm_ros.nodes.parameters import NODES  # noqa: E402
 from tdm_ros.nodes.planner import PlannerNode  # noqa: E402
 from tdm_ros.nodes.policy import PolicyNode  # noqa: E402
 from tdm_ros.nodes.scene import SceneNode  # noqa: E402
+from tdm_ros.nodes.subscriptions import FOREIGN  # noqa: E402
 from tdm_ros.nodes.supervisor import SupervisorNode  # noqa: E402
 from tdm_ros.nodes.trainer import TrainerNode  # noqa: E402
 from tdm_ros.robots.sawyer import JOINT_NAMES, Q_LOWER_RAD, Q_UPPER_RAD  # noqa: E402
@@ -399,6 +400,43 @@ def test_no_weights_make_a_node_fail_and_no_command_is_not_finite(stage: Stage) 
         if topic in callbacks:
             feed(stage, callbacks[topic], stage.good(topic))
     assert len(commands) > before or not isinstance(stage.node, PolicyNode), "good weights are used again"
+
+
+def test_transition_of_a_stranger_beside_the_collector_is_not_learned_from(stage: Stage) -> None:
+    if not isinstance(stage.node, TrainerNode | PlannerNode):
+        return
+    trains = isinstance(stage.node, TrainerNode)
+
+    def known() -> int:
+        return int(stage.node._live.learner.transitions if trains else len(stage.node._experience))
+
+    def fed() -> bool:
+        """Whether one of five good transitions is learned from."""
+        before = known()
+        for _ in range(5):
+            feed(stage, callbacks_of(stage.node)["transition"], stage.good("transition"))
+        return known() > before
+
+    def publishers(count: int) -> None:
+        end_s = time.monotonic() + 20.0
+        while stage.node.count_publishers("transition") != count:
+            assert time.monotonic() < end_s
+            time.sleep(0.02)
+
+    assert fed()
+    for name in ("stranger", "collector"):  # also under the name of the genuine one
+        context = rclpy.Context()
+        context.init()
+        other = rclpy.create_node(name, context=context)
+        other.create_publisher(Transition, "transition", qos.TRANSITION)
+        publishers(2)
+        before = stage.node.rejections.counts[f"transition: {FOREIGN}"]
+        assert not fed()
+        assert stage.node.rejections.counts[f"transition: {FOREIGN}"] == before + 5
+        other.destroy_node()
+        context.shutdown()
+        publishers(1)
+    assert fed()
 
 
 def test_no_attribute_hides_one_of_rclpy() -> None:

@@ -25,7 +25,7 @@ from tdm_ros.nodes.arm import ArmNode  # noqa: E402
 from tdm_ros.nodes.node_runner import GuardedExecutor  # noqa: E402
 from tdm_ros.nodes.supervisor import HEARTBEAT_S, SupervisorNode  # noqa: E402
 
-SECONDS = 2.0
+SECONDS = 1.2
 
 
 @contextmanager

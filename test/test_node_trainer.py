@@ -156,22 +156,3 @@ def test_trainer_with_damaged_files_keeps_the_checkpoint_begins_anew_and_counts_
         assert made.stop("trainer")[0] == 0
     assert int(stored.read_text()) >= experience.weights[-1].version, "a number that was published is never used again"
     assert load_learner(folder, TASK).updates > 0
-
-
-def test_transition_of_a_stranger_beside_the_collector_is_not_learned_from(experience: Experience) -> None:
-    made, why = experience.bench, "transition: not from its own publisher alone"
-    made.until(lambda: experience._played() and int(made.values("trainer").get("transitions", 0)) > 20, 60.0)
-    made.spin(1.5)  # until the next diagnostics
-    known = made.values("trainer")["transitions"]
-    goal, observation = np.full(3, 0.4, np.float32), np.zeros(TASK.observation.size, np.float32)
-    step = Step(observation, np.ones(TASK.action.size, np.float32), observation, -goal, goal, goal, False)
-    poisoned = LoggedTransition(step, 1, 10**6, 10**6, 10**18, int(Source.RANDOM), True, True, "run")
-    stranger = made.another("stranger").create_publisher(Transition, "transition", qos.TRANSITION)
-
-    def rejected() -> bool:
-        stranger.publish(to_transition(poisoned, TASK))
-        return made.rejected("trainer").get(why, 0) > 0
-
-    made.until(rejected, 30.0)
-    made.spin(1.5)
-    assert made.values("trainer")["transitions"] == known

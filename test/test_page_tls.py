@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -141,19 +142,14 @@ def test_connection_without_a_handshake_is_closed_in_time(page) -> None:
         assert time.monotonic() - begin_s > listening.HANDSHAKE_S / 2
 
 
-@pytest.mark.ros
-@pytest.mark.any_speed
-def test_console_whose_certificate_is_missing_says_so_and_serves_nothing(tmp_path: Path) -> None:
+def test_console_whose_certificate_is_missing_says_so_and_serves_nothing() -> None:
     pytest.importorskip("rclpy")
-    from ros_bench import bench
+    from tdm_ros.nodes.console import ConsoleNode
+    from tdm_ros.nodes.parameters import ConsoleParameters, TlsParameters
 
-    with bench(tmp_path) as made:
-        process = made.start("console", **{"tls.certificate_file": "/nowhere.crt", "tls.key_file": "/nowhere.key"})
-        assert process.wait(60) != 0
-        assert "tls.certificate_file must be a PEM file, got /nowhere.crt, which does not exist" in made.output(
-            "console"
-        )
-        assert "in a browser" not in made.output("console")
+    given = ConsoleParameters(tls=TlsParameters("/nowhere.crt", "/nowhere.key"))
+    with pytest.raises(ValueError, match=r"must be a PEM file, got /nowhere.crt, which does not exist"):
+        ConsoleNode._serve(SimpleNamespace(), given)  # type: ignore[arg-type]
 
 
 class TestInChromium:

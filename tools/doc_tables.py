@@ -358,6 +358,11 @@ def results() -> str:
     return "\n".join(lines)
 
 
+def soak() -> str:
+    """Tables of the soak in docs/results/soak."""
+    return (ROOT / "docs" / "results" / "soak" / "soak.md").read_text(encoding="utf-8").rstrip()
+
+
 def live(task: str, minutes: str, driver: str = "mujoco") -> str:
     """Live runs of so many minutes of learning in docs/results/live, a row for each arm."""
     from benchmarks.live import gathered, markdown
@@ -551,7 +556,7 @@ def rewritten(text: str) -> str:
         If a table has an unknown name.
     """
     described = (parameters, topics, message, qos, arguments, modules, modes, transitions, states, joints, task)
-    makers = {f.__name__: f for f in (*described, results, live, load)}
+    makers = {f.__name__: f for f in (*described, results, live, load, soak)}
 
     def fill(found: re.Match[str]) -> str:
         kind, *rest = found["name"].split()
