@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import chaos_kills
-from benchmarks.chaos import damage
+from benchmarks.chaos import damage, untested
 from benchmarks.soak import NODES, per_second, plan, standstill
 from benchmarks.soak_report import lives_of, slope_of, write_report
 
@@ -83,3 +83,8 @@ def test_robot_is_at_rest_once_it_stays_so() -> None:
 def test_damage_of_each_kind_of_record_costs_what_was_damaged_alone() -> None:
     table, violations, files = damage()
     assert not violations and files >= 4 * 8 and any(line.startswith("| chunk | 28 of 28 | 1 of 1") for line in table)
+
+
+def test_what_was_not_tested_is_a_violation() -> None:
+    assert untested(200, 200, [5, 5, 5]) == []
+    assert untested(199, 200, [5, 0, 5]) == ["only 199 of 200 kills were made", "a part acknowledged no transition"]
