@@ -50,6 +50,7 @@ class Arm:
         self.cycle, self.arm_run = 0, ""
         self.results: list[EpisodeResult] = []
         self.missing, self.final_weights, self.any_weights = "", True, True
+        self.unrecorded = ""
         self.at_home = True
         self.answers = True
         self.skip = 0
@@ -88,7 +89,8 @@ class Arm:
             if self.skip:
                 self.skip -= 1
                 continue
-            around = Surroundings(self.cycle * 0.05, self.at_home, self.missing, self.any_weights, self.final_weights)
+            given = self.missing, self.any_weights, self.final_weights, self.unrecorded
+            around = Surroundings(self.cycle * 0.05, self.at_home, *given)
             result = self.machine.on_sample(sample, around)
             if result:
                 self.results.append(result)
@@ -120,6 +122,21 @@ def test_machine_consecutive_episodes_share_no_and_lose_no_cycle() -> None:
         starts.append((arm.machine.announced.episode, arm.machine.announced.start_cycle))
     begins = [start for _, start in sorted(set(s for s in starts if s[0] > 0))]
     assert set(np.diff(begins)) == {50}
+
+
+@pytest.mark.parametrize("auto_resume", [True, False])
+def test_machine_episode_that_is_not_recorded_is_interrupted_and_none_begins_until_it_is(auto_resume: bool) -> None:
+    arm = Arm(duration=0, auto_resume=auto_resume)
+    arm.until(lambda: len(arm.results) == 1 and arm.state == State.RUNNING)
+    arm.unrecorded = arm.missing = "nothing is recorded: collector"
+    arm.run(2)
+    assert arm.state == State.PAUSED and arm.reason == arm.unrecorded
+    assert [(one.end, one.why) for one in arm.results[1:]] == [("interrupted", arm.unrecorded)]
+    arm.run(200)
+    assert len(arm.results) == 2 and arm.state == (State.HOLD if auto_resume else State.PAUSED)
+    arm.unrecorded = arm.missing = ""
+    arm.run(60)
+    assert (len(arm.results) > 2) is auto_resume, "on a real arm the operator has to resume"
 
 
 def test_machine_node_missing_waits_and_says_who() -> None:
@@ -791,7 +808,8 @@ def explore(rng: np.random.Generator, cycles: int) -> Watched:
         held = rng.random() < (0.3 if rough_now else holds)
         source = Source.SAFETY if held and moves else Source.POLICY if moves else Source.NONE
         sample = sample_of(cycle, announced, source)
-        machine.on_sample(sample, Surroundings(cycle * 0.05, bool(at_home), "", weights, weights))
+        unrecorded = "nothing is recorded" if rng.random() < 0.01 else ""
+        machine.on_sample(sample, Surroundings(cycle * 0.05, bool(at_home), "", weights, weights, unrecorded))
         if machine.done:
             break
     return machine

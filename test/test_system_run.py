@@ -108,6 +108,11 @@ def test_system_killed_nodes_the_arm_holds_and_restarted_ones_pick_up(tmp_path: 
                 assert Episode.RUNNING not in [one.state for one in announced[held:]], "an episode without a policy"
             if name == "collector":
                 made.until(lambda: "NOT RECORDED" in made.output("supervisor"), 10)
+                made.until(lambda: announced[-1].state in (Episode.PAUSED, Episode.HOLD), 5)
+                held = len(announced)
+                made.spin(3.0)
+                assert Episode.RUNNING not in [one.state for one in announced[held:]], "an episode without a collector"
+                assert max(map(abs, states[-1].velocity)) < 0.01
             made.start(name)
             begin = announced[-1].episode
             made.until(lambda begin=begin: announced[-1].state == Episode.RUNNING and announced[-1].episode > begin, 30)

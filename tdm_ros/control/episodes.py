@@ -39,6 +39,7 @@ class StateEvent(Enum):
     FAULT = "fault of the arm, restart of the arm, cycles that go back, arm not home in time, error in a callback"
     TWO_ARMS = "states of two arms arrive"
     ARM_HELD = "the arm held during an episode or on the drive home"
+    UNRECORDED = "the collector is silent, or cannot write, during an episode"
     VERDICT = "the operator ends the episode: `success`, `failure` or `discard`"
     GIVEN_UP = "the planner gives up the goal of the episode, or the goal is canceled"
     WITHDRAWN = "the goal of an episode is withdrawn before the episode begins"
@@ -137,6 +138,8 @@ class Surroundings:
     """The trainer has published weights."""
     final_weights: bool = False
     """It has published its last ones."""
+    unrecorded: str = ""
+    """Why nothing is recorded, or ""."""
 
 
 class EpisodeMachine:
@@ -398,6 +401,9 @@ class EpisodeMachine:
             why = sample.hold_reason or "the arm held"
             self._enter(StateEvent.ARM_HELD, why)
             return "interrupted", why
+        if why := self._around.unrecorded:
+            self._enter(StateEvent.UNRECORDED, why)
+            return "interrupted", why
         if run.announced.demonstration:
             over = self.announced.episode != run.announced.episode
             return ("interrupted", run.cut or "the demonstrations are over") if over else None
@@ -604,6 +610,7 @@ STATE_TRANSITIONS = (
     _T((*_STOPPABLE, FAULT), _E.TWO_ARMS, FAULT),
     _T((FAULT,), _E.CLEAR_FAULT, DISABLED, "fault cleared, waiting for ~/start", effect=_M._fault_cleared),
     _T(_EPISODE, _E.ARM_HELD, PAUSED),
+    _T(_EPISODE, _E.UNRECORDED, PAUSED),
     _T((PAUSED,), _E.TIME_TO_RESUME, HOLD, "resuming", _M._may_resume),
     _T(_EPISODE, _E.VERDICT, HOLD, "verdict of the operator: {}", effect=_M._hold_for_a_while),
     _T(_EPISODE, _E.GIVEN_UP, HOLD, "goal given up: {}", effect=_M._hold_for_a_while),

@@ -158,7 +158,8 @@ class SupervisorNode(ManagedNode):
         self._machine.schedule = self._schedule()
         home = at_home(sample.q_rad, sample.qd_rad_s, self.robot.home_rad)
         missing = self._missing(now_s) if self._machine.announced.state == State.HOLD else ""
-        around = Surroundings(now_s, home, missing, self._any_weights, self._final_weights)
+        unrecorded = "" if self._is_ready("collector", now_s) else "nothing is recorded: the collector is not ready"
+        around = Surroundings(now_s, home, missing, self._any_weights, self._final_weights, unrecorded)
         result = self._machine.on_sample(sample, around)
         self._record.on_cycle(sample)
         if result is not None:
@@ -173,7 +174,11 @@ class SupervisorNode(ManagedNode):
 
     def _missing(self, now_s: float) -> str:
         """Names of the nodes that are not ready. The trainer may start later."""
-        return ", ".join(name for name in NEEDED if now_s - self._ready_s.get(name, -READY_S) >= READY_S)
+        return ", ".join(name for name in NEEDED if not self._is_ready(name, now_s))
+
+    def _is_ready(self, name: str, now_s: float) -> bool:
+        """Whether a node has said within `READY_S` that it is ready."""
+        return now_s - self._ready_s.get(name, -READY_S) < READY_S
 
     def _heartbeat(self) -> None:
         self._log_state()
