@@ -30,6 +30,7 @@ from visualization_msgs.msg import Marker, MarkerArray  # noqa: E402
 from tdm_ros.control.timeline import Announcement, Mode, State  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.nodes.convert import floats, to_episode  # noqa: E402
+from tdm_ros.nodes.subscriptions import FOREIGN  # noqa: E402
 from tdm_ros.planning import KeepOut as Regions  # noqa: E402
 from tdm_ros.robots.sawyer import NEUTRAL_RAD  # noqa: E402
 from tdm_ros.tasks import SCENES, observe  # noqa: E402
@@ -92,8 +93,8 @@ class Stage:
         self._episodes.publish(to_episode(self.announced, TASK, self._stamp()))
         return number
 
-    def teach(self) -> None:
-        """Hand over seen states and weights, and wait until the planner uses them."""
+    def _show(self) -> None:
+        """Publish the seen states."""
         zeros = np.zeros(7, np.float32)
         for number, point in enumerate(SEEN):
             at = np.asarray(point, np.float32)
@@ -112,7 +113,20 @@ class Stage:
                     task=TASK.fingerprint,
                 )
             )
-        self.bench.until(lambda: self.bench.values("planner").get("seen") == str(len(SEEN)))
+
+    def teach(self) -> None:
+        """Hand over seen states and weights, and wait until the planner uses them."""
+        known: set[int] = set()
+
+        def seen() -> bool:
+            """Teach again what was rejected: a planner that has just started may not know who publishes."""
+            rejected = sum(n for why, n in self.bench.rejected("planner").items() if why.endswith(FOREIGN))
+            if rejected not in known:
+                self._show()
+                known.add(rejected)
+            return self.bench.values("planner").get("seen") == str(len(SEEN))
+
+        self.bench.until(seen)
         self._weights.publish(PolicyWeights(version=3, task=TASK.fingerprint, data=STAYING, final=True))
         self.bench.until(lambda: self.bench.values("planner").get("weights_version") == "3")
 

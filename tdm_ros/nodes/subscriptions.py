@@ -54,6 +54,8 @@ OVERTAKEN_NS = 1_000_000_000
 COLLECTOR = "collector"
 """Name of the node whose transitions are learned from."""
 FOREIGN = "not from its own publisher alone"
+UNKNOWN, NAMELESS = "_NODE_NAME_UNKNOWN_", "a node whose name is not known (yet)"
+"""Name of a node in the graph of rcl before its participant has told it, and in our sentences."""
 
 LARGEST_BYTES = 1_000_000  # limit for all messages but weights
 LARGEST_WEIGHTS = 65_000_000  # limit for `policy_weights`: the largest actor, and the rest of the message
@@ -188,5 +190,5 @@ def other_publisher(node: Any, topic: str, wanted: str) -> str:
     found = sorted(set(publishers_of(node, topic)))  # one that was killed and restarted is listed twice for a while
     if found == [full]:
         return ""
-    who = " and ".join(found) or "an unknown node"
+    who = " and ".join(NAMELESS if UNKNOWN in name else name for name in found) or "an unknown node"
     return f"{topic} is published by {who}, expected {full} alone: end the others, start it under that name"
