@@ -159,11 +159,11 @@ class Loop:
                 for name in chosen:
                     self.count(name)
                     spared_s[name] = time.monotonic() + PAUSE_S
-                gone = {known[name] for name in chosen}
+                killed = {known[name] for name in chosen}
 
-                def back(chosen: Sequence[str] = tuple(chosen), gone: set[int] = gone) -> bool:
+                def back(chosen: Sequence[str] = tuple(chosen), killed: set[int] = killed) -> bool:
                     now = dict(processes(system.pid))
-                    return all(name in now and now[name] not in gone for name in chosen)
+                    return all(name in now and now[name] not in killed for name in chosen)
 
                 if not until(witness, back, BACK_S):
                     self.violations.append(f"{', '.join(chosen)} did not come back within {BACK_S:g} s")

@@ -36,6 +36,9 @@ FIRST_S, BETWEEN_S, FROZEN_S = 60.0, (20.0, 60.0), (0.2, 5.0)
 HOLD_S = 0.25
 """Longest time for which a dead or frozen policy may count as the source of motion [s]: its last command lasts 0.1."""
 
+STILL_S = 0.5
+"""Longest time until all joints are slower than 0.01 rad/s then [s]."""
+
 
 @dataclass
 class Fault:
@@ -176,10 +179,10 @@ class Soak:
             log = {"log_bytes": disk, "acknowledged": len(self.witness.acknowledged)}
             self.samples.append({"s": second, "nodes": found, "processes": lives, **log})
             if second % 60 == 0:
-                told = (
+                summary = (
                     f"{len(self.injected)} of {len(self.faults)} faults, {len(self.witness.acknowledged)} transitions"
                 )
-                print(f"{second // 60} of {self.minutes:g} min: {told}", file=sys.stderr, flush=True)
+                print(f"{second // 60} of {self.minutes:g} min: {summary}", file=sys.stderr, flush=True)
             if self.system.poll() is not None:
                 raise RuntimeError(f"the system ended after {second} s, see {self._output.name}")
         for _, process in frozen:
@@ -218,7 +221,7 @@ class Soak:
             "logged": len(logged),
             "twice": len(logged) - len(set(logged)),
             "lost": len(self.witness.acknowledged - set(logged)),
-            "seconds": per_second(states, self.begin_s, int(60 * self.minutes)),
+            "seconds": per_second(states, self.begin_s, int(60 * self.minutes) - 1),
             "samples": self.samples,
         }
 
@@ -241,6 +244,8 @@ def standstill(fault: dict[str, Any], states: np.ndarray) -> dict[str, Any]:
     late = after[after[:, 0] > begin_s + HOLD_S + 0.05]  # a state tells of the cycle before it
     still = after[after[:, 4] < 0.01]
     found: dict[str, Any] = {"violation": bool((late[:, 2] == 1).any())}
+    if until_s > STILL_S:
+        found["violation"] |= not len(still) or float(still[0, 0] - begin_s) > STILL_S
     if len(still) and until_s > HOLD_S:
         found["standstill_s"] = float(still[0, 0] - begin_s)
     return found
@@ -280,6 +285,7 @@ def main(words: Sequence[str] | None = None) -> int:
             soak.system.terminate()
     result = soak.result()
     asked.out.mkdir(parents=True, exist_ok=True)
+    write_json(soak.run.parent / "samples.json", {"samples": result["samples"]})
     write_json(asked.out / "soak.json", {key: value for key, value in result.items() if key != "samples"})
     print(write_report(result, asked.out))
     violations = sum(fault.get("violation", False) for fault in result["faults"])

@@ -9,6 +9,8 @@ import numpy as np
 
 AGE_S = 60
 """Age from which a process counts as started [s]; its memory is compared at that age and later."""
+LEAST_S = 120
+"""Time after that from which a process has a slope [s]."""
 ALWAYS = ("arm", "supervisor")
 
 
@@ -23,19 +25,16 @@ def lives_of(samples: list[dict[str, Any]], node: str) -> list[np.ndarray]:
 
 
 def slope_of(lives: list[np.ndarray], column: int) -> tuple[float, float, float] | None:
-    """Slope per hour of one column over all started processes, with its 95 % interval (Theil and Sen); None: too few.
+    """Median, smallest and largest slope per hour of one column within a process (Theil and Sen); None: too few.
 
-    Of each process at most 60 rows are taken, evenly, so that a long life does not outweigh the others.
+    Processes of at least two minutes after their start count. A slope over several would hide what ends with each.
     """
     from scipy.stats import theilslopes
 
     started = [life[life[:, 1] >= AGE_S] for life in lives]
-    taken = [rows[np.unique(np.linspace(0, len(rows) - 1, 60).astype(int))] for rows in started if len(rows)]
-    rows = np.concatenate(taken) if taken else np.empty((0, 5))
-    if len(rows) < 10 or np.ptp(rows[:, 0]) < 60:
-        return None
-    slope, _, low, high = theilslopes(rows[:, column], rows[:, 0] / 3600)
-    return float(slope), float(low), float(high)
+    taken = [rows[np.linspace(0, len(rows) - 1, 200).astype(int)] for rows in started if len(rows) >= LEAST_S]
+    slopes = [float(theilslopes(rows[:, column], rows[:, 0] / 3600)[0]) for rows in taken]
+    return (float(np.median(slopes)), min(slopes), max(slopes)) if slopes else None
 
 
 def node_rows(samples: list[dict[str, Any]]) -> list[str]:

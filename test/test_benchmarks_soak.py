@@ -50,13 +50,18 @@ def samples() -> list[dict]:
     return found
 
 
-def test_slope_is_over_all_processes_of_a_node() -> None:
+def test_slope_is_that_within_a_process_however_many_there_were() -> None:
     lives = lives_of(samples(), "arm")
     assert [len(life) for life in lives] == [300, 300]
-    slope, low, high = slope_of(lives[:1], 2)
-    assert slope == pytest.approx(6.0) and low <= slope <= high
-    assert abs(slope_of(lives, 2)[0]) < 6.0
-    assert slope_of([lives[0][:50]], 2) is None
+    assert slope_of(lives, 2) == pytest.approx((6.0, 6.0, 6.0)) and slope_of(lives, 3) == (0.0, 0.0, 0.0)
+    assert slope_of([lives[0][:150]], 2) is None
+
+
+def test_arm_that_does_not_stop_without_a_policy_is_a_violation() -> None:
+    fault = {"node": "policy", "kind": "kill", "seconds": 0.0, "there": True}
+    for speeds, violation in (([0.5] * 21, True), ([0.5] * 15 + [0.0] * 6, True), ([0.5] * 5 + [0.0] * 16, False)):
+        found = standstill(fault | {"begin_s": 10.0}, states([5] * 21, speeds))
+        assert found["violation"] is violation
 
 
 def test_report_says_what_was_lost(tmp_path: Path) -> None:
