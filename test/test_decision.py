@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,17 @@ def test_decide_direct_goal_has_no_deadline(controller, actor) -> None:
     controller.set_subgoal(PolicySubgoal(1, START, 2, GOAL))
     controller.decide(sample(START))
     assert actor.free == [15] and not actor.deadlines
+
+
+def test_decide_smoothed_keeps_a_part_of_what_was_executed_in_the_cycle_before(actor) -> None:
+    controller = PolicyController(LiveTask(TASK), Exploration(7, np.random.default_rng(0)), smoothing=0.4)
+    controller.set_actor(actor, 1)
+    controller.set_episode(Announcement(State.RUNNING, Mode.EVALUATE, 1, START, 1000, GOAL))
+    controller.set_subgoal(PolicySubgoal(1, START, 2, GOAL))
+    cycles = [START, START + 1, START + 3]  # the actor wants zero; after a lost cycle nothing is known of the one before
+    moved = [replace(sample(cycle), action=np.full(7, 0.5, np.float32)) for cycle in cycles]
+    decided = [controller.decide(one)[0] for one in moved]
+    assert [decision.action for decision in decided] == [pytest.approx(np.full(7, value)) for value in (0, 0.2, 0)]
 
 
 def test_decide_subgoal_on_the_way_is_overdue_holds_until_another_comes(controller) -> None:

@@ -42,12 +42,12 @@ def test_closed_form_makes_the_wanted_motion_where_one_model_is_certain() -> Non
     assert (found.trust > 0.97).mean() > 0.9
 
 
-def test_closed_form_minimises_the_damped_squares_over_all_members() -> None:
+def test_closed_form_minimises_the_damped_squares_over_all_jacobians_about_the_mean_drift() -> None:
     jacobian, drift, gap = a_model(size=0.3)
     found = ClosedForm(jacobian, drift, gap)
 
     def cost(action: np.ndarray) -> np.ndarray:
-        missing = gap - drift - np.einsum("mbga,ba->mbg", jacobian, action)
+        missing = gap - drift.mean(axis=0) - np.einsum("mbga,ba->mbg", jacobian, action)
         return np.square(missing).sum(-1).mean(0) + DAMPING * np.square(action).sum(-1)
 
     inside = np.abs(found.action).max(axis=1) < 1
@@ -55,6 +55,12 @@ def test_closed_form_minimises_the_damped_squares_over_all_members() -> None:
     for _ in range(20):
         other = found.action + 0.1 * rng.normal(size=found.action.shape).astype(np.float32)
         assert (cost(found.action) <= cost(other))[inside].all()
+
+
+def test_members_whose_drifts_disagree_move_no_joint_that_hardly_moves_the_goal() -> None:
+    jacobian = np.array([[[[1.0, 0.1]]], [[[1.0, -0.1]]]], np.float32)  # of the second joint they know next to nothing
+    drift, gap = np.array([[[0.5]], [[-0.5]]], np.float32), np.zeros((1, 1), np.float32)
+    assert ClosedForm(jacobian, drift, gap).action == pytest.approx(np.zeros((1, 2)), abs=1e-6)
 
 
 def test_closed_form_beyond_the_box_keeps_its_direction() -> None:

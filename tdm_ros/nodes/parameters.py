@@ -299,6 +299,9 @@ class ArmParameters(TaskParameters):
 class PolicyParameters(TaskParameters):
     seed: int = parameter(0, "Seed of the exploration noise.", bounds=(0, 2**31 - 1))
     max_state_age_s: float = parameter(0.1, "Maximum age of a state that is answered.", "s", (0.02, 1.0))
+    smoothing: float = parameter(
+        0.0, "Fraction of the last executed action in the next one, for drives that lag behind.", bounds=(0.0, 0.9)
+    )
 
 
 @dataclass(frozen=True)

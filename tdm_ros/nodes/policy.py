@@ -34,7 +34,8 @@ class PolicyNode(ManagedNode):
         self._mode = Command.VELOCITY if by_velocity else Command.TORQUE
         self._names = list(self.robot.joint_names)
         rng = np.random.default_rng([4, self.given.seed])
-        self._controller = PolicyController(self.live, Exploration(self.task.action.size, rng))
+        exploration = Exploration(self.task.action.size, rng)
+        self._controller = PolicyController(self.live, exploration, self.given.smoothing)
         self._answers = 0
         self._received: set[str] = set()
         self._commands = self.create_lifecycle_publisher(Command, "command", qos.COMMAND)

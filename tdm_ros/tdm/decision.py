@@ -91,11 +91,15 @@ class Decision:
 
 
 class PolicyController:
-    """Computes actions from the last episode, subgoal and weights received."""
+    """Computes actions from the last episode, subgoal and weights received.
 
-    def __init__(self, live: LiveTask, exploration: Exploration) -> None:
+    ``smoothing``: fraction, in [0, 1), of the action that was executed last in an action of the policy.
+    """
+
+    def __init__(self, live: LiveTask, exploration: Exploration, smoothing: float = 0.0) -> None:
         self.live, self.task = live, live.spec
-        self._exploration = exploration
+        self._exploration, self._smoothing = exploration, smoothing
+        self._before: ArmSample | None = None
         self._timeline = Timeline()
         self._subgoals: list[PolicySubgoal] = []
         self._actor: NumpyActor | None = None
@@ -134,7 +138,7 @@ class PolicyController:
 
         Returns the decision and ""; or None and the reason, "" if no action is due.
         """
-        self._cycle = sample.cycle
+        before, self._before, self._cycle = self._before, sample, sample.cycle
         self._actor = self._fresh or self._actor
         episode = self._timeline.at(sample.cycle)
         if episode.state != State.RUNNING:
@@ -161,6 +165,9 @@ class PolicyController:
             action = self._actor.act(observation, achieved, goal, max(left, 0))
         if not np.isfinite(action).all():
             return None, "action not finite"
+        if self._smoothing and before is not None and (before.run, before.cycle) == (sample.run, sample.cycle - 1):
+            executed = self.live.action(before, sample)
+            action = (action + self._smoothing * (executed - action)).astype(np.float32)
         if episode.mode == Mode.TRAIN:
             action = self._exploration.noisy(action, episode.exploration)
         return Decision(action, episode.episode, Source.POLICY, self.version), ""

@@ -33,8 +33,9 @@ def split_motion(out: Any, goals: int) -> tuple[Any, Any]:
 class ClosedForm:
     """Actions whose predicted motion is closest to the wanted one: damped least squares, over all members.
 
-    Where the members disagree about the Jacobian, the action is smaller, as with more damping. An action beyond the box
-    is scaled down as a whole, so that its direction is kept.
+    Where the members disagree about the Jacobian, the action is smaller, as with more damping. The drift is their mean:
+    with that of each member, joints that hardly move the goal would move to make up for errors of the drifts. An action
+    beyond the box is scaled down as a whole, so that its direction is kept.
 
     Parameters
     ----------
@@ -64,7 +65,7 @@ class ClosedForm:
         damping = DAMPING + np.float32(LEAST_DAMPING) * np.trace(normal, axis1=-2, axis2=-1)[:, None, None]
         self._inverse = np.linalg.inv(normal + damping * np.eye(normal.shape[-1], dtype=np.float32))
         self._wanted = gap - drift
-        raw = self._inverse @ (transposed @ self._wanted[..., None]).mean(axis=0)
+        raw = self._inverse @ transposed.mean(axis=0) @ self._wanted.mean(axis=0)[..., None]
         self._raw = raw[..., 0]
         self._left = self._wanted - (jacobian @ raw)[..., 0]
         self._size = np.maximum(np.abs(self._raw).max(axis=-1, keepdims=True), 1)

@@ -361,7 +361,7 @@ def closed_form(jacobian: Tensor, drift: Tensor, gap: Tensor) -> _OneStep:
     damping = DAMPING + LEAST_DAMPING * normal.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
     damped = normal + damping * torch.eye(normal.shape[-1], device=normal.device)
     wanted = (gap - drift)[..., None]
-    raw = torch.linalg.solve_ex(damped, (jacobian.mT @ wanted).mean(0))[0]
+    raw = torch.linalg.solve_ex(damped, jacobian.mean(0).mT @ wanted.mean(0))[0]
     size = raw[..., 0].abs().amax(-1, keepdim=True).clamp(min=1)
     action = raw[..., 0] / size
     left, square = ((part.square().sum(-2).mean(0)) for part in (wanted - jacobian @ raw, wanted))
