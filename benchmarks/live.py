@@ -185,7 +185,7 @@ def main(words: Sequence[str] | None = None) -> int:
     results = gathered(asked.out, asked.live, asked.minutes, asked.robots, asked.driver)
     table, kind = markdown(results), label(asked.live, asked.minutes, asked.driver)
     (asked.out / f"{kind}.md").write_text(table, encoding="utf-8")
-    title = f"tdm_ros up {asked.live}, live, {asked.minutes:g} minutes from nothing" + ", driver ros2_control" * behind
+    title = f"tdm_ros up {asked.live}, live, from nothing, {asked.minutes:g} min" + ", driver ros2_control" * behind
     draw(results, title, asked.out / f"{kind}.png")
     print(table)
     return 0 if all(done) else 1

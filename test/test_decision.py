@@ -87,7 +87,8 @@ def test_decide_smoothed_keeps_a_part_of_what_was_executed_in_the_cycle_before(a
     controller.set_actor(actor, 1)
     controller.set_episode(Announcement(State.RUNNING, Mode.EVALUATE, 1, START, 1000, GOAL))
     controller.set_subgoal(PolicySubgoal(1, START, 2, GOAL))
-    cycles = [START, START + 1, START + 3]  # the actor wants zero; after a lost cycle nothing is known of the one before
+    # The actor wants zero; after a lost cycle nothing is known of the one before.
+    cycles = [START, START + 1, START + 3]
     moved = [replace(sample(cycle), action=np.full(7, 0.5, np.float32)) for cycle in cycles]
     decided = [controller.decide(one)[0] for one in moved]
     assert [decision.action for decision in decided] == [pytest.approx(np.full(7, value)) for value in (0, 0.2, 0)]
