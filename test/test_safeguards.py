@@ -169,6 +169,38 @@ def test_latch_a_command_that_is_missing_is_a_fault_until_an_operator_clears_it(
     assert bench.cycle()[0] == ""
 
 
+@pytest.mark.parametrize("state", [State.HOLD, State.RUNNING, State.RESETTING])
+def test_latch_a_supervisor_that_was_silent_moves_nothing_until_an_operator_clears_it(state: State) -> None:
+    bench = Bench(fault_latched=True, deadman_required=True)
+    bench.tell(State.DISABLED)
+    bench.tell(state, episode=int(state == State.RUNNING))
+    for _ in range(3):
+        bench.cycle(held=True)
+    for _ in range(25):
+        bench.control.receive_deadman(True, bench.now_s)
+        bench.command()
+        report = bench.tick()
+    assert report.fault == "no message of the supervisor for 1 s"
+    bench.tell(state, episode=int(state == State.RUNNING))  # it was frozen, and goes on
+    sent = len(bench.arm.driven)
+    for _ in range(10):
+        bench.cycle(held=True)
+    bench.tell(State.RUNNING, episode=2)
+    _, report = bench.cycle(held=True)
+    assert report.fault and not np.any(bench.arm.driven[sent:])
+    for known, episode in ((State.FAULT, 0), (State.DISABLED, 0), (State.RUNNING, 3)):
+        bench.tell(known, episode)
+    assert bench.cycle(held=True)[0] == ""
+
+
+@pytest.mark.parametrize("state", [State.DISABLED, State.PAUSED, State.DONE])
+def test_latch_a_supervisor_that_is_silent_while_nothing_was_started_is_no_fault(state: State) -> None:
+    bench = Bench(fault_latched=True)
+    bench.tell(state)
+    reports = [bench.tick() for _ in range(25)]
+    assert not any(report.fault for report in reports)
+
+
 def test_latch_a_released_deadman_is_no_fault_and_lasts_until_something_new_is_announced() -> None:
     bench = Bench(fault_latched=True, deadman_required=True)
     bench.cycle(held=True)

@@ -118,6 +118,18 @@ def test_operator_moves_nothing_without_messages_of_the_supervisor() -> None:
     assert not np.any(bench.arm.driven[-1])
 
 
+def test_operator_moves_nothing_in_a_hold_whose_supervisor_is_silent() -> None:
+    bench = Bench()
+    bench.tell(State.DISABLED)
+    bench.cycle()
+    bench.tell(State.HOLD)
+    assert bench.cycle(AHEAD)[0] == ""
+    bench.cycle(np.zeros(6))
+    for _ in range(25):
+        bench.tick()
+    assert "no message of the supervisor" in bench.control.receive_twist(AHEAD, bench.now_s)
+
+
 @pytest.mark.parametrize("how", ["zero", "silent", "invalid"])
 def test_operator_releases_and_the_arm_stands_within_150_ms(how: str) -> None:
     bench = Bench()

@@ -46,6 +46,10 @@ class CycleReport:
 
 
 SUPERVISOR_SILENT = "no message of the supervisor"
+SILENCE = Announcement(State.HOLD, start_cycle=-1, reason=SUPERVISOR_SILENT)
+"""In effect while the supervisor is silent; no supervisor announces this start, so that its key is that of no other."""
+STARTED = (State.HOLD, State.RUNNING, State.RESETTING)
+"""States of the supervisor after which the arm moves without a further start."""
 CONFLICT_S = 1.0
 """Time without messages of several devices at once after which the arm no longer holds for that reason [s]."""
 NO_OPERATOR = (State.DISABLED, State.FAULT)
@@ -369,12 +373,15 @@ class ArmControl:
 
     def _in_effect(self, now_s: float) -> Announcement:
         if now_s - self._announced_s > self._timing.supervisor_timeout_s:
-            return Announcement(State.HOLD, reason=SUPERVISOR_SILENT)
+            return SILENCE
         return self.timeline.at(self.cycle)
 
     def _enter(self, announcement: Announcement, now_s: float) -> None:
         """Put an announcement into effect."""
         before, self._announcement = self._announcement, announcement
+        latched = self.safeguards.settings.fault_latched and self.mode is not ArmMode.FAULT
+        if latched and announcement is SILENCE and before.state in STARTED:
+            self.fault(f"{SUPERVISOR_SILENT} for {self._timing.supervisor_timeout_s:g} s")
         if before.state == announcement.state == State.RUNNING:
             return
         if self.mode is not ArmMode.FAULT:
@@ -435,7 +442,7 @@ class ArmControl:
             return self._reason
         if why := self.safeguards.stop_reason(now_s, by_operator=True):
             return why
-        if announcement.state in NO_OPERATOR or announcement.reason == SUPERVISOR_SILENT:
+        if announcement.state in NO_OPERATOR or announcement is SILENCE:
             return f"{announcement.state.name.lower()}: {announcement.reason}"
         if self._drive.actuation.mode != "velocity":
             return "teleoperation needs velocities, this arm is driven by torques: choose actuation velocity"
