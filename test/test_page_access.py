@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
 import re
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +23,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.any_speed]
 from geometry_msgs.msg import TwistStamped  # noqa: E402
 from page_for_tests import ConsolePage, console_page  # noqa: E402
 from ros_bench import ROOT, Bench, bench  # noqa: E402
+from starlette.responses import PlainTextResponse  # noqa: E402
 from std_msgs.msg import Bool, String  # noqa: E402
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
@@ -28,6 +32,7 @@ from tdm_ros.console.access_control import (  # noqa: E402
     CONNECTIONS,
     COOKIE,
     SESSION_S,
+    AccessControl,
     Buckets,
     Sessions,
     is_loopback,
@@ -91,6 +96,33 @@ def test_page_listens_on_loopback_alone_unless_configured_otherwise(near: Consol
 def test_page_of_another_origin_is_rejected_and_counted(near: ConsolePage, heads: dict[str, str]) -> None:
     with counted(near, f"page: {'host of another name' if 'Host' in heads else 'another origin'}", 1):
         assert near.get(**heads)[0] == 403
+
+
+FRAMED = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}
+OPENED = FRAMED | {"Sec-Fetch-Dest": "document"}
+
+
+@pytest.mark.parametrize("heads", [{"Origin": "http://evil"}, {**FRAMED, "Sec-Fetch-Mode": "no-cors"}, FRAMED])
+def test_page_of_another_origin_uses_up_no_requests_of_the_operator(heads: dict[str, str]) -> None:
+    rejected: Counter[str] = Counter()
+    access = AccessControl(PlainTextResponse("page"), lambda why, detail: rejected.update([why]), token="")
+    scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "client": ("127.0.0.1", 1)}
+
+    async def get(heads: dict[str, str]) -> int:
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        given = [(name.lower().encode(), value.encode()) for name, value in ({"Host": "127.0.0.1:1"} | heads).items()]
+        await access({**scope, "headers": given}, None, send)  # type: ignore[arg-type]
+        return int(sent[0]["status"])
+
+    async def crowd() -> None:
+        assert {await get(heads) for _ in range(500)} == {403} and rejected == {"page: another origin": 500}
+        assert await get({}) == await get(OPENED) == 200
+
+    asyncio.run(crowd())
 
 
 @pytest.mark.parametrize("path", ["/drive", NICEGUI])

@@ -267,10 +267,11 @@ class AccessControl:
             await self.app(scope, receive, _secured(send))
 
     def _problem(self, scope: Scope, heads: dict[str, str]) -> tuple[int, str]:
-        """HTTP status and reason of a rejection; reason "" if accepted."""
+        """HTTP status and reason of a rejection; reason "" if accepted.
+
+        Other origins come first: their pages, in the operator's browser, must not use up the requests of its address.
+        """
         socket = scope["type"] == "websocket"
-        if not self._requests.take(_address(scope)):
-            return 429, "too many requests"
         host, origin = heads.get("host", ""), heads.get("origin")
         name = _name_of(host)
         if name is None:
@@ -280,8 +281,10 @@ class AccessControl:
         own = [f"{scheme}://{host}" for scheme in self._schemes]
         if (origin is None and socket) or (origin is not None and origin not in own):
             return 403, "another origin"
-        if heads.get("sec-fetch-site") == "cross-site" and heads.get("sec-fetch-mode") != "navigate":
+        if heads.get("sec-fetch-site") == "cross-site" and not _opens(heads):
             return 403, "another origin"
+        if not self._requests.take(_address(scope)):
+            return 429, "too many requests"
         if (sessions := self._sessions) and not (
             sessions.has_cookie(heads.get("cookie", ""), host) or sessions.has_token(scope["query_string"])
         ):
@@ -348,6 +351,11 @@ def well_formed(data: str | bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _opens(heads: dict[str, str]) -> bool:
+    """Whether a request of a browser is for a page of its own, by a link or the address line, not within another."""
+    return heads.get("sec-fetch-mode") == "navigate" and heads.get("sec-fetch-dest", "document") == "document"
 
 
 def _address(scope: Scope) -> str:
