@@ -616,6 +616,16 @@ def test_log_of_another_task_is_rejected_with_a_remedy(tmp_path: Path) -> None:
         list(read_transitions(tmp_path, "another task"))
 
 
+@pytest.mark.parametrize("name", ["0000.mcap", "0007.mcap"])
+def test_writer_asks_for_the_task_of_the_newest_transitions_before_it_adds_a_file(tmp_path: Path, name: str) -> None:
+    TransitionLog(tmp_path / "none", TASK).check_task()
+    write(tmp_path / name, 5)
+    McapWriter(tmp_path / "0008.mcap", CHANNELS).close()
+    TransitionLog(tmp_path, TASK).check_task()
+    with pytest.raises(ValueError, match=rf"recorded for task {TASK}, this is another.*another run directory"):
+        TransitionLog(tmp_path, "another").check_task()
+
+
 def test_discarded_cycles_are_read_from_the_announcements(tmp_path: Path) -> None:
     announced = next(one for topic, one in messages() if topic == EPISODE_TOPIC)
     fields = ("discarded_run", "discarded_from_cycle", "discarded_to_cycle")

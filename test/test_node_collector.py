@@ -235,6 +235,18 @@ def test_collector_second_in_a_folder_ends_with_a_sentence_and_the_first_loses_n
     assert count_messages(tmp_path / LOG_FOLDER) == 8 and len(mcap_files(tmp_path / LOG_FOLDER)) == 1
 
 
+def test_collector_of_another_task_adds_nothing_to_a_log_and_ends_with_a_sentence(stage: Stage, tmp_path: Path) -> None:
+    stage.play(5)
+    stage.bench.until(lambda: len(stage.transitions) == 3)
+    stage.bench.stop("collector")
+    before = {path.name: path.read_bytes() for path in (tmp_path / LOG_FOLDER).iterdir()}
+    other = stage.bench.start("collector", robot="panda", actuation="velocity")
+    assert other.wait(20) == 1
+    assert "was recorded for task" in stage.bench.output("collector")
+    assert "choose another run directory" in stage.bench.output("collector")
+    assert {path.name: path.read_bytes() for path in (tmp_path / LOG_FOLDER).iterdir()} == before
+
+
 def test_collector_whose_folder_is_removed_says_so_at_once_and_records_on(stage: Stage, tmp_path: Path) -> None:
     stage.play(5)
     stage.bench.until(lambda: len(stage.transitions) == 3)

@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -73,6 +74,19 @@ class TransitionLog:
                     yield found
         if not matched:
             self._reject_other_task(least=1)
+
+    def check_task(self) -> None:
+        """Raise ValueError, as `read` does, if the newest transitions are of another task; it reads at most three.
+
+        A writer calls it before it adds a file: nobody could continue a log of two tasks.
+        """
+        for path in reversed(mcap_files(self._folder)):
+            first = [self._decode(*one[1:]) for one in islice(_wanted(path, TRANSITION_TOPIC), 3)]
+            if tasks := [one.task for one in first if isinstance(getattr(one, "task", None), str)]:
+                if self._task not in tasks:  # a single one may be due to a changed byte
+                    self._others.update(tasks)
+                    self._reject_other_task(least=1)
+                return
 
     def _last_files(self, newest: int | None) -> list[Path]:
         paths = mcap_files(self._folder)

@@ -18,7 +18,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.timeline import Announcement, Source, State
 from tdm_ros.data.bag import remove_metadata, write_log_metadata
-from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC
+from tdm_ros.data.log import EPISODE_TOPIC, LOG_FOLDER, TRANSITION_TOPIC, TransitionLog
 from tdm_ros.data.log_writer import LogWriter
 from tdm_ros.data.pairing import TransitionBuilder
 from tdm_ros.data.recording import Channel
@@ -94,6 +94,7 @@ class CollectorNode(ManagedNode):
         channels = [
             Channel.of_ros(topic, kind, definition(kind), qos.offered(profile)) for topic, kind, profile in CHANNELS
         ]
+        TransitionLog(folder, self.task.fingerprint).check_task()
         remove_metadata(folder)
         log = LogWriter(folder, channels)
         for sentence in log.recovered:
