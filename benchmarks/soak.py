@@ -219,7 +219,7 @@ class Soak:
             "faults": [one | standstill(one, states) for one in self.injected],
             "acknowledged": len(self.witness.acknowledged),
             "logged": len(logged),
-            "twice": len(logged) - len(set(logged)),
+            "twice": log.repeated,
             "lost": len(self.witness.acknowledged - set(logged)),
             "seconds": per_second(states, self.begin_s, int(60 * self.minutes) - 1),
             "samples": self.samples,

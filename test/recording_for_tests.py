@@ -96,7 +96,11 @@ PARTS = (
 
 
 def messages(
-    parts: Sequence[Part] = PARTS, task_name: str = "sawyer_reach", seed: int = 0, start_ns: int = START_NS
+    parts: Sequence[Part] = PARTS,
+    task_name: str = "sawyer_reach",
+    seed: int = 0,
+    start_ns: int = START_NS,
+    run: str = RUN,
 ) -> list[tuple[str, dict[str, Any]]]:
     """Topic and content of each message, in the order of the arm's cycles."""
     task, played = _played(task_name, seed, len(parts))
@@ -107,7 +111,8 @@ def messages(
         if part.episode:
             found.append((EPISODE_TOPIC, _announced(part, task, steps, cycle, start_ns)))
         for number, (source, step) in enumerate(zip(part.sources, steps, strict=False)):
-            found.append((TRANSITION_TOPIC, _transition(part, task, step, source, number, cycle, start_ns)))
+            fields = _transition(part, task, step, source, number, cycle, start_ns)
+            found.append((TRANSITION_TOPIC, {**fields, "run": run}))
             cycle += 1
     return found
 
@@ -162,7 +167,6 @@ def _transition(
         "terminated": False,
         "truncated": number == len(part.sources) - 1,
         "task": task.fingerprint,
-        "run": RUN,
         "arm": "",
     }
 

@@ -133,7 +133,8 @@ def test_recovery_leaves_a_file_that_unpacks_to_gigabytes_alone(tmp_path: Path) 
 
 
 def test_what_a_recording_usually_unpacks_to_is_read(tmp_path: Path) -> None:
-    many = RECORDING.with_messages(RECORDING.messages * 200)
+    repeated = (message._replace(sequence=number) for number, message in enumerate(RECORDING.messages * 200))
+    many = RECORDING.with_messages(list(repeated))
     write_file(tmp_path / "some.mcap", many)
     assert len(read(tmp_path / "some.mcap").messages) == len(many.messages)
 

@@ -130,8 +130,30 @@ def test_damage_to_each_kind_of_record_costs_that_record_alone(form: str, kind: 
             assert not missing, f"{Opcode(opcode).name} at {unit.start}: {missing.total()} messages are lost"
             if kind in ("torn", "zeroed") and unit.data:
                 assert reader.problems, f"{Opcode(opcode).name} at {unit.start}"
+            if kind == "duplicated":
+                assert found == WHOLE, f"{Opcode(opcode).name} at {unit.start}"
+                assert not unit.data or f"{len(unit.data)} messages that are in it twice" in reader.problems[-1]
             if kind == "content flipped" and opcode == Opcode.CHUNK:
                 assert "chunk is damaged" in reader.problems[0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_copy_of_a_damaged_record_is_read(form: str) -> None:
+    """A message of a damaged record counts as read only if it was."""
+    data = file_of(form)
+    unit = [one for one in units(form) if one.data][-1]
+    at = data.index(unit.data[-1], unit.start) + 60 if unit.data[-1] in data else unit.end - 20
+    torn = data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1 : unit.end] + data[unit.start :]
+    found, _ = read(torn)
+    assert not Counter(WHOLE) - Counter(found)
+    assert unit.opcode == Opcode.MESSAGE or found == WHOLE or len(unit.data) == len(WHOLE)
+
+
+def test_equal_messages_without_numbers_are_no_copies(tmp_path: Path) -> None:
+    """A writer that numbers nothing may receive equal messages at one time of a simulation."""
+    some = [RECORDING.messages[number]._replace(sequence=0, log_time=7, publish_time=7) for number in (3, 4, 4)]
+    data = write_file(tmp_path / "some.mcap", RECORDING.with_messages(some), use_chunking=False)
+    assert read(data)[0] == [one.data for one in some]
 
 
 @pytest.mark.parametrize("form", FORMS)

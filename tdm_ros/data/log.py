@@ -17,6 +17,7 @@ from mcap_ros2.decoder import DecoderFactory
 from tdm_ros.data.log_index import BagFile, read_index, summarised
 from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.data.recording import decoded
+from tdm_ros.data.repeats import TransitionsOnce
 from tdm_ros.types import CycleRange, Discarded, LoggedTransition, Step, TimeSpan
 
 T = TypeVar("T")
@@ -56,22 +57,26 @@ class TransitionLog:
         self._others: Counter[str] = Counter()
         self.unreadable = 0
         """Number of messages that cannot be decoded, since a byte of them was changed."""
+        self.repeated = 0
+        """Number of messages and transitions that were left out, since they had been read before."""
         self.discarded: set[Discarded] = set()
         """What the operator discarded, by the announcements that were read."""
 
     def read(self, newest: int | None = None) -> Iterator[LoggedTransition]:
-        """Read every transition, oldest first; or only those of the last files, which contain at least ``newest``.
+        """Read every transition once, oldest first; or only those of the last files, which contain at least ``newest``.
 
         Raises ValueError if they have another task, or an encoding that is not ROS 2's.
         """
-        matched = False
+        matched, once = False, TransitionsOnce()
         for path in self._last_files(newest):
-            for topic, schema, record in _wanted(path, TRANSITION_TOPIC, EPISODE_TOPIC):
+            for topic, schema, record in self._wanted(path, TRANSITION_TOPIC, EPISODE_TOPIC):
                 if topic == EPISODE_TOPIC:
                     self.discarded |= self._discarded(schema, record)
                 elif (found := self._transition(schema, record)) is not None:
                     matched = True
-                    yield found
+                    if once.is_new(found.run, found.cycle):
+                        yield found
+        self.repeated += once.repeated
         if not matched:
             self._reject_other_task(least=1)
 
@@ -99,19 +104,26 @@ class TransitionLog:
         return paths[first:]
 
     def read_after(self, known: Callable[[LoggedTransition], bool]) -> Iterator[LoggedTransition]:
-        """Read the transitions after the known ones, without reading all of the latter. Raises ValueError as `read`.
+        """Read the transitions after the known ones once, without all of the latter. Raises ValueError as `read`.
 
         All before one that is ``known`` are assumed to be known.
         """
         later: list[list[tuple[str, Schema, Message]]] = []
         for path in reversed(mcap_files(self._folder)):
-            later.append(list(_wanted(path, TRANSITION_TOPIC)))
+            later.append(list(self._wanted(path, TRANSITION_TOPIC)))
             first = next(filter(None, (self._transition(*one[1:]) for one in later[-1])), None)
             if first is not None and known(first):
                 break
+        once = TransitionsOnce()
         for found in reversed(later):
             start = bisect_left(found, True, key=lambda one: not self._is_known(one, known))
-            yield from filter(None, (self._transition(schema, record) for _, schema, record in found[start:]))
+            yield from once.of(filter(None, (self._transition(schema, record) for _, schema, record in found[start:])))
+        self.repeated += once.repeated
+
+    def _wanted(self, path: Path, *topics: str) -> Iterator[tuple[str, Schema, Message]]:
+        reader = RecordReader(path)
+        yield from _wanted(reader, *topics)
+        self.repeated += reader.repeated
 
     def _is_known(self, one: tuple[str, Schema, Message], known: Callable[[LoggedTransition], bool]) -> bool:
         found = self._transition(*one[1:])
@@ -173,8 +185,7 @@ def _decoder_of(schema: Schema) -> Any:
         return lambda data: None
 
 
-def _wanted(path: Path, *topics: str) -> Iterator[tuple[str, Schema, Message]]:
-    reader = RecordReader(path)
+def _wanted(reader: RecordReader, *topics: str) -> Iterator[tuple[str, Schema, Message]]:
     for record in reader:
         if not isinstance(record, Message):
             continue
@@ -195,7 +206,7 @@ def count_messages(folder: Path, topic: str = TRANSITION_TOPIC, since: str = "")
 
 def _count(path: Path, topic: str, index: dict[str, BagFile]) -> int:
     file = index.get(path.name) or summarised(path)
-    return sum(1 for _ in _wanted(path, topic)) if file is None else file.count_of(topic)
+    return sum(1 for _ in _wanted(RecordReader(path), topic)) if file is None else file.count_of(topic)
 
 
 def read_transitions(folder: Path, task_fingerprint: str) -> Iterator[LoggedTransition]:

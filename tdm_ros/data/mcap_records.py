@@ -39,6 +39,7 @@ from tdm_ros.data.mcap_layout import (
     summary_of,
 )
 from tdm_ros.data.recording import DataError
+from tdm_ros.data.repeats import RepeatedMessages
 
 LEAST_BUDGET = 1 << 30
 UNPACKS_BY = 20
@@ -120,7 +121,10 @@ _SPOT = re.compile(rb"(?=[\x01-\x0f].{4}\x00{4})", re.DOTALL)
 
 
 class RecordReader:
-    """Iterator over the channels, messages and metadata of one file, each channel before its messages; for one use."""
+    """Iterator over the channels, messages and metadata of one file, each channel before its messages; for one use.
+
+    A message that is in the file twice is read once.
+    """
 
     def __init__(self, path: Path, budget: Budget | None = None) -> None:
         self.path = path
@@ -133,6 +137,8 @@ class RecordReader:
         self.notes: list[str] = []
         """One sentence per unusual property without a loss."""
         self.left_out: Counter[str] = Counter()
+        self.repeated = 0
+        """Number of messages that were left out, since they are in the file twice."""
         self._announced: set[int] = set()
 
     def __iter__(self) -> Iterator[Channel | Message | Metadata]:
@@ -143,8 +149,18 @@ class RecordReader:
             start = self._begin(source)
             if start is not None:
                 self.is_mcap = True
-                yield from _Scan(self, source, start).records()
+                yield from self._once(_Scan(self, source, start).records())
+                if self.repeated:
+                    self.left_out["messages that are in it twice"] = self.repeated
                 self.problems += [f"{self.path}: {n} {what} are left out" for what, n in self.left_out.items()]
+
+    def _once(self, records: Iterator[Any]) -> Iterator[Any]:
+        repeats = RepeatedMessages()
+        for one in records:
+            if isinstance(one, Message) and repeats.add(one):
+                self.repeated += 1
+            else:
+                yield one
 
     def _begin(self, source: Window) -> int | None:
         """Offset of the first record; None if this is no MCAP file."""

@@ -90,8 +90,8 @@ def summarise(recording: Recording, table: Table) -> Summary:
         recording.name,
         topics=topics,
         duration_s=(max(times) - min(times)) / 1e9 if times else 0.0,
-        damaged=recording.count(TRANSITION_TYPE) - len(table),
-        problems=[*recording.problems, *recording.not_taken(len(table))],
+        damaged=recording.count(TRANSITION_TYPE) - len(table) - table.repeated,
+        problems=[*recording.problems, *_left_out(recording, table)],
         notes=list(recording.notes),
     )
     if not len(table):
@@ -119,6 +119,14 @@ def summarise(recording: Recording, table: Table) -> Summary:
         gaps=gaps,
         lost_cycles=missing,
     )
+
+
+def _left_out(recording: Recording, table: Table) -> list[str]:
+    """Sentences on the transitions that are no row of the table."""
+    found = recording.not_taken(len(table) + table.repeated)
+    if table.repeated:
+        found.append(f"{recording.name}: {table.repeated} transitions have the run and cycle of an earlier one")
+    return found
 
 
 def _episodes(recording: Recording, table: Table) -> dict[str, Any]:
@@ -263,7 +271,7 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
 def check(recording: Recording, table: Table) -> list[str]:
     """One sentence per deviation, most serious first; empty for a valid recording."""
     found = list(recording.problems)
-    found += recording.not_taken(len(table))
+    found += _left_out(recording, table)
     if not len(table):
         return [*found, "it contains no transition of tdm_ros"]
     tasks = sorted(set(table.columns["task"]))

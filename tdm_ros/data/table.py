@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +16,7 @@ from tdm_ros.control.timeline import COMMANDED, Source
 from tdm_ros.data.log import TRANSITION_TOPIC, discarded_of, nanoseconds
 from tdm_ros.data.pairing import chains
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, Channel, DataError, Message, Recording, tasks_in
+from tdm_ros.data.repeats import TransitionsOnce
 from tdm_ros.robots.arm import actuations
 from tdm_ros.robots.description import load_robot, robot_files
 from tdm_ros.tasks import TaskSpec, reach_task
@@ -57,13 +58,15 @@ class Table:
     columns: Columns
     """Field -> (N,) or (N, D): `VECTORS` float32, `NUMBERS`, ``stamp_ns`` int64 and `TEXTS`. A vector without elements
     is a row of NaN. ``arm`` is the namespace of the topic where the message does not name its arm."""
+    repeated: int = 0
+    """Number of transitions that were left out, since a row has their run and cycle."""
 
     def __len__(self) -> int:
         return len(self.columns["cycle"])
 
     def at(self, rows: NDArray[Any]) -> Table:
         """Table of some rows, by (M,) numbers or an (N,) mask."""
-        return Table({name: column[rows] for name, column in self.columns.items()})
+        return replace(self, columns={name: column[rows] for name, column in self.columns.items()})
 
     def message(self, row: int) -> Any:
         """Fields of one row, by the names that they have in `Transition.msg`."""
@@ -130,22 +133,21 @@ def check_original(recording: Recording) -> None:
 
 
 def to_table(recording: Recording, advance: Callable[[int], Any] = lambda count: None) -> Table:
-    """Table of the transitions of a recording; those of another shape or task than the others are left out.
+    """Table of the transitions of a recording, each once; those of another shape or task than the others are left out.
 
     ``advance`` is called with the number of further transitions that were read, for a progress bar.
     """
     if isinstance(recording, Dataset):
         return recording.table
-    rows = []
+    rows, once = [], TransitionsOnce()
     for arm, message in by_namespace(recording, TRANSITION_TYPE):
         advance(1)
-        if (row := _row(message, arm)) is not None:
+        if (row := _row(message, arm)) is not None and once.is_new(row["run"], int(row["cycle"])):
             rows.append(row)
     sizes = _sizes(rows)
     known = tasks_in(Counter(row["task"] for row in rows))
-    return _table(
-        [row for row in rows if row["task"] in known and all(len(row[n]) in (0, s) for n, s in sizes.items())]
-    )
+    fits = [row for row in rows if row["task"] in known and all(len(row[n]) in (0, s) for n, s in sizes.items())]
+    return replace(_table(fits), repeated=once.repeated)
 
 
 def by_namespace(recording: Recording, type_name: str) -> Iterator[tuple[str, Any]]:

@@ -150,6 +150,8 @@ class TrainerNode(ManagedNode):
         self._reject(live.rebuild_from(logs))
         if unreadable := sum(log.unreadable for log in logs.values()):
             self.get_logger().warning(f"log: {unreadable} messages cannot be decoded and are left out")
+        if repeated := sum(log.repeated for log in logs.values()):
+            self.get_logger().warning(f"log: {repeated} transitions are there twice and are learned from once")
         if known := learner.transitions:
             self.get_logger().info(f"{known} transitions from the log")
         return live
