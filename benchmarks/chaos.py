@@ -4,7 +4,7 @@
 
 * 200 kills (SIGKILL): 125 of collector, trainer and page of one live system, and, beside it, 75 of the supervisor or of
   the watchdog of an arm behind ros2_control, each of which ends its system (`benchmarks.chaos_kills`).
-* Each kind of record of a log, torn, flipped, zeroed and duplicated.
+* Each record of a file of a log, torn, flipped, zeroed and duplicated.
 * The fault table: contract of an arm behind ros2_control, and whole systems whose nodes end (pytest).
 * Three minutes of `benchmarks.soak`.
 
@@ -46,35 +46,42 @@ def kill(folder: Path, seed: int, share: float) -> list[dict[str, Any]]:
 
 
 def damage() -> tuple[list[str], list[str], int]:
-    """Table of record kinds and damages, violations, and number of damaged files.
+    """Table of what damage costs, violations, and number of damaged files.
 
-    A cell has the number of messages that were in the damaged record, or behind a cut, and of those that are lost.
+    Each record of the log is damaged once, alone. A row is a kind of record that contains messages, or all other kinds;
+    a cell has the number of messages that are lost, and of those that were in the damaged records or behind a cut.
     """
     sys.path.insert(0, str(ROOT / "test"))
     from mcap.opcode import Opcode
     from test_log_damage import WHOLE, damaged, file_of, read, units, untouched
 
     data, whole = file_of("log"), Counter(WHOLE)
-    of_kind: dict[int, list[Any]] = {}
+    cells: dict[tuple[str, str], list[int]] = {}
+    counts, violations = Counter[str](), []
     for unit in units("log"):
-        of_kind.setdefault(unit.opcode, []).append(unit)
-    lines = [f"| record | {' | '.join(DAMAGE)} |", "|" + "---|" * (1 + len(DAMAGE))]
-    violations, files = [], 0
-    for opcode, some in of_kind.items():
-        unit, cells = some[len(some) // 2], []
+        row = f"{Opcode(unit.opcode).name.lower()}: one cycle" if unit.data else "all others: no messages in them"
+        counts[row] += 1
         for name, how in DAMAGE.items():
             changed, low, high = damaged(data, unit, how)
             found, reader = read(changed)
-            files += 1
-            kept = untouched("log", low, high)
-            lost, allowed = (whole - Counter(found)).total(), (whole - kept).total()
-            cells.append(f"{lost} of {allowed}")
-            if (kept - Counter(found)).total():
-                violations.append(f"{Opcode(opcode).name} {name}: lost more than what was damaged")
-            if lost and not reader.problems:
-                violations.append(f"{Opcode(opcode).name} {name}: a loss was not reported")
-        lines.append(f"| {Opcode(opcode).name.lower()} | {' | '.join(cells)} |")
-    return lines, violations, files
+            read_now, kept = Counter(found), untouched("log", low, high)
+            lost = (whole - read_now).total()
+            cell = cells.setdefault((row, name), [0, 0])
+            cell[0] += lost
+            cell[1] += (whole - kept).total()
+            broken = {
+                "more than what was damaged is lost": bool(kept - read_now),
+                "a loss is not reported": bool(lost and not reader.problems),
+                "a message is read twice, or is not one that was written": bool(read_now - whole),
+            }
+            where = f"{Opcode(unit.opcode).name} at byte {unit.start}, {name}"
+            violations += [f"{where}: {text}" for text, happened in broken.items() if happened]
+    lines = [f"| record | of the file | {' | '.join(DAMAGE)} |", "|" + "---|" * (2 + len(DAMAGE))]
+    for row, count in sorted(counts.items(), key=lambda one: one[0].startswith("all")):
+        numbers = [cells[row, name] for name in DAMAGE]
+        texts = [f"{lost} of {allowed}" if allowed or lost else "none" for lost, allowed in numbers]
+        lines.append(f"| {row} | {count} | {' | '.join(texts)} |")
+    return lines, violations, counts.total() * len(DAMAGE)
 
 
 def check_faults() -> tuple[str, bool]:
@@ -114,7 +121,10 @@ def main(words: Sequence[str] | None = None) -> int:
     folder, begin_s = asked.runs.absolute() / time.strftime("%Y%m%d-%H%M%S"), time.monotonic()
     folder.mkdir(parents=True)
     table, violations, files = damage()
-    print("messages lost of those in the damaged part:", *table, "", sep="\n", flush=True)
+    print(
+        "messages lost, of those in the damaged record or behind a cut; sums over files with one damaged record each:"
+    )
+    print(*table, "", sep="\n", flush=True)
     loops = kill(folder, asked.seed, asked.share)
     faults, passed = check_faults()
     short = soak(folder, asked.seed, 3.0)
