@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies
 from tasks_for_tests import POINT, point_step
 
 from tdm_ros.replay import GoalMix, TrajectoryStore, sample_batches
+from tdm_ros.replay.store import StepCheck, check_step
+from tdm_ros.types import Step
 
 
 def filled(lengths: list[int], capacity: int = 1000) -> TrajectoryStore:
@@ -45,6 +48,34 @@ def test_store_growing_past_its_first_allocation_loses_nothing():
     index = np.arange(5000)
     assert store.column("achieved", index)[:, 0].tolist() == index.tolist()
     assert store.end_of(index).tolist() == (index // 50 * 50 + 50).tolist()
+
+
+@given(
+    part=strategies.sampled_from(Step._fields[:-1]),
+    value=strategies.one_of(
+        strategies.sampled_from([np.nan, np.inf, 1.0, 1.0005, -1.002, 3e38]), strategies.floats(-1e5, 1e5)
+    ),
+    form=strategies.sampled_from([np.float32, np.float64, list, "longer", "scalar"]),
+)
+def test_fast_check_accepts_and_rejects_what_the_full_one_does(part, value, form):
+    step = point_step(1)
+    vector = np.array(getattr(step, part), np.float32)
+    vector[0] = value
+    if form == "longer":
+        vector = np.append(vector, vector)
+    elif form == "scalar":
+        vector = vector[0]
+    else:
+        vector = vector.tolist() if form is list else vector.astype(form)
+    step = step._replace(**{part: vector})
+
+    def verdict(check):
+        try:
+            return check(step)
+        except (ValueError, TypeError) as error:
+            return str(error)
+
+    assert verdict(StepCheck(POINT)) == verdict(lambda one: check_step(one, POINT))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -211,8 +242,8 @@ def test_goal_mix_that_does_not_sum_to_one_is_rejected(shares):
 
 
 def test_horizons_are_uniform_up_to_the_tasks_or_to_one_that_is_given(store):
-    for given, longest in ((None, POINT.horizon), (3, 3), (0, 0)):
-        left = sample_batches(store, GoalMix(), (40, 400), np.random.default_rng(3), horizon=given).steps_left
+    for asked, longest in ((None, POINT.horizon), (3, 3), (0, 0)):
+        left = sample_batches(store, GoalMix(), (40, 400), np.random.default_rng(3), horizon=asked).steps_left
         shares = np.bincount(left.astype(int).ravel()) / left.size
         np.testing.assert_allclose(shares, np.full(longest + 1, 1 / (longest + 1)), atol=0.012)
 

@@ -18,6 +18,7 @@ from tdm_ros.data.log_index import BagFile, read_index, summarised
 from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.data.recording import decoded
 from tdm_ros.data.repeats import TransitionsOnce
+from tdm_ros.data.transition_cdr import parser_of, to_transition
 from tdm_ros.types import CycleRange, Discarded, LoggedTransition, Step, TimeSpan
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class TransitionLog:
     def __init__(self, folder: Path, task_fingerprint: str) -> None:
         self._folder, self._task = folder, task_fingerprint
         self._decoders: dict[bytes, Any] = {}
+        self._parsers: dict[bytes, Any] = {}
         self._others: Counter[str] = Counter()
         self.unreadable = 0
         """Number of messages that cannot be decoded, since a byte of them was changed."""
@@ -130,12 +132,17 @@ class TransitionLog:
         return found is None or known(found)
 
     def _transition(self, schema: Schema, record: Message) -> LoggedTransition | None:
-        message = self._decode(schema, record)
+        if schema.data not in self._parsers:
+            self._parsers[schema.data] = parser_of(schema.name, schema.encoding, schema.data)
+        raw = self._parsers[schema.data](record.data)
+        message = self._decode(schema, record) if raw is None else raw
         task = getattr(message, "task", None)
         if isinstance(task, str) and task != self._task:
             self._others[task] += 1
             self._reject_other_task(least=2)
             return None
+        if raw is not None:
+            return to_transition(record.data, raw)
         return None if message is None else self._converted(message, from_message)
 
     def _discarded(self, schema: Schema, record: Message) -> set[Discarded]:

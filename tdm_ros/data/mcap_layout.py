@@ -67,10 +67,12 @@ class Window:
 
     def get(self, at: int, count: int) -> bytes:
         """Bytes from an offset on; fewer at the end of the file, zeros where it was truncated meanwhile."""
-        count = max(0, min(count, self.size - at))
         low = at - self._low
+        if 0 <= low <= (end := low + count) <= len(self._held):
+            return self._held[low:end]
+        count = max(0, min(count, self.size - at))
         if low < 0 or low + count > len(self._held):
-            self._low, self._held = at, os.pread(self._fd, max(count, WINDOW), at)
+            self._low, self._held = at, os.pread(self._fd, max(count, min(WINDOW, self.size - at)), at)
             low = 0
         return self._held[low : low + count].ljust(count, b"\0")
 

@@ -185,9 +185,11 @@ class RecordReader:
 
     def passed(self, record: Any) -> Iterator[Channel | Message | Metadata]:
         """Items of the iteration for a record of the file."""
-        self.definitions.add(record)
-        if isinstance(record, Message | Channel):
-            number = record.channel_id if isinstance(record, Message) else record.id
+        is_message = isinstance(record, Message)
+        if not is_message:
+            self.definitions.add(record)
+        if is_message or isinstance(record, Channel):
+            number = record.channel_id if is_message else record.id
             channel = self.definitions.channels.get(number)
             if channel is None:
                 self.left_out[f"messages of channel {number}, whose definition is lost,"] += 1
@@ -195,7 +197,7 @@ class RecordReader:
             if number not in self._announced:
                 self._announced.add(number)
                 yield channel
-            if isinstance(record, Message):
+            if is_message:
                 yield self._unpacked(record, channel)
         elif isinstance(record, Metadata):
             yield record
@@ -231,9 +233,10 @@ class _Scan:
                 yield from self._skip()
                 continue
             opcode = self._source.get(at, 1)[0] if end else None
-            if self._hides_others(at, opcode):
-                continue
-            yield from self._release()
+            if self._pending is not None:
+                if self._hides_others(at, opcode):
+                    continue
+                yield from self._release()
             if end is None or opcode == Opcode.FOOTER:
                 break
             self._at = end
@@ -242,11 +245,15 @@ class _Scan:
             self._note_the_end(opcode == Opcode.FOOTER)
 
     def _take(self, at: int, opcode: int | None, end: int) -> Iterator[Any]:
-        body = self._source.get(at + 9, end - at - 9)
+        record = self._source.get(at, end - at)
         if opcode == Opcode.DATA_END:
-            self._compare_checksum(U32.unpack(body)[0])
+            self._compare_checksum(U32.unpack(record[9:])[0])
         elif self._from_start:
-            self._crc = zlib.crc32(body, zlib.crc32(self._source.get(at, 9), self._crc))
+            self._crc = zlib.crc32(record, self._crc)
+        if opcode == Opcode.MESSAGE_INDEX:
+            return
+        body = record[9:]
+        del record  # it may be large
         if opcode == Opcode.CHUNK:
             yield from self._chunk(body)
         elif opcode == Opcode.ATTACHMENT:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tdm_ros.control.timeline import COMMANDED, Source
 from tdm_ros.data.log import TransitionLog
 from tdm_ros.data.pairing import TrajectoryQueue, TransitionFilter
-from tdm_ros.replay.store import check_step
+from tdm_ros.replay.store import StepCheck
 from tdm_ros.training.learner import Learner
 from tdm_ros.types import Discarded, DiscardedSet, LoggedTransition, TimeSpan, check_identity
 
@@ -64,7 +64,7 @@ class OnlineLearner:
 
     def __init__(self, learner: Learner, clock: Callable[[], float] = time.monotonic) -> None:
         self.learner = learner
-        self._clock = clock
+        self._clock, self._check = clock, StepCheck(learner.task)
         self._arms: defaultdict[str, _Arm] = defaultdict(_Arm)
         self._identities = _Identities(learner.store.capacity)
         self._queue = TrajectoryQueue(self._write, learner.store.close)
@@ -100,7 +100,7 @@ class OnlineLearner:
         if problem := check_identity(transition.run or "of a log without runs", transition.cycle):
             raise ValueError(problem)
         if transition.source in COMMANDED:
-            check_step(transition.step, self.learner.task)
+            self._check(transition.step)
         ready = self._arms[arm].filter.add(transition)
         if ready is not None:
             self._queue.add(arm, ready)

@@ -28,6 +28,7 @@ class TrajectoryStore:
         self._open_since = 0
         rows = min(capacity, 4096)
         self._vectors = vectors_of(task)
+        self._shapes = _shapes(task)
         self._columns: dict[str, NDArray[Any]] = {
             name: np.zeros((rows, channels.size), np.float32) for name, channels in self._vectors.items()
         }
@@ -44,13 +45,17 @@ class TrajectoryStore:
         Steps of the operator, ``human``, can be drawn separately (see `human`). Raises ValueError if a vector has
         another size than the task's, or is not finite.
         """
-        vectors = {name: channels.checked(getattr(step, name), name) for name, channels in self._vectors.items()}
-        checked = vectors | {"terminated": step.terminated, "human": human, "discarded": False}
+        values = _joined(step, self._shapes)
+        if values is None or not np.isfinite(values).all():
+            checked = {name: channels.checked(getattr(step, name), name) for name, channels in self._vectors.items()}
+            step = Step(**checked, terminated=step.terminated)
         self._grow()
         slot = self.total % self.capacity
         self._discarded -= int(len(self) == self.capacity and self._columns["discarded"][slot])
-        for name, value in checked.items():
-            self._columns[name][slot] = value
+        columns = self._columns
+        for name in self._vectors:
+            columns[name][slot] = getattr(step, name)
+        columns["terminated"][slot], columns["human"][slot], columns["discarded"][slot] = step.terminated, human, False
         self.total += 1
         if last or step.terminated:
             self.close()
@@ -144,8 +149,41 @@ def vectors_of(task: TaskSpec) -> dict[str, Channels]:
     return vectors | dict.fromkeys(("achieved", "next_achieved", "desired"), goal)
 
 
+def _shapes(task: TaskSpec) -> tuple[tuple[int], ...]:
+    """Shapes of the vectors of a step, in its order."""
+    vectors = vectors_of(task)
+    return tuple((vectors[name].size,) for name in Step._fields[:-1])
+
+
+def _joined(step: Step, shapes: tuple[tuple[int], ...]) -> NDArray[np.float32] | None:
+    """The vectors of a step in one array; None if one has another shape or is no float32."""
+    try:
+        if tuple(vector.shape for vector in step[:-1]) != shapes:
+            return None
+    except AttributeError:
+        return None
+    values = np.concatenate(step[:-1])
+    return values if values.dtype == np.float32 else None
+
+
 ACTION_SLACK = 1e-3
 """Rounding error by which an executed action may exceed [-1, 1]."""
+
+
+class StepCheck:
+    """Checks steps of a task, fast where nothing is wrong."""
+
+    def __init__(self, task: TaskSpec) -> None:
+        self._task, self._shapes, vectors = task, _shapes(task), vectors_of(task)
+        ones = np.ones(task.action.size)
+        bounds = {name: channels.plausible_bounds for name, channels in vectors.items()} | {"action": (-ones, ones)}
+        self._least, self._most = (np.concatenate([bounds[name][i] for name in Step._fields[:-1]]) for i in (0, 1))
+
+    def __call__(self, step: Step) -> None:
+        """Check every vector. Raises ValueError as `check_step`."""
+        values = _joined(step, self._shapes)
+        if values is None or not ((values >= self._least) & (values <= self._most)).all():
+            check_step(step, self._task)
 
 
 def check_step(step: Step, task: TaskSpec) -> None:

@@ -84,17 +84,22 @@ class Channels:
             raise ValueError(f"{what} must be finite, got {array.tolist()}")
         return array
 
+    @cached_property
+    def plausible_bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Smallest and largest physically plausible values, (D,) float64 [unit]."""
+        low, high, scale = (np.asarray(part, np.float64) for part in (self.low, self.high, self.scale))
+        bounded = np.isfinite(low) & np.isfinite(high)
+        span = np.where(bounded, high - low, 0.0)
+        least = np.where(bounded, low - RANGES * span, -SCALES * scale)
+        return least, np.where(bounded, high + RANGES * span, SCALES * scale)
+
     def plausible(self, values: ArrayLike, what: str) -> Array:
         """As `checked`, for values of a message or a file: also within `RANGES` times the bounds, or `SCALES` scales.
 
         Raises ValueError as `checked`, or if a value is not physically plausible.
         """
         array = self.checked(values, what)
-        low, high, scale = (np.asarray(part, np.float64) for part in (self.low, self.high, self.scale))
-        bounded = np.isfinite(low) & np.isfinite(high)
-        span = np.where(bounded, high - low, 0.0)
-        least = np.where(bounded, low - RANGES * span, -SCALES * scale)
-        most = np.where(bounded, high + RANGES * span, SCALES * scale)
+        least, most = self.plausible_bounds
         if ((array < least) | (array > most)).any():
             raise ValueError(f"{what} is not physical: {array.tolist()} {self.unit}, expected at most {most.tolist()}")
         return array
