@@ -88,7 +88,7 @@ class TransitionLog:
         A writer calls it before it adds a file: nobody could continue a log of two tasks.
         """
         for path in reversed(mcap_files(self._folder)):
-            first = [self._decode(*one[1:]) for one in islice(_wanted(path, TRANSITION_TOPIC), 3)]
+            first = [self._decode(*one[1:]) for one in islice(self._wanted(path, TRANSITION_TOPIC), 3)]
             if tasks := [one.task for one in first if isinstance(getattr(one, "task", None), str)]:
                 if self._task not in tasks:  # a single one may be due to a changed byte
                     self._others.update(tasks)
