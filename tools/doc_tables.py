@@ -34,7 +34,7 @@ BLOCK = re.compile(r"(<!-- table: (?P<name>[\w ]+) -->\n).*?(<!-- end -->)", re.
 
 RATES = {
     "arm_state": "20 Hz",
-    "joint_states": "20 Hz",
+    "joint_states": "20 Hz; not where the robot publishes it (`ros2_control`)",
     "command": "20 Hz while an episode runs",
     "episode": "on change, and 4 Hz",
     "subgoal": "on each new plan",

@@ -24,6 +24,7 @@ from tdm_ros.drivers.watchdog import NEWEST, ArmTopics, serve
 
 CHANGED_S = 5.0
 """Longest time for the robot to do what was requested."""
+JOINT_STATES = "/robot/joint_states"
 POSITION, VELOCITY, TORQUE = 1, 2, 3  # of JointCommand
 
 KEPT = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -53,7 +54,7 @@ class BridgedTopics(ArmTopics):
             for name, kind in (("enable", Bool), ("reset", Empty), ("stop", Empty))
         }
         subscribe = self.subscriptions.subscribe
-        subscribe(JointState, "/robot/joint_states", self._on_joints, NEWEST)
+        subscribe(JointState, JOINT_STATES, self._on_joints, NEWEST)
         subscribe(self._msgs.RobotAssemblyState, sdk.WATCHED["state of the robot"], self._on_state, NEWEST)
         subscribe(self._msgs.EndpointState, sdk.WATCHED["pose of the hand"], self._on_hand, NEWEST)
         subscribe(self._msgs.CollisionDetectionState, sdk.WATCHED["collision state"], self._on_collision, NEWEST)

@@ -31,7 +31,7 @@ from tdm_ros.drivers.worker_arm import WorkerArm
 from tdm_ros.envs.arm_sim import SUBSTEPS
 from tdm_ros.msg import ArmState, Command, Episode
 from tdm_ros.nodes import qos
-from tdm_ros.nodes.arms import home_limits_of, limits_of, limits_with_tool, make_arm
+from tdm_ros.nodes.arms import home_limits_of, joint_states_read, limits_of, limits_with_tool, make_arm
 from tdm_ros.nodes.convert import age_s, announcements, doubles, floats, joints_of, twist_of
 from tdm_ros.nodes.node_runner import ManagedNode, run
 from tdm_ros.nodes.object_input import ObjectInput
@@ -79,7 +79,10 @@ class ArmNode(ManagedNode):
         self._started_s = self._now_s()
         self._wall_ahead_s = time.time() - time.monotonic()
         self._states = self.create_publisher(ArmState, "arm_state", qos.STATE_HISTORY)
-        self._joints = self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
+        own = self.resolve_topic_name("joint_states")
+        read = joint_states_read(given, self.robot)
+        echoed = bool(read) and self.resolve_topic_name(read, only_expand=True) == own  # a watchdog knows no remapping
+        self._joints = None if echoed else self.create_publisher(JointState, "joint_states", qos.JOINT_STATES)
         listen(self, Command, "command", self._on_command, qos.COMMAND, on_two=self._control.fault)
         heard = announcements(self, lambda announced, _: self._control.announce(announced, self._now_s()))
         listen(self, Episode, "episode", heard, qos.EPISODE, on_two=self._control.fault)
@@ -243,7 +246,8 @@ class ArmNode(ManagedNode):
         point.x, point.y, point.z = pose.position_m.tolist()
         turn.w, turn.x, turn.y, turn.z = quaternion_wxyz(pose.rotation).tolist()
         self._states.publish(state)
-        self._joints.publish(joints_of(state))
+        if self._joints is not None:
+            self._joints.publish(joints_of(state))
 
     def _on_command(self, message: Command) -> None:
         now_s = self._now_s()

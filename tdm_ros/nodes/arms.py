@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from rclpy.node import Node
 
+from tdm_ros.drivers.bridged import JOINT_STATES as BRIDGED
+from tdm_ros.drivers.gazebo import JOINT_STATES as GAZEBO
 from tdm_ros.drivers.gazebo import GazeboArm, JointCommands
 from tdm_ros.drivers.intera.authentication import read_secret
 from tdm_ros.drivers.intera.client import WORKER, ArmClient, InteraClient, InteraError, ros1_environment
@@ -95,6 +97,16 @@ def make_arm(given: ArmParameters, node: Node, robot: Robot) -> Arm:
     if given.driver == "bridged":  # a bridge repeats the ROS 1 topics of the arm
         return _through("bridged", lambda: _watchdog(given, node, "bridged"))
     return make_gazebo(given, node)
+
+
+def joint_states_read(given: ArmParameters, robot: Robot) -> str:
+    """Topic from which the watchdog of a driver takes the robot's joint states, relative to the namespace; "" if none.
+
+    The node must not publish there: the watchdog would take its messages for those of a robot that has fallen silent.
+    """
+    if given.driver == "ros2_control":
+        return settings_of(robot, given.ros2_control.given()).joint_states
+    return {"bridged": BRIDGED, "gazebo": GAZEBO}.get(given.driver, "")
 
 
 def make_gazebo(given: ArmParameters, node: Node) -> Arm:
