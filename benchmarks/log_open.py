@@ -1,4 +1,4 @@
-"""Time to open, count, describe and end a long log of the collector.
+"""Time to open, count, list, describe and end a long log of the collector.
 
     python -m benchmarks.log_open                      # ten million transitions
     python -m benchmarks.log_open --transitions 1e6 --without-index
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tdm_ros.data.bag import write_log_metadata
+from tdm_ros.data.counting import overview
 from tdm_ros.data.log import TRANSITION_TOPIC, count_messages
 from tdm_ros.data.log_index import INDEX, add_to_index
 from tdm_ros.data.log_writer import LogWriter, McapWriter
@@ -45,7 +46,7 @@ def make_log(folder: Path, files: int, with_index: bool) -> None:
         if number:
             os.link(first, path)
         if with_index:
-            add_to_index(path)
+            add_to_index(path, writer.tally)
 
 
 def timed(what: str, call: Callable[[], T]) -> T:
@@ -73,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = timed("open for writing", lambda: LogWriter(folder, CHANNELS))
         timed("count", lambda: count_messages(folder))
         timed("end", log.close)
+        timed("list", lambda: overview(folder))
         timed("describe for rosbag2", lambda: write_log_metadata(folder))
     return 0
 

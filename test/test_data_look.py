@@ -15,11 +15,12 @@ from recording_for_tests import PARTS, START_NS, STEPS, Part, changed, messages,
 
 from tdm_ros.control.timeline import Source
 from tdm_ros.data.bag import METADATA, remove_metadata, write_bag, write_log_metadata
+from tdm_ros.data.counting import as_table, overview
 from tdm_ros.data.edit import Selection, merge, numbers, sources, trim
 from tdm_ros.data.picture import draw
 from tdm_ros.data.recording import TRANSITION_TYPE, DataError, Recording
 from tdm_ros.data.sources import read
-from tdm_ros.data.summary import as_table, as_text, check, overview, summarise
+from tdm_ros.data.summary import as_text, check, summarise
 from tdm_ros.data.table import commanded_pieces, to_table
 from tdm_ros.tasks import SAWYER_REACH
 

@@ -414,7 +414,7 @@ def test_file_that_is_full_while_the_thread_waits_for_the_disk_is_no_problem(
             failed.append(error)
             raise
 
-    def wait_for_a_full_next_file(path: Path) -> None:
+    def wait_for_a_full_next_file(path: Path, tally: object) -> None:
         finished.append(path)
         if len(finished) == 1:
             waiting.set()

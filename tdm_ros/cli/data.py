@@ -67,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    from tdm_ros.data.counting import as_table, overview
     from tdm_ros.data.sources import find
-    from tdm_ros.data.summary import as_table, overview
 
     rows = [overview(path, arguments.unpack_limit) for path in find(arguments.paths)]
     print(json.dumps(rows, indent=1) if arguments.json else as_table(rows))
@@ -78,9 +78,10 @@ def _list(arguments: argparse.Namespace) -> int:
 def _inspect(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from tdm_ros.data.summary import as_text, summarise
+    from tdm_ros.data.inspection import inspect
+    from tdm_ros.data.summary import as_text
 
-    found = [summarise(recording, _table(recording)) for recording in _read(arguments.paths, arguments)]
+    found = [inspect(path, arguments.unpack_limit) for path in arguments.paths]
     print(json.dumps(list(map(asdict, found)), indent=1) if arguments.json else "\n\n".join(map(as_text, found)))
     return _status([sentence for one in found for sentence in one.problems], [n for one in found for n in one.notes])
 

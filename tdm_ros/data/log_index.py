@@ -1,7 +1,7 @@
 """Index of a log: size, times and numbers of messages of each finished file, one line with a checksum per file.
 
-The writer appends a line when it has finished a file, so that a long log is opened, counted and described without
-reading its files. A line that is missing, damaged or of a file of another size is ignored: the file is read instead.
+The writer appends a line when it has finished a file, so that a long log is opened, counted, listed and described
+without reading its files. A line that is missing, damaged or of a file of another size is ignored: the file is read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tdm_ros.data.mcap_layout import read_summary
 from tdm_ros.data.recording import Channel
+from tdm_ros.data.tally import Tally
 
 INDEX = "index.jsonl"
 
@@ -28,6 +29,8 @@ class BagFile:
     """Times of its first and last message; 0 without messages."""
     topics: tuple[tuple[Channel, int], ...]
     """Each with its number of messages; the channels are without the definition of their messages."""
+    tally: Tally | None = None
+    """What its transitions and episodes are; None if nobody has counted."""
 
     @property
     def count(self) -> int:
@@ -53,13 +56,14 @@ def summarised(path: Path) -> BagFile | None:
     return BagFile(path.name, statistics.message_start_time, statistics.message_end_time, tuple(topics))
 
 
-def add_to_index(path: Path) -> None:
+def add_to_index(path: Path, tally: Tally | None = None) -> None:
     """Append the line of a finished file, and wait until it is on the disk. Raises OSError if there is no room."""
     file = summarised(path)
     if file is None:
         return
     topics = [[one.topic, one.type_name, one.encoding, dict(one.metadata), count] for one, count in file.topics]
-    text = json.dumps([file.name, path.stat().st_size, file.start_ns, file.end_ns, topics])
+    numbers = None if tally is None else tally.as_json()
+    text = json.dumps([file.name, path.stat().st_size, file.start_ns, file.end_ns, topics, numbers])
     line = f"\n{zlib.crc32(text.encode()):08x} {text}\n"  # begins a line even after one that is cut
     fd = os.open(path.parent / INDEX, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
@@ -97,9 +101,10 @@ def _size_of(path: Path) -> int:
 
 
 def _parsed(text: bytes) -> tuple[int, BagFile]:
-    name, size, start_ns, end_ns, topics = json.loads(text)
+    name, size, start_ns, end_ns, topics, *rest = json.loads(text)
     channels = tuple(
         (Channel(topic, kind, b"", "", encoding, tuple(metadata.items())), int(count))
         for topic, kind, encoding, metadata, count in topics
     )
-    return size, BagFile(str(name), start_ns, end_ns, channels)
+    tally = Tally.of_json(rest[0]) if rest else None
+    return size, BagFile(str(name), start_ns, end_ns, channels, tally)

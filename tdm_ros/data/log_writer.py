@@ -20,12 +20,14 @@ from mcap.records import Message
 from mcap.writer import CompressionType, Writer
 
 from tdm_ros.data.bag import LIBRARY, register, write_mcap
+from tdm_ros.data.counting import count_file
 from tdm_ros.data.log import mcap_files, next_segment, number_of
 from tdm_ros.data.log_index import add_to_index
 from tdm_ros.data.mcap_layout import is_finished
 from tdm_ros.data.mcap_records import RecordReader
 from tdm_ros.data.recording import Channel, DataError
 from tdm_ros.data.sources import collect
+from tdm_ros.data.tally import Tally, TallyCounter
 from tdm_ros.files import FolderLock, make_folder, put_in_place, sync_folder
 
 _NEVER = 1 << 62
@@ -67,6 +69,9 @@ class McapWriter:
         self._writer = Writer(self._stream, _NEVER, CompressionType.NONE, enable_data_crcs=True)  # type: ignore[arg-type]
         self._writer.start(profile="ros2", library=LIBRARY)
         self._ids = dict(zip((one.topic for one in channels), register(self._writer, channels), strict=True))
+        self._counter = TallyCounter()
+        for one in channels:
+            self._counter.declare(one.topic, one)
         self.count = self._newest_ns = self._buffered = 0
         self._closed = self._finished = False
         try:
@@ -75,6 +80,11 @@ class McapWriter:
             os.close(self._stream.fd)
             path.unlink(missing_ok=True)
             raise
+
+    @property
+    def tally(self) -> Tally:
+        """Numbers of its transitions and episodes."""
+        return self._counter.tally
 
     @property
     def size(self) -> int:
@@ -96,6 +106,7 @@ class McapWriter:
         """
         self._newest_ns = max(self._newest_ns, stamp_ns)
         self._writer.add_message(self._ids[topic], self._newest_ns, data, stamp_ns, self.count)
+        self._counter.add(topic, data)
         self._buffered += len(data)
         self.count += 1
         if flush:
@@ -211,9 +222,9 @@ def _keep_original(path: Path) -> Path:
         return kept
 
 
-def _index(path: Path) -> None:
+def _index(path: Path, tally: Tally) -> None:
     with suppress(OSError):  # without room, the file's own summary has the counts
-        add_to_index(path)
+        add_to_index(path, tally)
 
 
 def recover_all(folder: Path) -> list[str]:
@@ -226,7 +237,7 @@ def recover_all(folder: Path) -> list[str]:
         try:
             if not is_finished(path):
                 found.append(recover(path))
-                _index(path)
+                _index(path, count_file(path).tally)
         except (OSError, DataError) as error:
             found.append(f"{path} cannot be recovered now: {error}")
     return found
@@ -384,7 +395,8 @@ class LogWriter:
                 while self._full:
                     self._full[0].close()
                     sync_folder(self._folder)
-                    _index(self._full.popleft().path)
+                    full = self._full.popleft()
+                    _index(full.path, full.tally)
                 if dirty and not closing:
                     current.sync()
                     if current is not named:

@@ -85,17 +85,20 @@ class Recording:
         """Sentence on the transitions beyond the ``taken`` ones; a missing definition has a sentence of its own."""
         ours = {i for i, c in enumerate(self.channels) if c.type_name == TRANSITION_TYPE and decoder(c)}
         other = sum(message.channel in ours for message in self.messages) - taken
-        if other <= 0:
-            return []
-        return [
-            f"{self.name}: {other} transitions cannot be decoded, or have another shape or task than the others: "
-            "their bytes were changed, or they were recorded by another version"
-        ]
+        return [not_decoded(self.name, other)] if other > 0 else []
 
     def count(self, type_name: str) -> int:
         """Number of messages of a type."""
         wanted = {i for i, c in enumerate(self.channels) if c.type_name == type_name}
         return sum(message.channel in wanted for message in self.messages)
+
+
+def not_decoded(name: str, count: int) -> str:
+    """Sentence on transitions that are left out."""
+    return (
+        f"{name}: {count} transitions cannot be decoded, or have another shape or task than the others: "
+        "their bytes were changed, or they were recorded by another version"
+    )
 
 
 def tasks_in(counts: Counter[str]) -> set[str]:

@@ -35,27 +35,30 @@ def collect(reader: RecordReader) -> data.Recording:
                 data.Message(channels[one.channel_id], one.log_time, one.publish_time, one.sequence, one.data)
             )
         elif isinstance(one, Channel):
-            schema = reader.definitions.schemas.get(one.schema_id, _NONE)
             channels[one.id] = len(found)
-            pairs = tuple(one.metadata.items())
-            found.append(
-                data.Channel(one.topic, schema.name, schema.data, schema.encoding, one.message_encoding, pairs)
-            )
+            found.append(declared(reader, one))
         else:
             metadata.append((one.name, dict(one.metadata)))
-    problems = [*reader.problems, *_undecodable(reader.path, found, messages)]
+    counts = Counter(message.channel for message in messages)
+    problems = [*reader.problems, *undecodable(reader.path, [(one, counts[i]) for i, one in enumerate(found)])]
     return data.Recording(
         str(reader.path), tuple(found), messages, tuple(metadata), tuple(problems), tuple(reader.notes)
     )
 
 
-def _undecodable(path: Path, channels: list[data.Channel], messages: list[data.Message]) -> Iterator[str]:
-    """One sentence per topic that may have messages of tdm_ros which cannot be decoded."""
-    counts = Counter(message.channel for message in messages)
-    for number, channel in enumerate(channels):
-        if not counts[number] or channel.type_name not in ("", data.TRANSITION_TYPE, data.EPISODE_TYPE):
+def declared(reader: RecordReader, channel: Channel) -> data.Channel:
+    """Channel of a file, with its definition."""
+    schema = reader.definitions.schemas.get(channel.schema_id, _NONE)
+    pairs = tuple(channel.metadata.items())
+    return data.Channel(channel.topic, schema.name, schema.data, schema.encoding, channel.message_encoding, pairs)
+
+
+def undecodable(path: Path, channels: Sequence[tuple[data.Channel, int]]) -> Iterator[str]:
+    """One sentence per topic that may have messages of tdm_ros which cannot be decoded, from the number of each."""
+    for channel, count in channels:
+        if not count or channel.type_name not in ("", data.TRANSITION_TYPE, data.EPISODE_TYPE):
             continue
-        what = f"{path}: {counts[number]} messages of {channel.topic} cannot be decoded: "
+        what = f"{path}: {count} messages of {channel.topic} cannot be decoded: "
         if not channel.schema:
             yield (
                 f"{what}the file has no definition of their type {channel.type_name or ''}".rstrip()
@@ -93,7 +96,7 @@ def read(path: Path, progress: bool = False, unpack_limit: int | None = None) ->
         raise DataError(f"{path} is an exported npz file, which is not read back: use the original log")
     files = [path] if path.is_file() else mcap_files(log_folder(path)) if path.is_dir() else []
     if not files:
-        raise DataError(_why_nothing(path))
+        raise DataError(why_nothing(path))
     from tqdm import tqdm
 
     total = sum(map(_size, files))
@@ -121,7 +124,8 @@ def read_nonempty(path: Path, progress: bool = False, unpack_limit: int | None =
     return found
 
 
-def _why_nothing(path: Path) -> str:
+def why_nothing(path: Path) -> str:
+    """Sentence on a path that contains no recording."""
     if not path.exists():
         return f"{path} does not exist; `tdm_ros data list` shows what was recorded"
     if any(path.glob("*.mcap.zstd")):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tdm_ros.control.timeline import DEMONSTRATION, Mode, Source, State
-from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, DataError, Recording, tasks_in
-from tdm_ros.data.sources import log_folder, read
+from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, Recording
 from tdm_ros.data.table import (
     SOURCES,
     VECTORS,
@@ -102,12 +99,11 @@ def summarise(recording: Recording, table: Table) -> Summary:
     source, limited = columns["source"], columns["limited"]
     human = np.concatenate([[False], source == Source.HUMAN])
     gaps, missing = missing_cycles(table)
-    first_s = float(columns["stamp_ns"].min()) / 1e9
     return replace(
         common,
         tasks=tasks,
         unit=task.goal.unit if task else "",
-        start=time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(first_s)),
+        start=clock_time(float(columns["stamp_ns"].min()) / 1e9),
         robot_s=len(table) / rate_hz(columns),
         transitions=len(table),
         sources={SOURCES.get(int(v), f"unknown ({v})"): int((source == v).sum()) for v in np.unique(source)},
@@ -125,23 +121,35 @@ def _left_out(recording: Recording, table: Table) -> list[str]:
     """Sentences on the transitions that are no row of the table."""
     found = recording.not_taken(len(table) + table.repeated)
     if table.repeated:
-        found.append(f"{recording.name}: {table.repeated} transitions have the run and cycle of an earlier one")
+        found.append(same_identity(recording.name, table.repeated))
     return found
+
+
+def same_identity(name: str, count: int) -> str:
+    """Sentence on transitions that are left out."""
+    return f"{name}: {count} transitions have the run and cycle of an earlier one"
+
+
+def clock_time(seconds: float) -> str:
+    """Local date and time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _episodes(recording: Recording, table: Table) -> dict[str, Any]:
     found, columns = episodes(table), table.columns
-    if not found:
-        return {"count": 0}
     modes = modes_of(recording)
-    length = np.array([len(rows) for rows in found])
-    kinds = np.array([modes.get(int(columns["episode"][rows[0]]), "not announced") for rows in found])
-    ends = distances(columns)[[rows[-1] for rows in found]]
-    return {
-        "count": len(found),
-        "steps": {"median": float(np.median(length)), "shortest": int(length.min()), "longest": int(length.max())},
-        "modes": {str(kind): _final_distances(ends[kinds == kind]) for kind in sorted(set(kinds))},
-    }
+    kinds = [modes.get(int(columns["episode"][rows[0]]), "not announced") for rows in found]
+    last = table.at(np.array([rows[-1] for rows in found], np.int64)).columns
+    return episode_numbers([len(rows) for rows in found], kinds, distances(last))
+
+
+def episode_numbers(lengths: Sequence[int], kinds: Sequence[str], ends: NDArray[np.float64]) -> dict[str, Any]:
+    """Statistics of episodes, from the length [steps], the mode and the final distance [goal unit] of each."""
+    if not lengths:
+        return {"count": 0}
+    steps = {"median": float(np.median(lengths)), "shortest": min(lengths), "longest": max(lengths)}
+    modes = {kind: _final_distances(ends[np.array(kinds) == kind]) for kind in sorted(set(kinds))}
+    return {"count": len(lengths), "steps": steps, "modes": modes}
 
 
 def _final_distances(final: NDArray[np.float64]) -> dict[str, Any]:
@@ -160,11 +168,20 @@ def _final_distances(final: NDArray[np.float64]) -> dict[str, Any]:
 
 def modes_of(recording: Recording) -> dict[int, str]:
     """Mode of each episode that was announced, or that it is a demonstration."""
-    return {
-        message.episode: Mode(message.mode).name.lower() if message.state == State.RUNNING else DEMONSTRATION
-        for _, message in recording.of_type(EPISODE_TYPE)
-        if message.episode and message.state in (State.RUNNING, State.HOLD) and message.mode in set(Mode)
-    }
+    found: dict[int, str] = {}
+    for _, message in recording.of_type(EPISODE_TYPE):
+        found.update(mode_of(message))
+    return found
+
+
+def mode_of(message: Any) -> dict[int, str]:
+    """Mode of the episode that an `Episode` message announces, by number; empty if it announces none."""
+    if not getattr(message, "episode", 0) or message.state not in (State.RUNNING, State.HOLD):
+        return {}
+    if message.mode not in set(Mode):
+        return {}
+    name = Mode(message.mode).name.lower() if message.state == State.RUNNING else DEMONSTRATION
+    return {message.episode: name}
 
 
 def as_text(summary: Summary) -> str:
@@ -216,56 +233,6 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-COLUMNS = ("recording", "task", "transitions", "human", "episodes", "length", "recorded", "MB", "state")
-
-
-def overview(path: Path, unpack_limit: int | None = None) -> dict[str, Any]:
-    """Row of the list; for a recording that cannot be read ``problems`` has the reason."""
-    found: dict[str, Any] = {"path": str(path), "transitions": 0, "human": 0, "episodes": 0, "tasks": [], "notes": []}
-    where = log_folder(path)
-    files = [where] if where.is_file() else [file for file in where.rglob("*") if file.is_file()]
-    found["bytes"] = sum(file.stat().st_size for file in files)
-    try:
-        recording = read(path, True, unpack_limit)
-    except DataError as error:
-        return found | {"problems": [str(error)], "start_ns": 0, "duration_s": 0.0}
-    transitions = [message for _, message in recording.of_type(TRANSITION_TYPE)]
-    times = [message.log_time for message in recording.messages]
-    return found | {
-        "transitions": len(transitions),
-        "human": sum(message.source == Source.HUMAN for message in transitions),
-        "episodes": len({m.episode for _, m in recording.of_type(EPISODE_TYPE)} - {0}),
-        "tasks": sorted(tasks_in(Counter(message.task for message in transitions))),
-        "start_ns": min(times, default=0),
-        "duration_s": (max(times) - min(times)) / 1e9 if times else 0.0,
-        "problems": [*recording.problems, *recording.not_taken(len(transitions))],
-        "notes": list(recording.notes),
-    }
-
-
-def as_table(rows: Sequence[dict[str, Any]]) -> str:
-    lines = [COLUMNS, *map(_line, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return "\n".join(text if rows else ["no recording"])
-
-
-def _line(row: dict[str, Any]) -> tuple[str, ...]:
-    state = "damaged" if row["problems"] else "unfinished" if row["notes"] else "whole"
-    recorded = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["start_ns"] / 1e9)) if row["start_ns"] else "-"
-    return (
-        row["path"],
-        ", ".join(name.partition(":")[0] for name in row["tasks"]) or "-",
-        str(row["transitions"]),
-        str(row["human"]),
-        str(row["episodes"]),
-        f"{row['duration_s'] / 60:.1f} min",
-        recorded,
-        f"{row['bytes'] / 1e6:.1f}",
-        state,
-    )
 
 
 def check(recording: Recording, table: Table) -> list[str]:
