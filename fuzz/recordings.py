@@ -13,6 +13,7 @@ from mcap.writer import CompressionType
 
 from fuzz.target import Target, empty, joined, parts_of
 from tdm_ros.data.bag import write_log_metadata, write_mcap
+from tdm_ros.data.counting import as_table, count_file, overview
 from tdm_ros.data.export import FORMATS, export
 from tdm_ros.data.lerobot import DATA, INFO, TEXT_ROWS, read_lerobot
 from tdm_ros.data.log import TransitionLog, count_messages
@@ -164,13 +165,14 @@ def handle_index(data: bytes) -> None:
         assert isinstance(file.count + file.count_of("/transition"), int)
     count_messages(folder)
     list(TransitionLog(folder, TASK.fingerprint).read(newest=1))
+    assert as_table([overview(folder)])
     write_log_metadata(folder)
 
 
 def _index_seeds() -> list[bytes]:
     folder = empty("seed")
     (folder / FILE).write_bytes(mcap_bytes())
-    add_to_index(folder / FILE)
+    add_to_index(folder / FILE, count_file(folder / FILE).tally)
     line = (folder / INDEX).read_bytes().strip().partition(b" ")[2]
     name, size, *rest = json.loads(line)
     return [

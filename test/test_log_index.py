@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from recording_for_tests import CHANNELS, recording
 from tdm_ros.data import log_index
 from tdm_ros.data.bag import METADATA, write_log_metadata
 from tdm_ros.data.log import EPISODE_TOPIC, count_messages, mcap_files
-from tdm_ros.data.log_index import INDEX, read_index
+from tdm_ros.data.log_index import INDEX, BagFile, read_index
 from tdm_ros.data.log_writer import LogLimits, LogWriter
+from tdm_ros.data.tally import Tally
 
 RECORDING = recording()
 COUNT = sum(RECORDING.channels[one.channel].topic != EPISODE_TOPIC for one in RECORDING.messages)
@@ -67,6 +70,24 @@ def test_line_that_is_damaged_or_of_a_file_of_another_size_is_ignored(tmp_path: 
     opened.clear()
     assert count_messages(tmp_path) == 6 * COUNT
     assert opened == [files[i].name for i in (0, 2, -1)]
+
+
+def test_line_with_other_numbers_than_a_file_has_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "0000.mcap"
+    path.write_bytes(b"a file")
+
+    def read(rest: str) -> list[BagFile]:
+        text = f'["{path.name}", 6, {rest}]'
+        (tmp_path / INDEX).write_text(f"{zlib.crc32(text.encode()):08x} {text}\n")
+        return list(read_index(tmp_path).values())
+
+    for tally in ("[1, 1, 0, {}, [[0, 4294967295]]]", "[Infinity, 1, 0, {}, []]", "[1, 1, 0, [], []]", "[1]", '"a"'):
+        assert read(f"1, 2, [], {tally}") == []
+    for times in ("1e300, 2", '"a", "b"', "-1, 2", "1, 18446744073709551616", "Infinity, 1"):
+        assert read(f"{times}, [], null") == []
+    assert read("1, 2, [], null") == read("1, 2, []") == [BagFile(path.name, 1, 2, ())], "as older versions wrote it"
+    (found,) = read('1, 2, [], [5, 2, 0, {"a:1": 5}, [[1, 3], [7, 8]]]')
+    assert found.tally == Tally(5, 2, 0, Counter({"a:1": 5}), {1, 2, 7})
 
 
 def test_recovered_file_is_in_the_index_and_the_index_goes_on_after_a_torn_line(tmp_path: Path) -> None:

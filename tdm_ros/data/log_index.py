@@ -17,6 +17,7 @@ from tdm_ros.data.recording import Channel
 from tdm_ros.data.tally import Tally
 
 INDEX = "index.jsonl"
+_TIMES = 1 << 64
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def read_index(folder: Path) -> dict[str, BagFile]:
             continue
         try:
             size, file = _parsed(text)
-        except (ValueError, TypeError, AttributeError):  # of another version
+        except (ValueError, TypeError, AttributeError, OverflowError):  # of another version
             continue
         if _size_of(folder / file.name) == size:
             found[file.name] = file
@@ -102,9 +103,11 @@ def _size_of(path: Path) -> int:
 
 def _parsed(text: bytes) -> tuple[int, BagFile]:
     name, size, start_ns, end_ns, topics, *rest = json.loads(text)
+    if not 0 <= int(start_ns) < _TIMES or not 0 <= int(end_ns) < _TIMES:
+        raise ValueError(f"the times are {start_ns} and {end_ns} ns, expected numbers below 2^64")
     channels = tuple(
         (Channel(topic, kind, b"", "", encoding, tuple(metadata.items())), int(count))
         for topic, kind, encoding, metadata, count in topics
     )
     tally = Tally.of_json(rest[0]) if rest else None
-    return size, BagFile(str(name), start_ns, end_ns, channels, tally)
+    return size, BagFile(str(name), int(start_ns), int(end_ns), channels, tally)

@@ -11,6 +11,9 @@ from tdm_ros.control.timeline import Source
 from tdm_ros.data.recording import EPISODE_TYPE, TRANSITION_TYPE, Channel, decoded, decoder
 from tdm_ros.data.transition_cdr import parser_of
 
+MOST_EPISODES = 1_000_000
+"""Largest number of episodes that a line of the index may have; a file of a log has some hundreds."""
+
 
 @dataclass
 class Tally:
@@ -41,11 +44,17 @@ class Tally:
 
     @classmethod
     def of_json(cls, values: Any) -> Tally | None:
-        """Numbers of a line of the index; None if it was written without. Raises ValueError or TypeError otherwise."""
+        """Numbers of a line of the index; None if it was written without.
+
+        Raises ValueError, TypeError, AttributeError or OverflowError if the values are no such numbers.
+        """
         if values is None:
             return None
         transitions, human, undecoded, tasks, ranges = values
-        episodes = {number for begin, end in ranges for number in range(int(begin), int(end))}
+        numbers = [range(int(begin), int(end)) for begin, end in ranges]
+        if (count := sum(map(len, numbers))) > MOST_EPISODES:
+            raise ValueError(f"a file announces {count} episodes, expected {MOST_EPISODES} at most")
+        episodes = {number for part in numbers for number in part}
         counts = Counter({str(task): int(count) for task, count in tasks.items()})
         return cls(int(transitions), int(human), int(undecoded), counts, episodes)
 
