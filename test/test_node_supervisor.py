@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from ros_bench import Bench, resting_state  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
-from tdm_ros.msg import ArmState  # noqa: E402
+from tdm_ros.msg import ArmState, Episode  # noqa: E402
 
 from tdm_ros.nodes import qos  # noqa: E402
 
@@ -81,6 +82,24 @@ def test_supervisor_logs_each_change_of_state_and_its_diagnostics_say_fault(made
     call(made, "clear_fault")
     made.until(lambda: "DISABLED: fault cleared" in made.output("supervisor"))
     made.until(lambda: found[-1].level == DiagnosticStatus.OK)
+
+
+def test_start_that_was_asked_of_a_frozen_supervisor_is_not_carried_out_when_it_goes_on(made: Bench) -> None:
+    process = made.start("supervisor", auto_start=False)
+    Arm(made)
+    announced = made.collect(Episode, "episode", qos.EPISODE)
+    client = made.node.create_client(Trigger, "supervisor/start")
+    made.until(lambda: client.service_is_ready() and bool(announced))
+    made.spin(0.5)  # its timer has passed once
+    process.send_signal(signal.SIGSTOP)
+    asked = client.call_async(Trigger.Request())
+    made.spin(1.5)
+    process.send_signal(signal.SIGCONT)
+    made.until(asked.done)
+    assert not asked.result().success and "was held up" in asked.result().message
+    made.spin(1.0)
+    assert {one.state for one in announced} == {Episode.DISABLED}
+    call(made, "start")
 
 
 NODES_WITH_STATUS = ["arm", "supervisor", "policy", "planner", "collector", "trainer"]

@@ -20,6 +20,7 @@ from tdm_ros.bringup.terminal import LiveLine
 from tdm_ros.control.arm_io import ArmSample
 from tdm_ros.control.episodes import EpisodeMachine, Surroundings
 from tdm_ros.control.goals import Goals, Schedule
+from tdm_ros.control.teleop import RESUME
 from tdm_ros.control.timeline import State
 from tdm_ros.control.validation import printable
 from tdm_ros.live.run_record import RunRecord, count_demonstrations
@@ -44,6 +45,9 @@ READY_S = 2.5
 FAREWELL_S = 1.5  # time for the last transitions and counts to arrive after the last episode [s]
 MAX_STATE_AGE_S = 1.0
 ALARM_EVERY_S = 1.0
+HELD_UP_S, STALE_S = 1.0, 0.5
+"""Pause of this process after which requests may be old [s], and time for which those that start something are rejected
+then [s]: DDS keeps what was requested of a frozen process, and whoever asked may have given up."""
 MOVING = (State.RUNNING, State.RESETTING)
 YOUNG_S, TWO_ARMS_S = 10.0, 5.0
 """With states of two arms, a system younger than the first ends at once, any other after the second in FAULT [s]."""
@@ -74,6 +78,7 @@ class SupervisorNode(ManagedNode):
         self._ready_s: dict[str, float] = {}
         self._begun_s, self._done_s = time.monotonic(), float("inf")
         self._two_since_s: float | None = None
+        self._watched_s, self._held_up_s = float("inf"), -float("inf")
         self._lookup = PointLookup(self, self.frame(self.task.frame))
         self._published: tuple[object, ...] = ()
         self._logged: tuple[object, ...] = ()
@@ -81,7 +86,7 @@ class SupervisorNode(ManagedNode):
         self._action = ReachAction(self, self._machine, given.action_budget_s, self._lookup.cancel)
         self._episodes = self.create_publisher(Episode, "episode", qos.LATCHED)
         self._subscribe()
-        every(self, HEARTBEAT_S, self._heartbeat)
+        every(self, HEARTBEAT_S, self._on_timer)
         live = LiveLine(sys.stdout, os.environ)
         every(self, 1.0, lambda: live.show(self._record.line(time.monotonic())))
         if not given.auto_start:
@@ -180,6 +185,19 @@ class SupervisorNode(ManagedNode):
         """Whether a node has said within `READY_S` that it is ready."""
         return now_s - self._ready_s.get(name, -READY_S) < READY_S
 
+    def _on_timer(self) -> None:
+        self._held_up()
+        self._heartbeat()
+
+    def _held_up(self) -> str:
+        """Return why nothing may be started now, since this process was frozen a moment ago, or ""."""
+        now_s = time.monotonic()
+        if now_s - self._watched_s > HELD_UP_S:
+            self._held_up_s = now_s
+        self._watched_s = now_s
+        late = now_s - self._held_up_s < STALE_S
+        return "the supervisor was held up, and the request may be an old one: ask again" if late else ""
+
     def _heartbeat(self) -> None:
         self._log_state()
         self._log_alarm()
@@ -267,7 +285,8 @@ class SupervisorNode(ManagedNode):
         self._action.on_request()
 
     def _on_event(self, message: String) -> None:
-        if problem := self.not_active() or self._machine.event(message.data):
+        problem = self.not_active() or (self._held_up() if message.data == RESUME else "")
+        if problem := problem or self._machine.event(message.data):
             self.rejections.reject("teleop/event", problem)
             return
         self.get_logger().info(f"event of the operator: {message.data}")
@@ -278,8 +297,8 @@ class SupervisorNode(ManagedNode):
 
         def handle(request: Any, response: Any) -> Any:
             arguments = (request.data,) if isinstance(request, SetBool.Request) else ()
-            allowed = self.active or action in (self._machine.pause, self._machine.stop)
-            problem = action(*arguments) if allowed else self.not_active()
+            stops = action in (self._machine.pause, self._machine.stop)
+            problem = ("" if stops else self.not_active() or self._held_up()) or action(*arguments)
             response.success, response.message = not problem, problem or self._machine.announced.state.name
             self._heartbeat()
             return response
