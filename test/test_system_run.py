@@ -17,6 +17,7 @@ from geometry_msgs.msg import PoseStamped  # noqa: E402
 from ros_bench import Bench, bench  # noqa: E402
 from tdm_ros.msg import ArmState, Episode, Transition  # noqa: E402
 
+from tdm_ros.control.timeline import COMMANDED  # noqa: E402
 from tdm_ros.data.log import LOG_FOLDER, read_transitions  # noqa: E402
 from tdm_ros.nodes import qos  # noqa: E402
 from tdm_ros.robots.description import load_robot  # noqa: E402
@@ -41,6 +42,15 @@ def hold_time_s(states: list[ArmState], since: int) -> float:
     held = next(i for i, s in enumerate(fresh) if s.source == ArmState.SOURCE_SAFETY)
     answered = max((i for i in range(held) if fresh[i].answered), default=0)
     return stamps[held] - stamps[answered]
+
+
+def suspend(made: Bench, seconds: float) -> None:
+    """Suspend every process of the system, as a machine that is suspended does."""
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for process in made.processes.values():
+            process.send_signal(number)
+        if number is signal.SIGSTOP:
+            made.spin(seconds)
 
 
 @pytest.mark.timeout(180)
@@ -116,9 +126,20 @@ def test_system_killed_nodes_the_arm_holds_and_restarted_ones_pick_up(tmp_path: 
             made.start(name)
             begin = announced[-1].episode
             made.until(lambda begin=begin: announced[-1].state == Episode.RUNNING and announced[-1].episode > begin, 30)
+        made.until(moving, 30)
+        suspend(made, 2.0)
+        woken = len(states)
+        made.until(lambda: len(states) > woken, 5)
+        assert (states[woken].source, states[woken].cycle) == (ArmState.SOURCE_SAFETY, states[woken - 1].cycle + 1)
+        made.spin(0.5)
+        made.until(moving, 30)
         made.spin(3.0)
         status, _ = made.stop("supervisor")
         assert status == 0
+    logged = {one.cycle: one for one in read_transitions(tmp_path / LOG_FOLDER, TASK.fingerprint)}
+    across = logged.get(states[woken - 1].cycle)
+    assert across is None or across.source not in COMMANDED, "nothing is learned from the time of the suspension"
+    assert logged[states[woken - 2].cycle].last, "and no trajectory goes on beyond it"
     summary = summary_of(tmp_path)
     assert summary["finished"] is False and summary["episodes_interrupted"] >= 1
     published, logged = (summary["transitions"][key] for key in ("published", "logged"))

@@ -378,3 +378,22 @@ def test_buttons_are_events_when_they_go_down() -> None:
     assert presses.events({"right_button_ok": 0}) == []
     assert presses.events({"right_button_ok": 1, "head_button_triangle": 2, "right_wheel": 7}) == ["success", "failure"]
     assert presses.events({"right_button_ok": 3}) == []
+
+
+@pytest.mark.parametrize("mode", ["policy", "operator", "guided"])
+@pytest.mark.parametrize("received", [True, False])
+def test_cycle_in_which_the_machine_was_suspended_is_no_experience(mode: str, received: bool) -> None:
+    bench = Bench()
+    bench.arm.cuff = mode == "guided"
+    twist = AHEAD if mode == "operator" else None
+    normal = [bench.cycle(twist)[1].source for _ in range(3)][-1]
+    assert normal == (Source.POLICY if mode == "policy" else Source.HUMAN)
+    if received:  # what moves the arm arrived before; otherwise nothing did in this cycle
+        bench.heartbeat()
+        bench.command()
+        assert twist is None or not bench.control.receive_twist(twist, bench.now_s + 0.003)
+    report = bench.tick(late_s=5.0)
+    assert report.source == Source.SAFETY
+    assert bench.speed() < 0.02 or mode == "guided", "the arm holds"
+    bench.tell(State.RUNNING, episode=1)
+    assert mode != "guided" or [bench.cycle()[1].source for _ in range(2)][-1] == Source.HUMAN

@@ -12,6 +12,7 @@ from tdm_ros.control.arm_io import CommandCheck, ReceivedCommand
 from tdm_ros.control.arm_modes import COMMANDED, OPERATED, ArmMode, Event, ModeChange, transition
 from tdm_ros.control.safeguards import Safeguards, SafeguardSettings
 from tdm_ros.control.teleop import TeleopInput, TeleopSettings
+from tdm_ros.control.timeline import COMMANDED as EXPERIENCE
 from tdm_ros.control.timeline import Announcement, Source, State, Timeline
 from tdm_ros.robots.arm_cycle import ArmCycle, CycleResult, home_velocity
 from tdm_ros.robots.kinematics import joint_velocity
@@ -262,6 +263,7 @@ class ArmControl:
     def tick(self, now_s: float) -> CycleReport:
         """End the cycle and start the next one."""
         self._check_lateness(now_s)
+        held_up = self._late_s(now_s) > self._timing.command_timeout_s
         self.pass_time(now_s)
         self._advance(np.inf)
         announcement, cycle = self._announcement, self._cycle
@@ -273,7 +275,8 @@ class ArmControl:
         report = CycleReport(
             executed=self._guided_motion(now_s) if cycle.guided else executed,
             episode=0 if cycle.cut else announcement.episode,
-            source=cycle.source,
+            # Nobody commanded all of a cycle in which the machine was suspended, and it is no step of the task.
+            source=Source.SAFETY if held_up and cycle.source in EXPERIENCE else cycle.source,
             answered=cycle.answered,
             expected=expected,
             hold_reason=self._hold_reason(),
@@ -290,9 +293,12 @@ class ArmControl:
         """Present reading of the arm."""
         return self._drive.reading()
 
+    def _late_s(self, now_s: float) -> float:
+        return now_s - self._cycle.start_s - self._timing.period_s
+
     def _check_lateness(self, now_s: float) -> None:
         """A loop that is late while the arm moves is a fault of a real arm."""
-        late_s = now_s - self._cycle.start_s - self._timing.period_s
+        late_s = self._late_s(now_s)
         moving = self._announced_mode is not ArmMode.IDLE or self.mode is ArmMode.TELEOP
         if self.safeguards.settings.fault_latched and moving and late_s > self._timing.command_timeout_s:
             self.fault(f"the arm's loop was held up for {late_s:.2f} s")
