@@ -47,7 +47,7 @@ MAX_STATE_AGE_S = 1.0
 ALARM_EVERY_S = 1.0
 HELD_UP_S, STALE_S = 1.0, 0.5
 """Pause of this process after which requests may be old [s], and time for which those that start something are rejected
-then [s]: DDS keeps what was requested of a frozen process, and whoever asked may have given up."""
+then [s]: DDS keeps what was requested of a frozen process, and its caller may have given up."""
 MOVING = (State.RUNNING, State.RESETTING)
 YOUNG_S, TWO_ARMS_S = 10.0, 5.0
 """With states of two arms, a system younger than the first ends at once, any other after the second in FAULT [s]."""
