@@ -143,8 +143,11 @@ def test_systems_of_sawyer_and_of_any_arm_choose_the_driver() -> None:
     arm = next(node for node in any_arm.nodes if node.name == "arm")
     assert any_arm.given(arm, values)["robot"] == "ur5e" and values["auto_start"] is True
     assert all("robot" in node.parameters for node in any_arm.nodes)
+    values = any_arm.values(["robot:=ur5e", "sim:=gazebo"])
+    (gazebo,) = any_arm.included(values)
+    assert values["driver"] == "gazebo" and gazebo.launch_file == "gazebo.launch.py" and "robot" in gazebo.arguments
     with pytest.raises(TableError, match="has no argument 'sim'"):
-        any_arm.values(["sim:=gazebo"])
+        load_table(ROOT / "config" / "push.system.yaml").values(["sim:=gazebo"])
 
 
 @pytest.mark.parametrize("name", ["ur5e", "gen3", "so101"])

@@ -35,7 +35,7 @@ from tdm_ros.robots.sawyer import (
     facts,
     link,
 )
-from tdm_ros.robots.sdf import sawyer_sdf
+from tdm_ros.robots.sawyer_sdf import sawyer_sdf
 from tdm_ros.robots.urdf import sawyer_urdf
 from tdm_ros.tasks import SAWYER_PUSH
 from tdm_ros.tasks.scenes import SCENES

@@ -25,20 +25,23 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 
 from tdm_ros.drivers.intera.client import ArmClient
-from tdm_ros.drivers.intera.sdk import JOINT_NAMES, NO_ROS, ComingUpError, joints_of, robot_problem
+from tdm_ros.drivers.intera.sdk import NO_ROS, UNUSABLE, ComingUpError, joints_of, robot_problem
 from tdm_ros.drivers.intera.worker import exit_now
+from tdm_ros.drivers.robot_caps import robot_caps
 from tdm_ros.drivers.watchdog import NEWEST, POLL_S, ArmTopics, serve
 from tdm_ros.drivers.watched_arm import FOUND_S, Commands, WatchedArm
 from tdm_ros.robots.arm import Mode
+from tdm_ros.robots.description import Robot, load_robot
+from tdm_ros.robots.gazebo import JOINT_STATES, control_service, ros_command_topics, servo_n_m_s_rad, start_rad
 from tdm_ros.robots.kinematics import forward, quaternion_wxyz
 from tdm_ros.robots.limits import Array
-from tdm_ros.robots.sawyer import DAMPING_N_M_S_RAD, EFFORT_MAX_N_M, FRICTION_N_M, SAWYER
+from tdm_ros.robots.sawyer import SAWYER
 
-JOINT_STATES = "gz/joint_states"
 STALE_S = 0.25
 """Joint states that are older stop the arm [s]; more than for a real arm, since a simulator may pause briefly."""
-WORLD_CONTROL = "/world/tdm_sawyer/control"
-REMEDY = "start Gazebo and its bridge (ros2 launch tdm_ros gazebo.launch.py), with this actuation and lock_step, here"
+REMEDY = (
+    "start Gazebo and its bridge (ros2 launch tdm_ros gazebo.launch.py), with this robot, actuation and lock_step, here"
+)
 REPEAT_S = 0.1
 STEP_S = 0.001
 """Physics step of the worlds of this package [s]."""
@@ -53,16 +56,13 @@ IDLE_S = 0.25
 SUBSTEP_S = 0.002
 ANSWER_S = 1.5
 """Longest wait of the node `arm` for the watchdog's answer to a request for steps [s]; more than `STEP_TAKES_S`."""
-SERVO_N_M_S_RAD = np.array([40.0, 40.0, 20.0, 20.0, 3.0, 2.0, 2.0])
-"""Gains of the servo that keeps a velocity, zero included, by torques [N m per rad/s of error]."""
 
 
 class JointCommands(Commands):
     """A publisher for each joint, of velocities [rad/s] or, in a world by torque, of forces [N m]."""
 
-    def __init__(self, node: Node, by_torque: bool) -> None:
-        end = "cmd_force" if by_torque else "cmd_vel"
-        topics = [f"gz/{name}/{end}" for name in JOINT_NAMES]
+    def __init__(self, node: Node, by_torque: bool, robot: Robot = SAWYER) -> None:
+        topics = ros_command_topics(robot, by_torque)
         super().__init__([node.create_publisher(Float64, topic, QoSProfile(depth=1)) for topic in topics], len(topics))
 
     def publish(self, values: ArrayLike) -> None:
@@ -74,13 +74,16 @@ class JointCommands(Commands):
 class GazeboTopics(ArmTopics):
     """Topics of the arm in a world that runs, or in lock-step is paused, so that time passes by `step` alone.
 
-    A ComingUpError is raised if ros_gz_interfaces is missing where it is needed, or the bridge's topics are not there.
+    A ComingUpError is raised if ros_gz_interfaces is missing where it is needed, or the bridge's topics are not there;
+    a ValueError if the description has wrong numbers for Gazebo, or none for torques.
     """
 
     interface = "gazebo"
     prompt = True
 
-    def __init__(self, node: Node, lock_step: bool, by_torque: bool) -> None:
+    def __init__(self, node: Node, lock_step: bool, by_torque: bool, robot: Robot = SAWYER) -> None:
+        self._robot, self._start_rad = robot, start_rad(robot)
+        self._gains = servo_n_m_s_rad(robot) if by_torque else np.zeros(0)
         self._control_world = _control_world() if lock_step else None
         super().__init__(node)
         self._lock_step, self._by_torque = lock_step, by_torque
@@ -92,9 +95,9 @@ class GazeboTopics(ArmTopics):
         self._stepping = False
         self._order: tuple[str, tuple[float, ...]] = ("", ())
         self._published_s = self._first_step_s = -math.inf
-        self._commands = JointCommands(node, by_torque)
+        self._commands = JointCommands(node, by_torque, robot)
         self.subscriptions.subscribe(JointState, JOINT_STATES, self._receive, NEWEST, raw=True)
-        self._world = node.create_client(self._control_world, WORLD_CONTROL) if lock_step else None
+        self._world = node.create_client(self._control_world, control_service(robot)) if lock_step else None
         self._wait_for_all(FOUND_S, self._prepare)
         self._due_ns = None  # a world that ran until now has made more steps than were requested
 
@@ -113,7 +116,7 @@ class GazeboTopics(ArmTopics):
 
     def hand(self) -> tuple[Any, ...]:
         assert self._joints is not None, "the constructor waits for them"
-        pose = forward(self._joints.q_rad)
+        pose = forward(self._joints.q_rad, self._robot)
         return tuple(pose.position_m.tolist()), tuple(quaternion_wxyz(pose.rotation).tolist())
 
     def flags(self) -> dict[str, bool]:
@@ -139,13 +142,13 @@ class GazeboTopics(ArmTopics):
 
     def _publish(self) -> None:
         """Publish the velocities or torques of the order; by torques, a velocity as a servo's torque."""
-        kind, values = self._order
-        wanted = np.array(values or np.zeros(len(JOINT_NAMES)))
+        (kind, values), robot = self._order, self._robot
+        wanted = np.array(values or np.zeros(len(robot.joint_names)))
         if self._by_torque and kind != "torque":
             assert self._joints is not None
-            losses = DAMPING_N_M_S_RAD * wanted + FRICTION_N_M * np.sign(wanted)
-            wanted = losses + SERVO_N_M_S_RAD * (wanted - np.array(self._joints.qd_rad_s))
-            wanted = np.clip(wanted, -EFFORT_MAX_N_M, EFFORT_MAX_N_M)
+            losses = robot.damping_n_m_s_rad * wanted + robot.friction_n_m * np.sign(wanted)
+            wanted = losses + self._gains * (wanted - np.array(self._joints.qd_rad_s))
+            wanted = np.clip(wanted, -robot.effort_n_m, robot.effort_n_m)
         self._commands.publish(wanted)
 
     def step(self, seconds: float) -> str:
@@ -232,9 +235,10 @@ class GazeboTopics(ArmTopics):
 
     def _missing(self) -> tuple[str, str]:
         if self._world is not None and not self._world.service_is_ready():
-            return f"{WORLD_CONTROL} was not offered", REMEDY
+            return f"{control_service(self._robot)} was not offered", REMEDY
         if self._joints is None:
-            return f"{JOINT_STATES} published nothing complete and finite", REMEDY
+            names = ", ".join(self._robot.joint_names)
+            return f"{JOINT_STATES} published nothing complete and finite of {names}", REMEDY
         return self._commands.unmatched(), REMEDY
 
     def _receive(self, data: bytes) -> None:
@@ -242,9 +246,12 @@ class GazeboTopics(ArmTopics):
         stamp: Time = deserialize_message(data, Time)
         stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
         self._received_s = time.monotonic()
-        joints = None if stamp_ns == self._stamp_ns else joints_of(deserialize_message(data, JointState))
+        if stamp_ns == self._stamp_ns:
+            return
+        joints = joints_of(deserialize_message(data, JointState), self._robot.joint_names)
         if joints is None:
             return
+        joints = joints._replace(q_rad=tuple((self._start_rad + joints.q_rad).tolist()))
         if self._stamp_ns is not None and stamp_ns < self._stamp_ns:
             self.motors.stopped = "the world was set back in time: ask for a reset, then enable the arm"
             self.motors.off = True
@@ -289,11 +296,19 @@ def _control_world() -> Any:
 def main(argv: Sequence[str]) -> int:
     """Run the node `arm_watchdog` of a Gazebo arm."""
     own = argparse.ArgumentParser(add_help=False)
+    own.add_argument("--robot", default=SAWYER.name, help="name, or path of the description")
     own.add_argument("--lock-step", action="store_true", help="the world is paused")
     own.add_argument("--by-torque", action="store_true", help="the world's joints take forces")
     bounds = ["--velocity-scale", "1.0", "--hand-speed-m-s", "0"]
     bounds += ["--allow-torque"] if "--by-torque" in argv else []
-    return serve([*bounds, *argv], lambda node, given: GazeboTopics(node, given.lock_step, given.by_torque), own)
+
+    def connect(node: Node, given: argparse.Namespace) -> ArmTopics:
+        try:
+            return GazeboTopics(node, given.lock_step, given.by_torque, load_robot(given.robot))
+        except ValueError as error:
+            raise ComingUpError(str(error), UNUSABLE) from None
+
+    return serve([*bounds, *argv], connect, own, robot_caps)
 
 
 class GazeboArm(WatchedArm):
@@ -305,8 +320,8 @@ class GazeboArm(WatchedArm):
 
     max_age_s = STALE_S
 
-    def __init__(self, client: ArmClient, commands: JointCommands, lock_step: bool) -> None:
-        super().__init__(client, SAWYER, commands, REMEDY)
+    def __init__(self, client: ArmClient, commands: JointCommands, lock_step: bool, robot: Robot = SAWYER) -> None:
+        super().__init__(client, robot, commands, REMEDY)
         self._lock_step = lock_step
         self._step_problem = ""
         self._stepped_s = 0.0

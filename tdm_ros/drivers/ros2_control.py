@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -26,15 +26,15 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from tdm_ros.drivers.intera.client import ArmClient
-from tdm_ros.drivers.intera.command_watchdog import Caps
 from tdm_ros.drivers.intera.sdk import STALE_S, ComingUpError, Joints, joints_of, robot_problem
 from tdm_ros.drivers.intera.worker import exit_now
+from tdm_ros.drivers.robot_caps import robot_caps
 from tdm_ros.drivers.ros2_control_settings import PositionTarget, Settings, settings_of
 from tdm_ros.drivers.ros2_control_status import Controllers, RobotStatus
 from tdm_ros.drivers.watchdog import ArmTopics, serve
 from tdm_ros.drivers.watched_arm import Commands, WatchedArm
 from tdm_ros.robots.description import Robot, load_robot
-from tdm_ros.robots.kinematics import forward, jacobian, quaternion_wxyz
+from tdm_ros.robots.kinematics import forward, quaternion_wxyz
 
 FOUND_S = 10.0
 """Longest time until the robot's driver publishes and subscribes [s]."""
@@ -242,21 +242,6 @@ def watchdog_words(robot: str, settings: Settings) -> list[str]:
     return ["--robot", robot, "--settings", json.dumps(asdict(settings))]
 
 
-def caps_of(given: argparse.Namespace) -> Caps:
-    """Bounds of commands of the robot; torques are never allowed."""
-    robot = load_robot(given.robot)
-
-    def hand_speed_m_s(q_rad: ArrayLike, qd_rad_s: ArrayLike) -> float:
-        return float(np.linalg.norm(jacobian(q_rad, robot)[:3] @ np.asarray(qd_rad_s)))
-
-    return Caps(
-        velocity_rad_s=tuple((given.velocity_scale * robot.velocity_rad_s).tolist()),
-        torque_n_m=(0.0,) * len(robot.joint_names),
-        hand_speed_m_s=given.hand_speed_m_s,
-        hand_speed=hand_speed_m_s,
-    )
-
-
 def main(argv: Sequence[str]) -> int:
     """Run the node `arm_watchdog` of an arm behind ros2_control."""
     own = argparse.ArgumentParser(add_help=False)
@@ -270,7 +255,7 @@ def main(argv: Sequence[str]) -> int:
         except ValueError as error:
             raise ComingUpError(str(error), 2) from None
 
-    return serve(argv, connect, own, caps_of)
+    return serve(argv, connect, own, lambda given: replace(robot_caps(given), allow_torque=False))
 
 
 if __name__ == "__main__":

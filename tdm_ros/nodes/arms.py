@@ -25,6 +25,7 @@ from tdm_ros.envs.push_env import push_model
 from tdm_ros.nodes.parameters import UNLIMITED, ArmParameters, LimitParameters
 from tdm_ros.robots.arm import ACTUATIONS, Arm, actuations
 from tdm_ros.robots.description import Point, Robot
+from tdm_ros.robots.gazebo import servo_n_m_s_rad
 from tdm_ros.robots.limits import Limits
 from tdm_ros.tasks.pushing import PushSetup
 
@@ -85,18 +86,19 @@ def make_arm(given: ArmParameters, node: Node, robot: Robot) -> Arm:
         return ArmSim(actuations(robot)[given.actuation], model, robot)
     if given.task == "push" and given.driver == "gazebo":
         raise ValueError("driver gazebo is for task reach: its worlds have neither tool nor object, take driver mujoco")
-    if given.driver not in robot.drivers:
+    file = given.robot if given.robot.endswith(".yaml") else ""
+    if given.driver not in (*robot.drivers, "gazebo"):
         raise ValueError(
             f"the description of robot {robot.name} has no entry {given.driver} below drivers: add one, or take "
-            f"driver {' or '.join(('mujoco', *robot.drivers))}"
+            f"driver {' or '.join(dict.fromkeys(('mujoco', 'gazebo', *robot.drivers)))}"
         )
     if given.driver == "ros2_control":
-        return make_ros2_control(given, node, robot, given.robot if given.robot.endswith(".yaml") else "")
+        return make_ros2_control(given, node, robot, file)
     if given.driver == "intera":
         return make_intera(given)
     if given.driver == "bridged":  # a bridge repeats the ROS 1 topics of the arm
         return _through("bridged", lambda: _watchdog(given, node, "bridged"))
-    return make_gazebo(given, node)
+    return make_gazebo(given, node, robot, file)
 
 
 def joint_states_read(given: ArmParameters, robot: Robot) -> str:
@@ -109,17 +111,19 @@ def joint_states_read(given: ArmParameters, robot: Robot) -> str:
     return {"bridged": BRIDGED, "gazebo": GAZEBO}.get(given.driver, "")
 
 
-def make_gazebo(given: ArmParameters, node: Node) -> Arm:
-    """The arm of a Gazebo world that runs already, through the watchdog of its topics."""
-    by_torque = ACTUATIONS[given.actuation].mode == "torque"
+def make_gazebo(given: ArmParameters, node: Node, robot: Robot, file: str = "") -> Arm:
+    """The arm of a robot's Gazebo world that runs already, through the watchdog of its topics; ``file`` as below."""
+    by_torque = actuations(robot)[given.actuation].mode == "torque"
     if by_torque and given.lock_step:
         raise ValueError("lock_step needs actuation velocity: torques that hold the arm have to change within a cycle")
-    words = ["--lock-step"] * given.lock_step + ["--by-torque"] * by_torque
-    commands = JointCommands(node, by_torque)
+    if by_torque:
+        servo_n_m_s_rad(robot)
+    words = ["--robot", file or robot.name, *["--lock-step"] * given.lock_step, *["--by-torque"] * by_torque]
+    commands, joints = JointCommands(node, by_torque, robot), len(robot.joint_names)
     return _through(
         "gazebo",
-        lambda: _watchdog(given, node, "gazebo", *words),
-        lambda client: GazeboArm(client, commands, given.lock_step),
+        lambda: _watchdog(given, node, "gazebo", *words, joints=joints),
+        lambda client: GazeboArm(client, commands, given.lock_step, robot),
     )
 
 

@@ -1,177 +1,134 @@
-"""SDF model of Sawyer, for Gazebo Harmonic and later."""
+"""SDF model of an arm, generated from its description, for Gazebo Harmonic and later."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+
+import numpy as np
 
 from tdm_ros.robots import sawyer
-from tdm_ros.robots.arm import ACTUATIONS, Actuation
-from tdm_ros.robots.geometry import (
-    FORK_RADIUS_M,
-    MATERIALS,
-    Shape,
-    between,
-    collisions,
-    fork_bars_m,
-    numbers,
-    text,
-    visuals,
-)
-from tdm_ros.robots.urdf import INERTIA, laid_out, pose
+from tdm_ros.robots.arm import Actuation, actuations
+from tdm_ros.robots.description import Array, Robot
+from tdm_ros.robots.gazebo import model_name, start_rad
+from tdm_ros.robots.geometry import MATERIAL_OF, Shape, between
+from tdm_ros.robots.kinematics import joint_links
+from tdm_ros.robots.sawyer_sdf import sawyer_model
+from tdm_ros.robots.sdf_parts import SDF_VERSION, shapes, systems
+from tdm_ros.robots.urdf import INERTIA, exact, laid_out, rpy_of, written_for
 
-SDF_VERSION = "1.9"
-JOINT_STATES = "/sawyer/joint_states"
-
-_ON_BASE = ("base", "controller_box", "pedestal_feet")
-"""Links without mass at frame base: one link in SDF, welded to the world."""
+UNTOUCHED = "<contact><collide_bitmask>2</collide_bitmask></contact>"
+"""Surface of base and shoulder: as in MuJoCo they touch the object, and not the table that the arm stands on."""
 
 
-def command_topic(joint: str, actuation: str) -> str:
-    """Gazebo topic of a joint's velocity [rad/s] or torque [N m].
+def robot_sdf(robot: Robot, actuation: str = "velocity") -> str:
+    """SDF 1.9 text of the model alone. Raises KeyError if the actuation is unknown."""
+    return laid_out(f'<sdf version="{SDF_VERSION}">{robot_model(robot, actuation)}</sdf>', written_for(robot))
 
-    Source: gz-sim's JointController, and ApplyJointForce, whose topic (versions 8 to 11) contains the model's name.
+
+def robot_model(robot: Robot, actuation: str = "velocity", tool: Iterable[Shape] = ()) -> str:
+    """Element `model` of an arm; that of Sawyer has all links of the vendor, and the fork if there is a ``tool``.
+
+    The joints are at 0 in the posture `start_rad`. Links with a mass are links, the others frames: SDF assumes 1 kg for
+    a link without a mass. Gravity is off, as with the robot's compensation; there is no self-collision, which the
+    limiter prevents. ``tool`` is fixed to the last link. Raises ValueError if the description cannot be a world.
     """
-    if ACTUATIONS[actuation].mode == "velocity":
-        return f"/sawyer/{joint}/cmd_vel"
-    return f"/model/sawyer/joint/{joint}/cmd_force"
+    tool = [*tool]
+    if robot is sawyer.SAWYER:
+        return sawyer_model(actuation, fork=bool(tool))
+    rotors = actuations(robot)[actuation].mode == "torque"
+    tree = {child: (name, parent) for name, (parent, child) in joint_links(robot).items()}
+    solid = [robot.base_frame, *(name for name in tree if name in robot.links)]
+    links = "".join(_link(robot, name, tree, rotors, tool if name == robot.link_names[-1] else []) for name in solid)
+    joints = "".join(_joint(robot, child, *ends, actuations(robot)[actuation]) for child, ends in tree.items())
+    base = f"<parent>world</parent><child>{_named(robot, robot.base_frame)}</child>"
+    world = f'<joint name="world_to_base" type="fixed">{base}</joint>'
+    inner = f"<self_collide>false</self_collide>{links}{world}{joints}{systems(robot, actuation)}"
+    return f'<model name="{model_name(robot)}">{inner}</model>'
 
 
-def sawyer_sdf(actuation: str = "velocity", fork: bool = False) -> str:
-    """SDF 1.9 text of the model alone, with the fork of the task `sawyer_push` on request.
-
-    Raises KeyError if the actuation is unknown.
-    """
-    return laid_out(f'<sdf version="{SDF_VERSION}">{sawyer_model(actuation, fork)}</sdf>')
+def _named(robot: Robot, link: str) -> str:
+    """Name of a link in SDF, where it must differ from the joints' names and from that of the world."""
+    return f"{link}_link" if link in (*robot.joint_names, "world") else link
 
 
-def sawyer_model(actuation: str = "velocity", fork: bool = False) -> str:
-    """Element `model` of `sawyer_sdf`.
-
-    Links with a mass are links, the others frames: SDF assumes 1 kg for a link without a mass. Gravity is off, as with
-    the robot's compensation. Unlike in MuJoCo there is no self-collision, pedestal included; the limiter prevents it.
-    SDF has no field for the inertia of rotors; see `_rotor`.
-    """
-    rotors = ACTUATIONS[actuation].mode == "torque"
-    heavy = (entry for entry in sawyer.facts()["links"] if "mass" in entry or entry["name"] == "base")
-    links = "".join(_link(entry, fork, rotors) for entry in heavy)
-    joints = "".join(_joint(entry, ACTUATIONS[actuation]) for entry in sawyer.facts()["joints"])
-    world = '<joint name="world_to_base" type="fixed"><parent>world</parent><child>base</child></joint>'
-    inner = f"<self_collide>false</self_collide>{links}{world}{joints}{_systems(actuation)}"
-    return f'<model name="sawyer">{inner}</model>'
+def _frame(robot: Robot, child: str) -> Array:
+    """Transform of a link in its parent, (4, 4), in the posture at the start."""
+    if child == robot.hand_frame:
+        return robot.hand
+    if child in robot.fixed_links:
+        return robot.fixed_links[child][1]
+    i = robot.link_names.index(child)
+    constant, cosine, sine = (turn[i] for turn in robot.turns)
+    angle = start_rad(robot)[i]
+    return np.asarray(robot.origins[i] @ (constant + np.cos(angle) * cosine + np.sin(angle) * sine))
 
 
-def _link(entry: dict[str, Any], fork: bool, rotors: bool) -> str:
-    name = entry["name"]
-    above = next((joint for joint in sawyer.facts()["joints"] if joint["child"] == name), None)
-    inner = f'<pose relative_to="{above["parent"]}">{above["xyz"]} {above["rpy"]}</pose>' if above else ""
-    if "mass" in entry:
-        moments = {**entry["inertia"], **(_rotor(entry) if rotors else {})}
-        inertia = "".join(f"<{key}>{moments[key]}</{key}>" for key in INERTIA)
-        weight = f"<pose>{entry['com']} 0 0 0</pose><mass>{entry['mass']}</mass><inertia>{inertia}</inertia>"
+def _pose(frame: Array) -> str:
+    return f"{exact(frame[:3, 3])} {exact(rpy_of(frame[:3, :3]))}"
+
+
+def _link(robot: Robot, name: str, tree: dict[str, tuple[str, str]], rotors: bool, tool: list[Shape]) -> str:
+    """Link with its inertia, and the capsules of it and of the links without a mass that are fixed to it."""
+    inner = ""
+    if name in tree:
+        inner = f'<pose relative_to="{_named(robot, tree[name][1])}">{_pose(_frame(robot, name))}</pose>'
+    if name in robot.links:
+        mass_kg, com_m, given = robot.links[name]
+        moments = dict(
+            zip(("ixx", "iyy", "izz", "ixy", "ixz", "iyz"), given + rotors * _rotor(robot, name), strict=True)
+        )
+        inertia = "".join(f"<{key}>{moments[key]:.9g}</{key}>" for key in INERTIA)
+        weight = f"<pose>{exact(com_m)} 0 0 0</pose><mass>{mass_kg:.9g}</mass><inertia>{inertia}</inertia>"
         inner += f"<inertial>{weight}</inertial>"
-    inner += "<gravity>false</gravity>"
-    names = _ON_BASE if name == "base" else (name,)
-    touched = [shape for part in names for shape in collisions(part)]
-    drawn = [shape for part in names for shape in visuals(part)]
-    if fork and name == "right_l6":
-        bars = [between("capsule", FORK_RADIUS_M, ends, "steel") for ends in fork_bars_m()]
-        touched, drawn = touched + bars, drawn + bars
-    return f'<link name="{name}">{inner}{shapes(name, touched, drawn)}</link>'
+    free, bare = _capsules(robot, name)
+    both = [*free, *bare]
+    parts = shapes(name, [*free, *tool], [*both, *tool]) + shapes(f"{name}_near_base", bare, [], UNTOUCHED)
+    return f'<link name="{_named(robot, name)}">{inner}<gravity>false</gravity>{parts}</link>'
 
 
-def _rotor(entry: dict[str, Any]) -> dict[str, str]:
-    """Moments of inertia of a link with its joint's rotor as a thin disc about the joint's axis z.
-
-    Without it the wrist has almost no inertia, and the dry friction of DART, Gazebo's engine, holds it against any
-    torque of an action. The effective inertia is 0.7 to 1.4 times that in MuJoCo with these discs, less than 0.4 times
-    without (mean over postures around neutral, other joints free).
-    """
-    if not entry["name"].startswith("right_l"):
-        return {}
-    disc = sawyer.ROTOR_INERTIA_KG_M2[int(entry["name"][-1])]
-    about = {"ixx": disc / 2, "iyy": disc / 2, "izz": disc}
-    return {key: f"{float(entry['inertia'][key]) + more:.9g}" for key, more in about.items()}
+def _rotor(robot: Robot, link: str) -> Array:
+    """Moments, (6,), of the rotor of a link's joint as a thin disc about the joint's axis; see `sawyer_sdf`."""
+    if link not in robot.link_names:
+        return np.zeros(6)
+    i = robot.link_names.index(link)
+    axis, disc = robot.axes[i], robot.rotor_inertia_kg_m2[i]
+    about = disc / 2 * (np.eye(3) + np.outer(axis, axis))
+    return np.array([about[0, 0], about[1, 1], about[2, 2], about[0, 1], about[0, 2], about[1, 2]])
 
 
-def _joint(entry: dict[str, Any], actuation: Actuation) -> str:
-    """Revolute joint of the arm; fixed joint for other links with mass, such as the head; frame otherwise."""
-    name, parent, child = entry["name"], entry["parent"], entry["child"]
-    if not any("mass" in link for link in sawyer.facts()["links"] if link["name"] == child):
-        return f'<frame name="{child}" attached_to="{parent}"><pose>{entry["xyz"]} {entry["rpy"]}</pose></frame>'
-    ends = f"<parent>{parent}</parent><child>{child}</child>"
-    if name not in sawyer.JOINT_NAMES:
+def _capsules(robot: Robot, link: str) -> tuple[list[Shape], list[Shape]]:
+    """Capsules that a link carries, in its frame: those that may touch the table, and those near the base."""
+    free: list[Shape] = []
+    bare: list[Shape] = []
+    for capsule in robot.capsules:
+        name, frame = capsule.link, np.eye(4)
+        while name not in (robot.base_frame, *robot.links):
+            name, fixed = robot.fixed_links[name]
+            frame = fixed @ frame
+        if name == link:
+            ends = np.reshape(capsule.ends_m, (2, 3)) @ frame[:3, :3].T + frame[:3, 3]
+            material = MATERIAL_OF.get(capsule.group, "grey")
+            shape = between("capsule", capsule.radius_m, tuple(ends.ravel().tolist()), material)
+            (bare if capsule.group in ("static", "body") else free).append(shape)
+    return free, bare
+
+
+def _joint(robot: Robot, child: str, name: str, parent: str, actuation: Actuation) -> str:
+    """Revolute joint of the arm, fixed joint of another link with a mass, or frame of a link without."""
+    above, below = _named(robot, parent), _named(robot, child)
+    if child not in robot.links:
+        if child in (robot.base_frame, *robot.link_names):
+            return ""  # the hand is the frame of a link
+        return f'<frame name="{below}" attached_to="{above}"><pose>{_pose(_frame(robot, child))}</pose></frame>'
+    ends = f"<parent>{above}</parent><child>{below}</child>"
+    if child not in robot.link_names:
         return f'<joint name="{name}" type="fixed">{ends}</joint>'
-    i = sawyer.JOINT_NAMES.index(name)
-    limit = f"<lower>{sawyer.Q_LOWER_RAD[i]:g}</lower><upper>{sawyer.Q_UPPER_RAD[i]:g}</upper>"
-    limit += f"<effort>{sawyer.EFFORT_MAX_N_M[i]:g}</effort><velocity>{sawyer.QD_MAX_RAD_S[i]:g}</velocity>"
-    damping, friction = (
-        sawyer.DAMPING_N_M_S_RAD[i] * actuation.damping_factor,
-        sawyer.FRICTION_N_M[i] * actuation.friction_factor,
-    )
+    i = robot.joint_names.index(name)
+    lower, upper = robot.lower_rad[i] - start_rad(robot)[i], robot.upper_rad[i] - start_rad(robot)[i]
+    limit = f"<lower>{lower:.12g}</lower><upper>{upper:.12g}</upper>"
+    limit += f"<effort>{robot.effort_n_m[i]:g}</effort><velocity>{robot.velocity_rad_s[i]:.10g}</velocity>"
+    damping = robot.damping_n_m_s_rad[i] * actuation.damping_factor
+    friction = robot.friction_n_m[i] * actuation.friction_factor
     dynamics = f"<damping>{damping:g}</damping><friction>{friction:g}</friction>"
-    axis = f"<axis><xyz>0 0 1</xyz><limit>{limit}</limit><dynamics>{dynamics}</dynamics></axis>"
+    axis = f"<axis><xyz>{exact(robot.axes[i])}</xyz><limit>{limit}</limit><dynamics>{dynamics}</dynamics></axis>"
     return f'<joint name="{name}" type="revolute">{ends}{axis}</joint>'
-
-
-def _systems(actuation: str) -> str:
-    """Gazebo systems that publish the joint states and drive the joints. Commands never time out there."""
-    names = "".join(f"<joint_name>{name}</joint_name>" for name in sawyer.JOINT_NAMES)
-    systems = [system("joint-state-publisher", "JointStatePublisher", f"<topic>{JOINT_STATES}</topic>{names}")]
-    for name in sawyer.JOINT_NAMES:
-        joint = f"<joint_name>{name}</joint_name>"
-        if ACTUATIONS[actuation].mode == "velocity":
-            joint += f"<topic>{command_topic(name, actuation)}</topic><initial_velocity>0</initial_velocity>"
-            systems.append(system("joint-controller", "JointController", joint))
-        else:
-            systems.append(system("apply-joint-force", "ApplyJointForce", joint))
-    return "".join(systems)
-
-
-def system(file: str, name: str, inner: str = "") -> str:
-    """Element of a Gazebo system with its settings."""
-    return f'<plugin filename="gz-sim-{file}-system" name="gz::sim::systems::{name}">{inner}</plugin>'
-
-
-def shapes(link: str, touched: Iterable[Shape], drawn: Iterable[Shape], surface: str = "") -> str:
-    """Collisions and visuals of a link; ``surface`` is the content of each collision's surface."""
-    outside = f"<surface>{surface}</surface>" if surface else ""
-    return "".join(
-        [
-            *(_placed("collision", f"{link}_collision_{i}", shape, outside) for i, shape in enumerate(touched)),
-            *(_placed("visual", f"{link}_visual_{i}", shape, _material(shape)) for i, shape in enumerate(drawn)),
-        ]
-    )
-
-
-def _placed(tag: str, name: str, shape: Shape, inner: str) -> str:
-    where = f"<pose>{' '.join(pose(shape))}</pose>"
-    return f'<{tag} name="{name}">{where}<geometry>{_geometry(shape)}</geometry>{inner}</{tag}>'
-
-
-def _geometry(shape: Shape) -> str:
-    size = text(shape.size_m)
-    if shape.kind == "box":
-        inner = f"<size>{size}</size>"
-    elif shape.kind == "ellipsoid":
-        inner = f"<radii>{size}</radii>"
-    elif shape.kind == "sphere":
-        inner = f"<radius>{size}</radius>"
-    else:
-        radius, length = size.split()
-        inner = f"<radius>{radius}</radius><length>{length}</length>"
-    return f"<{shape.kind}>{inner}</{shape.kind}>"
-
-
-def _material(shape: Shape) -> str:
-    looks = MATERIALS[shape.material]
-    red, green, blue, alpha = numbers(looks["rgba"])
-    shine, glow = float(looks.get("specular", 0)), float(looks.get("emission", 0))
-    return coloured((red, green, blue, alpha), shine, glow)
-
-
-def coloured(rgba: tuple[float, float, float, float], shine: float = 0.0, glow: float = 0.0) -> str:
-    """Material of one colour."""
-    rgb, alpha = rgba[:3], rgba[3]
-    parts = {"ambient": rgb, "diffuse": rgb, "specular": (shine,) * 3, "emissive": tuple(glow * part for part in rgb)}
-    return f"<material>{''.join(f'<{key}>{text((*part, alpha))}</{key}>' for key, part in parts.items())}</material>"

@@ -24,11 +24,18 @@ def pose(shape: Shape) -> tuple[str, str]:
     return text(shape.position_m), text(shape.rpy_rad)
 
 
-def laid_out(xml: str) -> str:
+def written_for(robot: Robot) -> str:
+    """Comment on the origin of a generated file of a robot."""
+    if robot is sawyer.SAWYER:
+        return WRITTEN_BY
+    return f"Written by tdm_ros from the description of {robot.name.replace('--', '-')}: change that."
+
+
+def laid_out(xml: str, comment: str = WRITTEN_BY) -> str:
     """Indented XML with a comment on its origin. Raises xml.etree.ElementTree.ParseError if it is not well-formed."""
     root = ElementTree.fromstring(xml)
     ElementTree.indent(root)
-    return f'<?xml version="1.0"?>\n<!-- {WRITTEN_BY} -->\n{ElementTree.tostring(root, encoding="unicode")}\n'
+    return f'<?xml version="1.0"?>\n<!-- {comment} -->\n{ElementTree.tostring(root, encoding="unicode")}\n'
 
 
 def robot_urdf(robot: Robot) -> str:
@@ -39,7 +46,9 @@ def robot_urdf(robot: Robot) -> str:
     names = [robot.base_frame, *(child for _, child in joint_links(robot).values())]
     links = (_robot_link(robot, name) for name in names)
     joints = (_robot_joint(robot, name, *ends, frames[name]) for name, ends in joint_links(robot).items())
-    return laid_out(f'<robot name="{robot.name}">{_materials()}{"".join([*links, *joints])}</robot>')
+    return laid_out(
+        f'<robot name="{robot.name}">{_materials()}{"".join([*links, *joints])}</robot>', written_for(robot)
+    )
 
 
 def _materials() -> str:
@@ -68,18 +77,19 @@ def _robot_joint(robot: Robot, name: str, parent: str, child: str, frame: Array)
     moves = name in robot.joint_names
     i = robot.joint_names.index(name) if moves else 0
     matrix = robot.origins[i] if moves else frame
-    place = f'xyz="{_exact(matrix[:3, 3])}" rpy="{_exact(rpy_of(matrix[:3, :3]))}"'
+    place = f'xyz="{exact(matrix[:3, 3])}" rpy="{exact(rpy_of(matrix[:3, :3]))}"'
     inner = f'<parent link="{parent}"/><child link="{child}"/><origin {place}/>'
     if not moves:
         return f'<joint name="{name}" type="fixed">{inner}</joint>'
     limits = f'lower="{robot.lower_rad[i]:.10g}" upper="{robot.upper_rad[i]:.10g}"'
     limits += f' effort="{robot.effort_n_m[i]:g}" velocity="{robot.velocity_rad_s[i]:.10g}"'
     dynamics = f'damping="{robot.damping_n_m_s_rad[i]:g}" friction="{robot.friction_n_m[i]:g}"'
-    inner += f'<axis xyz="{_exact(robot.axes[i])}"/><limit {limits}/><dynamics {dynamics}/>'
+    inner += f'<axis xyz="{exact(robot.axes[i])}"/><limit {limits}/><dynamics {dynamics}/>'
     return f'<joint name="{name}" type="revolute">{inner}</joint>'
 
 
-def _exact(numbers: Iterable[float]) -> str:
+def exact(numbers: Iterable[float]) -> str:
+    """Space-separated text of numbers, to twelve digits."""
     return " ".join(f"{number + 0.0:.12g}" for number in numbers)
 
 

@@ -1,6 +1,6 @@
 """A whole run in a world that stands in for Gazebo's: python test/gazebo/learn.py [lock_step] [name:=value ...]
 
-Arguments go to `tdm_ros up sawyer_reach`. In lock-step ros_gz_interfaces must be on the path.
+Arguments go to `tdm_ros up reach`, `robot:=ur5e` also to the world. In lock-step ros_gz_interfaces must be on the path.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ def main(arguments: list[str]) -> int:
     env |= without_shared_memory(env)
     env["PYTHONPATH"] = os.pathsep.join([str(HERE.parent / "intera"), str(ROOT), env.get("PYTHONPATH", "")])
     paused = ["paused"] if "lock_step" in arguments else []
+    robot = [word for word in arguments if word.startswith("robot:=")]
     world = subprocess.Popen(
-        [sys.executable, str(HERE / "world.py"), "/", *paused],
+        [sys.executable, str(HERE / "world.py"), "/", *paused, *robot],
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
     system = None
     try:
         given = [word for word in arguments if word != "lock_step"] + ["lock_step:=true"] * bool(paused)
-        command = [sys.executable, "-m", "tdm_ros", "up", "sawyer_reach", "sim:=gazebo", "console:=false", *given]
+        command = [sys.executable, "-m", "tdm_ros", "up", "reach", "sim:=gazebo", "console:=false", *given]
         system = subprocess.Popen(command, env=env, cwd=ROOT)
         return system.wait()
     finally:

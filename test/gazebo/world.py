@@ -36,39 +36,43 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64
 
 from tdm_ros.envs.arm_sim import ArmSim
-from tdm_ros.robots.arm import ACTUATIONS
-from tdm_ros.robots.sawyer import EFFORT_MAX_N_M, JOINT_NAMES
+from tdm_ros.robots.arm import actuations
+from tdm_ros.robots.description import Robot, load_robot
+from tdm_ros.robots.gazebo import JOINT_STATES, control_service, ros_command_topics, start_rad
 
 STEP_S = 0.001
-BEGIN_RAD = np.zeros(7)
-"""A world file knows no other posture to begin with."""
 
 
 class RawJointState:
     """A serialised JointState whose numbers are replaced in place: serialising a new one takes too long for 1 kHz."""
 
-    def __init__(self) -> None:
-        rows = [[float(row + 1)] * 7 for row in range(3)]
-        message = JointState(name=list(JOINT_NAMES), position=rows[0], velocity=rows[1], effort=rows[2])
+    def __init__(self, names: Sequence[str]) -> None:
+        self._row = f"={len(names)}d"
+        rows = [[float(row + 1)] * len(names) for row in range(3)]
+        message = JointState(name=list(names), position=rows[0], velocity=rows[1], effort=rows[2])
         message.header.stamp = Time(sec=1234, nanosec=5678)
         self._raw = bytearray(serialize_message(message))
         self._stamp = self._raw.index(struct.pack("=iI", 1234, 5678))
-        self._rows = [self._raw.index(struct.pack("=7d", *row)) for row in rows]
+        self._rows = [self._raw.index(struct.pack(self._row, *row)) for row in rows]
 
     def fill(self, sec: int, nanosec: int, *rows: Sequence[float]) -> bytes:
-        """Return it with this stamp and (7,) positions, velocities and efforts."""
+        """Return it with this stamp and (J,) positions, velocities and efforts."""
         struct.pack_into("=iI", self._raw, self._stamp, sec, nanosec)
         for place, row in zip(self._rows, rows, strict=True):
-            struct.pack_into("=7d", self._raw, place, *row)
+            struct.pack_into(self._row, self._raw, place, *row)
         return bytes(self._raw)
 
 
 class World:
-    """A world with the arm in it; ``by_torque`` says which controllers it has, ``fortress`` how it is reset."""
+    """A world with an arm in it; ``by_torque`` says which controllers it has, ``fortress`` how it is reset.
 
-    def __init__(self, namespace: str, paused: bool, by_torque: bool, fortress: bool) -> None:
+    A world file knows no posture to begin with but that where the joints are at 0: there the arm stands at `start_rad`.
+    """
+
+    def __init__(self, namespace: str, paused: bool, by_torque: bool, fortress: bool, robot: Robot) -> None:
+        self.robot, self.start_rad = robot, start_rad(robot)
         # A velocity in Gazebo is followed whatever force it takes: hardly any friction here.
-        self.sim = ArmSim(ACTUATIONS["torque" if by_torque else "torque_low_damping"])
+        self.sim = ArmSim(actuations(robot)["torque" if by_torque else "torque_low_damping"], robot=robot)
         self.sim.model.opt.timestep = STEP_S
         self.lock = threading.RLock()
         self.by_torque, self.fortress, self.paused = by_torque, fortress, paused
@@ -77,18 +81,17 @@ class World:
         self._rewind = False
         self.step_takes_s = STEP_S
         self.frozen = self.nan = self.deaf = False
-        self.command = np.zeros(7)
+        self.command = np.zeros(len(robot.joint_names))
         # 4 s: to send more takes a moment, in which the world stands
         self.trace: deque[tuple[float, list[float], list[float]]] = deque(maxlen=4000)
-        self.sim.reset(BEGIN_RAD)
-        self._raw = RawJointState()
+        self.sim.reset(self.start_rad)
+        self._raw = RawJointState(robot.joint_names)
         self.node = rclpy.create_node("gazebo", namespace=namespace)
-        self._joints = self.node.create_publisher(JointState, "gz/joint_states", 10)
+        self._joints = self.node.create_publisher(JointState, JOINT_STATES, 10)
         self._clock = self.node.create_publisher(Clock, "/clock", 10)
-        end = "cmd_force" if by_torque else "cmd_vel"
-        for k, name in enumerate(JOINT_NAMES):
-            self.node.create_subscription(Float64, f"gz/{name}/{end}", lambda m, k=k: self._take(k, m.data), 10)
-        self.node.create_service(ControlWorld, "/world/tdm_sawyer/control", self._control)
+        for k, topic in enumerate(ros_command_topics(robot, by_torque)):
+            self.node.create_subscription(Float64, topic, lambda m, k=k: self._take(k, m.data), 10)
+        self.node.create_service(ControlWorld, control_service(robot), self._control)
 
     def _take(self, joint: int, value: float) -> None:
         with self.lock:
@@ -122,12 +125,12 @@ class World:
     def _reset(self) -> None:
         self._rewind, self.time_ms = False, 0
         if not self.fortress:
-            self.sim.reset(BEGIN_RAD)
-            self.command = np.zeros(7)
+            self.sim.reset(self.start_rad)
+            self.command = np.zeros(len(self.command))
 
     def _step(self) -> None:
         if self.by_torque:
-            self.sim.drive("torque", np.clip(self.command, -EFFORT_MAX_N_M, EFFORT_MAX_N_M))
+            self.sim.drive("torque", np.clip(self.command, -self.robot.effort_n_m, self.robot.effort_n_m))
         else:
             self.sim.drive("velocity", self.command)
         self.sim.advance(1)
@@ -142,8 +145,8 @@ class World:
         if self.frozen:
             return
         reading = self.sim.reading()
-        speeds = [float("nan")] * 7 if self.nan else reading.qd_rad_s
-        self._joints.publish(self._raw.fill(*stamp, reading.q_rad, speeds, self.sim.effort()))
+        speeds = [float("nan")] * len(self.command) if self.nan else reading.qd_rad_s
+        self._joints.publish(self._raw.fill(*stamp, reading.q_rad - self.start_rad, speeds, self.sim.effort()))
 
     def run(self) -> None:
         """Iterate in real time; a late iteration makes the next ones no faster."""
@@ -168,13 +171,14 @@ class World:
 
     def _place(self, q_rad: list[float]) -> None:
         self.sim.reset(q_rad)
-        self.command = np.zeros(7)
+        self.command = np.zeros(len(self.command))
         self.trace.clear()
 
 
 def main(namespace: str, *words: str) -> None:
     rclpy.init()
-    world = World(namespace, *(word in words for word in ("paused", "torque", "fortress")))
+    robot = next((word.removeprefix("robot:=") for word in words if word.startswith("robot:=")), "sawyer")
+    world = World(namespace, *(word in words for word in ("paused", "torque", "fortress")), load_robot(robot))
     listen(world, rclpy.try_shutdown)
 
     def spin() -> None:
