@@ -1,4 +1,4 @@
-"""List and check robot descriptions, write one from a URDF or MJCF file, or simulate one behind ros2_control.
+"""List and check robot descriptions, write one, or its Gazebo world, or simulate one behind ros2_control.
 
 A description is config/robots/NAME.yaml, or a file of yours: docs/robots/add_your_robot.md is a complete example.
 
@@ -24,6 +24,8 @@ from tdm_ros.bringup.starting import check_settings
 
 COMMANDS = ("velocity", "position", "trajectory")
 TASKS = ("reach", "push")
+SCENES = ("open", "wall", "push")
+ACTUATIONS = ("velocity", "torque")
 PARAMETERS = "share/tdm_ros/config/simulated_robot.yaml"
 
 
@@ -52,6 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--velocity", type=_positive, nargs="+", metavar="LIMIT", help=f"rad/s, {several}; MJCF files have none")
     add("--effort", type=_positive, nargs="+", metavar="LIMIT", help=f"N m, {several}")
     add("--acceleration", type=_positive, nargs="+", metavar="LIMIT", help=f"rad/s^2, {several}")
+
+    add = verb("world", "write a robot's Gazebo world, and the configuration of its bridge").add_argument
+    add("robot", metavar="NAME_OR_PATH", help="name of a robot, or a description file, .yaml")
+    add("--out", type=Path, required=True, metavar="FOLDER", help="for world.sdf and gz_bridge.yaml, which it replaces")
+    add("--scene", choices=SCENES, default="open", help="objects beside the arm (default: %(default)s)")
+    add("--actuation", choices=ACTUATIONS, default="velocity", help="of the joints (default: %(default)s)")
 
     text = "simulate a robot with the controllers of ros2_control, in MuJoCo, for the driver ros2_control"
     add = verb("simulate", text).add_argument
@@ -140,6 +148,15 @@ def _import(arguments: argparse.Namespace) -> int:
     print(f"not in {arguments.model.name}, and assumed or left out (see the comments of the file):")
     print(*(f"  {note.text}" for note in made.notes), sep="\n")
     print(f"next:\n  tdm_ros robot check {out} --picture {out.stem}.png\n  tdm_ros up reach robot:={out}")
+    return 0
+
+
+def _world(arguments: argparse.Namespace) -> int:
+    from tdm_ros.envs.description import write_world
+    from tdm_ros.robots.description import load_robot
+
+    robot = load_robot(arguments.robot)
+    print(*write_world(arguments.out, robot, arguments.scene, arguments.actuation), sep="\n")
     return 0
 
 

@@ -21,7 +21,8 @@ from ros1_bench import SimulatedRobot, wait_until
 
 from tdm_ros.drivers.intera.client import InteraError, Reading
 from tdm_ros.envs.arm_sim import SUBSTEPS
-from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD
+from tdm_ros.robots.description import Robot, load_robot
+from tdm_ros.robots.sawyer import JOINT_NAMES, NEUTRAL_RAD, SAWYER
 
 pytest.importorskip("rclpy")
 pytestmark = [pytest.mark.ros, pytest.mark.timeout(300)]  # the messages are built first
@@ -43,15 +44,19 @@ WORKER = [sys.executable, "-m", "tdm_ros.drivers.gazebo"]
 class GazeboBench:
     """A world, a worker, and an arm of this process; ``real``: time passes by itself."""
 
-    def __init__(self, world: SimulatedRobot, namespace: str, env: dict[str, str], *words: str) -> None:
+    def __init__(
+        self, world: SimulatedRobot, namespace: str, env: dict[str, str], *words: str, robot: Robot = SAWYER
+    ) -> None:
         self.world, self.real = world, "--lock-step" not in words
-        world.ask("place", NEUTRAL_RAD.tolist())
+        world.ask("place", robot.home_rad.tolist())
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self._node = rclpy.create_node("arm", namespace=namespace, context=self.context)
-        self.client = WatchdogClient(self._node, [*WORKER, *words], env)
+        joints = len(robot.joint_names)
+        self.client = WatchdogClient(self._node, [*WORKER, "--robot", robot.name, *words], env, joints)
         self.client.wait_ready()
-        self.arm: Any = GazeboArm(self.client, JointCommands(self._node, "--by-torque" in words), not self.real)
+        commands = JointCommands(self._node, "--by-torque" in words, robot)
+        self.arm: Any = GazeboArm(self.client, commands, not self.real, robot)
         assert not self.arm.problem()
         self._now_s, self._due_s = 0.0, time.monotonic()
 
@@ -107,10 +112,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def opened(world: SimulatedRobot, namespace: str, env: dict[str, str], *words: str) -> Iterator[GazeboBench]:
+def opened(
+    world: SimulatedRobot, namespace: str, env: dict[str, str], *words: str, robot: Robot = SAWYER
+) -> Iterator[GazeboBench]:
     for flag in ("frozen", "nan", "deaf"):
         world.ask("set", flag, False)
-    made = GazeboBench(world, namespace, env, *words)
+    made = GazeboBench(world, namespace, env, *words, robot=robot)
     try:
         yield made
     finally:
@@ -329,6 +336,33 @@ class TestByTorque:
         np.testing.assert_allclose(bench.truth()[0] - before, speeds, atol=0.1)
         if not bench.real:  # one torque for all 50 steps would swing the wrist by some rad/s
             assert np.abs(bench.world.trace().qd_rad_s[-500:] - speeds).max() < 0.1
+
+
+class AnotherArm(ArmContract):
+    robot = load_robot("ur5e")
+
+
+def test_another_arm_is_at_home_where_its_joints_are_at_zero_and_does_what_every_arm_must(
+    start_world: Callable[..., SimulatedRobot], gazebo_env: dict[str, str]
+) -> None:
+    """One world and one worker, in lock-step: of the contract what depends on the robot."""
+    contract, robot = AnotherArm(), AnotherArm.robot
+    world = start_world("/ur5e", "paused", "robot:=ur5e")
+    np.testing.assert_array_equal(world.ask("truth")[0], robot.home_rad)
+    with contextmanager(opened)(world, "/ur5e", gazebo_env, "--lock-step", robot=robot) as made:
+        np.testing.assert_allclose(made.arm.reading().q_rad, robot.home_rad, atol=1e-3)
+        for test in (
+            contract.test_reading_is_finite_true_fresh_and_in_order,
+            contract.test_hand_is_where_the_joints_put_it,
+            contract.test_hold_stands_in_time_and_stays,
+        ):
+            test(made)  # type: ignore[arg-type]
+        for joint in (0, 5):
+            contract.test_velocity_moves_this_joint_as_far_as_it_says(made, joint)  # type: ignore[arg-type]
+        made.arm.drive("velocity", 1.1 * robot.velocity_rad_s)
+        made.cycle()
+        assert made.client.state().state.rejected and np.abs(made.truth()[1]).max() < STILL_RAD_S
+        contract.test_close_leaves_it_at_rest(made)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("gazebo", ["harmonic", "fortress"])
