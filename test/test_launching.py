@@ -275,6 +275,25 @@ def test_end_of_gazebo_ends_its_bridge_and_nothing_of_a_launch_file_that_include
     assert RUN not in os.environ
 
 
+@pytest.mark.usefixtures("launched")
+def test_gazebo_of_another_arm_gets_a_world_and_a_bridge_from_its_description(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    module = launch_file("gazebo")
+    monkeypatch.setattr(module, "require", lambda *_: None)
+    monkeypatch.setattr(module, "get_package_share_directory", str)
+    run, given = tmp_path / "a run", {"scene": "open", "actuation": "velocity", "headless": "true", "lock_step": "true"}
+    Named.texts = given | {"robot": "ur5e", "namespace": "", "use_sim_time": "false", "log_level": "info"}
+    *_, gazebo, bridge = module.start(SimpleNamespace(environment={RUN: str(run)}))
+    assert f"-v1 '{run}/gazebo/world.sdf'" in dict(gazebo.launch_arguments)["gz_args"]
+    assert '<model name="ur5e">' in (run / "gazebo" / "world.sdf").read_text()
+    assert {"config_file": str(run / "gazebo" / "gz_bridge.yaml")} in bridge.parameters
+    assert bridge.arguments == ["/world/tdm_ur5e/control@ros_gz_interfaces/srv/ControlWorld"]
+    Named.texts |= {"scene": "wall"}
+    with pytest.raises(ValueError, match="scene wall has keep-outs for sawyer alone"):
+        module.start(SimpleNamespace(environment={RUN: str(run)}))
+
+
 def test_run_folder_has_what_the_documentation_names(launched: Launch, tmp_path: Path) -> None:
     nodes = launched.include("fleet", arms="1", seed="7")
     launched.prints(by_name(nodes)("arm1/policy"), "hello\nand more\n")

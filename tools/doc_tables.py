@@ -53,7 +53,7 @@ RATES = {
     "goal_marker/feedback": "while it is dragged in RViz",
     "arm_watchdog/command": "20 Hz while it moves, `sim:=gazebo` and `robot:=bridged`",
     "arm_watchdog/state": "100 Hz, `sim:=gazebo` and `robot:=bridged`",
-    "gz/right_jN/cmd_vel": "zeros while the watchdog is lost, `sim:=gazebo`; else it publishes (torques: `cmd_force`)",
+    "gz/JOINT/cmd_vel": "zeros while the watchdog is lost, `sim:=gazebo`; else it publishes (torques: `cmd_force`)",
     "object_pose": "20 Hz with `task: push`: published with MuJoCo, received with other drivers",
     "/tf": "20 Hz",
     "/tf_static": "once, latched",
@@ -146,7 +146,7 @@ def topics(node: str) -> str:
 _DRIVERS = [
     ("publishes", "arm_watchdog/command", "WatchdogCommand", "reliable, 20"),
     ("subscribes", "arm_watchdog/state", "WatchdogState", "reliable, 1"),
-    ("publishes", "gz/right_jN/cmd_vel", "Float64", "COMMAND"),
+    ("publishes", "gz/JOINT/cmd_vel", "Float64", "COMMAND"),
     ("publishes", "object_pose", "PoseStamped", "STATE"),
     ("subscribes", "object_pose", "PoseStamped", "TELEOP, EXTERNAL"),
 ]

@@ -11,7 +11,6 @@ from dataclasses import replace
 from rclpy.node import Node
 
 from tdm_ros.drivers.bridged import JOINT_STATES as BRIDGED
-from tdm_ros.drivers.gazebo import JOINT_STATES as GAZEBO
 from tdm_ros.drivers.gazebo import GazeboArm, JointCommands
 from tdm_ros.drivers.intera.authentication import read_secret
 from tdm_ros.drivers.intera.client import WORKER, ArmClient, InteraClient, InteraError, ros1_environment
@@ -25,6 +24,7 @@ from tdm_ros.envs.push_env import push_model
 from tdm_ros.nodes.parameters import UNLIMITED, ArmParameters, LimitParameters
 from tdm_ros.robots.arm import ACTUATIONS, Arm, actuations
 from tdm_ros.robots.description import Point, Robot
+from tdm_ros.robots.gazebo import JOINT_STATES as GAZEBO
 from tdm_ros.robots.gazebo import servo_n_m_s_rad
 from tdm_ros.robots.limits import Limits
 from tdm_ros.tasks.pushing import PushSetup
