@@ -182,7 +182,7 @@ def test_merge_interleaves_recordings_of_the_same_time_and_keeps_the_order_of_ea
 
 
 def test_merge_keeps_duplicates_once() -> None:
-    part = trim(RECORDING, Selection(episodes=frozenset({2, 3})))
+    part = trim(RECORDING, Selection(episodes=numbers("2-3")))
     whole, repeated = merge([RECORDING, part, RECORDING], "all")
     assert whole.messages == RECORDING.messages
     assert repeated == len(part.messages) + len(RECORDING.messages)
@@ -211,12 +211,17 @@ def test_trim_by_source_and_time_and_of_motions_home() -> None:
     assert {m.source for m in transitions(trim(RECORDING, Selection(episodes=numbers("0"))))} == {Source.RESET}
 
 
+def test_trim_by_a_range_without_an_end_in_sight_keeps_what_is_there() -> None:
+    kept = trim(RECORDING, Selection(episodes=numbers("3-999999999999")))
+    assert {m.episode for m in transitions(kept)} == {3, 4}
+
+
 def test_trim_that_leaves_nothing_names_the_present_episodes() -> None:
     with pytest.raises(DataError, match="episodes 0 to 4"):
-        trim(RECORDING, Selection(episodes=frozenset({17})))
+        trim(RECORDING, Selection(episodes=numbers("17")))
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,,2", "3-", "-3", "1-2-3"])
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "3-", "-3", "1-2-3", "1-" + 5000 * "9"])
 def test_episodes_that_are_no_list_are_rejected(text: str) -> None:
     with pytest.raises(DataError, match="3,5-8"):
         numbers(text)

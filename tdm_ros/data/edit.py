@@ -52,6 +52,10 @@ def _clocked(stream: Iterable[Message], number: int) -> Iterator[tuple[int, int,
         yield newest, number, message
 
 
+LONGEST = 40
+"""Largest number of characters of one range of episodes."""
+
+
 @dataclass(frozen=True)
 class Selection:
     """Conditions on the transitions to keep; None is no condition."""
@@ -59,21 +63,21 @@ class Selection:
     start_s: float | None = None
     end_s: float | None = None
     """Counted from the first transition [s]."""
-    episodes: frozenset[int] | None = None
+    episodes: tuple[range, ...] | None = None
     """By number; 0: motions home."""
     sources: frozenset[str] | None = None
     """Sources of commands, by their names in `SOURCES`."""
 
 
-def numbers(text: str) -> frozenset[int]:
+def numbers(text: str) -> tuple[range, ...]:
     """Parse numbers of episodes, for example ``3,5-8``. Raises DataError if the text has another form."""
-    found: set[int] = set()
+    found = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise DataError(f"episodes are given as numbers and ranges, for example 3,5-8, got {text!r}")
-        found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found)
+        if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > LONGEST:
+            raise DataError(f"episodes are given as numbers and ranges, for example 3,5-8, got {text[:LONGEST]!r}")
+        found.append(range(int(first), int(last or first) + 1))
+    return tuple(found)
 
 
 def sources(names: Iterable[str]) -> frozenset[str]:
@@ -122,7 +126,7 @@ def _fulfils(selection: Selection, transition: Any, after_ns: int) -> bool:
     return (
         (selection.start_s is None or after_ns >= selection.start_s * 1e9)
         and (selection.end_s is None or after_ns <= selection.end_s * 1e9)
-        and (selection.episodes is None or transition.episode in selection.episodes)
+        and (selection.episodes is None or any(transition.episode in span for span in selection.episodes))
         and (selection.sources is None or SOURCES.get(transition.source) in selection.sources)
     )
 
