@@ -12,7 +12,7 @@ from recording_for_tests import CHANNELS, recording
 
 from tdm_ros.data import log_index
 from tdm_ros.data.bag import METADATA, write_log_metadata
-from tdm_ros.data.log import EPISODE_TOPIC, count_messages, mcap_files
+from tdm_ros.data.log import EPISODE_TOPIC, count_messages, file_sizes, mcap_files
 from tdm_ros.data.log_index import INDEX, BagFile, read_index
 from tdm_ros.data.log_writer import LogLimits, LogWriter
 from tdm_ros.data.tally import Tally
@@ -107,3 +107,11 @@ def test_index_without_room_costs_no_message(tmp_path: Path, monkeypatch: pytest
     writer.close()
     assert count_messages(tmp_path) == COUNT
     assert writer.problem == ""
+
+
+def test_sizes_of_a_log_leave_out_a_file_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "0001.mcap").write_bytes(bytes(7))
+    (tmp_path / "0000.mcap.torn").write_bytes(bytes(3))
+    (tmp_path / "0002.mcap").symlink_to(tmp_path / "moved.mcap")
+    assert file_sizes(tmp_path) == (("0000.mcap.torn", 3), ("0001.mcap", 7))
+    assert file_sizes(tmp_path / "none") == ()

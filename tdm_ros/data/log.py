@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +32,15 @@ def mcap_files(folder: Path) -> list[Path]:
         return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", path.name)]
 
     return sorted((path for path in folder.glob("*.mcap") if path.is_file()), key=key)
+
+
+def file_sizes(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Name and size [bytes] of each file of a log, damaged ones too, without those that end or move meanwhile."""
+    found = []
+    for path in sorted(folder.glob("*.mcap*")):
+        with suppress(OSError):
+            found.append((path.name, path.stat().st_size))
+    return tuple(found)
 
 
 def number_of(path: Path) -> int:

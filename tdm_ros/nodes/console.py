@@ -30,7 +30,7 @@ from tdm_ros.control.live_task import LivePush
 from tdm_ros.control.teleop import PAUSE
 from tdm_ros.control.timeline import Announcement, Source
 from tdm_ros.control.validation import check_vector, printable
-from tdm_ros.data.log import LOG_FOLDER
+from tdm_ros.data.log import LOG_FOLDER, file_sizes
 from tdm_ros.msg import ArmState, Episode, Transition
 from tdm_ros.nodes import qos
 from tdm_ros.nodes.convert import announcements, states
@@ -272,8 +272,7 @@ class ConsoleNode(ManagedNode):
             self._open_s = now_s
         elif self.console.keep_goal and now_s - self._open_s > ALONE_S:
             self._switch("keep_goal", False)
-        files = sorted((self._run_dir / LOG_FOLDER).glob("*.mcap*"))
-        log = tuple((path.name, path.stat().st_size) for path in files)
+        log = file_sizes(self._run_dir / LOG_FOLDER)
         self.console.show(executed=dict(self._executed), values=dict(self._node_values.by_node), log=log)
         self._read_curve()
         ended = self._server is not None and not self._server.alive
