@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ def task_of(size: int) -> TaskSpec:
     """The task `sawyer_reach` with so many numbers in its observation."""
     task = SAWYER_REACH["velocity"]
     names = tuple(f"number_{i}" for i in range(size))
-    seen = replace(task.observation, **{key: _resized(value, size) for key, value in vars(task.observation).items()})
+    values = {one.name: _resized(getattr(task.observation, one.name), size) for one in fields(task.observation)}
+    seen = replace(task.observation, **values)
     return replace(task, observation=replace(seen, names=names)) if size != task.observation.size else task
 
 

@@ -27,7 +27,7 @@ EVERYWHERE = (
 )
 OF_REAL_ARMS = {("offers", f"~/{name}") for name in ("enable", "reset", "stop")} | {
     ("publishes", "teleop/event"),
-    ("publishes", "gz/right_jN/cmd_vel"),
+    ("publishes", "gz/JOINT/cmd_vel"),
     ("publishes", "object_pose"),
     ("subscribes", "object_pose"),
     ("publishes", "arm_watchdog/command"),

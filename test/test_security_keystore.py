@@ -17,7 +17,7 @@ from tdm_ros.cli import main
 
 PAGES = Path(__file__).resolve().parents[1] / "docs" / "nodes"
 ROW = re.compile(r"^\| (publishes|subscribes|offers) \| `([^`]+)` \| ([^|]+) \|", re.MULTILINE)
-ROBOTS_OWN = "gz/right_jN/cmd_vel"
+ROBOTS_OWN = "gz/JOINT/cmd_vel"
 """Topic of a robot's controllers, which `--allow` is for."""
 
 
