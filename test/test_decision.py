@@ -94,6 +94,16 @@ def test_decide_smoothed_keeps_a_part_of_what_was_executed_in_the_cycle_before(a
     assert [decision.action for decision in decided] == [pytest.approx(np.full(7, value)) for value in (0, 0.2, 0)]
 
 
+def test_decide_smoothed_by_what_is_not_finite_gives_no_action(actor) -> None:
+    controller = PolicyController(LiveTask(TASK), Exploration(7, np.random.default_rng(0)), smoothing=0.4)
+    controller.set_actor(actor, 1)
+    controller.set_episode(Announcement(State.RUNNING, Mode.EVALUATE, 1, START, 1000, GOAL))
+    controller.set_subgoal(PolicySubgoal(1, START, 2, GOAL))
+    assert controller.decide(sample(START))[0] is not None
+    wrong = replace(sample(START + 1), action=np.full(7, np.nan, np.float32))
+    assert controller.decide(wrong) == (None, "action not finite")
+
+
 def test_decide_subgoal_on_the_way_is_overdue_holds_until_another_comes(controller) -> None:
     controller.set_subgoal(PolicySubgoal(1, START, 2, GOAL, planned=True, last=False))
     assert controller.decide(sample(START + 2 + OVERDUE_CYCLES))[0] is not None

@@ -55,7 +55,7 @@ COLLECTOR = "collector"
 """Name of the node whose transitions are learned from."""
 FOREIGN = "not from its own publisher alone"
 UNKNOWN, NAMELESS = "_NODE_NAME_UNKNOWN_", "a node whose name is not known (yet)"
-"""Name of a node in the graph of rcl before its participant has told it, and in our sentences."""
+"""Name of a node that has not announced its name yet: in the graph of rcl, and in our sentences."""
 
 LARGEST_BYTES = 1_000_000  # limit for all messages but weights
 LARGEST_WEIGHTS = 65_000_000  # limit for `policy_weights`: the largest actor, and the rest of the message

@@ -163,11 +163,11 @@ class PolicyController:
             action = self._selector.act(self._actor, observation, achieved, goal)
         else:
             action = self._actor.act(observation, achieved, goal, max(left, 0))
-        if not np.isfinite(action).all():
-            return None, "action not finite"
         if self._smoothing and before is not None and (before.run, before.cycle) == (sample.run, sample.cycle - 1):
             executed = self.live.action(before, sample)
             action = (action + self._smoothing * (executed - action)).astype(np.float32)
+        if not np.isfinite(action).all():
+            return None, "action not finite"
         if episode.mode == Mode.TRAIN:
             action = self._exploration.noisy(action, episode.exploration)
         return Decision(action, episode.episode, Source.POLICY, self.version), ""
